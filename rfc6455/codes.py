@@ -1,0 +1,72 @@
+"""Numbers and names that the RFC fixes: roles, opcodes, close codes.
+
+What lives here: the registries of RFC 6455 (sections 5.2, 7.4, 11.7, 11.8) as enums, and the one rule
+about them that does not depend on state, namely which close codes may travel in a Close frame.
+What must not: anything that parses, counts or remembers.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+
+
+class Role(Enum):
+    """Which end of the connection this code is. The client masks what it sends, the server does not (5.1)."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+    @property
+    def peer(self) -> Role:
+        """The role of the other end."""
+        return Role.SERVER if self is Role.CLIENT else Role.CLIENT
+
+
+class Opcode(IntEnum):
+    """What a frame is (5.2, 11.8). Values from 8 up are control frames; all others are reserved."""
+
+    CONT = 0x0
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
+
+
+class CloseCode(IntEnum):
+    """Why a connection was closed (7.4.1 and the registry of 11.7).
+
+    ``NO_STATUS_RCVD``, ``ABNORMAL_CLOSURE`` and ``TLS_HANDSHAKE`` never travel: they are what an application
+    is told when no Close frame, or one without a code, arrived.
+    """
+
+    NORMAL_CLOSURE = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    NO_STATUS_RCVD = 1005
+    ABNORMAL_CLOSURE = 1006
+    INVALID_DATA = 1007
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    MANDATORY_EXTENSION = 1010
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+    BAD_GATEWAY = 1014
+    TLS_HANDSHAKE = 1015
+    TIMEOUT = 3008
+
+
+# 7.4.1: 1004 is reserved and 1005, 1006, 1015 "MUST NOT be set as a status code in a Close control frame
+# by an endpoint"; 7.4.2: 1000-2999 belong to the protocol, so one that is not registered means nothing yet.
+_REGISTERED_SENDABLE = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
+
+
+def is_sendable_close_code(code: int) -> bool:
+    """Whether ``code`` may stand in a Close frame, in either direction.
+
+    That is: registered between 1000 and 2999 and not one of those reserved for local use, or between 3000
+    and 4999 (libraries, frameworks, private use). See 7.4.1 and 7.4.2.
+    """
+    return 3000 <= code <= 4999 or code in _REGISTERED_SENDABLE

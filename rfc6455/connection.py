@@ -1,0 +1,550 @@
+"""One end of a WebSocket connection after the opening handshake (5, 6, 7): bytes in, events out; calls in, bytes out.
+
+`Connection` is the glue: frames come from `frames.py`, what may follow what from `state.py`, messages from
+`messages.py`. What is left here is what one end owes the other: the answer to a Ping, the answer to a Close, and the
+end of the connection when the peer breaks a rule. It does no I/O, reads no clock, takes no locks and knows no HTTP.
+
+What the peer does wrong ends as a `Closed` event, with the Close frame queued; what the caller does wrong is a
+`LocalProtocolError`, raised before anything changes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from .codes import CloseCode, Opcode, Role, is_sendable_close_code
+from .errors import LocalProtocolError, RemoteProtocolError
+from .events import BytesMessage, Closed, CloseCause, Event, Ping, Pong, TextMessage
+from .extensions import MessageCodec
+from .frames import (
+    CONTROL_BIT,
+    ENDS,
+    FIN_BIT,
+    MAX_CONTROL_PAYLOAD,
+    MAX_LENGTH,
+    OPCODE_BITS,
+    RSV_BITS,
+    STARTS,
+    WHOLE,
+    FrameParser,
+    pack_frame,
+)
+from .limits import Limits
+from .messages import MAX_ENCODED_PART, MessageReader, PreparedMessage, encode_text, message_too_big
+from .state import ILLEGAL, STEPS, ConnectionState, Direction, connection_state, why_illegal
+
+# Plain numbers of the directions: an index into STEPS, and much cheaper to compare than the enum.
+_IDLE, _IN_MESSAGE, _CLOSED = (int(direction) for direction in Direction)
+
+_WHOLE_TEXT = FIN_BIT | Opcode.TEXT
+_WHOLE_BINARY = FIN_BIT | Opcode.BINARY
+_PING = FIN_BIT | Opcode.PING
+_PONG = FIN_BIT | Opcode.PONG
+_CLOSE = FIN_BIT | Opcode.CLOSE
+_TEXT_OPCODE = int(Opcode.TEXT)
+_BINARY_OPCODE = int(Opcode.BINARY)
+_PING_OPCODE = int(Opcode.PING)
+_CLOSE_OPCODE = int(Opcode.CLOSE)
+
+# 5.5.1: a Close frame's payload begins with a code of 2 bytes.
+MAX_CLOSE_REASON = MAX_CONTROL_PAYLOAD - 2
+
+# How much one call of receive_data() lets extensions decode before it leaves the rest unread. A read of 64 KiB can
+# inflate to 66 MB in messages that are each within their limit.
+DECODED_IN_ONE_CALL = 512 << 10
+
+# Masking keys are cut from random bytes fetched so many at a time: one call of the system for 32 frames.
+_RANDOM_POOL = 128
+
+# What a kept object costs besides its bytes: the header of a bytes object (33), a place in a list (8), rounding.
+OBJECT_OVERHEAD = 64
+
+
+class Connection:
+    """One end of an established connection. Handshakes make it; it can also be made alone.
+
+    A connection takes no locks: where several threads use one, they share one lock around all calls.
+
+    :param role: which end this is.
+    :param extensions: the state of the extensions that were agreed, in the order of the handshake's answer.
+    :param limits: bounds on what the peer may make this end keep.
+    :param parts: whether to give `TextPart` and `BytesPart` events as bytes arrive rather than whole messages.
+    :param subprotocol: the subprotocol that was agreed; only kept for the caller.
+    :param random: gives so many random bytes as it is asked for; masking keys are cut from them (5.3).
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        extensions: Sequence[MessageCodec] = (),
+        limits: Limits | None = None,
+        *,
+        parts: bool = False,
+        subprotocol: str | None = None,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        limits = limits or Limits()
+        self.role = role
+        self.extensions = tuple(extensions)
+        self.limits = limits
+        self.subprotocol = subprotocol
+        #: The payload of the last Ping sent, until its Pong comes.
+        self.awaited_pong: bytes | None = None
+        self._parts = parts
+        self._random = random
+        self._masks = role is Role.CLIENT
+        self._mask_pool = b""
+        self._budget = MAX_LENGTH if limits.budget is None else limits.budget
+        reserved_bits = sum(codec.reserved_bit for codec in self.extensions)
+        # The size of a message that an extension changed is not the length of its frames.
+        frame_limit = MAX_LENGTH if limits.frame is None else limits.frame
+        self._parser = FrameParser(role, Limits(frame=frame_limit), reserved_bits)
+        self._reader = MessageReader(limits.message, self.extensions, parts)
+        # A message in one piece is at most so long; none is taken the short way where parts are wanted.
+        self._max_message = self._reader.max_size
+        self._received = _IDLE
+        self._sent = _IDLE
+        self._out: list[bytes] = []
+        self._pongs: list[bytes] = []
+        self._sending_opcode = 0
+        self._sending_codecs: Sequence[MessageCodec] = ()
+        self._has_unread = False
+        self._eof = False
+        self._closed: Closed | None = None
+
+    # How far the connection has come.
+
+    @property
+    def received(self) -> Direction:
+        """What the peer has sent so far."""
+        return Direction(self._received)
+
+    @property
+    def sent(self) -> Direction:
+        """What this end has sent so far."""
+        return Direction(self._sent)
+
+    @property
+    def state(self) -> ConnectionState:
+        """Derived from `sent` and `received`."""
+        return connection_state(self._sent, self._received)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the `Closed` event was given. What is still to be sent should be sent."""
+        return self._closed is not None
+
+    @property
+    def must_close(self) -> bool:
+        """Whether it is this side's turn to close TCP, once all is sent.
+
+        7.1.1: after a closing handshake the server closes first, and the client waits for it; an end that failed
+        the connection (7.1.7), or whose peer closed already, does not wait.
+        """
+        closed = self._closed
+        return closed is not None and (self._eof or not closed.clean or self.role is Role.SERVER)
+
+    @property
+    def unread(self) -> int:
+        """How many bytes wait for a call of ``receive_data(None)``: what came with the handshake, or what was left
+        so that one call does not decode without bounds. 0 when new input is wanted."""
+        return self._parser.unparsed if self._has_unread else 0
+
+    @property
+    def bytes_received(self) -> int:
+        """How many bytes came in so far, not counting the handshake."""
+        return self._parser.total
+
+    @property
+    def retained_bytes(self) -> int:
+        """The memory that the peer makes this connection keep now: input, the message so far, extensions, replies."""
+        return self._parser.unparsed + self._retained()
+
+    # Receiving.
+
+    def receive_data(self, data: bytes | bytearray | memoryview | None = None) -> list[Event]:
+        """Takes what came from the peer and gives what it means.
+
+        :param data: bytes as read, in any portions; ``b""`` says that the stream has ended, as ``recv`` does.
+            ``None`` when nothing new was read, to go on with what is `unread`.
+        :returns: the events, in order. When the connection ends with this call, the last one is `Closed`; later
+            input is dropped.
+        """
+        events: list[Event] = []
+        if data is not None and not len(data):
+            self._eof = True
+        if self._closed is None:
+            try:
+                if data is not None:
+                    self._feed(data if type(data) is bytes else bytes(data))
+                self._process(events)
+            except RemoteProtocolError as error:
+                self._fail(error, events)
+            except UnicodeDecodeError as error:
+                self._fail(self._invalid_utf8(error), events)
+            if self._eof and self._closed is None and not self._has_unread:
+                self._end_of_file(events)
+        return events
+
+    def _feed(self, data: bytes) -> None:
+        # Input is kept only for a caller that goes on reading while there is something unread.
+        if self._has_unread and self._parser.unparsed + len(data) > self._budget:
+            raise self._over_budget("unread input")
+        self._parser.feed(data)
+
+    def _process(self, events: list[Event]) -> None:
+        """Makes events of the input, until it is used up or extensions have decoded enough for one call."""
+        parser = self._parser
+        reader = self._reader
+        enough = reader.decoded + DECODED_IN_ONE_CALL
+        self._has_unread = False
+        while True:
+            piece = parser.advance()
+            if not piece:
+                return
+            first = parser.first
+            payload = parser.payload
+            if piece & STARTS:
+                before = self._received
+                after = STEPS[before << 8 | first & ~RSV_BITS]
+                if after == ILLEGAL:
+                    raise self._out_of_order(before, first)
+                if first & CONTROL_BIT:
+                    self._receive_control(first & OPCODE_BITS, payload, events)
+                    if self._closed is not None:
+                        return
+                    continue
+                self._received = after
+                if piece == WHOLE and before == _IDLE and after == _IDLE and not self._parts:
+                    # The short way: a message in one frame, and all of it is there.
+                    if len(payload) > self._max_message:
+                        raise message_too_big(len(payload), self._max_message, parser.offset)
+                    events.append(TextMessage(payload.decode()) if first == _WHOLE_TEXT else BytesMessage(payload))
+                    continue
+                self._begin_frame(before, first)
+            if not payload and not piece & ENDS:
+                continue
+            reader.take(payload, piece & ENDS != 0 and self._received == _IDLE, events)
+            if self._retained() > self._budget:
+                raise self._over_budget("what is kept of its messages")
+            if reader.decoded >= enough:
+                self._has_unread = parser.unparsed > 0
+                return
+
+    def _begin_frame(self, before: int, first: int) -> None:
+        """Applies what depends on the header of a data frame and on the message before any payload is taken."""
+        parser = self._parser
+        rsv = (first & RSV_BITS) >> 4
+        if before == _IDLE:
+            is_encoded = self._reader.begin(first & OPCODE_BITS, rsv)
+            parser.max_piece = MAX_ENCODED_PART if is_encoded and self._parts else MAX_LENGTH
+        elif rsv:
+            raise self._violation("reserved bits on a continuation frame; only the first frame has them", "RFC 7692 6.1")
+        self._reader.check_length(parser.length, parser.offset)
+
+    def _receive_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
+        if opcode == _PING_OPCODE:
+            events.append(Ping(payload))
+            self._answer_ping(payload)
+        elif opcode == _CLOSE_OPCODE:
+            self._receive_close(payload, events)
+        else:
+            events.append(Pong(payload))
+            if payload == self.awaited_pong:
+                self.awaited_pong = None
+
+    def _answer_ping(self, payload: bytes) -> None:
+        """5.5.2: a Ping MUST be answered by a Pong, "unless it already received a Close frame".
+
+        5.5.3: with several unanswered Pings, an endpoint "MAY elect to send a Pong frame for only the most recently
+        processed Ping frame". So a flood of Pings cannot pile up Pongs.
+        """
+        if self._sent == _CLOSED:
+            return
+        if len(self._pongs) == self.limits.pongs:
+            del self._pongs[0]
+        self._pongs.append(payload)
+
+    def _receive_close(self, payload: bytes, events: list[Event]) -> None:
+        """5.5.1: "If an endpoint receives a Close frame and did not previously send a Close frame, the endpoint MUST
+        send a Close frame in response", and it "typically echos the status code"."""
+        code, reason = self._parse_close(payload)
+        self._received = _CLOSED
+        self._queue_close(payload[:2])
+        self._end(Closed(code, reason, True, None, CloseCause.HANDSHAKE), events)
+
+    def _parse_close(self, payload: bytes) -> tuple[int, str]:
+        if not payload:
+            # 7.1.5: "If this Close control frame contains no status code, [it] is considered to be 1005".
+            return CloseCode.NO_STATUS_RCVD, ""
+        if len(payload) == 1:
+            raise self._violation("a Close frame with half a code; a code has 2 bytes", "5.5.1")
+        code = payload[0] << 8 | payload[1]
+        if not is_sendable_close_code(code):
+            raise self._violation(f"a Close frame with code {code}, which must not be sent", "7.4")
+        return code, payload[2:].decode()
+
+    def _end_of_file(self, events: list[Event]) -> None:
+        """The stream ended without a Close frame (7.1.5: the code is 1006)."""
+        if self._sent == _CLOSED:
+            cause = CloseCause.EOF_IN_CLOSE
+        elif self._parser.mid_frame:
+            cause = CloseCause.EOF_IN_FRAME
+        elif self._received == _IN_MESSAGE:
+            cause = CloseCause.EOF_IN_MESSAGE
+        else:
+            cause = CloseCause.EOF_IDLE
+        self._end(Closed(CloseCode.ABNORMAL_CLOSURE, cause.value, False, None, cause), events)
+
+    def _fail(self, error: RemoteProtocolError, events: list[Event]) -> None:
+        """7.1.7, Fail the WebSocket Connection: say why in a Close frame, and take no more."""
+        if error.offset is None:
+            error.offset = self._parser.offset
+        self._queue_close(_close_payload(error.close_code, f"{error.section}: {error.reason}"))
+        self._end(Closed(error.close_code, error.reason, False, error, CloseCause.VIOLATION), events)
+
+    def time_out(self, cause: CloseCause) -> list[Event]:
+        """Ends the connection because a deadline has passed; `Deadlines` calls it.
+
+        :param cause: which deadline; one of the ``..._TIMEOUT`` causes.
+        :returns: the `Closed` event, with 3008 (Timeout) queued for the peer where a Close frame can still be sent.
+            On a connection that is closed already, it only ends the wait for the peer to close TCP.
+        """
+        events: list[Event] = []
+        if self._closed is not None:
+            self._eof = True
+            return events
+        code = CloseCode.ABNORMAL_CLOSURE if self._sent == _CLOSED else CloseCode.TIMEOUT
+        self._queue_close(_close_payload(CloseCode.TIMEOUT, cause.value))
+        self._end(Closed(code, cause.value, False, None, cause), events)
+        return events
+
+    def _end(self, closed: Closed, events: list[Event]) -> None:
+        """Nothing travels any more in either direction, but for what is queued."""
+        self._received = self._sent = _CLOSED
+        self._parser.drop()
+        self._reader.drop()
+        self._has_unread = False
+        self._pongs.clear()
+        self._closed = closed
+        events.append(closed)
+
+    # Sending.
+
+    def data_to_send(self) -> bytes:
+        """Gives all that is to be sent now, and forgets it: send it whole, in this order, before later data."""
+        if self._pongs:
+            self._queue_pongs()
+        out = self._out
+        if len(out) == 1:
+            data = out[0]
+        else:
+            data = b"".join(out)
+        out.clear()
+        return data
+
+    def send_text(self, text: str, *, fin: bool = True, compress: bool | None = None) -> None:
+        """Queues a text message, or a fragment of one (5.4, 5.6).
+
+        :param fin: ``False`` when more fragments of this message follow; they are sent by further calls.
+        :param compress: whether extensions encode the message: ``None`` lets them decide, and the choice of the
+            first fragment holds for all.
+        :raises TypeError: when it is not a ``str``.
+        :raises LocalProtocolError: when the text is not valid Unicode (8.1), when a binary message is not finished
+            (5.4), or when this side has closed (5.5.1).
+        """
+        self._send_data(_TEXT_OPCODE, encode_text(text), fin, compress)
+
+    def send_bytes(
+        self, data: bytes | bytearray | memoryview, *, fin: bool = True, compress: bool | None = None
+    ) -> None:
+        """Queues a binary message, or a fragment of one (5.4, 5.6).
+
+        :param fin: as in `send_text`.
+        :param compress: as in `send_text`.
+        :raises TypeError: when it is not bytes.
+        :raises LocalProtocolError: when a text message is not finished (5.4), or when this side has closed (5.5.1).
+        """
+        self._send_data(_BINARY_OPCODE, _as_bytes(data), fin, compress)
+
+    def send_prepared(self, prepared: PreparedMessage) -> None:
+        """Queues a message that is shared with other connections.
+
+        :raises LocalProtocolError: when a message is not finished (5.4), or when this side has closed (5.5.1).
+        """
+        self._check_step(prepared.first)
+        codecs = self._codecs_for(prepared.payload, True, prepared.compress)
+        if len(codecs) > 1:
+            self._queue_encoded(prepared.first, codecs, prepared.payload)
+        elif codecs:
+            self._queue_shared(prepared, codecs[0])
+        elif self._masks:
+            self._queue(prepared.first, prepared.payload)
+        else:
+            self._out.append(prepared.frame)
+
+    def ping(self, payload: bytes | bytearray | memoryview = b"") -> None:
+        """Queues a Ping (5.5.2); `awaited_pong` is its payload until the Pong comes.
+
+        :param payload: at most 125 bytes.
+        :raises LocalProtocolError: when the payload is longer, or when this side has closed (5.5.1).
+        """
+        self.awaited_pong = self._queue_control(_PING, payload)
+
+    def pong(self, payload: bytes | bytearray | memoryview = b"") -> None:
+        """Queues a Pong that nobody asked for (5.5.3); Pings are answered by themselves.
+
+        :param payload: at most 125 bytes.
+        :raises LocalProtocolError: when the payload is longer, or when this side has closed (5.5.1).
+        """
+        self._queue_control(_PONG, payload)
+
+    def close(self, code: int | None = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Queues a Close frame and so begins the closing handshake (7.1.2); events go on until `Closed` comes.
+
+        Legal in every state, and more than once: where this side has closed already, nothing happens.
+
+        :param code: the close code; ``None`` for a Close frame without one.
+        :param reason: for people and logs. UTF-8 of at most 123 bytes; a longer one is cut between characters.
+        :raises LocalProtocolError: for a code that may not travel (7.4), or a reason without a code (5.5.1).
+        """
+        if code is None:
+            if reason:
+                raise LocalProtocolError("a Close frame with a reason needs a code before it (5.5.1)")
+            payload = b""
+        elif is_sendable_close_code(code):
+            payload = _close_payload(code, reason)
+        else:
+            raise LocalProtocolError(f"the close code {code} must not be sent (7.4); 1000 and 3000 to 4999 always may")
+        self._queue_close(payload)
+
+    def _send_data(self, opcode: int, payload: bytes, fin: bool, compress: bool | None) -> None:
+        first = opcode | FIN_BIT if fin else opcode
+        if self._sent == _IN_MESSAGE:
+            if opcode != self._sending_opcode:
+                raise LocalProtocolError("text and binary fragments in one message; finish it first (5.4)")
+            first &= FIN_BIT
+        after = self._check_step(first)
+        if self.extensions:
+            if self._sent == _IDLE:
+                self._sending_codecs = self._codecs_for(payload, fin, compress)
+            self._sending_opcode = opcode
+            self._queue_encoded(first, self._sending_codecs, payload)
+        else:
+            self._sending_opcode = opcode
+            self._queue(first, payload)
+        self._sent = after
+
+    def _check_step(self, first: int) -> int:
+        """Gives the state after a frame with this first byte."""
+        after = STEPS[self._sent << 8 | first]
+        if after == ILLEGAL:
+            reason = why_illegal(self._sent, first & OPCODE_BITS, first >= FIN_BIT)
+            raise LocalProtocolError(f"{reason}; nothing was sent (5.4, 5.5.1)")
+        return after
+
+    def _codecs_for(self, payload: bytes, fin: bool, compress: bool | None) -> Sequence[MessageCodec]:
+        if compress is None:
+            return [codec for codec in self.extensions if codec.wants(payload, fin)]
+        return self.extensions if compress else ()
+
+    def _queue_encoded(self, first: int, codecs: Sequence[MessageCodec], payload: bytes) -> None:
+        """9.1: the extensions see the data in the order of the handshake; their bits stand on the first frame only."""
+        begins = first & OPCODE_BITS
+        for codec in codecs:
+            payload = codec.encode(payload, first >= FIN_BIT)
+            if begins:
+                first |= codec.reserved_bit << 4
+        self._queue(first, payload)
+
+    def _queue_shared(self, prepared: PreparedMessage, codec: MessageCodec) -> None:
+        payload, frame = prepared.encoded_by(codec)
+        if self._masks:
+            self._queue(prepared.first | codec.reserved_bit << 4, payload)
+        else:
+            self._out.append(frame)
+
+    def _queue_control(self, first: int, payload: bytes | bytearray | memoryview) -> bytes:
+        data = _as_bytes(payload)
+        if len(data) > MAX_CONTROL_PAYLOAD:
+            raise LocalProtocolError(f"a control frame has at most {MAX_CONTROL_PAYLOAD} bytes, not {len(data)} (5.5)")
+        self._check_step(first)
+        self._queue(first, data)
+        return data
+
+    def _queue_pongs(self) -> None:
+        for payload in self._pongs:
+            self._queue(_PONG, payload)
+        self._pongs.clear()
+
+    def _queue_close(self, payload: bytes) -> None:
+        """Queues the one Close frame of this side, behind the answers that it owes."""
+        if self._sent != _CLOSED:
+            self._queue_pongs()
+            self._queue(_CLOSE, payload)
+            self._sent = _CLOSED
+
+    def _queue(self, first: int, payload: bytes) -> None:
+        self._out.append(pack_frame(first, payload, self._next_masking_key() if self._masks else None))
+
+    def _next_masking_key(self) -> bytes:
+        """10.3: a key must be unpredictable, and each frame gets a new one; no byte of the pool is used twice."""
+        pool = self._mask_pool or self._random(_RANDOM_POOL)
+        self._mask_pool = pool[4:]
+        return pool[:4]
+
+    # What handshakes need.
+
+    def _start(self, head: bytes, unread: bytes) -> None:
+        """Takes over from a handshake: ``head`` is to be sent first, ``unread`` came after the peer's head."""
+        if head:
+            self._out.append(head)
+        if unread:
+            self._parser.feed(unread)
+            self._has_unread = True
+
+    # Memory.
+
+    def _retained(self) -> int:
+        """What is kept besides input."""
+        retained = self._reader.kept()
+        for codec in self.extensions:
+            retained += codec.retained_bytes
+        for pong in self._pongs:
+            retained += len(pong) + OBJECT_OVERHEAD
+        return retained
+
+    def _over_budget(self, what: str) -> RemoteProtocolError:
+        reason = f"{what} takes more memory than the budget of {self._budget} bytes"
+        return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4", self._parser.offset)
+
+    # What the peer did wrong.
+
+    def _violation(self, reason: str, section: str) -> RemoteProtocolError:
+        return RemoteProtocolError(CloseCode.PROTOCOL_ERROR, reason, section, self._parser.offset)
+
+    def _out_of_order(self, before: int, first: int) -> RemoteProtocolError:
+        reason = why_illegal(before, first & OPCODE_BITS, first >= FIN_BIT)
+        return self._violation(reason, "5.4")
+
+    def _invalid_utf8(self, error: UnicodeDecodeError) -> RemoteProtocolError:
+        byte = error.object[error.start]
+        reason = f"text that is not UTF-8: {error.reason} at {byte:#04x}"
+        return RemoteProtocolError(CloseCode.INVALID_DATA, reason, "8.1", self._parser.offset)
+
+
+def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(f"binary data is bytes, bytearray or memoryview, not {type(data).__name__}; use send_text() for str")
+
+
+def _close_payload(code: int, reason: str) -> bytes:
+    """Gives a Close frame's payload (5.5.1), with the reason cut between characters where it is too long."""
+    encoded = reason.encode(errors="replace")
+    if len(encoded) > MAX_CLOSE_REASON:
+        encoded = encoded[:MAX_CLOSE_REASON].decode(errors="ignore").encode()
+    return code.to_bytes(2, "big") + encoded

@@ -1,0 +1,174 @@
+"""Deadlines over a connection: time as data. The clock is an argument, and no time passes in here.
+
+A caller asks `Deadlines.next_deadline` how long it may wait, and calls `Deadlines.advance` with the time after each
+wait, read or close. What is due happens in that call: a Ping is queued, or the connection ends with a `Closed` event
+that says which deadline it was. Any clock in seconds that does not go back will do, such as ``time.monotonic()``.
+
+Each deadline is a field that is set when its cause is first seen, and never moved by traffic: a peer that dribbles
+cannot delay a close.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from .codes import CloseCode
+from .connection import Connection
+from .events import Closed, CloseCause, Event
+from .state import ConnectionState
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long to wait for the peer, in seconds; ``None`` for ever.
+
+    :param open: for the opening handshake, from the beginning. 10 s, as websockets; browsers give no handshake up
+        before 20 s, but a server keeps the socket.
+    :param ping_interval: from the last Ping that was answered to the next one. 20 s keeps it below the 30 to 60 s
+        after which the usual proxies drop a connection without traffic.
+    :param pong: for the Pong to a Ping. 20 s, as websockets; enough for a lost packet's retransmissions.
+    :param close: for the peer's Close frame after ours. 10 s, as websockets.
+    :param tcp_close: for a server to close TCP after the closing handshake (7.1.1), at a client. 2 s: nothing
+        depends on it, and a server that is alive needs one round trip.
+    :param idle: for any byte at all from the peer. Off by default; of little use together with Pings.
+    """
+
+    open: float | None = 10.0
+    ping_interval: float | None = 20.0
+    pong: float | None = 20.0
+    close: float | None = 10.0
+    tcp_close: float | None = 2.0
+    idle: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not value > 0:
+                raise ValueError(f"Timeouts.{field.name} must be a number of seconds over 0 or None, not {value!r}")
+
+
+class Deadlines:
+    """Watches the time for one connection, from its opening handshake on.
+
+    :param timeouts: how long to wait for what.
+    :param now: the time at which the connection began (TCP was there), in seconds.
+    """
+
+    def __init__(self, timeouts: Timeouts | None = None, now: float = 0.0) -> None:
+        self.timeouts = timeouts or Timeouts()
+        #: How long the last Pong took, in seconds; ``None`` before the first.
+        self.latency: float | None = None
+        self._connection: Connection | None = None
+        self._open_at = _after(now, self.timeouts.open)
+        self._ping_at: float | None = None
+        self._pong_at: float | None = None
+        self._close_at: float | None = None
+        self._tcp_close_at: float | None = None
+        self._idle_at: float | None = None
+        self._pinged_at = now
+        self._ping_payload: bytes | None = None
+        self._pings = 0
+        self._bytes_seen = 0
+
+    def opened(self, connection: Connection, now: float) -> None:
+        """Tells that the opening handshake is done; from now on ``connection`` is watched."""
+        self._connection = connection
+        self._open_at = None
+        self._ping_at = _after(now, self.timeouts.ping_interval)
+        self._idle_at = _after(now, self.timeouts.idle)
+        self._bytes_seen = connection.bytes_received
+
+    def next_deadline(self) -> float | None:
+        """The time at which `advance` should be called at the latest; ``None`` when nothing is awaited."""
+        candidates = (
+            self._open_at, self._ping_at, self._pong_at, self._close_at, self._tcp_close_at, self._idle_at,
+        )
+        return min([at for at in candidates if at is not None], default=None)
+
+    def advance(self, now: float) -> list[Event]:
+        """Tells the time. Call it after each read, each close and each wait; then send what `Connection` has to send.
+
+        :param now: the time in seconds.
+        :returns: the `Closed` event when a deadline has ended the connection, else nothing.
+        """
+        connection = self._connection
+        if connection is None:
+            return self._advance_opening(now)
+        self._observe(connection, now)
+        for at, cause in self._fatal():
+            if at is not None and now >= at:
+                self._watch_no_more()
+                return connection.time_out(cause)
+        if self._ping_at is not None and now >= self._ping_at:
+            self._ping(connection, now)
+        return []
+
+    def _advance_opening(self, now: float) -> list[Event]:
+        if self._open_at is None or now < self._open_at:
+            return []
+        self._open_at = None
+        cause = CloseCause.OPEN_TIMEOUT
+        return [Closed(CloseCode.ABNORMAL_CLOSURE, cause.value, False, None, cause)]
+
+    def _fatal(self) -> tuple[tuple[float | None, CloseCause], ...]:
+        return (
+            (self._tcp_close_at, CloseCause.CLOSE_TIMEOUT),
+            (self._close_at, CloseCause.CLOSE_TIMEOUT),
+            (self._pong_at, CloseCause.PONG_TIMEOUT),
+            (self._idle_at, CloseCause.IDLE_TIMEOUT),
+        )
+
+    def _observe(self, connection: Connection, now: float) -> None:
+        """Sets and clears deadlines by what has happened since the last call."""
+        if connection.closed:
+            self._observe_closed(connection, now)
+            return
+        if connection.state is ConnectionState.CLOSING and self._close_at is None:
+            # 7.1.2: the closing handshake has begun, and only its deadline counts.
+            self._watch_no_more()
+            self._close_at = _after(now, self.timeouts.close)
+            return
+        self._observe_traffic(connection, now)
+        self._observe_pong(connection, now)
+
+    def _observe_closed(self, connection: Connection, now: float) -> None:
+        waits_for_tcp = self._tcp_close_at
+        self._watch_no_more()
+        if not connection.must_close:
+            self._tcp_close_at = _after(now, self.timeouts.tcp_close) if waits_for_tcp is None else waits_for_tcp
+
+    def _observe_traffic(self, connection: Connection, now: float) -> None:
+        if connection.bytes_received != self._bytes_seen and self._idle_at is not None:
+            self._bytes_seen = connection.bytes_received
+            self._idle_at = _after(now, self.timeouts.idle)
+
+    def _observe_pong(self, connection: Connection, now: float) -> None:
+        if self._ping_payload is None:
+            return
+        awaited = connection.awaited_pong
+        if awaited is None:
+            self.latency = now - self._pinged_at
+            self._ping_payload = None
+            self._pong_at = None
+            self._ping_at = _after(now, self.timeouts.ping_interval)
+        elif awaited != self._ping_payload:
+            # 5.5.3: the peer may answer only the latest Ping, and the caller has sent a later one.
+            self._ping_payload = awaited
+            self._pinged_at = now
+            self._pong_at = _after(now, self.timeouts.pong)
+
+    def _ping(self, connection: Connection, now: float) -> None:
+        self._pings += 1
+        self._ping_payload = b"%d" % self._pings
+        connection.ping(self._ping_payload)
+        self._pinged_at = now
+        self._ping_at = None
+        self._pong_at = _after(now, self.timeouts.pong)
+
+    def _watch_no_more(self) -> None:
+        self._ping_at = self._pong_at = self._close_at = self._tcp_close_at = self._idle_at = None
+        self._ping_payload = None
+
+
+def _after(now: float, seconds: float | None) -> float | None:
+    return None if seconds is None else now + seconds

@@ -1,0 +1,383 @@
+"""permessage-deflate (RFC 7692): the extension that compresses messages.
+
+`PerMessageDeflate` is what the application wants and what is agreed in the handshake (7.1); `DeflateCodec` is the
+state of one connection, with the zlib objects made when they are first used, since most connections that agree on
+compression are idle or small. What must not live here: message limits; `decode` gives at most `MAX_PIECE` bytes
+at a time, so that whoever counts can stop in time.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Hashable
+from typing import Any
+
+from .codes import CloseCode
+from .errors import HandshakeError, RemoteProtocolError
+from .extensions import Parameters
+
+# 7.2.1: an encoded message ends with an empty stored block of which these last four bytes are not sent.
+TAIL = b"\x00\x00\xff\xff"
+
+# 7.2.3.6: the shortest encoding of an empty message: the header of that block alone.
+EMPTY_MESSAGE = b"\x00"
+
+# What one call of decode() gives at the most. Also the largest overshoot beyond a message limit.
+MAX_PIECE = 64 << 10
+
+# What is given to the inflater at once. A final block (BFINAL) makes zlib copy the rest of its input; with many
+# of them in one frame, this keeps the time linear.
+MAX_INPUT = 16 << 10
+
+SERVER_TAKEOVER = "server_no_context_takeover"
+CLIENT_TAKEOVER = "client_no_context_takeover"
+SERVER_BITS = "server_max_window_bits"
+CLIENT_BITS = "client_max_window_bits"
+
+# 7.1.2: a decimal integer "without leading zeroes between 8 to 15 inclusive". As a set of strings, so that signs,
+# spaces and the digits of other scripts are refused without a thought.
+_WINDOW_BITS = {str(bits): bits for bits in range(8, 16)}
+
+# zlib cannot deflate with a window of 256 bytes: it silently takes 512 (zlib's issue 171).
+_LEAST_BITS_TO_DEFLATE = 9
+
+
+class DeflateCodec:
+    """The state of permessage-deflate on one connection (RFC 7692, section 7.2).
+
+    :param parameters: what was agreed, as the header says it.
+    :param inflate_bits: the window that the peer may use.
+    :param inflate_takeover: whether the peer may refer to earlier messages.
+    :param deflate_bits: the window that this side uses.
+    :param deflate_takeover: whether this side may refer to earlier messages.
+    """
+
+    # 6: "This document allocates the RSV1 bit".
+    reserved_bit = 4
+
+    def __init__(
+        self,
+        config: PerMessageDeflate,
+        parameters: str,
+        *,
+        inflate_bits: int,
+        inflate_takeover: bool,
+        deflate_bits: int,
+        deflate_takeover: bool,
+    ) -> None:
+        self.parameters = parameters
+        self.inflate_bits = inflate_bits
+        self.inflate_takeover = inflate_takeover
+        self.deflate_bits = deflate_bits
+        self.deflate_takeover = deflate_takeover
+        self._config = config
+        self._zlib = config.implementation
+        self._inflater: Any = None
+        self._deflater: Any = None
+        # Input that the inflater has not seen yet.
+        self._waiting = b""
+        self._inflater_is_full = False
+        self._saw_final_block = False
+        self._tail_added = False
+
+    # Receiving.
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is output, or input, that did not go into the last piece."""
+        return self._inflater_is_full or bool(self._waiting)
+
+    def decode(self, payload: bytes, final: bool) -> bytes:
+        """Inflates (7.2.2): the next bytes of a message in, at most `MAX_PIECE` bytes out.
+
+        :raises RemoteProtocolError: 1007, when the bytes are not DEFLATE data.
+        """
+        if final and not self._tail_added:
+            payload += TAIL
+            self._tail_added = True
+        waiting = self._waiting + payload if self._waiting else payload
+        if self._inflater is None:
+            self._inflater = self._zlib.decompressobj(-self.inflate_bits)
+        inflater = self._inflater
+        try:
+            if len(waiting) <= MAX_INPUT:
+                data = inflater.decompress(waiting, MAX_PIECE)
+                self._waiting = inflater.unconsumed_tail
+            else:
+                data = inflater.decompress(waiting[:MAX_INPUT], MAX_PIECE)
+                self._waiting = inflater.unconsumed_tail + waiting[MAX_INPUT:]
+        except self._zlib.error as error:
+            raise RemoteProtocolError(
+                CloseCode.INVALID_DATA, f"a compressed message that does not inflate ({error})", "RFC 7692 7.2.2"
+            ) from error
+        # Even with all input taken, the inflater may hold back output that did not fit.
+        self._inflater_is_full = len(data) == MAX_PIECE
+        if inflater.eof:
+            self._begin_next_stream(inflater)
+        if final and not self.has_more:
+            self._end_of_message()
+        return bytes(data)
+
+    def _begin_next_stream(self, inflater: Any) -> None:
+        """7.2.3.4: a block with BFINAL set ends a DEFLATE stream, but not the message; another stream follows."""
+        self._waiting = inflater.unused_data + self._waiting
+        self._inflater_is_full = False
+        self._saw_final_block = True
+        self._inflater = self._zlib.decompressobj(-self.inflate_bits)
+
+    def _end_of_message(self) -> None:
+        # A sender that ended its stream cannot refer to what was before; nor can one without takeover (7.1.1).
+        if self._saw_final_block or not self.inflate_takeover:
+            self._inflater = None
+        self._saw_final_block = False
+        self._tail_added = False
+
+    # Sending.
+
+    def wants(self, payload: bytes, fin: bool) -> bool:
+        """Whether a message is worth compressing.
+
+        With takeover every message is: a short one costs a few bytes, and the later ones gain from it. Without,
+        one that is whole and shorter than the threshold is not.
+        """
+        return self.deflate_takeover or not fin or len(payload) >= self._config.threshold
+
+    def encode(self, payload: bytes, final: bool) -> bytes:
+        """Deflates (7.2.1): the next bytes of a message in, the payload of the next frame out."""
+        if self._deflater is None:
+            if final and not self.deflate_takeover:
+                return self.encode_shared(payload)
+            self._deflater = self._new_deflater(self.deflate_bits, self._config.mem_level)
+        deflater = self._deflater
+        encoded: bytes = deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH)
+        if not final:
+            return encoded
+        if not self.deflate_takeover:
+            self._deflater = None
+        return _without_tail(encoded)
+
+    @property
+    def shared_key(self) -> Hashable:
+        """All codecs with an equal key encode a message to the same bytes, where they begin anew with it."""
+        config = self._config
+        return self.deflate_bits, config.level, config.mem_level, config.implementation.__name__
+
+    def encode_shared(self, payload: bytes) -> bytes:
+        """Deflates one message that refers to no other, for all connections with the same `shared_key`.
+
+        zlib clears its memory for every new stream, 262 KiB at its defaults; a window and a symbol buffer that just
+        hold the message give the same result for a fraction of that.
+        """
+        size = len(payload)
+        bits = (size + _DEFLATE_LOOKAHEAD).bit_length()
+        level = (size >> 5).bit_length()
+        deflater = self._new_deflater(
+            min(self.deflate_bits, max(bits, _LEAST_BITS_TO_DEFLATE)), min(self._config.mem_level, max(level, 1))
+        )
+        encoded: bytes = deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH)
+        return _without_tail(encoded)
+
+    def forget_sent(self) -> None:
+        """Forgets all that was deflated: the peer's window has meanwhile got a message that ours does not know.
+
+        A new deflater refers only to what it wrote itself, and that the peer has.
+        """
+        self._deflater = None
+
+    def _new_deflater(self, bits: int, mem_level: int) -> Any:
+        return self._zlib.compressobj(self._config.level, zlib.DEFLATED, -bits, mem_level)
+
+    # Memory.
+
+    @property
+    def retained_bytes(self) -> int:
+        """Memory that the zlib objects and the waiting input take; zconf.h gives the formulas."""
+        retained = len(self._waiting)
+        if self._inflater is not None:
+            retained += (1 << self.inflate_bits) + _INFLATE_OVERHEAD
+        if self._deflater is not None:
+            retained += (1 << self.deflate_bits + 2) + (1 << self._config.mem_level + 9) + _DEFLATE_OVERHEAD
+        return retained
+
+
+# zconf.h: "the memory requirements for inflate are (in bytes) 1 << windowBits [...] about 7 kilobytes more";
+# "for deflate (1 << (windowBits+2)) + (1 << (memLevel+9))", with "a few kilobytes for small objects".
+_INFLATE_OVERHEAD = 7 << 10
+_DEFLATE_OVERHEAD = 6 << 10
+
+# deflate.c: MIN_LOOKAHEAD, the part of its window that zlib does not search for matches.
+_DEFLATE_LOOKAHEAD = 262
+
+
+def _without_tail(encoded: bytes) -> bytes:
+    """Takes off the tail that 7.2.1 leaves out. zlib gives nothing at all where nothing came since the last flush."""
+    return encoded[: -len(TAIL)] if encoded else EMPTY_MESSAGE
+
+
+class PerMessageDeflate:
+    """permessage-deflate as the application wants it; given to a handshake in ``extensions``.
+
+    The defaults keep memory small: each side begins each message anew (no context takeover), so a connection
+    holds no zlib state between messages.
+
+    :param server_no_context_takeover: the server begins each message anew. A client asks for it; a server that
+        sets it does so whether it was asked or not (7.1.1.1).
+    :param client_no_context_takeover: the same for the client (7.1.1.2).
+    :param server_max_window_bits: the largest window that the server may use, 8 to 15 (7.1.2.1). A client asks
+        for it; a server keeps to the smaller of this and what was asked.
+    :param client_max_window_bits: the same for the client (7.1.2.2). A client offers that the server may lower
+        it; a server lowers it where the client offered that.
+    :param level: how hard this side compresses, 0 to 9; -1 is zlib's default (6).
+    :param mem_level: the memory for deflating, 1 to 9: ``1 << (mem_level + 9)`` bytes.
+    :param threshold: in bytes; a shorter message is not compressed where this side begins each anew.
+    :param implementation: a module with the interface of ``zlib`` (``zlib_ng.zlib_ng``, ``isal.isal_zlib``).
+    :raises ValueError: when a number is out of its range.
+    """
+
+    name = "permessage-deflate"
+
+    def __init__(
+        self,
+        *,
+        server_no_context_takeover: bool = True,
+        client_no_context_takeover: bool = True,
+        server_max_window_bits: int = 15,
+        client_max_window_bits: int = 15,
+        level: int = -1,
+        mem_level: int = 8,
+        threshold: int = 64,
+        implementation: Any = zlib,
+    ) -> None:
+        _check_range("server_max_window_bits", server_max_window_bits, 8, 15)
+        _check_range("client_max_window_bits", client_max_window_bits, 8, 15)
+        _check_range("level", level, -1, 9)
+        _check_range("mem_level", mem_level, 1, 9)
+        _check_range("threshold", threshold, 0, 1 << 62)
+        self.server_no_context_takeover = server_no_context_takeover
+        self.client_no_context_takeover = client_no_context_takeover
+        self.server_max_window_bits = server_max_window_bits
+        self.client_max_window_bits = client_max_window_bits
+        self.level = level
+        self.mem_level = mem_level
+        self.threshold = threshold
+        self.implementation = implementation
+
+    def offer(self) -> str:
+        """The client's offer (7.1)."""
+        words = []
+        if self.server_no_context_takeover:
+            words.append(SERVER_TAKEOVER)
+        if self.client_no_context_takeover:
+            words.append(CLIENT_TAKEOVER)
+        if self.server_max_window_bits < 15:
+            words.append(f"{SERVER_BITS}={self.server_max_window_bits}")
+        # 7.1.2.2: without a value it says that the client understands the parameter.
+        bits = max(self.client_max_window_bits, _LEAST_BITS_TO_DEFLATE)
+        words.append(CLIENT_BITS if bits == 15 else f"{CLIENT_BITS}={bits}")
+        return "; ".join(words)
+
+    def accept_offer(self, parameters: Parameters) -> DeflateCodec | None:
+        """The server's answer to an offer, or ``None`` to decline it.
+
+        7.1: a server MUST decline an offer with a parameter that is unknown, comes twice, or has a value that is not
+        allowed. It also declines one that asks it to deflate with a window of 8 bits, which zlib cannot do.
+        """
+        try:
+            asked = _parse_parameters(parameters)
+        except ValueError:
+            return None
+        if asked.get(SERVER_BITS, _LEAST_BITS_TO_DEFLATE) < _LEAST_BITS_TO_DEFLATE:
+            return None
+        # 7.1.1: what the client asks of the server binds; what it tells of itself is a hint that binds as well
+        # once the answer repeats it. The server may add either of its own accord.
+        server_anew = self.server_no_context_takeover or SERVER_TAKEOVER in asked
+        client_anew = self.client_no_context_takeover or CLIENT_TAKEOVER in asked
+        server_bits = min(asked.get(SERVER_BITS, 15), max(self.server_max_window_bits, _LEAST_BITS_TO_DEFLATE))
+        # 7.1.2.2: an answer may limit the client only if the offer said that the client understands that.
+        client_bits = min(asked[CLIENT_BITS], self.client_max_window_bits) if CLIENT_BITS in asked else 15
+        return DeflateCodec(
+            self,
+            _join_parameters(server_anew, client_anew, server_bits, client_bits),
+            inflate_bits=client_bits,
+            inflate_takeover=not client_anew,
+            deflate_bits=server_bits,
+            deflate_takeover=not server_anew,
+        )
+
+    def accept_answer(self, parameters: Parameters) -> DeflateCodec:
+        """What the client makes of the server's answer to `offer`.
+
+        :raises HandshakeError: when the answer does not fit the offer (7.1: the client MUST fail the connection).
+        """
+        try:
+            agreed = _parse_parameters(parameters, values_required=True)
+        except ValueError as error:
+            raise _bad_answer(str(error)) from error
+        if self.server_no_context_takeover and SERVER_TAKEOVER not in agreed:
+            raise _bad_answer(f"{SERVER_TAKEOVER} was asked for and not granted")
+        server_bits = agreed.get(SERVER_BITS, 15)
+        if server_bits > self.server_max_window_bits:
+            raise _bad_answer(f"a window of {server_bits} bits, {self.server_max_window_bits} were asked for")
+        offered_bits = max(self.client_max_window_bits, _LEAST_BITS_TO_DEFLATE)
+        client_bits = agreed.get(CLIENT_BITS, offered_bits)
+        if not _LEAST_BITS_TO_DEFLATE <= client_bits <= offered_bits:
+            raise _bad_answer(
+                f"{CLIENT_BITS}={client_bits}; this client can use {_LEAST_BITS_TO_DEFLATE} to {offered_bits}"
+            )
+        server_anew = SERVER_TAKEOVER in agreed
+        client_anew = self.client_no_context_takeover or CLIENT_TAKEOVER in agreed
+        return DeflateCodec(
+            self,
+            _join_parameters(server_anew, CLIENT_TAKEOVER in agreed, server_bits, agreed.get(CLIENT_BITS, 15)),
+            inflate_bits=server_bits,
+            inflate_takeover=not server_anew,
+            deflate_bits=client_bits,
+            deflate_takeover=not client_anew,
+        )
+
+
+def _join_parameters(server_anew: bool, client_anew: bool, server_bits: int, client_bits: int) -> str:
+    words = [PerMessageDeflate.name]
+    if server_anew:
+        words.append(SERVER_TAKEOVER)
+    if client_anew:
+        words.append(CLIENT_TAKEOVER)
+    if server_bits < 15:
+        words.append(f"{SERVER_BITS}={server_bits}")
+    if client_bits < 15:
+        words.append(f"{CLIENT_BITS}={client_bits}")
+    return "; ".join(words)
+
+
+def _parse_parameters(parameters: Parameters, values_required: bool = False) -> dict[str, int]:
+    """Reads the four parameters; those without a number count as 15 for window bits, and as 1.
+
+    :param values_required: whether ``client_max_window_bits`` needs a value, as it does in an answer (7.1.2.2).
+    :raises ValueError: for anything that 7.1 does not allow, with the reason.
+    """
+    numbers: dict[str, int] = {}
+    for name, value in parameters:
+        if name in numbers:
+            raise ValueError(f"{name} comes twice")
+        if name in (SERVER_TAKEOVER, CLIENT_TAKEOVER):
+            if value is not None:
+                raise ValueError(f"{name} takes no value, but has {value!r}")
+            numbers[name] = 1
+        elif name not in (SERVER_BITS, CLIENT_BITS):
+            raise ValueError(f"an unknown parameter {name!r}")
+        elif value is None and name == CLIENT_BITS and not values_required:
+            numbers[name] = 15
+        elif value not in _WINDOW_BITS:
+            raise ValueError(f"{name} takes a number from 8 to 15, not {value!r}")
+        else:
+            numbers[name] = _WINDOW_BITS[value]
+    return numbers
+
+
+def _bad_answer(reason: str) -> HandshakeError:
+    return HandshakeError(None, f"the server's answer about permessage-deflate does not fit: {reason}", "RFC 7692 7.1")
+
+
+def _check_range(name: str, value: int, least: int, most: int) -> None:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")

@@ -1,0 +1,74 @@
+"""Every exception of the package, and what each tells whom.
+
+The law: what the *peer* does wrong is a `RemoteProtocolError`, which names the answer (the close code), the
+rule (the section) and the place (the byte offset); a `Connection` never raises it but puts it into its
+`Closed` event. What the *caller* does wrong is a `LocalProtocolError`, raised before anything changes. An
+opening handshake that cannot succeed is a `HandshakeError`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .frames import Frame
+    from .http11 import Response
+
+
+class ProtocolError(Exception):
+    """The base of all errors of this package."""
+
+
+class LocalProtocolError(ProtocolError):
+    """The caller asked for something that the protocol forbids here. Nothing was changed or sent.
+
+    The message says what was asked, why it cannot be, and what to do instead.
+    """
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the protocol or a limit.
+
+    :ivar close_code: the code that the Close frame carries to the peer (1002, 1007, 1009; section 7.4.1).
+    :ivar reason: what was got and what is allowed, in words.
+    :ivar section: the section with the rule, such as ``"5.2"`` or ``"RFC 7692 6.1"``.
+    :ivar offset: where the offending frame begins, in bytes from the first byte after the handshake;
+        ``None`` where no place can be named.
+    :ivar frames: from `FrameParser.receive_data`, the frames that were whole before the violation.
+    """
+
+    def __init__(self, close_code: int, reason: str, section: str, offset: int | None = None) -> None:
+        super().__init__(close_code, reason, section, offset)
+        self.close_code = close_code
+        self.reason = reason
+        self.section = section
+        self.offset = offset
+        self.frames: list[Frame] = []
+
+    def __str__(self) -> str:
+        place = "" if self.offset is None else f" at byte {self.offset}"
+        return f"{self.reason} (section {self.section}{place}; close code {int(self.close_code)})"
+
+
+class HandshakeError(ProtocolError):
+    """The opening handshake failed (section 4).
+
+    :ivar status: at a server, the HTTP status that answers the request (4xx, 5xx), already queued; at a
+        client, the status that the server answered with, or ``None`` where its answer made no sense.
+    :ivar reason: what was got and what is required, in words.
+    :ivar section: the section with the rule.
+    :ivar response: at a client, the server's answer as far as it was understood, else ``None``.
+    """
+
+    def __init__(
+        self, status: int | None, reason: str, section: str = "4", response: Response | None = None
+    ) -> None:
+        super().__init__(status, reason, section, response)
+        self.status = status
+        self.reason = reason
+        self.section = section
+        self.response = response
+
+    def __str__(self) -> str:
+        status = "" if self.status is None else f"{int(self.status)}: "
+        return f"{status}{self.reason} (section {self.section})"

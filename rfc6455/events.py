@@ -1,0 +1,173 @@
+"""What a connection reports: small values, equal by type and content.
+
+The law: an event says what happened and holds no link to the connection. Events are made once for each message
+at full speed, so they are plain slotted classes (a frozen dataclass costs three times as much to make); treat
+them as read-only. They work in ``match``: ``case TextMessage(text): ...``.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .errors import ProtocolError
+
+
+class Value:
+    """The base of events and frames: equality, hash and ``repr()`` over the fields in ``__match_args__``."""
+
+    __slots__ = ()
+    __match_args__: tuple[str, ...] = ()
+
+    def _fields(self) -> tuple[Any, ...]:
+        return tuple([getattr(self, name) for name in self.__match_args__])
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._fields() == other._fields()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._fields()))
+
+    def __repr__(self) -> str:
+        fields = ", ".join([f"{name}={value!r}" for name, value in zip(self.__match_args__, self._fields(), strict=True)])
+        return f"{type(self).__name__}({fields})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._fields()
+
+
+class Event(Value):
+    """The base of all events."""
+
+    __slots__ = ()
+
+
+class TextMessage(Event):
+    """A whole text message (5.6).
+
+    :ivar text: the message; never with lone surrogates, since it was valid UTF-8 (8.1).
+    """
+
+    __slots__ = ("text",)
+    __match_args__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class BytesMessage(Event):
+    """A whole binary message (5.6).
+
+    :ivar data: the message.
+    """
+
+    __slots__ = ("data",)
+    __match_args__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+class TextPart(Event):
+    """The next piece of a text message, where a connection gives parts. Cut between characters.
+
+    :ivar text: the piece; empty when a frame brought none or only a part of a character.
+    :ivar final: whether the message ends here.
+    """
+
+    __slots__ = ("text", "final")
+    __match_args__ = ("text", "final")
+
+    def __init__(self, text: str, final: bool) -> None:
+        self.text = text
+        self.final = final
+
+
+class BytesPart(Event):
+    """The next piece of a binary message, where a connection gives parts.
+
+    :ivar data: the piece; may be empty.
+    :ivar final: whether the message ends here.
+    """
+
+    __slots__ = ("data", "final")
+    __match_args__ = ("data", "final")
+
+    def __init__(self, data: bytes, final: bool) -> None:
+        self.data = data
+        self.final = final
+
+
+class Ping(Event):
+    """The peer sent a Ping (5.5.2). The Pong is queued already; nothing needs to be done.
+
+    :ivar payload: at most 125 bytes.
+    """
+
+    __slots__ = ("payload",)
+    __match_args__ = ("payload",)
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+
+
+class Pong(Event):
+    """The peer sent a Pong (5.5.3), asked for or not.
+
+    :ivar payload: at most 125 bytes; that of the Ping which it answers.
+    """
+
+    __slots__ = ("payload",)
+    __match_args__ = ("payload",)
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+
+
+class CloseCause(Enum):
+    """How a connection came to its end."""
+
+    HANDSHAKE = "both sides sent a Close frame"
+    EOF_IDLE = "the peer ended the stream between two messages, without a Close frame"
+    EOF_IN_MESSAGE = "the peer ended the stream between two frames of one message"
+    EOF_IN_FRAME = "the peer ended the stream inside a frame"
+    EOF_IN_CLOSE = "the peer ended the stream without answering our Close frame"
+    VIOLATION = "the peer broke the protocol or a limit"
+    OPEN_TIMEOUT = "the opening handshake took too long"
+    CLOSE_TIMEOUT = "the peer did not answer our Close frame in time"
+    PONG_TIMEOUT = "the peer did not answer a Ping in time"
+    IDLE_TIMEOUT = "nothing came from the peer for too long"
+
+
+class Closed(Event):
+    """The connection has ended (7.1.4). Comes exactly once, as the last event.
+
+    :ivar code: the code of the peer's Close frame (1005 if that was empty); where none came, the code that was
+        sent to the peer in a violation or time-out, and 1006 when the stream just ended (7.1.5).
+    :ivar reason: the peer's reason; where none came, what happened, in words.
+    :ivar clean: whether the closing handshake was completed (7.1.4).
+    :ivar error: the `RemoteProtocolError` of a violation, else ``None``.
+    :ivar how: how it came to the end, as a `CloseCause`.
+    """
+
+    __slots__ = ("code", "reason", "clean", "error", "how")
+    __match_args__ = ("code", "reason", "clean", "error", "how")
+
+    def __init__(
+        self,
+        code: int,
+        reason: str = "",
+        clean: bool = False,
+        error: ProtocolError | None = None,
+        how: CloseCause = CloseCause.HANDSHAKE,
+    ) -> None:
+        self.code = code
+        self.reason = reason
+        self.clean = clean
+        self.error = error
+        self.how = how

@@ -1,0 +1,352 @@
+"""Frames (5.2): bytes to frames, frames to bytes, and nothing else.
+
+The parser is a cursor. `FrameParser.feed` gives it input, and each `FrameParser.advance` moves it to the next
+*piece*: a whole frame where it lies whole in the input, else as much of the payload as is there, so that nothing
+needs to be kept but an unfinished header or control frame (139 bytes at the most). The fields of the parser tell
+what the piece is; a caller that wants objects takes `FrameParser.receive_data`.
+
+Every rule that the header alone can break is applied to the header, as soon as the byte is there that breaks it
+and before any payload is looked at. What depends on other frames (5.4) is not known here: see `state.py`.
+"""
+
+from __future__ import annotations
+
+from .codes import CloseCode, Opcode, Role
+from .errors import LocalProtocolError, RemoteProtocolError
+from .events import Value
+from .limits import Limits
+from .masking import mask_slice
+
+# 5.5: "All control frames MUST have a payload length of 125 bytes or less".
+MAX_CONTROL_PAYLOAD = 125
+
+# 5.2: "the most significant bit MUST be 0", so a length has 63 bits.
+MAX_LENGTH = (1 << 63) - 1
+
+# What `advance` came to: bits, of which every piece has PIECE.
+NOTHING = 0
+PIECE = 1
+STARTS = 2
+ENDS = 4
+WHOLE = PIECE | STARTS | ENDS
+
+FIN_BIT = 0x80
+RSV_BITS = 0x70
+OPCODE_BITS = 0x0F
+CONTROL_BIT = 0x08
+MASK_BIT = 0x80
+
+# What the first byte of a header can be.
+_ILLEGAL, _DATA, _CONTROL = 0, 1, 2
+_OPCODES = frozenset(Opcode)
+
+
+def _kind_of_first_byte(first: int, reserved_bits: int) -> int:
+    opcode = first & OPCODE_BITS
+    if opcode not in _OPCODES:
+        return _ILLEGAL
+    if opcode & CONTROL_BIT:
+        return _CONTROL if first & FIN_BIT and not first & RSV_BITS else _ILLEGAL
+    return _DATA if not first & RSV_BITS & ~(reserved_bits << 4) else _ILLEGAL
+
+
+# For each choice of RSV bits that extensions use, the kind of each first byte.
+_KINDS = tuple([bytes([_kind_of_first_byte(first, bits) for first in range(256)]) for bits in range(8)])
+
+
+class Frame(Value):
+    """One frame (5.2), as a value.
+
+    :ivar opcode: an `Opcode`.
+    :ivar payload: the "Payload data", unmasked.
+    :ivar fin: whether this is the last fragment of a message.
+    :ivar rsv: the bits RSV1 (4), RSV2 (2) and RSV3 (1).
+    """
+
+    __slots__ = ("opcode", "payload", "fin", "rsv")
+    __match_args__ = ("opcode", "payload", "fin", "rsv")
+
+    def __init__(self, opcode: Opcode, payload: bytes = b"", fin: bool = True, rsv: int = 0) -> None:
+        self.opcode = opcode
+        self.payload = payload
+        self.fin = fin
+        self.rsv = rsv
+
+
+def serialize_frame(frame: Frame, masking_key: bytes | None = None) -> bytes:
+    """Gives the bytes of a frame (5.2).
+
+    Only what cannot be written at all is refused, so that a test can write frames that a peer must refuse.
+
+    :param masking_key: 4 bytes that a client must take from a strong random source for each frame (5.3);
+        ``None`` for a frame of a server.
+    :raises LocalProtocolError: for an opcode over 15, RSV bits over 7 or a key that is not 4 bytes long.
+    """
+    if not 0 <= frame.opcode <= OPCODE_BITS or not 0 <= frame.rsv <= 7:
+        raise LocalProtocolError(f"an opcode has 4 bits and RSV has 3, not {frame.opcode} and {frame.rsv} (5.2)")
+    if masking_key is not None and len(masking_key) != 4:
+        raise LocalProtocolError(f"a masking key has 4 bytes, not {len(masking_key)} (5.3)")
+    return pack_frame(frame.fin << 7 | frame.rsv << 4 | frame.opcode, frame.payload, masking_key)
+
+
+def pack_frame(first: int, payload: bytes, masking_key: bytes | None) -> bytes:
+    """Gives the bytes of a frame whose first byte (FIN, RSV, opcode) is ``first``."""
+    length = len(payload)
+    if masking_key is None:
+        return pack_header(first, 0, length) + payload
+    return pack_header(first, MASK_BIT, length) + masking_key + mask_slice(payload, 0, length, masking_key)
+
+
+def pack_header(first: int, mask_bit: int, length: int) -> bytes:
+    """Gives a header up to the masking key.
+
+    5.2: "the minimal number of bytes MUST be used to encode the length".
+    """
+    if length <= 125:
+        return (first << 8 | mask_bit | length).to_bytes(2, "big")
+    if length <= 0xFFFF:
+        return (first << 24 | (mask_bit | 126) << 16 | length).to_bytes(4, "big")
+    return (first << 8 | mask_bit | 127).to_bytes(2, "big") + length.to_bytes(8, "big")
+
+
+class FrameParser:
+    """Reads the frames of one direction.
+
+    :param role: which end is reading: a server takes only masked frames, a client only unmasked ones (5.1);
+        ``None`` takes both, for tools that look on.
+    :param limits: ``frame`` bounds the declared length of a payload; where it is ``None``, ``message`` does.
+    :param reserved_bits: the RSV bits that negotiated extensions use on data frames: RSV1 is 4, RSV2 2, RSV3 1.
+    """
+
+    def __init__(self, role: Role | None = None, limits: Limits | None = None, reserved_bits: int = 0) -> None:
+        limits = limits or Limits()
+        self._max_length = _first_number(limits.frame, limits.message, MAX_LENGTH)
+        self._kinds = _KINDS[reserved_bits]
+        # The mask bit that must be there; 2 stands for either.
+        self._mask_expected = 2 if role is None else int(role is Role.SERVER)
+        self._data = b""
+        self._at = 0
+        # Places in the stream: where _data begins, and relative to that the frame in hand.
+        self._base = 0
+        self._frame_at = 0
+        # The rest of a frame of which a piece was already given.
+        self._in_frame = False
+        self._remaining = 0
+        self._key = b""
+        # At most so much of a payload becomes one piece.
+        self.max_piece = MAX_LENGTH
+        # The piece in hand.
+        self.first = 0
+        self.length = 0
+        self.payload = b""
+        # For receive_data().
+        self._payload_so_far = bytearray()
+        self._error: RemoteProtocolError | None = None
+
+    @property
+    def offset(self) -> int:
+        """Where the frame in hand begins: bytes from the beginning of the stream."""
+        return self._base + self._frame_at
+
+    @property
+    def unparsed(self) -> int:
+        """How many bytes of input are kept because no piece was made of them yet."""
+        return len(self._data) - self._at
+
+    @property
+    def total(self) -> int:
+        """How many bytes were fed, ever."""
+        return self._base + len(self._data)
+
+    @property
+    def mid_frame(self) -> bool:
+        """Whether the input ends inside a frame."""
+        return self._in_frame or self._at < len(self._data)
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> list[Frame]:
+        """Takes bytes in any portions and gives the frames that they complete.
+
+        A payload that is not yet whole is kept, up to the frame limit.
+
+        :raises RemoteProtocolError: when a header breaks a rule of 5.1, 5.2 or 5.5 (1002) or the limit (1009).
+            The frames of this call that came before are in its attribute ``frames``. Each further call raises
+            it again.
+        """
+        if self._error is not None:
+            raise self._error
+        frames: list[Frame] = []
+        self.feed(bytes(data))
+        try:
+            while piece := self.advance():
+                self._payload_so_far += self.payload
+                if piece & ENDS:
+                    frames.append(self._take_frame())
+        except RemoteProtocolError as error:
+            error.frames = frames
+            self._error = error
+            raise
+        return frames
+
+    def _take_frame(self) -> Frame:
+        first = self.first
+        payload = bytes(self._payload_so_far)
+        self._payload_so_far = bytearray()
+        return Frame(Opcode(first & OPCODE_BITS), payload, first >= FIN_BIT, (first & RSV_BITS) >> 4)
+
+    def feed(self, data: bytes) -> None:
+        """Adds input; `advance` makes pieces of it."""
+        at = self._at
+        self._base += at
+        self._frame_at -= at
+        self._data = data if at == len(self._data) else self._data[at:] + data
+        self._at = 0
+
+    def drop(self) -> None:
+        """Forgets the input that is kept."""
+        self._base += len(self._data)
+        self._data = b""
+        self._at = 0
+        self._in_frame = False
+
+    def advance(self) -> int:
+        """Moves to the next piece and says what it is: ``NOTHING`` (input is wanted) or the bits ``PIECE``,
+        ``STARTS`` and ``ENDS``. Its frame is told by ``first`` and ``length``, its bytes are ``payload``.
+
+        A control frame is always one piece. A frame with an RSV bit begins with an empty piece, so that the
+        caller can set up its extension, and ``max_piece``, before the payload.
+
+        :raises RemoteProtocolError: as `receive_data`.
+        """
+        if self._in_frame:
+            return self._advance_in_frame()
+        data = self._data
+        at = self._at
+        available = len(data) - at
+        if available < 2:
+            return self._advance_in_header(available)
+        self._frame_at = at
+        first = data[at]
+        kind = self._kinds[first]
+        if kind == _ILLEGAL:
+            raise self._error_in_first_byte(first)
+        second = data[at + 1]
+        masked = second >> 7
+        if masked != self._mask_expected and self._mask_expected != 2:
+            raise self._error_in_masking()
+        length = second & 0x7F
+        header = 2
+        if length > MAX_CONTROL_PAYLOAD:
+            if kind == _CONTROL:
+                raise self._violation(f"a control frame of more than {MAX_CONTROL_PAYLOAD} bytes", "5.5")
+            header = 4 if length == 126 else 10
+            length = self._extended_length(at + 2, length)
+            if length < 0:
+                return NOTHING
+        if length > self._max_length:
+            raise self._too_long(length)
+        header += masked << 2
+        if available < header:
+            return NOTHING
+
+        start = at + header
+        stop = start + length
+        self.first = first
+        self.length = length
+        if available < header + length or first & RSV_BITS or length > self.max_piece:
+            return self._begin_in_parts(kind, start, masked)
+        self._at = stop
+        self.payload = mask_slice(data, start, stop, data[start - 4 : start]) if masked else data[start:stop]
+        return WHOLE
+
+    def _advance_in_header(self, available: int) -> int:
+        """Looks at a header of which one byte is there, or none."""
+        if available:
+            self._frame_at = self._at
+            first = self._data[self._at]
+            if self._kinds[first] == _ILLEGAL:
+                raise self._error_in_first_byte(first)
+        return NOTHING
+
+    def _extended_length(self, at: int, short_length: int) -> int:
+        """Reads the length that 126 or 127 announced; -1 when it is not there yet."""
+        data = self._data
+        available = len(data) - at
+        if short_length == 126:
+            if available < 2:
+                return -1
+            length = data[at] << 8 | data[at + 1]
+            least = 126
+        else:
+            if available > 0 and data[at] & 0x80:
+                raise self._violation("a payload length of 2^63 or more; its most significant bit must be 0", "5.2")
+            if available < 8:
+                return -1
+            length = int.from_bytes(data[at : at + 8], "big")
+            least = 1 << 16
+        if length < least:
+            raise self._violation(f"a length of {length} in more bytes than it needs", "5.2")
+        return length
+
+    def _begin_in_parts(self, kind: int, start: int, masked: int) -> int:
+        """Takes the header of a frame that is not, or must not be, given as one piece."""
+        if kind == _CONTROL:
+            return NOTHING
+        self._in_frame = True
+        self._remaining = self.length
+        self._key = self._data[start - 4 : start] if masked else b""
+        self._at = start
+        if self.first & RSV_BITS:
+            self.payload = b""
+            return PIECE | STARTS
+        self._take_payload(min(len(self._data) - start, self.max_piece))
+        return PIECE | STARTS
+
+    def _advance_in_frame(self) -> int:
+        size = min(self._remaining, len(self._data) - self._at, self.max_piece)
+        if size == 0 and self._remaining:
+            return NOTHING
+        self._take_payload(size)
+        if self._remaining:
+            return PIECE
+        self._in_frame = False
+        return PIECE | ENDS
+
+    def _take_payload(self, size: int) -> None:
+        start = self._at
+        stop = start + size
+        key = self._key
+        if key:
+            self.payload = mask_slice(self._data, start, stop, key)
+            # The next piece begins in the middle of the key.
+            turn = size & 3
+            self._key = key[turn:] + key[:turn]
+        else:
+            self.payload = self._data[start:stop]
+        self._at = stop
+        self._remaining -= size
+
+    # What the peer did wrong: each of these is made for one rule and tells what was got and what is allowed.
+
+    def _violation(self, reason: str, section: str) -> RemoteProtocolError:
+        return RemoteProtocolError(CloseCode.PROTOCOL_ERROR, reason, section, self.offset)
+
+    def _too_long(self, length: int) -> RemoteProtocolError:
+        reason = f"a frame of {length} bytes; {self._max_length} are allowed"
+        return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4", self.offset)
+
+    def _error_in_first_byte(self, first: int) -> RemoteProtocolError:
+        opcode = first & OPCODE_BITS
+        if opcode not in _OPCODES:
+            return self._violation(f"the reserved opcode {opcode:#x}", "5.2")
+        if opcode & CONTROL_BIT and not first & FIN_BIT:
+            return self._violation("a fragmented control frame", "5.5")
+        return self._violation(f"reserved bits {(first & RSV_BITS) >> 4:03b} that no extension gave a meaning", "5.2")
+
+    def _error_in_masking(self) -> RemoteProtocolError:
+        if self._mask_expected:
+            return self._violation("a frame without a mask; a client must mask all frames", "5.1")
+        return self._violation("a masked frame; a server must not mask any frame", "5.1")
+
+
+def _first_number(*candidates: int | None) -> int:
+    return next(candidate for candidate in candidates if candidate is not None)

@@ -1,0 +1,62 @@
+"""How much a peer may make us keep: every bound in one place, each with its reason.
+
+What lives here: numbers. What must not: the code that enforces them; each field says which module does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what one peer can make this end keep. All sizes are bytes; ``None`` means no bound of its own.
+
+    :param message: the largest message, after joining fragments and inflating; 1009 beyond it (10.4). The
+        default of 1 MiB is that of websockets; aiohttp takes 4 MiB, ws 100 MiB, wsproto and gorilla have none.
+    :param frame: the largest payload of one data frame as declared in its header, on the wire; 1009 beyond
+        it. By default only ``message`` bounds it, so that nobody is refused for the way he cuts a message.
+    :param memory: the budget of one connection for all that the peer can make it keep: unread input, the
+        message so far, the state of the extensions, queued replies. ``None``: ``message`` and
+        512 KiB more, enough for the largest deflate state (305 KiB) and one read.
+    :param pongs: how many Pings are answered one by one between two calls of ``data_to_send()``; beyond that
+        only the most recent is. 5.5.3 allows 1, which is all that a keepalive needs.
+    :param head: the largest request or response head; 431 beyond it. 16 KiB is the neighbour of nginx
+        (8 KiB for a line, 32 KiB in all), Node (16 KiB) and h11 (16 KiB).
+    :param line: the longest line in a head; 414 for a request line, 431 for a header. nginx and Apache
+        take 8 KiB, which large cookies and tokens fit.
+    :param headers: how many header lines a head may have; 431 beyond it. Apache takes 100, websockets 128.
+    :param body: how much of the body of a refused handshake a client keeps to show it. 64 KiB holds any page
+        that explains an error.
+    """
+
+    message: int | None = 1 << 20
+    frame: int | None = None
+    memory: int | None = None
+    pongs: int = 1
+    head: int = 16 << 10
+    line: int = 8 << 10
+    headers: int = 100
+    body: int = 64 << 10
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None and field.name in _MAY_BE_NONE:
+                continue
+            if type(value) is not int or value < 1:
+                raise ValueError(f"Limits.{field.name} must be a whole number from 1 up, not {value!r}")
+
+    @property
+    def budget(self) -> int | None:
+        """The memory budget in force: ``memory``, or what follows from ``message``; ``None`` for none."""
+        if self.memory is not None:
+            return self.memory
+        return None if self.message is None else self.message + DEFAULT_HEADROOM
+
+
+_MAY_BE_NONE = frozenset({"message", "frame", "memory"})
+
+# What a connection may keep besides the message itself when no budget is given: zlib's own figures for both
+# directions at 15 window bits and memLevel 8 (44 + 262 KiB, see deflate.py), one read of 64 KiB, and room.
+DEFAULT_HEADROOM = 512 << 10

@@ -1,0 +1,201 @@
+"""Messages (5.4, 5.6, 8.1): joins their pieces, checks UTF-8 as it arrives, keeps the size limit.
+
+A message passes through here when it does not lie whole in one frame and one read, or when an extension changed
+it; `connection.py` takes the short way with all others. The bytes kept are those of the message, in one buffer,
+however small the pieces are in which they came.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Hashable, Sequence
+
+from .codes import CloseCode, Opcode
+from .errors import LocalProtocolError, RemoteProtocolError
+from .events import BytesMessage, BytesPart, Event, TextMessage, TextPart
+from .extensions import MessageCodec
+from .frames import FIN_BIT, MAX_LENGTH, pack_frame
+
+# How much input of a message that an extension changed is given on at once where parts are asked for: with
+# deflate's largest ratio (1032:1) a part then has at most 516 KiB.
+MAX_ENCODED_PART = 512
+
+
+class MessageReader:
+    """Builds messages, or parts of messages, out of the payloads of frames.
+
+    :param max_size: the largest message in bytes, joined and decoded; ``None`` for no limit.
+    :param codecs: the extensions in use, in the order of the handshake.
+    :param parts: whether to give the parts as they come rather than whole messages.
+    """
+
+    def __init__(self, max_size: int | None, codecs: Sequence[MessageCodec], parts: bool) -> None:
+        self.max_size = MAX_LENGTH if max_size is None else max_size
+        self._all_codecs = codecs
+        self._parts = parts
+        self._codecs: Sequence[MessageCodec] = ()
+        self._is_text = False
+        self._size = 0
+        self._buffer = bytearray()
+        # The beginning of a character of which the rest has not come.
+        self._incomplete = b""
+        # How many bytes came out of extensions, ever.
+        self.decoded = 0
+
+    def begin(self, opcode: int, rsv: int) -> bool:
+        """Begins a message; says whether an extension changed it."""
+        self._is_text = opcode == Opcode.TEXT
+        self._size = 0
+        self._codecs = [codec for codec in self._all_codecs if codec.reserved_bit & rsv] if rsv else ()
+        return bool(rsv)
+
+    def check_length(self, length: int, offset: int) -> None:
+        """Refuses a frame by its declared length, before its payload has come.
+
+        Nothing can be said of a message that an extension changed: its length is that of the decoded bytes.
+        """
+        if not self._codecs and self._size + length > self.max_size:
+            raise message_too_big(self._size + length, self.max_size, offset)
+
+    def take(self, payload: bytes, final: bool, events: list[Event]) -> None:
+        """Takes the next bytes of the message; ``final`` says that it ends with them."""
+        if self._codecs:
+            self._decode(len(self._codecs) - 1, payload, final, events)
+        else:
+            self._deliver(payload, final, events)
+
+    def drop(self) -> None:
+        """Forgets the message so far."""
+        self._buffer = bytearray()
+        self._incomplete = b""
+
+    def kept(self) -> int:
+        """The memory that the message so far takes, in bytes."""
+        return self._buffer.__alloc__() + len(self._incomplete)
+
+    def _decode(self, depth: int, payload: bytes, final: bool, events: list[Event]) -> None:
+        """Undoes the extension at ``depth``; those before it see what comes out, piece by piece.
+
+        9.1: "the first extension listed is the first to see the data" of the sender, so the last is undone first.
+        """
+        codec = self._codecs[depth]
+        while True:
+            decoded = codec.decode(payload, final)
+            more = codec.has_more
+            self.decoded += len(decoded)
+            if depth:
+                self._decode(depth - 1, decoded, final and not more, events)
+            else:
+                self._deliver(decoded, final and not more, events)
+            if not more:
+                return
+            payload = b""
+
+    def _deliver(self, data: bytes, final: bool, events: list[Event]) -> None:
+        self._size += len(data)
+        if self._size > self.max_size:
+            raise message_too_big(self._size, self.max_size, None)
+        if self._parts:
+            self._deliver_part(data, final, events)
+        elif final:
+            self._deliver_message(data, events)
+        else:
+            if self._is_text:
+                self._check_utf8(data)
+            self._buffer += data
+
+    def _deliver_message(self, data: bytes, events: list[Event]) -> None:
+        """Gives the message that ``data`` ends."""
+        if self._buffer:
+            if self._is_text:
+                self._check_utf8(data)
+            self._buffer += data
+            data = bytes(self._buffer)
+            self._buffer = bytearray()
+            self._incomplete = b""
+        events.append(TextMessage(data.decode()) if self._is_text else BytesMessage(data))
+
+    def _deliver_part(self, data: bytes, final: bool, events: list[Event]) -> None:
+        if not self._is_text:
+            events.append(BytesPart(data, final))
+            return
+        if self._incomplete:
+            data = self._incomplete + data
+        text, used = codecs.utf_8_decode(data, "strict", final)
+        self._incomplete = data[used:]
+        events.append(TextPart(text, final))
+
+    def _check_utf8(self, data: bytes) -> None:
+        """Checks the next bytes of a text, of which more follow or came before.
+
+        8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream is not, in
+        fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_". That is as soon as a
+        byte is there that no valid text has, without waiting for the end of the frame.
+        """
+        if self._incomplete:
+            data = self._incomplete + data
+        if data.isascii():
+            self._incomplete = b""
+        else:
+            _, used = codecs.utf_8_decode(data, "strict", False)
+            self._incomplete = data[used:]
+
+
+def message_too_big(size: int, max_size: int, offset: int | None) -> RemoteProtocolError:
+    """The error for a message of at least ``size`` bytes."""
+    reason = f"a message of {size} bytes or more; {max_size} are allowed"
+    return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4", offset)
+
+
+def encode_text(text: str) -> bytes:
+    """Gives the UTF-8 of a text (5.6).
+
+    :raises TypeError: when it is not a ``str``.
+    :raises LocalProtocolError: when it has a lone surrogate, which UTF-8 cannot say (8.1).
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"a text is a str, not {type(text).__name__}; use send_bytes() for bytes")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError(f"the text cannot be sent, as it is not valid Unicode (8.1): {error}") from error
+
+
+class PreparedMessage:
+    """A message that is serialised once and sent on many connections, by `Connection.send_prepared`.
+
+    A server's connections share the very bytes. Those with compression share what was compressed, as far as their
+    parameters allow it; each set of parameters is compressed when a connection first asks for it. A client masks
+    each frame with a key of its own (5.3), so only the compression is shared.
+
+    Can be used from several threads: the worst that can happen is that something is made twice.
+
+    :param message: the text or the bytes.
+    :param compress: ``False``: never compressed; ``True``: where an extension was agreed; ``None``: where the
+        extension finds it worth it.
+    :raises LocalProtocolError: when the text is not valid Unicode (8.1).
+    """
+
+    def __init__(self, message: str | bytes | bytearray | memoryview, *, compress: bool | None = None) -> None:
+        is_text = isinstance(message, str)
+        self.first = FIN_BIT | (Opcode.TEXT if is_text else Opcode.BINARY)
+        self.payload = encode_text(message) if isinstance(message, str) else bytes(message)
+        self.compress = compress
+        self._frame = pack_frame(self.first, self.payload, None)
+        self._encoded: dict[Hashable, tuple[bytes, bytes]] = {}
+
+    @property
+    def frame(self) -> bytes:
+        """The frame that every server's connection can send as it is where no extension encodes it."""
+        return self._frame
+
+    def encoded_by(self, codec: MessageCodec) -> tuple[bytes, bytes]:
+        """Gives the payload as ``codec``, and all with an equal key, encode it; and a server's frame with it."""
+        key = codec.shared_key
+        encoded = self._encoded.get(key)
+        if encoded is None:
+            payload = codec.encode_shared(self.payload)
+            frame = pack_frame(self.first | codec.reserved_bit << 4, payload, None)
+            encoded = self._encoded[key] = payload, frame
+        codec.forget_sent()
+        return encoded

@@ -1,0 +1,86 @@
+"""What may follow what: one table for a direction, the same for what is received and for what is sent.
+
+A connection is two streams of frames that know nothing of each other. Each is in one of three states, named by
+what has passed: nothing or whole messages only (`IDLE`), a message that is not finished (`IN_MESSAGE`), a Close
+frame (`CLOSED`). A frame moves its direction along `TRANSITIONS`; **anything not in the table is an error**, the
+peer's if it was received, the caller's if it was to be sent. The state of the connection is derived from the two
+directions and never stored, so that it cannot disagree with them.
+
+What must not live here: limits, payloads, who answers what.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+
+from .codes import Opcode
+
+
+class Direction(IntEnum):
+    """How far one direction has come."""
+
+    IDLE = 0
+    IN_MESSAGE = 1
+    CLOSED = 2
+
+
+IDLE, IN_MESSAGE, CLOSED = Direction
+
+# (state, opcode, fin) -> state.
+# 5.4: fragments of a message follow each other, with control frames between but no other message's frames.
+# 5.5: control frames are never fragmented. 5.5.1: nothing follows a Close frame.
+TRANSITIONS: dict[tuple[Direction, Opcode, bool], Direction] = {
+    (IDLE, Opcode.TEXT, True): IDLE,
+    (IDLE, Opcode.TEXT, False): IN_MESSAGE,
+    (IDLE, Opcode.BINARY, True): IDLE,
+    (IDLE, Opcode.BINARY, False): IN_MESSAGE,
+    (IDLE, Opcode.PING, True): IDLE,
+    (IDLE, Opcode.PONG, True): IDLE,
+    (IDLE, Opcode.CLOSE, True): CLOSED,
+    (IN_MESSAGE, Opcode.CONT, True): IDLE,
+    (IN_MESSAGE, Opcode.CONT, False): IN_MESSAGE,
+    (IN_MESSAGE, Opcode.PING, True): IN_MESSAGE,
+    (IN_MESSAGE, Opcode.PONG, True): IN_MESSAGE,
+    (IN_MESSAGE, Opcode.CLOSE, True): CLOSED,
+}
+
+ILLEGAL = 255
+
+
+def _flatten() -> bytes:
+    """The table as one string that is indexed by ``state << 8 | first header byte without RSV``."""
+    flat = bytearray([ILLEGAL]) * (len(Direction) << 8)
+    for (state, opcode, fin), after in TRANSITIONS.items():
+        flat[state << 8 | fin << 7 | opcode] = after
+    return bytes(flat)
+
+
+STEPS = _flatten()
+
+
+def why_illegal(state: int, opcode: int, fin: bool) -> str:
+    """Says in words why the table has no entry for this frame in this state."""
+    if state == CLOSED:
+        return "a frame after a Close frame"
+    if opcode >= Opcode.CLOSE and not fin:
+        return f"a fragmented {Opcode(opcode).name}; control frames must not be fragmented"
+    if opcode == Opcode.CONT:
+        return "a continuation frame, but no message has begun"
+    return f"a {Opcode(opcode).name} frame inside a message that is not finished; continuation or control frames may come"
+
+
+class ConnectionState(Enum):
+    """How far a connection has come, seen from one end (7.1.3, 7.1.4)."""
+
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+def connection_state(sent: int, received: int) -> ConnectionState:
+    """Derives the state of the connection from its two directions.
+
+    7.1.3: "Upon either sending or receiving a Close control frame" the closing handshake is started.
+    """
+    closed_directions = (sent == CLOSED) + (received == CLOSED)
+    return (ConnectionState.OPEN, ConnectionState.CLOSING, ConnectionState.CLOSED)[closed_directions]
