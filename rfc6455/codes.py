@@ -1,13 +1,28 @@
-"""Numbers and names that the RFC fixes: roles, opcodes, close codes.
+"""Numbers and names that the RFC fixes: roles, header bits, opcodes, close codes.
 
-What lives here: the registries of RFC 6455 (sections 5.2, 7.4, 11.7, 11.8) as enums, and the one rule
-about them that does not depend on state, namely which close codes may travel in a Close frame.
+What lives here: the registries of RFC 6455 (sections 5.2, 7.4, 11.7, 11.8) as enums, the layout of a frame's header
+in numbers, and the one rule about them that does not depend on state: which close codes may travel in a Close frame.
 What must not: anything that parses, counts or remembers.
 """
 
 from __future__ import annotations
 
 from enum import Enum, IntEnum
+
+# The bits of a frame's header (5.2): FIN, RSV1 to RSV3 and the opcode are its first byte, MASK begins the second.
+FIN_BIT = 0x80
+RSV_BITS = 0x70
+OPCODE_BITS = 0x0F
+MASK_BIT = 0x80
+
+# 5.5: "Control frames are identified by opcodes where the most significant bit of the opcode is 1".
+CONTROL_BIT = 0x08
+
+# 5.5: "All control frames MUST have a payload length of 125 bytes or less".
+MAX_CONTROL_PAYLOAD = 125
+
+# 5.2: of a length in 8 bytes "the most significant bit MUST be 0", so a length has 63 bits.
+MAX_LENGTH = (1 << 63) - 1
 
 
 class Role(Enum):

@@ -13,25 +13,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from .codes import CloseCode, Opcode, Role, is_sendable_close_code
-from .errors import LocalProtocolError, RemoteProtocolError
-from .events import BytesMessage, Closed, CloseCause, Event, Ping, Pong, TextMessage
-from .extensions import MessageCodec
-from .frames import (
+from .codes import (
     CONTROL_BIT,
-    ENDS,
     FIN_BIT,
     MAX_CONTROL_PAYLOAD,
     MAX_LENGTH,
     OPCODE_BITS,
     RSV_BITS,
-    STARTS,
-    WHOLE,
-    FrameParser,
-    pack_frame,
+    CloseCode,
+    Opcode,
+    Role,
+    is_sendable_close_code,
 )
+from .errors import LocalProtocolError, RemoteProtocolError
+from .events import BytesMessage, Closed, CloseCause, Event, Ping, Pong, TextMessage
+from .extensions import MessageCodec
+from .frames import FrameParser
 from .limits import Limits
 from .messages import MAX_ENCODED_PART, MessageReader, PreparedMessage, encode_text, message_too_big
+from .pieces import ENDS, STARTS, WHOLE
+from .primitives import pack_frame
 from .state import ILLEGAL, STEPS, ConnectionState, Direction, connection_state, why_illegal
 
 # Plain numbers of the directions: an index into STEPS, and much cheaper to compare than the enum.
@@ -207,7 +208,7 @@ class Connection:
             payload = parser.payload
             if piece & STARTS:
                 before = self._received
-                after = STEPS[before << 8 | first & ~RSV_BITS]
+                after = STEPS[before << 8 | first & (FIN_BIT | OPCODE_BITS)]
                 if after == ILLEGAL:
                     raise self._out_of_order(before, first)
                 if first & CONTROL_BIT:
@@ -219,7 +220,7 @@ class Connection:
                 if piece == WHOLE and before == _IDLE and after == _IDLE and not self._parts:
                     # The short way: a message in one frame, and all of it is there.
                     if len(payload) > self._max_message:
-                        raise message_too_big(len(payload), self._max_message, parser.offset)
+                        raise message_too_big(len(payload), self._max_message)
                     events.append(TextMessage(payload.decode()) if first == _WHOLE_TEXT else BytesMessage(payload))
                     continue
                 self._begin_frame(before, first)
@@ -241,7 +242,7 @@ class Connection:
             parser.max_piece = MAX_ENCODED_PART if is_encoded and self._parts else MAX_LENGTH
         elif rsv:
             raise self._violation("reserved bits on a continuation frame; only the first frame has them", "RFC 7692 6.1")
-        self._reader.check_length(parser.length, parser.offset)
+        self._reader.check_length(parser.length)
 
     def _receive_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
         if opcode == _PING_OPCODE:

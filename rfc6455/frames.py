@@ -11,30 +11,22 @@ and before any payload is looked at. What depends on other frames (5.4) is not k
 
 from __future__ import annotations
 
-from .codes import CloseCode, Opcode, Role
+from .codes import (
+    CONTROL_BIT,
+    FIN_BIT,
+    MAX_CONTROL_PAYLOAD,
+    MAX_LENGTH,
+    OPCODE_BITS,
+    RSV_BITS,
+    CloseCode,
+    Opcode,
+    Role,
+)
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import Value
 from .limits import Limits
-from .masking import mask_slice
-
-# 5.5: "All control frames MUST have a payload length of 125 bytes or less".
-MAX_CONTROL_PAYLOAD = 125
-
-# 5.2: "the most significant bit MUST be 0", so a length has 63 bits.
-MAX_LENGTH = (1 << 63) - 1
-
-# What `advance` came to: bits, of which every piece has PIECE.
-NOTHING = 0
-PIECE = 1
-STARTS = 2
-ENDS = 4
-WHOLE = PIECE | STARTS | ENDS
-
-FIN_BIT = 0x80
-RSV_BITS = 0x70
-OPCODE_BITS = 0x0F
-CONTROL_BIT = 0x08
-MASK_BIT = 0x80
+from .pieces import ENDS, NOTHING, PIECE, STARTS, WHOLE
+from .primitives import mask_slice, pack_frame, take_payload
 
 # What the first byte of a header can be.
 _ILLEGAL, _DATA, _CONTROL = 0, 1, 2
@@ -89,26 +81,6 @@ def serialize_frame(frame: Frame, masking_key: bytes | None = None) -> bytes:
     return pack_frame(frame.fin << 7 | frame.rsv << 4 | frame.opcode, frame.payload, masking_key)
 
 
-def pack_frame(first: int, payload: bytes, masking_key: bytes | None) -> bytes:
-    """Gives the bytes of a frame whose first byte (FIN, RSV, opcode) is ``first``."""
-    length = len(payload)
-    if masking_key is None:
-        return pack_header(first, 0, length) + payload
-    return pack_header(first, MASK_BIT, length) + masking_key + mask_slice(payload, 0, length, masking_key)
-
-
-def pack_header(first: int, mask_bit: int, length: int) -> bytes:
-    """Gives a header up to the masking key.
-
-    5.2: "the minimal number of bytes MUST be used to encode the length".
-    """
-    if length <= 125:
-        return (first << 8 | mask_bit | length).to_bytes(2, "big")
-    if length <= 0xFFFF:
-        return (first << 24 | (mask_bit | 126) << 16 | length).to_bytes(4, "big")
-    return (first << 8 | mask_bit | 127).to_bytes(2, "big") + length.to_bytes(8, "big")
-
-
 class FrameParser:
     """Reads the frames of one direction.
 
@@ -133,6 +105,8 @@ class FrameParser:
         self._in_frame = False
         self._remaining = 0
         self._key = b""
+        # Which byte of the key the next byte of the payload is masked with.
+        self._turn = 0
         # At most so much of a payload becomes one piece.
         self.max_piece = MAX_LENGTH
         # The piece in hand.
@@ -255,7 +229,7 @@ class FrameParser:
         if available < header + length or first & RSV_BITS or length > self.max_piece:
             return self._begin_in_parts(kind, start, masked)
         self._at = stop
-        self.payload = mask_slice(data, start, stop, data[start - 4 : start]) if masked else data[start:stop]
+        self.payload = take_payload(data, start, stop, masked)
         return WHOLE
 
     def _advance_in_header(self, available: int) -> int:
@@ -294,6 +268,7 @@ class FrameParser:
         self._in_frame = True
         self._remaining = self.length
         self._key = self._data[start - 4 : start] if masked else b""
+        self._turn = 0
         self._at = start
         if self.first & RSV_BITS:
             self.payload = b""
@@ -302,11 +277,15 @@ class FrameParser:
         return PIECE | STARTS
 
     def _advance_in_frame(self) -> int:
-        size = min(self._remaining, len(self._data) - self._at, self.max_piece)
-        if size == 0 and self._remaining:
+        available = len(self._data) - self._at
+        remaining = self._remaining
+        size = available if available < remaining else remaining
+        if size > self.max_piece:
+            size = self.max_piece
+        if size == 0 and remaining:
             return NOTHING
         self._take_payload(size)
-        if self._remaining:
+        if size < remaining:
             return PIECE
         self._in_frame = False
         return PIECE | ENDS
@@ -314,14 +293,11 @@ class FrameParser:
     def _take_payload(self, size: int) -> None:
         start = self._at
         stop = start + size
-        key = self._key
-        if key:
-            self.payload = mask_slice(self._data, start, stop, key)
-            # The next piece begins in the middle of the key.
-            turn = size & 3
-            self._key = key[turn:] + key[:turn]
+        if self._key:
+            self.payload = mask_slice(self._data, start, stop, self._key, self._turn)
+            self._turn = (self._turn + size) & 3
         else:
-            self.payload = self._data[start:stop]
+            self.payload = take_payload(self._data, start, stop, 0)
         self._at = stop
         self._remaining -= size
 

@@ -10,15 +10,18 @@ from __future__ import annotations
 import codecs
 from collections.abc import Hashable, Sequence
 
-from .codes import CloseCode, Opcode
+from . import primitives
+from .codes import FIN_BIT, MAX_LENGTH, CloseCode, Opcode
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, Event, TextMessage, TextPart
 from .extensions import MessageCodec
-from .frames import FIN_BIT, MAX_LENGTH, pack_frame
+from .primitives import count_incomplete, pack_frame
 
 # How much input of a message that an extension changed is given on at once where parts are asked for: with
 # deflate's largest ratio (1032:1) a part then has at most 516 KiB.
 MAX_ENCODED_PART = 512
+
+_TEXT_OPCODE = int(Opcode.TEXT)
 
 
 class MessageReader:
@@ -34,44 +37,50 @@ class MessageReader:
         self._all_codecs = codecs
         self._parts = parts
         self._codecs: Sequence[MessageCodec] = ()
+        self._is_encoded = False
         self._is_text = False
         self._size = 0
-        self._buffer = bytearray()
-        # The beginning of a character of which the rest has not come.
-        self._incomplete = b""
+        self._buffer = primitives.PayloadBuffer()
+        # How many bytes at the end of the buffer are those of a character of which the rest has not come.
+        self._incomplete = 0
+        # The same bytes where parts are given and nothing is kept in the buffer.
+        self._torn = b""
         # How many bytes came out of extensions, ever.
         self.decoded = 0
 
     def begin(self, opcode: int, rsv: int) -> bool:
         """Begins a message; says whether an extension changed it."""
-        self._is_text = opcode == Opcode.TEXT
+        self._is_text = opcode == _TEXT_OPCODE
         self._size = 0
-        self._codecs = [codec for codec in self._all_codecs if codec.reserved_bit & rsv] if rsv else ()
-        return bool(rsv)
+        self._incomplete = 0
+        self._is_encoded = rsv != 0
+        if rsv:
+            self._codecs = [codec for codec in self._all_codecs if codec.reserved_bit & rsv]
+        return self._is_encoded
 
-    def check_length(self, length: int, offset: int) -> None:
+    def check_length(self, length: int) -> None:
         """Refuses a frame by its declared length, before its payload has come.
 
         Nothing can be said of a message that an extension changed: its length is that of the decoded bytes.
         """
-        if not self._codecs and self._size + length > self.max_size:
-            raise message_too_big(self._size + length, self.max_size, offset)
+        if not self._is_encoded and length > self.max_size - self._size:
+            raise message_too_big(self._size + length, self.max_size)
 
     def take(self, payload: bytes, final: bool, events: list[Event]) -> None:
         """Takes the next bytes of the message; ``final`` says that it ends with them."""
-        if self._codecs:
+        if self._is_encoded:
             self._decode(len(self._codecs) - 1, payload, final, events)
         else:
             self._deliver(payload, final, events)
 
     def drop(self) -> None:
         """Forgets the message so far."""
-        self._buffer = bytearray()
-        self._incomplete = b""
+        self._buffer = primitives.PayloadBuffer()
+        self._torn = b""
 
     def kept(self) -> int:
         """The memory that the message so far takes, in bytes."""
-        return self._buffer.__alloc__() + len(self._incomplete)
+        return self._buffer.allocated() + len(self._torn)
 
     def _decode(self, depth: int, payload: bytes, final: bool, events: list[Event]) -> None:
         """Undoes the extension at ``depth``; those before it see what comes out, piece by piece.
@@ -94,35 +103,28 @@ class MessageReader:
     def _deliver(self, data: bytes, final: bool, events: list[Event]) -> None:
         self._size += len(data)
         if self._size > self.max_size:
-            raise message_too_big(self._size, self.max_size, None)
+            raise message_too_big(self._size, self.max_size)
         if self._parts:
             self._deliver_part(data, final, events)
-        elif final:
-            self._deliver_message(data, events)
+        elif final and not len(self._buffer):
+            events.append(TextMessage(data.decode()) if self._is_text else BytesMessage(data))
         else:
-            if self._is_text:
+            buffer = self._buffer
+            # At the end, decoding the whole text is the check.
+            if self._is_text and not final:
                 self._check_utf8(data)
-            self._buffer += data
-
-    def _deliver_message(self, data: bytes, events: list[Event]) -> None:
-        """Gives the message that ``data`` ends."""
-        if self._buffer:
-            if self._is_text:
-                self._check_utf8(data)
-            self._buffer += data
-            data = bytes(self._buffer)
-            self._buffer = bytearray()
-            self._incomplete = b""
-        events.append(TextMessage(data.decode()) if self._is_text else BytesMessage(data))
+            buffer.append(data)
+            if final:
+                events.append(TextMessage(buffer.take_text()) if self._is_text else BytesMessage(buffer.take_bytes()))
 
     def _deliver_part(self, data: bytes, final: bool, events: list[Event]) -> None:
         if not self._is_text:
             events.append(BytesPart(data, final))
             return
-        if self._incomplete:
-            data = self._incomplete + data
+        if self._torn:
+            data = self._torn + data
         text, used = codecs.utf_8_decode(data, "strict", final)
-        self._incomplete = data[used:]
+        self._torn = data[used:]
         events.append(TextPart(text, final))
 
     def _check_utf8(self, data: bytes) -> None:
@@ -133,18 +135,14 @@ class MessageReader:
         byte is there that no valid text has, without waiting for the end of the frame.
         """
         if self._incomplete:
-            data = self._incomplete + data
-        if data.isascii():
-            self._incomplete = b""
-        else:
-            _, used = codecs.utf_8_decode(data, "strict", False)
-            self._incomplete = data[used:]
+            data = self._buffer.last(self._incomplete) + data
+        self._incomplete = count_incomplete(data)
 
 
-def message_too_big(size: int, max_size: int, offset: int | None) -> RemoteProtocolError:
+def message_too_big(size: int, max_size: int) -> RemoteProtocolError:
     """The error for a message of at least ``size`` bytes."""
     reason = f"a message of {size} bytes or more; {max_size} are allowed"
-    return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4", offset)
+    return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4")
 
 
 def encode_text(text: str) -> bytes:

@@ -1,0 +1,183 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""The compiled bodies of `primitives.py`, which says what each does. Nothing here may do more, or less."""
+
+import codecs
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
+
+cdef extern from "Python.h":
+    PyObject *PyBytes_FromStringAndSize(const char *source, Py_ssize_t size) except NULL
+    int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) except -1
+    void Py_XDECREF(PyObject *object)
+
+ctypedef const unsigned char *Source
+
+
+cdef inline bytes new_bytes(const char *source, Py_ssize_t size):
+    """`PyBytes_FromStringAndSize` with the one reference that it gives."""
+    cdef PyObject *made = PyBytes_FromStringAndSize(source, size)
+    cdef bytes result = <bytes>made
+    Py_XDECREF(made)
+    return result
+
+
+cdef inline void mask_into(unsigned char *target, Source source, Py_ssize_t length, Source key) noexcept nogil:
+    cdef uint32_t key32
+    cdef uint64_t key64, block
+    cdef Py_ssize_t i = 0
+    memcpy(&key32, key, 4)
+    key64 = (<uint64_t>key32 << 32) | key32
+    while i + 8 <= length:
+        memcpy(&block, source + i, 8)
+        block ^= key64
+        memcpy(target + i, &block, 8)
+        i += 8
+    while i < length:
+        target[i] = source[i] ^ key[i & 3]
+        i += 1
+
+
+cpdef bytes mask_slice(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn):
+    cdef bytes masked = new_bytes(NULL, stop - start)
+    cdef Source old_key = <Source>PyBytes_AS_STRING(key)
+    cdef unsigned char turned_key[4]
+    cdef int i
+    for i in range(4):
+        turned_key[i] = old_key[(turn + i) & 3]
+    mask_into(<unsigned char *>PyBytes_AS_STRING(masked), <Source>PyBytes_AS_STRING(data) + start, stop - start, turned_key)
+    return masked
+
+
+cpdef bytes take_payload(bytes data, Py_ssize_t start, Py_ssize_t stop, int masked):
+    cdef Source source = <Source>PyBytes_AS_STRING(data) + start
+    if not masked:
+        return new_bytes(<const char *>source, stop - start)
+    cdef bytes payload = new_bytes(NULL, stop - start)
+    mask_into(<unsigned char *>PyBytes_AS_STRING(payload), source, stop - start, source - 4)
+    return payload
+
+
+cpdef bytes pack_frame(int first, bytes payload, bytes masking_key):
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
+    cdef int mask_bit = 0 if masking_key is None else 0x80
+    cdef int extended = 0 if length <= 125 else 2 if length <= 0xFFFF else 8
+    cdef int i
+    cdef bytes frame = new_bytes(NULL, 2 + extended + (mask_bit >> 5) + length)
+    cdef unsigned char *target = <unsigned char *>PyBytes_AS_STRING(frame)
+    target[0] = first
+    target[1] = mask_bit | (length if extended == 0 else 126 if extended == 2 else 127)
+    for i in range(extended):
+        target[2 + i] = length >> 8 * (extended - 1 - i) & 0xFF
+    target += 2 + extended
+    if masking_key is None:
+        memcpy(target, PyBytes_AS_STRING(payload), length)
+    else:
+        memcpy(target, PyBytes_AS_STRING(masking_key), 4)
+        mask_into(target + 4, <Source>PyBytes_AS_STRING(payload), length, <Source>PyBytes_AS_STRING(masking_key))
+    return frame
+
+
+cdef bint is_ascii(Source data, Py_ssize_t length) noexcept nogil:
+    cdef uint64_t block, bits = 0
+    cdef Py_ssize_t i = 0
+    while i + 8 <= length:
+        memcpy(&block, data + i, 8)
+        bits |= block
+        i += 8
+    while i < length:
+        bits |= data[i]
+        i += 1
+    return bits & <uint64_t>0x8080808080808080 == 0
+
+
+cdef inline unsigned char is_wrong(unsigned char b, unsigned char b1, unsigned char b2, unsigned char b3) noexcept nogil:
+    """Whether byte b must not stand after b1, before which are b2 and b3 (RFC 3629, section 4). Without branches."""
+    cdef unsigned char continues = (b & 0xC0) == 0x80
+    cdef unsigned char must_continue = (b1 >= 0xC0) | (b2 >= 0xE0) | (b3 >= 0xF0)
+    cdef unsigned char wrong = continues ^ must_continue
+    wrong |= (b == 0xC0) | (b == 0xC1) | (b >= 0xF5)
+    wrong |= ((b1 == 0xE0) & (b < 0xA0)) | ((b1 == 0xED) & (b >= 0xA0))
+    wrong |= ((b1 == 0xF0) & (b < 0x90)) | ((b1 == 0xF4) & (b >= 0x90))
+    return wrong
+
+
+cdef bint may_be_utf8(Source data, Py_ssize_t length) noexcept nogil:
+    """Whether data is UTF-8, but for its last character, which may be incomplete."""
+    cdef unsigned char wrong = 0
+    cdef Py_ssize_t i
+    if length > 0:
+        wrong |= is_wrong(data[0], 0, 0, 0)
+    if length > 1:
+        wrong |= is_wrong(data[1], data[0], 0, 0)
+    if length > 2:
+        wrong |= is_wrong(data[2], data[1], data[0], 0)
+    # The C compiler makes this work on 16 bytes or more at a time.
+    for i in range(3, length):
+        wrong |= is_wrong(data[i], data[i - 1], data[i - 2], data[i - 3])
+    return wrong == 0
+
+
+cpdef int count_incomplete(bytes data) except -1:
+    cdef Source source = <Source>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
+    if is_ascii(source, length):
+        return 0
+    if not may_be_utf8(source, length):
+        codecs.utf_8_decode(data, "strict", False)
+    if length >= 1 and source[length - 1] >= 0xC0:
+        return 1
+    if length >= 2 and source[length - 2] >= 0xE0:
+        return 2
+    if length >= 3 and source[length - 3] >= 0xF0:
+        return 3
+    return 0
+
+
+cdef class PayloadBuffer:
+    def __dealloc__(self):
+        Py_XDECREF(self._data)
+
+    def __len__(self):
+        return self._size
+
+    cdef int _reserve(self, Py_ssize_t size) except -1:
+        cdef Py_ssize_t capacity
+        if self._data == NULL:
+            self._data = PyBytes_FromStringAndSize(NULL, size)
+            return 0
+        capacity = PyBytes_GET_SIZE(<bytes>self._data)
+        if size > capacity:
+            _PyBytes_Resize(&self._data, max(size, capacity + (capacity >> 1)))
+        return 0
+
+    cpdef append(self, bytes payload):
+        cdef Py_ssize_t added = PyBytes_GET_SIZE(payload)
+        if added:
+            self._reserve(self._size + added)
+            memcpy(PyBytes_AS_STRING(<bytes>self._data) + self._size, PyBytes_AS_STRING(payload), added)
+            self._size += added
+
+    cpdef bytes last(self, Py_ssize_t count):
+        if not 0 < count <= self._size:
+            return b""
+        return new_bytes(PyBytes_AS_STRING(<bytes>self._data) + self._size - count, count)
+
+    cpdef bytes take_bytes(self):
+        cdef bytes data
+        if self._size == 0:
+            return b""
+        _PyBytes_Resize(&self._data, self._size)
+        data = <bytes>self._data
+        Py_XDECREF(self._data)
+        self._data = NULL
+        self._size = 0
+        return data
+
+    cpdef str take_text(self):
+        return self.take_bytes().decode()
+
+    cpdef Py_ssize_t allocated(self) except -1:
+        return 0 if self._data == NULL else PyBytes_GET_SIZE(<bytes>self._data)

@@ -1,0 +1,66 @@
+cimport cython
+
+from rfc6455.events cimport BytesMessage, Closed, Event, Ping, Pong, TextMessage
+from rfc6455._speedups cimport pack_frame
+from rfc6455.frames cimport FrameParser
+from rfc6455.messages cimport MessageReader, PreparedMessage, encode_text
+
+cdef int FIN_BIT, RSV_BITS, OPCODE_BITS, CONTROL_BIT, MAX_CONTROL_PAYLOAD
+cdef Py_ssize_t MAX_LENGTH
+cdef int STARTS, ENDS, WHOLE
+cdef int ILLEGAL
+cdef bytes STEPS
+cdef int _IDLE, _IN_MESSAGE, _CLOSED
+cdef int _WHOLE_TEXT, _WHOLE_BINARY, _PING, _PONG, _CLOSE
+cdef int _TEXT_OPCODE, _BINARY_OPCODE, _PING_OPCODE, _CLOSE_OPCODE
+
+cdef Py_ssize_t DECODED_IN_ONE_CALL
+
+cdef class Connection:
+    cdef readonly object role
+    cdef readonly tuple extensions
+    cdef readonly object limits
+    cdef readonly object subprotocol
+    cdef public object awaited_pong
+    cdef bint _parts
+    cdef object _random
+    cdef bint _masks
+    cdef bytes _mask_pool
+    cdef Py_ssize_t _budget
+    cdef FrameParser _parser
+    cdef MessageReader _reader
+    cdef Py_ssize_t _max_message
+    cdef int _received
+    cdef int _sent
+    cdef list _out
+    cdef list _pongs
+    cdef int _sending_opcode
+    cdef object _sending_codecs
+    cdef bint _has_unread
+    cdef bint _eof
+    cdef Closed _closed
+
+    cdef void _feed(self, bytes data) except *
+    @cython.locals(parser=FrameParser, reader=MessageReader, enough=Py_ssize_t, piece=int, first=int, payload=bytes, before=int, after=int)
+    cdef void _process(self, list events) except *
+    @cython.locals(parser=FrameParser, rsv=int)
+    cdef void _begin_frame(self, int before, int first) except *
+    cdef _receive_control(self, int opcode, bytes payload, list events)
+    cdef _answer_ping(self, bytes payload)
+    cdef _receive_close(self, bytes payload, list events)
+    cdef _end_of_file(self, list events)
+    cdef _end(self, Closed closed, list events)
+    @cython.locals(out=list, data=bytes)
+    cpdef bytes data_to_send(self)
+    @cython.locals(first=int, after=int)
+    cdef _send_data(self, int opcode, bytes payload, bint fin, compress)
+    @cython.locals(after=int)
+    cdef int _check_step(self, int first) except -1
+    cdef _queue_encoded(self, int first, codecs, bytes payload)
+    cdef _queue_pongs(self)
+    cdef _queue_close(self, bytes payload)
+    cdef _queue(self, int first, bytes payload)
+    @cython.locals(pool=bytes)
+    cdef bytes _next_masking_key(self)
+    @cython.locals(retained=Py_ssize_t)
+    cdef Py_ssize_t _retained(self) except -1

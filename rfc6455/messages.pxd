@@ -1,0 +1,40 @@
+cimport cython
+
+from rfc6455.events cimport BytesMessage, BytesPart, TextMessage, TextPart
+from rfc6455._speedups cimport PayloadBuffer, count_incomplete, pack_frame
+
+cdef int FIN_BIT, _TEXT_OPCODE
+cdef Py_ssize_t MAX_LENGTH
+
+cdef class MessageReader:
+    cdef readonly Py_ssize_t max_size
+    cdef object _all_codecs
+    cdef bint _parts
+    cdef object _codecs
+    cdef bint _is_encoded
+    cdef bint _is_text
+    cdef Py_ssize_t _size
+    cdef PayloadBuffer _buffer
+    cdef int _incomplete
+    cdef bytes _torn
+    cdef readonly Py_ssize_t decoded
+
+    cdef int begin(self, int opcode, int rsv) except -1
+    cdef void check_length(self, Py_ssize_t length) except *
+    cdef void take(self, bytes payload, bint final, list events) except *
+    cdef Py_ssize_t kept(self) except -1
+    cdef _decode(self, Py_ssize_t depth, bytes payload, bint final, list events)
+    @cython.locals(buffer=PayloadBuffer)
+    cdef void _deliver(self, bytes data, bint final, list events) except *
+    cdef _deliver_part(self, bytes data, bint final, list events)
+    cdef void _check_utf8(self, bytes data) except *
+
+cpdef bytes encode_text(text)
+
+cdef class PreparedMessage:
+    cdef readonly int first
+    cdef readonly bytes payload
+    cdef readonly object compress
+    cdef bytes _frame
+    cdef dict _encoded
+    cpdef tuple encoded_by(self, codec)

@@ -1,0 +1,119 @@
+"""The loops over bytes, twice: here in Python that anybody can read, and compiled in ``_speedups.pyx``.
+
+This is the only place that picks a compiled one. What the two must have in common is tested on both: each has the
+same effect, the same result and the same error. Everything else in the package has one body only.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+from .codes import MASK_BIT
+
+# Up to here one XOR of two long integers is faster than four passes of bytes.translate(); at 1,000 bytes the two
+# are equal (benchmarks/masking.py).
+LONGEST_INTEGER = 1000
+
+# One table for each value of a key byte: what bytes.translate() makes of each of the 256 input bytes.
+_TABLES = tuple([bytes([value ^ key_byte for value in range(256)]) for key_byte in range(256)])
+
+
+def mask_slice(data: bytes, start: int, stop: int, key: bytes, turn: int) -> bytes:
+    """Masks ``data[start:stop]`` (5.3); ``key[turn]`` belongs to ``data[start]``."""
+    length = stop - start
+    if turn:
+        key = key[turn:] + key[:turn]
+    if length > LONGEST_INTEGER:
+        return _mask_lanes(data[start:stop], key)
+    repeated_key = (key * (length // 4 + 1))[:length]
+    masked = int.from_bytes(data[start:stop], "little") ^ int.from_bytes(repeated_key, "little")
+    return masked.to_bytes(length, "little")
+
+
+def _mask_lanes(data: bytes, key: bytes) -> bytes:
+    """Masks the bytes 0, 4, 8, ... with one translation, then 1, 5, 9, ..., and so on."""
+    masked = bytearray(len(data))
+    for lane in range(4):
+        masked[lane::4] = data[lane::4].translate(_TABLES[key[lane]])
+    return bytes(masked)
+
+
+def take_payload(data: bytes, start: int, stop: int, masked: int) -> bytes:
+    """Gives the payload at ``data[start:stop]``, whose key, if it is masked, is the four bytes before it (5.2)."""
+    return mask_slice(data, start, stop, data[start - 4 : start], 0) if masked else data[start:stop]
+
+
+def pack_frame(first: int, payload: bytes, masking_key: bytes | None) -> bytes:
+    """Gives the bytes of a frame (5.2) whose first byte (FIN, RSV, opcode) is ``first``."""
+    length = len(payload)
+    if masking_key is None:
+        return _pack_header(first, 0, length) + payload
+    return _pack_header(first, MASK_BIT, length) + masking_key + mask_slice(payload, 0, length, masking_key, 0)
+
+
+def _pack_header(first: int, mask_bit: int, length: int) -> bytes:
+    """5.2: "the minimal number of bytes MUST be used to encode the length"."""
+    if length <= 125:
+        return (first << 8 | mask_bit | length).to_bytes(2, "big")
+    if length <= 0xFFFF:
+        return (first << 24 | (mask_bit | 126) << 16 | length).to_bytes(4, "big")
+    return (first << 8 | mask_bit | 127).to_bytes(2, "big") + length.to_bytes(8, "big")
+
+
+def count_incomplete(data: bytes) -> int:
+    """Checks the beginning of a text; gives how many bytes at its end are those of a character not yet complete.
+
+    :raises UnicodeDecodeError: at the first byte that no text can have there (8.1).
+    """
+    if data.isascii():
+        return 0
+    return len(data) - codecs.utf_8_decode(data, "strict", False)[1]
+
+
+class PayloadBuffer:
+    """Joins the payloads of a message."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def append(self, payload: bytes) -> None:
+        """Adds bytes at the end."""
+        self._data += payload
+
+    def last(self, count: int) -> bytes:
+        """Gives the last ``count`` bytes."""
+        return bytes(self._data[len(self._data) - count :])
+
+    def take_bytes(self) -> bytes:
+        """Gives all and keeps nothing."""
+        data = bytes(self._data)
+        self._data = bytearray()
+        return data
+
+    def take_text(self) -> str:
+        """Gives all, decoded, and keeps nothing.
+
+        :raises UnicodeDecodeError: when it is not UTF-8.
+        """
+        text = self._data.decode()
+        self._data = bytearray()
+        return text
+
+    def allocated(self) -> int:
+        """How many bytes of memory the content takes."""
+        return self._data.__alloc__()
+
+
+try:
+    from ._speedups import (  # type: ignore[import-not-found, no-redef, unused-ignore]
+        PayloadBuffer,
+        count_incomplete,
+        mask_slice,
+        pack_frame,
+        take_payload,
+    )
+except ImportError:
+    pass
