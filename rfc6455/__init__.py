@@ -11,10 +11,15 @@ from .errors import HandshakeError, LocalProtocolError, ProtocolError, RemotePro
 from .events import BytesMessage, BytesPart, Closed, CloseCause, Event, Ping, Pong, TextMessage, TextPart
 from .extensions import Extension, MessageCodec
 from .frames import Frame, FrameParser, serialize_frame
+from .handshake import ClientHandshake, ServerHandshake, accept_key
+from .headers import Headers
+from .http11 import Request, Response
 from .limits import Limits
 from .masking import apply_mask
 from .messages import PreparedMessage
+from .negotiation import ANY_ORIGIN, SAME_HOST, OriginPolicy
 from .state import ConnectionState, Direction
+from .uri import URI, parse_uri
 
 __version__ = "0.1.0"
 
@@ -23,3 +28,50 @@ __compiled__: bool = not _connection.__file__.endswith(".py")
 
 CLIENT = Role.CLIENT
 SERVER = Role.SERVER
+
+__all__ = [
+    "ANY_ORIGIN",
+    "CLIENT",
+    "SAME_HOST",
+    "SERVER",
+    "URI",
+    "BytesMessage",
+    "BytesPart",
+    "ClientHandshake",
+    "CloseCause",
+    "CloseCode",
+    "Closed",
+    "Connection",
+    "ConnectionState",
+    "Deadlines",
+    "Direction",
+    "Event",
+    "Extension",
+    "Frame",
+    "FrameParser",
+    "HandshakeError",
+    "Headers",
+    "Limits",
+    "LocalProtocolError",
+    "MessageCodec",
+    "Opcode",
+    "OriginPolicy",
+    "PerMessageDeflate",
+    "Ping",
+    "Pong",
+    "PreparedMessage",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "Request",
+    "Response",
+    "Role",
+    "ServerHandshake",
+    "TextMessage",
+    "TextPart",
+    "Timeouts",
+    "accept_key",
+    "apply_mask",
+    "is_sendable_close_code",
+    "parse_uri",
+    "serialize_frame",
+]

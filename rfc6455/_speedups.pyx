@@ -1,8 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
 """The compiled bodies of `primitives.py`, which says what each does. Nothing here may do more, or less."""
 
-import codecs
-
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
@@ -126,7 +124,9 @@ cpdef int count_incomplete(bytes data) except -1:
     if is_ascii(source, length):
         return 0
     if not may_be_utf8(source, length):
-        codecs.utf_8_decode(data, "strict", False)
+        # The Python body knows how to say what is wrong, and where.
+        from .primitives import decode_beginning
+        decode_beginning(data)
     if length >= 1 and source[length - 1] >= 0xC0:
         return 1
     if length >= 2 and source[length - 2] >= 0xE0:

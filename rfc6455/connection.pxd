@@ -3,7 +3,7 @@ cimport cython
 from rfc6455.events cimport BytesMessage, Closed, Event, Ping, Pong, TextMessage
 from rfc6455._speedups cimport pack_frame
 from rfc6455.frames cimport FrameParser
-from rfc6455.messages cimport MessageReader, PreparedMessage, encode_text
+from rfc6455.messages cimport MessageReader, PreparedMessage, as_bytes, encode_text
 
 cdef int FIN_BIT, RSV_BITS, OPCODE_BITS, CONTROL_BIT, MAX_CONTROL_PAYLOAD
 cdef Py_ssize_t MAX_LENGTH
@@ -40,6 +40,8 @@ cdef class Connection:
     cdef bint _eof
     cdef Closed _closed
 
+    @cython.locals(events=list, new=bytes)
+    cpdef list receive_data(self, data=*)
     cdef void _feed(self, bytes data) except *
     @cython.locals(parser=FrameParser, reader=MessageReader, enough=Py_ssize_t, piece=int, first=int, payload=bytes, before=int, after=int)
     cdef void _process(self, list events) except *

@@ -30,7 +30,7 @@ from .events import BytesMessage, Closed, CloseCause, Event, Ping, Pong, TextMes
 from .extensions import MessageCodec
 from .frames import FrameParser
 from .limits import Limits
-from .messages import MAX_ENCODED_PART, MessageReader, PreparedMessage, encode_text, message_too_big
+from .messages import MAX_ENCODED_PART, MessageReader, PreparedMessage, as_bytes, encode_text, message_too_big
 from .pieces import ENDS, STARTS, WHOLE
 from .primitives import pack_frame
 from .state import ILLEGAL, STEPS, ConnectionState, Direction, connection_state, why_illegal
@@ -171,14 +171,16 @@ class Connection:
             ``None`` when nothing new was read, to go on with what is `unread`.
         :returns: the events, in order. When the connection ends with this call, the last one is `Closed`; later
             input is dropped.
+        :raises TypeError: when the data is something else.
         """
         events: list[Event] = []
-        if data is not None and not len(data):
+        new = b"" if data is None else as_bytes(data)
+        if not new and data is not None:
             self._eof = True
         if self._closed is None:
             try:
-                if data is not None:
-                    self._feed(data if type(data) is bytes else bytes(data))
+                if new:
+                    self._feed(new)
                 self._process(events)
             except RemoteProtocolError as error:
                 self._fail(error, events)
@@ -241,7 +243,9 @@ class Connection:
             is_encoded = self._reader.begin(first & OPCODE_BITS, rsv)
             parser.max_piece = MAX_ENCODED_PART if is_encoded and self._parts else MAX_LENGTH
         elif rsv:
-            raise self._violation("reserved bits on a continuation frame; only the first frame has them", "RFC 7692 6.1")
+            raise self._violation(
+                "reserved bits on a continuation frame; only the first frame has them", "RFC 7692 6.1"
+            )
         self._reader.check_length(parser.length)
 
     def _receive_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
@@ -367,7 +371,7 @@ class Connection:
         :raises TypeError: when it is not bytes.
         :raises LocalProtocolError: when a text message is not finished (5.4), or when this side has closed (5.5.1).
         """
-        self._send_data(_BINARY_OPCODE, _as_bytes(data), fin, compress)
+        self._send_data(_BINARY_OPCODE, as_bytes(data), fin, compress)
 
     def send_prepared(self, prepared: PreparedMessage) -> None:
         """Queues a message that is shared with other connections.
@@ -467,7 +471,7 @@ class Connection:
             self._out.append(frame)
 
     def _queue_control(self, first: int, payload: bytes | bytearray | memoryview) -> bytes:
-        data = _as_bytes(payload)
+        data = as_bytes(payload)
         if len(data) > MAX_CONTROL_PAYLOAD:
             raise LocalProtocolError(f"a control frame has at most {MAX_CONTROL_PAYLOAD} bytes, not {len(data)} (5.5)")
         self._check_step(first)
@@ -533,14 +537,6 @@ class Connection:
         byte = error.object[error.start]
         reason = f"text that is not UTF-8: {error.reason} at {byte:#04x}"
         return RemoteProtocolError(CloseCode.INVALID_DATA, reason, "8.1", self._parser.offset)
-
-
-def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
-    if isinstance(data, bytes):
-        return data
-    if isinstance(data, (bytearray, memoryview)):
-        return bytes(data)
-    raise TypeError(f"binary data is bytes, bytearray or memoryview, not {type(data).__name__}; use send_text() for str")
 
 
 def _close_payload(code: int, reason: str) -> bytes:

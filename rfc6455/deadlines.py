@@ -81,7 +81,12 @@ class Deadlines:
     def next_deadline(self) -> float | None:
         """The time at which `advance` should be called at the latest; ``None`` when nothing is awaited."""
         candidates = (
-            self._open_at, self._ping_at, self._pong_at, self._close_at, self._tcp_close_at, self._idle_at,
+            self._open_at,
+            self._ping_at,
+            self._pong_at,
+            self._close_at,
+            self._tcp_close_at,
+            self._idle_at,
         )
         return min([at for at in candidates if at is not None], default=None)
 

@@ -19,6 +19,9 @@ from .extensions import Parameters
 # 7.2.1: an encoded message ends with an empty stored block of which these last four bytes are not sent.
 TAIL = b"\x00\x00\xff\xff"
 
+# The same, and a last block: where each message begins anew, this tells whether the one before ended with a block.
+FINAL_TAIL = TAIL + b"\x01\x00\x00\xff\xff"
+
 # 7.2.3.6: the shortest encoding of an empty message: the header of that block alone.
 EMPTY_MESSAGE = b"\x00"
 
@@ -74,10 +77,12 @@ class DeflateCodec:
         self._zlib = config.implementation
         self._inflater: Any = None
         self._deflater: Any = None
-        # Input that the inflater has not seen yet.
-        self._waiting = b""
+        # Input, and how much of it the inflater has taken.
+        self._input = b""
+        self._at = 0
         self._inflater_is_full = False
-        self._saw_final_block = False
+        # Whether the last thing that the inflater saw was the end of a DEFLATE stream.
+        self._stream_ended = False
         self._tail_added = False
 
     # Receiving.
@@ -85,7 +90,7 @@ class DeflateCodec:
     @property
     def has_more(self) -> bool:
         """Whether there is output, or input, that did not go into the last piece."""
-        return self._inflater_is_full or bool(self._waiting)
+        return self._inflater_is_full or self._at < len(self._input)
 
     def decode(self, payload: bytes, final: bool) -> bytes:
         """Inflates (7.2.2): the next bytes of a message in, at most `MAX_PIECE` bytes out.
@@ -93,44 +98,58 @@ class DeflateCodec:
         :raises RemoteProtocolError: 1007, when the bytes are not DEFLATE data.
         """
         if final and not self._tail_added:
-            payload += TAIL
+            payload += TAIL if self.inflate_takeover else FINAL_TAIL
             self._tail_added = True
-        waiting = self._waiting + payload if self._waiting else payload
+        if payload:
+            self._input = self._input[self._at :] + payload if self.has_more else payload
+            self._at = 0
+        data = b"" if self._ends_with_its_stream() else self._inflate()
+        if final and not self.has_more:
+            self._end_of_message()
+        return data
+
+    def _inflate(self) -> bytes:
         if self._inflater is None:
             self._inflater = self._zlib.decompressobj(-self.inflate_bits)
         inflater = self._inflater
+        portion = self._input
+        if self._at or len(portion) > MAX_INPUT:
+            portion = portion[self._at : self._at + MAX_INPUT]
         try:
-            if len(waiting) <= MAX_INPUT:
-                data = inflater.decompress(waiting, MAX_PIECE)
-                self._waiting = inflater.unconsumed_tail
-            else:
-                data = inflater.decompress(waiting[:MAX_INPUT], MAX_PIECE)
-                self._waiting = inflater.unconsumed_tail + waiting[MAX_INPUT:]
+            data: bytes = inflater.decompress(portion, MAX_PIECE)
         except self._zlib.error as error:
-            raise RemoteProtocolError(
-                CloseCode.INVALID_DATA, f"a compressed message that does not inflate ({error})", "RFC 7692 7.2.2"
-            ) from error
-        # Even with all input taken, the inflater may hold back output that did not fit.
-        self._inflater_is_full = len(data) == MAX_PIECE
+            raise _bad_data(f"a compressed message that does not inflate ({error})") from error
         if inflater.eof:
-            self._begin_next_stream(inflater)
-        if final and not self.has_more:
-            self._end_of_message()
-        return bytes(data)
+            # 7.2.3.4: a block with BFINAL set ends a DEFLATE stream, but not the message; another stream follows.
+            self._at += len(portion) - len(inflater.unused_data)
+            self._inflater_is_full = False
+            self._stream_ended = True
+            self._inflater = None
+        else:
+            self._at += len(portion) - len(inflater.unconsumed_tail)
+            # Even with all input taken, the inflater may hold back output that did not fit.
+            self._inflater_is_full = len(data) == MAX_PIECE
+            self._stream_ended = False
+        return data
 
-    def _begin_next_stream(self, inflater: Any) -> None:
-        """7.2.3.4: a block with BFINAL set ends a DEFLATE stream, but not the message; another stream follows."""
-        self._waiting = inflater.unused_data + self._waiting
-        self._inflater_is_full = False
-        self._saw_final_block = True
-        self._inflater = self._zlib.decompressobj(-self.inflate_bits)
+    def _ends_with_its_stream(self) -> bool:
+        """Whether only the tail is left, after a block with BFINAL set and without the empty one of 7.2.3.4."""
+        if not (self._stream_ended and self._tail_added):
+            return False
+        if self._input[self._at :] not in (TAIL, FINAL_TAIL):
+            return False
+        self._at = len(self._input)
+        return True
 
     def _end_of_message(self) -> None:
-        # A sender that ended its stream cannot refer to what was before; nor can one without takeover (7.1.1).
-        if self._saw_final_block or not self.inflate_takeover:
+        if not self.inflate_takeover:
+            if not self._stream_ended:
+                raise _bad_data("a compressed message that ends within a block")
             self._inflater = None
-        self._saw_final_block = False
+        self._stream_ended = False
         self._tail_added = False
+        self._input = b""
+        self._at = 0
 
     # Sending.
 
@@ -160,7 +179,7 @@ class DeflateCodec:
     def shared_key(self) -> Hashable:
         """All codecs with an equal key encode a message to the same bytes, where they begin anew with it."""
         config = self._config
-        return self.deflate_bits, config.level, config.mem_level, config.implementation.__name__
+        return self.deflate_bits, config.level, config.mem_level, config.implementation
 
     def encode_shared(self, payload: bytes) -> bytes:
         """Deflates one message that refers to no other, for all connections with the same `shared_key`.
@@ -192,7 +211,7 @@ class DeflateCodec:
     @property
     def retained_bytes(self) -> int:
         """Memory that the zlib objects and the waiting input take; zconf.h gives the formulas."""
-        retained = len(self._waiting)
+        retained = len(self._input)
         if self._inflater is not None:
             retained += (1 << self.inflate_bits) + _INFLATE_OVERHEAD
         if self._deflater is not None:
@@ -372,6 +391,10 @@ def _parse_parameters(parameters: Parameters, values_required: bool = False) -> 
         else:
             numbers[name] = _WINDOW_BITS[value]
     return numbers
+
+
+def _bad_data(reason: str) -> RemoteProtocolError:
+    return RemoteProtocolError(CloseCode.INVALID_DATA, reason, "RFC 7692 7.2.2")
 
 
 def _bad_answer(reason: str) -> HandshakeError:

@@ -60,9 +60,7 @@ class HandshakeError(ProtocolError):
     :ivar response: at a client, the server's answer as far as it was understood, else ``None``.
     """
 
-    def __init__(
-        self, status: int | None, reason: str, section: str = "4", response: Response | None = None
-    ) -> None:
+    def __init__(self, status: int | None, reason: str, section: str = "4", response: Response | None = None) -> None:
         super().__init__(status, reason, section, response)
         self.status = status
         self.reason = reason

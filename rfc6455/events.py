@@ -20,7 +20,7 @@ class Value:
     """The base of events and frames: equality, hash and ``repr()`` over the fields in ``__match_args__``."""
 
     __slots__ = ()
-    __match_args__: tuple[str, ...] = ()
+    __match_args__ = ()
 
     def _fields(self) -> tuple[Any, ...]:
         return tuple([getattr(self, name) for name in self.__match_args__])
@@ -28,13 +28,15 @@ class Value:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self._fields() == other._fields()  # type: ignore[attr-defined]
+        return self._fields() == other._fields()
 
     def __hash__(self) -> int:
         return hash((type(self), self._fields()))
 
     def __repr__(self) -> str:
-        fields = ", ".join([f"{name}={value!r}" for name, value in zip(self.__match_args__, self._fields(), strict=True)])
+        fields = ", ".join(
+            [f"{name}={value!r}" for name, value in zip(self.__match_args__, self._fields(), strict=True)]
+        )
         return f"{type(self).__name__}({fields})"
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -216,7 +216,7 @@ class FrameParser:
             length = self._extended_length(at + 2, length)
             if length < 0:
                 return NOTHING
-        if length > self._max_length:
+        if length > self._max_length and kind == _DATA:
             raise self._too_long(length)
         header += masked << 2
         if available < header:

@@ -30,6 +30,7 @@ cdef class MessageReader:
     cdef void _check_utf8(self, bytes data) except *
 
 cpdef bytes encode_text(text)
+cpdef bytes as_bytes(data)
 
 cdef class PreparedMessage:
     cdef readonly int first

@@ -7,7 +7,6 @@ however small the pieces are in which they came.
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Hashable, Sequence
 
 from . import primitives
@@ -15,7 +14,7 @@ from .codes import FIN_BIT, MAX_LENGTH, CloseCode, Opcode
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, Event, TextMessage, TextPart
 from .extensions import MessageCodec
-from .primitives import count_incomplete, pack_frame
+from .primitives import count_incomplete, decode_beginning, pack_frame
 
 # How much input of a message that an extension changed is given on at once where parts are asked for: with
 # deflate's largest ratio (1032:1) a part then has at most 516 KiB.
@@ -123,7 +122,7 @@ class MessageReader:
             return
         if self._torn:
             data = self._torn + data
-        text, used = codecs.utf_8_decode(data, "strict", final)
+        text, used = (data.decode(), len(data)) if final else decode_beginning(data)
         self._torn = data[used:]
         events.append(TextPart(text, final))
 
@@ -159,6 +158,20 @@ def encode_text(text: str) -> bytes:
         raise LocalProtocolError(f"the text cannot be sent, as it is not valid Unicode (8.1): {error}") from error
 
 
+def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
+    """Gives binary data as ``bytes``.
+
+    :raises TypeError: when it is something else.
+    """
+    if type(data) is bytes:
+        return data
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(
+        f"binary data is bytes, bytearray or memoryview, not {type(data).__name__}; use send_text() for str"
+    )
+
+
 class PreparedMessage:
     """A message that is serialised once and sent on many connections, by `Connection.send_prepared`.
 
@@ -177,7 +190,7 @@ class PreparedMessage:
     def __init__(self, message: str | bytes | bytearray | memoryview, *, compress: bool | None = None) -> None:
         is_text = isinstance(message, str)
         self.first = FIN_BIT | (Opcode.TEXT if is_text else Opcode.BINARY)
-        self.payload = encode_text(message) if isinstance(message, str) else bytes(message)
+        self.payload = encode_text(message) if isinstance(message, str) else as_bytes(message)
         self.compress = compress
         self._frame = pack_frame(self.first, self.payload, None)
         self._encoded: dict[Hashable, tuple[bytes, bytes]] = {}

@@ -67,7 +67,19 @@ def count_incomplete(data: bytes) -> int:
     """
     if data.isascii():
         return 0
-    return len(data) - codecs.utf_8_decode(data, "strict", False)[1]
+    return len(data) - decode_beginning(data)[1]
+
+
+def decode_beginning(data: bytes) -> tuple[str, int]:
+    """Decodes the beginning of a text; gives it and how many bytes it took, without a character not yet complete.
+
+    :raises UnicodeDecodeError: at the first byte that no text can have there (8.1).
+    """
+    text, used = codecs.utf_8_decode(data, "strict", False)
+    # Python waits for the third byte of a surrogate, for the sake of a handler that would let it pass.
+    if data[used : used + 1] == b"\xed" and data[used + 1 : used + 2] > b"\x9f":
+        raise UnicodeDecodeError("utf-8", data, used, used + 1, "invalid continuation byte")
+    return text, used
 
 
 class PayloadBuffer:
@@ -108,7 +120,7 @@ class PayloadBuffer:
 
 
 try:
-    from ._speedups import (  # type: ignore[import-not-found, no-redef, unused-ignore]
+    from ._speedups import (  # type: ignore[import-not-found, no-redef, unused-ignore]  # noqa: F401
         PayloadBuffer,
         count_incomplete,
         mask_slice,

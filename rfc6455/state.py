@@ -66,7 +66,9 @@ def why_illegal(state: int, opcode: int, fin: bool) -> str:
         return f"a fragmented {Opcode(opcode).name}; control frames must not be fragmented"
     if opcode == Opcode.CONT:
         return "a continuation frame, but no message has begun"
-    return f"a {Opcode(opcode).name} frame inside a message that is not finished; continuation or control frames may come"
+    return (
+        f"a {Opcode(opcode).name} frame inside a message that is not finished; continuation or control frames may come"
+    )
 
 
 class ConnectionState(Enum):

@@ -1,0 +1,34 @@
+cimport cython
+
+cdef bytes TAIL, FINAL_TAIL, EMPTY_MESSAGE
+
+cdef class DeflateCodec:
+    cdef public str parameters
+    cdef readonly int inflate_bits
+    cdef readonly bint inflate_takeover
+    cdef readonly int deflate_bits
+    cdef readonly bint deflate_takeover
+    cdef object _config
+    cdef object _zlib
+    cdef object _inflater
+    cdef object _deflater
+    cdef bytes _input
+    cdef Py_ssize_t _at
+    cdef bint _inflater_is_full
+    cdef bint _stream_ended
+    cdef bint _tail_added
+
+    @cython.locals(data=bytes)
+    cpdef bytes decode(self, bytes payload, bint final)
+    @cython.locals(portion=bytes, data=bytes)
+    cdef bytes _inflate(self)
+    cdef bint _ends_with_its_stream(self) except -1
+    cdef _end_of_message(self)
+    cpdef bint wants(self, bytes payload, bint fin) except -1
+    @cython.locals(encoded=bytes)
+    cpdef bytes encode(self, bytes payload, bint final)
+    @cython.locals(size=Py_ssize_t, bits=int, level=int, encoded=bytes)
+    cpdef bytes encode_shared(self, bytes payload)
+    cdef _new_deflater(self, int bits, int mem_level)
+
+cdef bytes _without_tail(bytes encoded)
