@@ -3,16 +3,17 @@ from cpython.object cimport PyObject
 cpdef bytes mask_slice(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn)
 cpdef bytes take_payload(bytes data, Py_ssize_t start, Py_ssize_t stop, int masked)
 cpdef bytes pack_frame(int first, bytes payload, bytes masking_key)
-cpdef int count_incomplete(bytes data) except -1
 
 cdef class PayloadBuffer:
-    # A bytes object of which nobody else knows, so that it may still be written; longer than what it holds.
+    # A bytes object of which nobody else knows, so that it may still be written; it may be longer than _size.
     cdef PyObject *_data
     cdef Py_ssize_t _size
+    cdef Py_ssize_t _checked
 
-    cdef int _reserve(self, Py_ssize_t size) except -1
+    cdef unsigned char *_end(self, Py_ssize_t added, Py_ssize_t more) except NULL
     cpdef append(self, bytes payload)
-    cpdef bytes last(self, Py_ssize_t count)
+    cpdef append_slice(self, bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn, Py_ssize_t more)
+    cpdef check_text(self)
     cpdef bytes take_bytes(self)
     cpdef str take_text(self)
     cpdef Py_ssize_t allocated(self) except -1

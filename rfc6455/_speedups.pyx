@@ -38,13 +38,16 @@ cdef inline void mask_into(unsigned char *target, Source source, Py_ssize_t leng
         i += 1
 
 
-cpdef bytes mask_slice(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn):
-    cdef bytes masked = new_bytes(NULL, stop - start)
-    cdef Source old_key = <Source>PyBytes_AS_STRING(key)
-    cdef unsigned char turned_key[4]
+cdef inline void turn_key(unsigned char *turned, Source key, int turn) noexcept nogil:
     cdef int i
     for i in range(4):
-        turned_key[i] = old_key[(turn + i) & 3]
+        turned[i] = key[(turn + i) & 3]
+
+
+cpdef bytes mask_slice(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn):
+    cdef bytes masked = new_bytes(NULL, stop - start)
+    cdef unsigned char turned_key[4]
+    turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
     mask_into(<unsigned char *>PyBytes_AS_STRING(masked), <Source>PyBytes_AS_STRING(data) + start, stop - start, turned_key)
     return masked
 
@@ -102,10 +105,12 @@ cdef inline unsigned char is_wrong(unsigned char b, unsigned char b1, unsigned c
     return wrong
 
 
-cdef bint may_be_utf8(Source data, Py_ssize_t length) noexcept nogil:
-    """Whether data is UTF-8, but for its last character, which may be incomplete."""
+cdef Py_ssize_t whole_characters(Source data, Py_ssize_t length) noexcept nogil:
+    """How many bytes are whole characters, where data is the beginning of a text; -1 where it is none."""
     cdef unsigned char wrong = 0
     cdef Py_ssize_t i
+    if is_ascii(data, length):
+        return length
     if length > 0:
         wrong |= is_wrong(data[0], 0, 0, 0)
     if length > 1:
@@ -115,25 +120,15 @@ cdef bint may_be_utf8(Source data, Py_ssize_t length) noexcept nogil:
     # The C compiler makes this work on 16 bytes or more at a time.
     for i in range(3, length):
         wrong |= is_wrong(data[i], data[i - 1], data[i - 2], data[i - 3])
-    return wrong == 0
-
-
-cpdef int count_incomplete(bytes data) except -1:
-    cdef Source source = <Source>PyBytes_AS_STRING(data)
-    cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
-    if is_ascii(source, length):
-        return 0
-    if not may_be_utf8(source, length):
-        # The Python body knows how to say what is wrong, and where.
-        from .primitives import decode_beginning
-        decode_beginning(data)
-    if length >= 1 and source[length - 1] >= 0xC0:
-        return 1
-    if length >= 2 and source[length - 2] >= 0xE0:
-        return 2
-    if length >= 3 and source[length - 3] >= 0xF0:
-        return 3
-    return 0
+    if wrong:
+        return -1
+    if length >= 1 and data[length - 1] >= 0xC0:
+        return length - 1
+    if length >= 2 and data[length - 2] >= 0xE0:
+        return length - 2
+    if length >= 3 and data[length - 3] >= 0xF0:
+        return length - 3
+    return length
 
 
 cdef class PayloadBuffer:
@@ -143,37 +138,56 @@ cdef class PayloadBuffer:
     def __len__(self):
         return self._size
 
-    cdef int _reserve(self, Py_ssize_t size) except -1:
-        cdef Py_ssize_t capacity
+    cdef unsigned char *_end(self, Py_ssize_t added, Py_ssize_t more) except NULL:
+        """Makes room for so many bytes, and for some of those to come, never more than there are already."""
+        cdef Py_ssize_t size = self._size + added
         if self._data == NULL:
-            self._data = PyBytes_FromStringAndSize(NULL, size)
-            return 0
-        capacity = PyBytes_GET_SIZE(<bytes>self._data)
-        if size > capacity:
-            _PyBytes_Resize(&self._data, max(size, capacity + (capacity >> 1)))
-        return 0
+            self._data = PyBytes_FromStringAndSize(NULL, size + min(more, size))
+        elif size > PyBytes_GET_SIZE(<bytes>self._data):
+            _PyBytes_Resize(&self._data, size + (min(more, size) if more else size >> 1))
+        return <unsigned char *>PyBytes_AS_STRING(<bytes>self._data) + self._size
 
     cpdef append(self, bytes payload):
         cdef Py_ssize_t added = PyBytes_GET_SIZE(payload)
         if added:
-            self._reserve(self._size + added)
-            memcpy(PyBytes_AS_STRING(<bytes>self._data) + self._size, PyBytes_AS_STRING(payload), added)
+            memcpy(self._end(added, 0), PyBytes_AS_STRING(payload), added)
             self._size += added
 
-    cpdef bytes last(self, Py_ssize_t count):
-        if not 0 < count <= self._size:
-            return b""
-        return new_bytes(PyBytes_AS_STRING(<bytes>self._data) + self._size - count, count)
+    cpdef append_slice(self, bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn, Py_ssize_t more):
+        cdef Py_ssize_t added = stop - start
+        cdef Source source = <Source>PyBytes_AS_STRING(data) + start
+        cdef unsigned char turned_key[4]
+        if not added:
+            return
+        if PyBytes_GET_SIZE(key):
+            turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
+            mask_into(self._end(added, more), source, added, turned_key)
+        else:
+            memcpy(self._end(added, more), source, added)
+        self._size += added
+
+    cpdef check_text(self):
+        cdef Py_ssize_t length = self._size - self._checked
+        cdef Py_ssize_t whole
+        if not length:
+            return
+        whole = whole_characters(<Source>PyBytes_AS_STRING(<bytes>self._data) + self._checked, length)
+        if whole < 0:
+            # The Python body knows how to say what is wrong, and where.
+            from .primitives import decode_beginning
+            decode_beginning((<bytes>self._data)[self._checked : self._size])
+        self._checked += whole
 
     cpdef bytes take_bytes(self):
         cdef bytes data
         if self._size == 0:
             return b""
-        _PyBytes_Resize(&self._data, self._size)
+        if self._size < PyBytes_GET_SIZE(<bytes>self._data):
+            _PyBytes_Resize(&self._data, self._size)
         data = <bytes>self._data
         Py_XDECREF(self._data)
         self._data = NULL
-        self._size = 0
+        self._size = self._checked = 0
         return data
 
     cpdef str take_text(self):

@@ -34,6 +34,8 @@ cdef class Connection:
     cdef int _sent
     cdef list _out
     cdef list _pongs
+    cdef bytes _owed_close
+    cdef Py_ssize_t _max_first_piece
     cdef int _sending_opcode
     cdef object _sending_codecs
     cdef bint _has_unread
@@ -42,8 +44,9 @@ cdef class Connection:
 
     @cython.locals(events=list, new=bytes)
     cpdef list receive_data(self, data=*)
-    cdef void _feed(self, bytes data) except *
-    @cython.locals(parser=FrameParser, reader=MessageReader, enough=Py_ssize_t, piece=int, first=int, payload=bytes, before=int, after=int)
+    @cython.locals(had_unread=bint)
+    cdef void _receive(self, bytes new, list events) except *
+    @cython.locals(parser=FrameParser, reader=MessageReader, enough=Py_ssize_t, piece=int, first=int, payload=bytes, before=int, after=int, final=bint)
     cdef void _process(self, list events) except *
     @cython.locals(parser=FrameParser, rsv=int)
     cdef void _begin_frame(self, int before, int first) except *
@@ -60,9 +63,10 @@ cdef class Connection:
     cdef int _check_step(self, int first) except -1
     cdef _queue_encoded(self, int first, codecs, bytes payload)
     cdef _queue_pongs(self)
-    cdef _queue_close(self, bytes payload)
+    cdef _finish_sending(self)
     cdef _queue(self, int first, bytes payload)
     @cython.locals(pool=bytes)
     cdef bytes _next_masking_key(self)
+    cdef bytes _more_random_bytes(self)
     @cython.locals(retained=Py_ssize_t)
     cdef Py_ssize_t _retained(self) except -1

@@ -29,7 +29,7 @@ from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, Closed, CloseCause, Event, Ping, Pong, TextMessage
 from .extensions import MessageCodec
 from .frames import FrameParser
-from .limits import Limits
+from .limits import DEFAULT_LIMITS, Limits
 from .messages import MAX_ENCODED_PART, MessageReader, PreparedMessage, as_bytes, encode_text, message_too_big
 from .pieces import ENDS, STARTS, WHOLE
 from .primitives import pack_frame
@@ -85,7 +85,9 @@ class Connection:
         subprotocol: str | None = None,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        limits = limits or Limits()
+        if not isinstance(role, Role):
+            raise TypeError(f"a role is Role.CLIENT or Role.SERVER, not {role!r}")
+        limits = limits or DEFAULT_LIMITS
         self.role = role
         self.extensions = tuple(extensions)
         self.limits = limits
@@ -97,17 +99,22 @@ class Connection:
         self._masks = role is Role.CLIENT
         self._mask_pool = b""
         self._budget = MAX_LENGTH if limits.budget is None else limits.budget
-        reserved_bits = sum(codec.reserved_bit for codec in self.extensions)
-        # The size of a message that an extension changed is not the length of its frames.
-        frame_limit = MAX_LENGTH if limits.frame is None else limits.frame
-        self._parser = FrameParser(role, Limits(frame=frame_limit), reserved_bits)
+        self._parser = FrameParser(role, limits, sum([codec.reserved_bit for codec in self.extensions]))
+        if limits.frame is None:
+            # The size of a message is checked by the message, as an extension may make it larger or smaller.
+            self._parser.max_length = MAX_LENGTH
+        # Where a message may turn out to be encoded, parts of it are kept small from its beginning.
+        self._max_first_piece = MAX_ENCODED_PART if parts and self.extensions else MAX_LENGTH
+        self._parser.max_piece = self._max_first_piece
         self._reader = MessageReader(limits.message, self.extensions, parts)
         # A message in one piece is at most so long; none is taken the short way where parts are wanted.
         self._max_message = self._reader.max_size
         self._received = _IDLE
         self._sent = _IDLE
         self._out: list[bytes] = []
+        # The answers that are owed: they are queued when something is sent, or all is fetched.
         self._pongs: list[bytes] = []
+        self._owed_close: bytes | None = None
         self._sending_opcode = 0
         self._sending_codecs: Sequence[MessageCodec] = ()
         self._has_unread = False
@@ -123,17 +130,21 @@ class Connection:
 
     @property
     def sent(self) -> Direction:
-        """What this end has sent so far."""
-        return Direction(self._sent)
+        """What this end has sent so far; a Close frame that is owed counts."""
+        return Direction.CLOSED if self._closed is not None else Direction(self._sent)
 
     @property
     def state(self) -> ConnectionState:
         """Derived from `sent` and `received`."""
-        return connection_state(self._sent, self._received)
+        return connection_state(self.sent, self._received)
 
     @property
     def closed(self) -> bool:
-        """Whether the `Closed` event was given. What is still to be sent should be sent."""
+        """Whether the `Closed` event was given.
+
+        What `data_to_send` gives is still to be sent. Until then, answers to messages that came before the end can be
+        queued: they go out before the Close frame.
+        """
         return self._closed is not None
 
     @property
@@ -179,9 +190,7 @@ class Connection:
             self._eof = True
         if self._closed is None:
             try:
-                if new:
-                    self._feed(new)
-                self._process(events)
+                self._receive(new, events)
             except RemoteProtocolError as error:
                 self._fail(error, events)
             except UnicodeDecodeError as error:
@@ -190,11 +199,16 @@ class Connection:
                 self._end_of_file(events)
         return events
 
-    def _feed(self, data: bytes) -> None:
-        # Input is kept only for a caller that goes on reading while there is something unread.
-        if self._has_unread and self._parser.unparsed + len(data) > self._budget:
+    def _receive(self, new: bytes, events: list[Event]) -> None:
+        had_unread = self._has_unread
+        if new:
+            self._parser.feed(new)
+        self._process(events)
+        if not self._has_unread:
+            self._parser.forget()
+        # A caller that reads on while something is unread must not be made to keep ever more.
+        if new and had_unread and self._has_unread and self._parser.unparsed > self._budget:
             raise self._over_budget("unread input")
-        self._parser.feed(data)
 
     def _process(self, events: list[Event]) -> None:
         """Makes events of the input, until it is used up or extensions have decoded enough for one call."""
@@ -202,37 +216,38 @@ class Connection:
         reader = self._reader
         enough = reader.decoded + DECODED_IN_ONE_CALL
         self._has_unread = False
-        while True:
+        while parser.has_input():
             piece = parser.advance()
             if not piece:
                 return
             first = parser.first
-            payload = parser.payload
             if piece & STARTS:
                 before = self._received
                 after = STEPS[before << 8 | first & (FIN_BIT | OPCODE_BITS)]
                 if after == ILLEGAL:
                     raise self._out_of_order(before, first)
                 if first & CONTROL_BIT:
-                    self._receive_control(first & OPCODE_BITS, payload, events)
+                    self._receive_control(first & OPCODE_BITS, parser.payload, events)
                     if self._closed is not None:
                         return
                     continue
                 self._received = after
-                if piece == WHOLE and before == _IDLE and after == _IDLE and not self._parts:
+                if piece == WHOLE and (first == _WHOLE_TEXT or first == _WHOLE_BINARY) and not self._parts:
                     # The short way: a message in one frame, and all of it is there.
+                    payload = parser.payload
                     if len(payload) > self._max_message:
                         raise message_too_big(len(payload), self._max_message)
                     events.append(TextMessage(payload.decode()) if first == _WHOLE_TEXT else BytesMessage(payload))
                     continue
                 self._begin_frame(before, first)
-            if not payload and not piece & ENDS:
-                continue
-            reader.take(payload, piece & ENDS != 0 and self._received == _IDLE, events)
+            final = piece & ENDS != 0 and self._received == _IDLE
+            reader.take(parser, piece, final, events)
+            if final:
+                parser.max_piece = self._max_first_piece
             if self._retained() > self._budget:
                 raise self._over_budget("what is kept of its messages")
             if reader.decoded >= enough:
-                self._has_unread = parser.unparsed > 0
+                self._has_unread = parser.has_input()
                 return
 
     def _begin_frame(self, before: int, first: int) -> None:
@@ -241,11 +256,10 @@ class Connection:
         rsv = (first & RSV_BITS) >> 4
         if before == _IDLE:
             is_encoded = self._reader.begin(first & OPCODE_BITS, rsv)
-            parser.max_piece = MAX_ENCODED_PART if is_encoded and self._parts else MAX_LENGTH
+            if not is_encoded:
+                parser.max_piece = MAX_LENGTH
         elif rsv:
-            raise self._violation(
-                "reserved bits on a continuation frame; only the first frame has them", "RFC 7692 6.1"
-            )
+            raise self._violation("reserved bits on a continuation frame; only the first frame has them", "RFC 7692 6.1")
         self._reader.check_length(parser.length)
 
     def _receive_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
@@ -276,7 +290,7 @@ class Connection:
         send a Close frame in response", and it "typically echos the status code"."""
         code, reason = self._parse_close(payload)
         self._received = _CLOSED
-        self._queue_close(payload[:2])
+        self._owed_close = payload[:2]
         self._end(Closed(code, reason, True, None, CloseCause.HANDSHAKE), events)
 
     def _parse_close(self, payload: bytes) -> tuple[int, str]:
@@ -306,7 +320,7 @@ class Connection:
         """7.1.7, Fail the WebSocket Connection: say why in a Close frame, and take no more."""
         if error.offset is None:
             error.offset = self._parser.offset
-        self._queue_close(_close_payload(error.close_code, f"{error.section}: {error.reason}"))
+        self._owed_close = _close_payload(error.close_code, f"{error.section}: {error.reason}")
         self._end(Closed(error.close_code, error.reason, False, error, CloseCause.VIOLATION), events)
 
     def time_out(self, cause: CloseCause) -> list[Event]:
@@ -321,17 +335,16 @@ class Connection:
             self._eof = True
             return events
         code = CloseCode.ABNORMAL_CLOSURE if self._sent == _CLOSED else CloseCode.TIMEOUT
-        self._queue_close(_close_payload(CloseCode.TIMEOUT, cause.value))
+        self._owed_close = _close_payload(CloseCode.TIMEOUT, cause.value)
         self._end(Closed(code, cause.value, False, None, cause), events)
         return events
 
     def _end(self, closed: Closed, events: list[Event]) -> None:
-        """Nothing travels any more in either direction, but for what is queued."""
-        self._received = self._sent = _CLOSED
+        """Nothing is received any more. What is sent ends with the next `data_to_send`."""
+        self._received = _CLOSED
         self._parser.drop()
         self._reader.drop()
         self._has_unread = False
-        self._pongs.clear()
         self._closed = closed
         events.append(closed)
 
@@ -341,6 +354,8 @@ class Connection:
         """Gives all that is to be sent now, and forgets it: send it whole, in this order, before later data."""
         if self._pongs:
             self._queue_pongs()
+        if self._closed is not None and self._sent != _CLOSED:
+            self._finish_sending()
         out = self._out
         if len(out) == 1:
             data = out[0]
@@ -422,7 +437,11 @@ class Connection:
             payload = _close_payload(code, reason)
         else:
             raise LocalProtocolError(f"the close code {code} must not be sent (7.4); 1000 and 3000 to 4999 always may")
-        self._queue_close(payload)
+        if self._sent != _CLOSED and self._closed is None:
+            if self._pongs:
+                self._queue_pongs()
+            self._queue(_CLOSE, payload)
+            self._sent = _CLOSED
 
     def _send_data(self, opcode: int, payload: bytes, fin: bool, compress: bool | None) -> None:
         first = opcode | FIN_BIT if fin else opcode
@@ -442,11 +461,13 @@ class Connection:
         self._sent = after
 
     def _check_step(self, first: int) -> int:
-        """Gives the state after a frame with this first byte."""
+        """Gives the state after a frame with this first byte, and queues the Pongs that are to go before it."""
         after = STEPS[self._sent << 8 | first]
         if after == ILLEGAL:
             reason = why_illegal(self._sent, first & OPCODE_BITS, first >= FIN_BIT)
             raise LocalProtocolError(f"{reason}; nothing was sent (5.4, 5.5.1)")
+        if self._pongs:
+            self._queue_pongs()
         return after
 
     def _codecs_for(self, payload: bytes, fin: bool, compress: bool | None) -> Sequence[MessageCodec]:
@@ -478,26 +499,32 @@ class Connection:
         self._queue(first, data)
         return data
 
+    def _finish_sending(self) -> None:
+        """5.5.1: "An endpoint MAY delay sending a Close frame until its current message is sent"; ours waits for the
+        answers to the messages before, which the caller queues while it goes through the events."""
+        if self._owed_close is not None:
+            self._queue(_CLOSE, self._owed_close)
+        self._sent = _CLOSED
+
     def _queue_pongs(self) -> None:
         for payload in self._pongs:
             self._queue(_PONG, payload)
         self._pongs.clear()
-
-    def _queue_close(self, payload: bytes) -> None:
-        """Queues the one Close frame of this side, behind the answers that it owes."""
-        if self._sent != _CLOSED:
-            self._queue_pongs()
-            self._queue(_CLOSE, payload)
-            self._sent = _CLOSED
 
     def _queue(self, first: int, payload: bytes) -> None:
         self._out.append(pack_frame(first, payload, self._next_masking_key() if self._masks else None))
 
     def _next_masking_key(self) -> bytes:
         """10.3: a key must be unpredictable, and each frame gets a new one; no byte of the pool is used twice."""
-        pool = self._mask_pool or self._random(_RANDOM_POOL)
+        pool = self._mask_pool or self._more_random_bytes()
         self._mask_pool = pool[4:]
         return pool[:4]
+
+    def _more_random_bytes(self) -> bytes:
+        pool = self._random(_RANDOM_POOL)
+        if len(pool) != _RANDOM_POOL:
+            raise ValueError(f"random({_RANDOM_POOL}) gave {len(pool)} bytes; masking keys need all of them (5.3)")
+        return pool
 
     # What handshakes need.
 

@@ -1,6 +1,6 @@
 cimport cython
 
-from rfc6455._speedups cimport mask_slice, pack_frame, take_payload
+from rfc6455._speedups cimport PayloadBuffer, mask_slice, pack_frame, take_payload
 from rfc6455.events cimport Value
 
 cdef int FIN_BIT, RSV_BITS, OPCODE_BITS, CONTROL_BIT, MAX_CONTROL_PAYLOAD
@@ -15,7 +15,11 @@ cdef class Frame(Value):
     cdef public int rsv
 
 cdef class FrameParser:
-    cdef Py_ssize_t _max_length
+    cdef public Py_ssize_t max_length
+    cdef public Py_ssize_t max_piece
+    cdef readonly int first
+    cdef readonly Py_ssize_t length
+    cdef readonly bytes payload
     cdef bytes _kinds
     cdef int _mask_expected
     cdef bytes _data
@@ -24,17 +28,18 @@ cdef class FrameParser:
     cdef Py_ssize_t _frame_at
     cdef bint _in_frame
     cdef Py_ssize_t _remaining
+    cdef Py_ssize_t _from
     cdef bytes _key
     cdef int _turn
-    cdef public Py_ssize_t max_piece
-    cdef readonly int first
-    cdef readonly Py_ssize_t length
-    cdef readonly bytes payload
-    cdef bytearray _payload_so_far
+    cdef PayloadBuffer _buffer
     cdef object _error
 
     @cython.locals(at=Py_ssize_t)
     cpdef feed(self, bytes data)
+
+    cpdef forget(self)
+
+    cpdef bint has_input(self) except -1
 
     @cython.locals(data=bytes, at=Py_ssize_t, available=Py_ssize_t, first=int, second=int, kind=int, masked=int,
                    length=Py_ssize_t, header=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t)
@@ -51,5 +56,7 @@ cdef class FrameParser:
     @cython.locals(available=Py_ssize_t, remaining=Py_ssize_t, size=Py_ssize_t)
     cdef int _advance_in_frame(self) except -1
 
-    @cython.locals(start=Py_ssize_t, stop=Py_ssize_t)
-    cdef _take_payload(self, Py_ssize_t size)
+    cdef void _advance_payload(self, Py_ssize_t size) noexcept
+
+    cpdef bytes take_payload(self, int piece)
+    cpdef move_payload(self, int piece, PayloadBuffer buffer)

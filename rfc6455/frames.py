@@ -11,6 +11,7 @@ and before any payload is looked at. What depends on other frames (5.4) is not k
 
 from __future__ import annotations
 
+from . import primitives
 from .codes import (
     CONTROL_BIT,
     FIN_BIT,
@@ -24,7 +25,7 @@ from .codes import (
 )
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import Value
-from .limits import Limits
+from .limits import DEFAULT_LIMITS, Limits
 from .pieces import ENDS, NOTHING, PIECE, STARTS, WHOLE
 from .primitives import mask_slice, pack_frame, take_payload
 
@@ -91,8 +92,9 @@ class FrameParser:
     """
 
     def __init__(self, role: Role | None = None, limits: Limits | None = None, reserved_bits: int = 0) -> None:
-        limits = limits or Limits()
-        self._max_length = _first_number(limits.frame, limits.message, MAX_LENGTH)
+        limits = limits or DEFAULT_LIMITS
+        # The longest payload of a data frame.
+        self.max_length = _first_number(limits.frame, limits.message, MAX_LENGTH)
         self._kinds = _KINDS[reserved_bits]
         # The mask bit that must be there; 2 stands for either.
         self._mask_expected = 2 if role is None else int(role is Role.SERVER)
@@ -101,20 +103,21 @@ class FrameParser:
         # Places in the stream: where _data begins, and relative to that the frame in hand.
         self._base = 0
         self._frame_at = 0
-        # The rest of a frame of which a piece was already given.
+        # A frame of which only pieces are given: its rest, and where the piece in hand begins; it ends at _at.
         self._in_frame = False
         self._remaining = 0
+        self._from = 0
         self._key = b""
         # Which byte of the key the next byte of the payload is masked with.
         self._turn = 0
-        # At most so much of a payload becomes one piece.
+        # A frame with a longer payload is given in pieces of at most this length.
         self.max_piece = MAX_LENGTH
         # The piece in hand.
         self.first = 0
         self.length = 0
         self.payload = b""
         # For receive_data().
-        self._payload_so_far = bytearray()
+        self._buffer = primitives.PayloadBuffer()
         self._error: RemoteProtocolError | None = None
 
     @property
@@ -152,7 +155,7 @@ class FrameParser:
         self.feed(bytes(data))
         try:
             while piece := self.advance():
-                self._payload_so_far += self.payload
+                self.move_payload(piece, self._buffer)
                 if piece & ENDS:
                     frames.append(self._take_frame())
         except RemoteProtocolError as error:
@@ -163,31 +166,40 @@ class FrameParser:
 
     def _take_frame(self) -> Frame:
         first = self.first
-        payload = bytes(self._payload_so_far)
-        self._payload_so_far = bytearray()
-        return Frame(Opcode(first & OPCODE_BITS), payload, first >= FIN_BIT, (first & RSV_BITS) >> 4)
+        return Frame(Opcode(first & OPCODE_BITS), self._buffer.take_bytes(), first >= FIN_BIT, (first & RSV_BITS) >> 4)
 
     def feed(self, data: bytes) -> None:
         """Adds input; `advance` makes pieces of it."""
         at = self._at
         self._base += at
         self._frame_at -= at
+        self._from -= at
         self._data = data if at == len(self._data) else self._data[at:] + data
         self._at = 0
 
+    def has_input(self) -> bool:
+        """Whether there is input of which no piece was made yet."""
+        return self._at < len(self._data)
+
+    def forget(self) -> None:
+        """Lets go of the input of which pieces were made, and of the last payload."""
+        if self._at:
+            self.feed(b"")
+        self.payload = b""
+
     def drop(self) -> None:
-        """Forgets the input that is kept."""
+        """Forgets all input and goes on with the beginning of a frame."""
         self._base += len(self._data)
-        self._data = b""
-        self._at = 0
+        self._data = self.payload = b""
+        self._at = self._from = 0
         self._in_frame = False
 
     def advance(self) -> int:
         """Moves to the next piece and says what it is: ``NOTHING`` (input is wanted) or the bits ``PIECE``,
-        ``STARTS`` and ``ENDS``. Its frame is told by ``first`` and ``length``, its bytes are ``payload``.
+        ``STARTS`` and ``ENDS``. Its frame is told by ``first`` and ``length``. The payload of a whole frame is in
+        ``payload``; of any piece, `take_payload` and `move_payload` give it, once.
 
-        A control frame is always one piece. A frame with an RSV bit begins with an empty piece, so that the
-        caller can set up its extension, and ``max_piece``, before the payload.
+        A control frame is always one piece. A longer frame begins with its header, of which the piece may be all.
 
         :raises RemoteProtocolError: as `receive_data`.
         """
@@ -216,7 +228,7 @@ class FrameParser:
             length = self._extended_length(at + 2, length)
             if length < 0:
                 return NOTHING
-        if length > self._max_length and kind == _DATA:
+        if length > self.max_length and kind == _DATA:
             raise self._too_long(length)
         header += masked << 2
         if available < header:
@@ -226,7 +238,7 @@ class FrameParser:
         stop = start + length
         self.first = first
         self.length = length
-        if available < header + length or first & RSV_BITS or length > self.max_piece:
+        if available < header + length or length > self.max_piece:
             return self._begin_in_parts(kind, start, masked)
         self._at = stop
         self.payload = take_payload(data, start, stop, masked)
@@ -270,36 +282,41 @@ class FrameParser:
         self._key = self._data[start - 4 : start] if masked else b""
         self._turn = 0
         self._at = start
-        if self.first & RSV_BITS:
-            self.payload = b""
-            return PIECE | STARTS
-        self._take_payload(min(len(self._data) - start, self.max_piece))
+        self._advance_payload(min(len(self._data) - start, self.max_piece))
         return PIECE | STARTS
 
     def _advance_in_frame(self) -> int:
+        self._turn = (self._turn + self._at - self._from) & 3
         available = len(self._data) - self._at
         remaining = self._remaining
         size = available if available < remaining else remaining
         if size > self.max_piece:
             size = self.max_piece
-        if size == 0 and remaining:
-            return NOTHING
-        self._take_payload(size)
+        self._advance_payload(size)
         if size < remaining:
-            return PIECE
+            return PIECE if size else NOTHING
         self._in_frame = False
         return PIECE | ENDS
 
-    def _take_payload(self, size: int) -> None:
-        start = self._at
-        stop = start + size
-        if self._key:
-            self.payload = mask_slice(self._data, start, stop, self._key, self._turn)
-            self._turn = (self._turn + size) & 3
-        else:
-            self.payload = take_payload(self._data, start, stop, 0)
-        self._at = stop
+    def _advance_payload(self, size: int) -> None:
+        self._from = self._at
+        self._at += size
         self._remaining -= size
+
+    def take_payload(self, piece: int) -> bytes:
+        """Gives the payload of the piece in hand."""
+        if piece == WHOLE:
+            return self.payload
+        if self._key:
+            return mask_slice(self._data, self._from, self._at, self._key, self._turn)
+        return self._data[self._from : self._at]
+
+    def move_payload(self, piece: int, buffer: PayloadBuffer) -> None:
+        """Appends the payload of the piece in hand to a buffer."""
+        if piece == WHOLE:
+            buffer.append(self.payload)
+        else:
+            buffer.append_slice(self._data, self._from, self._at, self._key, self._turn, self._remaining)
 
     # What the peer did wrong: each of these is made for one rule and tells what was got and what is allowed.
 
@@ -307,7 +324,7 @@ class FrameParser:
         return RemoteProtocolError(CloseCode.PROTOCOL_ERROR, reason, section, self.offset)
 
     def _too_long(self, length: int) -> RemoteProtocolError:
-        reason = f"a frame of {length} bytes; {self._max_length} are allowed"
+        reason = f"a frame of {length} bytes; {self.max_length} are allowed"
         return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4", self.offset)
 
     def _error_in_first_byte(self, first: int) -> RemoteProtocolError:
@@ -324,5 +341,7 @@ class FrameParser:
         return self._violation("a masked frame; a server must not mask any frame", "5.1")
 
 
-def _first_number(*candidates: int | None) -> int:
-    return next(candidate for candidate in candidates if candidate is not None)
+def _first_number(first: int | None, second: int | None, third: int) -> int:
+    if first is not None:
+        return first
+    return third if second is None else second

@@ -17,8 +17,8 @@ class Limits:
     :param frame: the largest payload of one data frame as declared in its header, on the wire; 1009 beyond
         it. By default only ``message`` bounds it, so that nobody is refused for the way he cuts a message.
     :param memory: the budget of one connection for all that the peer can make it keep: unread input, the
-        message so far, the state of the extensions, queued replies. ``None``: ``message`` and
-        512 KiB more, enough for the largest deflate state (305 KiB) and one read.
+        message so far, the state of the extensions, queued replies; 1009 beyond it. ``None``: twice ``message``, as
+        a buffer that grows has room to spare, and 512 KiB, enough for the largest deflate state and one read.
     :param pongs: how many Pings are answered one by one between two calls of ``data_to_send()``; beyond that
         only the most recent is. 5.5.3 allows 1, which is all that a keepalive needs.
     :param head: the largest request or response head; 431 beyond it. 16 KiB is the neighbour of nginx
@@ -52,7 +52,7 @@ class Limits:
         """The memory budget in force: ``memory``, or what follows from ``message``; ``None`` for none."""
         if self.memory is not None:
             return self.memory
-        return None if self.message is None else self.message + DEFAULT_HEADROOM
+        return None if self.message is None else 2 * self.message + DEFAULT_HEADROOM
 
 
 _MAY_BE_NONE = frozenset({"message", "frame", "memory"})
@@ -60,3 +60,6 @@ _MAY_BE_NONE = frozenset({"message", "frame", "memory"})
 # What a connection may keep besides the message itself when no budget is given: zlib's own figures for both
 # directions at 15 window bits and memLevel 8 (44 + 262 KiB, see deflate.py), one read of 64 KiB, and room.
 DEFAULT_HEADROOM = 512 << 10
+
+# Made once, as its checks take longer than the rest of a new connection.
+DEFAULT_LIMITS = Limits()

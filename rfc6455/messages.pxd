@@ -1,7 +1,8 @@
 cimport cython
 
 from rfc6455.events cimport BytesMessage, BytesPart, TextMessage, TextPart
-from rfc6455._speedups cimport PayloadBuffer, count_incomplete, pack_frame
+from rfc6455.frames cimport FrameParser
+from rfc6455._speedups cimport PayloadBuffer, pack_frame
 
 cdef int FIN_BIT, _TEXT_OPCODE
 cdef Py_ssize_t MAX_LENGTH
@@ -15,19 +16,20 @@ cdef class MessageReader:
     cdef bint _is_text
     cdef Py_ssize_t _size
     cdef PayloadBuffer _buffer
-    cdef int _incomplete
     cdef bytes _torn
     cdef readonly Py_ssize_t decoded
 
     cdef int begin(self, int opcode, int rsv) except -1
     cdef void check_length(self, Py_ssize_t length) except *
-    cdef void take(self, bytes payload, bint final, list events) except *
+    @cython.locals(buffer=PayloadBuffer, payload=bytes)
+    cdef void take(self, FrameParser parser, int piece, bint final, list events) except *
     cdef Py_ssize_t kept(self) except -1
+    @cython.locals(decoded=bytes)
     cdef _decode(self, Py_ssize_t depth, bytes payload, bint final, list events)
-    @cython.locals(buffer=PayloadBuffer)
     cdef void _deliver(self, bytes data, bint final, list events) except *
+    @cython.locals(buffer=PayloadBuffer)
+    cdef void _go_on(self, bint final, list events) except *
     cdef _deliver_part(self, bytes data, bint final, list events)
-    cdef void _check_utf8(self, bytes data) except *
 
 cpdef bytes encode_text(text)
 cpdef bytes as_bytes(data)

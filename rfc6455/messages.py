@@ -14,7 +14,8 @@ from .codes import FIN_BIT, MAX_LENGTH, CloseCode, Opcode
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, Event, TextMessage, TextPart
 from .extensions import MessageCodec
-from .primitives import count_incomplete, decode_beginning, pack_frame
+from .frames import FrameParser
+from .primitives import decode_beginning, pack_frame
 
 # How much input of a message that an extension changed is given on at once where parts are asked for: with
 # deflate's largest ratio (1032:1) a part then has at most 516 KiB.
@@ -40,9 +41,7 @@ class MessageReader:
         self._is_text = False
         self._size = 0
         self._buffer = primitives.PayloadBuffer()
-        # How many bytes at the end of the buffer are those of a character of which the rest has not come.
-        self._incomplete = 0
-        # The same bytes where parts are given and nothing is kept in the buffer.
+        # Where parts are given: the beginning of a character of which the rest has not come.
         self._torn = b""
         # How many bytes came out of extensions, ever.
         self.decoded = 0
@@ -51,7 +50,6 @@ class MessageReader:
         """Begins a message; says whether an extension changed it."""
         self._is_text = opcode == _TEXT_OPCODE
         self._size = 0
-        self._incomplete = 0
         self._is_encoded = rsv != 0
         if rsv:
             self._codecs = [codec for codec in self._all_codecs if codec.reserved_bit & rsv]
@@ -65,12 +63,21 @@ class MessageReader:
         if not self._is_encoded and length > self.max_size - self._size:
             raise message_too_big(self._size + length, self.max_size)
 
-    def take(self, payload: bytes, final: bool, events: list[Event]) -> None:
-        """Takes the next bytes of the message; ``final`` says that it ends with them."""
-        if self._is_encoded:
-            self._decode(len(self._codecs) - 1, payload, final, events)
+    def take(self, parser: FrameParser, piece: int, final: bool, events: list[Event]) -> None:
+        """Takes the piece that the parser has in hand; ``final`` says that the message ends with it."""
+        if self._is_encoded or self._parts:
+            payload = parser.take_payload(piece)
+            if not payload and not final:
+                return
+            if self._is_encoded:
+                self._decode(len(self._codecs) - 1, payload, final, events)
+            else:
+                self._deliver(payload, final, events)
         else:
-            self._deliver(payload, final, events)
+            buffer = self._buffer
+            parser.move_payload(piece, buffer)
+            self._size = len(buffer)
+            self._go_on(final, events)
 
     def drop(self) -> None:
         """Forgets the message so far."""
@@ -100,6 +107,7 @@ class MessageReader:
             payload = b""
 
     def _deliver(self, data: bytes, final: bool, events: list[Event]) -> None:
+        """Takes bytes of the message as the sender's application gave them."""
         self._size += len(data)
         if self._size > self.max_size:
             raise message_too_big(self._size, self.max_size)
@@ -108,13 +116,22 @@ class MessageReader:
         elif final and not len(self._buffer):
             events.append(TextMessage(data.decode()) if self._is_text else BytesMessage(data))
         else:
-            buffer = self._buffer
-            # At the end, decoding the whole text is the check.
-            if self._is_text and not final:
-                self._check_utf8(data)
-            buffer.append(data)
-            if final:
-                events.append(TextMessage(buffer.take_text()) if self._is_text else BytesMessage(buffer.take_bytes()))
+            self._buffer.append(data)
+            self._go_on(final, events)
+
+    def _go_on(self, final: bool, events: list[Event]) -> None:
+        """Does what is due once there is more in the buffer.
+
+        8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream is not, in
+        fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_". That is as soon as a
+        byte is there that no text has, without waiting for the end of the frame. At the end of the message,
+        decoding it is the check.
+        """
+        buffer = self._buffer
+        if final:
+            events.append(TextMessage(buffer.take_text()) if self._is_text else BytesMessage(buffer.take_bytes()))
+        elif self._is_text:
+            buffer.check_text()
 
     def _deliver_part(self, data: bytes, final: bool, events: list[Event]) -> None:
         if not self._is_text:
@@ -125,17 +142,6 @@ class MessageReader:
         text, used = (data.decode(), len(data)) if final else decode_beginning(data)
         self._torn = data[used:]
         events.append(TextPart(text, final))
-
-    def _check_utf8(self, data: bytes) -> None:
-        """Checks the next bytes of a text, of which more follow or came before.
-
-        8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream is not, in
-        fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_". That is as soon as a
-        byte is there that no valid text has, without waiting for the end of the frame.
-        """
-        if self._incomplete:
-            data = self._buffer.last(self._incomplete) + data
-        self._incomplete = count_incomplete(data)
 
 
 def message_too_big(size: int, max_size: int) -> RemoteProtocolError:

@@ -10,12 +10,16 @@ import codecs
 
 from .codes import MASK_BIT
 
-# Up to here one XOR of two long integers is faster than four passes of bytes.translate(); at 1,000 bytes the two
-# are equal (benchmarks/masking.py).
-LONGEST_INTEGER = 1000
+# Up to here one XOR of two long integers is faster than four passes of bytes.translate() (benchmarks/masking.py).
+LONGEST_INTEGER = 700
+
+# Longer payloads are masked in blocks that stay in the processor's cache over the four passes.
+BLOCK = 32 << 10
 
 # One table for each value of a key byte: what bytes.translate() makes of each of the 256 input bytes.
 _TABLES = tuple([bytes([value ^ key_byte for value in range(256)]) for key_byte in range(256)])
+
+_from_bytes = int.from_bytes
 
 
 def mask_slice(data: bytes, start: int, stop: int, key: bytes, turn: int) -> bytes:
@@ -24,18 +28,18 @@ def mask_slice(data: bytes, start: int, stop: int, key: bytes, turn: int) -> byt
     if turn:
         key = key[turn:] + key[:turn]
     if length > LONGEST_INTEGER:
-        return _mask_lanes(data[start:stop], key)
+        return b"".join([_mask_block(data[at : min(at + BLOCK, stop)], key) for at in range(start, stop, BLOCK)])
     repeated_key = (key * (length // 4 + 1))[:length]
-    masked = int.from_bytes(data[start:stop], "little") ^ int.from_bytes(repeated_key, "little")
+    masked = _from_bytes(data[start:stop], "little") ^ _from_bytes(repeated_key, "little")
     return masked.to_bytes(length, "little")
 
 
-def _mask_lanes(data: bytes, key: bytes) -> bytes:
+def _mask_block(data: bytes, key: bytes) -> bytearray:
     """Masks the bytes 0, 4, 8, ... with one translation, then 1, 5, 9, ..., and so on."""
-    masked = bytearray(len(data))
+    masked = bytearray(data)
     for lane in range(4):
-        masked[lane::4] = data[lane::4].translate(_TABLES[key[lane]])
-    return bytes(masked)
+        masked[lane::4] = masked[lane::4].translate(_TABLES[key[lane]])
+    return masked
 
 
 def take_payload(data: bytes, start: int, stop: int, masked: int) -> bytes:
@@ -60,16 +64,6 @@ def _pack_header(first: int, mask_bit: int, length: int) -> bytes:
     return (first << 8 | mask_bit | 127).to_bytes(2, "big") + length.to_bytes(8, "big")
 
 
-def count_incomplete(data: bytes) -> int:
-    """Checks the beginning of a text; gives how many bytes at its end are those of a character not yet complete.
-
-    :raises UnicodeDecodeError: at the first byte that no text can have there (8.1).
-    """
-    if data.isascii():
-        return 0
-    return len(data) - decode_beginning(data)[1]
-
-
 def decode_beginning(data: bytes) -> tuple[str, int]:
     """Decodes the beginning of a text; gives it and how many bytes it took, without a character not yet complete.
 
@@ -83,26 +77,40 @@ def decode_beginning(data: bytes) -> tuple[str, int]:
 
 
 class PayloadBuffer:
-    """Joins the payloads of a message."""
+    """Joins the payloads of one message at a time, and can check that they are the beginning of a text."""
 
     def __init__(self) -> None:
         self._data = bytearray()
+        # So many bytes are known to be whole characters.
+        self._checked = 0
 
     def __len__(self) -> int:
         return len(self._data)
 
     def append(self, payload: bytes) -> None:
-        """Adds bytes at the end."""
+        """Adds a payload at the end."""
         self._data += payload
 
-    def last(self, count: int) -> bytes:
-        """Gives the last ``count`` bytes."""
-        return bytes(self._data[len(self._data) - count :])
+    def append_slice(self, data: bytes, start: int, stop: int, key: bytes, turn: int, more: int) -> None:
+        """Adds ``data[start:stop]``; unless ``key`` is empty, ``key[turn]`` masks the first of these bytes.
+
+        :param more: how many bytes are announced to follow, for which room may be made.
+        """
+        self._data += mask_slice(data, start, stop, key, turn) if key else data[start:stop]
+
+    def check_text(self) -> None:
+        """Checks what was not checked before; the last character may be incomplete.
+
+        :raises UnicodeDecodeError: at the first byte that no text can have there (8.1).
+        """
+        unchecked = bytes(self._data[self._checked :])
+        self._checked += len(unchecked) if unchecked.isascii() else decode_beginning(unchecked)[1]
 
     def take_bytes(self) -> bytes:
         """Gives all and keeps nothing."""
         data = bytes(self._data)
         self._data = bytearray()
+        self._checked = 0
         return data
 
     def take_text(self) -> str:
@@ -110,9 +118,7 @@ class PayloadBuffer:
 
         :raises UnicodeDecodeError: when it is not UTF-8.
         """
-        text = self._data.decode()
-        self._data = bytearray()
-        return text
+        return self.take_bytes().decode()
 
     def allocated(self) -> int:
         """How many bytes of memory the content takes."""
@@ -122,7 +128,6 @@ class PayloadBuffer:
 try:
     from ._speedups import (  # type: ignore[import-not-found, no-redef, unused-ignore]  # noqa: F401
         PayloadBuffer,
-        count_incomplete,
         mask_slice,
         pack_frame,
         take_payload,
