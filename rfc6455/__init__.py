@@ -14,6 +14,7 @@ from .frames import Frame, FrameParser, serialize_frame
 from .handshake import ClientHandshake, ServerHandshake, accept_key
 from .headers import Headers
 from .http11 import Request, Response
+from .http2 import Http2ClientHandshake, Http2ServerHandshake
 from .limits import Limits
 from .masking import apply_mask
 from .messages import PreparedMessage
@@ -51,6 +52,8 @@ __all__ = [
     "FrameParser",
     "HandshakeError",
     "Headers",
+    "Http2ClientHandshake",
+    "Http2ServerHandshake",
     "Limits",
     "LocalProtocolError",
     "MessageCodec",

@@ -2,8 +2,8 @@ cimport cython
 
 from rfc6455.events cimport BytesMessage, Closed, Event, Ping, Pong, TextMessage
 from rfc6455._speedups cimport pack_frame
-from rfc6455.frames cimport FrameParser
-from rfc6455.messages cimport MessageReader, PreparedMessage, as_bytes, encode_text
+from rfc6455.frames cimport FrameParser, as_bytes
+from rfc6455.messages cimport MessageReader, PreparedMessage, encode_text
 
 cdef int FIN_BIT, RSV_BITS, OPCODE_BITS, CONTROL_BIT, MAX_CONTROL_PAYLOAD
 cdef Py_ssize_t MAX_LENGTH
@@ -22,6 +22,7 @@ cdef class Connection:
     cdef readonly object limits
     cdef readonly object subprotocol
     cdef public object awaited_pong
+    cdef public Py_ssize_t pongs_received
     cdef bint _parts
     cdef object _random
     cdef bint _masks
@@ -34,6 +35,7 @@ cdef class Connection:
     cdef int _sent
     cdef list _out
     cdef list _pongs
+    cdef Py_ssize_t _pongs_size
     cdef bytes _owed_close
     cdef Py_ssize_t _max_first_piece
     cdef int _sending_opcode

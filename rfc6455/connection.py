@@ -28,9 +28,9 @@ from .codes import (
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, Closed, CloseCause, Event, Ping, Pong, TextMessage
 from .extensions import MessageCodec
-from .frames import FrameParser
+from .frames import FrameParser, as_bytes
 from .limits import DEFAULT_LIMITS, Limits
-from .messages import MAX_ENCODED_PART, MessageReader, PreparedMessage, as_bytes, encode_text, message_too_big
+from .messages import MAX_ENCODED_PART, MessageReader, PreparedMessage, encode_text, message_too_big
 from .pieces import ENDS, STARTS, WHOLE
 from .primitives import pack_frame
 from .state import ILLEGAL, STEPS, ConnectionState, Direction, connection_state, why_illegal
@@ -73,6 +73,7 @@ class Connection:
     :param parts: whether to give `TextPart` and `BytesPart` events as bytes arrive rather than whole messages.
     :param subprotocol: the subprotocol that was agreed; only kept for the caller.
     :param random: gives so many random bytes as it is asked for; masking keys are cut from them (5.3).
+    :raises ValueError: when two extensions claim the same RSV bit.
     """
 
     def __init__(
@@ -94,12 +95,14 @@ class Connection:
         self.subprotocol = subprotocol
         #: The payload of the last Ping sent, until its Pong comes.
         self.awaited_pong: bytes | None = None
+        #: How many Pongs have come, asked for or not.
+        self.pongs_received = 0
         self._parts = parts
         self._random = random
         self._masks = role is Role.CLIENT
         self._mask_pool = b""
         self._budget = MAX_LENGTH if limits.budget is None else limits.budget
-        self._parser = FrameParser(role, limits, sum([codec.reserved_bit for codec in self.extensions]))
+        self._parser = FrameParser(role, limits, _reserved_bits(self.extensions))
         if limits.frame is None:
             # The size of a message is checked by the message, as an extension may make it larger or smaller.
             self._parser.max_length = MAX_LENGTH
@@ -114,6 +117,7 @@ class Connection:
         self._out: list[bytes] = []
         # The answers that are owed: they are queued when something is sent, or all is fetched.
         self._pongs: list[bytes] = []
+        self._pongs_size = 0
         self._owed_close: bytes | None = None
         self._sending_opcode = 0
         self._sending_codecs: Sequence[MessageCodec] = ()
@@ -214,7 +218,7 @@ class Connection:
         """Makes events of the input, until it is used up or extensions have decoded enough for one call."""
         parser = self._parser
         reader = self._reader
-        enough = reader.decoded + DECODED_IN_ONE_CALL
+        enough = reader.decoded - reader.decoded_before() + DECODED_IN_ONE_CALL
         self._has_unread = False
         while parser.has_input():
             piece = parser.advance()
@@ -246,7 +250,7 @@ class Connection:
                 parser.max_piece = self._max_first_piece
             if self._retained() > self._budget:
                 raise self._over_budget("what is kept of its messages")
-            if reader.decoded >= enough:
+            if reader.decoded >= enough and (final or self._parts):
                 self._has_unread = parser.has_input()
                 return
 
@@ -270,6 +274,7 @@ class Connection:
             self._receive_close(payload, events)
         else:
             events.append(Pong(payload))
+            self.pongs_received += 1
             if payload == self.awaited_pong:
                 self.awaited_pong = None
 
@@ -282,8 +287,9 @@ class Connection:
         if self._sent == _CLOSED:
             return
         if len(self._pongs) == self.limits.pongs:
-            del self._pongs[0]
+            self._pongs_size -= len(self._pongs.pop(0)) + OBJECT_OVERHEAD
         self._pongs.append(payload)
+        self._pongs_size += len(payload) + OBJECT_OVERHEAD
 
     def _receive_close(self, payload: bytes, events: list[Event]) -> None:
         """5.5.1: "If an endpoint receives a Close frame and did not previously send a Close frame, the endpoint MUST
@@ -320,6 +326,8 @@ class Connection:
         """7.1.7, Fail the WebSocket Connection: say why in a Close frame, and take no more."""
         if error.offset is None:
             error.offset = self._parser.offset
+        # The event is a value: it must not keep the connection and its input alive.
+        error.__traceback__ = None
         self._owed_close = _close_payload(error.close_code, f"{error.section}: {error.reason}")
         self._end(Closed(error.close_code, error.reason, False, error, CloseCause.VIOLATION), events)
 
@@ -344,6 +352,8 @@ class Connection:
         self._received = _CLOSED
         self._parser.drop()
         self._reader.drop()
+        for codec in self.extensions:
+            codec.drop()
         self._has_unread = False
         self._closed = closed
         events.append(closed)
@@ -510,6 +520,7 @@ class Connection:
         for payload in self._pongs:
             self._queue(_PONG, payload)
         self._pongs.clear()
+        self._pongs_size = 0
 
     def _queue(self, first: int, payload: bytes) -> None:
         self._out.append(pack_frame(first, payload, self._next_masking_key() if self._masks else None))
@@ -540,11 +551,9 @@ class Connection:
 
     def _retained(self) -> int:
         """What is kept besides input."""
-        retained = self._reader.kept()
+        retained = self._reader.kept() + self._pongs_size
         for codec in self.extensions:
             retained += codec.retained_bytes
-        for pong in self._pongs:
-            retained += len(pong) + OBJECT_OVERHEAD
         return retained
 
     def _over_budget(self, what: str) -> RemoteProtocolError:
@@ -564,6 +573,15 @@ class Connection:
         byte = error.object[error.start]
         reason = f"text that is not UTF-8: {error.reason} at {byte:#04x}"
         return RemoteProtocolError(CloseCode.INVALID_DATA, reason, "8.1", self._parser.offset)
+
+
+def _reserved_bits(codecs: Sequence[MessageCodec]) -> int:
+    bits = 0
+    for codec in codecs:
+        if codec.reserved_bit not in (1, 2, 4) or bits & codec.reserved_bit:
+            raise ValueError(f"each extension needs a reserved bit of its own, not {codec.reserved_bit} ({codec.parameters})")
+        bits |= codec.reserved_bit
+    return bits
 
 
 def _close_payload(code: int, reason: str) -> bytes:

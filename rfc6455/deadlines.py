@@ -68,6 +68,7 @@ class Deadlines:
         self._pinged_at = now
         self._ping_payload: bytes | None = None
         self._pings = 0
+        self._pongs_seen = 0
         self._bytes_seen = 0
 
     def opened(self, connection: Connection, now: float) -> None:
@@ -148,24 +149,20 @@ class Deadlines:
             self._idle_at = _after(now, self.timeouts.idle)
 
     def _observe_pong(self, connection: Connection, now: float) -> None:
-        if self._ping_payload is None:
+        """Any Pong shows that the peer is there; only the one to our own Ping tells how long it took."""
+        if self._ping_payload is None or connection.pongs_received == self._pongs_seen:
             return
-        awaited = connection.awaited_pong
-        if awaited is None:
+        if connection.awaited_pong is None:
             self.latency = now - self._pinged_at
-            self._ping_payload = None
-            self._pong_at = None
-            self._ping_at = _after(now, self.timeouts.ping_interval)
-        elif awaited != self._ping_payload:
-            # 5.5.3: the peer may answer only the latest Ping, and the caller has sent a later one.
-            self._ping_payload = awaited
-            self._pinged_at = now
-            self._pong_at = _after(now, self.timeouts.pong)
+        self._ping_payload = None
+        self._pong_at = None
+        self._ping_at = _after(now, self.timeouts.ping_interval)
 
     def _ping(self, connection: Connection, now: float) -> None:
         self._pings += 1
         self._ping_payload = b"%d" % self._pings
         connection.ping(self._ping_payload)
+        self._pongs_seen = connection.pongs_received
         self._pinged_at = now
         self._ping_at = None
         self._pong_at = _after(now, self.timeouts.pong)

@@ -14,6 +14,7 @@ cdef class DeflateCodec:
     cdef object _deflater
     cdef bytes _input
     cdef Py_ssize_t _at
+    cdef Py_ssize_t _portion_size
     cdef bint _inflater_is_full
     cdef bint _stream_ended
     cdef bint _tail_added

@@ -28,9 +28,10 @@ EMPTY_MESSAGE = b"\x00"
 # What one call of decode() gives at the most. Also the largest overshoot beyond a message limit.
 MAX_PIECE = 64 << 10
 
-# What is given to the inflater at once. A final block (BFINAL) makes zlib copy the rest of its input; with many
-# of them in one frame, this keeps the time linear.
+# What is given to the inflater at once. A final block (BFINAL) makes zlib copy the rest of its input; with many of them
+# in one message the portions become small, which keeps the time linear.
 MAX_INPUT = 16 << 10
+LEAST_INPUT = 64
 
 SERVER_TAKEOVER = "server_no_context_takeover"
 CLIENT_TAKEOVER = "client_no_context_takeover"
@@ -80,6 +81,7 @@ class DeflateCodec:
         # Input, and how much of it the inflater has taken.
         self._input = b""
         self._at = 0
+        self._portion_size = MAX_INPUT
         self._inflater_is_full = False
         # Whether the last thing that the inflater saw was the end of a DEFLATE stream.
         self._stream_ended = False
@@ -113,28 +115,34 @@ class DeflateCodec:
             self._inflater = self._zlib.decompressobj(-self.inflate_bits)
         inflater = self._inflater
         portion = self._input
-        if self._at or len(portion) > MAX_INPUT:
-            portion = portion[self._at : self._at + MAX_INPUT]
+        if self._at or len(portion) > self._portion_size:
+            portion = portion[self._at : self._at + self._portion_size]
+        problem = None
         try:
             data: bytes = inflater.decompress(portion, MAX_PIECE)
         except self._zlib.error as error:
-            raise _bad_data(f"a compressed message that does not inflate ({error})") from error
+            problem = str(error)
+        if problem is not None:
+            # Raised out here, as an error that refers to zlib's would keep the input alive.
+            raise _bad_data(f"a compressed message that does not inflate ({problem})")
         if inflater.eof:
             # 7.2.3.4: a block with BFINAL set ends a DEFLATE stream, but not the message; another stream follows.
             self._at += len(portion) - len(inflater.unused_data)
             self._inflater_is_full = False
             self._stream_ended = True
             self._inflater = None
+            self._portion_size = max(self._portion_size >> 1, LEAST_INPUT)
         else:
             self._at += len(portion) - len(inflater.unconsumed_tail)
             # Even with all input taken, the inflater may hold back output that did not fit.
             self._inflater_is_full = len(data) == MAX_PIECE
             self._stream_ended = False
+            self._portion_size = min(self._portion_size << 1, MAX_INPUT)
         return data
 
     def _ends_with_its_stream(self) -> bool:
         """Whether only the tail is left, after a block with BFINAL set and without the empty one of 7.2.3.4."""
-        if not (self._stream_ended and self._tail_added):
+        if not (self._stream_ended and self._tail_added) or len(self._input) - self._at > len(FINAL_TAIL):
             return False
         if self._input[self._at :] not in (TAIL, FINAL_TAIL):
             return False
@@ -202,6 +210,13 @@ class DeflateCodec:
         A new deflater refers only to what it wrote itself, and that the peer has.
         """
         self._deflater = None
+
+    def drop(self) -> None:
+        """Lets go of all memory: the connection has ended."""
+        self._inflater = self._deflater = None
+        self._input = b""
+        self._at = 0
+        self._inflater_is_full = False
 
     def _new_deflater(self, bits: int, mem_level: int) -> Any:
         return self._zlib.compressobj(self._config.level, zlib.DEFLATED, -bits, mem_level)
@@ -316,7 +331,8 @@ class PerMessageDeflate:
         client_bits = min(asked[CLIENT_BITS], self.client_max_window_bits) if CLIENT_BITS in asked else 15
         return DeflateCodec(
             self,
-            _join_parameters(server_anew, client_anew, server_bits, client_bits),
+            # 7.1.2.1: an asked-for limit is granted by saying it, even where it limits nothing.
+            _join_parameters(server_anew, client_anew, server_bits, client_bits, SERVER_BITS in asked),
             inflate_bits=client_bits,
             inflate_takeover=not client_anew,
             deflate_bits=server_bits,
@@ -347,7 +363,9 @@ class PerMessageDeflate:
         client_anew = self.client_no_context_takeover or CLIENT_TAKEOVER in agreed
         return DeflateCodec(
             self,
-            _join_parameters(server_anew, CLIENT_TAKEOVER in agreed, server_bits, agreed.get(CLIENT_BITS, 15)),
+            _join_parameters(
+                server_anew, CLIENT_TAKEOVER in agreed, server_bits, agreed.get(CLIENT_BITS, 15), SERVER_BITS in agreed
+            ),
             inflate_bits=server_bits,
             inflate_takeover=not server_anew,
             deflate_bits=client_bits,
@@ -355,13 +373,15 @@ class PerMessageDeflate:
         )
 
 
-def _join_parameters(server_anew: bool, client_anew: bool, server_bits: int, client_bits: int) -> str:
+def _join_parameters(
+    server_anew: bool, client_anew: bool, server_bits: int, client_bits: int, say_server_bits: bool = False
+) -> str:
     words = [PerMessageDeflate.name]
     if server_anew:
         words.append(SERVER_TAKEOVER)
     if client_anew:
         words.append(CLIENT_TAKEOVER)
-    if server_bits < 15:
+    if server_bits < 15 or say_server_bits:
         words.append(f"{SERVER_BITS}={server_bits}")
     if client_bits < 15:
         words.append(f"{CLIENT_BITS}={client_bits}")

@@ -57,7 +57,8 @@ class HandshakeError(ProtocolError):
         client, the status that the server answered with, or ``None`` where its answer made no sense.
     :ivar reason: what was got and what is required, in words.
     :ivar section: the section with the rule.
-    :ivar response: at a client, the server's answer as far as it was understood, else ``None``.
+    :ivar response: at a server, the answer that was queued; at a client, the server's answer as far as it was
+        understood, else ``None``.
     """
 
     def __init__(self, status: int | None, reason: str, section: str = "4", response: Response | None = None) -> None:

@@ -20,7 +20,7 @@ class Value:
     """The base of events and frames: equality, hash and ``repr()`` over the fields in ``__match_args__``."""
 
     __slots__ = ()
-    __match_args__ = ()
+    __match_args__: tuple[str, ...] = ()
 
     def _fields(self) -> tuple[Any, ...]:
         return tuple([getattr(self, name) for name in self.__match_args__])

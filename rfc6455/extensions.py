@@ -68,6 +68,11 @@ class MessageCodec(Protocol):
         """Called when this connection sends what `encode_shared` gave: later messages must not refer to earlier ones."""
         ...
 
+    def drop(self) -> None:
+        """Called when the connection has ended: lets go of all memory. Nothing is decoded any more; what is still
+        encoded must not refer to earlier messages."""
+        ...
+
 
 class Extension(Protocol):
     """An extension as configured by the application. It holds no state of a connection.

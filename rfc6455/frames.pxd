@@ -14,6 +14,8 @@ cdef class Frame(Value):
     cdef public bint fin
     cdef public int rsv
 
+cpdef bytes as_bytes(data)
+
 cdef class FrameParser:
     cdef public Py_ssize_t max_length
     cdef public Py_ssize_t max_piece
@@ -32,7 +34,7 @@ cdef class FrameParser:
     cdef bytes _key
     cdef int _turn
     cdef PayloadBuffer _buffer
-    cdef object _error
+    cdef object _failure
 
     @cython.locals(at=Py_ssize_t)
     cpdef feed(self, bytes data)

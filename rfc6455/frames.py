@@ -82,6 +82,20 @@ def serialize_frame(frame: Frame, masking_key: bytes | None = None) -> bytes:
     return pack_frame(frame.fin << 7 | frame.rsv << 4 | frame.opcode, frame.payload, masking_key)
 
 
+def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
+    """Gives binary data as ``bytes``.
+
+    :raises TypeError: when it is something else.
+    """
+    if type(data) is bytes:
+        return data
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(
+        f"binary data is bytes, bytearray or memoryview, not {type(data).__name__}; use send_text() for str"
+    )
+
+
 class FrameParser:
     """Reads the frames of one direction.
 
@@ -89,9 +103,14 @@ class FrameParser:
         ``None`` takes both, for tools that look on.
     :param limits: ``frame`` bounds the declared length of a payload; where it is ``None``, ``message`` does.
     :param reserved_bits: the RSV bits that negotiated extensions use on data frames: RSV1 is 4, RSV2 2, RSV3 1.
+    :raises ValueError: when the bits are not 0 to 7.
     """
 
     def __init__(self, role: Role | None = None, limits: Limits | None = None, reserved_bits: int = 0) -> None:
+        if role is not None and not isinstance(role, Role):
+            raise TypeError(f"a role is Role.CLIENT, Role.SERVER or None, not {role!r}")
+        if not 0 <= reserved_bits <= 7:
+            raise ValueError(f"reserved_bits are three bits, 0 to 7, not {reserved_bits} (5.2)")
         limits = limits or DEFAULT_LIMITS
         # The longest payload of a data frame.
         self.max_length = _first_number(limits.frame, limits.message, MAX_LENGTH)
@@ -118,7 +137,7 @@ class FrameParser:
         self.payload = b""
         # For receive_data().
         self._buffer = primitives.PayloadBuffer()
-        self._error: RemoteProtocolError | None = None
+        self._failure: tuple[int, str, str, int | None] | None = None
 
     @property
     def offset(self) -> int:
@@ -147,12 +166,13 @@ class FrameParser:
 
         :raises RemoteProtocolError: when a header breaks a rule of 5.1, 5.2 or 5.5 (1002) or the limit (1009).
             The frames of this call that came before are in its attribute ``frames``. Each further call raises
-            it again.
+            the same again.
+        :raises TypeError: when the data is not bytes.
         """
-        if self._error is not None:
-            raise self._error
+        if self._failure is not None:
+            raise RemoteProtocolError(*self._failure)
         frames: list[Frame] = []
-        self.feed(bytes(data))
+        self.feed(as_bytes(data))
         try:
             while piece := self.advance():
                 self.move_payload(piece, self._buffer)
@@ -160,8 +180,11 @@ class FrameParser:
                     frames.append(self._take_frame())
         except RemoteProtocolError as error:
             error.frames = frames
-            self._error = error
+            self._failure = error.args
+            self.drop()
+            self._buffer = primitives.PayloadBuffer()
             raise
+        self.forget()
         return frames
 
     def _take_frame(self) -> Frame:
@@ -311,7 +334,7 @@ class FrameParser:
             return mask_slice(self._data, self._from, self._at, self._key, self._turn)
         return self._data[self._from : self._at]
 
-    def move_payload(self, piece: int, buffer: PayloadBuffer) -> None:
+    def move_payload(self, piece: int, buffer: primitives.PayloadBuffer) -> None:
         """Appends the payload of the piece in hand to a buffer."""
         if piece == WHOLE:
             buffer.append(self.payload)

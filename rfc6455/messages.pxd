@@ -1,7 +1,7 @@
 cimport cython
 
 from rfc6455.events cimport BytesMessage, BytesPart, TextMessage, TextPart
-from rfc6455.frames cimport FrameParser
+from rfc6455.frames cimport FrameParser, as_bytes
 from rfc6455._speedups cimport PayloadBuffer, pack_frame
 
 cdef int FIN_BIT, _TEXT_OPCODE
@@ -23,6 +23,7 @@ cdef class MessageReader:
     cdef void check_length(self, Py_ssize_t length) except *
     @cython.locals(buffer=PayloadBuffer, payload=bytes)
     cdef void take(self, FrameParser parser, int piece, bint final, list events) except *
+    cdef Py_ssize_t decoded_before(self) except -1
     cdef Py_ssize_t kept(self) except -1
     @cython.locals(decoded=bytes)
     cdef _decode(self, Py_ssize_t depth, bytes payload, bint final, list events)
@@ -32,7 +33,6 @@ cdef class MessageReader:
     cdef _deliver_part(self, bytes data, bint final, list events)
 
 cpdef bytes encode_text(text)
-cpdef bytes as_bytes(data)
 
 cdef class PreparedMessage:
     cdef readonly int first

@@ -14,7 +14,7 @@ from .codes import FIN_BIT, MAX_LENGTH, CloseCode, Opcode
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, Event, TextMessage, TextPart
 from .extensions import MessageCodec
-from .frames import FrameParser
+from .frames import FrameParser, as_bytes
 from .primitives import decode_beginning, pack_frame
 
 # How much input of a message that an extension changed is given on at once where parts are asked for: with
@@ -78,6 +78,10 @@ class MessageReader:
             parser.move_payload(piece, buffer)
             self._size = len(buffer)
             self._go_on(final, events)
+
+    def decoded_before(self) -> int:
+        """How much of the message in hand came out of extensions and was not given yet."""
+        return len(self._buffer) if self._is_encoded else 0
 
     def drop(self) -> None:
         """Forgets the message so far."""
@@ -162,20 +166,6 @@ def encode_text(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         raise LocalProtocolError(f"the text cannot be sent, as it is not valid Unicode (8.1): {error}") from error
-
-
-def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
-    """Gives binary data as ``bytes``.
-
-    :raises TypeError: when it is something else.
-    """
-    if type(data) is bytes:
-        return data
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)
-    raise TypeError(
-        f"binary data is bytes, bytearray or memoryview, not {type(data).__name__}; use send_text() for str"
-    )
 
 
 class PreparedMessage:

@@ -118,7 +118,10 @@ class PayloadBuffer:
 
         :raises UnicodeDecodeError: when it is not UTF-8.
         """
-        return self.take_bytes().decode()
+        text = self._data.decode()
+        self._data = bytearray()
+        self._checked = 0
+        return text
 
     def allocated(self) -> int:
         """How many bytes of memory the content takes."""

@@ -1,0 +1,307 @@
+"""What the two ends agree on in the opening handshake, over whichever version of HTTP it runs.
+
+What lives here: the Origin policy (10.2), the choice of the subprotocol (1.9, 4.2.2) and of the extensions (9.1), for
+a server in `Terms`, for a client in `Offer`. Both take header fields and give an `Agreement`, which makes the
+`Connection`; what they do not agree on ends in a `refusal`. What must not: how a request or a response looks on the
+wire; that is `handshake.py` (4) and `http2.py` (RFC 8441).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from .codes import Role
+from .connection import Connection
+from .errors import HandshakeError, LocalProtocolError
+from .extensions import Extension, MessageCodec
+from .headers import ExtensionItem, Headers, HeaderSource, excerpt, is_token, parse_extensions
+from .http11 import Request, Response
+from .limits import Limits
+
+SUBPROTOCOL = "Sec-WebSocket-Protocol"
+EXTENSIONS = "Sec-WebSocket-Extensions"
+
+
+class OriginPolicy(Enum):
+    """Rules for the ``Origin`` of a request that need no list (10.2)."""
+
+    #: Pages of the host and port that the request names in ``Host`` may connect, and what is not a browser.
+    SAME_HOST = "same host"
+    #: Any page may connect. Right for a public service that knows its users by something else than a cookie.
+    ANY_ORIGIN = "any origin"
+
+
+SAME_HOST = OriginPolicy.SAME_HOST
+ANY_ORIGIN = OriginPolicy.ANY_ORIGIN
+
+# What the argument ``origins`` takes: a policy, or the origins that may connect, such as "https://example.com".
+Origins = OriginPolicy | Collection[str]
+
+# RFC 6454, 6.2 and 7.1. origin = scheme "://" host [ ":" port ], or "null"
+_ORIGIN = re.compile(r"null|[A-Za-z][A-Za-z0-9+.\-]*://[^\s/?#@*]*")
+
+
+class Agreement(NamedTuple):
+    """What was agreed.
+
+    :ivar subprotocol: the subprotocol in use (1.9), or ``None``.
+    :ivar codecs: the state of each extension in use, in the order of the answer (9.1).
+    """
+
+    subprotocol: str | None
+    codecs: Sequence[MessageCodec] = ()
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """The header fields of the server's answer that say it (4.2.2)."""
+        fields = []
+        if self.subprotocol is not None:
+            fields.append((SUBPROTOCOL, self.subprotocol))
+        if self.codecs:
+            fields.append((EXTENSIONS, ", ".join(codec.parameters for codec in self.codecs)))
+        return fields
+
+    def connection(
+        self, role: Role, limits: Limits, parts: bool = False, random: Callable[[int], bytes] = os.urandom
+    ) -> Connection:
+        """The connection that works as agreed."""
+        return Connection(role, self.codecs, limits, parts=parts, subprotocol=self.subprotocol, random=random)
+
+
+class Wishes(NamedTuple):
+    """What the client's handshake asks for: its subprotocols and its extensions, the one it likes best first."""
+
+    subprotocols: Sequence[str]
+    extensions: Sequence[ExtensionItem]
+
+
+class Terms:
+    """What a server agrees to. See `ServerHandshake` for the arguments."""
+
+    def __init__(
+        self,
+        subprotocols: Sequence[str],
+        extensions: Sequence[Extension],
+        origins: Origins,
+        require_subprotocol: bool,
+    ) -> None:
+        self._subprotocols = check_subprotocols(subprotocols)
+        self._extensions = _by_name(extensions)
+        self._origins = _check_origins(origins)
+        self._require_subprotocol = require_subprotocol
+
+    def check(self, request: Request) -> Wishes:
+        """Reads what the client asks for, and refuses what cannot be agreed to whatever the application says.
+
+        :raises HandshakeError: 403 for the origin (10.2), 400 for lists that break their grammar or a subprotocol
+            that is required and not asked for.
+        """
+        self._check_origin(request)
+        subprotocols = request.subprotocols
+        if len(set(subprotocols)) < len(subprotocols):
+            # 4.1, requirement 10: the elements "MUST all be unique strings".
+            raise HandshakeError(400, f"{SUBPROTOCOL} lists a subprotocol twice", "4.1")
+        if self._require_subprotocol and self._first_common(subprotocols) is None:
+            reason = f"one of these subprotocols is required: {', '.join(self._subprotocols)}"
+            raise HandshakeError(400, reason, "1.9")
+        return Wishes(subprotocols, parse_extensions(request.headers.get_all(EXTENSIONS)))
+
+    def agree(self, wishes: Wishes, subprotocol: str | None) -> Agreement:
+        """The server's choice.
+
+        :param subprotocol: the application's choice; ``None`` for the first of the server's own that was asked for.
+        :raises LocalProtocolError: when the client did not ask for that subprotocol (4.2.2: "The value chosen MUST
+            be derived from the client's handshake").
+        """
+        if subprotocol is None:
+            subprotocol = self._first_common(wishes.subprotocols)
+        elif subprotocol not in wishes.subprotocols:
+            asked = ", ".join(wishes.subprotocols) or "none"
+            raise LocalProtocolError(
+                f"the client did not ask for the subprotocol {excerpt(subprotocol)}, but for: {asked}"
+            )
+        return Agreement(subprotocol, self._accept_offers(wishes.extensions))
+
+    def _first_common(self, wanted: Collection[str]) -> str | None:
+        return next((own for own in self._subprotocols if own in wanted), None)
+
+    def _accept_offers(self, offers: Iterable[ExtensionItem]) -> list[MessageCodec]:
+        """9.1: the client lists what it likes best first; several offers of one extension are alternatives."""
+        codecs: list[MessageCodec] = []
+        waiting = dict(self._extensions)
+        claimed = 0
+        for name, parameters in offers:
+            codec = waiting[name].accept_offer(parameters) if name in waiting else None
+            # 9: two extensions cannot both own a reserved bit; the one that was liked less is declined.
+            if codec is not None and not codec.reserved_bit & claimed:
+                codecs.append(codec)
+                claimed |= codec.reserved_bit
+                del waiting[name]
+        return codecs
+
+    def _check_origin(self, request: Request) -> None:
+        # 4.2.2: "The origin is serialized to ASCII and converted to lowercase."
+        values = request.headers.get_all("Origin")
+        if not values or self._origins is OriginPolicy.ANY_ORIGIN:
+            return
+        if len(values) > 1:
+            raise HandshakeError(400, "there are two Origin headers", "RFC 6454 7.3")
+        if self._origins is OriginPolicy.SAME_HOST:
+            allowed = _is_same_host(values[0], request.host or "")
+        else:
+            allowed = _canonical_origin(values[0]) in self._origins
+        if not allowed:
+            raise HandshakeError(403, f"pages of origin {excerpt(values[0])} may not connect here", "10.2")
+
+
+# RFC 6454, 6.2: an origin has no port when it is the default one of its scheme.
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def _canonical_origin(origin: str) -> str:
+    """In lower case and without a default port, so that equal means same."""
+    scheme, separator, host = origin.lower().partition("://")
+    return scheme + separator + host.removesuffix(_DEFAULT_PORTS.get(scheme, ""))
+
+
+def _is_same_host(origin: str, host: str) -> bool:
+    """Whether it is a page of this host and port. The request does not say whether it came over TLS, so a host
+    without a port has the default one of the origin's scheme, whichever that is.
+    """
+    scheme, _, origin_host = origin.lower().partition("://")
+    port = _DEFAULT_PORTS.get(scheme)
+    return port is not None and origin_host.removesuffix(port) == host.lower().removesuffix(port)
+
+
+def _check_origins(origins: Origins) -> OriginPolicy | frozenset[str]:
+    if isinstance(origins, OriginPolicy):
+        return origins
+    if isinstance(origins, str):
+        raise LocalProtocolError("origins is a policy or a collection of origins, not one str: write [origin]")
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise LocalProtocolError(
+                f"{excerpt(origin)} can never be an Origin: write scheme://host:port without a path, or 'null'; "
+                "for any origin pass ANY_ORIGIN"
+            )
+    return frozenset(map(_canonical_origin, origins))
+
+
+class Offer:
+    """What a client asks for. See `ClientHandshake` for the arguments."""
+
+    def __init__(self, subprotocols: Sequence[str], extensions: Sequence[Extension]) -> None:
+        self._subprotocols = check_subprotocols(subprotocols)
+        self._extensions = _by_name(extensions)
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """The header fields of the request that say it (4.1, requirements 10 and 11)."""
+        fields = []
+        if self._subprotocols:
+            fields.append((SUBPROTOCOL, ", ".join(self._subprotocols)))
+        if self._extensions:
+            fields.append((EXTENSIONS, ", ".join(map(_offer_of, self._extensions.values()))))
+        return fields
+
+    def check_answer(self, headers: Headers) -> Agreement:
+        """What the server chose, if that was asked for.
+
+        :raises HandshakeError: when it was not: the client "MUST _Fail the WebSocket Connection_" (4.1).
+        """
+        return Agreement(self._check_subprotocol(headers.get_all(SUBPROTOCOL)), self._accept_answers(headers))
+
+    def _check_subprotocol(self, values: Sequence[str]) -> str | None:
+        if not values:
+            return None
+        # 11.3.4: the field "MUST NOT appear more than once in an HTTP response".
+        if len(values) > 1:
+            raise HandshakeError(None, f"there are two {SUBPROTOCOL} headers", "11.3.4")
+        if values[0] not in self._subprotocols:
+            raise HandshakeError(None, f"subprotocol {excerpt(values[0])} was not asked for", "4.1")
+        return values[0]
+
+    def _accept_answers(self, headers: Headers) -> list[MessageCodec]:
+        codecs: list[MessageCodec] = []
+        waiting = dict(self._extensions)
+        claimed = 0
+        for name, parameters in parse_extensions(headers.get_all(EXTENSIONS)):
+            if name not in waiting:
+                # 4.1, 5: "an extension that was not present in the client's handshake", or one that is used already.
+                raise HandshakeError(None, f"extension {excerpt(name)} was not asked for, or is there twice", "4.1")
+            codec = waiting.pop(name).accept_answer(parameters)
+            if codec.reserved_bit & claimed:
+                raise HandshakeError(None, f"extension {excerpt(name)} and another claim the same reserved bit", "9")
+            codecs.append(codec)
+            claimed |= codec.reserved_bit
+        return codecs
+
+
+def _offer_of(extension: Extension) -> str:
+    parameters = extension.offer()
+    return f"{extension.name}; {parameters}" if parameters else extension.name
+
+
+def _by_name(extensions: Sequence[Extension]) -> dict[str, Extension]:
+    by_name = {extension.name: extension for extension in extensions}
+    if len(by_name) < len(extensions):
+        raise LocalProtocolError("two of the extensions have the same name; an answer could not be told apart (9.1)")
+    return by_name
+
+
+def check_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:
+    """The application's own subprotocols, when each can be sent (4.1, requirement 10).
+
+    :raises LocalProtocolError: when one is not a token, or comes twice.
+    """
+    if isinstance(subprotocols, str):
+        raise LocalProtocolError("subprotocols is a sequence of names, not one str: write [name]")
+    for subprotocol in subprotocols:
+        if not is_token(subprotocol):
+            raise LocalProtocolError(f"{excerpt(subprotocol)} cannot name a subprotocol: it must be a token (4.1)")
+    if len(set(subprotocols)) < len(subprotocols):
+        raise LocalProtocolError(f"a subprotocol comes twice in {list(subprotocols)}; all must be unique (4.1)")
+    return tuple(subprotocols)
+
+
+def check_extra_headers(source: HeaderSource, reserved: Collection[str]) -> list[tuple[str, str]]:
+    """The header fields that the application adds.
+
+    :param reserved: names in lower case that the handshake writes itself.
+    :raises LocalProtocolError: when one is reserved. Whether they can be written is seen when they are.
+    """
+    if not source:
+        return []
+    fields = list(Headers(source))
+    for name, _ in fields:
+        if name.lower() in reserved or name.lower().startswith("sec-websocket-"):
+            raise LocalProtocolError(f"{excerpt(name)} is written by the handshake itself; use its own arguments")
+    return fields
+
+
+def refusal(status: int, headers: Headers, body: bytes) -> Response:
+    """Any answer but the one that opens a connection, with the fields that its body needs.
+
+    :raises LocalProtocolError: when the status is not that of a final answer, or cannot have a body.
+    """
+    if not 200 <= status <= 999:
+        raise LocalProtocolError(f"{status} cannot refuse a handshake: a final status is required, 200 to 999")
+    fields = list(headers)
+    # RFC 9110, 8.6: no Content-Length with 204; with 304 it would be that of another answer.
+    if status in (204, 304):
+        if body:
+            raise LocalProtocolError(f"an answer with status {status} has no body (RFC 9110 6.4.1)")
+        return Response(status, Headers(fields))
+    if body and "Content-Type" not in headers:
+        fields.append(("Content-Type", "text/plain; charset=utf-8"))
+    return Response(status, Headers([*fields, ("Content-Length", str(len(body)))]), bytes(body))
+
+
+def explain(error: HandshakeError) -> bytes:
+    """The body of a refusal: which rule was broken, and how."""
+    source = error.section if error.section.startswith("RFC") else f"RFC 6455 {error.section}"
+    return f"{error.reason} ({source})\n".encode("ascii", "backslashreplace")
