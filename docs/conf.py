@@ -1,0 +1,38 @@
+"""How Sphinx builds these pages: `sphinx-build -W -b html docs docs/_build/html`, or `tox -e docs`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# The pages describe the sources beside them, whatever else is installed.
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import rfc6455
+
+project = "rfc6455"
+author = "the rfc6455 authors"
+copyright = "the rfc6455 authors"  # noqa: A001  (Sphinx wants this name)
+release = rfc6455.__version__
+build = "compiled" if rfc6455.__compiled__ else "pure Python"
+
+extensions = ["sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+rst_epilog = f"""
+.. |build| replace:: {release} ({build})
+"""
+
+# Backquotes alone name a thing of Python, as in the docstrings.
+default_role = "py:obj"
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints = "signature"
+autodoc_class_signature = "mixed"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 100
+
+html_theme = "furo"
+html_title = f"rfc6455 {release}"
+html_static_path = ["_static"]
+html_show_sphinx = False
