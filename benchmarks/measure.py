@@ -1,0 +1,138 @@
+"""Takes the figures: each library in turn, round after round, and keeps them as plain data.
+
+What lives here: the order of measuring, and `Results`, which is what a report is made of and what is written to
+a JSON file. What must not: what is measured (`work.py`) and how it is shown (`report.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from .libraries import Library, UnsupportedError
+from .work import Work
+
+LEAST_ROUNDS = 5
+
+
+@dataclass
+class Row:
+    """The figures of one work.
+
+    :ivar rounds: for each library its figure in each round, in the unit of the work; without those that cannot.
+    :ivar reasons: why each of the others cannot.
+    """
+
+    name: str
+    title: str
+    group: str
+    unit: str
+    rounds: dict[str, list[float]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def best(self, library: str) -> float:
+        return min(self.rounds[library])
+
+    def median(self, library: str) -> float:
+        return statistics.median(self.rounds[library])
+
+
+@dataclass
+class Results:
+    """All that one run found out.
+
+    :ivar environment: what it ran on, in words.
+    :ivar libraries: the version of each library, in the order of the tables.
+    :ivar absent: why the others were not measured.
+    """
+
+    environment: dict[str, str]
+    libraries: dict[str, str]
+    absent: dict[str, str]
+    rows: list[Row] = field(default_factory=list)
+
+    def row(self, name: str) -> Row | None:
+        return next((row for row in self.rows if row.name == name), None)
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        data = json.loads(path.read_text())
+        rows = [Row(**row) for row in data.pop("rows")]
+        return cls(**data, rows=rows)
+
+
+def environment(rounds: int) -> dict[str, str]:
+    return {
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor_model(),
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,
+        "rounds": str(rounds),
+    }
+
+
+def processor_model() -> str:
+    """Linux says it in a file; elsewhere Python knows as much as the system tells it."""
+    cores = f"{os.cpu_count()} cores"
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.processor()}, {cores}"
+
+
+def run(
+    works: Iterable[Work],
+    libraries: Sequence[Library],
+    absent: dict[str, str],
+    rounds: int,
+    progress: Callable[[str], object] = lambda _: None,
+) -> Results:
+    """Measures all works with all libraries.
+
+    :param progress: is told the name of each work before it begins.
+    :raises AssertionError: when a library does not do the work right.
+    """
+    results = Results(environment(rounds), {library.name: library.version for library in libraries}, absent)
+    for work in works:
+        progress(work.name)
+        results.rows.append(measure(work, libraries, rounds))
+    return results
+
+
+def measure(work: Work, libraries: Sequence[Library], rounds: int) -> Row:
+    """Checks each library once, warms it up, and then takes the rounds.
+
+    In every round each library has its turn, and another one begins, so that a change of the processor's pace
+    meets all alike.
+    """
+    reasons = {library.name: _why_not(work, library) for library in libraries}
+    able = [library for library in libraries if reasons[library.name] is None]
+    for library in able:
+        work.measure(library)
+    figures: dict[str, list[float]] = {library.name: [] for library in able}
+    for number in range(rounds):
+        turn = number % max(len(able), 1)
+        for library in able[turn:] + able[:turn]:
+            figures[library.name].append(work.measure(library))
+    unable = {name: reason for name, reason in reasons.items() if reason is not None}
+    return Row(work.name, work.title, work.group, work.unit, figures, unable)
+
+
+def _why_not(work: Work, library: Library) -> str | None:
+    """Checks a library; gives the reason if it does not do this work at all."""
+    try:
+        work.check(library)
+    except UnsupportedError as error:
+        return str(error)
+    return None

@@ -1,0 +1,81 @@
+"""The command: ``python benchmarks/run.py``. See README.md, or ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+# At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import measure, report
+from benchmarks.libraries import installed
+from benchmarks.work import FULL, QUICK, Scale, Work, all_works
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks/run.py", description="Speed of rfc6455 beside its peers.")
+    parser.add_argument("--list", action="store_true", help="print the names of the works, and end")
+    parser.add_argument("--only", action="append", metavar="WORK", help="a work, or a pattern such as 'receive-*'")
+    parser.add_argument("--library", action="append", metavar="NAME", help="a library, or a pattern")
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="at least 5; %(default)s by default")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the messages and 5 rounds: a rough look")
+    parser.add_argument("--check", action="store_true", help="compare with the targets; exit code 1 unless all pass")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, take the figures from a JSON file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of all rounds")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them (.svg or .png; needs matplotlib)")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds = measure.LEAST_ROUNDS
+    if options.rounds < measure.LEAST_ROUNDS:
+        parser.error(f"at least {measure.LEAST_ROUNDS} rounds")
+    if not any(selected_works(FULL, options.only)):
+        parser.error(f"no work is named {' or '.join(options.only)}; see --list")
+    return options
+
+
+def matches(name: str, patterns: Sequence[str] | None) -> bool:
+    return patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def selected_works(scale: Scale, patterns: Sequence[str] | None) -> Iterator[Work]:
+    return (work for work in all_works(scale) if matches(work.name, patterns))
+
+
+async def run(options: argparse.Namespace) -> measure.Results:
+    """Measures. A coroutine only because picows and aiohttp ask for the running loop; nothing in it waits."""
+    libraries, absent = installed()
+    chosen = [library for library in libraries if matches(library.name, options.library)]
+    works = selected_works(QUICK if options.quick else FULL, options.only)
+    return measure.run(works, chosen, absent, options.rounds, lambda name: print(name, file=sys.stderr))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse_arguments(arguments)
+    if options.list:
+        for work in selected_works(FULL, options.only):
+            print(f"{work.name:28} {work.title}")
+        return 0
+    results = measure.Results.load(options.load) if options.load else asyncio.run(run(options))
+    tables = report.markdown(results)
+    print(tables)
+    if options.json:
+        results.save(options.json)
+    if options.markdown:
+        options.markdown.write_text(tables)
+    if options.plot:
+        report.plot(results, options.plot)
+    if not options.check:
+        return 0
+    verdicts, passed = report.check_table(results)
+    print(verdicts)
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""What the figures must show. Each row of `TARGETS` is one demand; `check` holds the results against them.
+
+Costs are medians. "n times as fast as X" is the cost of X divided by ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .measure import Results, Row
+from .ours import COMPILED, PURE
+from .payloads import KIB
+
+FLOOR = "floor"
+PEERS = ("picows", "aiohttp", "websockets", "wsproto")
+BEST_PEER = "the best peer"
+
+
+@dataclass(frozen=True)
+class Faster:
+    """The library is at least ``times`` as fast as another, or as the best of the peers."""
+
+    work: str
+    library: str
+    times: float
+    than: str
+
+    def __str__(self) -> str:
+        return f"{self.work}: {self.library} at least {self.times:g} x as fast as {self.than}"
+
+    def verdict(self, results: Results) -> tuple[bool, str] | None:
+        row = results.row(self.work)
+        other = rival(row, self.than)
+        if row is None or other is None or self.library not in row.rounds:
+            return None
+        ratio = row.median(other) / row.median(self.library)
+        return ratio >= self.times, f"{ratio:.2f} x {other}"
+
+
+@dataclass(frozen=True)
+class NearFloor:
+    """The library costs at most ``times`` the floor."""
+
+    work: str
+    library: str
+    times: float
+
+    def __str__(self) -> str:
+        return f"{self.work}: {self.library} within {self.times:g} x of the floor"
+
+    def verdict(self, results: Results) -> tuple[bool, str] | None:
+        row = results.row(self.work)
+        if row is None or FLOOR not in row.rounds or self.library not in row.rounds:
+            return None
+        ratio = row.median(self.library) / row.median(FLOOR)
+        return ratio <= self.times, f"{ratio:.2f} x the floor"
+
+
+@dataclass(frozen=True)
+class Flat:
+    """From the first of these works to the last the cost of a unit does not grow by more than ``times``."""
+
+    first: str
+    last: str
+    library: str
+    times: float
+
+    @property
+    def work(self) -> str:
+        return self.last
+
+    def __str__(self) -> str:
+        return f"{self.first} to {self.last.rpartition('-')[2]}: {self.library} grows at most {self.times:g} x"
+
+    def verdict(self, results: Results) -> tuple[bool, str] | None:
+        first, last = results.row(self.first), results.row(self.last)
+        if first is None or last is None or self.library not in first.rounds:
+            return None
+        growth = last.median(self.library) / first.median(self.library)
+        said = f"{growth:.2f} x"
+        if FLOOR in first.rounds:
+            said += f" (the floor itself {last.median(FLOOR) / first.median(FLOOR):.2f} x)"
+        return growth <= self.times, said
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """The figure itself is bounded."""
+
+    work: str
+    library: str
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.work}: {self.library} at most {self.most:g}"
+
+    def verdict(self, results: Results) -> tuple[bool, str] | None:
+        row = results.row(self.work)
+        if row is None or self.library not in row.rounds:
+            return None
+        figure = row.median(self.library)
+        return figure <= self.most, f"{figure:.0f} {row.unit}"
+
+
+Target = Faster | NearFloor | Flat | AtMost
+
+LARGE = ("receive-binary-64k", "receive-text-1m", "receive-text-1m-mixed", "receive-binary-16m")
+DEFLATED = ("deflate-200", "deflate-64k", "deflate-200-anew", "deflate-64k-anew")
+
+TARGETS: tuple[Target, ...] = (
+    Faster("receive-text-32", COMPILED, 2.5, "aiohttp"),
+    Faster("receive-text-32", COMPILED, 15, "websockets"),
+    Faster("receive-text-32", COMPILED, 50, "wsproto"),
+    Faster("receive-text-32-frames", COMPILED, 1.4, "aiohttp"),
+    Faster("receive-binary-1k", COMPILED, 2, "aiohttp"),
+    *(Faster(work, COMPILED, 1, BEST_PEER) for work in LARGE),
+    *(NearFloor(work, COMPILED, 1.3) for work in LARGE),
+    Faster("receive-fragments", COMPILED, 1, BEST_PEER),
+    Faster("receive-bytes-text-32", COMPILED, 1, BEST_PEER),
+    Faster("receive-bytes-binary-16k", COMPILED, 1, BEST_PEER),
+    Faster("send-server-text-32", COMPILED, 4, "websockets"),
+    Faster("send-server-text-32", COMPILED, 10, "wsproto"),
+    Faster("send-client-text-32", COMPILED, 4, "websockets"),
+    Faster("handshake-server", COMPILED, 2, "websockets"),
+    Faster("handshake-server", COMPILED, 3, "wsproto"),
+    *(NearFloor(f"{way}-{work}", COMPILED, 1.15) for way in ("receive", "send-server") for work in DEFLATED),
+    Faster("receive-text-32", PURE, 1.5, "websockets"),
+    Faster("receive-text-32", PURE, 5, "wsproto"),
+    *(Faster(work, PURE, 1.5, "wsproto") for work in LARGE),
+    *(Flat("growth-messages-1000", "growth-messages-1000000", library, 1.15) for library in (COMPILED, PURE)),
+    *(Flat("growth-bytes-1k", "growth-bytes-64m", library, 1.15) for library in (COMPILED, PURE)),
+    *(AtMost(work, library, 2 * KIB) for work in ("memory-new", "memory-used") for library in (COMPILED, PURE)),
+)
+
+
+def rival(row: Row | None, name: str) -> str | None:
+    """The library to compare with, if it was measured."""
+    if row is None:
+        return None
+    if name == BEST_PEER:
+        return min((peer for peer in PEERS if peer in row.rounds), key=row.median, default=None)
+    return name if name in row.rounds else None
+
+
+def check(results: Results) -> Iterator[tuple[str, str, str]]:
+    """For each target whose work was run: ``pass``, ``FAIL`` or ``absent``, the target, what was found."""
+    for target in TARGETS:
+        if results.row(target.work) is None:
+            continue
+        verdict = target.verdict(results)
+        if verdict is None:
+            yield "absent", str(target), "not measured here"
+        else:
+            passed, found = verdict
+            yield "pass" if passed else "FAIL", str(target), found

@@ -1,0 +1,225 @@
+"""The benchmarks measure what they say: every library does every work, on tiny payloads, and is checked for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# At the end: an installed rfc6455 stays the one that is tested.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import measure, ours, payloads, report, run, targets
+from benchmarks.libraries import Library, Role, UnsupportedError, installed
+from benchmarks.payloads import Deflate, Stream
+from benchmarks.work import Receive, Scale, Send, Work, all_works
+
+TINY = Scale(counts=5000, sizes=100)
+WORKS = {work.name: work for work in all_works(TINY)}
+LIBRARIES, ABSENT = installed()
+BY_NAME = {library.name: library for library in LIBRARIES}
+NAMES = ["floor", ours.COMPILED, ours.PURE, "picows", "aiohttp", "websockets", "wsproto"]
+
+
+def in_loop(do: Any, *arguments: Any) -> Any:
+    """Calls it where a loop is running, as picows and aiohttp want it."""
+
+    async def call() -> Any:
+        return do(*arguments)
+
+    return asyncio.run(call())
+
+
+@pytest.fixture(params=NAMES)
+def library(request: pytest.FixtureRequest) -> Library:
+    if request.param in ABSENT:
+        pytest.skip(f"{request.param}: {ABSENT[request.param]}")
+    return BY_NAME[request.param]
+
+
+@pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
+def test_library_does_work(work: Work, library: Library) -> None:
+    try:
+        in_loop(work.check, library)
+    except UnsupportedError as error:
+        pytest.skip(str(error))
+    assert in_loop(work.measure, library) > 0
+
+
+def test_pure_is_always_measured_and_is_pure() -> None:
+    assert ours.PURE in BY_NAME
+    assert BY_NAME[ours.PURE].version.endswith("Python")
+
+
+def test_names_are_unique() -> None:
+    assert len(WORKS) == len(list(all_works(TINY)))
+
+
+# --- a library that does the work wrong is found out ------------------------------------------------------------
+
+
+class Parrot(Library):
+    """Gives what it is told to."""
+
+    name = "parrot"
+
+    def __init__(self, said: Sequence[Any]) -> None:
+        self.said = said
+
+    def connect(self, role: Role, deflate: Deflate | None = None) -> None:
+        return None
+
+    def receive(self, connection: Any, stream: Stream) -> Iterator[Sequence[Any]]:
+        yield self.said
+
+    def send(self, connection: Any, messages: payloads.Messages) -> Iterator[Any]:
+        yield from self.said
+
+
+RECEIVE = Receive("receive", "", "", "text", 2, 32)
+RIGHT = payloads.ascii_messages(2, 32)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [RIGHT[:1], [*RIGHT, RIGHT[0]], RIGHT[::-1], [text.encode() for text in RIGHT], [RIGHT[0], RIGHT[1] + "!"]],
+    ids=["too few", "too many", "order", "type", "content"],
+)
+def test_wrong_messages_are_found(wrong: Sequence[Any]) -> None:
+    RECEIVE.check(Parrot(RIGHT))
+    with pytest.raises(AssertionError):
+        RECEIVE.check(Parrot(wrong))
+
+
+SEND = Send("send", "", "", Role.SERVER, "text", 2, 32)
+TEXT = payloads.FIN | payloads.TEXT
+FRAMES = [payloads.frame(TEXT, text.encode(), None) for text in RIGHT]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        FRAMES[:1],
+        FRAMES[::-1],
+        [payloads.frame(TEXT, text.encode(), b"abcd") for text in RIGHT],
+        [payloads.frame(payloads.FIN | payloads.BINARY, text.encode(), None) for text in RIGHT],
+    ],
+    ids=["too few", "order", "masked", "opcode"],
+)
+def test_wrong_frames_are_found(wrong: Sequence[Any]) -> None:
+    SEND.check(Parrot(FRAMES))
+    with pytest.raises(AssertionError):
+        SEND.check(Parrot(wrong))
+
+
+# --- payloads ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
+@pytest.mark.parametrize("key", [None, b"\x01\x02\x03\x04"])
+def test_frames_are_read_back(size: int, key: bytes | None) -> None:
+    payload = bytes(index % 251 for index in range(size))
+    written = payloads.frame(TEXT, payload, key)
+    assert list(payloads.parse_frames(written * 2)) == [(TEXT, payload)] * 2
+
+
+def test_the_masked_hello_of_the_rfc() -> None:
+    """5.7: a single-frame masked text message."""
+    assert payloads.frame(TEXT, b"Hello", bytes.fromhex("37fa213d")) == bytes.fromhex("818537fa213d7f9f4d5158")
+
+
+@pytest.mark.parametrize(("cut", "fragments"), [(None, 1), (1, 1), (7, 3), (1 << 16, 2)])
+def test_ends_say_after_which_read_a_message_is_complete(cut: int | None, fragments: int) -> None:
+    stream = payloads.make_stream(payloads.binary_messages(3, 10), cut=cut, fragments=fragments)
+    for count, end in enumerate(stream.ends, 1):
+        seen = b"".join(stream.reads[:count])
+        complete = payloads.make_stream(stream.messages, cut=len(b"".join(stream.reads)), fragments=fragments)
+        frames_of = [payloads.make_stream(stream.messages[:n], cut=None, fragments=fragments) for n in (1, 2, 3)]
+        sizes = [sum(map(len, part.reads)) for part in frames_of]
+        assert complete.reads[0].startswith(seen)
+        assert end == sum(size <= len(seen) for size in sizes)
+
+
+# --- results, targets, the command ------------------------------------------------------------------------------
+
+
+def made_up(**medians: float) -> measure.Results:
+    """Results with one work, ``receive-text-32``."""
+    row = measure.Row("receive-text-32", "text", "receive", "ns per message")
+    row.rounds = {name: [median * 2, median, median / 2] for name, median in medians.items()}
+    return measure.Results({"Python": "3"}, dict.fromkeys(medians, "1"), {"picows": "not installed"}, [row])
+
+
+def test_results_survive_a_file(tmp_path: Path) -> None:
+    results = made_up(floor=10.0, wsproto=100.0)
+    results.save(tmp_path / "results.json")
+    assert measure.Results.load(tmp_path / "results.json") == results
+
+
+def test_median_and_best() -> None:
+    row = made_up(floor=10.0).rows[0]
+    assert (row.median("floor"), row.best("floor")) == (10, 5)
+
+
+def test_table_shows_median_best_and_ratio() -> None:
+    table = report.markdown(made_up(**{ours.PURE: 2000.0, "wsproto": 9000.0}))
+    assert "| text, per message | 2.00 µs (1.00 µs) | 9.00 µs (4.50 µs) x4.50 |" in table
+    assert "- picows: not measured (not installed)" in table
+
+
+@pytest.mark.parametrize(("wsproto", "verdict"), [(9_999.0, "FAIL"), (10_000.0, "pass")])
+def test_target_is_held_against_the_medians(wsproto: float, verdict: str) -> None:
+    verdicts = {target: said for said, target, _ in targets.check(made_up(**{ours.PURE: 2000.0, "wsproto": wsproto}))}
+    assert verdicts["receive-text-32: rfc6455 pure at least 5 x as fast as wsproto"] == verdict
+    assert verdicts["receive-text-32: rfc6455 compiled at least 2.5 x as fast as aiohttp"] == "absent"
+
+
+def test_best_peer_is_the_fastest_that_was_measured() -> None:
+    target = targets.Faster("receive-text-32", ours.PURE, 1, targets.BEST_PEER)
+    assert target.verdict(made_up(**{ours.PURE: 20.0, "wsproto": 100.0, "websockets": 10.0})) == (
+        False,
+        "0.50 x websockets",
+    )
+
+
+def test_targets_name_works_that_exist() -> None:
+    names = {target.work for target in targets.TARGETS}
+    names |= {target.first for target in targets.TARGETS if isinstance(target, targets.Flat)}
+    assert names <= set(WORKS)
+
+
+def test_command_measures_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "figures.json"
+    status = run.main(["--quick", "--only", "memory-new", "--library", "rfc6455*", "--json", str(file), "--check"])
+    printed = capsys.readouterr().out
+    rows = json.loads(file.read_text())["rows"]
+    assert [row["name"] for row in rows] == ["memory-new"]
+    assert len(rows[0]["rounds"][ours.PURE]) == measure.LEAST_ROUNDS
+    assert "## Memory" in printed
+    assert "memory-new: rfc6455 pure at most 2048" in printed
+    assert status == int("| FAIL |" in printed or "| absent |" in printed)
+
+
+def test_command_wants_enough_rounds(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run.main(["--rounds", "4"])
+    assert "at least 5 rounds" in capsys.readouterr().err
+
+
+def test_command_wants_a_work_that_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run.main(["--only", "nothing"])
+    assert "no work is named nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_plot(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("matplotlib")
+    file = tmp_path / f"plot.{suffix}"
+    report.plot(made_up(**{ours.PURE: 20.0, "wsproto": 100.0}), file)
+    assert file.read_bytes().startswith(b"<?xml" if suffix == "svg" else b"\x89PNG")
