@@ -1,0 +1,191 @@
+"""A terminal client, for this chat or any other server of text messages: the client's side of the library.
+
+    python examples/chat/client.py ws://localhost:8765/club --name Ann
+
+One thread has the socket and the connection, so there are no locks. What is typed comes to it through a pipe, from a
+thread that sits in `input()`, which edits the line; or it is read from standard input where that is no terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import importlib.util
+import os
+import select
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from lines import clean
+
+import rfc6455
+
+try:
+    import readline
+    import termios
+except ImportError:  # line editing is then what the terminal itself can do
+    readline = None  # type: ignore[assignment]
+
+PROMPT = "> "
+
+# Clears the line that the cursor is in, so that what is being typed moves down.
+CLEAR = "\r\x1b[K"
+
+CONNECT_TIMEOUT = 10.0
+
+# Ends that are as they should be: closed by us or by the server, which may come back (7.4.1).
+GOOD_ENDS = (1000, 1001, 1005, 1012)
+
+
+class Terminal:
+    """Where lines are typed and shown. ``fd`` gives what is typed, line by line, then the end of file."""
+
+    def __init__(self) -> None:
+        self.is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
+        self.fd = sys.stdin.fileno()
+        if self.is_interactive:
+            self.fd, write_end = os.pipe()
+            threading.Thread(target=self._type, args=(write_end,), daemon=True).start()
+
+    def show(self, text: str) -> None:
+        """Shows a line above the one that is being typed. What comes from others cannot move the cursor."""
+        typed = readline.get_line_buffer() if self.is_interactive and readline else ""
+        before, after = (CLEAR, PROMPT + typed) if self.is_interactive else ("", "")
+        sys.stdout.write(f"{before}{clean(text)}\n{after}")
+        sys.stdout.flush()
+
+    def _type(self, write_end: int) -> None:
+        try:
+            while True:
+                os.write(write_end, f"{input(PROMPT)}\n".encode())
+        except (EOFError, OSError):
+            os.close(write_end)
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Leaves the terminal as it was, although a thread is still editing a line in it."""
+        before = termios.tcgetattr(sys.stdin) if self.is_interactive and readline else None
+        try:
+            yield
+        finally:
+            if before is not None:
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+                sys.stdout.write(CLEAR)
+
+
+class Client:
+    """One connection to a chat, until it ends.
+
+    :param prefix: put before each line that is sent: ``Ann: ``.
+    """
+
+    def __init__(self, uri: str, prefix: str, terminal: Terminal) -> None:
+        self._uri = rfc6455.parse_uri(uri)
+        self._prefix = prefix
+        self._terminal = terminal
+        self._typed = b""
+        self._deadlines = rfc6455.Deadlines(now=time.monotonic())
+        self._sock = self._connect_tcp()
+        self._ws = self._open()
+
+    def _connect_tcp(self) -> socket.socket:
+        sock = socket.create_connection((self._uri.host, self._uri.port), CONNECT_TIMEOUT)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not self._uri.secure:
+            return sock
+        return ssl.create_default_context().wrap_socket(sock, server_hostname=self._uri.host)
+
+    def _open(self) -> rfc6455.Connection:
+        """The opening handshake.
+
+        :raises rfc6455.HandshakeError: when the server refuses.
+        """
+        handshake = rfc6455.ClientHandshake(self._uri, extensions=[rfc6455.PerMessageDeflate()])
+        self._sock.sendall(handshake.data_to_send())
+        while (ws := handshake.receive_data(self._sock.recv(65536))) is None:
+            pass
+        self._deadlines.opened(ws, time.monotonic())
+        return ws
+
+    def run(self) -> rfc6455.Closed:
+        """Sends what is typed and shows what comes, until one side closes."""
+        closed: rfc6455.Closed | None = None
+        inputs: list[socket.socket | int] = [self._sock, self._terminal.fd]
+        while closed is None or not self._ws.must_close:
+            try:
+                ready = self._wait(inputs)
+                if self._terminal.fd in ready and not self._send_typed():
+                    inputs.remove(self._terminal.fd)
+                events = self._receive() if self._sock in ready else []
+            except KeyboardInterrupt:
+                self._ws.close()
+                events = []
+            for event in events + self._deadlines.advance(time.monotonic()):
+                match event:
+                    case rfc6455.TextMessage(text):
+                        self._terminal.show(text)
+                    case rfc6455.BytesMessage(data):
+                        self._terminal.show(f"({len(data)} bytes)")
+                    case rfc6455.Closed():
+                        closed = event
+            self._sock.sendall(self._ws.data_to_send())
+        self._sock.close()
+        return closed
+
+    def _wait(self, inputs: list[socket.socket | int]) -> list[socket.socket | int]:
+        if self._ws.unread or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
+            return [self._sock]
+        due = self._deadlines.next_deadline()
+        timeout = None if due is None else max(0.0, due - time.monotonic())
+        return select.select(inputs, [], [], timeout)[0]
+
+    def _receive(self) -> list[rfc6455.Event]:
+        if self._ws.unread:
+            return self._ws.receive_data()
+        try:
+            return self._ws.receive_data(self._sock.recv(65536))
+        except ConnectionResetError:
+            return self._ws.receive_data(b"")
+
+    def _send_typed(self) -> bool:
+        """Sends the lines that are whole; closes at the end of file, and says whether there may be more."""
+        data = os.read(self._terminal.fd, 65536)
+        *typed, self._typed = (self._typed + data).split(b"\n")
+        if not data:
+            typed.append(self._typed)
+        if not self._ws.closed:
+            for line in filter(None, typed):
+                self._ws.send_text(self._prefix + line.decode(errors="replace").rstrip("\r"))
+            if not data:
+                self._ws.close()
+        return bool(data)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A chat in the terminal. Ctrl-D leaves.")
+    parser.add_argument("uri", nargs="?", default="ws://localhost:8765/", help="default: %(default)s")
+    parser.add_argument("--name", default=getpass.getuser(), help="who you are; empty to send lines as they are typed")
+    settings = parser.parse_args()
+    prefix = f"{settings.name}: " if settings.name else ""
+    terminal = Terminal()
+    try:
+        with terminal.restored():
+            closed = Client(settings.uri, prefix, terminal).run()
+    except (OSError, rfc6455.ProtocolError) as error:
+        sys.exit(f"Cannot chat with {settings.uri}: {error}")
+    terminal.is_interactive = False
+    if closed.code not in GOOD_ENDS:
+        sys.exit(f"Disconnected: {int(closed.code)} {clean(closed.reason)}")
+
+
+if __name__ == "__main__":
+    main()

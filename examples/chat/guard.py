@@ -1,0 +1,109 @@
+"""Who may do how much: messages a second and connections, by client and by address. Pure but for its lock.
+
+A limit of 0 is off. Time is an argument, as in `rfc6455.Deadlines`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+
+# A token bucket holds what comes in so many seconds, so that somebody may paste a page of lines at once.
+BURST_SECONDS = 10.0
+
+# With more addresses than this in the books, those that have nothing to tell are forgotten.
+MANY_ADDRESSES = 1000
+
+
+class Bucket:
+    """A token bucket: full at first, filled with ``rate`` tokens a second; a message takes one."""
+
+    def __init__(self, rate: float, now: float) -> None:
+        self._rate = rate
+        self._most = rate * BURST_SECONDS
+        self._tokens = self._most
+        self._at = now
+
+    def take(self, count: int, now: float) -> bool:
+        """Takes ``count`` tokens, or none and says ``False``."""
+        if not self._rate:
+            return True
+        self._fill(now)
+        if count > self._tokens:
+            return False
+        self._tokens -= count
+        return True
+
+    def is_full(self, now: float) -> bool:
+        self._fill(now)
+        return self._tokens >= self._most
+
+    def _fill(self, now: float) -> None:
+        self._tokens = min(self._most, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+
+
+class _Address:
+    def __init__(self, rate: float, now: float) -> None:
+        self.connections = 0
+        self.bucket = Bucket(rate, now)
+
+
+class Guard:
+    """The books of all addresses.
+
+    :param connections: at most so many at once from one address.
+    :param rate: at most so many messages a second from one address.
+    :param clients: at most so many connections in all.
+    """
+
+    def __init__(self, connections: int, rate: float, clients: int) -> None:
+        self._most_connections = connections
+        self._rate = rate
+        self._most_clients = clients
+        self._clients = 0
+        self._lock = threading.Lock()
+        self._addresses: dict[str, _Address] = {}
+
+    def admit(self, host: str, now: float) -> str:
+        """Books a connection from ``host``; gives the reason why not, or ``""`` when it may come in."""
+        with self._lock:
+            if 0 < self._most_clients <= self._clients:
+                return "too many clients"
+            if len(self._addresses) > MANY_ADDRESSES:
+                self._forget_quiet_ones(now)
+            address = self._addresses.setdefault(_network(host), _Address(self._rate, now))
+            if 0 < self._most_connections <= address.connections:
+                return "too many connections from this address"
+            address.connections += 1
+            self._clients += 1
+            return ""
+
+    def release(self, host: str) -> None:
+        """Takes a connection off the books."""
+        with self._lock:
+            self._clients -= 1
+            self._addresses[_network(host)].connections -= 1
+
+    def may_say(self, host: str, messages: int, now: float) -> bool:
+        """Whether ``host`` may send so many messages now."""
+        if not self._rate:
+            return True
+        with self._lock:
+            return self._addresses[_network(host)].bucket.take(messages, now)
+
+    def _forget_quiet_ones(self, now: float) -> None:
+        # One that has just spent its tokens stays, or a new connection would bring new ones.
+        for host, address in list(self._addresses.items()):
+            if not address.connections and address.bucket.is_full(now):
+                del self._addresses[host]
+
+
+def _network(host: str) -> str:
+    """What counts as one address: for IPv6 the /64, which is the least that one customer is given."""
+    if ":" not in host:
+        return host
+    address = ipaddress.IPv6Address(host.partition("%")[0])
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, 64), strict=False).network_address)

@@ -1,0 +1,251 @@
+"""Rooms: who is in them, what was said last, and how a line gets from one member to all the others.
+
+A room is a path (`/`, `/club`). Its lock makes one order of all that happens in it: joining, leaving, each batch
+of lines; so every member sees the same order, and one who joins gets each line once, in the history or after it.
+Delivering never waits (see `outbox.py`), so the lock is never held for long.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict, deque
+from collections.abc import Sequence
+from typing import Protocol
+
+import lines
+from outbox import Batch
+from store import Store
+
+# Rooms that nobody is in are kept for their history, so many of them.
+MAX_EMPTY_ROOMS = 1000
+
+# In place of a member's prefix before there is one: no line begins with it, since lines have no controls.
+NO_PREFIX = "\0"
+
+
+class Member(Protocol):
+    """A client, as a room sees it. The fields are the hub's own notes."""
+
+    name: str
+    prefix: str
+
+    def deliver(self, batch: Batch) -> None:
+        """Sends the batch to the client. Never waits, never raises."""
+
+
+class Bus(Protocol):
+    """What brings lines to this and other servers; see `bus.py`."""
+
+    def publish(self, path: str, sender: Member | None, said: Sequence[str]) -> None:
+        """Takes the lines; they come back by `Hub.deliver`, on every server."""
+
+    def publish_names(self, path: str, here: str) -> None:
+        """Takes what the other servers should know of who is here."""
+
+
+class Room:
+    """One room. All methods but the constructor want its lock to be held."""
+
+    def __init__(self, path: str, history: Sequence[str], history_size: int) -> None:
+        self.path = path
+        self.lock = threading.Lock()
+        self.users = 0  # guarded by the hub's lock
+        self.members: set[Member] = set()
+        self.names: Counter[str] = Counter()
+        self.elsewhere: dict[str, frozenset[str]] = {}  # who is in this room on other servers, by server
+        self.history = deque(history, maxlen=history_size)
+        self._greeting: Batch | None = None
+
+    def greeting(self) -> Batch:
+        """What one who joins is told: the history, and who is here."""
+        if self._greeting is None:
+            here = lines.here(self.everybody())
+            self._greeting = Batch([lines.history(len(self.history)), *self.history, here])
+        return self._greeting
+
+    def everybody(self) -> set[str]:
+        """Who is here, on any server."""
+        return set(self.names).union(*self.elsewhere.values())
+
+    def remember(self, said: Sequence[str]) -> None:
+        self.history.extend(line for line in said if not lines.is_said_by_server(line))
+        self._greeting = None
+
+    def tell(self, said: Sequence[str], sender: Member | None) -> None:
+        """Tells all but the sender."""
+        if not said:
+            return
+        self.remember(said)
+        batch = Batch(said)
+        for member in self.members:
+            if member is not sender:
+                member.deliver(batch)
+
+    def tell_of_server(self, server: str, said: Sequence[str]) -> None:
+        """Tells what was said on another server; who joined or left there is told only when it is news here."""
+        told: list[str] = []
+        for line in said:
+            if not lines.is_said_by_server(line):
+                told.append(line)
+                continue
+            before = self.everybody()
+            self.elsewhere[server] = lines.names_after(line, self.elsewhere.get(server, frozenset()))
+            after = self.everybody()
+            told += map(lines.left, sorted(before - after))
+            told += map(lines.joined, sorted(after - before))
+        self.tell(told, None)
+
+    def rename(self, member: Member, name: str) -> list[str]:
+        """Notes the member's name, ``""`` for none; gives what the room is to be told.
+
+        Two members may have one name: one person with two windows. It joins with the first and leaves with the last.
+        """
+        old, member.name = member.name, name
+        said: list[str] = []
+        if old == name:
+            return said
+        if old:
+            self.names[old] -= 1
+            if not self.names[old]:
+                del self.names[old]
+                said.append(lines.left(old))
+        if name:
+            self.names[name] += 1
+            if self.names[name] == 1:
+                said.append(lines.joined(name))
+        self._greeting = None
+        return said
+
+
+class Hub:
+    """All rooms.
+
+    :param store: keeps the history.
+    :param history_size: how many lines one who joins is sent.
+    """
+
+    def __init__(self, store: Store, history_size: int) -> None:
+        self._store = store
+        self._history_size = history_size
+        self._lock = threading.Lock()
+        self._rooms: OrderedDict[str, Room] = OrderedDict()
+        #: With other servers, lines go the way over them; without, straight to the room.
+        self.bus: Bus | None = None
+
+    def join(self, path: str, member: Member) -> Room:
+        """Lets the member into the room. It is sent the history and who is here, and from then on every line."""
+        room = self._room(path, 1)
+        with room.lock:
+            member.deliver(room.greeting())
+            room.members.add(member)
+        return room
+
+    def leave(self, room: Room, member: Member) -> None:
+        with room.lock:
+            room.members.discard(member)
+            said = room.rename(member, "")
+            self._tell(room, member, said)
+        with self._lock:
+            room.users -= 1
+
+    def say(self, room: Room, member: Member, texts: Sequence[str]) -> None:
+        """Tells the others in the room what one read from the member brought, as one batch.
+
+        What is stored is stored before anybody is told, so that nothing that was seen is lost.
+        """
+        with room.lock:
+            said: list[str] = []
+            for text in texts:
+                self._take(room, member, lines.clean(text), said)
+            self._tell(room, member, said)
+
+    def rooms(self) -> int:
+        """How many rooms somebody is in."""
+        return sum(room.users > 0 for room in self._all_rooms())
+
+    # For the bus.
+
+    def deliver(self, path: str, sender: Member | None, said: Sequence[str]) -> None:
+        """Tells all in the room but the sender what was said on this server."""
+        room = self._room(path)
+        with room.lock:
+            room.tell(said, sender)
+
+    def deliver_from(self, server: str, path: str, said: Sequence[str]) -> None:
+        """Tells all in the room what was said on another server."""
+        room = self._room(path)
+        with room.lock:
+            room.tell_of_server(server, said)
+
+    def remember(self, path: str, said: Sequence[str]) -> None:
+        """Adds to the room's history what was said before this server began."""
+        room = self._room(path)
+        with room.lock:
+            room.remember(said)
+
+    def publish_names(self) -> None:
+        """Tells the other servers who is here."""
+        for room in self._all_rooms():
+            with room.lock:
+                if room.names and self.bus is not None:
+                    self.bus.publish_names(room.path, lines.here(room.names))
+
+    def servers_elsewhere(self) -> set[str]:
+        """The other servers on which somebody is."""
+        servers: set[str] = set()
+        for room in self._all_rooms():
+            with room.lock:
+                servers.update(server for server, names in room.elsewhere.items() if names)
+        return servers
+
+    def forget_server(self, server: str) -> None:
+        """Another server has died; who was there has left."""
+        for room in self._all_rooms():
+            with room.lock:
+                room.tell_of_server(server, [lines.here([])])
+                room.elsewhere.pop(server, None)
+
+    def _all_rooms(self) -> list[Room]:
+        with self._lock:
+            return list(self._rooms.values())
+
+    def _tell(self, room: Room, member: Member, said: Sequence[str]) -> None:
+        if not said:
+            return
+        if self.bus is not None:
+            self.bus.publish(room.path, member, said)
+        else:
+            self._store.append(room.path, [line for line in said if not lines.is_said_by_server(line)])
+            room.tell(said, member)
+
+    def _take(self, room: Room, member: Member, line: str, said: list[str]) -> None:
+        if line.startswith(member.prefix):
+            said.append(line)  # the usual case: the same name as before
+            return
+        name = lines.announced_name(line)
+        if name is not None:
+            member.prefix = NO_PREFIX
+            said += room.rename(member, name)
+            return
+        line = lines.without_star(line)
+        prefix = lines.prefix(line)
+        if prefix:
+            member.prefix = prefix
+            said += room.rename(member, lines.clean_name(prefix))
+        if line:
+            said.append(line)
+
+    def _room(self, path: str, users: int = 0) -> Room:
+        with self._lock:
+            room = self._rooms.get(path)
+            if room is None:
+                self._forget_empty_rooms()
+                room = self._rooms[path] = Room(path, self._store.last(path, self._history_size), self._history_size)
+            self._rooms.move_to_end(path)
+            room.users += users
+            return room
+
+    def _forget_empty_rooms(self) -> None:
+        empty = [path for path, room in self._rooms.items() if not room.users]
+        for path in empty[: max(0, len(empty) - MAX_EMPTY_ROOMS)]:
+            del self._rooms[path]

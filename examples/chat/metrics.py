@@ -1,0 +1,79 @@
+"""What is counted, and how it is written for Prometheus (its text format, version 0.0.4)."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+# Seconds from a read to the last write of its lines; the last is "more".
+BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5)
+
+_HELP = {
+    "connections": "Connections since the start, by what became of them.",
+    "received_messages": "Messages that came from clients.",
+    "received_bytes": "Bytes of frames that came from clients.",
+    "delivered_lines": "Lines that went to clients, each counted once for every client.",
+    "sent_bytes": "Bytes that went to clients, frames and pages.",
+    "closes": "Ends of connections, by close code; 1013 are the clients that were too slow.",
+}
+
+
+class Metrics:
+    """Counts. May be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._buckets = [0] * (len(BUCKETS) + 1)
+        self._seconds = 0.0
+
+    def count(self, name: str, by: int = 1, label: str = "") -> None:
+        """Counts ``by`` more of ``name``, one of those in `_HELP`; ``label`` is such as ``code="1013"``."""
+        with self._lock:
+            self._counts[name, label] += by
+
+    def count_all(self, counts: Mapping[str, int]) -> None:
+        with self._lock:
+            self._counts.update({(name, ""): count for name, count in counts.items()})
+
+    def fanned_out(self, messages: int, seconds: float) -> None:
+        """Counts one read: how many messages it had, and how long it took to send them on."""
+        with self._lock:
+            self._counts["received_messages", ""] += messages
+            self._buckets[bisect_left(BUCKETS, seconds)] += 1
+            self._seconds += seconds
+
+    def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
+        """All of it, with some values of now: their help and number by name."""
+        with self._lock:
+            return "".join(f"{line}\n" for line in (*self._counters(), *self._histogram(), *_gauges(gauges)))
+
+    def _counters(self) -> Iterator[str]:
+        for name, words in _HELP.items():
+            yield from _head(f"chat_{name}_total", "counter", words)
+            labels = sorted(label for counted, label in self._counts if counted == name)
+            for label in labels or [""]:
+                braces = f"{{{label}}}" if label else ""
+                yield f"chat_{name}_total{braces} {self._counts[name, label]}"
+
+    def _histogram(self) -> Iterator[str]:
+        name = "chat_fan_out_seconds"
+        yield from _head(name, "histogram", "From the end of a read to the last write of its lines.")
+        total = 0
+        for bound, count in zip((*BUCKETS, "+Inf"), self._buckets, strict=True):
+            total += count
+            yield f'{name}_bucket{{le="{bound}"}} {total}'
+        yield f"{name}_sum {self._seconds:.6f}"
+        yield f"{name}_count {total}"
+
+
+def _gauges(gauges: Mapping[str, tuple[str, float]]) -> Iterator[str]:
+    for name, (words, value) in gauges.items():
+        yield from _head(f"chat_{name}", "gauge", words)
+        yield f"chat_{name} {value:g}"
+
+
+def _head(name: str, kind: str, words: str) -> tuple[str, str]:
+    return f"# HELP {name} {words}", f"# TYPE {name} {kind}"

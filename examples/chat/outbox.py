@@ -1,0 +1,131 @@
+"""What waits to be sent: a batch of lines serialised once for all, and one client's outbox with its limits.
+
+The law: nobody ever waits for a slow client. A write takes what the kernel takes at once; the rest waits in the
+outbox until the caretaker's thread finds the socket writable again. Whoever calls holds the session's lock.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+
+import rfc6455
+
+
+class Batch:
+    """Some lines for many clients: each line is serialised once, and all of them are sent with one write.
+
+    Connections with the same extensions get the very same bytes. That is right because this server compresses
+    each message for itself (no context takeover, see `session.py`).
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.count = len(lines)
+        self._messages = [rfc6455.PreparedMessage(line) for line in lines]
+        self._serialised: dict[Hashable, bytes] = {}
+
+    def serialised(self, kind: Hashable, ws: rfc6455.Connection) -> bytes:
+        """The bytes for ``ws``, which must be open and have nothing else to send.
+
+        :param kind: what is equal for all connections that send these messages in the same bytes.
+        """
+        data = self._serialised.get(kind)
+        if data is None:
+            for message in self._messages:
+                ws.send_prepared(message)
+            data = self._serialised[kind] = ws.data_to_send()
+        return data
+
+
+def _nobody() -> None:
+    """Is told when an outbox without owner is blocked."""
+
+
+class Outbox:
+    """What one client has not taken yet.
+
+    :param max_bytes: more than so many bytes waiting is too many; 0 for no limit.
+    :param max_messages: more than so many messages waiting is too many; 0 for no limit.
+    :param encrypt: for a connection with TLS.
+    :param blocked: called when something begins to wait; the caretaker then calls `flush`.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        max_bytes: int,
+        max_messages: int,
+        encrypt: Callable[[bytes], bytes] | None,
+        blocked: Callable[[], None],
+    ) -> None:
+        self._sock = sock
+        self._max_bytes = max_bytes
+        self._max_messages = max_messages
+        self._encrypt = encrypt
+        self._blocked = blocked
+        self._waiting: deque[tuple[bytes, int]] = deque()
+        self._is_broken = False
+        self.bytes = 0
+        self.messages = 0
+        self.sent_bytes = 0
+
+    @property
+    def is_over(self) -> bool:
+        return 0 < self._max_bytes < self.bytes or 0 < self._max_messages < self.messages
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._waiting
+
+    def put(self, data: bytes, messages: int = 0) -> None:
+        """Sends ``data``, now or later, and never waits."""
+        self.put_raw(data if self._encrypt is None or not data else self._encrypt(data), messages)
+
+    def put_raw(self, data: bytes, messages: int = 0) -> None:
+        """The same for bytes that are not to be encrypted."""
+        if self._is_broken or not data:
+            return
+        if not self._waiting:
+            taken = self._write(data)
+            if taken == len(data) or self._is_broken:
+                return
+            data = data[taken:]
+            self._blocked()
+        self._waiting.append((data, messages))
+        self.bytes += len(data)
+        self.messages += messages
+
+    def flush(self) -> None:
+        """Sends what waits, as far as the kernel takes it."""
+        while self._waiting and not self._is_broken:
+            data, messages = self._waiting[0]
+            taken = self._write(data)
+            self.bytes -= taken
+            if taken < len(data):
+                self._waiting[0] = (data[taken:], messages)
+                return
+            self.messages -= messages
+            self._waiting.popleft()
+
+    def detach(self) -> None:
+        """Lets go of its owner, which holds it in turn; after that nothing may be put."""
+        self._blocked = _nobody
+
+    def drop(self) -> None:
+        """Forgets what waits; nothing more is sent."""
+        self._is_broken = True
+        self._waiting.clear()
+        self.bytes = self.messages = 0
+
+    def _write(self, data: bytes) -> int:
+        try:
+            taken = self._sock.send(data, socket.MSG_DONTWAIT)
+            self.sent_bytes += taken
+            return taken
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            # The connection is gone. The session's own thread learns it from recv(), and tells the room.
+            self.drop()
+            return 0

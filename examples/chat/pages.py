@@ -1,0 +1,71 @@
+"""What the server answers to plain HTTP on the same port: the page in each room, `/health` and `/metrics`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import unquote
+
+from metrics import Metrics
+
+_PAGE = Path(__file__).with_name("index.html")
+
+# A room is one segment of a path. Everything else is not here.
+_ROOM = re.compile(r"/(?:[\w.~!$&'()*+;=@-]|%[0-9A-Fa-f]{2}){0,200}", re.ASCII)
+
+# What is not the page must not be run as one. The page has a Content-Security-Policy of its own; that nobody may
+# frame it can only be said in a header.
+_HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Content-Security-Policy", "frame-ancestors 'none'"),
+    ("Cache-Control", "no-cache"),
+]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; the rest of its head is written by `rfc6455.ServerHandshake.reject`."""
+
+    status: int
+    body: bytes
+    type: str = "text/plain; charset=utf-8"
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        return [("Content-Type", self.type), *_HEADERS]
+
+
+def room_of(path: str) -> str | None:
+    """The room that a request's path names, decoded; ``None`` when it names none."""
+    return unquote(path) if _ROOM.fullmatch(path) else None
+
+
+class Pages:
+    """Answers requests that want no WebSocket.
+
+    :param gauges: gives the values of now, as `Metrics.text` wants them.
+    """
+
+    def __init__(self, metrics: Metrics, gauges: Callable[[], Mapping[str, tuple[str, float]]]) -> None:
+        self._metrics = metrics
+        self._gauges = gauges
+        self._page = Answer(HTTPStatus.OK, _PAGE.read_bytes(), "text/html; charset=utf-8")
+
+    def answer(self, path: str) -> Answer:
+        if path == "/health":
+            return self._health()
+        if path == "/metrics":
+            text = self._metrics.text(self._gauges())
+            return Answer(HTTPStatus.OK, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
+        if path == "/favicon.ico" or room_of(path) is None:
+            return Answer(HTTPStatus.NOT_FOUND, b"There is nothing here. A room is one word: /club\n")
+        return self._page
+
+    def _health(self) -> Answer:
+        state = {"status": "ok", **{name: value for name, (_, value) in self._gauges().items()}}
+        return Answer(HTTPStatus.OK, json.dumps(state).encode() + b"\n", "application/json")

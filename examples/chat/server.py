@@ -1,0 +1,292 @@
+"""The chat's server: listens, gives each client a thread, and ends in order.
+
+What lives here: the sockets that listen, the signals, the beginning and the end of everything. The rest is in the
+modules beside this one; README.md says in which order to read them.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import resource
+import selectors
+import signal
+import socket
+import sqlite3
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from guard import Guard
+from hub import Hub
+from log import log, say
+from metrics import Metrics
+from pages import Pages
+from session import Chat, Session
+from settings import Settings, parse
+from store import NoStore, SQLiteStore, Store
+from tls import server_context
+
+import rfc6455
+
+if TYPE_CHECKING:
+    from bus import RedisBus
+
+# Connections that the kernel takes while we are busy; a crowd that comes back after a restart fits in.
+BACKLOG = 1024
+
+# How long the clients have to say goodbye, in seconds. With what follows the end takes 3 at most.
+STOP_TIMEOUT = 2.5
+
+# How long their threads have to end when they were cut, in seconds.
+CUT_TIMEOUT = 0.25
+
+# What a thread's stack may grow to. The usual 8 MiB are only reserved, but for thousands of threads even that fails.
+STACK_SIZE = 512 << 10
+
+# What the kernel keeps for a client that does not read, in bytes. Left to itself it would keep megabytes for each,
+# of which the limits of the outbox know nothing.
+SEND_BUFFER = 256 << 10
+
+# How many file descriptors to ask for.
+MANY_FILES = 65_536
+
+# When accept() fails for want of something, how long to wait for somebody to leave, in seconds.
+ACCEPT_PAUSE = 0.1
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Opens the sockets to listen on, all at one port: a browser may try either address of localhost.
+
+    :raises OSError: when that is not possible.
+    """
+    if host != "localhost":
+        return [_listen_on(host, port)]
+    first = _listen_on("127.0.0.1", port)
+    try:
+        return [first, _listen_on("::1", first.getsockname()[1])]
+    except OSError as error:
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            return [first]  # a machine without IPv6
+        first.close()
+        raise
+
+
+def _listen_on(host: str, port: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def open_store(settings: Settings) -> Store:
+    return NoStore() if settings.history is None else SQLiteStore(settings.history, settings.history_lines)
+
+
+def open_bus(settings: Settings, hub: Hub) -> RedisBus | None:
+    if settings.bus is None:
+        return None
+    try:
+        from bus import RedisBus  # here, since only who wants it needs the redis package
+    except ImportError:
+        raise ValueError("--bus needs the redis package: pip install redis") from None
+    return RedisBus(settings.bus, hub)
+
+
+class Server:
+    """The chat on its port. `run` serves until `stop` is called, which a signal handler may do.
+
+    :raises OSError: when it cannot listen there, or cannot use the certificate.
+    :raises sqlite3.Error: when it cannot use the history's file.
+    :raises ValueError: when it cannot use the bus.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        tls = None if settings.cert is None else server_context(settings.cert, settings.key)
+        self._listeners = listen(settings.host, settings.port)
+        self.port: int = self._listeners[0].getsockname()[1]
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self.url = f"{'http' if tls is None else 'https'}://{host}:{self.port}/"
+        self._store = open_store(settings)
+        self._hub = Hub(self._store, settings.history_lines)
+        self._bus = self._hub.bus = open_bus(settings, self._hub)
+        self._guard = Guard(settings.address_connections, settings.address_rate, settings.clients)
+        self._metrics = Metrics()
+        pages = Pages(self._metrics, self._gauges)
+        self._chat = Chat(settings, self._hub, self._guard, pages, self._metrics, tls)
+        self._sessions: set[Session] = set()
+        self._sessions_lock = threading.Lock()
+        self._stops = 0
+        self._woken, self._waker = socket.socketpair()
+        self._woken.setblocking(False)
+        self._waker.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        for sock in (*self._listeners, self._woken):
+            self._selector.register(sock, selectors.EVENT_READ)
+
+    def stop(self) -> None:
+        """Ends the server: the first call in order, the second at once."""
+        self._stops += 1
+        self._wake()
+
+    def run(self) -> None:
+        """Serves until `stop` is called, says goodbye to all, and closes everything."""
+        if self._bus is not None:
+            self._bus.start()
+        self._chat.caretaker.start()
+        say(f"The chat is at {self.url} (Ctrl-C ends it)")
+        while not self._stops:
+            for sock in self._wait():
+                self._accept(sock)
+        self._close_listeners()
+        self._say_goodbye()
+        if self._bus is not None:
+            self._bus.stop()
+        self._chat.caretaker.stop()
+        self._store.close()
+        self._close_rest()
+        log("stopped")
+
+    def _wait(self, timeout: float | None = None) -> list[socket.socket]:
+        """Waits for something to happen; gives the listeners at which somebody stands."""
+        ready = [key.fileobj for key, _ in self._selector.select(timeout)]
+        if self._woken in ready:
+            self._woken.recv(4096)
+        return [listener for listener in self._listeners if listener in ready]
+
+    def _wake(self) -> None:
+        try:
+            self._waker.send(b"\0")
+        except OSError:
+            pass  # it has been woken often enough, or is done
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            sock, address = listener.accept()
+        except BlockingIOError:
+            return  # gone again
+        except OSError as error:
+            log("refused", reason=error.strerror)
+            time.sleep(ACCEPT_PAUSE)
+            return
+        sock.setblocking(True)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        host, port = address[:2]
+        reason = self._guard.admit(host, time.monotonic())
+        if reason:
+            self._turn_away(sock, host, reason)
+        else:
+            self._begin(Session(sock, host, port, self._chat))
+
+    def _turn_away(self, sock: socket.socket, host: str, reason: str) -> None:
+        """Answers without a thread: who is one too many must not cost more than this."""
+        handshake = rfc6455.ServerHandshake()
+        handshake.reject(503, body=f"{reason}\n".encode())
+        try:
+            sock.send(handshake.data_to_send(), socket.MSG_DONTWAIT)
+        except OSError:
+            pass
+        sock.close()
+        log("refused", peer=host, status=503, reason=reason)
+        self._metrics.count("connections", label='as="refused"')
+
+    def _begin(self, session: Session) -> None:
+        thread = threading.Thread(target=self._live, args=(session,), name=f"client {session.number}", daemon=True)
+        with self._sessions_lock:
+            self._sessions.add(session)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads
+            log("refused", client=session.number, reason=error)
+            session.abandon()
+            self._forget(session)
+
+    def _live(self, session: Session) -> None:
+        try:
+            session.run()
+        finally:
+            self._forget(session)
+
+    def _forget(self, session: Session) -> None:
+        with self._sessions_lock:
+            self._sessions.discard(session)
+        if self._stops:
+            self._wake()
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            self._selector.unregister(listener)
+            listener.close()
+        self._listeners = []
+
+    def _say_goodbye(self) -> None:
+        """Closes all connections; those that do not answer in time are cut."""
+        deadline = time.monotonic() + STOP_TIMEOUT
+        log("stopping", connections=len(self._present()))
+        for session in self._present():
+            session.close(rfc6455.CloseCode.SERVICE_RESTART, "")
+        while self._present() and self._stops < 2 and time.monotonic() < deadline:
+            self._wait(deadline - time.monotonic())
+        for session in self._present():
+            session.cut()
+        deadline = time.monotonic() + CUT_TIMEOUT
+        while self._present() and time.monotonic() < deadline:
+            self._wait(deadline - time.monotonic())
+
+    def _present(self) -> list[Session]:
+        with self._sessions_lock:
+            return list(self._sessions)
+
+    def _gauges(self) -> dict[str, tuple[str, float]]:
+        sessions = self._present()
+        for session in sessions:
+            session.settle()
+        bus = {"bus": ("Whether Redis is there.", float(self._bus.is_connected))} if self._bus is not None else {}
+        return {
+            **bus,
+            "clients": ("Connections that are open, pages that are being sent among them.", len(sessions)),
+            "rooms": ("Rooms that somebody is in.", self._hub.rooms()),
+            "ping_seconds": (
+                "The longest time that a client took to answer its last ping.",
+                max((session.latency for session in sessions), default=0.0),
+            ),
+        }
+
+    def _close_rest(self) -> None:
+        self._selector.close()
+        self._woken.close()
+        self._waker.close()
+
+
+def allow_many_files() -> None:
+    """Each client takes a file descriptor, and the usual limit is 1024. It may be raised up to the hard limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, MANY_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            pass  # a system with yet another limit
+
+
+def main() -> None:
+    settings = parse()
+    allow_many_files()
+    threading.stack_size(STACK_SIZE)
+    try:
+        server = Server(settings)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        sys.exit(f"Cannot start on {settings.host}:{settings.port}: {error}")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.stop())
+    server.run()
+
+
+if __name__ == "__main__":
+    main()

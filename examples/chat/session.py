@@ -1,0 +1,428 @@
+"""One client, from accept() to close(): its thread, its handshake, its connection.
+
+The client's own thread reads and does what it read; nobody else reads from the socket. Everybody may write: the
+threads of other clients deliver their lines here, and the caretaker sends pings, late bytes and farewells. So all
+that they share (the handshake, the connection, its deadlines and the outbox) is touched under `_lock` only. The
+order of locks: a room's, then a session's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import lines
+from caretaker import Caretaker
+from guard import Bucket, Guard
+from hub import NO_PREFIX, Hub, Room
+from log import log
+from metrics import Metrics
+from outbox import Batch, Outbox
+from pages import Pages, room_of
+from settings import Settings
+from tls import TLS
+
+import rfc6455
+
+# A thread that waits in recv() holds a buffer of this size; one that has much to read gets the large one.
+IDLE_READ = 4 << 10
+BUSY_READ = 64 << 10
+
+# After our last byte, how long we wait for the client to close, in seconds. If we closed with input unread, TCP
+# would reset the connection, and the client might never see why (7.1.1).
+LINGER = 2.0
+
+_numbers = itertools.count(1)
+
+
+class Chat:
+    """What all sessions share."""
+
+    def __init__(
+        self, settings: Settings, hub: Hub, guard: Guard, pages: Pages, metrics: Metrics, tls: ssl.SSLContext | None
+    ) -> None:
+        self.settings = settings
+        self.hub = hub
+        self.guard = guard
+        self.pages = pages
+        self.metrics = metrics
+        self.tls = tls
+        self.caretaker = Caretaker()
+        # Each message is compressed for itself (the default: no context takeover), so that all clients can be sent the
+        # same bytes and none keeps a compressor. Most lines of a chat are too short to gain from it.
+        self.extensions = [rfc6455.PerMessageDeflate(threshold=200)] if settings.deflate else []
+        self.limits = rfc6455.Limits(message=settings.max_message or None)
+        self.timeouts = rfc6455.Timeouts(
+            open=settings.open_timeout or None,
+            ping_interval=settings.ping_interval or None,
+            pong=settings.pong_timeout or None,
+        )
+
+
+def may_connect(request: rfc6455.Request, settings: Settings) -> bool:
+    """10.2: the server's own page may connect, and what is no page; others where the settings say so.
+
+    A page from disk has the origin ``null``; so has any page that hides its own. On loopback that is trusted.
+    """
+    origin = request.origin
+    if origin is None or origin in settings.allow_origin:
+        return True
+    if origin == "null":
+        return settings.is_loopback
+    return origin.partition("://")[2] == request.host
+
+
+class Session:
+    """One client. `run` is its thread; `deliver`, `close` and `tick` are for the others."""
+
+    def __init__(self, sock: socket.socket, host: str, port: int, chat: Chat) -> None:
+        now = time.monotonic()
+        settings = chat.settings
+        self.sock = sock
+        self.name = ""
+        self.prefix = NO_PREFIX
+        self.number = next(_numbers)
+        self._host = host
+        self._peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._chat = chat
+        self._bucket = Bucket(settings.rate, now)
+        self._read_size = IDLE_READ
+        self._lock = threading.Lock()
+        self._tls = None if chat.tls is None else TLS(chat.tls)
+        self._handshake = rfc6455.ServerHandshake(
+            extensions=chat.extensions,
+            # Which pages may connect is decided in `may_connect`.
+            origins=rfc6455.ANY_ORIGIN,
+            limits=chat.limits,
+            plain_http=True,
+        )
+        self._ws: rfc6455.Connection | None = None
+        self._kind: tuple[object, ...] = ()
+        self._outbox = Outbox(
+            sock,
+            settings.outbox_bytes,
+            settings.outbox_messages,
+            encrypt=None if self._tls is None else self._tls.encrypt,
+            blocked=lambda: chat.caretaker.watch(self),
+        )
+        # A session does not take part before its handshake, and no more when a Close frame came or went.
+        self._takes_part = False
+        # How it ended: the close code and the reason, ours where we began to close.
+        self._end: tuple[int, str] | None = None
+        self._is_finished = False
+        self._delivered = 0
+        self._settled: Counter[str] = Counter()
+        self._deadlines = rfc6455.Deadlines(chat.timeouts, now)
+        self.due = _time_of(self._deadlines)
+        chat.caretaker.add(self)
+
+    # The client's own thread.
+
+    def run(self) -> None:
+        """The whole life of the session."""
+        try:
+            request = self._receive_request()
+            if request is not None:
+                self._serve(request)
+            self._linger()
+        except OSError:
+            pass  # the client is gone; if it had joined, that was told already
+        finally:
+            with self._lock:
+                self._finish()
+            self._release()
+
+    def abandon(self) -> None:
+        """Ends a session for which there is no thread."""
+        self.cut()
+        self._release()
+
+    def _release(self) -> None:
+        self.settle()
+        self._outbox.detach()  # or thousands of sessions would wait for the garbage collector
+        self._chat.caretaker.release(self)
+        self._chat.guard.release(self._host)
+
+    def _receive_request(self) -> rfc6455.Request | None:
+        """Gives the request when it is whole; ``None`` when there is none and no more to be done."""
+        began = False
+        while True:
+            data = self._read()
+            with self._lock:
+                if self._is_finished or not (data or began):
+                    return None  # too late, or one that only looked whether there is a server
+                began = True
+                try:
+                    request = self._handshake.receive_data(data)
+                except rfc6455.HandshakeError as error:
+                    self._answer()
+                    self._log_refused(status=int(error.status or 400), reason=error.reason)
+                    return None
+            if request is not None:
+                return request
+
+    def _serve(self, request: rfc6455.Request) -> None:
+        path = room_of(request.path)
+        if not request.is_upgrade:
+            answer = self._chat.pages.answer(request.path)
+            self._reject(answer.status, answer.headers, answer.body)
+            self._log("page", path=request.path, status=int(answer.status))
+            self._chat.metrics.count("connections", label='as="page"')
+        elif path is None:
+            self._reject(404, (), b"There is no such room.\n")
+            self._log_refused(status=404, reason="no such room", path=request.path)
+        elif not may_connect(request, self._chat.settings):
+            self._reject(403, (), b"Pages of this origin may not connect here.\n")
+            self._log_refused(status=403, reason="origin", origin=request.origin)
+        else:
+            self._chat_in(path)
+
+    def _reject(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+        with self._lock:
+            if not self._is_finished:
+                self._handshake.reject(status, headers, body)
+                self._answer()
+
+    def _chat_in(self, path: str) -> None:
+        ws = self._open()
+        if ws is None:
+            return
+        self._log("connect", room=path)
+        self._chat.metrics.count("connections", label='as="client"')
+        room = self._chat.hub.join(path, self)
+        try:
+            self._converse(ws, room)
+        finally:
+            self._log_end()
+            self._chat.hub.leave(room, self)
+
+    def _open(self) -> rfc6455.Connection | None:
+        with self._lock:
+            if self._is_finished:
+                return None
+            ws = self._ws = self._handshake.accept()
+            self._outbox.put(ws.data_to_send())
+            self._kind = tuple(codec.shared_key for codec in ws.extensions)
+            self._deadlines.opened(ws, time.monotonic())
+            self.due = _time_of(self._deadlines)
+            self._takes_part = True
+        return ws
+
+    def _converse(self, ws: rfc6455.Connection, room: Room) -> None:
+        """Does what the client's frames say, until the connection is closed.
+
+        What the connection answers is sent at once, but for the last answer: when a client sees our Close frame, all
+        that it said before its own was told to the others.
+        """
+        farewell = b""
+        while not ws.closed:
+            data = None if ws.unread else self._read()
+            with self._lock:
+                events = ws.receive_data(data)
+                texts = self._take(events)
+                answer = ws.data_to_send()
+                if ws.closed:
+                    farewell = answer
+                else:
+                    self._outbox.put(answer)
+                    self._check_outbox()
+            if events and not self._may_say(len(events)):
+                self.close(rfc6455.CloseCode.POLICY_VIOLATION, "too many messages")
+            elif texts:
+                self._say(room, texts)
+        with self._lock:
+            self._outbox.put(farewell)
+
+    def _take(self, events: Sequence[rfc6455.Event]) -> list[str]:
+        """Does what is to be done in here; gives the texts, if the client still takes part."""
+        took_part = self._takes_part
+        texts = []
+        for event in events:
+            match event:
+                case rfc6455.TextMessage(text):
+                    texts.append(text)
+                case rfc6455.BytesMessage():
+                    self._close(rfc6455.CloseCode.UNSUPPORTED_DATA, "this chat is of text")
+                case rfc6455.Closed():
+                    self._end = self._end or (event.code, event.reason)
+                    self._takes_part = False
+                case _:
+                    self._advance(time.monotonic())  # a Pong that was awaited
+        return texts if took_part else []
+
+    def _say(self, room: Room, texts: Sequence[str]) -> None:
+        began = time.perf_counter()
+        self._chat.hub.say(room, self, texts)
+        self._chat.metrics.fanned_out(len(texts), time.perf_counter() - began)
+
+    def _may_say(self, messages: int) -> bool:
+        now = time.monotonic()
+        return self._bucket.take(messages, now) and self._chat.guard.may_say(self._host, messages, now)
+
+    def _read(self) -> bytes:
+        """The next bytes of HTTP or of frames; ``b""`` at the end."""
+        if self._tls is None:
+            return self._receive()
+        while True:
+            data = self._decrypt(self._tls, self._receive())
+            if data or self._tls.is_at_end:
+                return data
+
+    def _receive(self) -> bytes:
+        data = self.sock.recv(self._read_size)
+        self._read_size = BUSY_READ if len(data) == self._read_size else IDLE_READ
+        return data
+
+    def _decrypt(self, tls: TLS, data: bytes) -> bytes:
+        with self._lock:
+            try:
+                return tls.receive_data(data)
+            except ssl.SSLError as error:
+                self._log_refused(reason=error.reason)
+                raise
+            finally:
+                self._outbox.put_raw(tls.data_to_send())
+
+    def _linger(self) -> None:
+        """Says that nothing more will come, and waits for the client to say the same; see `LINGER`."""
+        with self._lock:
+            self._finish()
+        while self.sock.recv(BUSY_READ):
+            pass
+
+    # For other threads.
+
+    @property
+    def latency(self) -> float:
+        """How long the last answer to a ping took, in seconds; 0 before the first."""
+        return self._deadlines.latency or 0.0
+
+    def settle(self) -> None:
+        """Counts what went through since it was last called."""
+        with self._lock:
+            now = Counter(
+                received_bytes=0 if self._ws is None else self._ws.bytes_received,
+                sent_bytes=self._outbox.sent_bytes,
+                delivered_lines=self._delivered,
+            )
+            self._chat.metrics.count_all(now - self._settled)
+            self._settled = now
+
+    def deliver(self, batch: Batch) -> None:
+        """Sends the batch, or leaves it in the outbox."""
+        with self._lock:
+            if self._takes_part and self._ws is not None:
+                self._outbox.put(batch.serialised(self._kind, self._ws), batch.count)
+                self._delivered += batch.count
+                self._check_outbox()
+
+    def close(self, code: int, reason: str) -> None:
+        """Begins the closing handshake; one that has not been opened is cut off."""
+        with self._lock:
+            self._close(code, reason)
+
+    def cut(self) -> None:
+        """Ends the connection at once."""
+        with self._lock:
+            self._cut()
+
+    def flush(self) -> bool:
+        """For the caretaker: sends what waits; says whether anything is left."""
+        with self._lock:
+            self._outbox.flush()
+            if self._is_finished:
+                self._half_close()
+            return not self._outbox.is_empty
+
+    def tick(self, now: float) -> None:
+        """For the caretaker: does what is due, which is a ping or an end."""
+        with self._lock:
+            if self._is_finished:
+                self._cut()
+            elif self._ws is not None:
+                events = self._advance(now)
+                self._take(events)
+                self._outbox.put(self._ws.data_to_send())
+                if events:
+                    self._cut()
+            elif self._advance(now):
+                self._handshake.reject(408)
+                self._answer()
+                self._log_refused(status=408, reason="the request took too long")
+                self._cut()
+
+    # With the lock held.
+
+    def _check_outbox(self) -> None:
+        if self._takes_part and self._outbox.is_over:
+            self._close(rfc6455.CloseCode.TRY_AGAIN_LATER, "too slow for this chat")
+
+    def _close(self, code: int, reason: str) -> None:
+        if self._ws is None:
+            self._cut()
+            return
+        self._takes_part = False
+        self._ws.close(code, reason)
+        self._end = self._end or (code, reason)
+        self._advance(time.monotonic())
+        self._outbox.put(self._ws.data_to_send())
+
+    def _advance(self, now: float) -> list[rfc6455.Event]:
+        events = self._deadlines.advance(now)
+        self.due = _time_of(self._deadlines)
+        return events
+
+    def _answer(self) -> None:
+        """Sends the answer that is no 101, and nothing after it."""
+        self._outbox.put(self._handshake.data_to_send())
+        self._finish()
+
+    def _finish(self) -> None:
+        """Nothing more is to be said; from now on the caretaker only waits for the end."""
+        if not self._is_finished:
+            self._is_finished = True
+            self._takes_part = False
+            self.due = time.monotonic() + LINGER
+            if self._tls is not None:
+                self._outbox.put_raw(self._tls.close())
+            self._half_close()
+
+    def _half_close(self) -> None:
+        if self._outbox.is_empty:
+            self._shutdown(socket.SHUT_WR)
+
+    def _cut(self) -> None:
+        """Wakes the thread, whose recv() then says that the stream has ended."""
+        self._is_finished = True
+        self._outbox.drop()
+        self._shutdown(socket.SHUT_RDWR)
+
+    def _shutdown(self, how: int) -> None:
+        try:
+            self.sock.shutdown(how)
+        except OSError:
+            pass  # the client was first
+
+    # The log.
+
+    def _log(self, event: str, **fields: object) -> None:
+        log(event, client=self.number, peer=self._peer, **fields)
+
+    def _log_refused(self, **fields: object) -> None:
+        self._log("refused", **fields)
+        self._chat.metrics.count("connections", label='as="refused"')
+
+    def _log_end(self) -> None:
+        code, reason = self._end or (int(rfc6455.CloseCode.ABNORMAL_CLOSURE), "the connection was lost")
+        self._log("disconnect", name=self.name, code=int(code), reason=lines.clean(reason))
+        self._chat.metrics.count("closes", label=f'code="{int(code)}"')
+
+
+def _time_of(deadlines: rfc6455.Deadlines) -> float:
+    due = deadlines.next_deadline()
+    return float("inf") if due is None else due

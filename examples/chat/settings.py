@@ -1,0 +1,155 @@
+"""The switches of the server: what each means, and its default."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says; the help texts below explain each."""
+
+    host: str = "localhost"
+    port: int = 8765
+    allow_origin: list[str] = field(default_factory=list)
+    cert: str | None = None
+    key: str | None = None
+    history: str | None = None
+    bus: str | None = None
+    history_lines: int = 100
+    deflate: bool = True
+    max_message: int = 16 << 10
+    rate: float = 50.0
+    address_rate: float = 1000.0
+    address_connections: int = 1000
+    clients: int = 4000
+    outbox_bytes: int = 4 << 20
+    outbox_messages: int = 20_000
+    open_timeout: float = 10.0
+    ping_interval: float = 20.0
+    pong_timeout: float = 20.0
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in LOOPBACK
+
+
+def parse(arguments: Sequence[str] | None = None) -> Settings:
+    """Reads the command line; ``--help`` and mistakes end the program, as usual."""
+    parser = _parser()
+    settings = Settings(**vars(parser.parse_args(arguments)))
+    if settings.bus is not None and settings.history is not None:
+        parser.error("with --bus the history is in Redis: --history has no place beside it")
+    if settings.key is not None and settings.cert is None:
+        parser.error("--key is of no use without --cert")
+    return settings
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="A chat for browsers and command-line clients. Each path, such as /club, is a room.",
+        epilog="Numbers that limit something: 0 switches the limit off.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    default = Settings()
+    add = parser.add_argument
+    add("--host", default=default.host, help="where to listen; localhost means IPv4 and IPv6")
+    add("--port", type=_port, default=default.port, help="0 for any that is free")
+    add(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="pages of this origin may connect besides the server's own; may be given several times",
+    )
+    add("--cert", metavar="FILE", help="certificate in PEM, for https: and wss:")
+    add("--key", metavar="FILE", help="its private key, where the certificate's file has none")
+    add("--history", metavar="FILE", help="keep the history in this SQLite file; by default it is in memory")
+    add("--bus", metavar="URL", help="redis://host:port, to be one chat with other servers; needs `pip install redis`")
+    add("--history-lines", type=_count, default=default.history_lines, metavar="N", help="lines sent on joining")
+    add("--no-deflate", dest="deflate", action="store_false", help="do without compression (permessage-deflate)")
+    add("--max-message", type=_count, default=default.max_message, metavar="BYTES", help="the longest message")
+    add("--rate", type=_seconds, default=default.rate, metavar="N", help="messages a second from one client")
+    add(
+        "--address-rate",
+        type=_seconds,
+        default=default.address_rate,
+        metavar="N",
+        help="messages a second from one address",
+    )
+    add(
+        "--address-connections",
+        type=_count,
+        default=default.address_connections,
+        metavar="N",
+        help="connections from one address",
+    )
+    add("--clients", type=_count, default=default.clients, metavar="N", help="connections in all")
+    add(
+        "--outbox-bytes",
+        type=_count,
+        default=default.outbox_bytes,
+        metavar="N",
+        help="bytes that may wait for a client that does not read",
+    )
+    add(
+        "--outbox-messages",
+        type=_count,
+        default=default.outbox_messages,
+        metavar="N",
+        help="messages that may wait for a client that does not read",
+    )
+    add(
+        "--open-timeout",
+        type=_seconds,
+        default=default.open_timeout,
+        metavar="SECONDS",
+        help="how long a client may take for its request",
+    )
+    add(
+        "--ping-interval",
+        type=_seconds,
+        default=default.ping_interval,
+        metavar="SECONDS",
+        help="how often a client is asked whether it is still there",
+    )
+    add(
+        "--pong-timeout",
+        type=_seconds,
+        default=default.pong_timeout,
+        metavar="SECONDS",
+        help="how long it may take to answer that",
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError
+    return port
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise ValueError
+    return count
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError
+    return seconds
+
+
+# argparse names these in its error messages.
+_port.__name__ = "port"
+_count.__name__ = "count"
+_seconds.__name__ = "number"

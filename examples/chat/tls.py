@@ -1,0 +1,88 @@
+"""TLS without a socket: bytes <-> bytes, in the manner of the library itself.
+
+`ssl.SSLSocket` cannot be read by one thread and written by another; an `ssl.SSLObject` under the session's lock can.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+_PIECE = 64 << 10
+
+
+def server_context(cert: str, key: str | None) -> ssl.SSLContext:
+    """What all connections share.
+
+    :param cert: the file with the certificate and those that it depends on, in PEM.
+    :param key: the file with its private key; ``None`` where ``cert`` has it.
+    :raises OSError: when one cannot be read, or does not fit (`ssl.SSLError`).
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(cert, key)
+    return context
+
+
+class TLS:
+    """The server's end of one TLS connection. Takes no locks."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._is_open = False
+
+    def receive_data(self, data: bytes) -> bytes:
+        """Takes what came from the client; gives what it means, which may be nothing yet.
+
+        :param data: ``b""`` is the end of file.
+        :raises ssl.SSLError: when the client breaks TLS, or does not speak it.
+        """
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        decrypted = []
+        try:
+            if not self._is_open:
+                self._object.do_handshake()
+                self._is_open = True
+            while piece := self._object.read(_PIECE):
+                decrypted.append(piece)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self._incoming.write_eof()
+        except ssl.SSLEOFError:
+            pass
+        return b"".join(decrypted)
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the client has said that nothing more will come."""
+        return self._incoming.eof
+
+    def encrypt(self, data: bytes) -> bytes:
+        """What to send for ``data``; nothing when the connection is not open, or broken."""
+        try:
+            if self._is_open:
+                self._object.write(data)
+        except ssl.SSLError:
+            pass
+        return self._outgoing.read()
+
+    def close(self) -> bytes:
+        """What to send when nothing more will be sent."""
+        try:
+            if self._is_open:
+                self._object.unwrap()
+        except ssl.SSLError:
+            pass  # it waits for the client's answer, which does not matter
+        self._is_open = False
+        return self._outgoing.read()
+
+    def data_to_send(self) -> bytes:
+        """What TLS itself has to say, now and then."""
+        return self._outgoing.read()

@@ -1,0 +1,168 @@
+"""What the browser tests stand on: the chat server as a process of its own, a headless Chromium, and pages in it.
+
+A machine without a browser skips these tests. In CI (`CI=true`) a skip would hide a broken page, so there it is a
+failure.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+from browser.csp import PAGE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SERVER = PAGE.with_name("server.py")
+AXE = REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"  # from `npm install --no-save axe-core`
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER_ARGUMENTS = (
+    "--no-sandbox",  # a container's root has no user namespaces to make one of
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def missing(what: str) -> NoReturn:
+    """Skip the test for want of `what`; in CI fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing, and CI must have it")
+    pytest.skip(f"{what} is missing")
+
+
+def chromium() -> str | None:
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+class ChatServer:
+    """The chat's server in a process; its port is chosen at the first start and kept through restarts."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.arguments = arguments
+        self.port = 0
+
+    def start(self) -> None:
+        command = [sys.executable, str(SERVER), "--host", "127.0.0.1", "--port", str(self.port), *self.arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert self.process.stdout is not None
+        self.output = self.process.stdout
+        self.port = self.read_port()
+        # The log goes on: somebody must read it, or the server stands still when the pipe is full.
+        self.reader = threading.Thread(target=self.output.read)
+        self.reader.start()
+
+    def read_port(self) -> int:
+        said = ""
+        for line in self.output:
+            if match := re.search(r"http://127\.0\.0\.1:(\d+)/", line):
+                return int(match[1])
+            said += line
+        raise AssertionError(f"the server ended without its address:\n{said}")
+
+    def stop(self) -> None:
+        """Stop as a restart does: the clients are told."""
+        self.process.terminate()
+        self.ended()
+
+    def kill(self) -> None:
+        """Stop as a crash does."""
+        self.process.kill()
+        self.ended()
+
+    def ended(self) -> None:
+        self.process.wait(timeout=20)
+        self.reader.join()
+        self.output.close()
+
+    def page(self, room: str = "") -> str:
+        return f"http://127.0.0.1:{self.port}/{room}"
+
+    def page_from_disk(self, room: str = "") -> str:
+        return f"{PAGE.as_uri()}?server=ws://127.0.0.1:{self.port}&room={room}"
+
+
+@pytest.fixture
+def make_server() -> Iterator[Callable[..., ChatServer]]:
+    """Start chat servers with the switches given."""
+    servers = []
+
+    def make(*arguments: str) -> ChatServer:
+        server = ChatServer(*arguments)
+        server.start()
+        servers.append(server)
+        return server
+
+    yield make
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., ChatServer]) -> ChatServer:
+    return make_server()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = chromium()
+    if executable is None:
+        missing("Chromium")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("playwright")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=executable, args=BROWSER_ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+def refusals_in(text: str) -> list[str]:
+    return [text] if "Content Security Policy" in text or "Trusted" in text else []
+
+
+@pytest.fixture
+def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Make pages, each in a profile of its own.
+
+    An uncaught error fails the test, and so does what the page's policy refused, unless the test is about that.
+    """
+    contexts = []
+    errors: list[str] = []
+
+    def make(*, refusals: bool = False, **options: object) -> Page:
+        context = browser.new_context(**{"reduced_motion": "reduce", **options})  # type: ignore[arg-type]
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        if not refusals:
+            page.on("console", lambda message: errors.extend(refusals_in(message.text)))
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    if not AXE.exists():
+        missing("axe-core (npm install --no-save axe-core)")
+    return AXE.read_text("utf-8")

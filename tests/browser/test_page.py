@@ -1,0 +1,634 @@
+"""The chat's page in a real browser: first with the real server, then with one that the test plays itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from browser.csp import PAGE, with_hashes
+
+if TYPE_CHECKING:
+    from browser.conftest import ChatServer
+    from playwright.sync_api import Locator, Page, WebSocketRoute, expect
+
+    NewPage = Callable[..., Page]
+else:
+
+    def expect(actual):
+        """Import the real one when it is needed, so that a machine without it can skip."""
+        from playwright.sync_api import expect as playwright_expect
+
+        return playwright_expect(actual)
+
+
+pytestmark = pytest.mark.browser
+
+
+# What a person does, and sees
+
+
+def enter(page: Page, url: str, name: str) -> Page:
+    page.goto(url)
+    expect(page.get_by_role("status")).to_have_text("Connected")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Name").press("Enter")
+    return page
+
+
+def field(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="Message")
+
+
+def say(page: Page, text: str) -> None:
+    field(page).fill(text)
+    field(page).press("Enter")
+
+
+def texts(page: Page) -> Locator:
+    return page.locator("#log .text")
+
+
+def log(page: Page) -> Locator:
+    return page.get_by_role("log")
+
+
+def scroll_up(page: Page) -> None:
+    log(page).evaluate("""log => new Promise((done) => {
+      log.addEventListener("scroll", done, {once: true});
+      log.scrollTop = 100;
+    })""")
+
+
+def stop_clock(page: Page) -> None:
+    """Let the page's timers run only when the test says how far."""
+    page.clock.install(time=0)
+    page.clock.pause_at(1000)
+
+
+# With the real server
+
+
+def test_page_from_server_and_page_from_disk_talk(server: ChatServer, new_page: NewPage) -> None:
+    ann = enter(new_page(), server.page(), "Ann")
+    bob = enter(new_page(), server.page_from_disk(), "Bob")
+    say(ann, "hello Bob")
+    expect(texts(bob)).to_have_text(["hello Bob"])
+    say(bob, "hello Ann")
+    for page in (ann, bob):
+        expect(texts(page)).to_have_text(["hello Bob", "hello Ann"])
+    expect(ann.locator(".message.own")).to_have_count(1)
+    expect(bob.locator("#log .who").first).to_have_text("Ann")
+
+
+def test_who_is_here(server: ChatServer, new_page: NewPage) -> None:
+    ann = enter(new_page(), server.page(), "Ann")
+    bob = enter(new_page(), server.page(), "Bob")
+    expect(log(ann)).to_contain_text("Bob joined")
+    expect(ann.locator("#count")).to_have_text("2 here")
+    bob.close()
+    expect(log(ann)).to_contain_text("Bob left")
+    expect(ann.locator("#people bdi")).to_have_text(["Ann"])
+
+
+def test_rooms_are_apart(server: ChatServer, new_page: NewPage) -> None:
+    lobby = enter(new_page(), server.page(), "Ann")
+    club = enter(new_page(), server.page("club"), "Bob")
+    from_disk = enter(new_page(), server.page_from_disk("club"), "Eve")
+    say(lobby, "in the lobby")
+    say(club, "in the club")
+    expect(texts(from_disk)).to_have_text(["in the club"])
+    say(from_disk, "me too")
+    expect(texts(club)).to_have_text(["in the club", "me too"])
+    expect(texts(lobby)).to_have_text(["in the lobby"])
+    expect(club.get_by_role("heading")).to_have_text("club")
+
+
+HOSTILE = [
+    "<img src=x onerror=document.body.remove()>",
+    "<script>document.body.remove()</script>",
+    "</div></main><h1>gone</h1>",
+    "&lt;b&gt; &amp;amp; ${1} {{1}} %00",
+    "javascript:document.body.remove()",
+    "* history 0",
+    "Bob: I never said this",
+    "{}[]()*+?^$|\\",
+    "__proto__",
+    "W" * 1500,
+    "e" + "\u0301" * 300,
+    "\u05e9\u05dc\u05d5\u05dd (abc)",
+    "\U0001f469\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea",
+]
+
+
+def test_hostile_strings_stay_text(server: ChatServer, new_page: NewPage) -> None:
+    ann = enter(new_page(), server.page(), "<b>Ann</b>")
+    bob = enter(new_page(viewport={"width": 360, "height": 640}), server.page(), "Bob")
+    for text in HOSTILE:
+        say(ann, text)
+    for page in (ann, bob):
+        expect(texts(page)).to_have_text(HOSTILE)
+        expect(page.locator("#log :is(img, script, b, h1, a)")).to_have_count(0)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    expect(bob.locator("#log .who").first).to_have_text("<b>Ann</b>")
+
+
+def test_server_stop_shows_disconnected(server: ChatServer, new_page: NewPage) -> None:
+    ann = enter(new_page(), server.page(), "Ann")
+    server.stop()
+    expect(ann.get_by_role("status")).to_contain_text("Disconnected")
+    expect(log(ann)).to_contain_text("Disconnected")
+    expect(log(ann)).to_contain_text("Cannot reach 127.0.0.1")
+    say(ann, "too late")
+    expect(field(ann)).to_have_value("too late")
+    expect(ann.get_by_role("alert")).to_contain_text("Not connected")
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+@pytest.mark.parametrize("remembers", [True, False])
+def test_restart_doubles_and_loses_no_line(
+    make_server: Callable[..., ChatServer], tmp_path: Path, new_page: NewPage, remembers: bool, end: str
+) -> None:
+    server = make_server("--history", str(tmp_path / "history")) if remembers else make_server()
+    ann = enter(new_page(), server.page(), "Ann")
+    bob = new_page()
+    stop_clock(bob)  # so that he does not come back before he is told to
+    enter(bob, server.page(), "Bob")
+    lines = []
+    for page, text in [(ann, "one"), (bob, "two"), (ann, "two"), (ann, "three")]:
+        say(page, text)
+        lines.append(text)
+        expect(texts(ann)).to_have_text(lines)
+        expect(texts(bob)).to_have_text(lines)
+    getattr(server, end)()
+    for page in (ann, bob):
+        expect(page.get_by_role("status")).to_contain_text("Disconnected")
+    server.start()
+    expect(ann.get_by_role("status")).to_have_text("Connected")  # by itself
+    say(ann, "while Bob was away")
+    lines.append("while Bob was away")
+    expect(ann.locator(".message")).to_have_count(len(lines))
+    bob.get_by_role("button", name="Connect now").click()
+    for page in (ann, bob):
+        expect(texts(page)).to_have_text(lines)
+    # The note of the gap stands between what was seen and what was missed.
+    expect(bob.locator(".message:has-text('three') ~ .note:has-text('Connected again')")).to_have_count(1)
+    expect(bob.locator(".note:has-text('Connected again') ~ .message")).to_have_count(1)
+    if remembers:
+        late = enter(new_page(), server.page(), "Late")
+        expect(texts(late)).to_have_text(lines)
+        expect(bob.locator(".delivery")).to_have_count(0)  # all of his lines are known to have arrived
+
+
+def test_keyboard_alone(server: ChatServer, new_page: NewPage) -> None:
+    page = new_page(viewport={"width": 800, "height": 400})
+    page.goto(server.page())
+    expect(page.get_by_label("Name")).to_be_focused()
+    page.keyboard.type("Ann")
+    page.keyboard.press("Enter")
+    expect(field(page)).to_be_focused()
+    for number in range(12):
+        page.keyboard.type(f"line {number}")
+        page.keyboard.press("Enter")
+        expect(field(page)).to_be_focused()
+    expect(texts(page)).to_have_count(12)
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
+    expect(log(page)).to_be_focused()
+    page.keyboard.press("Home")
+    expect(log(page)).to_have_js_property("scrollTop", 0)
+    page.keyboard.press("Shift+Tab")
+    expect(page.locator("summary")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("list", name="Who is here")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("list", name="Who is here")).to_be_hidden()
+    expect(page.locator("summary")).to_be_focused()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_a_name_comes_first(server: ChatServer, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(server.page())
+    expect(page.get_by_role("status")).to_have_text("Connected")
+    say(page, "who am I?")
+    expect(page.get_by_label("Name")).to_be_focused()
+    expect(texts(page)).to_have_count(0)
+    page.keyboard.type(" *: Ann, ")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Name")).to_have_value("Ann")
+    expect(texts(page)).to_have_text(["who am I?"])
+
+
+def test_name_is_remembered(server: ChatServer, new_page: NewPage) -> None:
+    page = enter(new_page(), server.page(), "Ann")
+    say(page, "mine")
+    expect(texts(page)).to_have_text(["mine"])
+    page.reload()
+    expect(page.get_by_label("Name")).to_have_value("Ann")
+    expect(field(page)).to_be_focused()
+    expect(page.locator(".own .text")).to_have_text(["mine"])
+
+
+def test_without_storage(server: ChatServer, new_page: NewPage) -> None:
+    page = new_page()
+    page.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new Error('denied'); }})")
+    enter(page, server.page(), "Ann")
+    say(page, "still here")
+    expect(texts(page)).to_have_text(["still here"])
+
+
+# With a server that the test plays: its frames, and how it closes
+
+
+class PlayedServer:
+    """Answers the page's connections; keeps what the page sent."""
+
+    def __init__(self, page: Page, *first: str) -> None:
+        self.page = page
+        self.first = first
+        self.connections: list[WebSocketRoute] = []
+        self.received: list[str] = []
+        page.route_web_socket("**", self.connected)
+
+    def connected(self, socket: WebSocketRoute) -> None:
+        self.connections.append(socket)
+        socket.on_message(lambda message: self.received.append(str(message)))
+        for frame in self.first:
+            socket.send(frame)
+
+    def send(self, *frames: str) -> None:
+        for frame in frames:
+            self.connections[-1].send(frame)
+
+    def close(self, code: int, reason: str = "") -> None:
+        self.connections[-1].close(code=code, reason=reason)
+
+    def back(self, *first: str) -> None:
+        """Let the page come back, to be greeted with `first`."""
+        self.first = first
+        self.page.get_by_role("button", name="Connect now").click()
+        expect(self.page.get_by_role("status")).to_have_text("Connected")
+
+
+URL = f"{PAGE.as_uri()}?room=club"
+
+
+def play(page: Page, *first: str) -> PlayedServer:
+    stop_clock(page)
+    served = PlayedServer(page, *first)
+    enter(page, URL, "Ann")
+    return served
+
+
+def test_history_replaces_what_is_shown(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 2", "Bob: one", "Ann: two")
+    served.send("Bob: three", "* history 3", "Bob: one", "Ann: two", "Bob: three")
+    expect(texts(page)).to_have_text(["one", "two", "three"])
+    expect(page.locator("#log time")).to_have_count(1)  # the one that was seen to come keeps its time
+
+
+def test_line_said_before_the_history_came_stays_below_it(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page)
+    say(page, "early")
+    expect(texts(page)).to_have_text(["early"])
+    served.send("* history 1", "Bob: one")
+    expect(texts(page)).to_have_text(["one", "early"])
+
+
+def test_what_is_older_than_the_history_stays_above(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 3", "Bob: ok", "Bob: one", "Bob: ok")
+    served.close(1012)
+    served.back("* history 2", "Bob: ok", "Bob: two")
+    expect(texts(page)).to_have_text(["ok", "one", "ok", "two"])
+    served.close(1012)
+    served.back("* history 0")  # it has forgotten all
+    expect(texts(page)).to_have_text(["ok", "one", "ok", "two"])
+
+
+def test_line_in_doubt_is_marked_and_sent_again(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 0")
+    for text in ("ok", "there", "lost"):
+        say(page, text)
+    page.clock.run_for(60_000)
+    expect(page.locator(".delivery")).to_have_count(0)
+    for text in ("ok", "there"):
+        say(page, text)
+    served.close(1012)
+    expect(page.locator(".delivery")).to_have_count(2)
+    served.back("* history 5", "Ann: ok", "Ann: there", "Ann: lost", "Ann: there", "Bob: hi")
+    expect(texts(page)).to_have_text(["ok", "there", "lost", "there", "hi", "ok"])
+    expect(page.locator(".delivery")).to_have_count(1)
+    served.received.clear()
+    page.get_by_role("button", name="Send again").click()
+    expect(field(page)).to_be_focused()
+    expect(texts(page)).to_have_text(["ok", "there", "lost", "there", "hi", "ok"])
+    expect(page.locator(".delivery")).to_have_count(0)
+    assert served.received == ["Ann: ok"]
+
+
+HOLD_BACK = """() => {
+  window.held = 9;
+  const send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (data) {
+    Object.defineProperty(this, "bufferedAmount", {get: () => held, configurable: true});
+    send.call(this, data);
+  };
+}"""
+
+
+def test_line_that_does_not_get_out_is_marked(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 0")
+    page.evaluate(HOLD_BACK)
+    say(page, "slow")
+    expect(texts(page)).to_have_text(["slow"])
+    expect(page.locator(".delivery")).to_have_count(0)
+    page.clock.run_for(60_000)
+    expect(page.locator(".delivery")).to_have_text("sending…")
+    page.evaluate("held = 0")
+    page.clock.run_for(1000)
+    expect(page.locator(".delivery")).to_have_count(0)
+    page.evaluate("held = 9")
+    say(page, "lost")
+    page.clock.run_for(60_000)
+    served.close(1012)
+    expect(page.locator(".own:has(.delivery) .text")).to_have_text(["lost"])
+
+
+def test_1008_stops_and_shows_the_reason(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 0")
+    served.close(1008, "too many messages")
+    expect(page.get_by_role("status")).to_have_text("Disconnected")
+    expect(log(page)).to_contain_text("too many messages")
+    page.clock.run_for(600_000)
+    assert len(served.connections) == 1
+    served.back("* history 0")
+    assert len(served.connections) == 2
+
+
+@pytest.mark.parametrize(("code", "least", "most"), [(1001, 0, 1000), (1012, 0, 1000), (1013, 10_000, 11_000)])
+def test_back_off(new_page: NewPage, code: int, least: int, most: int) -> None:
+    page = new_page()
+    page.add_init_script("Math.random = () => 0.5")
+    served = play(page, "* history 0")
+    for attempt in range(4):
+        served.close(code)
+        expect(page.get_by_role("status")).to_contain_text("Disconnected")
+        wait = least + (most - least) * 2**attempt // 2
+        page.clock.run_for(wait - 100)
+        assert len(served.connections) == attempt + 1
+        page.clock.run_for(200)
+        expect(page.get_by_role("status")).to_have_text("Connected")
+        assert len(served.connections) == attempt + 2
+
+
+def test_name_is_announced_on_each_connection(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 0")
+    served.close(1012)
+    served.back("* history 0")
+    say(page, "hi")
+    expect(texts(page)).to_have_text(["hi"])
+    assert served.received == ["* name Ann", "* name Ann", "Ann: hi"]
+
+
+def test_invisible_characters_are_not_sent(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 0")
+    say(page, "a\u202eb\u0007c\u2066d")
+    expect(texts(page)).to_have_text(["a b c d"])
+    assert served.received[-1] == "Ann: a b c d"
+
+
+def test_links(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 0")
+    served.send(
+        "Bob: see https://example.org/a_(b)?c=d&e=<f> and (HTTP://example.net).",
+        "Bob: javascript:alert(1) data:text/html,x file:///etc/passwd https:// http://[ ftp://example.org",
+    )
+    links = page.locator("#log a")
+    expect(links).to_have_text(["https://example.org/a_(b)?c=d&e=", "HTTP://example.net"])
+    for link in links.all():
+        expect(link).to_have_attribute("rel", "noopener noreferrer")
+        expect(link).to_have_attribute("href", link.inner_text())
+    expect(texts(page).last).to_contain_text("http://[ ftp://example.org")
+
+
+def test_line_without_a_name_and_binary_frame(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 0")
+    served.send("from some other client")
+    served.connections[-1].send(b"\x00\xff")
+    served.send("Bob: after it")
+    expect(texts(page)).to_have_text(["from some other client", "after it"])
+
+
+def test_reader_who_scrolled_up_is_left_there(new_page: NewPage) -> None:
+    page = new_page(viewport={"width": 500, "height": 400})
+    served = play(page, "* history 40", *(f"Bob: line {number}" for number in range(40)))
+    expect(texts(page).last).to_be_in_viewport()
+    scroll_up(page)
+    top = log(page).evaluate("log => log.scrollTop")
+    served.send("Bob: a", "Bob: b", "* Eve joined", "Bob: c")
+    newer = page.get_by_role("button", name="3 new messages")
+    expect(newer).to_be_visible()
+    assert log(page).evaluate("log => log.scrollTop") == top
+    newer.click()
+    expect(texts(page).last).to_be_in_viewport()
+    expect(newer).to_be_hidden()
+    expect(field(page)).to_be_focused()
+    page.set_viewport_size({"width": 500, "height": 300})  # as a phone's keyboard does
+    expect(texts(page).last).to_be_in_viewport()
+
+
+def test_reader_at_the_end_stays_there(new_page: NewPage) -> None:
+    page = new_page(viewport={"width": 500, "height": 400})
+    served = play(page, "* history 0")
+    for number in range(30):
+        say(page, f"mine {number}")
+        served.send(f"Bob: his {number}", "* Eve joined")
+        page.set_viewport_size({"width": 500, "height": 400 + number % 3 * 50})
+    expect(texts(page)).to_have_count(60)
+    expect(page.locator("#lines > :last-child")).to_be_in_viewport()
+    expect(page.locator("#newer")).to_be_hidden()
+
+
+LINES_GO_AND_COME_AROUND_A_FRAME = """() => new Promise((done) => {
+  const lines = document.getElementById("lines"), tall = document.createElement("p");
+  tall.style.height = "200px";
+  lines.lastElementChild.remove();
+  requestAnimationFrame(() => setTimeout(() => {  // after that frame, and before the scroll event that it caused
+    lines.append(tall);
+    const toGo = () => log.scrollHeight - log.scrollTop - log.clientHeight;
+    requestAnimationFrame(() => requestAnimationFrame(() => done(toGo())));
+  }));
+})"""
+
+
+def test_reader_at_the_end_stays_there_when_lines_go_and_come(new_page: NewPage) -> None:
+    page = new_page(viewport={"width": 500, "height": 400})
+    PlayedServer(page, "* history 40", *(f"Bob: line {number}" for number in range(40)))
+    enter(page, URL, "Ann")
+    expect(texts(page).last).to_be_in_viewport()
+    assert page.evaluate(LINES_GO_AND_COME_AROUND_A_FRAME) < 2  # fractions of a pixel are lost
+
+
+def test_unread_count_in_the_title_of_a_hidden_page(new_page: NewPage) -> None:
+    page = new_page()
+    page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => window.away === true})")
+    served = play(page, "* history 1", "Bob: old")
+    expect(page).to_have_title("club · Chat")
+    page.evaluate("window.away = true")
+    served.send("Bob: a", "Bob: b")
+    expect(page).to_have_title("(2) club · Chat")
+    page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page).to_have_title("club · Chat")
+
+
+def test_no_more_lines_than_a_page_can_hold(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 0")
+    served.send(*(f"Bob: {number}" for number in range(1100)))
+    expect(texts(page).last).to_have_text("1099")
+    expect(page.locator("#lines > *")).to_have_count(1000)
+
+
+def test_address_that_no_browser_takes(new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{PAGE.as_uri()}?server=mailto:someone")
+    expect(page.get_by_role("status")).to_have_text("Not connected")
+    expect(log(page)).to_contain_text("Cannot connect")
+
+
+# How it looks, and for whom
+
+
+def fill_with_all_there_is(page: Page) -> None:
+    """Show all that a connection that has ended can leave: lines of every kind, a line in doubt, a hint."""
+    served = play(page, "* history 30", *(f"Bob: line {number} https://example.org/" for number in range(30)))
+    served.send("* here: Ann, Bob, Chiara, Dev", "Chiara: hello", "* Eve joined")
+    say(page, "lost")
+    served.close(1008, "too many messages")
+    expect(page.get_by_role("button", name="Send again")).to_be_visible()
+    say(page, "kept")
+    expect(page.get_by_role("alert")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1000])
+def test_axe_finds_nothing(new_page: NewPage, axe: str, scheme: str, width: int) -> None:
+    page = new_page(color_scheme=scheme, viewport={"width": width, "height": 700})
+    fill_with_all_there_is(page)
+    page.clock.resume()  # axe waits for timers
+    assert violations(page, axe) == []
+    served = PlayedServer(page)
+    served.back("* history 0", "* here: Ann, Bob, Chiara, Dev")
+    page.locator("summary").click()
+    scroll_up(page)
+    served.send("Bob: new")
+    expect(page.get_by_role("button", name="1 new message")).to_be_visible()
+    assert violations(page, axe) == []
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    page.evaluate(axe)
+    result = page.evaluate("axe.run({resultTypes: ['violations']})")
+    return [json.dumps(violation, indent=1) for violation in result["violations"]]
+
+
+CONTRASTS = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const luminance = (colour) => {
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((v) => v / 255)
+      .map((v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const contrast = (text, ground) => {
+    const colours = [getComputedStyle(text).color, getComputedStyle(ground).backgroundColor];
+    const [low, high] = colours.map(luminance).sort();
+    return (high + .05) / (low + .05);
+  };
+  const [who, avatar, bubble] = [".who", ".avatar", ".bubble"]
+    .map((part) => document.querySelector(`.message:not(.own) ${part}`));
+  return Array.from({length: 360}, (_, hue) => {
+    for (const element of [who, avatar]) element.style.setProperty("--hue", hue);
+    return Math.min(contrast(who, bubble), contrast(avatar, avatar));
+  });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_name_colour_can_be_read(new_page: NewPage, scheme: str) -> None:
+    """WCAG 2.2, 1.4.3: a contrast of at least 4.5 to 1."""
+    page = new_page(color_scheme=scheme)
+    play(page, "* history 1", "Bob: hello")
+    contrasts = page.evaluate(CONTRASTS)
+    assert len(contrasts) == 360
+    assert min(contrasts) >= 4.5
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_phone(new_page: NewPage, width: int) -> None:
+    page = new_page(viewport={"width": width, "height": 640}, has_touch=True, is_mobile=True)
+    fill_with_all_there_is(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("document.documentElement.scrollHeight") == 640
+    for control in (page.get_by_label("Name"), field(page), page.get_by_role("button", name="Send", exact=True)):
+        expect(control).to_be_in_viewport(ratio=1)
+        box = control.bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+    assert (
+        page.evaluate("parseFloat(getComputedStyle(document.getElementById('message')).fontSize)") >= 16
+    )  # a smaller one makes iOS zoom in
+
+
+def test_reduced_motion(new_page: NewPage) -> None:
+    page = new_page(reduced_motion="no-preference")
+    play(page, "* history 1", "Bob: hello")
+    animation = "getComputedStyle(document.querySelector('.message')).animationName"
+    assert page.evaluate(animation) == "arrive"
+    page.emulate_media(reduced_motion="reduce")
+    assert page.evaluate(animation) == "none"
+
+
+def test_policy_has_the_hashes_of_the_page() -> None:
+    """After a change of the page: python tests/browser/csp.py"""
+    html = PAGE.read_text("utf-8")
+    assert html == with_hashes(html)
+
+
+ATTEMPTS = """async () => {
+  window.directives = new Set();
+  document.addEventListener("securitypolicyviolation", (event) => directives.add(event.effectiveDirective));
+  const refused = [];
+  const attempt = async (name, action) => { try { await action(); } catch { refused.push(name); } };
+  const script = document.createElement("script"), image = new Image();
+  await attempt("markup", () => { log.innerHTML = "<b>x</b>"; });
+  await attempt("script", () => { script.text = "1"; });
+  await attempt("handler", () => { log.setAttribute("onclick", "1"); });
+  await attempt("fetch", () => fetch("https://127.0.0.1:1/"));
+  await attempt("image", () => new Promise((good, bad) => {
+    Object.assign(image, {onload: good, onerror: bad, src: "https://127.0.0.1:1/x.png"});
+  }));
+  return refused;
+}"""
+
+
+def test_policy_lets_nothing_else_in(new_page: NewPage) -> None:
+    page = new_page(refusals=True)
+    play(page, "* history 0")
+    refused = page.evaluate(ATTEMPTS)
+    assert refused == ["markup", "script", "handler", "fetch", "image"]
+    assert set(page.evaluate("[...directives]")) == {"require-trusted-types-for", "connect-src", "img-src"}

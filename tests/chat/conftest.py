@@ -1,0 +1,29 @@
+"""Fixtures of the chat's tests; and the chat's modules, which are no package, can be imported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+from chat.support import CHAT, ChatServer
+
+sys.path.append(str(CHAT))
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    """A server with its defaults, which nothing may bring down."""
+    with ChatServer() as chat:
+        yield chat
+        assert chat.stop() == 0
+        assert not chat.logged("Traceback")
+
+
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[ChatServer]:
+    """One server for many small cases."""
+    with ChatServer() as chat:
+        yield chat
+        assert chat.stop() == 0
+        assert not chat.logged("Traceback")

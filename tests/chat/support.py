@@ -1,0 +1,255 @@
+"""What the chat's tests stand on: the server as a process of its own, and clients made of a socket and the library."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+import rfc6455
+
+ROOT = Path(__file__).resolve().parents[2]
+CHAT = ROOT / "examples" / "chat"
+
+# Long enough for a busy machine; nothing waits so long unless it fails.
+PATIENCE = 30.0
+
+RESET = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}: close() sends RST
+
+
+class ChatServer:
+    """The chat's server in a process, on a port of 127.0.0.1 that it keeps through restarts."""
+
+    def __init__(self, *arguments: str, python: str = sys.executable, program: Path = CHAT / "server.py") -> None:
+        self.arguments = arguments
+        self.python = python
+        self.program = program
+        self.host = "127.0.0.1"
+        self.port = 0
+        self.lines: list[str] = []
+        self.process: subprocess.Popen[str] | None = None
+        self._grown = threading.Condition()
+
+    def __enter__(self) -> ChatServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self, *more: str) -> None:
+        command = [self.python, str(self.program), "--host", self.host, "--port", str(self.port)]
+        self.process = subprocess.Popen(
+            [*command, *self.arguments, *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        )
+        self._ended = False
+        self.lines = []
+        self._reader = threading.Thread(target=self._read, args=(self.process,))
+        self._reader.start()
+        try:
+            line = self.wait_for(r"https?://\S+:\d+/")
+        except AssertionError:
+            self.kill()
+            raise
+        self.port = int(line.rpartition("://")[2].partition("/")[0].rpartition(":")[2])
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            with self._grown:
+                self.lines.append(line.rstrip("\n"))
+                self._grown.notify_all()
+        with self._grown:
+            self._ended = True
+            self._grown.notify_all()
+
+    def wait_for(self, pattern: str, count: int = 1) -> str:
+        """Waits until so many lines of the log match; gives the last of them."""
+        with self._grown:
+            self._grown.wait_for(lambda: self._ended or len(self.logged(pattern)) >= count, PATIENCE)
+            found = self.logged(pattern)
+        assert len(found) >= count, f"no {pattern!r} in\n" + "\n".join(self.lines)
+        return found[-1]
+
+    def logged(self, pattern: str) -> list[str]:
+        return [line for line in self.lines if re.search(pattern, line)]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Sends the signal; gives the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.ended()
+
+    def ended(self) -> int:
+        assert self.process is not None
+        code = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.process = None
+        return code
+
+    def kill(self) -> None:
+        """As a crash would end it."""
+        if self.process is not None:
+            self.process.kill()
+            self.ended()
+
+    def memory(self) -> int:
+        """The server's resident memory, in bytes."""
+        return self._status("VmRSS") * 1024
+
+    def threads(self) -> int:
+        return self._status("Threads")
+
+    def _status(self, field: str) -> int:
+        assert self.process is not None
+        path = Path(f"/proc/{self.process.pid}/status")
+        if not path.exists():
+            pytest.skip("only Linux tells a process's memory and threads in /proc")
+        return int(path.read_text().partition(f"{field}:")[2].split()[0])
+
+    def connect(self, **options: int) -> socket.socket:
+        """A bare socket, connected; ``options`` are set before (``SO_RCVBUF=...``)."""
+        sock = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
+        sock.settimeout(PATIENCE)
+        for name, value in options.items():
+            sock.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
+        sock.connect((self.host, self.port))
+        return sock
+
+    def client(self, name: str = "", room: str = "/", **more: Any) -> Client:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return Client(self.connect(), f"ws://{host}:{self.port}{room}", name, **more)
+
+    def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], str]:
+        """A plain GET: status, headers in lower case, body."""
+        fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "localhost", **headers}.items())
+        head, _, body = self.ask(f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode()).partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        pairs = (line.split(": ", 1) for line in lines)
+        return int(first.split(" ")[1]), {key.lower(): value for key, value in pairs}, body.decode()
+
+    def ask(self, request: bytes) -> bytes:
+        """Sends the bytes and gives all that comes until the end of file."""
+        with self.connect() as sock:
+            sock.sendall(request)
+            return b"".join(received(sock))
+
+
+def missing(what: str) -> NoReturn:
+    """Skips the test for want of ``what``; in CI fails it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing, and CI must have it")
+    pytest.skip(f"{what} is missing")
+
+
+def received(sock: socket.socket) -> Iterator[bytes]:
+    while data := sock.recv(65536):
+        yield data
+
+
+class Client:
+    """A client of the chat that reads when it is asked to."""
+
+    def __init__(self, sock: socket.socket, uri: str, name: str = "", **options: Any) -> None:
+        self.sock = sock
+        self.name = name
+        self._events: list[rfc6455.Event] = []
+        handshake = rfc6455.ClientHandshake(uri, **options)
+        sock.sendall(handshake.data_to_send())
+        while (ws := handshake.receive_data(sock.recv(65536))) is None:
+            pass
+        self.ws = ws
+        self.history = self._greeted()
+        if name:
+            self.send(f"* name {name}")
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+
+    def _greeted(self) -> list[str]:
+        """What the server tells one who joins; the history is what matters."""
+        count = int(self.text().removeprefix("* history "))
+        history = [self.text() for _ in range(count)]
+        self.here = self.text().removeprefix("* here: ").split(", ")
+        return history
+
+    def send(self, *texts: str) -> None:
+        for text in texts:
+            self.ws.send_text(text)
+        self.sock.sendall(self.ws.data_to_send())
+
+    def say(self, *words: object) -> None:
+        self.send(*(f"{self.name}: {word}" for word in words))
+
+    def event(self) -> rfc6455.Event:
+        while not self._events:
+            self._events = self.ws.receive_data(None if self.ws.unread else self.sock.recv(65536))
+            self.sock.sendall(self.ws.data_to_send())
+        return self._events.pop(0)
+
+    def text(self) -> str:
+        event = self.event()
+        while isinstance(event, (rfc6455.Ping, rfc6455.Pong)):
+            event = self.event()
+        assert isinstance(event, rfc6455.TextMessage), event
+        return event.text
+
+    def said(self, count: int, wanted: Callable[[str], bool] = lambda text: not text.startswith("* ")) -> list[str]:
+        """The next ``count`` texts that are wanted; by default what people said."""
+        texts: list[str] = []
+        while len(texts) < count:
+            text = self.text()
+            if wanted(text):
+                texts.append(text)
+        return texts
+
+    def closed(self) -> rfc6455.Closed:
+        """Reads on until the connection is closed."""
+        while not isinstance(event := self.event(), rfc6455.Closed):
+            pass
+        return event
+
+    def close(self) -> rfc6455.Closed:
+        self.ws.close()
+        self.sock.sendall(self.ws.data_to_send())
+        closed = self.closed()
+        self.sock.close()
+        return closed
+
+
+def frame(first: int, payload: bytes = b"", *, masked: bool = True, length: bytes | None = None) -> bytes:
+    """A frame by hand, right or wrong: ``first`` is its first byte, ``length`` an extended length that is unusual."""
+    size = len(payload)
+    if length is None:
+        length = b"" if size < 126 else size.to_bytes(2, "big") if size < 65536 else size.to_bytes(8, "big")
+    seven = {0: size, 2: 126, 8: 127}[len(length)]
+    key = b"\x37\xfa\x21\x3d" if masked else b""
+    body = bytes(byte ^ key[at % 4] for at, byte in enumerate(payload)) if masked else payload
+    return bytes([first, seven | (0x80 if masked else 0)]) + length + key + body
+
+
+def copy_of_the_tree(target: Path) -> Path:
+    """What a clone has that the chat needs; gives the path of its server."""
+    for part in ("rfc6455", "examples"):
+        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.c"))
+    return target / "examples" / "chat" / "server.py"

@@ -1,0 +1,180 @@
+"""What one client may make the server do: each limit, and that the others do not notice who goes over it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from chat.support import ChatServer
+
+import rfc6455
+
+CLIENTS = 50
+
+
+def test_a_client_that_never_reads_is_closed_and_nobody_waits_for_it() -> None:
+    """The others lose nothing, get each line at once, and the server keeps no more than the outbox may hold."""
+    words = "x" * 8000
+    rounds, lines, limit = 40, 10, 512 << 10
+    switches = ("--outbox-bytes", str(limit), "--rate", "0", "--address-rate", "0", "--history-lines", "0")
+    with ChatServer(*switches) as server:
+        talker = server.client("Ann")
+        readers = [server.client() for _ in range(CLIENTS - 2)]
+        sleeper = server.client()
+        before = server.memory()
+        delays = []
+        for number in range(rounds):
+            said = [f"{number}.{line} {words}" for line in range(lines)]
+            began = time.monotonic()
+            talker.say(*said)
+            for reader in readers:
+                assert reader.said(lines) == [f"Ann: {line}" for line in said]
+            delays.append(time.monotonic() - began)
+        # What waited and what the allocator keeps of it; all that was said is 3.2 MB.
+        assert server.memory() - before < 3 * limit
+        server.wait_for(r"event=disconnect .* code=1013 reason=\"too slow for this chat\"")
+        assert len(server.logged("event=disconnect")) == 1
+        # Of a whole round, with all readers in one thread here; the median keeps a busy machine out of it.
+        assert sorted(delays)[rounds // 2] < 0.1
+        assert 'chat_closes_total{code="1013"} 1\n' in server.get("/metrics")[2]
+        for client in (talker, sleeper, *readers):
+            client.sock.close()
+
+
+def test_a_slow_client_gets_all_that_the_outbox_holds_and_then_1013() -> None:
+    switches = ("--outbox-messages", "50", "--rate", "0", "--address-rate", "0")
+    with ChatServer(*switches) as server, server.client("Ann") as ann, server.client() as slow:
+        with server.client() as quick:
+            for number in range(300):
+                ann.say(f"{number} {'x' * 10_000}")
+                quick.said(1)
+        lines = []
+        while isinstance(event := slow.event(), rfc6455.TextMessage):
+            lines += [event.text] if event.text.startswith("Ann: ") else []
+        assert isinstance(event, rfc6455.Closed)
+        assert (event.code, event.reason) == (1013, "too slow for this chat")
+        assert 50 < len(lines) < 300
+        assert [line.split(" ")[1] for line in lines] == [str(number) for number in range(len(lines))]
+
+
+def test_a_client_that_says_too_much() -> None:
+    with ChatServer("--rate", "5") as server, server.client("Ann") as ann, server.client() as watcher:
+        ann.say(*range(49))
+        assert len(watcher.said(49)) == 49
+        ann.say(*range(40))
+        closed = ann.closed()
+        assert (closed.code, closed.reason) == (1008, "too many messages")
+        assert watcher.text() == "* Ann left"
+
+
+def test_pings_count_as_messages() -> None:
+    with ChatServer("--rate", "5") as server, server.client("Ann") as ann:
+        for _ in range(100):
+            ann.ws.ping()
+        ann.send()
+        assert ann.closed().code == 1008
+
+
+def test_an_address_that_says_too_much() -> None:
+    with ChatServer("--address-rate", "10") as server, server.client("Ann") as ann, server.client("Bob") as bob:
+        ann.say(*range(60))
+        assert bob.said(60)
+        bob.say(*range(60))
+        assert bob.closed().code == 1008
+
+
+def test_connections_of_an_address() -> None:
+    with ChatServer("--address-connections", "2") as server, server.client(), server.client() as second:
+        assert server.ask(b"")[:12] == b"HTTP/1.1 503"
+        server.wait_for('event=refused .* status=503 reason="too many connections from this address"')
+        second.close()
+        server.wait_for("event=disconnect")
+        while not served(server):
+            pass  # that its place is free again is the last that its thread does
+
+
+def served(server: ChatServer) -> bool:
+    """Whether there was a place; who is one too many may be reset, as nobody reads what it asks."""
+    with server.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        try:
+            return sock.recv(12) == b"HTTP/1.1 200"
+        except ConnectionResetError:
+            return False
+
+
+def test_connections_in_all() -> None:
+    with ChatServer("--clients", "1") as server, server.client():
+        assert server.ask(b"")[:12] == b"HTTP/1.1 503"
+
+
+def test_the_longest_message() -> None:
+    with ChatServer("--max-message", "100") as server, server.client("A") as ann, server.client() as bob:
+        ann.say("x" * 97)
+        assert bob.said(1) == ["A: " + "x" * 97]
+        ann.say("x" * 98)
+        assert ann.closed().code == 1009
+
+
+def test_limits_can_be_switched_off() -> None:
+    limits = "rate address-rate address-connections clients outbox-bytes outbox-messages max-message"
+    arguments = [word for name in limits.split() for word in (f"--{name}", "0")]
+    no_limit = rfc6455.Limits(message=None)
+    with ChatServer(*arguments) as server, server.client("Ann") as ann, server.client(limits=no_limit) as bob:
+        ann.say(*range(2000))
+        ann.say("x" * 3_000_000)
+        assert len(bob.said(2001)[-1]) == 3_000_005
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: local"])
+def test_a_request_that_takes_too_long(sent: bytes) -> None:
+    with ChatServer("--open-timeout", "0.1") as server:
+        answer = server.ask(sent)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        server.wait_for("event=refused .* status=408")
+
+
+def test_a_client_that_does_not_answer_pings() -> None:
+    with ChatServer("--ping-interval", "0.1", "--pong-timeout", "0.1") as server, server.client():
+        server.wait_for('event=disconnect .* code=3008 reason="the peer did not answer a Ping in time"')
+
+
+def test_a_client_that_answers_pings_stays() -> None:
+    with ChatServer("--ping-interval", "0.1", "--pong-timeout", "5") as server, server.client() as client:
+        pings = 0
+        while pings < 3:
+            pings += isinstance(client.event(), rfc6455.Ping)
+        metrics = server.get("/metrics")[2]
+        assert float(metrics.partition("\nchat_ping_seconds ")[2].partition("\n")[0]) > 0
+        assert client.close().clean
+
+
+@pytest.mark.slow
+def test_thousands_of_clients() -> None:
+    """All are served by a thread each, at little memory; when they go, the threads go, and others find the memory."""
+    count = 2000
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count + 100:
+        pytest.skip("not enough file descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 100), hard))
+    try:
+        with ChatServer("--address-connections", "0", "--address-rate", "0") as server:
+            before, threads = server.memory(), server.threads()
+            peaks = []
+            for _ in range(2):
+                clients = [server.client() for _ in range(count)]
+                peaks.append(server.memory())
+                assert server.threads() == threads + count
+                clients[0].say("hello")
+                for client in clients[1:]:
+                    assert client.said(1) == [": hello"]
+                for client in clients:
+                    client.sock.close()
+                while server.threads() > threads:
+                    pass
+            assert peaks[0] - before < count * 60 * 1024
+            assert peaks[1] - peaks[0] < count * 6 * 1024
+            assert server.stop() == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,0 +1,207 @@
+"""The chat's modules that need no socket: lines, limits, store, log, rooms."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+# Names and lines
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Ann", "Ann"),
+        ("  Ann  ", "Ann"),
+        ("* Ann", "Ann"),
+        ("Ann, Bob: x", "Ann Bob x"),
+        ("A\u202en\u200bn", "A n n"),
+        ("***", ""),
+        ("x" * 100, "x" * 40),
+        ("\u0410\u043d\u043d\u0430", "\u0410\u043d\u043d\u0430"),
+    ],
+)
+def test_names(text: str, name: str) -> None:
+    from lines import clean_name
+
+    assert clean_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("line", "prefix"),
+    [
+        ("Ann: hello", "Ann: "),
+        ("Ann:hello", ""),
+        (": hello", ""),
+        ("hello", ""),
+        ("x" * 40 + ": hello", "x" * 40 + ": "),
+        ("x" * 41 + ": hello", ""),
+        ("http://example.com: x", "http://example.com: "),
+    ],
+)
+def test_prefixes(line: str, prefix: str) -> None:
+    import lines
+
+    assert lines.prefix(line) == prefix
+
+
+def test_no_invisible_character_is_left() -> None:
+    from lines import clean
+
+    controls = (*range(0x20), *range(0x7F, 0xA0))
+    for code in (*controls, 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x206A)):
+        assert clean(f"a{chr(code)}b") == "a b"
+    assert clean("a\u200d\u200cb \u00e9\u4e2d") == "a\u200d\u200cb \u00e9\u4e2d"
+
+
+def test_who_is_there_after_what_a_server_said() -> None:
+    import lines
+
+    names: frozenset[str] = frozenset()
+    for said, then in [
+        (lines.joined("Ann"), {"Ann"}),
+        (lines.joined("left"), {"Ann", "left"}),
+        (lines.left("Ann"), {"left"}),
+        (lines.here(["Cy", "Bob"]), {"Bob", "Cy"}),
+        (lines.history(3), {"Bob", "Cy"}),
+        (lines.here([]), set()),
+    ]:
+        names = lines.names_after(said, names)
+        assert names == then
+
+
+# Limits
+
+
+def test_a_bucket_is_emptied_and_fills_again() -> None:
+    from guard import Bucket
+
+    bucket = Bucket(rate=2, now=100)
+    assert bucket.take(20, 100)
+    assert not bucket.take(1, 100)
+    assert not bucket.take(3, 101)
+    assert bucket.take(2, 101)
+    assert not bucket.take(21, 1000)
+    assert bucket.take(20, 1000)
+
+
+def test_a_bucket_without_a_limit() -> None:
+    from guard import Bucket
+
+    assert Bucket(rate=0, now=0).take(10**9, 0)
+
+
+def test_addresses_of_one_network_count_as_one() -> None:
+    from guard import Guard
+
+    guard = Guard(connections=1, rate=0, clients=0)
+    assert guard.admit("2001:db8::1", 0) == ""
+    assert guard.admit("2001:db8::2", 0) == "too many connections from this address"
+    assert guard.admit("2001:db8:0:1::1%eth0", 0) == ""
+    assert guard.admit("::ffff:192.0.2.1", 0) == ""
+    assert guard.admit("192.0.2.1", 0) == "too many connections from this address"
+    assert guard.admit("192.0.2.2", 0) == ""
+
+
+def test_quiet_addresses_are_forgotten_and_busy_ones_are_not() -> None:
+    from guard import MANY_ADDRESSES, Guard
+
+    guard = Guard(connections=0, rate=1, clients=0)
+    assert guard.admit("192.0.2.1", 0) == ""
+    assert guard.may_say("192.0.2.1", 10, 0)
+    guard.release("192.0.2.1")
+    for number in range(MANY_ADDRESSES + 1):
+        host = f"10.0.{number // 256}.{number % 256}"
+        assert guard.admit(host, 0) == ""
+        guard.release(host)
+    assert guard.admit("192.0.2.1", 1) == ""
+    assert not guard.may_say("192.0.2.1", 10, 1)
+    assert len(guard._addresses) < 10
+
+
+# Store
+
+
+def test_a_store_keeps_the_last_lines_of_each_room(tmp_path: Path) -> None:
+    from store import SQLiteStore
+
+    path = str(tmp_path / "history.db")
+    store = SQLiteStore(path, keep=10)
+    for number in range(100):
+        store.append("/", [str(number), f"{number}b"])
+    store.append("/club", ["one"])
+    store.append("/club", [])
+    assert store.last("/", 3) == ["98b", "99", "99b"]
+    assert store.last("/", 100)[-10:] == [f"{number}{b}" for number in range(95, 100) for b in ("", "b")]
+    assert store.last("/club", 100) == ["one"]
+    assert store.last("/none", 100) == []
+    store.close()
+    with sqlite3.connect(path) as database:
+        (count,) = database.execute("SELECT count(*) FROM lines").fetchone()
+    database.close()
+    assert count <= 2 * 10 + 3
+
+
+def test_a_store_that_breaks_does_not_stop_the_chat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from store import SQLiteStore
+
+    path = str(tmp_path / "history.db")
+    store = SQLiteStore(path, keep=10)
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE lines")
+    database.close()
+    store.append("/", ["lost"])
+    assert store.last("/", 10) == []
+    assert 'event=history error="no such table: lines" room=/ lost=1' in capsys.readouterr().out
+    store.close()
+
+
+# Rooms
+
+
+class Listener:
+    """A member that notes what it is told."""
+
+    def __init__(self) -> None:
+        from hub import NO_PREFIX
+
+        self.name = ""
+        self.prefix = NO_PREFIX
+        self.told: list[str] = []
+
+    def deliver(self, batch) -> None:  # type: ignore[no-untyped-def]
+        self.told += [message.payload.decode() for message in batch._messages]
+
+
+def test_empty_rooms_are_kept_for_their_history_but_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    import hub
+    from store import NoStore
+
+    monkeypatch.setattr(hub, "MAX_EMPTY_ROOMS", 3)
+    rooms = hub.Hub(NoStore(), 10)
+    for number in range(6):
+        member = Listener()
+        room = rooms.join(f"/{number}", member)
+        rooms.say(room, member, [f"in {number}"])
+        rooms.leave(room, member)
+    histories = {}
+    for number in (5, 0):
+        again = Listener()
+        rooms.join(f"/{number}", again)
+        histories[number] = again.told
+    assert histories == {5: ["* history 1", "in 5", "* here: "], 0: ["* history 0", "* here: "]}
+    assert rooms.rooms() == 2
+
+
+# Log
+
+
+def test_a_log_line(capsys: pytest.CaptureFixture[str]) -> None:
+    from log import log
+
+    log("connect", client=1, peer="[::1]:80", name="", reason='a "b"\nevent=x \u202e')
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1
+    assert line.endswith('event=connect client=1 peer=[::1]:80 name="" reason="a \\"b\\"\\nevent=x \\u202e"\n')
