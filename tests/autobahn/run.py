@@ -1,0 +1,155 @@
+"""Runs the Autobahn Testsuite against `rfc6455`: ``python tests/autobahn/run.py``, or ``tox -e autobahn``.
+
+The suite's fuzzing client talks to our echo server, and our echo client to its fuzzing server; both sides are on this
+machine. The suite needs a Python 2.7: the path in the variable ``PYTHON27``, a ``python2.7`` on the PATH, or one of
+pyenv's. It is installed on first use, into ``.autobahn/`` at the top of the repository; give ``--wstest`` to use
+another installation of it.
+
+    --role server          only our server (default: both)
+    --cases 1-7,9,10       groups; single cases, too: 6.4.2, 7.5.* (default: all)
+    --json FILE            the verdicts for programs
+    --rst FILE             the table for the documentation
+    --reports DIRECTORY    where the suite leaves its own detailed reports: server/index.html, client/index.html;
+                           what it is at is in wstest.log beside them (default: .autobahn/reports)
+
+Groups 1 to 10 take about a minute for each role. Groups 12 and 13, compression, take several.
+
+It ends with 0 when every case was found OK, or INFORMATIONAL, which the suite says of the cases that test what the RFC
+leaves open; 1 when a case was not, or was not reported; 2 when the suite could not be run; 77 without a Python 2.7.
+Files: this one is the command, `suite` gets and runs the suite, `testee` is what it tests, `report` counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from report import MISSING, Outcome, RoleReport, as_json, as_rst, as_text
+from suite import HOME, NoPython27Error, Suite, SuiteError, find_wstest, fuzzing_client, fuzzing_server
+from testee import agent_name, echo_server, run_case, update_reports
+
+EXIT_FAILED, EXIT_BROKEN, EXIT_NO_PYTHON27 = 1, 2, 77
+
+
+def main() -> int:
+    # Whoever ends this process wants the suite ended, too: as an exception, it passes the blocks that do so.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_BROKEN))
+    options = parse_arguments()
+    try:
+        wstest = find_wstest(options.wstest)
+        reports = [ROLES[role](wstest, options.reports / role, options.cases) for role in options.role]
+    except NoPython27Error as error:
+        print(error, file=sys.stderr)
+        return EXIT_NO_PYTHON27
+    except SuiteError as error:
+        print(error, file=sys.stderr)
+        return EXIT_BROKEN
+    write(reports, options.json, options.rst)
+    return 0 if all(report.passed for report in reports) else EXIT_FAILED
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Runs the Autobahn Testsuite against rfc6455.")
+    parser.add_argument("--role", type=parse_roles, default=list(ROLES), help="server, client or both (default)")
+    parser.add_argument("--cases", type=parse_cases, default=["*"], help="such as 1-7,9,10 or 6.4.2 or all (default)")
+    parser.add_argument("--wstest", type=Path, help="an installed wstest (default: installs it for a Python 2.7)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the verdicts as JSON")
+    parser.add_argument("--rst", type=Path, metavar="FILE", help="where to write the table as reStructuredText")
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        metavar="DIRECTORY",
+        default=HOME / "reports",
+        help="where the suite leaves its own reports",
+    )
+    return parser.parse_args()
+
+
+def parse_roles(text: str) -> list[str]:
+    if text == "both":
+        return list(ROLES)
+    if text not in ROLES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not server, client or both")
+    return [text]
+
+
+def parse_cases(text: str) -> list[str]:
+    """``1-3,6.4.2`` to the suite's patterns: ``1.*``, ``2.*``, ``3.*``, ``6.4.2``."""
+    if text == "all":
+        return ["*"]
+    try:
+        return [pattern for part in text.split(",") for pattern in parse_part(part)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} does not look like 1-7,10 or 6.4.2") from None
+
+
+def parse_part(part: str) -> list[str]:
+    if "." in part:
+        return [part]
+    first, _, last = part.partition("-")
+    return [f"{group}.*" for group in range(int(first), int(last or first) + 1)]
+
+
+# --- The two roles ------------------------------------------------------------------------------------------------
+
+
+def run_server(wstest: Path, reports: Path, patterns: list[str]) -> RoleReport:
+    agent = agent_name()
+    with echo_server() as port, fuzzing_client(wstest, reports, port, agent, patterns) as suite:
+        suite.wait()
+    return read_report("server", agent, suite)
+
+
+def run_client(wstest: Path, reports: Path, patterns: list[str]) -> RoleReport:
+    agent = agent_name()
+    with fuzzing_server(wstest, reports, patterns) as suite:
+        port = suite.listening_port()
+        for case in suite.cases:
+            try_case(port, case, agent)
+        update_reports(port, agent)
+    return read_report("client", agent, suite)
+
+
+def try_case(port: int, case: str, agent: str) -> None:
+    """A testee that breaks off fails this case; the others are run all the same, as they are by a server."""
+    try:
+        run_case(port, case, agent)
+    except Exception:
+        traceback.print_exc()
+
+
+ROLES: dict[str, Callable[[Path, Path, list[str]], RoleReport]] = {"server": run_server, "client": run_client}
+
+
+def read_report(role: str, agent: str, suite: Suite) -> RoleReport:
+    """The outcome of every case that was to run, whether or not the suite has reported it."""
+    index = suite.read_index(agent)
+    return RoleReport(role, agent, tuple(read_outcome(case, index, suite) for case in suite.cases))
+
+
+def read_outcome(case: str, index: dict[str, dict[str, str]], suite: Suite) -> Outcome:
+    if case not in index:
+        return Outcome(case, MISSING, MISSING, (f"not reported; see {suite.log}",))
+    detail = suite.read_case(index[case])
+    reasons = [detail["result"], detail["resultClose"]]
+    if detail["remoteCloseCode"] is not None:
+        reasons.append(f"testee closed with {detail['remoteCloseCode']} {detail['remoteCloseReason']!r}")
+    return Outcome(case, detail["behavior"], detail["behaviorClose"], tuple(reasons))
+
+
+def write(reports: list[RoleReport], json_file: Path | None, rst_file: Path | None) -> None:
+    for report in reports:
+        print(*as_text(report), "", sep="\n")
+    if json_file:
+        json_file.write_text(json.dumps(as_json(reports), indent=1) + "\n")
+    if rst_file:
+        rst_file.write_text("".join(f"{line}\n" for report in reports for line in as_rst(report)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

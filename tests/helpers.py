@@ -1,0 +1,383 @@
+"""What tests of the protocol share: frames written by hand, bytes cut in every way, two ends joined in memory.
+
+The law: nothing here uses the serializer or the parser of the package. `wire` puts bits together as the diagram of
+section 5.2 shows them, `frame` builds on it, and `read_frames` reads them back on its own, so that a mistake in the
+package cannot hide in the tests.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pytest
+
+from rfc6455 import (
+    CLIENT,
+    SERVER,
+    CloseCause,
+    Closed,
+    Connection,
+    Event,
+    MessageCodec,
+    RemoteProtocolError,
+    Role,
+)
+
+BOTH_ROLES = pytest.mark.parametrize("role", [SERVER, CLIENT], ids=["server", "client"])
+
+CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+
+#: The key of the masked example of section 5.7.
+KEY = b"\x37\xfa\x21\x3d"
+
+
+# Frames, written and read by hand.
+
+
+def wire(*pieces: str | bytes) -> bytes:
+    """Puts a frame together: a ``str`` is bits, with spaces wherever they help; ``bytes`` are themselves.
+
+    >>> wire("1 000 0001", "0 0000101", b"Hello")
+    b'\\x81\\x05Hello'
+    """
+    return b"".join(piece if isinstance(piece, bytes) else _bits(piece) for piece in pieces)
+
+
+def _bits(text: str) -> bytes:
+    digits = text.replace(" ", "")
+    assert len(digits) % 8 == 0, f"{len(digits)} bits do not fill bytes"
+    return bytes(int(digits[at : at + 8], 2) for at in range(0, len(digits), 8))
+
+
+def masked(payload: bytes, key: bytes = KEY) -> bytes:
+    """5.3: transformed-octet-i = original-octet-i XOR masking-key-octet-(i MOD 4)."""
+    return bytes(octet ^ key[i % 4] for i, octet in enumerate(payload))
+
+
+def frame(
+    opcode: int,
+    payload: bytes = b"",
+    *,
+    fin: bool = True,
+    rsv: int = 0,
+    key: bytes | None = None,
+    declared: int | None = None,
+    length_bits: int | None = None,
+) -> bytes:
+    """A frame, right or wrong.
+
+    :param declared: the length that the header says, where it is not that of the payload.
+    :param length_bits: 7, 16 or 64: how the length is written, where that is not the shortest way.
+    """
+    length = len(payload) if declared is None else declared
+    if length_bits is None:
+        length_bits = 7 if length <= 125 else 16 if length <= 65535 else 64
+    seven = {7: length, 16: 126, 64: 127}[length_bits]
+    extended = {7: b"", 16: b"%c%c" % divmod(length & 0xFFFF, 256), 64: (length & (1 << 64) - 1).to_bytes(8, "big")}
+    return wire(
+        f"{int(fin)} {rsv:03b} {opcode:04b}",
+        f"{int(key is not None)} {seven:07b}",
+        extended[length_bits],
+        key or b"",
+        payload if key is None else masked(payload, key),
+    )
+
+
+def to(role: Role, opcode: int, payload: bytes = b"", **options: Any) -> bytes:
+    """A frame as the peer of ``role`` sends it: masked to a server, plain to a client."""
+    options.setdefault("key", KEY if role is SERVER else None)
+    return frame(opcode, payload, **options)
+
+
+def close_payload(code: int, reason: bytes = b"") -> bytes:
+    return bytes(divmod(code, 256)) + reason
+
+
+class Seen(NamedTuple):
+    """A frame as `read_frames` read it."""
+
+    opcode: int
+    payload: bytes
+    fin: bool = True
+    rsv: int = 0
+
+
+def read_frames(data: bytes, sender: Role) -> list[Seen]:
+    """Reads what ``sender`` sent: whole frames only, masked if it is a client (5.1), lengths minimal (5.2)."""
+    frames, rest, _ = split_frames(data, sender)
+    assert rest == b"", f"{rest!r} is not a whole frame"
+    return frames
+
+
+def keys_of(data: bytes) -> list[bytes]:
+    """The masking keys of what a client sent."""
+    return split_frames(data, CLIENT)[2]
+
+
+def split_frames(data: bytes, sender: Role) -> tuple[list[Seen], bytes, list[bytes]]:
+    """Gives the whole frames, the bytes that are left over, and the masking keys."""
+    frames: list[Seen] = []
+    keys: list[bytes] = []
+    while True:
+        parsed = _split_one(data, sender)
+        if parsed is None:
+            return frames, data, keys
+        seen, key, data = parsed
+        frames.append(seen)
+        keys.append(key)
+
+
+def _split_one(data: bytes, sender: Role) -> tuple[Seen, bytes, bytes] | None:
+    if len(data) < 2:
+        return None
+    head = f"{data[0]:08b}{data[1]:08b}"
+    fin, rsv, opcode, mask, length = head[0], head[1:4], head[4:8], head[8], int(head[9:], 2)
+    assert (mask == "1") == (sender is CLIENT), "a client masks all frames, a server none (5.1)"
+    at = 2
+    if length > 125:
+        size = 2 if length == 126 else 8
+        if len(data) < at + size:
+            return None
+        length = int.from_bytes(data[at : at + size], "big")
+        assert length > (125 if size == 2 else 65535), "the minimal number of bytes must be used (5.2)"
+        at += size
+    key = b""
+    if sender is CLIENT:
+        key = data[at : at + 4]
+        at += 4
+    if len(data) < at + length:
+        return None
+    payload = data[at : at + length]
+    seen = Seen(int(opcode, 2), masked(payload, key) if key else payload, fin == "1", int(rsv, 2))
+    return seen, key, data[at + length :]
+
+
+# Bytes in every portion.
+
+Chunking = Callable[[bytes], list[bytes]]
+
+
+def whole(data: bytes) -> list[bytes]:
+    return [data] if data else []
+
+
+def byte_by_byte(data: bytes) -> list[bytes]:
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+def halves(data: bytes) -> list[bytes]:
+    """Each portion is half of what is left: a few large ones, then ever smaller ones."""
+    portions = []
+    while data:
+        size = (len(data) + 1) // 2
+        portions.append(data[:size])
+        data = data[size:]
+    return portions
+
+
+def at_random(seed: int) -> Chunking:
+    """Portions of 1 to 12 bytes, the same ones in each run."""
+
+    def cut(data: bytes) -> list[bytes]:
+        dice = random.Random(seed)
+        portions = []
+        while data:
+            size = dice.randint(1, 12)
+            portions.append(data[:size])
+            data = data[size:]
+        return portions
+
+    return cut
+
+
+CHUNKINGS: dict[str, Chunking] = {
+    "whole": whole,
+    "bytes": byte_by_byte,
+    "halves": halves,
+    "random-1": at_random(1),
+    "random-2": at_random(2),
+}
+
+EVERY_CHUNKING = pytest.mark.parametrize("chunk", list(CHUNKINGS.values()), ids=list(CHUNKINGS))
+
+
+def cut_at(data: bytes, places: Sequence[int]) -> list[bytes]:
+    """Cuts at these places, taken modulo the length; empty portions, which would mean end of file, are left out."""
+    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[start:stop] for start, stop in itertools.pairwise(edges) if start < stop]
+
+
+# What came of it.
+
+
+class Failure(NamedTuple):
+    """What a `RemoteProtocolError` says to programs."""
+
+    close_code: int
+    section: str
+    offset: int | None
+
+
+@dataclass
+class Outcome:
+    """Everything that can be seen of a connection after some input."""
+
+    events: list[Event]
+    output: bytes
+    closed: Closed | None
+    failure: Failure | None
+    error_text: str
+
+    def summary(self) -> tuple[Any, ...]:
+        """For comparing two outcomes; an exception is not equal to another with the same content."""
+        closed = self.closed and (self.closed.code, self.closed.reason, self.closed.clean, self.closed.how)
+        return self.events, self.output, closed, self.failure, self.error_text
+
+
+def counting_random() -> Callable[[int], bytes]:
+    """A source of "random" bytes that are all known: 0, 1, 2, ... modulo 251, so that no key repeats soon."""
+    given = 0
+
+    def source(size: int) -> bytes:
+        nonlocal given
+        given += size
+        return bytes(at % 251 for at in range(given - size, given))
+
+    return source
+
+
+def new_connection(role: Role, **options: Any) -> Connection:
+    """A connection whose masks are the same in each run."""
+    options.setdefault("random", counting_random())
+    return Connection(role, **options)
+
+
+def feed(connection: Connection, portions: Sequence[bytes]) -> list[Event]:
+    """Gives a connection its input as a careful caller does, and collects what it says."""
+    events: list[Event] = []
+    for portion in portions:
+        events += connection.receive_data(portion)
+        while connection.unread:
+            events += connection.receive_data(None)
+    return events
+
+
+def outcome(
+    role: Role,
+    data: bytes,
+    chunk: Chunking = whole,
+    *,
+    eof: bool = False,
+    prepare: Callable[[Connection], object] | None = None,
+    extensions: Callable[[], Sequence[MessageCodec]] = tuple,
+    **options: Any,
+) -> Outcome:
+    """Runs a new connection over ``data`` in portions, and checks what holds for every connection.
+
+    :param eof: whether the stream ends after the data.
+    :param prepare: called with the connection before any input.
+    :param extensions: makes the state of the extensions, which no two connections may share.
+    """
+    connection = new_connection(role, extensions=extensions(), **options)
+    if prepare is not None:
+        prepare(connection)
+    events = feed(connection, chunk(data))
+    if eof:
+        events += connection.receive_data(b"")
+    output = connection.data_to_send()
+    closed = check_end(connection, events)
+    messages = [event for event in events if not isinstance(event, Closed)]
+    return Outcome(messages, output, closed, *_failure(closed))
+
+
+def _failure(closed: Closed | None) -> tuple[Failure | None, str]:
+    if closed is None or closed.error is None:
+        return None, ""
+    error = closed.error
+    assert isinstance(error, RemoteProtocolError)
+    assert (error.close_code, error.reason) == (closed.code, closed.reason)
+    return Failure(int(error.close_code), error.section, error.offset), str(error)
+
+
+def same_outcome(role: Role, data: bytes, **options: Any) -> Outcome:
+    """Runs `outcome` for each way to cut ``data``, checks that all come to the same, and gives that."""
+    first = outcome(role, data, **options)
+    for name, chunk in CHUNKINGS.items():
+        again = outcome(role, data, chunk, **options)
+        assert again.summary() == first.summary(), f"{name} is not like whole"
+    return first
+
+
+def check_end(connection: Connection, events: Sequence[Event]) -> Closed | None:
+    """Checks that `Closed` came at most once and last, and that nothing can wake a closed connection."""
+    ends = [event for event in events if isinstance(event, Closed)]
+    assert len(ends) == connection.closed
+    if not ends:
+        return None
+    assert events[-1] is ends[0]
+    assert connection.receive_data(to(connection.role, TEXT, b"late")) == []
+    assert connection.receive_data(b"\xff" * 7) == []
+    assert connection.receive_data(None) == []
+    assert connection.unread == 0
+    assert connection.retained_bytes == 0
+    assert connection.receive_data(b"") == []
+    assert connection.data_to_send() == b""
+    assert connection.must_close
+    return ends[0]
+
+
+def check_failed(result: Outcome, role: Role, code: int, section: str, offset: int) -> None:
+    """Checks all that a violation leads to (7.1.7): the error, the event, and the Close frame as the last output."""
+    assert result.failure == Failure(code, section, offset)
+    assert result.closed is not None
+    assert result.closed.code == code
+    assert not result.closed.clean
+    assert result.closed.how is CloseCause.VIOLATION
+    last = read_frames(result.output, role)[-1]
+    assert (last.opcode, last.fin, last.rsv) == (CLOSE, True, 0)
+    assert last.payload[:2] == bytes(divmod(code, 256))
+    last.payload[2:].decode()
+    assert last.payload[2:].startswith(section.encode())
+
+
+# Two ends.
+
+
+class ConnectionPair:
+    """A client and a server, and what is under way between them. Nothing moves but by these methods."""
+
+    def __init__(self, chunk: Chunking = whole, **options: Any) -> None:
+        self.chunk = chunk
+        self.ends = {role: new_connection(role, **options) for role in (CLIENT, SERVER)}
+        self.events: dict[Role, list[Event]] = {CLIENT: [], SERVER: []}
+        #: All that each end ever sent.
+        self.sent = {CLIENT: b"", SERVER: b""}
+
+    @property
+    def client(self) -> Connection:
+        return self.ends[CLIENT]
+
+    @property
+    def server(self) -> Connection:
+        return self.ends[SERVER]
+
+    def flush(self, sender: Role) -> bytes:
+        """Carries what ``sender`` has to send to its peer."""
+        data = self.ends[sender].data_to_send()
+        self.sent[sender] += data
+        self.events[sender.peer] += feed(self.ends[sender.peer], self.chunk(data))
+        return data
+
+    def exchange(self) -> None:
+        """Carries data in both directions until neither end has anything to say."""
+        while any([self.flush(CLIENT), self.flush(SERVER)]):
+            pass
+
+    def take(self, role: Role) -> list[Event]:
+        """The events at one end since the last call."""
+        events, self.events[role] = self.events[role], []
+        return events

@@ -1,0 +1,177 @@
+"""What tests of memory and of time share: how much is kept, and how much work is done, as numbers that repeat.
+
+Memory is what tracemalloc sees; zlib's own is in it, since Python gives zlib its allocator.
+
+Work is counted, not timed. Where the package runs as Python, `work` counts the lines of it that were executed, and
+the bytes of every new `bytes`, `bytearray` or `str` that any of its variables or attributes came to hold: a line that
+copies a megabyte is one line, but a million bytes. Where it is compiled there are no lines to see; there `work` counts
+the memory that each call takes at its peak, summed up, which shows all that is copied again with each call, and the
+calls. What it cannot show, work that repeats inside one call, is in the same sources and seen in the other run.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, NamedTuple
+
+import rfc6455
+from rfc6455 import Connection
+
+
+class Memory:
+    """A block in which memory is measured, relative to its beginning; all in bytes."""
+
+    def __enter__(self) -> Memory:
+        gc.collect()
+        tracemalloc.start()
+        self._before = tracemalloc.get_traced_memory()[0]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        tracemalloc.stop()
+
+    @property
+    def kept(self) -> int:
+        """What was allocated since and is there now."""
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - self._before
+
+    @property
+    def peak(self) -> int:
+        """The most that was there at any time since."""
+        return tracemalloc.get_traced_memory()[1] - self._before
+
+
+def consume(connection: Connection, portions: Iterable[bytes]) -> int:
+    """Feeds a connection as a careful caller does who keeps nothing; gives the number of events."""
+    count = 0
+    for portion in portions:
+        count += len(connection.receive_data(portion))
+        while connection.unread:
+            count += len(connection.receive_data(None))
+        connection.data_to_send()
+    return count
+
+
+class Work(NamedTuple):
+    """Two counts that must both be linear."""
+
+    steps: int
+    volume: int
+
+
+Step = Callable[[], Any]
+
+
+def work(steps: Iterable[Step]) -> Work:
+    """Counts the work that the package does in these calls. What makes the calls is not counted."""
+    return _work_by_memory(steps) if rfc6455.__compiled__ else _work_by_lines(steps)
+
+
+def _work_by_memory(steps: Iterable[Step]) -> Work:
+    count = volume = 0
+    tracemalloc.start()
+    try:
+        for step in steps:
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            step()
+            volume += tracemalloc.get_traced_memory()[1] - before
+            count += 1
+    finally:
+        tracemalloc.stop()
+    return Work(count, volume)
+
+
+def _work_by_lines(steps: Iterable[Step]) -> Work:
+    tracer = _Tracer()
+    before = sys.gettrace()
+    for step in steps:
+        sys.settrace(tracer.enter)
+        try:
+            step()
+        finally:
+            sys.settrace(before)
+    return Work(tracer.lines, tracer.bytes)
+
+
+PACKAGE = str(Path(rfc6455.__file__).parent)
+
+
+class _Tracer:
+    """Counts for frames of the package."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.bytes = 0
+        # Each object that was counted, kept so that no other can get its id; and the length of what can grow.
+        self._seen: dict[int, Any] = {}
+        self._lengths: dict[int, int] = {}
+
+    def enter(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        # What is passed in was made by the caller.
+        for value in frame.f_locals.values():
+            self._seen.setdefault(id(value), value)
+        return self._trace
+
+    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "line":
+            self.lines += 1
+        self._look_at(argument)
+        for name, value in frame.f_locals.items():
+            self._look_at(value)
+            if name == "self":
+                for attribute in getattr(value, "__dict__", {}).values():
+                    self._look_at(attribute)
+        return self._trace
+
+    def _look_at(self, value: Any) -> None:
+        if type(value) is bytearray:
+            self._seen[id(value)] = value
+            self.bytes += max(0, len(value) - self._lengths.get(id(value), 0))
+            self._lengths[id(value)] = len(value)
+        elif type(value) in (bytes, str) and id(value) not in self._seen:
+            self._seen[id(value)] = value
+            self.bytes += len(value)
+
+
+def check_linear(steps_for: Callable[[int], Iterable[Step]], size: int) -> None:
+    """Counts the work for an input of ``size`` and for one twice as large.
+
+    Where memory is what is counted, for one four times as large: a table that doubles its size now and then makes
+    jumps, and over two doublings they even out.
+    """
+    doublings = 2 if rfc6455.__compiled__ else 1
+    once, more = (_counted(steps_for, n) for n in (size, size << doublings))
+    assert once.steps > 0
+    assert more.steps <= 2.5**doublings * once.steps
+    assert more.volume <= 2.5**doublings * once.volume + 2000
+
+
+def _counted(steps_for: Callable[[int], Iterable[Step]], size: int) -> Work:
+    return work(list(steps_for(size)))
+
+
+def processor_time(call: Callable[[], object]) -> int:
+    """In nanoseconds."""
+    begin = time.process_time_ns()
+    call()
+    return time.process_time_ns() - begin
+
+
+def check_time(read: Callable[[str], object], text_of: Callable[[int], str]) -> None:
+    """The least time of up to 5 tries counts: whatever else the machine does can only add."""
+    small, big = text_of(4 << 10), text_of(64 << 10)
+    small_time = processor_time(lambda: read(small))
+    # 4 ms are no longer than linear time can be for 64 kB, however little the small one took.
+    assert any(processor_time(lambda: read(big)) <= max(40 * small_time, 4_000_000) for _ in range(5))

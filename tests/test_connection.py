@@ -1,0 +1,1105 @@
+"""One end of a connection (5.5, 7): control frames, the closing handshake in all its forms, every way to end, what is
+kept, and the answers that every server owes. Both roles, in every chunking."""
+
+from __future__ import annotations
+
+import gc
+import time
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+from helpers import (
+    BINARY,
+    BOTH_ROLES,
+    CHUNKINGS,
+    CLOSE,
+    CONT,
+    EVERY_CHUNKING,
+    KEY,
+    PING,
+    PONG,
+    TEXT,
+    Chunking,
+    Outcome,
+    byte_by_byte,
+    check_failed,
+    close_payload,
+    cut_at,
+    feed,
+    frame,
+    new_connection,
+    outcome,
+    read_frames,
+    same_outcome,
+    split_frames,
+    to,
+    wire,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_extension import RunsCodec, ShiftCodec
+
+from rfc6455 import (
+    CLIENT,
+    SERVER,
+    BytesMessage,
+    CloseCause,
+    Closed,
+    Connection,
+    ConnectionState,
+    Direction,
+    Event,
+    Limits,
+    LocalProtocolError,
+    MessageCodec,
+    Ping,
+    Pong,
+    Role,
+    TextMessage,
+)
+
+# The examples of section 5.7, through a connection.
+
+
+@EVERY_CHUNKING
+def test_5_7_examples_at_a_client(chunk: Chunking) -> None:
+    data = wire(
+        # "A single-frame unmasked text message"
+        *("1 000 0001", "0 0000101", b"Hello"),
+        # "A fragmented unmasked text message"
+        *("0 000 0001", "0 0000011", b"Hel", "1 000 0000", "0 0000010", b"lo"),
+        # "256 bytes binary message in a single unmasked frame"
+        *("1 000 0010", "0 1111110", "00000001 00000000", bytes(range(256))),
+        # "Unmasked Ping request"
+        *("1 000 1001", "0 0000101", b"Hello"),
+    )
+    # "and masked Ping response (contains a body of "Hello", matching the body of the ping)", with the key of 5.7.
+    result = outcome(CLIENT, data, chunk, random=lambda size: KEY * (size // 4))
+    assert result.events == [
+        TextMessage("Hello"),
+        TextMessage("Hello"),
+        BytesMessage(bytes(range(256))),
+        Ping(b"Hello"),
+    ]
+    assert result.output == bytes.fromhex("8a 85 37 fa 21 3d 7f 9f 4d 51 58")
+    assert result.closed is None
+
+
+@EVERY_CHUNKING
+def test_5_7_examples_at_a_server(chunk: Chunking) -> None:
+    data = wire(
+        # "A single-frame masked text message"
+        *("1 000 0001", "1 0000101", KEY, bytes.fromhex("7f 9f 4d 51 58")),
+        # the masked Pong
+        *("1 000 1010", "1 0000101", KEY, bytes.fromhex("7f 9f 4d 51 58")),
+    )
+    assert outcome(SERVER, data, chunk).events == [TextMessage("Hello"), Pong(b"Hello")]
+
+
+def test_5_7_examples_are_sent() -> None:
+    server = Connection(SERVER)
+    server.send_text("Hello")
+    server.send_text("Hel", fin=False)
+    server.send_text("lo")
+    server.ping(b"Hello")
+    server.send_bytes(bytes(range(256)))
+    server.send_bytes(bytes(65536))
+    assert server.data_to_send() == (
+        bytes.fromhex("81 05 48 65 6c 6c 6f")
+        + bytes.fromhex("01 03 48 65 6c 80 02 6c 6f")
+        + bytes.fromhex("89 05 48 65 6c 6c 6f")
+        + bytes.fromhex("82 7e 01 00")
+        + bytes(range(256))
+        + bytes.fromhex("82 7f 00 00 00 00 00 01 00 00")
+        + bytes(65536)
+    )
+    client = Connection(CLIENT, random=lambda size: KEY * (size // 4))
+    client.send_text("Hello")
+    assert client.data_to_send() == bytes.fromhex("81 85 37 fa 21 3d 7f 9f 4d 51 58")
+
+
+# What every server should answer, and every client: the frames of the table in memory.
+
+
+def lessons() -> dict[str, tuple[Callable[[Role], bytes], int, str]]:
+    """What the peer sends, the close code of the answer, and the section."""
+    cases: dict[str, tuple[Callable[[Role], bytes], int, str]] = {
+        "mask in the wrong direction": (lambda role: to(role.peer, TEXT, b"x"), 1002, "5.1"),
+        "text is not UTF-8": (lambda role: to(role, TEXT, b"abc\xffdef"), 1007, "8.1"),
+        "text is not UTF-8, half a frame": (lambda role: to(role, TEXT, b"abc\xff", declared=90), 1007, "8.1"),
+        "text is not UTF-8, first fragment": (lambda role: to(role, TEXT, b"\xc0", fin=False), 1007, "8.1"),
+        "ping of 126": (lambda role: to(role, PING, bytes(126)), 1002, "5.5"),
+        "pong of 126": (lambda role: to(role, PONG, bytes(126)), 1002, "5.5"),
+        "close of 126": (lambda role: to(role, CLOSE, b"\x03\xe8" + bytes(124)), 1002, "5.5"),
+        "fragmented ping": (lambda role: to(role, PING, fin=False), 1002, "5.5"),
+        "fragmented pong": (lambda role: to(role, PONG, fin=False), 1002, "5.5"),
+        "fragmented close": (lambda role: to(role, CLOSE, fin=False), 1002, "5.5"),
+        "continuation first": (lambda role: to(role, CONT, b"x"), 1002, "5.4"),
+        "continuation first, more": (lambda role: to(role, CONT, b"x", fin=False), 1002, "5.4"),
+        "length of 125 in 2 bytes": (lambda role: to(role, TEXT, bytes(125), length_bits=16), 1002, "5.2"),
+        "length of 65535 in 8 bytes": (lambda role: to(role, TEXT, bytes(65535), length_bits=64), 1002, "5.2"),
+        "length of 2^63": (lambda role: to(role, BINARY, declared=1 << 63), 1002, "5.2"),
+        "length of 2^64-1": (lambda role: to(role, BINARY, declared=(1 << 64) - 1), 1002, "5.2"),
+        "length of 2^63-1": (lambda role: to(role, BINARY, declared=(1 << 63) - 1), 1009, "10.4"),
+        "over the limit by one": (lambda role: to(role, BINARY, declared=(1 << 20) + 1), 1009, "10.4"),
+        "close of 1 byte": (lambda role: to(role, CLOSE, b"\x03"), 1002, "5.5.1"),
+        "close reason is not UTF-8": (lambda role: to(role, CLOSE, b"\x03\xe8\xce\xba\xff"), 1007, "8.1"),
+        "close reason is cut in a character": (lambda role: to(role, CLOSE, b"\x03\xe8\xe2\x82"), 1007, "8.1"),
+        "close reason with a surrogate": (lambda role: to(role, CLOSE, b"\x03\xe8\xed\xa0\x80"), 1007, "8.1"),
+    }
+    for bit in (1, 2, 4):
+        for opcode in (TEXT, BINARY, PING, PONG, CLOSE):
+            cases[f"RSV {bit:03b} on {opcode}"] = (
+                lambda role, bit=bit, opcode=opcode: to(role, opcode, b"", rsv=bit),  # type: ignore[misc]
+                1002,
+                "5.2",
+            )
+    for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15):
+        for fin in (True, False):
+            cases[f"opcode {opcode} {'fin' if fin else 'more'}"] = (
+                lambda role, opcode=opcode, fin=fin: to(role, opcode, b"x", fin=fin),  # type: ignore[misc]
+                1002,
+                "5.2",
+            )
+    for code in (0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535):
+        cases[f"close code {code}"] = (
+            lambda role, code=code: to(role, CLOSE, close_payload(code)),  # type: ignore[misc]
+            1002,
+            "7.4",
+        )
+    return cases
+
+
+LESSONS = lessons()
+LESSON = pytest.mark.parametrize(("violation", "code", "section"), list(LESSONS.values()), ids=list(LESSONS))
+
+
+@BOTH_ROLES
+@LESSON
+def test_violations(role: Role, violation: Callable[[Role], bytes], code: int, section: str) -> None:
+    """The messages before it are delivered, the ping before it is answered, the Close frame is queued, the rest is
+    dropped, and `Closed` says what was wrong and where."""
+    before = to(role, TEXT, b"good") + to(role, PING, b"ping") + to(role, BINARY, b"as well")
+    late = to(role, TEXT, b"late") + to(role, PING, b"late") + to(role, CLOSE, b"\x03\xe8")
+    result = same_outcome(role, before + violation(role) + late)
+    check_failed(result, role, code, section, len(before))
+    assert result.events == [TextMessage("good"), Ping(b"ping"), BytesMessage(b"as well")]
+    sent = read_frames(result.output, role)
+    assert [seen.opcode for seen in sent] == [PONG, CLOSE]
+    assert sent[0].payload == b"ping"
+
+
+@BOTH_ROLES
+@LESSON
+def test_violations_after_our_close(role: Role, violation: Callable[[Role], bytes], code: int, section: str) -> None:
+    """5.5.1: nothing is sent after a Close frame, not even another one."""
+    result = same_outcome(role, violation(role), prepare=lambda connection: connection.close(1001, "bye"))
+    assert result.failure is not None
+    assert result.failure[:2] == (code, section)
+    assert read_frames(result.output, role) == [(CLOSE, b"\x03\xe9bye", True, 0)]
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize("fin", [True, False])
+@pytest.mark.parametrize("first", [TEXT, BINARY])
+def test_a_message_inside_a_message(role: Role, first: int, opcode: int, fin: bool) -> None:
+    before = to(role, first, b"begun", fin=False)
+    result = same_outcome(role, before + to(role, opcode, b"x", fin=fin))
+    check_failed(result, role, 1002, "5.4", len(before))
+    assert result.events == []
+
+
+def first_byte_that_fails(role: Role, data: bytes, **options: object) -> int:
+    connection = new_connection(role, **options)
+    for fed, portion in enumerate(byte_by_byte(data), 1):
+        if connection.receive_data(portion):
+            assert connection.closed
+            return fed
+    raise AssertionError("it never failed")
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("mask in the wrong direction", 2),
+        ("RSV 100 on 1", 1),
+        ("RSV 001 on 9", 1),
+        ("opcode 3 fin", 1),
+        ("opcode 15 more", 1),
+        ("ping of 126", 2),
+        ("fragmented ping", 1),
+        ("length of 2^63", 3),
+        ("length of 125 in 2 bytes", 4),
+        ("length of 65535 in 8 bytes", 10),
+        ("over the limit by one", 14),
+        ("continuation first", 6),
+    ],
+)
+def test_violations_are_known_by_the_header_alone(role: Role, name: str, most: int) -> None:
+    """Nothing waits for a payload. What depends on other frames waits for the end of the header, with its mask."""
+    data = LESSONS[name][0](role)
+    assert first_byte_that_fails(role, data) <= most
+
+
+@BOTH_ROLES
+def test_a_place_is_counted_from_the_first_byte_after_the_handshake(role: Role) -> None:
+    good = to(role, TEXT, b"x" * 500) * 100
+    check_failed(outcome(role, good + b"\x83"), role, 1002, "5.2", len(good))
+    connection = new_connection(role)
+    connection._start(b"HTTP/1.1 101", good[:700])
+    events = feed(connection, [*byte_by_byte(good[700:900]), good[900:] + b"\x83"])
+    assert events[-1].error.offset == len(good)  # type: ignore[attr-defined]
+    assert len(events) == 101
+
+
+# Pings and Pongs (5.5.2, 5.5.3).
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("payload", [b"", b"x", bytes(125), b"\xff\x00 not text"])
+def test_a_ping_is_answered_with_its_payload(role: Role, payload: bytes) -> None:
+    result = same_outcome(role, to(role, PING, payload))
+    assert result.events == [Ping(payload)]
+    assert read_frames(result.output, role) == [(PONG, payload, True, 0)]
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("pongs", [1, 2, 16])
+@pytest.mark.parametrize("pings", [1, 2, 3, 16, 17, 1000])
+def test_only_the_latest_pings_are_answered(role: Role, pongs: int, pings: int) -> None:
+    """5.5.3: an endpoint "MAY elect to send a Pong frame for only the most recently processed Ping frame"."""
+    data = b"".join(to(role, PING, b"%d" % number) for number in range(pings))
+    connection = new_connection(role, limits=Limits(pongs=pongs))
+    assert feed(connection, [data]) == [Ping(b"%d" % number) for number in range(pings)]
+    assert 0 < connection.retained_bytes <= min(pings, pongs) * 200
+    sent = read_frames(connection.data_to_send(), role)
+    assert sent == [(PONG, b"%d" % number, True, 0) for number in range(max(0, pings - pongs), pings)]
+    assert connection.retained_bytes == 0
+
+
+@BOTH_ROLES
+def test_pings_in_different_turns_are_all_answered(role: Role) -> None:
+    connection = new_connection(role)
+    for number in range(5):
+        connection.receive_data(to(role, PING, b"%d" % number))
+        assert read_frames(connection.data_to_send(), role) == [(PONG, b"%d" % number, True, 0)]
+        assert connection.data_to_send() == b""
+
+
+@BOTH_ROLES
+def test_a_ping_is_answered_after_what_was_sent_before_it(role: Role) -> None:
+    connection = new_connection(role)
+    connection.send_text("first")
+    connection.receive_data(to(role, PING, b"x"))
+    connection.send_text("second")
+    sent = read_frames(connection.data_to_send(), role)
+    assert [seen.opcode for seen in sent].index(TEXT) == 0
+    assert (PONG, b"x", True, 0) in sent
+
+
+@BOTH_ROLES
+def test_a_pong_is_an_event_whether_asked_for_or_not(role: Role) -> None:
+    result = same_outcome(role, to(role, PONG, b"x") + to(role, PONG))
+    assert result.events == [Pong(b"x"), Pong(b"")]
+    assert result.output == b""
+
+
+@BOTH_ROLES
+def test_pongs_are_counted(role: Role) -> None:
+    connection = new_connection(role)
+    assert connection.pongs_received == 0
+    connection.receive_data(to(role, PONG) + to(role, PING) + to(role, PONG, b"x"))
+    assert connection.pongs_received == 2
+
+
+@BOTH_ROLES
+def test_which_pong_is_awaited(role: Role) -> None:
+    connection = new_connection(role)
+    assert connection.awaited_pong is None
+    connection.ping(b"1")
+    assert connection.awaited_pong == b"1"
+    connection.receive_data(to(role, PONG, b"other"))
+    assert connection.awaited_pong == b"1"
+    connection.ping(b"2")
+    connection.receive_data(to(role, PONG, b"1"))
+    assert connection.awaited_pong == b"2"
+    connection.receive_data(to(role, PONG, b"2"))
+    assert connection.awaited_pong is None
+    connection.ping()
+    assert connection.awaited_pong == b""
+    connection.receive_data(to(role, PONG))
+    assert connection.awaited_pong is None
+
+
+@BOTH_ROLES
+def test_no_pong_after_our_close_but_the_ping_is_still_an_event(role: Role) -> None:
+    connection = new_connection(role)
+    connection.close()
+    connection.data_to_send()
+    assert connection.receive_data(to(role, PING, b"x")) == [Ping(b"x")]
+    assert connection.data_to_send() == b""
+
+
+@BOTH_ROLES
+def test_a_ping_before_our_close_is_answered_before_it(role: Role) -> None:
+    connection = new_connection(role)
+    connection.receive_data(to(role, PING, b"x"))
+    connection.close()
+    sent = read_frames(connection.data_to_send(), role)
+    assert sent == [(PONG, b"x", True, 0), (CLOSE, b"\x03\xe8", True, 0)]
+
+
+# The closing handshake (5.5.1, 7.1, 7.4).
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 3008, 3999, 4000, 4999])
+@pytest.mark.parametrize("reason", ["", "bye", "tschüß 👋", "\x00", "r" * 123])
+def test_a_close_is_echoed(role: Role, code: int, reason: str) -> None:
+    """5.5.1: the answer "typically echos the status code it received"."""
+    result = same_outcome(role, to(role, CLOSE, close_payload(code, reason.encode())) + to(role, TEXT, b"late"))
+    assert result.closed == Closed(code, reason, True, None, CloseCause.HANDSHAKE)
+    assert result.events == []
+    assert read_frames(result.output, role) == [(CLOSE, close_payload(code), True, 0)]
+
+
+@BOTH_ROLES
+def test_an_empty_close_is_answered_by_an_empty_close(role: Role) -> None:
+    """7.1.5: the code is considered to be 1005."""
+    result = same_outcome(role, to(role, CLOSE))
+    assert result.closed == Closed(1005, "", True, None, CloseCause.HANDSHAKE)
+    assert read_frames(result.output, role) == [(CLOSE, b"", True, 0)]
+
+
+def may_travel(code: int) -> bool:
+    return code in {1000, 1001, 1002, 1003} or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
+@BOTH_ROLES
+def test_every_code_received(role: Role) -> None:
+    for code in (*range(5100), 32768, 65535):
+        result = outcome(role, to(role, CLOSE, close_payload(code, b"why")))
+        assert result.closed is not None
+        if may_travel(code):
+            assert (result.closed.code, result.closed.reason, result.closed.clean) == (code, "why", True)
+        else:
+            check_failed(result, role, 1002, "7.4", 0)
+
+
+@BOTH_ROLES
+def test_every_code_sent(role: Role) -> None:
+    """No code is rewritten: it is sent, or it is refused."""
+    for code in (-(1 << 64), -1, *range(5100), 32768, 65535, 65536, 1 << 64):
+        connection = new_connection(role)
+        if may_travel(code):
+            connection.close(code)
+            assert read_frames(connection.data_to_send(), role) == [(CLOSE, close_payload(code), True, 0)]
+        else:
+            with pytest.raises(LocalProtocolError, match=rf"{code} must not be sent \(7.4\)"):
+                connection.close(code)
+            assert connection.data_to_send() == b""
+            assert connection.state is ConnectionState.OPEN
+
+
+@BOTH_ROLES
+def test_a_close_without_a_code_is_empty_and_has_no_reason(role: Role) -> None:
+    connection = new_connection(role)
+    with pytest.raises(LocalProtocolError, match="needs a code"):
+        connection.close(None, "why")
+    assert connection.state is ConnectionState.OPEN
+    connection.close(None)
+    assert read_frames(connection.data_to_send(), role) == [(CLOSE, b"", True, 0)]
+
+
+@BOTH_ROLES
+def test_close_by_default_is_1000(role: Role) -> None:
+    connection = new_connection(role)
+    connection.close()
+    assert read_frames(connection.data_to_send(), role) == [(CLOSE, b"\x03\xe8", True, 0)]
+
+
+def longest_that_fits(reason: str) -> str:
+    while len(reason.encode()) > 123:
+        reason = reason[:-1]
+    return reason
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("character", ["x", "é", "€", "😀"])
+def test_a_reason_that_is_too_long_is_cut_between_characters(role: Role, character: str) -> None:
+    for ahead in range(124):
+        for reason in ("a" * ahead + character * 40, "a" * ahead + character, "a" * 121 + character * ahead):
+            connection = new_connection(role)
+            connection.close(1000, reason)
+            expected = longest_that_fits(reason)
+            (seen,) = read_frames(connection.data_to_send(), role)
+            assert seen.payload == close_payload(1000, expected.encode())
+            assert len(seen.payload) <= 125
+
+
+def test_a_reason_that_is_no_text_still_closes() -> None:
+    server = new_connection(SERVER)
+    server.close(1000, "\ud800 lost \udfff")
+    (seen,) = read_frames(server.data_to_send(), SERVER)
+    assert seen.payload == close_payload(1000, b"? lost ?")
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("ours", [None, 1000, 1001, 4000])
+@pytest.mark.parametrize("theirs", [None, 1000, 1011, 4999])
+def test_closes_that_cross_are_clean_whatever_their_codes(role: Role, ours: int | None, theirs: int | None) -> None:
+    payload = b"" if theirs is None else close_payload(theirs, b"mine")
+    result = same_outcome(role, to(role, CLOSE, payload), prepare=lambda connection: connection.close(ours))
+    assert result.closed == Closed(theirs or 1005, "mine" if theirs else "", True, None, CloseCause.HANDSHAKE)
+    sent = b"" if ours is None else close_payload(ours)
+    assert read_frames(result.output, role) == [(CLOSE, sent, True, 0)]
+
+
+@BOTH_ROLES
+def test_after_our_close_the_peer_may_go_on_until_its_own(role: Role) -> None:
+    data = to(role, TEXT, b"1", fin=False) + to(role, PONG) + to(role, CONT, b"2") + to(role, BINARY, b"3")
+    result = same_outcome(role, data + to(role, CLOSE, b"\x03\xe8"), prepare=lambda connection: connection.close())
+    assert result.events == [Pong(b""), TextMessage("12"), BytesMessage(b"3")]
+    assert result.closed == Closed(1000, "", True)
+
+
+@BOTH_ROLES
+def test_close_again_and_again(role: Role) -> None:
+    connection = new_connection(role)
+    connection.close(1000, "first")
+    connection.close(1001, "second")
+    connection.close(None)
+    assert len(read_frames(connection.data_to_send(), role)) == 1
+    connection.close()
+    events = connection.receive_data(to(role, CLOSE, b"\x03\xe8first"))
+    assert events == [Closed(1000, "first", True)]
+    for code in (1000, 4000, None):
+        connection.close(code)
+    assert connection.data_to_send() == b""
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("end", ["close", "violation", "end of file", "time-out"])
+def test_on_a_closed_connection_close_does_nothing_and_sending_is_refused(role: Role, end: str) -> None:
+    connection = new_connection(role)
+    match end:
+        case "close":
+            connection.receive_data(to(role, CLOSE))
+        case "violation":
+            connection.receive_data(b"\x83")
+        case "end of file":
+            connection.receive_data(b"")
+        case _:
+            connection.time_out(CloseCause.PONG_TIMEOUT)
+    assert connection.closed
+    connection.data_to_send()
+    connection.close()
+    for act in (
+        lambda: connection.send_text("x"),
+        lambda: connection.send_bytes(b"x"),
+        lambda: connection.send_text("x", fin=False),
+        connection.ping,
+        connection.pong,
+    ):
+        with pytest.raises(LocalProtocolError):
+            act()
+    assert connection.data_to_send() == b""
+    assert connection.sent is connection.received is Direction.CLOSED
+
+
+@BOTH_ROLES
+def test_the_answer_to_a_close_interrupts_our_own_message(role: Role) -> None:
+    connection = new_connection(role)
+    connection.send_text("begun", fin=False)
+    connection.receive_data(to(role, PING, b"x") + to(role, CLOSE, b"\x03\xe9"))
+    sent = read_frames(connection.data_to_send(), role)
+    assert [seen.opcode for seen in sent] == [TEXT, PONG, CLOSE]
+    with pytest.raises(LocalProtocolError):
+        connection.send_text("end")
+
+
+@BOTH_ROLES
+def test_the_close_frame_of_a_failure_says_what_was_wrong_in_123_bytes(role: Role) -> None:
+    """7.1.7: the Close frame carries the code; the reason is for the people at the other end."""
+    data = to(role, TEXT, b"x", fin=False) + to(role, TEXT, b"x")
+    result = outcome(role, data)
+    assert result.closed is not None
+    payload = read_frames(result.output, role)[-1].payload
+    assert f"5.4: {result.closed.reason}".encode()[:123] == payload[2:]
+
+
+# One read may bring messages and the end together. Their answers still go out, before our own Close frame.
+
+ENDINGS: dict[str, tuple[Callable[[Role], bytes], bytes | None]] = {
+    "close": (lambda role: to(role, CLOSE, close_payload(4000, b"bye")), close_payload(4000)),
+    "empty close": (lambda role: to(role, CLOSE), b""),
+    "violation": (lambda role: b"\x83", close_payload(1002)),
+    "end of file": (lambda role: b"", None),
+}
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize(("ending", "close"), list(ENDINGS.values()), ids=list(ENDINGS))
+def test_answers_to_messages_before_the_end_go_out_before_the_close_frame(
+    role: Role, ending: Callable[[Role], bytes], close: bytes | None
+) -> None:
+    connection = new_connection(role)
+    data = to(role, TEXT, b"question") + to(role, PING, b"ping") + to(role, TEXT, b"question")
+    events = connection.receive_data(data + ending(role))
+    if not ending(role):
+        events += connection.receive_data(b"")
+    assert [type(event).__name__ for event in events] == ["TextMessage", "Ping", "TextMessage", "Closed"]
+    assert connection.closed
+    assert (connection.state, connection.sent) == (ConnectionState.CLOSED, Direction.CLOSED)
+    connection.send_text("answer")
+    connection.send_text("answer")
+    connection.close(1000, "too late to choose")
+    sent = read_frames(connection.data_to_send(), role)
+    assert sent[:3] == [(PONG, b"ping", True, 0), (TEXT, b"answer", True, 0), (TEXT, b"answer", True, 0)]
+    if close is None:
+        assert sent[3:] == []
+    else:
+        (seen,) = sent[3:]
+        assert seen.opcode == CLOSE
+        assert seen.payload[:2] == close
+    with pytest.raises(LocalProtocolError):
+        connection.send_text("after our Close")
+    assert connection.data_to_send() == b""
+
+
+@BOTH_ROLES
+def test_no_answers_where_we_have_closed_already(role: Role) -> None:
+    connection = new_connection(role)
+    connection.close()
+    connection.receive_data(to(role, TEXT, b"question") + to(role, CLOSE))
+    with pytest.raises(LocalProtocolError):
+        connection.send_text("answer")
+    assert read_frames(connection.data_to_send(), role) == [(CLOSE, b"\x03\xe8", True, 0)]
+
+
+# Who closes TCP (7.1.1).
+
+
+@BOTH_ROLES
+def test_the_server_closes_tcp_first(role: Role) -> None:
+    connection = new_connection(role)
+    assert not connection.must_close
+    connection.close()
+    assert not connection.must_close
+    connection.receive_data(to(role, CLOSE))
+    assert connection.must_close is (role is SERVER)
+    connection.receive_data(to(role, TEXT, b"late"))
+    assert connection.must_close is (role is SERVER)
+    assert connection.receive_data(b"") == []
+    assert connection.must_close
+
+
+@BOTH_ROLES
+def test_the_same_when_the_peer_closes_first(role: Role) -> None:
+    connection = new_connection(role)
+    connection.receive_data(to(role, CLOSE, b"\x03\xe8"))
+    assert connection.closed
+    assert connection.must_close is (role is SERVER)
+
+
+@BOTH_ROLES
+def test_who_fails_the_connection_does_not_wait(role: Role) -> None:
+    """7.1.7."""
+    connection = new_connection(role)
+    connection.receive_data(b"\x83")
+    assert connection.must_close
+
+
+@BOTH_ROLES
+def test_nobody_waits_after_an_end_of_file(role: Role) -> None:
+    connection = new_connection(role)
+    connection.receive_data(b"")
+    assert connection.must_close
+
+
+@BOTH_ROLES
+def test_close_and_end_of_file_in_one(role: Role) -> None:
+    connection = new_connection(role)
+    connection.receive_data(to(role, CLOSE))
+    connection.receive_data(b"")
+    assert connection.must_close
+
+
+# The end of the stream, told apart.
+
+ENDS: dict[str, tuple[Callable[[Role], bytes], CloseCause]] = {
+    "nothing": (lambda role: b"", CloseCause.EOF_IDLE),
+    "after a message": (lambda role: to(role, TEXT, b"x"), CloseCause.EOF_IDLE),
+    "after a fragmented message": (
+        lambda role: to(role, TEXT, b"x", fin=False) + to(role, CONT),
+        CloseCause.EOF_IDLE,
+    ),
+    "after a ping": (lambda role: to(role, PING, b"x"), CloseCause.EOF_IDLE),
+    "between fragments": (lambda role: to(role, TEXT, b"x", fin=False), CloseCause.EOF_IN_MESSAGE),
+    "between fragments, after a pong": (
+        lambda role: to(role, TEXT, b"x", fin=False) + to(role, PONG),
+        CloseCause.EOF_IN_MESSAGE,
+    ),
+    "after an empty fragment": (lambda role: to(role, BINARY, fin=False), CloseCause.EOF_IN_MESSAGE),
+    "after one byte": (lambda role: b"\x81", CloseCause.EOF_IN_FRAME),
+    "in a length": (lambda role: to(role, TEXT, declared=300)[:3], CloseCause.EOF_IN_FRAME),
+    "in a payload": (lambda role: to(role, TEXT, b"Hello", declared=6), CloseCause.EOF_IN_FRAME),
+    "before a payload": (lambda role: to(role, TEXT, declared=6), CloseCause.EOF_IN_FRAME),
+    "in a ping": (lambda role: to(role, PING, b"Hello", declared=6), CloseCause.EOF_IN_FRAME),
+    "in a close": (lambda role: to(role, CLOSE, b"\x03\xe8", declared=6), CloseCause.EOF_IN_FRAME),
+    "in a later fragment": (
+        lambda role: to(role, TEXT, b"x", fin=False) + to(role, CONT, b"y", declared=2),
+        CloseCause.EOF_IN_FRAME,
+    ),
+    "in a ping in a message": (
+        lambda role: to(role, TEXT, b"x", fin=False) + to(role, PING, declared=1),
+        CloseCause.EOF_IN_FRAME,
+    ),
+}
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize(("data", "cause"), list(ENDS.values()), ids=list(ENDS))
+def test_end_of_file(role: Role, data: Callable[[Role], bytes], cause: CloseCause) -> None:
+    """7.1.5: without a Close frame the code is 1006."""
+    result = same_outcome(role, data(role), eof=True)
+    assert result.closed == Closed(1006, cause.value, False, None, cause)
+    assert all(seen.opcode == PONG for seen in read_frames(result.output, role))
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize(("data", "cause"), list(ENDS.values()), ids=list(ENDS))
+def test_end_of_file_instead_of_an_answer_to_our_close(
+    role: Role, data: Callable[[Role], bytes], cause: CloseCause
+) -> None:
+    result = same_outcome(role, data(role), eof=True, prepare=lambda connection: connection.close())
+    assert result.closed is not None
+    assert (result.closed.code, result.closed.clean, result.closed.how) == (1006, False, CloseCause.EOF_IN_CLOSE)
+
+
+@BOTH_ROLES
+def test_end_of_file_in_every_place_of_a_frame(role: Role) -> None:
+    for data in (to(role, BINARY, bytes(200)), to(role, PING, bytes(20)), to(role, CLOSE, b"\x03\xe8why")):
+        for length in range(1, len(data)):
+            result = outcome(role, data[:length], eof=True)
+            assert result.closed is not None
+            assert result.closed.how is CloseCause.EOF_IN_FRAME, length
+
+
+@BOTH_ROLES
+def test_end_of_file_after_the_end(role: Role) -> None:
+    for data in (to(role, CLOSE), b"\x83"):
+        result = outcome(role, data, eof=True)
+        assert result.closed is not None
+        assert result.closed.how in (CloseCause.HANDSHAKE, CloseCause.VIOLATION)
+
+
+def test_what_was_queued_before_the_end_of_file_can_still_be_sent() -> None:
+    server = new_connection(SERVER)
+    server.send_text("x")
+    server.receive_data(b"")
+    assert server.data_to_send() == b"\x81\x01x"
+
+
+# Deadlines end a connection through here.
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("cause", [CloseCause.CLOSE_TIMEOUT, CloseCause.PONG_TIMEOUT, CloseCause.IDLE_TIMEOUT])
+def test_time_out(role: Role, cause: CloseCause) -> None:
+    connection = new_connection(role)
+    connection.receive_data(to(role, TEXT, b"begun", fin=False))
+    assert connection.time_out(cause) == [Closed(3008, cause.value, False, None, cause)]
+    assert read_frames(connection.data_to_send(), role) == [
+        (CLOSE, close_payload(3008, cause.value.encode()), True, 0)
+    ]
+    assert connection.must_close
+    assert connection.retained_bytes == 0
+    assert connection.time_out(cause) == []
+    assert connection.receive_data(to(role, TEXT, b"late")) == []
+
+
+@BOTH_ROLES
+def test_time_out_of_our_close(role: Role) -> None:
+    cause = CloseCause.CLOSE_TIMEOUT
+    connection = new_connection(role)
+    connection.close()
+    connection.data_to_send()
+    assert connection.time_out(cause) == [Closed(1006, cause.value, False, None, cause)]
+    assert connection.data_to_send() == b""
+
+
+def test_time_out_ends_a_clients_wait_for_tcp() -> None:
+    client = new_connection(CLIENT)
+    client.receive_data(b"\x88\x00")
+    assert not client.must_close
+    assert client.time_out(CloseCause.CLOSE_TIMEOUT) == []
+    assert client.must_close
+
+
+# Input.
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_input_of_any_kind_can_be_reused_by_the_caller(role: Role, kind: type) -> None:
+    data = to(role, TEXT, b"Hello") + to(role, PING, b"ping") + to(role, BINARY, b"data")
+    connection = new_connection(role)
+    events: list[Event] = []
+    for portion in (data[:3], data[3:11], data[11:]):
+        buffer = bytearray(portion)
+        events += connection.receive_data(kind(buffer))
+        buffer[:] = b"\xff" * len(buffer)
+    assert events == [TextMessage("Hello"), Ping(b"ping"), BytesMessage(b"data")]
+    assert type(events[2].data) is bytes  # type: ignore[attr-defined]
+    assert connection.receive_data(kind(b""))[0].how is CloseCause.EOF_IDLE  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("data", ["", "text", 0, 5, [1, 2], 1.5, {}], ids=repr)
+def test_input_that_is_no_bytes_is_refused_before_anything_changes(data: object) -> None:
+    server = new_connection(SERVER)
+    with pytest.raises(TypeError):
+        server.receive_data(data)  # type: ignore[arg-type]
+    assert not server.closed
+    assert server.bytes_received == 0
+    assert server.receive_data(to(SERVER, TEXT, b"x")) == [TextMessage("x")]
+
+
+@BOTH_ROLES
+def test_nothing_new_is_no_end_of_file(role: Role) -> None:
+    connection = new_connection(role)
+    assert connection.receive_data(None) == []
+    assert connection.receive_data() == []
+    connection.receive_data(to(role, TEXT, b"x")[:1])
+    assert connection.receive_data(None) == []
+    assert connection.unread == 0
+    assert not connection.closed
+
+
+@BOTH_ROLES
+@EVERY_CHUNKING
+def test_one_list_of_events_for_one_read(role: Role, chunk: Chunking) -> None:
+    data = to(role, TEXT, b"1") + to(role, BINARY, b"2") + to(role, PING, b"3") + to(role, CLOSE)
+    connection = new_connection(role)
+    assert len(connection.receive_data(data)) == 4
+    connection = new_connection(role)
+    assert len([event for portion in chunk(data) for event in connection.receive_data(portion)]) == 4
+
+
+@BOTH_ROLES
+def test_bytes_received(role: Role) -> None:
+    connection = new_connection(role)
+    data = to(role, TEXT, b"x" * 300)
+    for number in range(5):
+        for portion in byte_by_byte(data):
+            connection.receive_data(portion)
+        assert connection.bytes_received == (number + 1) * len(data)
+
+
+# What came with the handshake.
+
+
+@BOTH_ROLES
+def test_what_came_with_the_handshake_is_unread_until_asked_for(role: Role) -> None:
+    data = to(role, TEXT, b"early") + to(role, PING, b"bird") + to(role, TEXT, b"cut")
+    for cut in range(len(data) + 1):
+        connection = new_connection(role)
+        connection._start(b"HEAD", data[:cut])
+        assert connection.unread == cut
+        assert connection.retained_bytes == cut
+        events = []
+        while connection.unread:
+            events += connection.receive_data(None)
+        if data[cut:]:
+            events += connection.receive_data(data[cut:])
+        assert events == [TextMessage("early"), Ping(b"bird"), TextMessage("cut")]
+        output = connection.data_to_send()
+        assert output[:4] == b"HEAD"
+        assert read_frames(output[4:], role) == [(PONG, b"bird", True, 0)]
+
+
+@BOTH_ROLES
+def test_new_input_goes_behind_what_is_unread(role: Role) -> None:
+    data = to(role, TEXT, b"early") + to(role, TEXT, b"late")
+    for cut in range(1, len(data)):
+        connection = new_connection(role)
+        connection._start(b"", data[:cut])
+        assert connection.receive_data(data[cut:]) == [TextMessage("early"), TextMessage("late")]
+        assert connection.data_to_send() == b""
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("unread", [1, 40])
+def test_a_large_read_behind_what_is_unread_is_no_offence(role: Role, unread: int) -> None:
+    """The budget is on what the peer makes us keep, not on how much the caller reads at once."""
+    data = to(role, TEXT, b"x" * 20) * 300
+    connection = new_connection(role, limits=Limits(message=100, memory=1000))
+    connection._start(b"", data[:unread])
+    assert connection.receive_data(data[unread:]) == [TextMessage("x" * 20)] * 300
+
+
+@BOTH_ROLES
+def test_end_of_file_behind_what_is_unread(role: Role) -> None:
+    connection = new_connection(role)
+    connection._start(b"", to(role, TEXT, b"early") + b"\x81")
+    events = connection.receive_data(b"")
+    assert events[0] == TextMessage("early")
+    assert events[1].how is CloseCause.EOF_IN_FRAME  # type: ignore[attr-defined]
+
+
+@BOTH_ROLES
+def test_a_violation_in_what_is_unread(role: Role) -> None:
+    connection = new_connection(role)
+    connection._start(b"HEAD", b"\x83" + bytes(1000))
+    (closed,) = connection.receive_data(None)
+    assert closed.error.offset == 0  # type: ignore[attr-defined]
+    assert connection.unread == 0
+    assert connection.data_to_send().startswith(b"HEAD")
+
+
+@BOTH_ROLES
+def test_sending_before_what_is_unread_is_read(role: Role) -> None:
+    connection = new_connection(role)
+    connection._start(b"HEAD", to(role, CLOSE))
+    connection.send_text("welcome")
+    connection.receive_data(None)
+    output = connection.data_to_send()
+    assert output.startswith(b"HEAD")
+    assert [seen.opcode for seen in read_frames(output[4:], role)] == [TEXT, CLOSE]
+
+
+# What a connection is made of.
+
+
+def test_what_it_was_made_with_can_be_asked() -> None:
+    codec = ShiftCodec()
+    limits = Limits(message=5)
+    server = Connection(SERVER, [codec], limits, subprotocol="chat")
+    assert server.role is SERVER
+    assert server.extensions == (codec,)
+    assert server.limits is limits
+    assert server.subprotocol == "chat"
+    other = Connection(CLIENT)
+    assert (other.role, other.extensions, other.limits, other.subprotocol) == (CLIENT, (), Limits(), None)
+
+
+@pytest.mark.parametrize("role", ["server", "client", None, 1, True])
+def test_a_role_is_a_role(role: object) -> None:
+    """A word in its place would make a connection of the wrong end, which fails much later and says little."""
+    with pytest.raises((TypeError, ValueError)):
+        Connection(role)  # type: ignore[arg-type]
+
+
+def test_data_to_send_is_forgotten_and_not_sent_twice() -> None:
+    server = new_connection(SERVER)
+    assert server.data_to_send() == b""
+    server.send_text("a")
+    assert server.data_to_send() == b"\x81\x01a"
+    assert server.data_to_send() == b""
+    server.send_text("b")
+    server.send_text("c")
+    assert server.data_to_send() == b"\x81\x01b\x81\x01c"
+
+
+# Memory and time.
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("size", [200_000, 100])
+@pytest.mark.parametrize("rest", [0, 1, 3, 7], ids=["all", "first byte", "half a header", "half a frame"])
+def test_nothing_is_kept_of_messages_that_were_delivered(role: Role, size: int, rest: int) -> None:
+    """An idle connection holds neither its last read nor its last message."""
+    data = to(role, BINARY, bytes(size)) * (200_000 // size) + to(role, BINARY, bytes(200))[:rest]
+    connection = new_connection(role)
+    connection.receive_data(to(role, PING) + to(role, TEXT, b"x"))
+    connection.data_to_send()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        connection.receive_data(bytes(bytearray(data)))
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert connection.retained_bytes < 10
+    assert kept < 5000
+
+
+@BOTH_ROLES
+def test_nothing_is_kept_of_a_message_that_failed(role: Role) -> None:
+    connection = new_connection(role, limits=Limits(message=1 << 20))
+    connection.receive_data(to(role, BINARY, bytes(100_000), fin=False))
+    assert connection.retained_bytes >= 100_000
+    gc.collect()
+    tracemalloc.start()
+    try:
+        events = connection.receive_data(bytes(bytearray(b"\x83" + bytes(100_000))))
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(events) == 1
+    assert connection.retained_bytes == 0
+    assert kept < 5000
+
+
+@BOTH_ROLES
+def test_an_event_holds_no_link_to_the_connection(role: Role) -> None:
+    """A traceback in ``Closed.error`` would keep alive the parser, its input and all other events."""
+    for data in (
+        b"\x83",
+        to(role, TEXT, b"\xff"),
+        to(role, CLOSE, b"\x03\xe8\xff"),
+        to(role, BINARY, declared=1 << 40),
+    ):
+        closed = outcome(role, data).closed
+        assert closed is not None
+        error = closed.error
+        while error is not None:
+            assert error.__traceback__ is None
+            error = error.__cause__ or error.__context__  # type: ignore[assignment]
+
+
+@BOTH_ROLES
+def test_an_event_holds_no_link_to_an_extension_that_failed(role: Role) -> None:
+    data = to(role, TEXT, b"half", rsv=1)
+    closed = outcome(role, data, extensions=lambda: [RunsCodec()]).closed
+    assert closed is not None
+    assert closed.error is not None
+    for error in (closed.error, closed.error.__cause__, closed.error.__context__):
+        assert error is None or error.__traceback__ is None
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("ending", [b"", b"\x83", None], ids=["end of file", "violation", "close"])
+def test_extensions_let_go_of_their_memory_when_it_ends(role: Role, ending: bytes | None) -> None:
+    codecs = [ShiftCodec(), RunsCodec()]
+    connection = new_connection(role, extensions=codecs)
+    connection.receive_data(to(role, TEXT, b"\0", rsv=1, fin=False))
+    assert connection.retained_bytes == codecs[1].retained_bytes == 1
+    connection.receive_data(to(role, CLOSE) if ending is None else ending)
+    assert connection.retained_bytes == codecs[1].retained_bytes == 0
+    assert codecs[0].dropped
+
+
+@BOTH_ROLES
+def test_a_dribbled_control_frame_keeps_only_itself(role: Role) -> None:
+    connection = new_connection(role)
+    data = to(role, PING, bytes(125))
+    for at, portion in enumerate(byte_by_byte(data[:-1]), 1):
+        assert connection.receive_data(portion) == []
+        assert connection.retained_bytes == at
+    assert connection.receive_data(data[-1:]) == [Ping(bytes(125))]
+
+
+def cost(act: Callable[[], object]) -> float:
+    """The best of three, in seconds of this process."""
+    best = float("inf")
+    for _ in range(3):
+        begin = time.process_time()
+        act()
+        best = min(best, time.process_time() - begin)
+    return best
+
+
+def run_over(role: Role, data: bytes, read: int, **options: object) -> Callable[[], object]:
+    def run() -> None:
+        connection = new_connection(role, **options)
+        for at in range(0, len(data), read):
+            connection.receive_data(data[at : at + read])
+
+    return run
+
+
+LINEAR: dict[str, tuple[Callable[[int], bytes], int]] = {
+    "small messages in one read": (lambda count: to(SERVER, TEXT, b"x") * count, 1 << 30),
+    "small messages byte by byte": (lambda count: to(SERVER, TEXT, b"x") * (count // 8), 1),
+    "pings in one read": (lambda count: to(SERVER, PING, b"x") * count, 1 << 30),
+    "fragments of one byte": (
+        lambda count: to(SERVER, TEXT, b"x", fin=False) + to(SERVER, CONT, b"x", fin=False) * count,
+        1 << 30,
+    ),
+    "empty fragments": (
+        lambda count: to(SERVER, TEXT, b"", fin=False) + to(SERVER, CONT, b"", fin=False) * count,
+        1 << 30,
+    ),
+    "a long text byte by byte": (lambda count: to(SERVER, TEXT, b"\xc3\xa9" * (count // 2)), 1),
+    "reads that end in a header": (lambda count: to(SERVER, TEXT, b"x" * 100) * (count // 4), 107),
+}
+
+
+@pytest.mark.parametrize(("make", "read"), list(LINEAR.values()), ids=list(LINEAR))
+def test_time_is_linear(make: Callable[[int], bytes], read: int) -> None:
+    """Eight times the input: eight times the time if it is linear, 64 times if it is quadratic."""
+    few, many = make(1000), make(8000)
+    limits = Limits(message=None)
+    ratio = cost(run_over(SERVER, many, read, limits=limits)) / cost(run_over(SERVER, few, read, limits=limits))
+    assert ratio < 24
+
+
+# Anything at all: an outcome of our own, the same in every chunking.
+
+
+def extension_sets(choice: int) -> Callable[[], list[MessageCodec]]:
+    return lambda: [[], [ShiftCodec()], [ShiftCodec(), RunsCodec()]][choice]  # type: ignore[list-item]
+
+
+ANY_FRAME = st.builds(
+    frame,
+    st.sampled_from([CONT, TEXT, BINARY, CLOSE, PING, PONG] * 4 + list(range(16))),
+    st.binary(max_size=12)
+    | st.text(max_size=5).map(str.encode)
+    | st.integers(990, 1020).map(close_payload)
+    | st.integers(120, 130).map(bytes),
+    fin=st.sampled_from([True, True, True, False]),
+    rsv=st.sampled_from([0] * 8 + list(range(8))),
+    key=st.sampled_from([KEY] * 8 + [None]),
+    declared=st.sampled_from([None] * 12 + [0, 1, 126, 70_000, (1 << 63) - 1, 1 << 63]),
+    length_bits=st.sampled_from([None] * 12 + [64]),
+)
+ANY_INPUT = st.lists(ANY_FRAME, max_size=8).map(b"".join) | st.binary(max_size=40)
+PLACES = st.lists(st.integers(0, 1 << 16), max_size=10)
+ANY_LIMITS = st.sampled_from(
+    [Limits(), Limits(message=15), Limits(message=15, frame=8), Limits(message=None, pongs=3)]
+)
+
+
+@given(ANY_INPUT, PLACES, st.integers(0, 2), st.booleans(), st.booleans(), ANY_LIMITS)
+def test_any_input_in_any_portions_comes_to_the_same(
+    data: bytes, places: list[int], extensions: int, eof: bool, we_close: bool, limits: Limits
+) -> None:
+    def run(chunk: Chunking) -> Outcome:
+        return outcome(
+            SERVER,
+            data,
+            chunk,
+            eof=eof,
+            prepare=lambda connection: connection.close() if we_close else None,
+            extensions=extension_sets(extensions),
+            limits=limits,
+        )
+
+    expected = run(CHUNKINGS["whole"])
+    for chunk in (byte_by_byte, lambda data: cut_at(data, places)):
+        again = run(chunk)
+        # How much of a message was decoded when it went over its limit depends on the portions; the rest does not.
+        if extensions and expected.failure is not None and expected.failure.close_code == 1009:
+            assert (again.events, again.failure) == (expected.events, expected.failure)
+        else:
+            assert again.summary() == expected.summary()
+    if eof:
+        assert expected.closed is not None
+
+
+@given(st.binary(max_size=200), st.sampled_from([SERVER, CLIENT]), st.integers(0, 2), st.booleans(), PLACES)
+def test_no_input_makes_it_raise(data: bytes, role: Role, extensions: int, parts: bool, places: list[int]) -> None:
+    result = outcome(
+        role, data, lambda data: cut_at(data, places), eof=True, extensions=extension_sets(extensions), parts=parts
+    )
+    assert result.closed is not None
+    frames, rest, _ = split_frames(result.output, role)
+    assert rest == b""
+    assert len([seen for seen in frames if seen.opcode == CLOSE]) <= 1

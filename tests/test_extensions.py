@@ -1,0 +1,371 @@
+"""The interface of an extension (section 9), proved by two small ones besides permessage-deflate.
+
+`tiny_extension.py` has them: Shift (RSV2), which carries state over the fragments of a message, and Runs (RSV3), which
+changes its length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from deflating import codec_of, deflated, fragments
+from helpers import (
+    BINARY,
+    BOTH_ROLES,
+    CONT,
+    EVERY_CHUNKING,
+    PING,
+    TEXT,
+    Chunking,
+    check_failed,
+    cut_at,
+    feed,
+    outcome,
+    read_frames,
+    to,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_extension import RunsCodec, Shift, ShiftCodec, run, shifted
+
+import rfc6455
+from rfc6455 import (
+    CLIENT,
+    SERVER,
+    BytesMessage,
+    BytesPart,
+    CloseCode,
+    Closed,
+    Connection,
+    HandshakeError,
+    Limits,
+    LocalProtocolError,
+    Ping,
+    PreparedMessage,
+    Role,
+    TextMessage,
+)
+from rfc6455.extensions import MessageCodec, Parameters
+
+RSV1, RSV2, RSV3 = 4, 2, 1
+
+# Each set of extensions, in the order of the handshake; made anew for each connection.
+SETS: dict[str, Callable[[Role], list[MessageCodec]]] = {
+    "shift": lambda role: [ShiftCodec()],
+    "runs": lambda role: [RunsCodec()],
+    "shift, runs": lambda role: [ShiftCodec(), RunsCodec()],
+    "runs, shift": lambda role: [RunsCodec(), ShiftCodec()],
+    "shift, deflate": lambda role: [ShiftCodec(), codec_of(role)],
+    "deflate, shift": lambda role: [codec_of(role), ShiftCodec()],
+    "runs, deflate": lambda role: [RunsCodec(), codec_of(role)],
+    "deflate, runs, shift": lambda role: [codec_of(role), RunsCodec(), ShiftCodec()],
+}
+EVERY_SET = pytest.mark.parametrize("make", SETS.values(), ids=list(SETS))
+
+
+# ---- On a connection ----
+
+
+@BOTH_ROLES
+@EVERY_CHUNKING
+def test_a_message_is_decoded(role: Role, chunk: Chunking) -> None:
+    stream = to(role, TEXT, shifted(b"Hello", 0, 1), rsv=RSV2) + to(role, BINARY, run(5, b"a"), rsv=RSV3)
+    connection = Connection(role, [ShiftCodec(), RunsCodec()])
+    assert feed(connection, chunk(stream)) == [TextMessage("Hello"), BytesMessage(b"aaaaa")]
+
+
+@BOTH_ROLES
+@EVERY_CHUNKING
+def test_fragments_share_state_and_control_frames_are_never_changed(role: Role, chunk: Chunking) -> None:
+    parts = fragments(role, BINARY, shifted(b"fragments", 0, 1), [3, 3], rsv=RSV2)
+    stream = to(role, PING, b"between").join(parts)
+    events = feed(Connection(role, [ShiftCodec()]), chunk(stream))
+    assert events == [Ping(b"between"), Ping(b"between"), BytesMessage(b"fragments")]
+
+
+@BOTH_ROLES
+def test_the_last_extension_is_undone_first(role: Role) -> None:
+    """9.1: the first one listed "is the first to see the data" of the sender."""
+    coded = shifted(run(4, b"a"), 0, 1)
+    stream = to(role, BINARY, coded, rsv=RSV2 | RSV3)
+    assert feed(Connection(role, [RunsCodec(), ShiftCodec()]), [stream]) == [BytesMessage(b"aaaa")]
+    connection = Connection(role, [RunsCodec(), ShiftCodec()])
+    connection.send_bytes(b"aaaa")
+    assert read_frames(connection.data_to_send(), role) == [(BINARY, coded, True, RSV2 | RSV3)]
+
+
+@BOTH_ROLES
+def test_bits_stand_on_the_first_frame_only(role: Role) -> None:
+    connection = Connection(role, [ShiftCodec()])
+    connection.send_text("one", fin=False)
+    connection.ping(b"p")
+    connection.send_text("two")
+    assert read_frames(connection.data_to_send(), role) == [
+        (TEXT, shifted(b"one", 0, 1), False, RSV2),
+        (PING, b"p", True, 0),
+        (CONT, shifted(b"two", 3, 1), True, 0),
+    ]
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize(
+    ("size", "compress", "rsv"), [(1, None, RSV3), (5, None, RSV2 | RSV3), (1, True, RSV2 | RSV3), (5, False, 0)]
+)
+def test_each_extension_decides_for_itself(role: Role, size: int, compress: bool | None, rsv: int) -> None:
+    connection = Connection(role, [ShiftCodec(least=5), RunsCodec()])
+    connection.send_bytes(b"a" * size, compress=compress)
+    assert [seen.rsv for seen in read_frames(connection.data_to_send(), role)] == [rsv]
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("rsv", range(8))
+@pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, CONT])
+def test_a_bit_that_no_extension_owns_is_refused(role: Role, rsv: int, opcode: int) -> None:
+    """5.2: a nonzero value that no extension gave a meaning fails the connection; so does any on a control frame."""
+    payload = run(2, b"a")
+    before = to(role, TEXT, fin=False) if opcode == CONT else b""
+    result = outcome(role, before + to(role, opcode, payload, rsv=rsv), extensions=lambda: [RunsCodec()])
+    if rsv == 0 or (rsv == RSV3 and opcode in (TEXT, BINARY)):
+        assert result.failure is None
+    else:
+        assert result.failure is not None
+        assert result.failure.close_code == CloseCode.PROTOCOL_ERROR
+        assert result.failure.offset == len(before)
+
+
+@BOTH_ROLES
+@EVERY_CHUNKING
+def test_what_a_codec_refuses_is_the_peers_violation(role: Role, chunk: Chunking) -> None:
+    first = to(role, TEXT, b"good")
+    result = outcome(role, first + to(role, BINARY, b"\x00", rsv=RSV3), chunk, extensions=lambda: [RunsCodec()])
+    assert result.events == [TextMessage("good")]
+    check_failed(result, role, 1007, "x-runs", len(first))
+
+
+@BOTH_ROLES
+@EVERY_SET
+def test_the_limit_counts_what_the_extensions_give(role: Role, make: Callable[[Role], list[MessageCodec]]) -> None:
+    for size in (1000, 1001, 3000):
+        peer = Connection(role.peer, make(role.peer))
+        peer.send_bytes(bytes(size), compress=True)
+        connection = Connection(role, make(role), Limits(message=1000))
+        events = feed(connection, [peer.data_to_send()])
+        if size == 1000:
+            assert events == [BytesMessage(bytes(1000))]
+        else:
+            (closed,) = events
+            assert isinstance(closed, Closed)
+            assert closed.code == CloseCode.MESSAGE_TOO_BIG
+
+
+@BOTH_ROLES
+def test_output_that_is_held_back_comes_in_pieces(role: Role) -> None:
+    """A codec gives 64 KiB at a time; whoever wants parts gets them so."""
+    connection = Connection(role, [RunsCodec()], Limits(message=None), parts=True)
+    payload = run(65_535, b"a") * 5
+    parts = feed(connection, [to(role, BINARY, payload, rsv=RSV3)])
+    sizes = [len(part.data) for part in parts if isinstance(part, BytesPart)]
+    assert len(sizes) == len(parts)
+    assert sum(sizes) == 5 * 65_535
+    assert max(sizes) == 65_536
+    assert [part.final for part in parts if isinstance(part, BytesPart)] == [False] * (len(parts) - 1) + [True]
+
+
+@BOTH_ROLES
+def test_what_a_codec_keeps_is_counted(role: Role) -> None:
+    connection = Connection(role, [RunsCodec()])
+    feed(connection, [to(role, BINARY, b"\x00", fin=False, rsv=RSV3)])
+    assert connection.retained_bytes == 1
+
+    class Hoarder(ShiftCodec):
+        @property
+        def retained_bytes(self) -> int:  # type: ignore[override]
+            return self._place_in
+
+    frame = to(role, BINARY, bytes(600), fin=False, rsv=RSV2)
+    connection = Connection(role, [Hoarder()], Limits(message=100_000, memory=1500))
+    assert feed(connection, [frame]) == []
+    (closed,) = feed(connection, [to(role, CONT, bytes(600), fin=False)])
+    assert isinstance(closed, Closed)
+    assert closed.code == CloseCode.MESSAGE_TOO_BIG
+
+
+@BOTH_ROLES
+@EVERY_SET
+def test_any_messages_in_any_pieces(role: Role, make: Callable[[Role], list[MessageCodec]]) -> None:
+    @given(
+        messages=st.lists(
+            st.tuples(st.lists(st.binary(max_size=30), min_size=1, max_size=4), st.sampled_from([None, True, False])),
+            max_size=4,
+        ),
+        cuts=st.lists(st.integers(0, 300), max_size=5),
+    )
+    def check(messages: list[Any], cuts: list[int]) -> None:
+        sender, receiver = Connection(role, make(role)), Connection(role.peer, make(role.peer))
+        for pieces, compress in messages:
+            for at, piece in enumerate(pieces):
+                sender.send_bytes(piece, fin=at == len(pieces) - 1, compress=compress)
+        events = feed(receiver, cut_at(sender.data_to_send(), cuts))
+        assert events == [BytesMessage(b"".join(pieces)) for pieces, _ in messages]
+
+    check()
+
+
+@BOTH_ROLES
+@EVERY_SET
+def test_a_prepared_message(role: Role, make: Callable[[Role], list[MessageCodec]]) -> None:
+    prepared = PreparedMessage("prepared " * 20, compress=True)
+    sender, receiver = Connection(role, make(role)), Connection(role.peer, make(role.peer))
+    for text in ("before", "after"):
+        sender.send_text(text * 30)
+        sender.send_prepared(prepared)
+    expected = [TextMessage(text) for text in ("before" * 30, "prepared " * 20, "after" * 30, "prepared " * 20)]
+    assert feed(receiver, [sender.data_to_send()]) == expected
+
+
+def test_a_prepared_message_is_encoded_once_and_tells_each_codec() -> None:
+    codecs = [ShiftCodec() for _ in range(3)]
+    prepared = PreparedMessage(b"shared")
+    sent = set()
+    for codec in codecs:
+        connection = Connection(SERVER, [codec])
+        connection.send_prepared(prepared)
+        sent.add(connection.data_to_send())
+    assert len(sent) == 1
+    assert [codec.forgotten for codec in codecs] == [1, 1, 1]
+
+
+# ---- In the handshake ----
+
+
+class Named:
+    """An extension that says yes to anything."""
+
+    def __init__(self, name: str, codec: Callable[[], MessageCodec]) -> None:
+        self.name = name
+        self._codec = codec
+
+    def offer(self) -> str:
+        return ""
+
+    def accept_offer(self, parameters: Parameters) -> MessageCodec | None:
+        return self._made()
+
+    def accept_answer(self, parameters: Parameters) -> MessageCodec:
+        return self._made()
+
+    def _made(self) -> MessageCodec:
+        codec = self._codec()
+        codec.parameters = self.name
+        return codec
+
+
+def opened(client: list[Any], server: list[Any]) -> tuple[str | None, Connection, Connection]:
+    """The header of the answer, and the two ends."""
+    ours = rfc6455.ClientHandshake("ws://example.com/", extensions=client)
+    theirs = rfc6455.ServerHandshake(extensions=server)
+    theirs.receive_data(ours.data_to_send())
+    at_server = theirs.accept()
+    at_client = ours.receive_data(at_server.data_to_send())
+    assert theirs.response is not None
+    assert at_client is not None
+    return theirs.response.headers.get("Sec-WebSocket-Extensions"), at_client, at_server
+
+
+def test_an_extension_with_a_parameter_is_agreed_on() -> None:
+    header, client, server = opened([Shift(least=3)], [Shift(least=3)])
+    assert header == "x-shift; least=3"
+    client.send_text("Hi")
+    client.send_text("Hello")
+    data = client.data_to_send()
+    assert [seen.rsv for seen in read_frames(data, CLIENT)] == [0, RSV2]
+    assert server.receive_data(data) == [TextMessage("Hi"), TextMessage("Hello")]
+
+
+def test_an_extension_that_is_declined_is_not_used() -> None:
+    header, client, server = opened([Shift(least=3)], [Shift(least=4)])
+    assert header is None
+    assert client.extensions == server.extensions == ()
+
+
+def test_the_clients_order_is_the_order() -> None:
+    """9.1: "the order of extensions is significant"; the answer repeats the client's."""
+    header, client, server = opened(
+        [Named("x-runs", RunsCodec), Shift(), rfc6455.PerMessageDeflate()],
+        [rfc6455.PerMessageDeflate(), Shift(), Named("x-runs", RunsCodec)],
+    )
+    assert header is not None
+    assert [part.split(";")[0].strip() for part in header.split(",")] == ["x-runs", "x-shift", "permessage-deflate"]
+    for sender, receiver in ((client, server), (server, client)):
+        sender.send_bytes(b"a" * 500)
+        data = sender.data_to_send()
+        assert [seen.rsv for seen in read_frames(data, sender.role)] == [7]
+        assert receiver.receive_data(data) == [BytesMessage(b"a" * 500)]
+
+
+def test_two_extensions_cannot_own_the_same_bit() -> None:
+    """The server declines the second; a client fails a server that does not."""
+    both = [Named("x-one", RunsCodec), Named("x-two", RunsCodec)]
+    header, client, _ = opened(both, both)
+    assert header == "x-one"
+    assert len(client.extensions) == 1
+    with pytest.raises(HandshakeError):
+        answered(both, "x-one, x-two")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "x-other",
+        "x-shift; least=0, x-shift; least=0",
+        "x-shift",
+        "x-shift; least=1",
+        "x-shift; least=0; x",
+        "x-shift;",
+        ",",
+    ],
+)
+def test_an_answer_that_does_not_fit_fails_the_handshake(answer: str) -> None:
+    with pytest.raises(HandshakeError):
+        answered([Shift()], answer)
+
+
+def test_an_answer_that_fits() -> None:
+    assert [codec.parameters for codec in answered([Shift()], "x-shift; least=0").extensions] == ["x-shift; least=0"]
+    assert answered([Shift()], None).extensions == ()
+
+
+def answered(extensions: list[Any], answer: str | None) -> Connection:
+    """What a client makes of an answer made by hand."""
+    client = rfc6455.ClientHandshake("ws://example.com/", extensions=extensions)
+    headers = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Accept", rfc6455.accept_key(client.request.headers["Sec-WebSocket-Key"])),
+    ]
+    if answer is not None:
+        headers.append(("Sec-WebSocket-Extensions", answer))
+    return client.from_response(101, headers)
+
+
+def test_two_extensions_of_one_name_are_refused_when_set() -> None:
+    both = [Shift(1), Shift(2)]
+    with pytest.raises(LocalProtocolError):
+        rfc6455.ServerHandshake(extensions=both)
+    with pytest.raises(LocalProtocolError):
+        rfc6455.ClientHandshake("ws://example.com/", extensions=both)
+
+
+@BOTH_ROLES
+def test_deflate_beside_another(role: Role) -> None:
+    """A message may be changed by either, by both, or by none."""
+    connection = Connection(role, [codec_of(role), ShiftCodec()])
+    stream = b"".join([
+        to(role, TEXT, b"none"),
+        to(role, TEXT, deflated(b"deflate"), rsv=RSV1),
+        to(role, TEXT, shifted(b"shift", 0, 1), rsv=RSV2),
+        to(role, TEXT, shifted(deflated(b"both"), 0, 1), rsv=RSV1 | RSV2),
+    ])  # fmt: skip
+    assert feed(connection, [stream]) == [TextMessage(text) for text in ("none", "deflate", "shift", "both")]

@@ -1,0 +1,884 @@
+"""The opening handshake over HTTP/1.1, both roles: the RFC's examples, each rule of 4.1 and 4.2, in every split."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from helpers import CHUNKINGS, EVERY_CHUNKING, KEY, TEXT, Chunking, cut_at, frame
+from opening import (
+    ANSWER,
+    REQUIRED,
+    SAMPLE_ACCEPT,
+    SAMPLE_KEY,
+    Lines,
+    Runs,
+    accepted,
+    ask,
+    body_of,
+    client,
+    connect,
+    head,
+    refusal,
+    request,
+    response,
+)
+from tiny_extension import Shift
+
+from rfc6455 import (
+    ANY_ORIGIN,
+    CLIENT,
+    SERVER,
+    URI,
+    ClientHandshake,
+    Connection,
+    HandshakeError,
+    Headers,
+    Limits,
+    LocalProtocolError,
+    Request,
+    Response,
+    ServerHandshake,
+    TextMessage,
+    accept_key,
+    parse_uri,
+)
+
+# The examples of the RFC.
+
+
+def test_accept_key_of_1_3() -> None:
+    # 1.3: "the value "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" [...] This value would then be echoed in the
+    # |Sec-WebSocket-Accept| header field."
+    assert accept_key(SAMPLE_KEY) == SAMPLE_ACCEPT
+    # 4.2.2: the same in hexadecimal
+    assert base64.b64decode(SAMPLE_ACCEPT).hex(" ") == "b3 7a 4f 2c c0 62 4f 16 90 f6 46 06 cf 38 59 45 b2 be c4 ea"
+
+
+@EVERY_CHUNKING
+def test_the_server_of_1_3(chunk: Chunking) -> None:
+    handshake = ServerHandshake(subprotocols=["chat"], origins=["http://example.com"])
+    data = request(("Origin", "http://example.com"), ("Sec-WebSocket-Protocol", "chat, superchat"))
+    ask(handshake, chunk(data))
+    ws = handshake.accept()
+    assert ws.data_to_send() == (
+        b"HTTP/1.1 101 Switching Protocols\r\n"
+        b"Upgrade: websocket\r\n"
+        b"Connection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+        b"Sec-WebSocket-Protocol: chat\r\n"
+        b"\r\n"
+    )
+    assert (ws.role, ws.subprotocol, ws.extensions, ws.unread) == (SERVER, "chat", (), 0)
+    assert handshake.response is not None
+    assert handshake.response.status == 101
+
+
+@EVERY_CHUNKING
+def test_the_client_of_1_3(chunk: Chunking) -> None:
+    handshake = client(subprotocols=["chat", "superchat"], origin="http://example.com")
+    assert handshake.data_to_send() == (
+        b"GET /chat HTTP/1.1\r\n"
+        b"Host: server.example.com\r\n"
+        b"Upgrade: websocket\r\n"
+        b"Connection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Sec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Protocol: chat, superchat\r\n"
+        b"Origin: http://example.com\r\n"
+        b"\r\n"
+    )
+    assert handshake.data_to_send() == b""
+    ws, events = connect(handshake, chunk(response(("Sec-WebSocket-Protocol", "chat"))))
+    assert events == []
+    assert (ws.role, ws.subprotocol, ws.extensions, ws.unread) == (CLIENT, "chat", (), 0)
+    assert ws.data_to_send() == b""
+
+
+def test_the_nonce_of_4_1() -> None:
+    # 4.1, 7: "if the randomly selected value was the sequence of bytes 0x01 0x02 [...] 0x10". The RFC's own base64 of
+    # it ends in "EC=="; erratum 3150: its pad bits must be zero.
+    nonce = bytes(range(1, 17))
+    handshake = ClientHandshake("ws://a/", random=lambda size: nonce)
+    assert handshake.request.headers["Sec-WebSocket-Key"] == "AQIDBAUGBwgJCgsMDQ4PEA=="
+    error, _, _ = refusal(request(Sec_WebSocket_Key="AQIDBAUGBwgJCgsMDQ4PEC=="))
+    assert (error.status, error.section) == (400, "4.2.1")
+
+
+def test_the_key_is_another_one_each_time() -> None:
+    keys = {ClientHandshake("ws://a/").request.headers["Sec-WebSocket-Key"] for _ in range(100)}
+    assert len(keys) == 100
+    assert all(len(base64.b64decode(key, validate=True)) == 16 for key in keys)
+
+
+def test_versions_of_4_4() -> None:
+    # 4.4: the server's answer to version 25 lists what it is willing to use; the client then asks for 13.
+    _, answer, _ = refusal(request(Sec_WebSocket_Version="25"))
+    assert answer.headers.get_all("Sec-WebSocket-Version") == ("13",)
+    accepted(request(Sec_WebSocket_Version="13"))
+
+
+# What a server must refuse, and how (4.2.1). Each in every split, with the same words.
+
+X_KEYS = {
+    "too short": "AAAA",
+    "empty": "",
+    "15 bytes": base64.b64encode(bytes(15)).decode(),
+    "17 bytes": base64.b64encode(bytes(17)).decode(),
+    "pad bits": "AAAAAAAAAAAAAAAAAAAAAB==",
+    "no padding": "AAAAAAAAAAAAAAAAAAAAAA",
+    "one pad character": "AAAAAAAAAAAAAAAAAAAAAAA=",
+    "URL alphabet": "AAAAAAAAAAAAAAAAAAAA-A==",
+    "inner space": "AAAAAAAAAA AAAAAAAAAAAA==",
+    "two keys in one line": f"{SAMPLE_KEY}, {SAMPLE_KEY}",
+    "not ASCII": "AAAAAAAAAAAAAAAAAAAA\xe9A==",
+}
+
+REFUSED: dict[str, tuple[bytes, int, str]] = {
+    # 1: "An HTTP/1.1 or higher GET request"
+    "POST": (request(line="POST /chat HTTP/1.1"), 405, "4.2.1"),
+    "method in lower case": (request(line="get /chat HTTP/1.1"), 405, "4.2.1"),
+    "CONNECT": (request(line="CONNECT server.example.com:80 HTTP/1.1"), 405, "4.2.1"),
+    "HTTP/1.0": (request(line="GET /chat HTTP/1.0"), 505, "4.2.1"),
+    "HTTP/2.0": (request(line="GET /chat HTTP/2.0"), 505, "4.2.1"),
+    "target *": (request(line="GET * HTTP/1.1"), 400, "4.2.1"),
+    "target without slash": (request(line="GET chat HTTP/1.1"), 400, "4.2.1"),
+    "target with fragment": (request(line="GET /chat#x HTTP/1.1"), 400, "4.2.1"),
+    "absolute target with fragment": (request(line="GET http://a/chat#x HTTP/1.1"), 400, "4.2.1"),
+    "target of another scheme": (request(line="GET ftp://a/chat HTTP/1.1"), 400, "4.2.1"),
+    "absolute target with user": (request(line="GET http://u@a/chat HTTP/1.1"), 400, "RFC 9112 3.2"),
+    # 2: "A |Host| header field containing the server's authority"
+    "no Host": (request(without="Host"), 400, "RFC 9112 3.2"),
+    "two Hosts": (request(("host", "server.example.com")), 400, "RFC 9112 3.2"),
+    "two Hosts with an absolute target": (
+        request(("host", "server.example.com"), line="GET http://a/chat HTTP/1.1"),
+        400,
+        "RFC 9112 3.2",
+    ),
+    "empty Host": (request(Host=""), 400, "RFC 9112 3.2"),
+    "list of Hosts": (request(Host="a, b"), 400, "RFC 9112 3.2"),
+    "Host with user": (request(Host="u@a"), 400, "RFC 9112 3.2"),
+    "Host with path": (request(Host="a/b"), 400, "RFC 9112 3.2"),
+    "Host not ASCII": (request(Host="\xe9"), 400, "RFC 9112 3.2"),
+    # 3: "An |Upgrade| header field containing the value "websocket""
+    "no Upgrade": (request(without="Upgrade"), 426, "4.2.1"),
+    "another Upgrade": (request(Upgrade="h2c"), 426, "4.2.1"),
+    "empty Upgrade": (request(Upgrade=""), 426, "4.2.1"),
+    "Upgrade with a version": (request(Upgrade="websocket/13"), 426, "4.2.1"),
+    # 4: "A |Connection| header field that includes the token "Upgrade""
+    "no Connection": (request(without="Connection"), 400, "4.2.1"),
+    "no upgrade in Connection": (request(Connection="keep-alive"), 400, "4.2.1"),
+    "Connection with another word": (request(Connection="Upgraded, x-upgrade"), 400, "4.2.1"),
+    # 5: "A |Sec-WebSocket-Key| header field"
+    "no key": (request(without="Sec-WebSocket-Key"), 400, "11.3.1"),
+    "two keys": (request(("Sec-WebSocket-Key", SAMPLE_KEY)), 400, "11.3.1"),
+    **{f"key: {what}": (request(Sec_WebSocket_Key=key), 400, "4.2.1") for what, key in X_KEYS.items()},
+    # 6: "A |Sec-WebSocket-Version| header field, with a value of 13"
+    "no version": (request(without="Sec-WebSocket-Version"), 426, "4.2.1"),
+    "version 8": (request(Sec_WebSocket_Version="8"), 426, "4.2.2"),
+    "version 14": (request(Sec_WebSocket_Version="14"), 426, "4.2.2"),
+    "version 013": (request(Sec_WebSocket_Version="013"), 426, "4.2.2"),
+    "versions": (request(Sec_WebSocket_Version="13, 8"), 426, "4.2.2"),
+    "empty version": (request(Sec_WebSocket_Version=""), 426, "4.2.2"),
+    "version twice": (request(("Sec-WebSocket-Version", "13")), 400, "11.3.5"),
+    # 7: "an |Origin| header field"
+    "another origin": (request(("Origin", "http://evil.example")), 403, "10.2"),
+    "two origins": (request(("Origin", "http://server.example.com"), ("Origin", "null")), 400, "RFC 6454 7.3"),
+    # 8: "a |Sec-WebSocket-Protocol| header field, with a list of values"; 4.1: unique, and non-empty tokens
+    "empty list of subprotocols": (request(("Sec-WebSocket-Protocol", "")), 400, "4.3"),
+    "subprotocol is no token": (request(("Sec-WebSocket-Protocol", "chat, a b")), 400, "4.3"),
+    "subprotocol not ASCII": (request(("Sec-WebSocket-Protocol", "\xe9")), 400, "4.3"),
+    "subprotocol twice": (request(("Sec-WebSocket-Protocol", "chat, x, chat")), 400, "4.1"),
+    "subprotocol in two lines": (
+        request(("Sec-WebSocket-Protocol", "chat"), ("Sec-WebSocket-Protocol", "chat")),
+        400,
+        "4.1",
+    ),
+    # 9: "a |Sec-WebSocket-Extensions| header field, with a list of values"
+    "empty list of extensions": (request(("Sec-WebSocket-Extensions", "")), 400, "9.1"),
+    "malformed extensions": (request(("Sec-WebSocket-Extensions", "a; b=")), 400, "9.1"),
+    # No body, told in any way
+    "Content-Length": (request(("Content-Length", "5")), 400, "RFC 9112 6.2"),
+    "two Content-Lengths": (request(("Content-Length", "0"), ("Content-Length", "0")), 400, "RFC 9112 6.2"),
+    "Content-Length is a list": (request(("Content-Length", "0, 0")), 400, "RFC 9112 6.2"),
+    "Content-Length with a sign": (request(("Content-Length", "+0")), 400, "RFC 9112 6.2"),
+    "Content-Length of nothing": (request(("Content-Length", "")), 400, "RFC 9112 6.2"),
+    "Transfer-Encoding": (request(("Transfer-Encoding", "chunked")), 400, "RFC 9112 6.1"),
+    "empty Transfer-Encoding": (request(("Transfer-Encoding", "")), 400, "RFC 9112 6.1"),
+    # Limits, in their order
+    "request line too long": (b"GET /" + b"a" * 8192, 414, "10.4"),
+    "header too long": (request(("X", "v" * 8192)), 431, "10.4"),
+    "too many headers": (request(*[("X", "v")] * 100), 431, "10.4"),
+    "head too long": (request(*[("X", "v" * 400)] * 50), 431, "10.4"),
+}
+
+
+@pytest.mark.parametrize(("data", "status", "section"), REFUSED.values(), ids=REFUSED)
+def test_refused_request(data: bytes, status: int, section: str) -> None:
+    error, answer, sent = refusal(data)
+    assert (error.status, error.section) == (status, section)
+    for name, chunk in CHUNKINGS.items():
+        again, _, resent = refusal(data, chunk)
+        assert (str(again), resent) == (str(error), sent), name
+    assert answer.headers.get("Allow") == ("GET" if status == 405 else None)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, status, _) in REFUSED.items() if status == 426])
+def test_426_says_what_to_upgrade_to(name: str) -> None:
+    # 4.2.2: "a |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of understanding".
+    # RFC 9110, 15.5.22: "The server MUST send an Upgrade header field in a 426 response"; 7.8: with its connection
+    # option.
+    _, answer, _ = refusal(REFUSED[name][0])
+    assert answer.headers["Sec-WebSocket-Version"] == "13"
+    assert answer.headers["Upgrade"] == "websocket"
+    assert answer.headers["Connection"] == "close, Upgrade"
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_cve_2024_37890_ws(name: str) -> None:
+    """A request with too many headers lost some of them, and a missing one was used. Each is left out in turn."""
+    error, _, _ = refusal(request(*[("X", "y")] * 80, without=name))
+    assert name in error.reason
+    error, _, _ = refusal(request(*[("X", "y")] * 3000, without=name))
+    assert error.status == 431
+
+
+def test_cve_2026_34525_aiohttp() -> None:
+    """Two Host headers were accepted, so that two servers could see two hosts."""
+    for second in ("server.example.com", "evil.example", ""):
+        for fields in ([("Host", second), *REQUIRED.items()], [*REQUIRED.items(), ("hOST", second)]):
+            assert refusal(head("GET /chat HTTP/1.1", fields))[0].status == 400
+
+
+@pytest.mark.parametrize("name", [name for name in REFUSED if "too long" not in name and "too many" not in name])
+def test_proxy_smuggling(name: str) -> None:
+    """A 101 was given though a check had failed, and connections were kept after an error answer.
+
+    What follows a refused request is not looked at, were it a perfect handshake, and its answer closes.
+    """
+    data = REFUSED[name][0] + request()
+    _, answer, _ = refusal(data)
+    assert answer.headers["Connection"] in ("close", "close, Upgrade")
+
+
+# What a server must accept.
+
+ACCEPTED: dict[str, bytes] = {
+    "as it is": request(),
+    "names and tokens in any case": (
+        b"GET /chat HTTP/1.1\r\nHOST:a\r\nupgrade:WebSocket\r\ncOnNeCtIoN:upgrade\r\n"
+        b"sec-websocket-key:dGhlIHNhbXBsZSBub25jZQ==\r\nSEC-WEBSOCKET-VERSION:13\r\n\r\n"
+    ),
+    "Connection of Firefox": request(Connection="keep-alive, Upgrade"),
+    "Connection in two lines": request(("Connection", "x, UPGRADE"), Connection="keep-alive"),
+    "Upgrade in a list": request(Upgrade="h2c, websocket"),
+    "Upgrade in two lines": request(("Upgrade", "websocket"), Upgrade="foo/2"),
+    "absolute target": request(line="GET http://server.example.com/chat?x=1 HTTP/1.1"),
+    "Content-Length: 0": request(("Content-Length", "0")),
+    "unknown fields": request(("X-Unknown", "\xff\x80"), ("Cookie", "a=b"), ("Cookie", "c=d")),
+    "space around values": request(Sec_WebSocket_Version=" \t13\t ", Sec_WebSocket_Key=f" {SAMPLE_KEY} "),
+    "Host with a port": request(Host="[::1]:8765"),
+    "no Origin": request(),
+    "own Origin": request(("Origin", "http://server.example.com")),
+    "key with g": request(Sec_WebSocket_Key="AAAAAAAAAAAAAAAAAAAAAg=="),
+    "key with w": request(Sec_WebSocket_Key="++++////////////////zw=="),
+}
+
+
+@pytest.mark.parametrize("data", ACCEPTED.values(), ids=ACCEPTED)
+@EVERY_CHUNKING
+def test_accepted_request(chunk: Chunking, data: bytes) -> None:
+    handshake = ServerHandshake()
+    got = ask(handshake, chunk(data))
+    assert got.path == "/chat"
+    assert got.is_upgrade
+    key = got.headers["Sec-WebSocket-Key"]
+    assert f"Sec-WebSocket-Accept: {accept_key(key)}\r\n".encode() in handshake.accept().data_to_send()
+
+
+def test_the_101_has_what_was_added() -> None:
+    handshake = ServerHandshake()
+    handshake.receive_data(request())
+    ws = handshake.accept(headers=[("Set-Cookie", "a=\xe9"), ("Set-Cookie", "b=2"), (b"Server", b"x")])
+    sent = ws.data_to_send()
+    assert b"Set-Cookie: a=\xe9\r\nSet-Cookie: b=2\r\nServer: x\r\n\r\n" in sent
+    assert sent.count(b"\r\n\r\n") == 1
+
+
+# The order of calls.
+
+
+def test_calls_out_of_order_at_a_server() -> None:
+    handshake = ServerHandshake()
+    with pytest.raises(LocalProtocolError, match=r"call receive_data\(\) until it returns the request"):
+        handshake.accept()
+    handshake.receive_data(request())
+    ws = handshake.accept()
+    for call in (handshake.accept, lambda: handshake.reject(404), lambda: handshake.receive_data(b"x")):
+        with pytest.raises(LocalProtocolError, match=r"go on with the connection that accept\(\) returned"):
+            call()
+    assert ws.data_to_send().startswith(b"HTTP/1.1 101 ")
+    assert handshake.data_to_send() == b""
+
+
+def test_a_failed_accept_changes_nothing() -> None:
+    handshake = ServerHandshake()
+    handshake.receive_data(request())
+    for headers in ([("X", "a\r\nb")], [("X\0", "a")], [("Upgrade", "x")], [("X", 7)], [("X", "\u20ac")]):
+        with pytest.raises(LocalProtocolError):
+            handshake.accept(headers=headers)  # type: ignore[arg-type]
+    assert handshake.response is None
+    assert handshake.accept().data_to_send().startswith(b"HTTP/1.1 101 ")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Upgrade", "connection", "Sec-WebSocket-Accept", "sec-websocket-x", "Content-Length", "Transfer-Encoding"],
+)
+def test_what_the_handshake_writes_itself_cannot_be_added(name: str) -> None:
+    handshake = ServerHandshake()
+    handshake.receive_data(request())
+    for call in (handshake.accept, lambda headers: handshake.reject(404, headers)):
+        with pytest.raises(LocalProtocolError, match="is written by the handshake itself"):
+            call(headers=[(name, "x")])
+    with pytest.raises(LocalProtocolError, match="is written by the handshake itself"):
+        client(headers=[(name, "x")])
+
+
+@pytest.mark.parametrize("name", ["Host", "Origin"])
+def test_what_a_client_has_arguments_for_cannot_be_added(name: str) -> None:
+    with pytest.raises(LocalProtocolError, match="is written by the handshake itself"):
+        client(headers=[(name, "x")])
+
+
+# Rejecting.
+
+
+def rejected(*arguments: Any, data: bytes = b"", **options: Any) -> bytes:
+    handshake = ServerHandshake(**options)
+    handshake.receive_data(data or request())
+    handshake.reject(*arguments)
+    sent = handshake.data_to_send()
+    assert handshake.data_to_send() == b""
+    assert handshake.response is not None
+    assert handshake.response.status == arguments[0]
+    return sent
+
+
+def test_reject() -> None:
+    assert rejected(404) == b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    assert rejected(403, [("X", "y")], b"No.\n") == (
+        b"HTTP/1.1 403 Forbidden\r\nX: y\r\nConnection: close\r\n"
+        b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: 4\r\n\r\nNo.\n"
+    )
+    assert rejected(401, {"WWW-Authenticate": "Basic"}).count(b"WWW-Authenticate: Basic\r\n") == 1
+    assert rejected(302, [("Location", "/x")]).startswith(b"HTTP/1.1 302 Found\r\nLocation: /x\r\n")
+    assert rejected(400, [("content-type", "text/html")], b"<p>").count(b"ontent-") == 2
+    assert rejected(200, (), b"page").startswith(b"HTTP/1.1 200 OK\r\n")
+    assert rejected(426).count(b"Sec-WebSocket-Version: 13\r\n") == 1
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_reject_without_a_body(status: int) -> None:
+    assert b"Content-" not in rejected(status)
+    with pytest.raises(LocalProtocolError, match="has no body"):
+        rejected(status, (), b"body")
+
+
+@pytest.mark.parametrize("status", [0, 100, 101, 199, 1000])
+def test_reject_with_no_final_status(status: int) -> None:
+    handshake = ServerHandshake()
+    handshake.receive_data(request())
+    with pytest.raises(LocalProtocolError, match="cannot refuse a handshake"):
+        handshake.reject(status)
+    assert handshake.data_to_send() == b""
+    handshake.accept()
+
+
+@pytest.mark.parametrize("fields", [[("X", "a\r\nb")], [("X\n", "a")], [("X", "\0")], [("X", "\u20ac")]])
+def test_cve_2026_1527_undici(fields: Lines) -> None:
+    """CR, LF, NUL in an option became a header: path, host, header, subprotocol are refused when built."""
+    handshake = ServerHandshake()
+    handshake.receive_data(request())
+    with pytest.raises(LocalProtocolError):
+        handshake.reject(404, fields)
+    assert handshake.data_to_send() == b""
+    assert handshake.response is None
+    for options in (
+        {"headers": fields},
+        {"origin": "http://a\r\nX: y"},
+        {"subprotocols": ["a\r\nX: y"]},
+        {"uri": "ws://a/\r\nX: y"},
+        {"uri": "ws://a\r\nX: y/"},
+    ):
+        with pytest.raises(LocalProtocolError):
+            client(**options)  # type: ignore[arg-type]
+
+
+def test_reject_before_the_request_is_whole() -> None:
+    handshake = ServerHandshake()
+    handshake.receive_data(request()[:30])
+    handshake.reject(408)
+    assert handshake.data_to_send().startswith(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n")
+    with pytest.raises(LocalProtocolError):
+        handshake.receive_data(request()[30:])
+
+
+# Plain HTTP on the same port.
+
+PLAIN = b"GET /index.html?x HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n\r\n"
+
+
+@EVERY_CHUNKING
+def test_plain_http(chunk: Chunking) -> None:
+    handshake = ServerHandshake(plain_http=True)
+    got = ask(handshake, chunk(PLAIN))
+    assert (got.is_upgrade, got.path, got.query) == (False, "/index.html", "x")
+    with pytest.raises(LocalProtocolError, match="asks for no WebSocket"):
+        handshake.accept()
+    handshake.reject(200, [("Content-Type", "text/html")], b"<p>page")
+    assert handshake.data_to_send() == (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: 7\r\n\r\n<p>page"
+    )
+
+
+def test_plain_http_is_off_by_default() -> None:
+    assert refusal(PLAIN)[0].status == 426
+
+
+def test_answer_to_head_has_no_body() -> None:
+    refused_head = ServerHandshake()
+    with pytest.raises(HandshakeError, match="405: the method is 'HEAD'"):
+        refused_head.receive_data(request(line="HEAD /chat HTTP/1.1"))
+    assert refused_head.data_to_send().endswith(b"\r\n\r\n")
+    # RFC 9110, 9.3.2: "The HEAD method is identical to GET except that the server MUST NOT send content in the
+    # response."
+    sent = rejected(200, (), b"<p>page", data=PLAIN.replace(b"GET", b"HEAD"), plain_http=True)
+    assert sent.endswith(b"Content-Length: 7\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (PLAIN.replace(b"GET", b"POST"), 405),
+        (PLAIN.replace(b"Host: a\r\n", b""), 400),
+        (PLAIN.replace(b"Accept", b"Host"), 400),
+        (PLAIN.replace(b"Accept: text/html", b"Content-Length: 5"), 400),
+        (PLAIN.replace(b"Accept: text/html", b"Transfer-Encoding: chunked"), 400),
+        (PLAIN.replace(b"1.1", b"1.0"), 505),
+        # what looks like a WebSocket client that a proxy, or a mistake, has maimed, is told so
+        (request(without="Upgrade"), 426),
+        (request(without="Connection"), 400),
+        (request(without="Sec-WebSocket-Key"), 400),
+        (request(line="POST / HTTP/1.1"), 405),
+        (request(("Origin", "http://evil.example")), 403),
+    ],
+)
+def test_plain_http_is_strict_too(data: bytes, status: int) -> None:
+    handshake = ServerHandshake(plain_http=True)
+    with pytest.raises(HandshakeError) as caught:
+        handshake.receive_data(data)
+    assert caught.value.status == status
+    assert (b"Allow: GET, HEAD\r\n" in handshake.data_to_send()) is (status == 405)
+
+
+def test_with_plain_http_a_websocket_is_a_websocket() -> None:
+    accepted(request(("Origin", "http://server.example.com")), plain_http=True)
+
+
+# Bytes after the head.
+
+
+@pytest.mark.parametrize("places", [[], [1], [150], [10, 175], list(range(300))])
+def test_websocketpp_32(places: list[int]) -> None:
+    """Frames that arrive with the handshake were lost, at either end. Here in every split."""
+    messages = [TextMessage("a"), TextMessage("b")]
+    up = frame(TEXT, b"a", key=KEY) + frame(TEXT, b"b", key=KEY)
+    handshake = ServerHandshake()
+    ask(handshake, cut_at(request() + up, places))
+    ws = handshake.accept()
+    assert ws.unread == len(up)
+    assert ws.receive_data(None) == messages
+    assert ws.unread == 0
+    down = frame(TEXT, b"a") + frame(TEXT, b"b")
+    assert connect(client(), cut_at(response() + down, places))[1] == messages
+    for place in range(len(response()) - 1, len(response() + down)):
+        assert connect(client(), cut_at(response() + down, [place]))[1] == messages
+
+
+@EVERY_CHUNKING
+def test_what_comes_before_the_answer_is_bounded(chunk: Chunking) -> None:
+    # 4.1: "the client MUST wait for a response from the server before sending any further data"
+    limits = Limits(head=400)
+    handshake = ServerHandshake(limits=limits)
+    ask(handshake, chunk(request() + b"x" * 400))
+    assert handshake.accept().unread == 400
+    error, _, _ = refusal(request() + b"x" * 401, chunk, limits=limits)
+    assert (error.status, error.section) == (400, "4.1")
+
+
+def test_end_of_file_after_the_request_changes_nothing() -> None:
+    handshake = ServerHandshake()
+    got = handshake.receive_data(request())
+    assert handshake.receive_data(b"") is got
+    handshake.accept()
+
+
+@pytest.mark.parametrize("size", [0, 10, 100])
+def test_end_of_file_in_the_request(size: int) -> None:
+    handshake = ServerHandshake()
+    if size:
+        handshake.receive_data(request()[:size])
+    with pytest.raises(HandshakeError, match="end of file in the head"):
+        handshake.receive_data(b"")
+    assert handshake.data_to_send().startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("make", [bytes, bytearray, memoryview])
+def test_kinds_of_bytes(make: Callable[[bytes], Any]) -> None:
+    handshake = ServerHandshake()
+    assert handshake.receive_data(make(request() + b"x")) is not None
+    handshake.receive_data(make(b"y"))
+    assert handshake.accept().unread == 2
+    assert isinstance(client().receive_data(make(response())), Connection)
+    handshake_2 = client()
+    handshake_2.receive_data(make(b"HTTP/1.1 404 x\r\n\r\nab"))
+    handshake_2.receive_data(make(b"c"))
+    with pytest.raises(HandshakeError) as caught:
+        handshake_2.receive_data(make(b""))
+    assert caught.value.response is not None
+    assert caught.value.response.body == b"abc"
+
+
+# Heads that were read elsewhere.
+
+
+def test_from_request() -> None:
+    handshake = ServerHandshake.from_request(
+        "GET", "/chat?x", REQUIRED, ["chat"], [Shift()], ANY_ORIGIN, Limits(message=5)
+    )
+    assert handshake.request == Request("GET", "/chat?x", Headers(REQUIRED))
+    ws = handshake.accept()
+    assert f"Sec-WebSocket-Accept: {SAMPLE_ACCEPT}\r\n".encode() in ws.data_to_send()
+    assert handshake.response is not None
+    assert handshake.response.status == 101
+    assert ws.limits.message == 5
+
+
+def test_from_request_with_bytes() -> None:
+    pairs = [(name.encode(), value.encode()) for name, value in REQUIRED.items()]
+    ServerHandshake.from_request("GET", "/", pairs).accept()
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "status"),
+    [
+        ("POST", {}, 405),
+        ("GET", {"Sec-WebSocket-Version": "12"}, 426),
+        ("GET", {"Sec-WebSocket-Key": "\xe9\u20ac"}, 400),
+        ("GET", {"Origin": "http://evil.example"}, 403),
+        ("GET", {"Host": ""}, 400),
+        ("GET", {"Sec-WebSocket-Protocol": "\u20ac"}, 400),
+    ],
+)
+def test_from_request_that_must_be_refused(method: str, change: dict[str, str], status: int) -> None:
+    with pytest.raises(HandshakeError) as caught:
+        ServerHandshake.from_request(method, "/", REQUIRED | change)
+    assert caught.value.status == status
+    assert caught.value.response is not None
+    assert caught.value.response.status == status
+    assert caught.value.response.body
+
+
+def test_from_response() -> None:
+    handshake = client(subprotocols=["chat"])
+    ws = handshake.from_response(101, ANSWER | {"Sec-WebSocket-Protocol": "chat"})
+    assert ws.subprotocol == "chat"
+    with pytest.raises(LocalProtocolError, match="has given its result"):
+        handshake.from_response(101, ANSWER)
+
+
+def test_from_response_that_refuses() -> None:
+    handshake = client()
+    with pytest.raises(HandshakeError, match="404: the server answered 404 Not Found, not 101") as caught:
+        handshake.from_response(404, {"X": "y"}, b"body")
+    assert caught.value.response == Response(404, Headers({"X": "y"}), b"body")
+    with pytest.raises(HandshakeError) as caught:
+        client().from_response(101, ANSWER | {"Upgrade": "x"})
+    assert caught.value.status == 101
+
+
+# What a client must refuse (4.1, the second list).
+
+BAD_ANSWERS: dict[str, tuple[bytes, str, str]] = {
+    "no Upgrade": (response(without="Upgrade"), "there are no Upgrade headers", "4.1"),
+    "another Upgrade": (response(Upgrade="h2c"), "Upgrade is 'h2c', not websocket", "4.1"),
+    "list in Upgrade": (response(Upgrade="websocket, h2c"), "not websocket", "4.1"),
+    "two Upgrades": (response(("Upgrade", "websocket")), "there are 2 Upgrade headers", "4.1"),
+    "no Connection": (response(without="Connection"), "Connection does not list Upgrade", "4.1"),
+    "another Connection": (response(Connection="keep-alive"), "Connection does not list Upgrade", "4.1"),
+    "no accept value": (response(without="Sec-WebSocket-Accept"), "no Sec-WebSocket-Accept headers", "11.3.3"),
+    "two accept values": (response(("Sec-WebSocket-Accept", SAMPLE_ACCEPT)), "2 Sec-WebSocket-Accept", "11.3.3"),
+    "another accept value": (
+        response(Sec_WebSocket_Accept=accept_key("AAAAAAAAAAAAAAAAAAAAAA==")),
+        "does not answer our Sec-WebSocket-Key",
+        "4.1",
+    ),
+    "accept value in lower case": (response(Sec_WebSocket_Accept=SAMPLE_ACCEPT.lower()), "does not answer", "4.1"),
+    "accept value not ASCII": (response(Sec_WebSocket_Accept="\xe9"), "does not answer", "4.1"),
+    "the key itself": (response(Sec_WebSocket_Accept=SAMPLE_KEY), "does not answer", "4.1"),
+    "an extension": (response(("Sec-WebSocket-Extensions", "x-other")), "'x-other' was not asked for", "4.1"),
+    "an extension in another case": (response(("Sec-WebSocket-Extensions", "X-Shift")), "was not asked for", "4.1"),
+    "an extension twice": (
+        response(("Sec-WebSocket-Extensions", "x-shift; least=0, x-shift; least=0")),
+        "or is there twice",
+        "4.1",
+    ),
+    "an extension twice in two lines": (
+        response(*[("Sec-WebSocket-Extensions", "x-shift; least=0")] * 2),
+        "or is there twice",
+        "4.1",
+    ),
+    "other parameters": (response(("Sec-WebSocket-Extensions", "x-shift; least=9")), "was answered with", "9.1"),
+    "malformed extensions": (response(("Sec-WebSocket-Extensions", "x-shift;")), "does not follow the grammar", "9.1"),
+    "empty extensions": (response(("Sec-WebSocket-Extensions", "")), "does not follow the grammar", "9.1"),
+    "a subprotocol": (response(("Sec-WebSocket-Protocol", "other")), "'other' was not asked for", "4.1"),
+    "a subprotocol in another case": (response(("Sec-WebSocket-Protocol", "Chat")), "was not asked for", "4.1"),
+    "two subprotocols": (response(("Sec-WebSocket-Protocol", "chat, superchat")), "was not asked for", "4.1"),
+    "empty subprotocol": (response(("Sec-WebSocket-Protocol", "")), "'' was not asked for", "4.1"),
+    "two lines of subprotocol": (response(*[("Sec-WebSocket-Protocol", "chat")] * 2), "there are two", "11.3.4"),
+    "HTTP/1.0": (response(line="HTTP/1.0 101 x"), "not of HTTP/1.1", "4.2.2"),
+    "Transfer-Encoding": (response(("Transfer-Encoding", "chunked")), "announces a body", "RFC 9112 6.1"),
+    "Content-Length": (response(("Content-Length", "5")), "announces a body", "RFC 9112 6.2"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason", "section"), BAD_ANSWERS.values(), ids=BAD_ANSWERS)
+def test_bad_answer(data: bytes, reason: str, section: str) -> None:
+    for name, chunk in CHUNKINGS.items():
+        handshake = client(subprotocols=["chat", "superchat"], extensions=[Shift()])
+        with pytest.raises(HandshakeError, match=re.escape(reason)) as caught:
+            connect(handshake, chunk(data))
+        error = caught.value
+        assert (error.status, error.section) == (101, section), name
+        assert error.response is handshake.response is not None
+        assert error.response.status == 101
+        with pytest.raises(LocalProtocolError, match="has given its result"):
+            handshake.receive_data(b"x")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0-x\r\n",
+        b"\x81\x05Hello",
+        b"HTTP/1.1 101 x\r\nA b\r\n",
+        b"HTTP/1.1 101 x\r\nX:" + b"y" * 20000,
+        b"HTTP/3 200",
+    ],
+    ids=["SSH", "a frame", "no colon", "too long", "HTTP/3"],
+)
+def test_an_answer_that_makes_no_sense(data: bytes) -> None:
+    for chunk in CHUNKINGS.values():
+        handshake = client()
+        with pytest.raises(HandshakeError) as caught:
+            connect(handshake, chunk(data))
+        assert (caught.value.status, caught.value.response) == (None, None)
+
+
+@pytest.mark.parametrize("size", [0, 5, 40])
+def test_end_of_file_in_the_answer(size: int) -> None:
+    handshake = client()
+    if size:
+        handshake.receive_data(response()[:size])
+    with pytest.raises(HandshakeError, match="end of file in the head") as caught:
+        handshake.receive_data(b"")
+    assert caught.value.status is None
+    with pytest.raises(LocalProtocolError):
+        handshake.receive_data(b"")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        response(),
+        b"HTTP/1.1 101\r\nUPGRADE:WebSocket\r\nconnection:upgrade\r\nsec-websocket-accept:"
+        + SAMPLE_ACCEPT.encode()
+        + b"\r\n\r\n",
+        response(Connection="keep-alive, UPGRADE"),
+        response(("Connection", "upgrade"), Connection="keep-alive"),
+        response(("Server", "\xff"), ("Date", "x"), ("Content-Length", "0")),
+        response(Sec_WebSocket_Accept=f" \t{SAMPLE_ACCEPT} \t"),
+        response(("Sec-WebSocket-Extensions", "x-runs, x-shift; least=0")),
+        response(("Sec-WebSocket-Extensions", "x-runs"), ("Sec-WebSocket-Extensions", "x-shift; least=0")),
+        response(("Sec-WebSocket-Protocol", "superchat")),
+    ],
+)
+@EVERY_CHUNKING
+def test_good_answer(chunk: Chunking, data: bytes) -> None:
+    handshake = client(subprotocols=["chat", "superchat"], extensions=[Shift(), Runs()])
+    ws, _ = connect(handshake, chunk(data))
+    assert ws.role is CLIENT
+    # 9.1: the operations come in the order of the answer, and erratum 3433 lets it have several lines
+    assert [codec.reserved_bit for codec in ws.extensions] == ([1, 2] if b"x-runs" in data else [])
+    assert ws.subprotocol == ("superchat" if b"superchat" in data else None)
+
+
+@EVERY_CHUNKING
+def test_interim_responses_are_skipped(chunk: Chunking) -> None:
+    # RFC 9110, 15.2
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    _, events = connect(client(), chunk(interim * 3 + response() + frame(TEXT, b"a")))
+    assert events == [TextMessage("a")]
+
+
+@EVERY_CHUNKING
+def test_interim_responses_are_bounded(chunk: Chunking) -> None:
+    handshake = client(limits=Limits(head=250))
+    with pytest.raises(HandshakeError, match="the head is longer than 250 bytes"):
+        connect(handshake, chunk(b"HTTP/1.1 100 Continue\r\n\r\n" * 11))
+
+
+# A refusal as the client sees it: status, headers, and the body as far as it came.
+
+
+def refused(portions: Sequence[bytes], limits: Limits | None = None) -> HandshakeError:
+    """The error, which must come with the last portion and not before."""
+    handshake = client(limits=limits or Limits())
+    for portion in portions[:-1]:
+        assert handshake.receive_data(portion) is None
+    with pytest.raises(HandshakeError, match="not 101") as caught:
+        handshake.receive_data(portions[-1])
+    assert caught.value.response is handshake.response
+    return caught.value
+
+
+@EVERY_CHUNKING
+def test_refusal_with_content_length(chunk: Chunking) -> None:
+    error = refused(chunk(b"HTTP/1.1 403 Forbidden\r\nX: y\r\nContent-Length: 4\r\n\r\nNo.\n"))
+    assert (error.status, error.section) == (403, "4.1")
+    assert str(error) == "403: the server answered 403 Forbidden, not 101 (section 4.1)"
+    assert error.response == Response(403, Headers([("X", "y"), ("Content-Length", "4")]), b"No.\n")
+
+
+@EVERY_CHUNKING
+def test_refusal_until_end_of_file(chunk: Chunking) -> None:
+    error = refused([*chunk(b"HTTP/1.0 503 Busy\r\n\r\nCome later.\n"), b""])
+    assert (error.status, body_of(error)) == (503, b"Come later.\n")
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        (b"Content-Length: 0\r\n", b""),
+        (b"Transfer-Encoding: chunked\r\n", b""),
+        (b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", b""),
+        (b"Content-Length: 2\r\n", b"5\r"),
+        (b"Content-Length: x\r\n", b""),
+        (b"Content-Length: -1\r\n", b""),
+        (b"Content-Length: \xb2\r\n", b""),
+        (b"Content-Length: 5\r\nContent-Length: 6\r\n", b""),
+        (b"Content-Length: " + b"9" * 5000 + b"\r\n", b""),
+    ],
+)
+def test_refusal_at_once(fields: bytes, body: bytes) -> None:
+    error = refused([b"HTTP/1.1 302 Found\r\nLocation: /\r\n" + fields + b"\r\n5\r\nhello\r\n0\r\n\r\n"])
+    assert (error.status, body_of(error)) == (302, body)
+    assert error.response is not None
+    assert error.response.headers["Location"] == "/"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_refusal_that_has_no_body(status: int) -> None:
+    assert body_of(refused([b"HTTP/1.1 %d x\r\nContent-Length: 5\r\n\r\n" % status])) == b""
+
+
+@EVERY_CHUNKING
+def test_body_of_a_refusal_is_bounded(chunk: Chunking) -> None:
+    limits = Limits(body=10)
+    for start in (b"HTTP/1.1 500 x\r\nContent-Length: 1000000\r\n\r\n", b"HTTP/1.1 500 x\r\n\r\n"):
+        handshake = client(limits=limits)
+        with pytest.raises(HandshakeError) as caught:
+            connect(handshake, chunk(start + b"0123456789abc"))
+        assert body_of(caught.value) == b"0123456789"
+
+
+def test_body_of_a_refusal_that_ends_early() -> None:
+    assert body_of(refused([b"HTTP/1.1 500 x\r\nContent-Length: 1000\r\n\r\nab", b"c", b""])) == b"abc"
+
+
+def test_a_refusal_can_be_seen_while_its_body_is_awaited() -> None:
+    handshake = client()
+    assert handshake.receive_data(b"HTTP/1.1 500 x\r\n\r\n") is None
+    assert handshake.response is not None
+    assert handshake.response.status == 500
+
+
+# What a client sends.
+
+
+@pytest.mark.parametrize(
+    ("uri", "line", "host"),
+    [
+        ("ws://example.com/chat", b"GET /chat HTTP/1.1", b"example.com"),
+        ("wss://example.com", b"GET / HTTP/1.1", b"example.com"),
+        ("ws://EXAMPLE.com:8080?a=b", b"GET /?a=b HTTP/1.1", b"example.com:8080"),
+        ("ws://[::1]:80/%20", b"GET /%20 HTTP/1.1", b"[::1]"),
+    ],
+)
+def test_request_of_a_uri(uri: str, line: bytes, host: bytes) -> None:
+    for handshake in (ClientHandshake(uri), ClientHandshake(parse_uri(uri))):
+        assert handshake.uri == parse_uri(uri)
+        assert handshake.data_to_send().startswith(line + b"\r\nHost: " + host + b"\r\nUpgrade: websocket\r\n")
+
+
+def test_request_with_everything() -> None:
+    handshake = client(
+        subprotocols=["a", "b"],
+        extensions=[Shift(2), Runs()],
+        origin="null",
+        headers={"Authorization": "Basic eA==", "User-Agent": "x"},
+    )
+    assert handshake.data_to_send().endswith(
+        b"Sec-WebSocket-Protocol: a, b\r\n"
+        b"Sec-WebSocket-Extensions: x-shift; least=2, x-runs\r\n"
+        b"Origin: null\r\n"
+        b"Authorization: Basic eA==\r\n"
+        b"User-Agent: x\r\n\r\n"
+    )
+    assert handshake.request.subprotocols == ["a", "b"]
+
+
+@pytest.mark.parametrize("uri", ["http://a/", "ws://a/#b", "ws://", "ws://a:0/", ""])
+def test_a_uri_that_is_none(uri: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        ClientHandshake(uri)
+
+
+def test_options_reach_the_connection() -> None:
+    limits = Limits(message=7)
+    handshake = client(limits=limits, parts=True)
+    ws = handshake.receive_data(response() + frame(TEXT, b"a", fin=False))
+    assert ws is not None
+    assert ws.limits is limits
+    assert ws.receive_data(None) != []  # a part, before the message has ended
+    server = ServerHandshake(limits=limits)
+    server.receive_data(request() + frame(TEXT, b"a", fin=False, key=KEY))
+    ws = server.accept(parts=True)
+    assert ws.limits is limits
+    assert ws.receive_data(None) != []
+
+
+def test_the_clients_masks_come_from_its_random() -> None:
+    ws = ClientHandshake("ws://a/", random=lambda size: b"\x01\x02\x03\x04" * (size // 4)).from_response(
+        101, ANSWER | {"Sec-WebSocket-Accept": accept_key("AQIDBAECAwQBAgMEAQIDBA==")}
+    )
+    ws.send_text("")
+    assert ws.data_to_send() == b"\x81\x80\x01\x02\x03\x04"
+
+
+def test_uri_objects_are_taken() -> None:
+    assert ClientHandshake(URI(True, "::1", 443, "/x")).request.headers["Host"] == "[::1]"

@@ -1,0 +1,149 @@
+"""The opening handshake against whatever comes: any bytes anywhere, and h11 as the judge of what is no request."""
+
+from __future__ import annotations
+
+import time
+
+import h11
+import pytest
+from helpers import cut_at
+from hypothesis import given
+from hypothesis import strategies as st
+from opening import (
+    ANSWER,
+    REQUIRED,
+    Lines,
+    client,
+    error_of,
+    head,
+    request,
+)
+from tiny_extension import Shift
+
+from rfc6455 import (
+    ANY_ORIGIN,
+    Connection,
+    HandshakeError,
+    Limits,
+    PerMessageDeflate,
+    ServerHandshake,
+)
+
+# Whatever comes.
+
+lines_st = st.text(st.characters(max_codepoint=0xFF), max_size=30).map(lambda text: text.encode("latin-1"))
+VALUES = st.sampled_from(
+    [b"", b",", b'a;b="', b"\xff", b"__class__", b"permessage-deflate; server_max_window_bits=\xb2", b"13"]
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [*REQUIRED, "Origin", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Content-Length", "X"]
+            ),
+            VALUES | lines_st,
+        ),
+        max_size=4,
+    ),
+    st.sets(st.sampled_from(list(REQUIRED)), max_size=2),
+)
+def test_any_bytes_in_any_header_of_a_request(extra: list[tuple[str, bytes]], left_out: set[str]) -> None:
+    """A non-number in a parameter, or a byte over 0x7F, raised a bare ValueError or UnicodeDecodeError elsewhere."""
+    lines = [f"{name}: {value}".encode() for name, value in REQUIRED.items() if name not in left_out]
+    lines += [name.encode() + b": " + value for name, value in extra]
+    handshake = ServerHandshake(subprotocols=["a"], extensions=[PerMessageDeflate(), Shift()])
+    data = b"GET / HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n"
+    error = error_of(lambda: handshake.receive_data(data))
+    if error is not None:
+        assert handshake.data_to_send().startswith(b"HTTP/1.1 %d " % error.status)
+    else:
+        assert handshake.accept().data_to_send().startswith(b"HTTP/1.1 101 ")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*ANSWER, "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Content-Length", "X"]),
+            VALUES | lines_st,
+        ),
+        max_size=4,
+    ),
+    st.sampled_from([101, 101, 200, 404, 100]),
+    st.binary(max_size=20),
+)
+def test_any_bytes_in_any_header_of_a_response(extra: list[tuple[str, bytes]], status: int, rest: bytes) -> None:
+    lines = [f"{name}: {value}".encode() for name, value in ANSWER.items()]
+    lines += [name.encode() + b": " + value for name, value in extra]
+    handshake = client(subprotocols=["a"], extensions=[PerMessageDeflate(), Shift()])
+    data = b"HTTP/1.1 %d x\r\n" % status + b"\r\n".join(lines) + b"\r\n\r\n" + rest
+    results = []
+    error = error_of(lambda: results.append(handshake.receive_data(data)))
+    if error is None and results == [None]:
+        error = error_of(lambda: handshake.receive_data(b""))
+    assert (error is None) is (results != [] and isinstance(results[0], Connection))
+    assert status == 101 or isinstance(error, HandshakeError)
+
+
+@given(st.binary(min_size=1, max_size=300), st.booleans(), st.lists(st.integers(0, 300), max_size=4))
+def test_any_bytes_at_all(data: bytes, to_server: bool, cuts: list[int]) -> None:
+    handshake = ServerHandshake(plain_http=True) if to_server else client()
+    portions = cut_at(data, cuts)
+    error = error_of(lambda: [handshake.receive_data(portion) for portion in portions])
+    assert error is None or (isinstance(error, HandshakeError) and error.reason.isascii())
+
+
+SEMANTIC_EDITS = [
+    ("Host", "a"),
+    ("Host", "a, b"),
+    ("Content-Length", "0"),
+    ("Content-Length", "1"),
+    ("Content-Length", "x"),
+    ("Content-Length", "0, 0"),
+    ("Content-Length", "9" * 30),
+    ("Transfer-Encoding", "chunked"),
+    ("Transfer-Encoding", "gzip"),
+    ("X", "y\x0b"),
+    ("X", "\x85"),
+    ("X y", "z"),
+]
+
+
+@given(
+    st.lists(st.sampled_from(SEMANTIC_EDITS), max_size=3),
+    st.sets(st.sampled_from(list(REQUIRED)), max_size=2),
+    st.lists(
+        st.tuples(st.integers(0, 300), st.sampled_from([b"\r", b"\n", b" ", b"\0", b":", b"\x7f", b"\xff"])),
+        max_size=2,
+    ),
+)
+def test_what_h11_refuses_is_refused(extra: Lines, left_out: set[str], insertions: list[tuple[int, bytes]]) -> None:
+    fields = [(name, value) for name, value in REQUIRED.items() if name not in left_out]
+    data = head("GET /chat HTTP/1.1", [*fields, *extra])
+    for at, octet in insertions:
+        at %= len(data)
+        data = data[:at] + octet + data[at:]
+    judge = h11.Connection(h11.SERVER)
+    try:
+        judge.receive_data(data)
+        refused_by_h11 = not isinstance(judge.next_event(), h11.Request)
+    except h11.RemoteProtocolError:
+        refused_by_h11 = True
+    for plain_http in (False, True):
+        ours = ServerHandshake(plain_http=plain_http)
+        refused_by_us = error_of(lambda handshake=ours: handshake.receive_data(data)) or ours.request is None
+        assert refused_by_us or not refused_by_h11
+
+
+@pytest.mark.parametrize("name", ["Connection", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Upgrade", "X"])
+@pytest.mark.parametrize("piece", [" ", ",", '"', "\\", ";", "=", "a,", "\xff"])
+def test_cve_2021_32640_ws(name: str, piece: str) -> None:
+    """Patterns that backtrack: 64 kB of anything in each list header is done with in milliseconds."""
+    limits = Limits(head=1 << 20, line=1 << 20)
+    start = time.process_time()
+    for value in (piece * 65536, "a" + piece * 65536, 'a; b="' + piece * 65536, "a" + piece * 65536 + "\0"):
+        handshake = ServerHandshake(limits=limits, origins=ANY_ORIGIN, subprotocols=["a"])
+        error = error_of(lambda: handshake.receive_data(request((name, value))))  # noqa: B023
+        assert len(str(error)) < 500
+    assert time.process_time() - start < 2

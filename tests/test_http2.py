@@ -1,0 +1,473 @@
+"""The opening handshake over HTTP/2 (RFC 8441) and HTTP/3 (RFC 9220): header lists alone, and with h2 at both ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.settings
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opening import Runs, error_of
+from tiny_extension import Shift
+
+from rfc6455 import (
+    ANY_ORIGIN,
+    CLIENT,
+    SERVER,
+    URI,
+    Closed,
+    Connection,
+    HandshakeError,
+    Headers,
+    Limits,
+    LocalProtocolError,
+    PerMessageDeflate,
+    Response,
+    TextMessage,
+)
+from rfc6455.http2 import Http2ClientHandshake, Http2ServerHandshake
+
+# RFC 8441, 5.1, "Example".
+REQUEST = [
+    (":method", "CONNECT"),
+    (":protocol", "websocket"),
+    (":scheme", "https"),
+    (":path", "/chat"),
+    (":authority", "server.example.com"),
+    ("sec-websocket-protocol", "chat, superchat"),
+    ("sec-websocket-extensions", "permessage-deflate"),
+    ("sec-websocket-version", "13"),
+    ("origin", "http://www.example.com"),
+]
+RESPONSE = [(":status", "200"), ("sec-websocket-protocol", "chat")]
+
+Pairs = list[tuple[str, str]]
+
+
+def encoded(pairs: Pairs) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+
+
+def request(*extra: tuple[str, str], without: str = "", **changed: str) -> Pairs:
+    """A good request without an origin, but for what the arguments say: ``method="GET"`` changes ``:method``."""
+    changes = {f":{name}": value for name, value in changed.items()}
+    kept = [(name, changes.get(name, value)) for name, value in REQUEST if name not in (without, "origin")]
+    return [*kept, *extra]
+
+
+# The example.
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_the_server_of_5_1(as_bytes: bool) -> None:
+    handshake = Http2ServerHandshake(subprotocols=["chat"], origins=["http://www.example.com"])
+    got = handshake.receive_headers(encoded(REQUEST) if as_bytes else REQUEST)
+    assert got is handshake.request
+    assert (got.method, got.target, got.version) == ("CONNECT", "/chat", "HTTP/2")
+    assert (got.path, got.host, got.origin) == ("/chat", "server.example.com", "http://www.example.com")
+    assert got.subprotocols == ["chat", "superchat"]
+    ws = handshake.accept()
+    assert handshake.headers_to_send() == encoded(RESPONSE)
+    assert handshake.data_to_send() == b""
+    assert (ws.role, ws.subprotocol, ws.data_to_send()) == (SERVER, "chat", b"")
+
+
+def test_the_client_of_5_1() -> None:
+    handshake = Http2ClientHandshake(
+        "wss://server.example.com/chat",
+        ["chat", "superchat"],
+        [PerMessageDeflate(server_no_context_takeover=False, client_no_context_takeover=False)],
+        "http://www.example.com",
+    )
+    sent = handshake.headers_to_send()
+    assert sent[:5] == encoded(REQUEST[:5])
+    assert {name: value.split(b";")[0] for name, value in sent} == dict(encoded(REQUEST))
+    ws = handshake.receive_headers(RESPONSE)
+    assert ws is not None
+    assert (ws.role, ws.subprotocol) == (CLIENT, "chat")
+    assert handshake.response == Response(200, Headers(RESPONSE[1:]), version="HTTP/2")
+
+
+@pytest.mark.parametrize(
+    ("uri", "scheme", "path", "authority"),
+    [
+        ("ws://a.example:81", "http", "/", "a.example:81"),
+        ("wss://[::1]:443/x?y", "https", "/x?y", "[::1]"),
+        (URI(False, "b", 80, "/z"), "http", "/z", "b"),
+    ],
+)
+def test_pseudo_header_fields(uri: str | URI, scheme: str, path: str, authority: str) -> None:
+    sent = dict(Http2ClientHandshake(uri).headers_to_send())
+    assert sent == {
+        b":method": b"CONNECT",
+        b":protocol": b"websocket",
+        b":scheme": scheme.encode(),
+        b":path": path.encode(),
+        b":authority": authority.encode(),
+        b"sec-websocket-version": b"13",
+    }
+
+
+# What a server refuses.
+
+BAD_REQUESTS: dict[str, tuple[Pairs, int, str]] = {
+    "GET": (request(method="GET"), 400, "RFC 8441 5"),
+    "no method": (request(without=":method"), 400, "RFC 8441 5"),
+    # RFC 8441, 4: ":scheme and :path [...] MUST also be included"
+    "no scheme": (request(without=":scheme"), 400, "RFC 8441 4"),
+    "no path": (request(without=":path"), 400, "RFC 8441 4"),
+    "no authority": (request(without=":authority"), 400, "RFC 8441 4"),
+    "CONNECT of a proxy": (request(without=":protocol"), 400, "RFC 8441 4"),
+    # RFC 9220, 3
+    "another protocol": (request(protocol="connect-udp"), 501, "RFC 9220 3"),
+    "protocol in another case": (request(protocol="WebSocket"), 501, "RFC 9220 3"),
+    "another scheme": (request(scheme="wss"), 400, "RFC 8441 5"),
+    "path *": (request(path="*"), 400, "RFC 8441 5"),
+    "empty path": (request(path=""), 400, "RFC 8441 5"),
+    "path with fragment": (request(path="/#a"), 400, "RFC 8441 5"),
+    "empty authority": (request(authority=""), 400, "RFC 8441 5"),
+    "authority with user": (request(authority="u@a"), 400, "RFC 8441 5"),
+    "unknown pseudo-header field": ([*request()[:5], (":x", "y")], 400, "RFC 8441 4"),
+    # RFC 9113, 8.3
+    "pseudo-header field twice": ([(":path", "/"), *request()], 400, "RFC 9113 8.3"),
+    "pseudo-header field at the end": ([*request(without=":path"), (":path", "/")], 400, "RFC 9113 8.3"),
+    "status in a request": ([(":status", "200"), *request()], 400, "RFC 8441 4"),
+    # RFC 8441, 5: "They MUST NOT be included in the CONNECT request"
+    "connection": (request(("connection", "Upgrade")), 400, "RFC 8441 5"),
+    "upgrade": (request(("upgrade", "websocket")), 400, "RFC 8441 5"),
+    "transfer-encoding": (request(("transfer-encoding", "chunked")), 400, "RFC 8441 5"),
+    "content-length": (request(("content-length", "5")), 400, "RFC 8441 5"),
+    "upper case": (request(("X-Name", "y")), 400, "RFC 8441 5"),
+    "host of another": (request(("host", "evil.example")), 400, "RFC 9113 8.3.1"),
+    "two hosts": (request(("host", "server.example.com"), ("host", "x")), 400, "RFC 9113 8.3.1"),
+    # as in RFC 6455
+    "no version": (request(without="sec-websocket-version"), 400, "4.2.2"),
+    "version twice": (request(("sec-websocket-version", "13")), 400, "4.2.2"),
+    "another version": (
+        [*request(without="sec-websocket-version"), ("sec-websocket-version", "8")],
+        400,
+        "4.2.2",
+    ),
+    "another origin": (request(("origin", "https://evil.example")), 403, "10.2"),
+    "two origins": (request(("origin", "a"), ("origin", "b")), 400, "RFC 6454 7.3"),
+    "subprotocol twice": (request(("sec-websocket-protocol", "chat")), 400, "4.1"),
+    "subprotocol is no token": (request(("sec-websocket-protocol", "a b")), 400, "4.3"),
+    "malformed extensions": (request(("sec-websocket-extensions", "a;")), 400, "9.1"),
+}
+
+
+@pytest.mark.parametrize(("pairs", "status", "section"), BAD_REQUESTS.values(), ids=BAD_REQUESTS)
+def test_bad_request(pairs: Pairs, status: int, section: str) -> None:
+    handshake = Http2ServerHandshake()
+    with pytest.raises(HandshakeError) as caught:
+        handshake.receive_headers(pairs)
+    error = caught.value
+    assert (error.status, error.section) == (status, section)
+    assert error.response is handshake.response is not None
+    sent = handshake.headers_to_send()
+    body = handshake.data_to_send()
+    assert sent == [
+        (b":status", b"%d" % status),
+        (b"sec-websocket-version", b"13"),
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    assert error.reason.encode() in body
+    for call in (handshake.accept, lambda: handshake.reject(400), lambda: handshake.receive_headers(REQUEST)):
+        with pytest.raises(LocalProtocolError):
+            call()
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        request(),
+        request(("host", "Server.Example.Com")),
+        request(("origin", "https://server.example.com")),
+        request(("cookie", "a=b"), ("cookie", "c=\xe9")),
+        request(scheme="http"),
+        # RFC 8441, 5: the key is not looked at, since ":protocol" has its place
+        request(("sec-websocket-key", "nonsense")),
+    ],
+)
+def test_good_request(pairs: Pairs) -> None:
+    handshake = Http2ServerHandshake()
+    handshake.receive_headers(pairs)
+    handshake.accept()
+    assert handshake.headers_to_send() == [(b":status", b"200")]
+
+
+# The server's answer.
+
+
+def test_accept_with_everything() -> None:
+    handshake = Http2ServerHandshake(["superchat"], [Shift(3)], ANY_ORIGIN, Limits(message=5))
+    handshake.receive_headers([*REQUEST, ("sec-websocket-extensions", "x-shift; least=3")])
+    ws = handshake.accept("chat", [("Set-Cookie", "a=b")], parts=True)
+    assert handshake.headers_to_send() == [
+        (b":status", b"200"),
+        (b"sec-websocket-protocol", b"chat"),
+        (b"sec-websocket-extensions", b"x-shift; least=3"),
+        (b"set-cookie", b"a=b"),
+    ]
+    assert ws.limits.message == 5
+    assert [codec.reserved_bit for codec in ws.extensions] == [2]
+
+
+def test_required_subprotocol() -> None:
+    handshake = Http2ServerHandshake(["other"], require_subprotocol=True)
+    with pytest.raises(HandshakeError, match="one of these subprotocols is required: other"):
+        handshake.receive_headers(request())
+
+
+def test_reject() -> None:
+    handshake = Http2ServerHandshake()
+    handshake.receive_headers(request())
+    handshake.reject(404, [("X", "y")], b"No such room.\n")
+    assert handshake.headers_to_send() == [
+        (b":status", b"404"),
+        (b"x", b"y"),
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"14"),
+    ]
+    assert handshake.data_to_send() == b"No such room.\n"
+    with pytest.raises(LocalProtocolError):
+        handshake.accept()
+
+
+@pytest.mark.parametrize("status", [0, 101, 200, 204, 299, 1000])
+def test_reject_with_a_status_that_would_not(status: int) -> None:
+    # RFC 9110, 9.3.6: any 2xx accepts a CONNECT
+    handshake = Http2ServerHandshake()
+    handshake.receive_headers(request())
+    with pytest.raises(LocalProtocolError):
+        handshake.reject(status)
+    handshake.accept()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[("X", "a\r\nb")], [("X\0", "a")], [("Upgrade", "x")], [("sec-websocket-protocol", "x")], [("X", "\u20ac")]],
+)
+def test_what_cannot_be_written(headers: Pairs) -> None:
+    handshake = Http2ServerHandshake()
+    handshake.receive_headers(request())
+    for call in (
+        lambda: handshake.accept(headers=headers),
+        lambda: handshake.reject(404, headers),
+        lambda: Http2ClientHandshake("ws://a/", headers=headers),
+    ):
+        with pytest.raises(LocalProtocolError):
+            call()
+    assert handshake.response is None
+    with pytest.raises(LocalProtocolError):
+        Http2ClientHandshake("ws://a/", origin="a\nb")
+    with pytest.raises(LocalProtocolError):
+        Http2ClientHandshake("ws://a/", headers=[("Host", "b")])
+
+
+def test_calls_out_of_order() -> None:
+    handshake = Http2ServerHandshake()
+    assert handshake.data_to_send() == b""
+    for call in (handshake.accept, handshake.headers_to_send):
+        with pytest.raises(LocalProtocolError):
+            call()
+    handshake.receive_headers(request())
+    with pytest.raises(LocalProtocolError, match="make another for another stream"):
+        handshake.receive_headers(request())
+    handshake.accept()
+    with pytest.raises(LocalProtocolError):
+        handshake.accept()
+    client = Http2ClientHandshake("ws://a/")
+    client.receive_headers([(":status", "200")])
+    with pytest.raises(LocalProtocolError, match="has given its result"):
+        client.receive_headers([(":status", "200")])
+
+
+# What a client refuses.
+
+
+@pytest.mark.parametrize("status", ["200", "201", "299"])
+def test_a_2xx_opens(status: str) -> None:
+    handshake = Http2ClientHandshake("ws://a/", ["chat"], [Shift(), Runs()])
+    assert handshake.receive_headers([(":status", "103"), ("link", "x")]) is None
+    ws = handshake.receive_headers(encoded([(":status", status), ("sec-websocket-extensions", "x-runs")]))
+    assert ws is not None
+    assert [codec.reserved_bit for codec in ws.extensions] == [1]
+
+
+@pytest.mark.parametrize("status", [300, 403, 501, 999])
+def test_a_refusal(status: int) -> None:
+    handshake = Http2ClientHandshake("ws://a/")
+    with pytest.raises(HandshakeError, match="not 200") as caught:
+        handshake.receive_headers([(":status", str(status)), ("x", "y")])
+    assert caught.value.status == status
+    assert caught.value.response == handshake.response == Response(status, Headers([("x", "y")]), version="HTTP/2")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "status"),
+    [
+        ([], None),
+        ([("x", "y")], None),
+        ([(":status", "")], None),
+        ([(":status", "20")], None),
+        ([(":status", "0200")], None),
+        ([(":status", "099")], None),
+        ([(":status", "\xb2\xb2\xb2")], None),
+        ([(":status", "200"), (":status", "200")], None),
+        ([(":status", "200"), (":path", "/")], None),
+        ([("x", "y"), (":status", "200")], None),
+        ([(":status", "200"), ("sec-websocket-protocol", "other")], 200),
+        ([(":status", "200"), ("sec-websocket-protocol", "chat"), ("sec-websocket-protocol", "chat")], 200),
+        ([(":status", "200"), ("sec-websocket-extensions", "x-other")], 200),
+        ([(":status", "200"), ("sec-websocket-extensions", "a;")], 200),
+    ],
+)
+def test_bad_response(pairs: Pairs, status: int | None) -> None:
+    handshake = Http2ClientHandshake("ws://a/", ["chat"])
+    with pytest.raises(HandshakeError) as caught:
+        handshake.receive_headers(pairs)
+    assert caught.value.status == status
+    assert (caught.value.response is None) == (status is None)
+
+
+# Whatever comes.
+
+known = st.sampled_from([name for name, _ in REQUEST])
+names = known | st.sampled_from([":status", "x", "", ":", "Host", "host"]) | st.binary(max_size=5)
+values = st.sampled_from([*dict(REQUEST).values(), "200", "", "\xff", "a;b="]) | st.binary(max_size=8)
+
+
+@given(st.lists(st.tuples(names, values), max_size=5), st.booleans())
+def test_any_header_list(extra: Any, with_request: bool) -> None:
+    server = Http2ServerHandshake(["chat"], [PerMessageDeflate(), Shift()])
+    error = error_of(lambda: server.receive_headers([*(request() if with_request else []), *extra]))
+    if error is None:
+        server.accept()
+    assert isinstance(error, HandshakeError | None)
+    assert server.headers_to_send()[0][0] == b":status"
+    client = Http2ClientHandshake("ws://a/", ["chat"], [PerMessageDeflate(), Shift()])
+    assert isinstance(error_of(lambda: client.receive_headers([(":status", "200"), *extra])), HandshakeError | None)
+
+
+# With h2 at both ends.
+
+
+class End:
+    """One end of an HTTP/2 connection with at most one WebSocket on it."""
+
+    def __init__(self, is_client: bool) -> None:
+        self.http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=is_client, header_encoding=None))
+        if not is_client:
+            self.http.local_settings = h2.settings.Settings(
+                client=False, initial_values={h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: 1}
+            )
+        self.http.initiate_connection()
+        self.stream = 0
+        self.events: list[object] = []
+        self.ws: Connection | None = None
+        self.body = b""
+        self.ended = False
+        self.has_ended_stream = False
+
+    def receive(self, data: bytes) -> None:
+        for event in self.http.receive_data(data):
+            self.events.append(event)
+            if isinstance(event, h2.events.DataReceived):
+                self.http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                self._take(event.data)
+            if isinstance(event, h2.events.StreamEnded):
+                self.ended = True
+                self._take(b"")
+
+    def _take(self, data: bytes) -> None:
+        if self.ws is None:
+            self.body += data
+        else:
+            self.events += self.ws.receive_data(data)
+
+    def flush(self) -> bytes:
+        """The bytes to send, with those of the WebSocket as DATA, and END_STREAM when that is closed."""
+        if self.ws is not None and not self.has_ended_stream:
+            data = self.ws.data_to_send()
+            self.has_ended_stream = self.ws.closed
+            if data or self.has_ended_stream:
+                self.http.send_data(self.stream, data, end_stream=self.has_ended_stream)
+        return self.http.data_to_send()
+
+    def of(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def exchange(client: End, server: End) -> None:
+    """Carries bytes until both ends are silent."""
+    while (up := client.flush()) + (down := server.flush()):
+        server.receive(up)
+        client.receive(down)
+
+
+def ask(handshake: Http2ClientHandshake) -> tuple[End, End]:
+    """A client that has sent the request of ``handshake``, and the server that has it."""
+    client, server = End(True), End(False)
+    exchange(client, server)
+    # RFC 8441, 3: only now "a client MAY use the Extended CONNECT"
+    assert client.http.remote_settings.enable_connect_protocol == 1
+    client.stream = client.http.get_next_available_stream_id()
+    client.http.send_headers(client.stream, handshake.headers_to_send(), end_stream=False)
+    exchange(client, server)
+    (event,) = server.of(h2.events.RequestReceived)
+    server.stream = event.stream_id
+    return client, server
+
+
+def test_a_websocket_on_a_stream() -> None:
+    near = Http2ClientHandshake("ws://example.com/x", ["chat"], [PerMessageDeflate()], "http://example.com")
+    client, server = ask(near)
+    far = Http2ServerHandshake(["chat"], [PerMessageDeflate()])
+    got = far.receive_headers(server.of(h2.events.RequestReceived)[0].headers)
+    assert (got.path, got.host) == ("/x", "example.com")
+    server.ws = far.accept()
+    server.http.send_headers(server.stream, far.headers_to_send(), end_stream=False)
+    server.ws.send_text("from the server " * 20)
+    up = client.flush()
+    assert up == b""
+    headers, *rest = client.http.receive_data(server.flush())
+    assert isinstance(headers, h2.events.ResponseReceived)
+    client.ws = near.receive_headers(headers.headers)
+    assert client.ws is not None
+    assert (client.ws.subprotocol, len(client.ws.extensions)) == ("chat", 1)
+    data = b"".join(event.data for event in rest if isinstance(event, h2.events.DataReceived))
+    assert client.ws.receive_data(data) == [TextMessage("from the server " * 20)]
+    client.ws.send_text("from the client")
+    exchange(client, server)
+    assert server.of(TextMessage) == [TextMessage("from the client")]
+    client.ws.close(1000, "bye")
+    exchange(client, server)
+    assert [closed.reason for closed in server.of(Closed)] == ["bye"]
+    for end in (client, server):
+        (closed,) = end.of(Closed)
+        assert (closed.code, closed.clean) == (1000, True)
+        # RFC 8441, 5: "Orderly TCP-level closures are represented as END_STREAM flags"
+        assert end.ended
+
+
+def test_a_refusal_on_a_stream() -> None:
+    near = Http2ClientHandshake("ws://example.com/x", origin="http://evil.example")
+    client, server = ask(near)
+    far = Http2ServerHandshake()
+    with pytest.raises(HandshakeError, match="403"):
+        far.receive_headers(server.of(h2.events.RequestReceived)[0].headers)
+    server.http.send_headers(server.stream, far.headers_to_send(), end_stream=False)
+    server.http.send_data(server.stream, far.data_to_send(), end_stream=True)
+    exchange(client, server)
+    (answer,) = client.of(h2.events.ResponseReceived)
+    with pytest.raises(HandshakeError, match="403 Forbidden") as caught:
+        near.receive_headers(answer.headers)
+    assert caught.value.status == 403
+    assert client.ended
+    assert b"'http://evil.example' may not connect here" in client.body

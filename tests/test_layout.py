@@ -1,0 +1,269 @@
+"""The package's layout held against its design: which modules there are, what each may import, what is public.
+
+The table below is the design's list of modules, in its order. A module may import only modules above it, so that
+there are no cycles and each can be read, tested and used without what is below. Nothing imports I/O, clocks,
+threads, logging or the environment: the same bytes give the same events everywhere.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeGuard
+
+import pytest
+
+import rfc6455
+
+PACKAGE = Path(rfc6455.__file__).parent
+
+MODULES = (
+    "codes",
+    "errors",
+    "limits",
+    "events",
+    "primitives",
+    "masking",
+    "pieces",
+    "frames",
+    "state",
+    "extensions",
+    "messages",
+    "deflate",
+    "connection",
+    "deadlines",
+    "headers",
+    "http11",
+    "uri",
+    "negotiation",
+    "handshake",
+    "http2",
+    "testing",
+)
+
+# What does I/O, tells the time, runs things at the same time, or looks around on the machine.
+FORBIDDEN = {
+    "asyncio",
+    "concurrent",
+    "contextvars",
+    "datetime",
+    "io",
+    "locale",
+    "logging",
+    "multiprocessing",
+    "pathlib",
+    "platform",
+    "queue",
+    "random",
+    "secrets",
+    "select",
+    "selectors",
+    "shutil",
+    "signal",
+    "socket",
+    "socketserver",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+    "warnings",
+}
+# Everything else of `os` reads or changes the machine; this is the default of the injectable randomness.
+ALLOWED_FROM_OS = {"urandom"}
+
+PUBLIC_NAMES = {
+    # who and what
+    "Role",
+    "CLIENT",
+    "SERVER",
+    "Opcode",
+    "CloseCode",
+    "is_sendable_close_code",
+    # errors and limits
+    "ProtocolError",
+    "LocalProtocolError",
+    "RemoteProtocolError",
+    "HandshakeError",
+    "Limits",
+    # events
+    "Event",
+    "TextMessage",
+    "BytesMessage",
+    "TextPart",
+    "BytesPart",
+    "Ping",
+    "Pong",
+    "Closed",
+    "CloseCause",
+    # frames and messages
+    "Frame",
+    "FrameParser",
+    "serialize_frame",
+    "apply_mask",
+    "PreparedMessage",
+    # the handshake over HTTP/2
+    "Http2ClientHandshake",
+    "Http2ServerHandshake",
+    # the connection and its time
+    "Connection",
+    "ConnectionState",
+    "Direction",
+    "Deadlines",
+    "Timeouts",
+    # extensions
+    "Extension",
+    "MessageCodec",
+    "PerMessageDeflate",
+    # the handshake
+    "ServerHandshake",
+    "ClientHandshake",
+    "Request",
+    "Response",
+    "Headers",
+    "accept_key",
+    "OriginPolicy",
+    "ANY_ORIGIN",
+    "SAME_HOST",
+    "URI",
+    "parse_uri",
+}
+
+
+def source_files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    """The first name below the package: ``frames`` for ``frames.py``, ``testing`` for ``testing/pair.py``."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def is_for_types_only(node: ast.AST) -> TypeGuard[ast.If]:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def walk_what_runs(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those below ``if TYPE_CHECKING:``, which never run."""
+    children = node.orelse if is_for_types_only(node) else ast.iter_child_nodes(node)
+    for child in children:
+        yield child
+        yield from walk_what_runs(child)
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """Gives ``(level, module, names)`` for each import that runs; ``import a.b`` has no names."""
+    for node in walk_what_runs(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.level, node.module or "", tuple(alias.name for alias in node.names)
+
+
+def internal_imports_of(path: Path) -> set[str]:
+    """The modules of the package that a file imports, as rows of the table."""
+    depth = len(path.relative_to(PACKAGE).parts)
+    found: set[str] = set()
+    for level, module, names in imports_of(path):
+        if level == 0 and module.partition(".")[0] == PACKAGE.name:
+            inside = module.split(".")[1:]
+        elif level == depth:
+            inside = module.split(".") if module else []
+        else:
+            continue
+        found.update(inside[:1] or names)
+    return found
+
+
+def is_private(module: str) -> bool:
+    """A leading underscore: an implementation that one module picks, such as the compiled mask."""
+    return module.startswith("_")
+
+
+def test_the_table_and_the_package_hold_the_same_modules() -> None:
+    assert {module_of(path) for path in source_files()} - {"__init__"} == set(MODULES)
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_point_only_up_the_table(path: Path) -> None:
+    imported = {module for module in internal_imports_of(path) if not is_private(module)}
+    if path == PACKAGE / "__init__.py":
+        allowed = set(MODULES)
+    else:
+        place = MODULES.index(module_of(path))
+        allowed = set(MODULES[:place]) | ({"testing"} if module_of(path) == "testing" else set())
+    assert imported <= allowed
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_module_imports_io_or_clocks_or_environment(path: Path) -> None:
+    for level, module, names in imports_of(path):
+        top = module.partition(".")[0]
+        assert level or top not in FORBIDDEN, f"{module} in {path.name}"
+        if level == 0 and top == "os":
+            assert set(names) <= ALLOWED_FROM_OS, f"{names} from os in {path.name}"
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_module_uses_more_of_os_than_its_randomness(path: Path) -> None:
+    attributes = {
+        node.attr
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
+    }
+    assert attributes <= ALLOWED_FROM_OS
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_module_opens_or_prints(path: Path) -> None:
+    called = {
+        node.func.id
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert not called & {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
+
+
+def test_importing_the_package_loads_no_io_module_behind_its_back() -> None:
+    """What the sources import may import more; a fresh interpreter tells."""
+    loads = "import sys; before = set(sys.modules); import rfc6455; print(*sorted(set(sys.modules) - before))"
+    finished = subprocess.run(
+        [sys.executable, "-c", loads], cwd=PACKAGE.parent, capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = set(finished.stdout.split())
+    assert "rfc6455.connection" in loaded
+    assert not loaded & {"socket", "ssl", "select", "selectors", "asyncio", "threading", "logging", "random"}
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="a Python with its lock")
+def test_importing_the_package_leaves_the_lock_of_a_free_threaded_python_off() -> None:
+    asks = "import sys, rfc6455; print(sys._is_gil_enabled())"
+    finished = subprocess.run(
+        [sys.executable, "-c", asks], cwd=PACKAGE.parent, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert finished.stdout.strip() == "False"
+
+
+def test_the_public_names_are_these() -> None:
+    assert set(rfc6455.__all__) == PUBLIC_NAMES
+    assert len(rfc6455.__all__) == len(PUBLIC_NAMES)
+
+
+def test_nothing_else_is_visible_at_the_top_level() -> None:
+    visible = {name for name in vars(rfc6455) if not name.startswith("_")}
+    assert visible - set(MODULES) - {"annotations"} == PUBLIC_NAMES
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC_NAMES))
+def test_each_public_name_is_documented(name: str) -> None:
+    value = getattr(rfc6455, name)
+    if isinstance(value, type) or callable(value):
+        assert (value.__doc__ or "").strip()
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").exists()

@@ -1,0 +1,331 @@
+"""What the two ends agree on (1.9, 4.2.2, 9.1), and which pages may connect (10.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from helpers import cut_at
+from hypothesis import given
+from hypothesis import strategies as st
+from opening import (
+    Lines,
+    Runs,
+    accepted,
+    ask,
+    client,
+    connect,
+    refusal,
+    request,
+    response,
+)
+from tiny_extension import Shift
+
+from rfc6455 import (
+    ANY_ORIGIN,
+    SAME_HOST,
+    ClientHandshake,
+    HandshakeError,
+    LocalProtocolError,
+    PerMessageDeflate,
+    ServerHandshake,
+    TextMessage,
+)
+
+# Subprotocols (1.9, 4.2.2).
+
+
+@pytest.mark.parametrize(
+    ("asked", "own", "agreed"),
+    [
+        (None, [], None),
+        (None, ["chat"], None),
+        ("chat", [], None),
+        ("chat, superchat", ["superchat"], "superchat"),
+        # the server's preference counts
+        ("a, b, c", ["c", "b"], "c"),
+        ("a", ["b"], None),
+        # names have case
+        ("Chat", ["chat"], None),
+    ],
+)
+def test_subprotocol(asked: str | None, own: list[str], agreed: str | None) -> None:
+    fields = [] if asked is None else [("Sec-WebSocket-Protocol", asked)]
+    ws, answer = accepted(request(*fields), subprotocols=own)
+    assert ws.subprotocol == agreed
+    # 4.2.2: "it MUST NOT send back a |Sec-WebSocket-Protocol| header field" when it does not agree
+    assert answer.get("Sec-WebSocket-Protocol") == agreed
+
+
+def test_subprotocols_in_several_lines_are_one_list() -> None:
+    # 11.3.4
+    data = request(("Sec-WebSocket-Protocol", "a"), ("sec-websocket-protocol", "b, c"))
+    handshake = ServerHandshake(subprotocols=["c"])
+    got = handshake.receive_data(data)
+    assert got is not None
+    assert got.subprotocols == ["a", "b", "c"]
+    assert handshake.accept().subprotocol == "c"
+
+
+def test_the_application_chooses_the_subprotocol() -> None:
+    handshake = ServerHandshake(subprotocols=["a"])
+    handshake.receive_data(request(("Sec-WebSocket-Protocol", "a, b")))
+    for wrong in ("c", "", "A", "a, b", "b\r\nX: y"):
+        with pytest.raises(LocalProtocolError, match="the client did not ask for the subprotocol"):
+            handshake.accept(subprotocol=wrong)
+    # Nothing has changed, so the right one can still be named, and need not be among the server's own.
+    assert handshake.accept(subprotocol="b").subprotocol == "b"
+
+
+@pytest.mark.parametrize("fields", [[], [("Sec-WebSocket-Protocol", "x, Chat")]])
+def test_none_in_common_can_be_refused(fields: Lines) -> None:
+    """websocket-sharp #669, akka-http #2042: a clear answer, switchable."""
+    assert accepted(request(*fields), subprotocols=["chat", "v2"])[0].subprotocol is None
+    error, _, _ = refusal(request(*fields), subprotocols=["chat", "v2"], require_subprotocol=True)
+    assert (error.status, error.reason) == (400, "one of these subprotocols is required: chat, v2")
+    good = request(("Sec-WebSocket-Protocol", "v2"))
+    assert accepted(good, subprotocols=["chat", "v2"], require_subprotocol=True)[0].subprotocol == "v2"
+
+
+@pytest.mark.parametrize("bad", [["a b"], [""], ["a", "a"], ["\xe9"], ["a\r\nX: y"], "chat"])
+def test_subprotocols_that_can_never_work(bad: Sequence[str]) -> None:
+    with pytest.raises(LocalProtocolError):
+        ServerHandshake(subprotocols=bad)
+    with pytest.raises(LocalProtocolError):
+        ClientHandshake("ws://a/", subprotocols=bad)
+
+
+# Origins (10.2).
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("example.com", "http://example.com"),
+        ("example.com", "https://example.com"),
+        ("EXAMPLE.com", "http://Example.COM"),
+        ("example.com:80", "http://example.com"),
+        ("example.com", "http://example.com:80"),
+        ("example.com:443", "https://example.com"),
+        ("example.com", "https://example.com:443"),
+        ("localhost:8765", "http://localhost:8765"),
+        ("localhost:8765", "https://localhost:8765"),
+        ("[::1]:8765", "http://[::1]:8765"),
+        ("[::80]", "http://[::80]"),
+    ],
+)
+def test_same_host(host: str, origin: str) -> None:
+    accepted(request(("Origin", origin), Host=host))
+    accepted(request(("Origin", origin), Host="ignored", line=f"GET http://{host}/chat HTTP/1.1"))
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("example.com", "null"),
+        ("example.com", ""),
+        ("example.com", "example.com"),
+        ("example.com", "http://example.com."),
+        ("example.com", "http://evil-example.com"),
+        ("example.com", "http://example.com.evil"),
+        ("example.com", "http://sub.example.com"),
+        ("example.com", "http://example.co"),
+        ("example.com", "http://example.com@evil"),
+        ("example.com", "http://evil/example.com"),
+        ("example.com", "http://example.com/"),
+        ("example.com", "http://example.com, http://example.com"),
+        ("example.com", "http://example.com:8080"),
+        ("example.com", "http://example.com:443"),
+        ("example.com:80", "https://example.com"),
+        ("example.com:8080", "http://example.com"),
+        ("example.com:8080", "http://example.com:80808"),
+        ("example.com", "ftp://example.com"),
+        ("example.com", "file://example.com"),
+        ("example.com", "chrome-extension://example.com"),
+        ("localhost", "http://127.0.0.1"),
+        ("127.0.0.1:80", "http://[::1]:80"),
+        ("example.com", "http://example.com\xe9"),
+    ],
+)
+def test_kemal_766(host: str, origin: str) -> None:
+    """No check by default let any page use a local socket. By default what is cross-site gets 403."""
+    error, _, _ = refusal(request(("Origin", origin), Host=host))
+    assert (error.status, error.section) == (403, "10.2")
+
+
+ALLOWED = ["https://example.com", "http://LOCALHOST:8080", "null", "https://port.example:443"]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://example.com", "HTTPS://EXAMPLE.com:443", "http://localhost:8080", "null", "https://port.example"],
+)
+def test_origin_in_the_list(origin: str) -> None:
+    accepted(request(("Origin", origin)), origins=ALLOWED)
+    accepted(request(), origins=ALLOWED)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://example.com",
+        "https://example.com:8443",
+        "https://evil-example.com",
+        "https://example.com.evil",
+        "https://example.co",
+        "xhttps://example.com",
+        "https://example.com ",
+        "http://localhost",
+        "http://localhost:80801",
+        "nullx",
+        "http://null",
+        # in the list's stead, even the own host is refused
+        "http://server.example.com",
+    ],
+)
+def test_autobahn_691(origin: str) -> None:
+    """Origins were matched by prefix or suffix. Here they match as a whole, without case and default ports."""
+    if origin.endswith(" "):
+        accepted(request(("Origin", origin)), origins=ALLOWED)  # the space is not part of the value (RFC 9112, 5)
+    else:
+        assert refusal(request(("Origin", origin)), origins=ALLOWED)[0].status == 403
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "whatever \xe9", "a, b"])
+def test_any_origin(origin: str) -> None:
+    accepted(request(("Origin", origin)), origins=ANY_ORIGIN)
+    accepted(request(("Origin", origin), ("Origin", "x")), origins=ANY_ORIGIN)
+
+
+def test_no_origins_at_all() -> None:
+    assert refusal(request(("Origin", "http://server.example.com")), origins=[])[0].status == 403
+    accepted(request(), origins=[])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "https://example.com",
+        ["https://example.com/"],
+        ["https://example.com/path"],
+        ["example.com"],
+        ["*"],
+        ["https://*.example.com"],
+        ["https://u@example.com"],
+        [""],
+        ["https://example.com "],
+    ],
+)
+def test_origins_that_can_never_match(bad: Any) -> None:
+    with pytest.raises(LocalProtocolError, match=r"origin"):
+        ServerHandshake(origins=bad)
+
+
+def test_same_host_is_the_default() -> None:
+    foreign = request(("Origin", "http://evil.example"))
+    assert str(refusal(foreign)[0]) == str(refusal(foreign, origins=SAME_HOST)[0])
+
+
+# Extensions (9.1).
+
+
+def test_extensions_are_agreed_in_the_clients_order() -> None:
+    data = request(("Sec-WebSocket-Extensions", "x-shift; least=3, permessage-deflate, x-shift; least=3"))
+    ws, answer = accepted(data, extensions=[PerMessageDeflate(), Shift(3)])
+    assert [codec.reserved_bit for codec in ws.extensions] == [2, 4]
+    assert answer["Sec-WebSocket-Extensions"].startswith("x-shift; least=3, permessage-deflate")
+
+
+def test_the_first_acceptable_offer_of_several() -> None:
+    data = request(
+        ("Sec-WebSocket-Extensions", "x-unknown, x-shift, x-shift; least=4"),
+        ("Sec-WebSocket-Extensions", "x-shift; least=3"),
+    )
+    ws, answer = accepted(data, extensions=[Shift(3)])
+    assert [codec.parameters for codec in ws.extensions] == ["x-shift; least=3"]
+    assert answer["Sec-WebSocket-Extensions"] == "x-shift; least=3"
+
+
+@pytest.mark.parametrize(
+    "offer", ["x-unknown", "x-shift; least=4", "x-shift; least=3; least=3", "X-Shift; least=3", "__class__"]
+)
+def test_what_is_not_acceptable_is_declined(offer: str) -> None:
+    ws, answer = accepted(request(("Sec-WebSocket-Extensions", offer)), extensions=[Shift(3)])
+    assert ws.extensions == ()
+    assert "Sec-WebSocket-Extensions" not in answer
+
+
+class SameBit(Shift):
+    """Claims the reserved bit of permessage-deflate."""
+
+    name = "x-same-bit"
+
+    def _codec(self) -> Any:
+        codec = super()._codec()
+        codec.reserved_bit = 4
+        return codec
+
+
+def test_no_two_codecs_own_one_reserved_bit() -> None:
+    data = request(("Sec-WebSocket-Extensions", "x-same-bit; least=0, permessage-deflate, x-shift; least=0"))
+    ws, answer = accepted(data, extensions=[PerMessageDeflate(), SameBit(), Shift()])
+    assert [codec.reserved_bit for codec in ws.extensions] == [4, 2]
+    assert answer["Sec-WebSocket-Extensions"] == "x-same-bit; least=0, x-shift; least=0"
+    handshake = client(extensions=[PerMessageDeflate(server_no_context_takeover=False), SameBit()])
+    with pytest.raises(HandshakeError, match="claim the same reserved bit"):
+        handshake.receive_data(response(("Sec-WebSocket-Extensions", "permessage-deflate, x-same-bit; least=0")))
+
+
+def test_two_extensions_of_one_name_cannot_be_told_apart() -> None:
+    for make in (ServerHandshake, client):
+        with pytest.raises(LocalProtocolError, match="have the same name"):
+            make(extensions=[Shift(1), Shift(2)])  # type: ignore[operator]
+
+
+def test_an_extension_cannot_write_headers() -> None:
+    """CVE-2026-1527 undici: what an extension says of itself is checked like anything else that is written."""
+
+    class Evil(Shift):
+        def _codec(self) -> Any:
+            codec = super()._codec()
+            codec.parameters = "x-shift\r\nX: y"
+            return codec
+
+        def offer(self) -> str:
+            return "least=0\r\nX: y"
+
+    handshake = ServerHandshake(extensions=[Evil()])
+    handshake.receive_data(request(("Sec-WebSocket-Extensions", "x-shift; least=0")))
+    with pytest.raises(LocalProtocolError, match="the value of Sec-WebSocket-Extensions"):
+        handshake.accept()
+    with pytest.raises(LocalProtocolError, match="the value of Sec-WebSocket-Extensions"):
+        client(extensions=[Evil()])
+
+
+# Both ends of ours.
+
+options_st = st.fixed_dictionaries(
+    {
+        "subprotocols": st.lists(st.sampled_from(["a", "b", "c"]), unique=True),
+        "extensions": st.lists(st.sampled_from([Shift(), Runs(), PerMessageDeflate()]), unique_by=lambda e: e.name),
+    }
+)
+
+
+@given(options_st, options_st, st.lists(st.integers(0, 500), max_size=5), st.lists(st.integers(0, 500), max_size=5))
+def test_our_ends_agree(ours: Any, theirs: Any, up: list[int], down: list[int]) -> None:
+    near = ClientHandshake("ws://example.com:81/x?y", origin="http://example.com:81", **ours)
+    far = ServerHandshake(**theirs)
+    assert ask(far, cut_at(near.data_to_send(), up)) == near.request
+    server_ws = far.accept()
+    server_ws.send_text("hello")
+    client_ws, events = connect(near, cut_at(server_ws.data_to_send(), down))
+    assert events == [TextMessage("hello")]
+    assert client_ws.subprotocol == server_ws.subprotocol
+    common = [name for name in theirs["subprotocols"] if name in ours["subprotocols"]]
+    assert client_ws.subprotocol == (common[0] if common else None)
+    parameters = [[codec.parameters for codec in ws.extensions] for ws in (client_ws, server_ws)]
+    assert parameters[0] == parameters[1]
+    client_ws.send_text("back")
+    assert server_ws.receive_data(client_ws.data_to_send()) == [TextMessage("back")]

@@ -1,0 +1,75 @@
+"""README.md keeps its word: the example runs, the test command is the one that CI runs, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from code_blocks import ROOT, code_blocks, run_page
+
+import rfc6455
+
+README = ROOT / "README.md"
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two connected sockets: the README's server has the first, the test is the client at the second."""
+    server, client = socket.socketpair()
+    with server, client:
+        server.settimeout(10)
+        client.settimeout(10)
+        yield server, client
+
+
+def talk(sock: socket.socket, text: str, waits: bool) -> list[rfc6455.Event]:
+    """A client that says ``text``, closes at once or after the first answer, and gives all the events that it saw."""
+    handshake = rfc6455.ClientHandshake("ws://localhost/")
+    sock.sendall(handshake.data_to_send())
+    while (ws := handshake.receive_data(sock.recv(65536))) is None:
+        pass
+    ws.send_text(text)
+    events: list[rfc6455.Event] = []
+    while not ws.closed:
+        if events or not waits:
+            ws.close(1000, "bye")
+        sock.sendall(ws.data_to_send())
+        events += ws.receive_data(None if ws.unread else sock.recv(65536))
+    return events
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["message, answer, close", "message and close in one read"])
+def test_the_library_example_runs(ends: tuple[socket.socket, socket.socket], waits: bool) -> None:
+    server, client = ends
+    with ThreadPoolExecutor() as threads:
+        seen = threads.submit(talk, client, "hello", waits)
+        try:
+            run_page(README, sock=server)
+        finally:
+            server.close()
+        message, closed = seen.result(10)
+    assert message == rfc6455.TextMessage("HELLO")
+    assert isinstance(closed, rfc6455.Closed)
+    assert (closed.code, closed.clean) == (1000, True)
+
+
+def test_the_library_example_is_short() -> None:
+    (block,) = code_blocks(README)
+    lines = [line for line in block.code.splitlines() if line.strip()]
+    assert len(lines) <= 12
+
+
+def test_ci_finds_one_test_command() -> None:
+    """`.ci/run` runs the line after this mark, so that the README cannot promise another one."""
+    text = README.read_text(encoding="utf-8")
+    (command,) = re.findall(r"^<!-- the test command -->\n```sh\n(.+)\n```$", text, re.MULTILINE)
+    assert command.endswith("/tox -p auto")
+
+
+def test_the_links_into_the_tree_lead_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README.read_text(encoding="utf-8"))
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
