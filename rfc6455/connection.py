@@ -240,7 +240,7 @@ class Connection:
                     # The short way: a message in one frame, and all of it is there.
                     payload = parser.payload
                     if len(payload) > self._max_message:
-                        raise message_too_big(len(payload), self._max_message)
+                        raise message_too_big(len(payload), 0, self._max_message)
                     events.append(TextMessage(payload.decode()) if first == _WHOLE_TEXT else BytesMessage(payload))
                     continue
                 self._begin_frame(before, first)

@@ -79,7 +79,7 @@ def serialize_frame(frame: Frame, masking_key: bytes | None = None) -> bytes:
         raise LocalProtocolError(f"an opcode has 4 bits and RSV has 3, not {frame.opcode} and {frame.rsv} (5.2)")
     if masking_key is not None and len(masking_key) != 4:
         raise LocalProtocolError(f"a masking key has 4 bytes, not {len(masking_key)} (5.3)")
-    return pack_frame(frame.fin << 7 | frame.rsv << 4 | frame.opcode, frame.payload, masking_key)
+    return pack_frame(frame.fin << 7 | frame.rsv << 4 | frame.opcode, as_bytes(frame.payload), masking_key)
 
 
 def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
@@ -258,12 +258,11 @@ class FrameParser:
             return NOTHING
 
         start = at + header
-        stop = start + length
         self.first = first
         self.length = length
-        if available < header + length or length > self.max_piece:
+        if length > available - header or length > self.max_piece:
             return self._begin_in_parts(kind, start, masked)
-        self._at = stop
+        self._at = stop = start + length
         self.payload = take_payload(data, start, stop, masked)
         return WHOLE
 

@@ -61,7 +61,7 @@ class MessageReader:
         Nothing can be said of a message that an extension changed: its length is that of the decoded bytes.
         """
         if not self._is_encoded and length > self.max_size - self._size:
-            raise message_too_big(self._size + length, self.max_size)
+            raise message_too_big(self._size, length, self.max_size)
 
     def take(self, parser: FrameParser, piece: int, final: bool, events: list[Event]) -> None:
         """Takes the piece that the parser has in hand; ``final`` says that the message ends with it."""
@@ -114,7 +114,7 @@ class MessageReader:
         """Takes bytes of the message as the sender's application gave them."""
         self._size += len(data)
         if self._size > self.max_size:
-            raise message_too_big(self._size, self.max_size)
+            raise message_too_big(self._size, 0, self.max_size)
         if self._parts:
             self._deliver_part(data, final, events)
         elif final and not len(self._buffer):
@@ -148,9 +148,9 @@ class MessageReader:
         events.append(TextPart(text, final))
 
 
-def message_too_big(size: int, max_size: int) -> RemoteProtocolError:
-    """The error for a message of at least ``size`` bytes."""
-    reason = f"a message of {size} bytes or more; {max_size} are allowed"
+def message_too_big(size: int, more: int, max_size: int) -> RemoteProtocolError:
+    """The error for a message of which ``size`` bytes are there, and at least so many more are announced."""
+    reason = f"a message of {size + more} bytes or more; {max_size} are allowed"
     return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4")
 
 

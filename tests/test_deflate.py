@@ -672,7 +672,14 @@ def test_text_that_is_not_utf8_once_inflated_is_1007(role: Role) -> None:
 @BOTH_ROLES
 def test_a_message_that_is_cut_off_is_1007(role: Role) -> None:
     """7.2.2: the message ends inside a block, so that the four bytes that a receiver adds mean something else."""
-    for payload in (b"", HELLO[:-1], HELLO[:3], bytes.fromhex("00 09 00 f6 ff 48"), deflated(NUMBERS)[:-20]):
+    for payload in (
+        b"",
+        HELLO[:-1],
+        HELLO[:3],
+        bytes.fromhex("00 09 00 f6 ff 48"),
+        bytes.fromhex("01 05 00 fa ff"),
+        deflated(NUMBERS)[:-20],
+    ):
         closed = only_closed(feed(compressing(role), [to(role, BINARY, payload, rsv=4)]))
         assert closed.code == CloseCode.INVALID_DATA
 

@@ -6,6 +6,7 @@ refused for the way in which it was cut.
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import subprocess
@@ -52,6 +53,7 @@ def reads(data: bytes, size: int = READ) -> list[bytes]:
 # ---- Bombs ----
 
 
+@functools.cache
 def zeros(size: int) -> bytes:
     """That many zeros, compressed, without having them all at once."""
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -104,9 +106,7 @@ EVERY_BOMB = pytest.mark.parametrize(("bomb", "messages"), BOMBS, ids=[bomb.__na
 
 @BOTH_ROLES
 @EVERY_BOMB
-@pytest.mark.parametrize(
-    ("takeover", "read"), [(False, READ), (True, 1 << 20), (True, 1000)], ids=["anew", "takeover", "small reads"]
-)
+@pytest.mark.parametrize(("takeover", "read"), [(False, READ), (True, 1000)], ids=["anew", "takeover"])
 def test_64_mib_of_zeros_against_a_limit_of_1_mib(
     role: Role, bomb: Callable[[Role, int], bytes], messages: int, takeover: bool, read: int
 ) -> None:
@@ -117,8 +117,8 @@ def test_64_mib_of_zeros_against_a_limit_of_1_mib(
         peak, kept = memory.peak, memory.kept
     assert connection.closed == (messages == 0)
     assert count == (messages or 1)
-    # A message that is within the limit is there twice for a moment, when it is joined or decoded.
-    assert peak <= (3 * MIB if messages else 2 * MIB)
+    # A message that is as large as the limit is there twice for a moment, when it is joined or decoded.
+    assert peak <= (2 * MIB if messages in (0, 1000) else 3 * MIB)
     assert kept <= connection.retained_bytes + 4096
 
 
@@ -148,17 +148,16 @@ def content(event: rfc6455.Event) -> bytes | str:
 
 RESIDENT = """
 import resource, sys
-import rfc6455
 from rfc6455 import Role
 from test_memory import BOMBS, MIB, Limits, compressing, consume
 
-role, bomb, size = Role(sys.argv[1]), BOMBS[int(sys.argv[2])][0], int(sys.argv[3])
+role = Role(sys.argv[1])
+bombs = [bomb(role, 64 * MIB) for bomb, _ in BOMBS[:3]]
 # The code and the tables that any use needs are loaded first.
-consume(compressing(role), [bomb(role, MIB)])
-data = bomb(role, size)
-connection = compressing(role, limits=Limits(message=MIB))
+consume(compressing(role), [BOMBS[0][0](role, MIB)])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-consume(connection, [data])
+for data in bombs:
+    consume(compressing(role, limits=Limits(message=MIB)), [data])
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print((after - before) * (1 if sys.platform == "darwin" else 1024))
 """
@@ -166,13 +165,11 @@ print((after - before) * (1 if sys.platform == "darwin" else 1024))
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no getrusage")
 @BOTH_ROLES
-@pytest.mark.parametrize("number", range(4), ids=[bomb.__name__ for bomb, _ in BOMBS[:4]])
-def test_resident_memory_of_a_bomb(role: Role, number: int) -> None:
-    """The largest resident size of the process grows by no more than the limit and 1 MiB."""
-    arguments = [role.value, str(number), str(64 * MIB)]
+def test_resident_memory_of_bombs(role: Role) -> None:
+    """In one frame, in a thousand fragments, in a thousand messages: it grows by the limit and 1 MiB at most."""
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     done = subprocess.run(
-        [sys.executable, "-c", RESIDENT, *arguments],
+        [sys.executable, "-c", RESIDENT, role.value],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,

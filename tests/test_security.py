@@ -428,7 +428,7 @@ def test_incomplete_frame_after_fragments(role: Role) -> None:
 @BOTH_ROLES
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_tiny_reads(role: Role, opcode: int) -> None:
-    size = 20_000
+    size = 5000
     frame = to(role, opcode, b"a" * size)
     connection = Connection(role)
     parser = FrameParser(role)
@@ -539,6 +539,19 @@ def masked_zeros(role: Role, size: int) -> bytes:
     """Stored blocks of DEFLATE that are empty, which may go on for ever; as data, zeros."""
     plain = (b"\x00\x00\x00\xff\xff" * size)[:size]
     return bytes(octet ^ KEY[at % 4] for at, octet in enumerate(plain)) if role is SERVER else plain
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("number", [sys.maxsize, 1 << 62, (1 << 63) - 1, 1 << 63, 1 << 64, 1 << 100])
+def test_long_lengths_as_limits(role: Role, number: int) -> None:
+    """Numbers that no length can reach are good limits, too."""
+    for limits in (Limits(message=number), Limits(frame=number), Limits(message=None, memory=number)):
+        for parts in (False, True):
+            connection = compressing(role, limits=limits, parts=parts)
+            events = feed(connection, [to(role, BINARY, deflated(b"Hello"), rsv=4) + to(role, BINARY, b"Hello")])
+            assert [event.data for event in events] == [b"Hello"] * 2  # type: ignore[attr-defined]
+            assert feed(connection, [to(role, BINARY, declared=LONGEST, fin=False)]) == []
+        assert len(FrameParser(role, limits).receive_data(to(role, TEXT, b"Hello"))) == 1
 
 
 @BOTH_ROLES

@@ -193,8 +193,8 @@ class Server:
         except OSError:
             pass
         sock.close()
-        log("refused", peer=host, status=503, reason=reason)
         self._metrics.count("connections", label='as="refused"')
+        log("refused", peer=host, status=503, reason=reason)
 
     def _begin(self, session: Session) -> None:
         thread = threading.Thread(target=self._live, args=(session,), name=f"client {session.number}", daemon=True)

@@ -192,8 +192,8 @@ class Session:
         ws = self._open()
         if ws is None:
             return
-        self._log("connect", room=path)
         self._chat.metrics.count("connections", label='as="client"')
+        self._log("connect", room=path)
         room = self._chat.hub.join(path, self)
         try:
             self._converse(ws, room)
@@ -414,13 +414,13 @@ class Session:
         log(event, client=self.number, peer=self._peer, **fields)
 
     def _log_refused(self, **fields: object) -> None:
-        self._log("refused", **fields)
         self._chat.metrics.count("connections", label='as="refused"')
+        self._log("refused", **fields)
 
     def _log_end(self) -> None:
         code, reason = self._end or (int(rfc6455.CloseCode.ABNORMAL_CLOSURE), "the connection was lost")
-        self._log("disconnect", name=self.name, code=int(code), reason=lines.clean(reason))
         self._chat.metrics.count("closes", label=f'code="{int(code)}"')
+        self._log("disconnect", name=self.name, code=int(code), reason=lines.clean(reason))
 
 
 def _time_of(deadlines: rfc6455.Deadlines) -> float:

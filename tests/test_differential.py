@@ -1,0 +1,965 @@
+"""The two builds of the package held against each other, and the loops over bytes against the simplest ones.
+
+First the primitives one by one: those that run here, the Python ones, and bodies of a few lines that are written here
+from the RFCs. That is a test of either build. Then, where the package is compiled, all of it at once: it and its own
+sources run as Python (`pure_twin.py`) get the same calls with the same bytes in the same portions, and must give the
+same events, output and errors, down to the types of the values and the words of the errors.
+
+What is not compared is `retained_bytes`, as a bytearray makes room in other steps than the compiled buffer does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from typing import Any, NamedTuple
+
+import pytest
+from deflating import deflated
+from helpers import CLOSE, CONT, KEY, PING, PONG, TEXT, counting_random, cut_at, frame, masked, to
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from opening import ANSWER, REQUIRED, head
+from pure_twin import PURE, TWIN
+from tiny_extension import Shift, ShiftCodec
+
+import rfc6455
+import rfc6455.primitives
+from rfc6455 import CLIENT, SERVER, Role
+
+INSTALLED: Any = rfc6455
+
+#: The primitives of each build that is there, under its name.
+BODIES: dict[str, Any] = {"python": PURE.primitives}
+if rfc6455.__compiled__:
+    BODIES["compiled"] = rfc6455.primitives
+
+EVERY_BODY = pytest.mark.parametrize("body", list(BODIES.values()), ids=list(BODIES))
+
+BOTH_BUILDS = pytest.mark.skipif(
+    not rfc6455.__compiled__, reason="the package is not compiled here: there is only one build to run"
+)
+
+
+# The primitives. First the masks and the frames.
+
+
+def naive_mask(data: bytes, key: bytes, turn: int = 0) -> bytes:
+    """5.3: transformed-octet-i = original-octet-i XOR masking-key-octet-(i MOD 4)."""
+    return bytes(octet ^ key[(turn + i) % 4] for i, octet in enumerate(data))
+
+
+def naive_frame(first: int, payload: bytes, key: bytes | None) -> bytes:
+    """5.2: a byte, the mask bit, the length in as few bytes as it needs, the key, the payload."""
+    length, mask = len(payload), 0 if key is None else 0x80
+    if length <= 125:
+        header = struct.pack("!BB", first, mask | length)
+    elif length <= 65535:
+        header = struct.pack("!BBH", first, mask | 126, length)
+    else:
+        header = struct.pack("!BBQ", first, mask | 127, length)
+    return header + payload if key is None else header + key + naive_mask(payload, key)
+
+
+# One long line of bytes in which no four are like the four before, and lengths at which a way of masking, or the form
+# of a frame's length, may change over.
+BYTES = bytes((at * 7 + at // 256) % 256 for at in range(70_000))
+LENGTHS = [*range(70), 125, 126, 127, 128, 255, 256, *range(695, 706), 4095, 4097, 32_767, 32_768, 32_769, 65_535]
+LENGTHS += [65_536, 65_537, 65_539]
+KEYS = [KEY, bytes(4), b"\xff" * 4, b"\x00\x00\x00\x01"]
+
+
+@EVERY_BODY
+def test_masks_a_slice(body: Any) -> None:
+    """From any place in the data, which may be odd in memory, and with the key turned in any way."""
+    for length, start, turn in itertools.product([n for n in LENGTHS if n < 5000], range(5), range(4)):
+        expected = naive_mask(BYTES[start : start + length], KEY, turn)
+        assert body.mask_slice(BYTES, start, start + length, KEY, turn) == expected, (length, start, turn)
+    for length, turn in itertools.product([n for n in LENGTHS if n >= 5000], range(4)):
+        assert body.mask_slice(BYTES, 3, 3 + length, KEY, turn) == naive_mask(BYTES[3 : 3 + length], KEY, turn), length
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("key", KEYS)
+def test_takes_a_payload(body: Any, key: bytes) -> None:
+    for length in LENGTHS:
+        payload = BYTES[:length]
+        data = b"before" + key + naive_mask(payload, key) + b"after"
+        assert body.take_payload(data, 10, 10 + length, 1) == payload, length
+        assert body.take_payload(data, 10, 10 + length, 0) == data[10 : 10 + length], length
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("key", [None, *KEYS])
+def test_packs_a_frame(body: Any, key: bytes | None) -> None:
+    for length in LENGTHS:
+        assert body.pack_frame(0x82, BYTES[:length], key) == naive_frame(0x82, BYTES[:length], key), length
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("key", [None, KEY])
+def test_packs_every_first_byte(body: Any, key: bytes | None) -> None:
+    for first in range(256):
+        assert body.pack_frame(first, b"abc", key) == naive_frame(first, b"abc", key)
+
+
+@EVERY_BODY
+def test_leaves_its_arguments_alone(body: Any) -> None:
+    data, key = bytes(BYTES[:100]), bytes(KEY)
+    body.mask_slice(data, 1, 90, key, 3)
+    body.take_payload(data, 10, 90, 1)
+    body.pack_frame(0x82, data, key)
+    buffer = body.PayloadBuffer()
+    buffer.append(data)
+    buffer.append_slice(data, 1, 90, key, 3, 0)
+    buffer.append_slice(data, 1, 90, b"", 0, 100)
+    assert buffer.take_bytes() == data + naive_mask(data[1:90], key, 3) + data[1:90]
+    assert (data, key) == (BYTES[:100], KEY)
+
+
+# The buffer.
+
+
+class NaiveBuffer:
+    """`PayloadBuffer` by the simplest means: all is checked again each time."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def append(self, payload: bytes) -> None:
+        self.data += payload
+
+    def append_slice(self, data: bytes, start: int, stop: int, key: bytes, turn: int, more: int) -> None:
+        self.data += naive_mask(data[start:stop], key, turn) if key else data[start:stop]
+
+    def check_text(self) -> None:
+        check_beginning(self.data)
+
+    def take_bytes(self) -> bytes:
+        data, self.data = self.data, b""
+        return data
+
+    def take_text(self) -> str:
+        return self.take_bytes().decode()
+
+
+# What can follow the beginning of a character (RFC 3629, section 4): the second byte is of one of the ranges 80..8F,
+# 90..9F and A0..BF, the others of 80..BF.
+COMPLETIONS = [b"", *(second + b"\x80" * more for second in (b"\x80", b"\x90", b"\xa0") for more in range(3))]
+
+
+def decodes(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def is_beginning(data: bytes) -> bool:
+    """Whether there is any text that begins with these bytes."""
+    return any(decodes(data + completion) for completion in COMPLETIONS)
+
+
+def whole_characters(data: bytes) -> int:
+    """How many bytes of the beginning of a text are whole characters."""
+    return next(size for size in range(len(data), -1, -1) if decodes(data[:size]))
+
+
+def check_beginning(data: bytes) -> None:
+    """Raises an error at the character in which the first byte is that no text can have there."""
+    if decodes(data) or is_beginning(data):
+        return
+    wrong = next(at for at in range(len(data)) if not is_beginning(data[: at + 1]))
+    start = whole_characters(data[:wrong])
+    raise UnicodeDecodeError("utf-8", data, start, start + 1, "")
+
+
+def place_of_error(call: Callable[[], object]) -> tuple[int, int] | None:
+    """Which byte is found to be wrong, counted from the end, as a buffer gives only what it had not checked before."""
+    try:
+        call()
+    except UnicodeDecodeError as error:
+        return error.object[error.start], len(error.object) - error.start
+    return None
+
+
+def check_in_portions(body: Any, portions: Sequence[bytes]) -> tuple[int, int] | None:
+    """Fills a buffer as `MessageReader` does, held against the naive one at each step; gives where it was wrong."""
+    buffer, naive = body.PayloadBuffer(), NaiveBuffer()
+    for portion in portions:
+        buffer.append(portion)
+        naive.append(portion)
+        assert len(buffer) == len(naive)
+        place = place_of_error(buffer.check_text)
+        assert place == place_of_error(naive.check_text), portions
+        if place is not None:
+            return place
+    data = b"".join(portions)
+    if decodes(data):
+        assert buffer.take_text() == data.decode()
+    else:
+        assert place_of_error(buffer.take_text) == place_of_error(naive.take_text)
+    assert len(buffer) == 0
+    return None
+
+
+# The first and the last byte of each range in the table of RFC 3629, section 4, and their neighbours.
+BOUNDARIES = bytes.fromhex("00 7f 80 8f 90 9f a0 bf c0 c1 c2 df e0 e1 ec ed ee ef f0 f1 f3 f4 f5 f7 f8 ff")
+FOLLOWING = bytes.fromhex("7f 80 8f 90 9f a0 bf c0")
+SHORT = [bytes(sequence) for size in range(4) for sequence in itertools.product(BOUNDARIES, repeat=size)]
+OF_FOUR = [bytes(it) for it in itertools.product(bytes.fromhex("e0 ed ef f0 f1 f3 f4 f5"), *[FOLLOWING] * 3)]
+
+# One of each kind: characters of each length at both ends of their ranges; and what is none: overlong forms,
+# surrogates, what is above U+10FFFF, bytes that never stand in a text, a byte too many, a byte too few.
+CHARACTERS = [
+    chr(code).encode()
+    for code in (0, 0x7F, 0x80, 0x7FF, 0x800, 0xFFF, 0x1000, 0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x3FFFF, 0x40000, 0xFFFFF)
+] + ["\U00100000".encode(), "\U0010ffff".encode()]
+NASTY = [
+    bytes.fromhex(text)
+    for text in (
+        *("c0 80", "c1 bf", "e0 80 80", "e0 9f bf", "f0 80 80 80", "f0 8f bf bf"),
+        *("ed a0 80", "ed af bf", "ed b0 80", "ed bf bf", "ed a0 80 ed b0 80"),
+        *("f4 90 80 80", "f5 80 80 80", "f7 bf bf bf", "f8 88 80 80 80", "fc 84 80 80 80 80", "fe", "ff"),
+        *("80", "bf", "c2 80 80", "e1 80 80 80", "f1 80 80 80 80"),
+        *("c2 41", "e1 41", "e1 80 41", "f1 41", "f1 80 41", "f1 80 80 41", "c2 c2 80", "e1 80 e1 80 80", "f1 80 c2 80"),
+    )
+]
+TORN = [character[:size] for character in CHARACTERS for size in range(1, len(character))]
+FILLERS = [b"a", "é".encode(), "€".encode(), "\U0001f600".encode()]
+
+
+def filled(filler: bytes, size: int) -> bytes:
+    """So many bytes of whole characters; what ``filler`` leaves over is ASCII."""
+    return b"a" * (size % len(filler)) + filler * (size // len(filler))
+
+
+@EVERY_BODY
+def test_every_sequence_at_the_boundaries_of_utf_8(body: Any) -> None:
+    right = 0
+    for sequence in SHORT + OF_FOUR:
+        right += check_in_portions(body, [sequence]) is None
+    assert 0 < right < len(SHORT + OF_FOUR)
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("filler", FILLERS)
+def test_every_sequence_at_every_place_in_a_block(body: Any, filler: bytes) -> None:
+    """The compiled check looks at 8, 16, 32 or 64 bytes at a time: wrong must be seen at each place in these, and
+    across their edges, and nowhere else."""
+    for sequence in CHARACTERS + NASTY + TORN:
+        for before in [*range(20), *range(28, 36), *range(60, 68)]:
+            check_in_portions(body, [filled(filler, before) + sequence])
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("filler", FILLERS)
+def test_every_sequence_with_a_whole_block_after_it(body: Any, filler: bytes) -> None:
+    for sequence in CHARACTERS + NASTY:
+        for before, after in itertools.product([0, 1, 7, 15, 16, 31], [1, 2, 3, 8, 15, 16, 17, 32, 64]):
+            check_in_portions(body, [filled(filler, before) + sequence + filled(filler, after)])
+
+
+@EVERY_BODY
+def test_every_sequence_cut_everywhere(body: Any) -> None:
+    for sequence, size in itertools.product(CHARACTERS + NASTY + TORN, [0, 5, 16, 31]):
+        data = filled("é".encode(), size) + sequence + "€x".encode()
+        for at in range(size, len(data)):
+            check_in_portions(body, [data[:at], data[at:]])
+        check_in_portions(body, [data[at : at + 1] for at in range(len(data))])
+
+
+@EVERY_BODY
+def test_says_how_much_is_whole(body: Any) -> None:
+    """`decode_beginning`, by which parts of a text are cut between characters."""
+    for sequence in SHORT + OF_FOUR + [b"a" * 20 + torn for torn in TORN]:
+        place = place_of_error(lambda data=sequence: body.decode_beginning(data))  # type: ignore[misc]
+        assert place == place_of_error(lambda data=sequence: check_beginning(data))  # type: ignore[misc]
+        if place is None:
+            size = whole_characters(sequence)
+            assert body.decode_beginning(sequence) == (sequence[:size].decode(), size)
+
+
+@pytest.mark.parametrize("sequence", NASTY + [b"x" * 20 + sequence for sequence in NASTY], ids=bytes.hex)
+@BOTH_BUILDS
+def test_the_errors_of_a_text_have_the_same_words(sequence: bytes) -> None:
+    def errors(body: Any) -> list[Any]:
+        buffer = body.PayloadBuffer()
+        buffer.append(sequence)
+        return [attempt(call) for call in (buffer.check_text, buffer.check_text, buffer.take_text, buffer.take_text)]
+
+    assert errors(rfc6455.primitives) == errors(PURE.primitives)
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("wrong", [b"\xff", b"\xe2\x82", b"a" * 40 + b"\xed\xa0\x80"])
+def test_a_buffer_keeps_nothing_of_a_text_that_is_none(body: Any, wrong: bytes) -> None:
+    buffer = body.PayloadBuffer()
+    buffer.append(wrong)
+    with pytest.raises(UnicodeDecodeError):
+        buffer.take_text()
+    assert (len(buffer), buffer.allocated() < len(wrong)) == (0, True)
+    buffer.append(b"next")
+    assert buffer.take_text() == "next"
+
+
+class Fill(NamedTuple):
+    """A slice that goes into a buffer, and whether something is taken out of it then."""
+
+    start: int
+    stop: int
+    key: bytes
+    turn: int
+    more: int
+    then: str
+
+
+FILLS = st.builds(
+    lambda start, size, *rest: Fill(start, start + size, *rest),
+    st.integers(0, 40),
+    st.sampled_from([0, 1, 2, 7, 8, 9, 31, 64, 65, 1000, 5000]) | st.integers(0, 300),
+    st.sampled_from([b"", KEY, b"\x00\xff\x80\x01"]),
+    st.integers(0, 3),
+    st.sampled_from([0, 1, 100, 1 << 20, 1 << 62]),
+    st.sampled_from(["", "", "", "take_bytes", "take_text"]),
+)
+
+
+@EVERY_BODY
+@given(fills=st.lists(FILLS, max_size=12))
+def test_a_buffer_joins_slices(body: Any, fills: list[Fill]) -> None:
+    buffer, naive = body.PayloadBuffer(), NaiveBuffer()
+    taken: list[tuple[Any, Any]] = []
+    for start, stop, key, turn, more, then in fills:
+        for each in (buffer, naive):
+            each.append_slice(BYTES, start, stop, key, turn, more)
+        assert len(buffer) == len(naive)
+        # Room that is made in advance is paid for by what is there: a peer that announces much gets nothing for it.
+        assert len(buffer) <= buffer.allocated() <= 2 * len(buffer) + 64
+        if then:
+            taken.append((attempt(getattr(buffer, then)), attempt(getattr(naive, then))))
+            assert len(buffer) == len(naive)
+    taken.append((buffer.take_bytes(), naive.take_bytes()))
+    # What was given is not written to any more.
+    assert [ours for ours, _ in taken] == [theirs for _, theirs in taken]
+
+
+# All of the package at once. What was given, in terms that both builds share.
+
+
+def plain(value: object) -> Any:
+    """A value of either build, with the names of its types, so that even True is not 1."""
+    name = type(value).__name__
+    if isinstance(value, Enum):
+        return name, value.name
+    if isinstance(value, Exception):
+        return name, str(value), plain(value.args), {key: plain(it) for key, it in vars(value).items()}
+    if name == "Headers":
+        return name, list(value)  # type: ignore[call-overload]
+    if isinstance(value, (list, tuple)):
+        return name, [plain(item) for item in value]
+    fields = getattr(value, "__match_args__", None)
+    if fields is not None:
+        return name, {field: plain(getattr(value, field)) for field in fields}
+    if type(value).__module__.startswith(("rfc6455", TWIN)):
+        return name
+    return name, value
+
+
+def attempt(call: Callable[..., object], *arguments: Any, **options: Any) -> Any:
+    """What comes of a call, be it an error."""
+    try:
+        return plain(call(*arguments, **options))
+    except Exception as error:
+        return plain(error)
+
+
+def check_same(trace: Callable[[Any], Iterator[Any]]) -> None:
+    """Runs both builds step by step, so that what is shown is the first difference."""
+    for step, (ours, theirs) in enumerate(itertools.zip_longest(trace(INSTALLED), trace(PURE))):
+        assert ours == theirs, f"step {step}"
+
+
+# Connections.
+
+
+class Call(NamedTuple):
+    """A call of a connection's method."""
+
+    method: str
+    arguments: tuple[Any, ...] = ()
+    options: dict[str, Any] = {}
+
+
+class Setting(NamedTuple):
+    """How a connection is made, in terms that both builds share."""
+
+    role: str
+    parts: bool
+    limits: dict[str, int | None]
+    #: The arguments of `PerMessageDeflate`, or ``None`` for none.
+    deflate: dict[str, Any] | None
+    shift: bool
+
+    def open(self, package: Any) -> Any:
+        return package.Connection(
+            package.Role[self.role],
+            self._codecs(package),
+            package.Limits(**self.limits),
+            parts=self.parts,
+            random=counting_random(),
+        )
+
+    def _codecs(self, package: Any) -> list[Any]:
+        codecs: list[Any] = [ShiftCodec()] if self.shift else []
+        if self.deflate is not None:
+            extension = package.PerMessageDeflate(**self.deflate)
+            answer = package.PerMessageDeflate(**self.deflate).accept_offer([("client_max_window_bits", None)])
+            words = [tuple(word.strip().split("=")) for word in answer.parameters.split(";")[1:]]
+            agreed = [(word[0], word[1] if len(word) > 1 else None) for word in words]
+            codecs.append(answer if self.role == "SERVER" else extension.accept_answer(agreed))
+        return codecs
+
+
+STATE = "closed must_close unread sent received state awaited_pong pongs_received bytes_received".split()
+
+
+def state_of(connection: Any) -> dict[str, Any]:
+    return {name: plain(getattr(connection, name)) for name in STATE}
+
+
+def perform(package: Any, connection: Any, call: Call) -> Any:
+    arguments = call.arguments
+    if call.method == "send_prepared":
+        prepared = attempt(package.PreparedMessage, *arguments, **call.options)
+        if prepared != "PreparedMessage":
+            return prepared
+        return attempt(connection.send_prepared, package.PreparedMessage(*arguments, **call.options))
+    if call.method == "time_out":
+        arguments = (package.CloseCause[arguments[0]],)
+    return attempt(getattr(connection, call.method), *arguments, **call.options)
+
+
+def run_connection(package: Any, connection: Any, calls: Sequence[Call]) -> Iterator[Any]:
+    for call in calls:
+        yield call, perform(package, connection, call), state_of(connection)
+        # What is unread is fetched by most callers at once, so that little of a stream is lost at its limits.
+        while call.method == "receive_data" and connection.unread:
+            yield "unread", attempt(connection.receive_data, None), state_of(connection)
+    yield "output", connection.data_to_send(), state_of(connection)
+
+
+# What the peer sends: mostly right, as what is wrong ends the connection.
+
+TEXTS = st.sampled_from(["", "a", "aé€\U0001f600", "x" * 125, "x" * 126, "é" * 700, "\U0001f600" * 17]) | st.text(
+    max_size=40
+)
+PAYLOADS = st.sampled_from([b"", b"\x00", BYTES[:125], BYTES[:126], BYTES[:699], BYTES[:701]]) | st.binary(max_size=40)
+SEQUENCES = st.sampled_from(CHARACTERS + NASTY + TORN)
+CODES = st.sampled_from([1000, 1001, 1004, 1005, 1006, 1011, 1014, 1015, 2999, 3000, 4999, 5000, 0, 65535])
+CUTS = st.lists(st.integers(0, 3000), max_size=3)
+
+
+def fragments(role: Role, opcode: int, payload: bytes, cuts: list[int], between: bytes, rsv: int) -> bytes:
+    """A message in frames cut at these places, with ``between`` between them (5.4)."""
+    edges = [0, *sorted(cut % (len(payload) + 1) for cut in cuts), len(payload)]
+    frames = [
+        to(role, CONT if start else opcode, payload[begin:end], fin=last, rsv=0 if start else rsv)
+        for start, (begin, end), last in (
+            (number > 0, edge, number == len(edges) - 2) for number, edge in enumerate(itertools.pairwise(edges))
+        )
+    ]
+    return between.join(frames)
+
+
+def control_frames(role: Role) -> st.SearchStrategy[bytes]:
+    return st.builds(
+        lambda opcode, payload: to(role, opcode, payload), st.sampled_from([PING, PONG]), st.binary(max_size=125)
+    )
+
+
+def messages(role: Role) -> st.SearchStrategy[bytes]:
+    between = st.just(b"") | control_frames(role)
+    contents = st.builds(lambda text: (1, text.encode()), TEXTS) | st.builds(lambda data: (2, data), PAYLOADS)
+    plain_messages = st.builds(
+        lambda content, cuts, between: fragments(role, *content, cuts, between, 0), contents, CUTS, between
+    )
+    encoded = st.builds(
+        lambda content, level, cuts, between: fragments(
+            role, content[0], deflated(content[1], level), cuts, between, 4
+        ),
+        contents | st.sampled_from([(2, bytes(300_000)), (1, "é".encode() * 70_000), (1, b"\xff" * 1000)]),
+        st.sampled_from([0, 1, 9]),
+        CUTS,
+        between,
+    )
+    nasty = st.builds(
+        lambda before, sequence, after, cuts: fragments(
+            role, TEXT, before.encode() + sequence + after.encode(), cuts, b"", 0
+        ),
+        TEXTS,
+        SEQUENCES,
+        TEXTS,
+        CUTS,
+    )
+    return plain_messages | encoded | control_frames(role) | nasty
+
+
+def wild_frames(role: Role) -> st.SearchStrategy[bytes]:
+    """A frame with any header at all; the right mask and no reserved bits are as likely as all others."""
+    right_key = KEY if role is SERVER else None
+    return st.builds(
+        lambda opcode, payload, fin, rsv, key, declared, bits: frame(
+            opcode, payload, fin=fin, rsv=rsv, key=key, declared=declared, length_bits=bits
+        ),
+        st.integers(0, 15),
+        PAYLOADS,
+        st.booleans(),
+        st.just(0) | st.integers(0, 7),
+        st.just(right_key) | st.sampled_from([None, KEY]),
+        st.none() | st.sampled_from([0, 1, 125, 126, 65535, 65536, (1 << 63) - 1, 1 << 63]),
+        st.just(None) | st.just(None) | st.sampled_from([16, 64]),
+    ).filter(lambda data: len(data) > 1)
+
+
+def ends(role: Role) -> st.SearchStrategy[bytes]:
+    payloads = st.builds(
+        lambda code, reason: bytes(divmod(code, 256)) + reason,
+        CODES,
+        st.just(b"") | TEXTS.map(lambda text: text[:30].encode()) | SEQUENCES,
+    )
+    return st.builds(lambda payload: to(role, CLOSE, payload), payloads | st.sampled_from([b"", b"\x03"]))
+
+
+@st.composite
+def streams(draw: st.DrawFn, role: Role) -> list[bytes]:
+    """Frames that follow each other, now and then with one byte changed, in portions."""
+    pieces = draw(st.lists(messages(role), max_size=4))
+    pieces += draw(st.lists(wild_frames(role) | ends(role) | st.binary(max_size=20), max_size=1))
+    data = bytearray(b"".join(pieces))
+    if data and draw(st.integers(0, 3)) == 0:
+        data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
+    if len(data) < 60 and draw(st.booleans()):
+        return [bytes([octet]) for octet in data]
+    return cut_at(bytes(data), draw(st.lists(st.integers(0, 1 << 20), max_size=6)))
+
+
+# What the application does.
+
+FLAGS = st.booleans()
+COMPRESS = st.sampled_from([None, True, False])
+NO_TEXT = st.sampled_from(["\ud800", "a" * 30 + "\udfff", b"bytes", None, 5])
+NO_BYTES = st.sampled_from(["text", None, 5, [1]])
+VIEWS = PAYLOADS.map(bytearray) | PAYLOADS.map(memoryview)
+SENDING = st.one_of(
+    st.builds(
+        lambda text, fin, compress: Call("send_text", (text,), {"fin": fin, "compress": compress}),
+        TEXTS | NO_TEXT,
+        FLAGS,
+        COMPRESS,
+    ),
+    st.builds(
+        lambda data, fin, compress: Call("send_bytes", (data,), {"fin": fin, "compress": compress}),
+        PAYLOADS | VIEWS | st.just(BYTES[:66_000]) | NO_BYTES,
+        FLAGS,
+        COMPRESS,
+    ),
+    st.builds(
+        lambda message, compress: Call("send_prepared", (message,), {"compress": compress}),
+        TEXTS | PAYLOADS | st.sampled_from(["\udc00", None]),
+        COMPRESS,
+    ),
+    st.builds(lambda method, data: Call(method, (data,)), st.sampled_from(["ping", "pong"]), PAYLOADS | NO_BYTES),
+    st.just(Call("data_to_send")),
+)
+CLOSING = st.one_of(
+    st.builds(
+        lambda code, reason: Call("close", (code, reason)),
+        CODES | st.none(),
+        TEXTS | st.sampled_from(["\ud800", "€" * 100]),
+    ),
+    st.just(Call("close")),
+    st.builds(
+        lambda cause: Call("time_out", (cause,)),
+        st.sampled_from(["PONG_TIMEOUT", "IDLE_TIMEOUT", "CLOSE_TIMEOUT"]),
+    ),
+    st.just(Call("receive_data", (b"",))),
+    st.just(Call("receive_data", ("text",))),
+)
+
+LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "message": st.sampled_from([None, 1, 5, 126, 1000, 100_000]),
+        "frame": st.sampled_from([None, 1, 126, 65535]),
+        "pongs": st.sampled_from([1, 2, 3]),
+    },
+)
+DEFLATE = st.fixed_dictionaries(
+    {},
+    optional={
+        "server_no_context_takeover": FLAGS,
+        "client_no_context_takeover": FLAGS,
+        "server_max_window_bits": st.sampled_from([9, 12, 15]),
+        "client_max_window_bits": st.sampled_from([9, 12, 15]),
+        "level": st.sampled_from([0, 1, 9]),
+        "threshold": st.sampled_from([0, 100]),
+    },
+)
+
+
+def settings_of(role: Role) -> st.SearchStrategy[Setting]:
+    return st.builds(Setting, st.just(role.name), FLAGS, st.just({}) | LIMITS, st.none() | DEFLATE, st.booleans())
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> tuple[Setting, list[Call]]:
+    """A connection, and calls that receive a stream, with sending in between and something that ends it."""
+    role = draw(st.sampled_from([SERVER, CLIENT]))
+    received = [Call("receive_data", (portion,)) for portion in draw(streams(role))]
+    others = draw(st.lists(SENDING, max_size=4)) + draw(st.lists(CLOSING, max_size=1))
+    for call in others:
+        received.insert(draw(st.integers(0, len(received))), call)
+    return draw(settings_of(role)), received + [Call("receive_data", (b"",)), Call("send_text", ("late",))]
+
+
+FROM_BOTH = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+PLAIN = Setting("SERVER", False, {}, None, False)
+COMPRESSED = PLAIN._replace(deflate={"threshold": 0})
+
+
+@BOTH_BUILDS
+@settings(FROM_BOTH, max_examples=400)
+@given(conversations())
+@example((PLAIN, [Call("receive_data", (masked(b""),)), Call("receive_data", (to(SERVER, TEXT, b"\xff"),))]))
+@example((COMPRESSED, [Call("receive_data", (to(SERVER, 2, deflated(bytes(600_000)), rsv=4) * 3,))]))
+def test_connections(conversation: tuple[Setting, list[Call]]) -> None:
+    setting, calls = conversation
+    check_same(lambda package: run_connection(package, setting.open(package), calls))
+
+
+@BOTH_BUILDS
+@pytest.mark.parametrize("parts", [False, True], ids=["whole", "parts"])
+@pytest.mark.parametrize("deflate", [None, {}], ids=["plain", "deflate"])
+@pytest.mark.parametrize("sequence", NASTY + TORN, ids=bytes.hex)
+def test_text_that_is_none(sequence: bytes, deflate: dict[str, Any] | None, parts: bool) -> None:
+    """In one frame, in two, and byte by byte, so that it is found in each of the places that look for it."""
+    setting = PLAIN._replace(deflate=deflate, parts=parts)
+    for text in (sequence, b"a" * 40 + sequence, sequence + "é".encode() * 40):
+        payload, rsv = (text, 0) if deflate is None else (deflated(text), 4)
+        for cuts in ([], [len(text) // 2], [1, 2, 3]):
+            data = fragments(SERVER, TEXT, payload, cuts, to(SERVER, PING, b"?"), rsv)
+            for portions in ([data], [data[at : at + 1] for at in range(len(data))]):
+                calls = [Call("receive_data", (portion,)) for portion in portions]
+                check_same(lambda package, calls=calls: run_connection(package, setting.open(package), calls))  # type: ignore[misc]
+
+
+# Frames.
+
+
+def run_frames(package: Any, options: tuple[str | None, dict[str, Any], int], portions: list[Any]) -> Iterator[Any]:
+    role, limits, bits = options
+    parser = package.FrameParser(role and package.Role[role], package.Limits(**limits), bits)
+    for portion in portions:
+        result = attempt(parser.receive_data, portion)
+        yield result, parser.offset, parser.unparsed, parser.total, parser.mid_frame, parser.has_input()
+    yield attempt(parser.receive_data, b"\x81\x00"), parser.offset
+
+
+def run_pieces(package: Any, role: str, bits: int, max_piece: int, portions: list[bytes]) -> Iterator[Any]:
+    """As `Connection` drives the parser."""
+    parser = package.FrameParser(package.Role[role], None, bits)
+    parser.max_piece = max_piece
+    for portion in portions:
+        parser.feed(portion)
+        while isinstance(piece := error_or_piece(parser), int) and piece:
+            payload = parser.take_payload(piece)
+            yield piece, parser.first, parser.length, payload, parser.offset, parser.unparsed
+        yield piece, parser.offset, parser.unparsed, parser.total
+        parser.forget()
+    parser.drop()
+    yield parser.unparsed, parser.total, parser.mid_frame
+
+
+def error_or_piece(parser: Any) -> Any:
+    try:
+        return parser.advance()
+    except Exception as error:
+        return plain(error)
+
+
+ROLES_AND_STREAMS = st.sampled_from([SERVER, CLIENT]).flatmap(lambda role: st.tuples(st.just(role), streams(role)))
+
+
+@BOTH_BUILDS
+@settings(FROM_BOTH, max_examples=150)
+@given(ROLES_AND_STREAMS, LIMITS, st.sampled_from([0, 4, 7]), st.sampled_from(["own", "both", "text"]))
+def test_frame_parsers(stream: tuple[Role, list[bytes]], limits: dict[str, Any], bits: int, kind: str) -> None:
+    role, portions = stream
+    options = (None if kind == "both" else role.name, limits, bits)
+    check_same(lambda package: run_frames(package, options, [*portions, *(["text"] if kind == "text" else [])]))
+
+
+@BOTH_BUILDS
+@settings(FROM_BOTH, max_examples=100)
+@given(ROLES_AND_STREAMS, st.sampled_from([0, 7]), st.sampled_from([1, 2, 3, 5, 64, 1 << 62]))
+def test_pieces_of_frames(stream: tuple[Role, list[bytes]], bits: int, max_piece: int) -> None:
+    role, portions = stream
+    check_same(lambda package: run_pieces(package, role.name, bits, max_piece, portions))
+
+
+@BOTH_BUILDS
+@given(
+    st.integers(-1, 16),
+    PAYLOADS | st.just(BYTES[:65_536]),
+    st.booleans(),
+    st.integers(-1, 8),
+    st.none() | st.binary(max_size=5),
+)
+def test_frames_are_written(opcode: int, payload: bytes, fin: bool, rsv: int, key: bytes | None) -> None:
+    def trace(package: Any) -> Iterator[Any]:
+        one = package.Frame(opcode, payload, fin, rsv)
+        yield plain(one), repr(one), one == package.Frame(opcode, payload, fin, rsv), attempt(hash, one)[0]
+        yield attempt(package.serialize_frame, one, key)
+
+    check_same(trace)
+
+
+# Handshakes.
+
+NAMES = [*REQUIRED, *ANSWER, "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Origin", "Content-Length"]
+NAMES += ["Transfer-Encoding", "X", "Bad Name", ""]
+VALUES = st.sampled_from(
+    [
+        *(*REQUIRED.values(), *ANSWER.values(), "", ",", "a", "b, a", "keep-alive, upgrade", "0", "5", "chunked", "8"),
+        *("permessage-deflate", "permessage-deflate; client_max_window_bits", "permessage-deflate; x", "x-shift; least=0"),
+        *("permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=10"),
+        *('permessage-deflate; client_max_window_bits="12"', 'a; b="c\\"', "http://server.example.com", "null", "\xff"),
+        *("permessage-deflate; server_no_context_takeover; server_no_context_takeover", "x" * 300, "a\x00b", "a\nb"),
+    ]
+) | st.text(st.characters(max_codepoint=0xFF), max_size=12)
+FIELDS = st.tuples(st.sampled_from(NAMES), VALUES)
+REQUEST_LINES = st.sampled_from(
+    [
+        *("GET /chat?room=1 HTTP/1.1", "GET http://server.example.com/chat HTTP/1.1", "GET / HTTP/1.0", "POST / HTTP/1.1"),
+        *("HEAD / HTTP/1.1", "GET * HTTP/1.1", "GET /#x HTTP/1.1", "GET  / HTTP/1.1", "GET / HTTP/2.0", "", "GET /"),
+    ]
+)
+STATUS_LINES = st.sampled_from(
+    [
+        *("HTTP/1.1 101 ", "HTTP/1.1 101", "HTTP/1.0 101 x", "HTTP/1.1 100 Continue", "HTTP/1.1 200 OK", "HTTP/1.1 204 x"),
+        *("HTTP/1.1 301 Moved", "HTTP/1.1 999 \xe9", "HTTP/1.1 10 x", "HTTP/1.1 1010 x", "ICY 200 OK", ""),
+    ]
+)
+HEAD_LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "head": st.sampled_from([20, 200, 400]),
+        "line": st.sampled_from([10, 60, 200]),
+        "headers": st.sampled_from([1, 5, 6]),
+        "body": st.sampled_from([1, 5]),
+    },
+)
+
+
+@st.composite
+def heads(draw: st.DrawFn, lines: st.SearchStrategy[str], good: str, fields: dict[str, str], role: Role) -> list[bytes]:
+    """A head that is good, or has something left out, added, changed or cut; frames may follow it."""
+    missing = draw(st.just("") | st.sampled_from(list(fields)))
+    pairs = [(name, value) for name, value in fields.items() if name != missing]
+    for pair in draw(st.lists(FIELDS, max_size=3)):
+        pairs.insert(draw(st.integers(0, len(pairs))), pair)
+    data = bytearray(head(draw(st.just(good) | lines), pairs))
+    if draw(st.integers(0, 3)) == 0:
+        data[draw(st.integers(0, len(data) - 1))] = draw(st.sampled_from(b"\r\n \t:\x00\xffA"))
+    if draw(st.integers(0, 3)) == 0:
+        data = bytearray(draw(st.sampled_from([data.replace(b"\r\n", b"\n"), data.replace(b": ", b":"), data[:-2]])))
+    data += b"".join(draw(st.lists(messages(role), max_size=2)))
+    return [*cut_at(bytes(data), draw(st.lists(st.integers(0, 600), max_size=3))), *draw(st.sampled_from([[], [b""]]))]
+
+
+class Opening(NamedTuple):
+    """The arguments of a handshake, in terms that both builds share."""
+
+    subprotocols: list[str]
+    deflate: dict[str, Any] | None
+    limits: dict[str, int]
+    parts: bool
+
+    def options(self, package: Any) -> dict[str, Any]:
+        deflate = [] if self.deflate is None else [package.PerMessageDeflate(**self.deflate)]
+        return {
+            "subprotocols": self.subprotocols,
+            "extensions": [Shift(), *deflate],
+            "limits": package.Limits(**self.limits),
+        }
+
+
+OPENINGS = st.builds(
+    Opening,
+    st.sampled_from([[], ["a"], ["b", "a"]]),
+    st.none() | DEFLATE,
+    st.just({}) | HEAD_LIMITS,
+    st.booleans(),
+)
+
+
+def receive(handshake: Any, portions: Sequence[bytes]) -> Iterator[Any]:
+    """Goes on when it is over, as that has an answer too."""
+    for portion in portions:
+        yield attempt(handshake.receive_data, portion), plain(handshake.request), plain(handshake.response)
+        yield handshake.data_to_send()
+
+
+def run_opened(package: Any, connection: Any, calls: Sequence[Call]) -> Iterator[Any]:
+    yield connection.subprotocol, [codec.parameters for codec in connection.extensions], state_of(connection)
+    yield from run_connection(package, connection, [Call("receive_data"), *calls])
+
+
+class Answer(NamedTuple):
+    """What a server does with a request."""
+
+    subprotocol: str | None
+    headers: list[tuple[str, str]]
+    #: For `reject`, when it is not accepted.
+    status: int | None
+    body: bytes
+
+
+ANSWERS = st.builds(
+    Answer,
+    st.none() | st.sampled_from(["a", "b", "c"]),
+    st.lists(FIELDS, max_size=1) | st.just([]),
+    st.none() | st.sampled_from([101, 200, 204, 404, 1000]),
+    st.sampled_from([b"", b"no"]),
+)
+AFTERWARDS = st.lists(SENDING | CLOSING, max_size=2)
+
+
+def run_server(
+    package: Any, opening: Opening, plain_http: bool, origins: Any, portions: list[bytes], answer: Answer, calls: Any
+) -> Iterator[Any]:
+    policy = getattr(package, origins) if isinstance(origins, str) else origins
+    handshake = package.ServerHandshake(**opening.options(package), origins=policy, plain_http=plain_http)
+    yield from receive(handshake, portions)
+    if answer.status is not None:
+        yield attempt(handshake.reject, answer.status, answer.headers, answer.body), handshake.data_to_send()
+    try:
+        connection = handshake.accept(answer.subprotocol, answer.headers, parts=opening.parts)
+    except Exception as error:
+        yield plain(error), handshake.data_to_send()
+    else:
+        yield plain(handshake.response)
+        yield from run_opened(package, connection, calls)
+
+
+@BOTH_BUILDS
+@settings(FROM_BOTH, max_examples=250)
+@given(
+    OPENINGS,
+    st.booleans(),
+    st.sampled_from(["SAME_HOST", "ANY_ORIGIN", ["null"]]),
+    heads(REQUEST_LINES, "GET /chat HTTP/1.1", REQUIRED, SERVER),
+    ANSWERS,
+    AFTERWARDS,
+)
+def test_server_handshakes(
+    opening: Opening, plain_http: bool, origins: Any, portions: list[bytes], answer: Answer, calls: list[Call]
+) -> None:
+    check_same(lambda package: run_server(package, opening, plain_http, origins, portions, answer, calls))
+
+
+def sample_nonce() -> Callable[[int], bytes]:
+    """Random bytes for a client: the key of 1.3 first, then what is known too."""
+    count = counting_random()
+    return lambda size: b"the sample nonce" if size == 16 else count(size)
+
+
+def run_client(
+    package: Any, opening: Opening, uri: str, fields: list[Any], portions: list[bytes], calls: Sequence[Call]
+) -> Iterator[Any]:
+    options = opening.options(package)
+    try:
+        handshake = package.ClientHandshake(
+            uri, **options, headers=fields, parts=opening.parts, random=sample_nonce()
+        )
+    except Exception as error:
+        yield plain(error)
+        return
+    yield plain(handshake.request), plain(handshake.uri), handshake.data_to_send()
+    for at, portion in enumerate(portions):
+        try:
+            connection = handshake.receive_data(portion)
+        except Exception as error:
+            yield plain(error), plain(handshake.response), attempt(handshake.receive_data, b"x")
+            return
+        yield plain(connection), plain(handshake.response)
+        if connection is not None:
+            rest = [Call("receive_data", (portion,)) for portion in portions[at + 1 :]]
+            yield from run_opened(package, connection, [*rest, *calls])
+            return
+
+
+@BOTH_BUILDS
+@settings(FROM_BOTH, max_examples=250)
+@given(
+    OPENINGS,
+    st.just("ws://server.example.com/chat") | st.sampled_from(["wss://[::1]:99/?a", "ws://x#y", "http://x", ""]),
+    st.just([]) | st.lists(FIELDS, max_size=1),
+    heads(STATUS_LINES, "HTTP/1.1 101 Switching Protocols", ANSWER, CLIENT),
+    AFTERWARDS,
+)
+def test_client_handshakes(
+    opening: Opening, uri: str, fields: list[Any], portions: list[bytes], calls: list[Call]
+) -> None:
+    check_same(lambda package: run_client(package, opening, uri, fields, portions, calls))
+
+
+@BOTH_BUILDS
+@given(OPENINGS, st.lists(FIELDS, max_size=3), st.sampled_from(["GET", "POST"]), st.sampled_from(["/", "x", "/#"]))
+def test_heads_that_others_read(opening: Opening, extra: list[Any], method: str, target: str) -> None:
+    def trace(package: Any) -> Iterator[Any]:
+        options = opening.options(package)
+        make = package.ServerHandshake.from_request
+        yield attempt(make, method, target, [*REQUIRED.items(), *extra], **options)
+        client = package.ClientHandshake("ws://x/", **options, random=sample_nonce())
+        yield attempt(client.from_response, 101, [*ANSWER.items(), *extra]), plain(client.response)
+
+    check_same(trace)
+
+
+# What this file rests on.
+
+
+@BOTH_BUILDS
+def test_the_twin_is_the_same_package_without_the_compiler() -> None:
+    assert rfc6455.__compiled__ is True
+    assert PURE.__compiled__ is False
+    ours = {name.removeprefix("rfc6455.") for name in sys.modules if name.startswith("rfc6455.")}
+    twins = {name.removeprefix(f"{TWIN}."): module for name, module in sys.modules.items() if name.startswith(TWIN)}
+    assert {"primitives", "frames", "connection", "handshake"} <= ours & twins.keys()
+    assert "_speedups" in ours
+    assert all(str(module.__file__).endswith(".py") for module in twins.values())
+    assert BODIES["compiled"].mask_slice is not BODIES["python"].mask_slice
+
+
+def test_the_comparison_sees_small_differences() -> None:
+    """A comparison that finds all values equal would prove nothing."""
+    values = [
+        *(0, False, None, "", b"", bytearray(), [], (), ValueError("a"), ValueError("b"), TypeError("a")),
+        *(rfc6455.Ping(b""), rfc6455.Pong(b""), rfc6455.Ping(b"x"), rfc6455.BytesPart(b"", True)),
+        *(rfc6455.BytesPart(b"", False), rfc6455.Closed(1000), rfc6455.Closed(rfc6455.CloseCode.NORMAL_CLOSURE)),
+        *(rfc6455.RemoteProtocolError(1002, "", "5.2", offset) for offset in (None, 0, 1)),
+        *(rfc6455.CloseCause.EOF_IDLE, rfc6455.CloseCause.VIOLATION, rfc6455.Direction.IDLE),
+    ]
+    for one, other in itertools.combinations(values, 2):
+        assert plain(one) != plain(other)
+    assert plain(rfc6455.Ping(b"x")) == plain(PURE.Ping(b"x"))
