@@ -8,13 +8,13 @@ from .connection import Connection
 from .deadlines import Deadlines, Timeouts
 from .deflate import PerMessageDeflate
 from .errors import HandshakeError, LocalProtocolError, ProtocolError, RemoteProtocolError
-from .events import BytesMessage, BytesPart, Closed, CloseCause, Event, Ping, Pong, TextMessage, TextPart
+from .events import BytesMessage, BytesPart, CloseCause, Closed, Event, Ping, Pong, TextMessage, TextPart
 from .extensions import Extension, MessageCodec
 from .frames import Frame, FrameParser, serialize_frame
 from .handshake import ClientHandshake, ServerHandshake, accept_key
 from .headers import Headers
-from .http11 import Request, Response
 from .http2 import Http2ClientHandshake, Http2ServerHandshake
+from .http11 import Request, Response
 from .limits import Limits
 from .masking import apply_mask
 from .messages import PreparedMessage

@@ -26,9 +26,9 @@ from .codes import (
     is_sendable_close_code,
 )
 from .errors import LocalProtocolError, RemoteProtocolError
-from .events import BytesMessage, Closed, CloseCause, Event, Ping, Pong, TextMessage
+from .events import BytesMessage, CloseCause, Closed, Event, Ping, Pong, TextMessage
 from .extensions import MessageCodec
-from .frames import FrameParser, as_bytes
+from .frames import FrameParser, as_bytes, at_most_63_bits
 from .limits import DEFAULT_LIMITS, Limits
 from .messages import MAX_ENCODED_PART, MessageReader, PreparedMessage, encode_text, message_too_big
 from .pieces import ENDS, STARTS, WHOLE
@@ -101,7 +101,7 @@ class Connection:
         self._random = random
         self._masks = role is Role.CLIENT
         self._mask_pool = b""
-        self._budget = MAX_LENGTH if limits.budget is None else limits.budget
+        self._budget = at_most_63_bits(limits.budget)
         self._parser = FrameParser(role, limits, _reserved_bits(self.extensions))
         if limits.frame is None:
             # The size of a message is checked by the message, as an extension may make it larger or smaller.
@@ -134,7 +134,8 @@ class Connection:
 
     @property
     def sent(self) -> Direction:
-        """What this end has sent so far; a Close frame that is owed counts."""
+        """What this end has sent so far. `CLOSED` once the connection is `closed`, though what answers the last
+        messages may still be queued until `data_to_send` is called."""
         return Direction.CLOSED if self._closed is not None else Direction(self._sent)
 
     @property
@@ -263,7 +264,9 @@ class Connection:
             if not is_encoded:
                 parser.max_piece = MAX_LENGTH
         elif rsv:
-            raise self._violation("reserved bits on a continuation frame; only the first frame has them", "RFC 7692 6.1")
+            raise self._violation(
+                "reserved bits on a continuation frame; only the first frame has them", "RFC 7692 6.1"
+            )
         self._reader.check_length(parser.length)
 
     def _receive_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
@@ -326,8 +329,8 @@ class Connection:
         """7.1.7, Fail the WebSocket Connection: say why in a Close frame, and take no more."""
         if error.offset is None:
             error.offset = self._parser.offset
-        # The event is a value: it must not keep the connection and its input alive.
-        error.__traceback__ = None
+        # The event is a value: it must not keep the connection, an extension and their input alive.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
         self._owed_close = _close_payload(error.close_code, f"{error.section}: {error.reason}")
         self._end(Closed(error.close_code, error.reason, False, error, CloseCause.VIOLATION), events)
 
@@ -437,6 +440,7 @@ class Connection:
 
         :param code: the close code; ``None`` for a Close frame without one.
         :param reason: for people and logs. UTF-8 of at most 123 bytes; a longer one is cut between characters.
+        :raises TypeError: when the reason is not a ``str``.
         :raises LocalProtocolError: for a code that may not travel (7.4), or a reason without a code (5.5.1).
         """
         if code is None:
@@ -579,13 +583,17 @@ def _reserved_bits(codecs: Sequence[MessageCodec]) -> int:
     bits = 0
     for codec in codecs:
         if codec.reserved_bit not in (1, 2, 4) or bits & codec.reserved_bit:
-            raise ValueError(f"each extension needs a reserved bit of its own, not {codec.reserved_bit} ({codec.parameters})")
+            raise ValueError(
+                f"each extension needs a reserved bit of its own, not {codec.reserved_bit} ({codec.parameters})"
+            )
         bits |= codec.reserved_bit
     return bits
 
 
 def _close_payload(code: int, reason: str) -> bytes:
     """Gives a Close frame's payload (5.5.1), with the reason cut between characters where it is too long."""
+    if not isinstance(reason, str):
+        raise TypeError(f"a close reason is a str, not {type(reason).__name__}")
     encoded = reason.encode(errors="replace")
     if len(encoded) > MAX_CLOSE_REASON:
         encoded = encoded[:MAX_CLOSE_REASON].decode(errors="ignore").encode()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 
 from .codes import CloseCode
 from .connection import Connection
-from .events import Closed, CloseCause, Event
+from .events import CloseCause, Closed, Event
 from .state import ConnectionState
 
 

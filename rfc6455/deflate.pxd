@@ -8,6 +8,7 @@ cdef class DeflateCodec:
     cdef readonly bint inflate_takeover
     cdef readonly int deflate_bits
     cdef readonly bint deflate_takeover
+    cdef bytes _tail
     cdef object _config
     cdef object _zlib
     cdef object _inflater

@@ -28,8 +28,8 @@ EMPTY_MESSAGE = b"\x00"
 # What one call of decode() gives at the most. Also the largest overshoot beyond a message limit.
 MAX_PIECE = 64 << 10
 
-# What is given to the inflater at once. A final block (BFINAL) makes zlib copy the rest of its input; with many of them
-# in one message the portions become small, which keeps the time linear.
+# What is given to the inflater at once. A final block (BFINAL) makes zlib copy the rest of its input; with many of
+# them in one message the portions become small, which keeps the time linear.
 MAX_INPUT = 16 << 10
 LEAST_INPUT = 64
 
@@ -74,6 +74,8 @@ class DeflateCodec:
         self.inflate_takeover = inflate_takeover
         self.deflate_bits = deflate_bits
         self.deflate_takeover = deflate_takeover
+        # What is added to a message before it is inflated.
+        self._tail = TAIL if inflate_takeover else FINAL_TAIL
         self._config = config
         self._zlib = config.implementation
         self._inflater: Any = None
@@ -100,7 +102,7 @@ class DeflateCodec:
         :raises RemoteProtocolError: 1007, when the bytes are not DEFLATE data.
         """
         if final and not self._tail_added:
-            payload += TAIL if self.inflate_takeover else FINAL_TAIL
+            payload += self._tail
             self._tail_added = True
         if payload:
             self._input = self._input[self._at :] + payload if self.has_more else payload
@@ -142,10 +144,9 @@ class DeflateCodec:
 
     def _ends_with_its_stream(self) -> bool:
         """Whether only the tail is left, after a block with BFINAL set and without the empty one of 7.2.3.4."""
-        if not (self._stream_ended and self._tail_added) or len(self._input) - self._at > len(FINAL_TAIL):
+        if not (self._stream_ended and self._tail_added) or len(self._input) - self._at != len(self._tail):
             return False
-        if self._input[self._at :] not in (TAIL, FINAL_TAIL):
-            return False
+        # Exactly the tail is left, since it was added last.
         self._at = len(self._input)
         return True
 

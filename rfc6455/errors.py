@@ -45,6 +45,16 @@ class RemoteProtocolError(ProtocolError):
         self.offset = offset
         self.frames: list[Frame] = []
 
+    def __eq__(self, other: object) -> bool:
+        # Events are equal by content, and so is the error in one.
+        return isinstance(other, RemoteProtocolError) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def _fields(self) -> tuple[int, str, str, int | None]:
+        return self.close_code, self.reason, self.section, self.offset
+
     def __str__(self) -> str:
         place = "" if self.offset is None else f" at byte {self.offset}"
         return f"{self.reason} (section {self.section}{place}; close code {int(self.close_code)})"

@@ -78,7 +78,7 @@ class BytesMessage(Event):
 class TextPart(Event):
     """The next piece of a text message, where a connection gives parts. Cut between characters.
 
-    :ivar text: the piece; empty when a frame brought none or only a part of a character.
+    :ivar text: the piece; empty when only a part of a character has come, or nothing more at the end.
     :ivar final: whether the message ends here.
     """
 
@@ -149,8 +149,8 @@ class CloseCause(Enum):
 class Closed(Event):
     """The connection has ended (7.1.4). Comes exactly once, as the last event.
 
-    :ivar code: the code of the peer's Close frame (1005 if that was empty); where none came, the code that was
-        sent to the peer in a violation or time-out, and 1006 when the stream just ended (7.1.5).
+    :ivar code: the code of the peer's Close frame (1005 if that was empty); where none came, the code that says
+        what the peer did wrong in a violation, 3008 after a time-out, and 1006 when the stream just ended (7.1.5).
     :ivar reason: the peer's reason; where none came, what happened, in words.
     :ivar clean: whether the closing handshake was completed (7.1.4).
     :ivar error: the `RemoteProtocolError` of a violation, else ``None``.

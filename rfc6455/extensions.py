@@ -65,7 +65,8 @@ class MessageCodec(Protocol):
         ...
 
     def forget_sent(self) -> None:
-        """Called when this connection sends what `encode_shared` gave: later messages must not refer to earlier ones."""
+        """Called when this connection sends what `encode_shared` gave: later messages must not refer to what it
+        sent before."""
         ...
 
     def drop(self) -> None:

@@ -82,6 +82,11 @@ def serialize_frame(frame: Frame, masking_key: bytes | None = None) -> bytes:
     return pack_frame(frame.fin << 7 | frame.rsv << 4 | frame.opcode, as_bytes(frame.payload), masking_key)
 
 
+def at_most_63_bits(limit: int | None) -> int:
+    """Gives a limit as a number that a length can have (5.2); ``None`` is the largest one."""
+    return MAX_LENGTH if limit is None else min(limit, MAX_LENGTH)
+
+
 def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
     """Gives binary data as ``bytes``.
 
@@ -113,7 +118,7 @@ class FrameParser:
             raise ValueError(f"reserved_bits are three bits, 0 to 7, not {reserved_bits} (5.2)")
         limits = limits or DEFAULT_LIMITS
         # The longest payload of a data frame.
-        self.max_length = _first_number(limits.frame, limits.message, MAX_LENGTH)
+        self.max_length = at_most_63_bits(limits.message if limits.frame is None else limits.frame)
         self._kinds = _KINDS[reserved_bits]
         # The mask bit that must be there; 2 stands for either.
         self._mask_expected = 2 if role is None else int(role is Role.SERVER)
@@ -361,9 +366,3 @@ class FrameParser:
         if self._mask_expected:
             return self._violation("a frame without a mask; a client must mask all frames", "5.1")
         return self._violation("a masked frame; a server must not mask any frame", "5.1")
-
-
-def _first_number(first: int | None, second: int | None, third: int) -> int:
-    if first is not None:
-        return first
-    return third if second is None else second

@@ -5,7 +5,6 @@ from rfc6455.frames cimport FrameParser, as_bytes
 from rfc6455._speedups cimport PayloadBuffer, pack_frame
 
 cdef int FIN_BIT, _TEXT_OPCODE
-cdef Py_ssize_t MAX_LENGTH
 
 cdef class MessageReader:
     cdef readonly Py_ssize_t max_size

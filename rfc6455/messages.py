@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from . import primitives
-from .codes import FIN_BIT, MAX_LENGTH, CloseCode, Opcode
+from .codes import FIN_BIT, CloseCode, Opcode
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, Event, TextMessage, TextPart
 from .extensions import MessageCodec
-from .frames import FrameParser, as_bytes
+from .frames import FrameParser, as_bytes, at_most_63_bits
 from .primitives import decode_beginning, pack_frame
 
 # How much input of a message that an extension changed is given on at once where parts are asked for: with
@@ -33,7 +33,7 @@ class MessageReader:
     """
 
     def __init__(self, max_size: int | None, codecs: Sequence[MessageCodec], parts: bool) -> None:
-        self.max_size = MAX_LENGTH if max_size is None else max_size
+        self.max_size = at_most_63_bits(max_size)
         self._all_codecs = codecs
         self._parts = parts
         self._codecs: Sequence[MessageCodec] = ()
@@ -114,7 +114,8 @@ class MessageReader:
         """Takes bytes of the message as the sender's application gave them."""
         self._size += len(data)
         if self._size > self.max_size:
-            raise message_too_big(self._size, 0, self.max_size)
+            # How much more depends on how the input was cut, which an error must not.
+            raise message_too_big(self.max_size, 1, self.max_size)
         if self._parts:
             self._deliver_part(data, final, events)
         elif final and not len(self._buffer):
