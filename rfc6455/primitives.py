@@ -118,10 +118,9 @@ class PayloadBuffer:
 
         :raises UnicodeDecodeError: when it is not UTF-8.
         """
-        text = self._data.decode()
-        self._data = bytearray()
+        data, self._data = self._data, bytearray()
         self._checked = 0
-        return text
+        return data.decode()
 
     def allocated(self) -> int:
         """How many bytes of memory the content takes."""
