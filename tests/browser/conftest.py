@@ -166,3 +166,11 @@ def axe() -> str:
     if not AXE.exists():
         missing("axe-core (npm install --no-save axe-core)")
     return AXE.read_text("utf-8")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """These tests start processes and wait for them; on a busy machine one may wait in vain. It is told as a rerun."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.flaky(reruns=2))
