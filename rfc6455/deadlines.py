@@ -164,8 +164,9 @@ class Deadlines:
         connection.ping(self._ping_payload)
         self._pongs_seen = connection.pongs_received
         self._pinged_at = now
-        self._ping_at = None
         self._pong_at = _after(now, self.timeouts.pong)
+        # Where no Pong is demanded, Pings go on without one.
+        self._ping_at = None if self._pong_at is not None else _after(now, self.timeouts.ping_interval)
 
     def _watch_no_more(self) -> None:
         self._ping_at = self._pong_at = self._close_at = self._tcp_close_at = self._idle_at = None

@@ -99,7 +99,8 @@ class DeflateCodec:
     def decode(self, payload: bytes, final: bool) -> bytes:
         """Inflates (7.2.2): the next bytes of a message in, at most `MAX_PIECE` bytes out.
 
-        :raises RemoteProtocolError: 1007, when the bytes are not DEFLATE data.
+        :raises RemoteProtocolError: 1007, when the bytes are not DEFLATE data, or the message ends within a block.
+            With context takeover the latter cannot be told; the next message then fails.
         """
         if final and not self._tail_added:
             payload += self._tail
@@ -108,8 +109,11 @@ class DeflateCodec:
             self._input = self._input[self._at :] + payload if self.has_more else payload
             self._at = 0
         data = b"" if self._ends_with_its_stream() else self._inflate()
-        if final and not self.has_more:
-            self._end_of_message()
+        if not self.has_more:
+            self._input = b""
+            self._at = 0
+            if final:
+                self._end_of_message()
         return data
 
     def _inflate(self) -> bytes:
@@ -157,8 +161,6 @@ class DeflateCodec:
             self._inflater = None
         self._stream_ended = False
         self._tail_added = False
-        self._input = b""
-        self._at = 0
 
     # Sending.
 
@@ -220,7 +222,11 @@ class DeflateCodec:
         self._inflater_is_full = False
 
     def _new_deflater(self, bits: int, mem_level: int) -> Any:
-        return self._zlib.compressobj(self._config.level, zlib.DEFLATED, -bits, mem_level)
+        level = self._config.level
+        if level == -1:
+            # What each implementation takes by default; isal knows no -1.
+            level = self._zlib.Z_DEFAULT_COMPRESSION
+        return self._zlib.compressobj(level, zlib.DEFLATED, -bits, mem_level)
 
     # Memory.
 
