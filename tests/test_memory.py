@@ -184,7 +184,8 @@ def test_resident_memory_of_bombs(role: Role, tmp_path: Path) -> None:
     for bomb, _ in BOMBS[:3]:
         files.append(tmp_path / bomb.__name__)
         files[-1].write_bytes(bomb(role, 64 * MIB))
-    assert resident_growth(role, MIB, files) <= 2 * MIB
+    # Python takes memory from the system in arenas of 256 KiB (1 MiB from 3.13 on, most of it untouched).
+    assert resident_growth(role, MIB, files) <= 2 * MIB + (256 << 10)
     # The measure sees what it should: with a larger limit there is more.
     assert resident_growth(role, 32 * MIB, files) >= 16 * MIB
 
