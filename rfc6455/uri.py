@@ -80,7 +80,7 @@ def parse_uri(uri: str) -> URI:
     :param uri: in ASCII: a host with other letters in its ``xn--`` form, other octets percent-encoded.
     :returns: the components, the host in lower case.
     :raises LocalProtocolError: when it is not a valid WebSocket URI: "If any of the components are invalid, the
-        client MUST _Fail the WebSocket Connection_" (4.1). The message names the component, and never the whole
+        client MUST ``_Fail the WebSocket Connection_``" (4.1). The message names the component, and never the whole
         URI, which may hold a secret.
     """
     if "#" in uri:
