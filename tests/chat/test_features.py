@@ -225,7 +225,7 @@ def test_metrics() -> None:
     assert values['chat_connections_total{as="refused"}'] == "1"
     assert values['chat_closes_total{code="1000"}'] == "1"
     assert values["chat_received_messages_total"] == "11"  # a name and ten lines
-    # Three greetings of two lines, ten lines for two, that Ann joined, and that she left as far as it was told already.
+    # Three greetings of two lines, ten lines for two, Ann joined, and left as far as that was told already.
     assert int(values["chat_delivered_lines_total"]) in (28, 29, 30)
     assert values["chat_rooms"] == "1"
     assert int(values["chat_sent_bytes_total"]) > 500
