@@ -3,13 +3,15 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cdef extern from "Python.h":
     PyObject *PyBytes_FromStringAndSize(const char *source, Py_ssize_t size) except NULL
     int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) except -1
     void Py_XDECREF(PyObject *object)
+    str PyUnicode_New(Py_ssize_t size, uint32_t largest)
+    void *PyUnicode_DATA(str text)
 
 ctypedef const unsigned char *Source
 
@@ -109,8 +111,6 @@ cdef Py_ssize_t whole_characters(Source data, Py_ssize_t length) noexcept nogil:
     """How many bytes are whole characters, where data is the beginning of a text; -1 where it is none."""
     cdef unsigned char wrong = 0
     cdef Py_ssize_t i
-    if is_ascii(data, length):
-        return length
     if length > 0:
         wrong |= is_wrong(data[0], 0, 0, 0)
     if length > 1:
@@ -129,6 +129,73 @@ cdef Py_ssize_t whole_characters(Source data, Py_ssize_t length) noexcept nogil:
     if length >= 3 and data[length - 3] >= 0xF0:
         return length - 3
     return length
+
+
+ctypedef fused CodeUnit:
+    uint8_t
+    uint16_t
+    uint32_t
+
+
+cdef inline void decode_into(CodeUnit *target, Source data, Py_ssize_t length) noexcept nogil:
+    """Decodes what is known to be UTF-8 (RFC 3629, section 3)."""
+    cdef Source end = data + length
+    cdef uint64_t block
+    cdef int i
+    while data < end:
+        if end - data >= 8:
+            memcpy(&block, data, 8)
+            if block & <uint64_t>0x8080808080808080 == 0:
+                for i in range(8):
+                    target[i] = data[i]
+                target += 8
+                data += 8
+                continue
+        if data[0] < 0x80:
+            target[0] = data[0]
+            data += 1
+        elif data[0] < 0xE0:
+            target[0] = <CodeUnit>((data[0] & 0x1F) << 6 | (data[1] & 0x3F))
+            data += 2
+        elif data[0] < 0xF0:
+            target[0] = <CodeUnit>((data[0] & 0x0F) << 12 | (data[1] & 0x3F) << 6 | (data[2] & 0x3F))
+            data += 3
+        else:
+            target[0] = <CodeUnit>(
+                (data[0] & 0x07) << 18 | (data[1] & 0x3F) << 12 | (data[2] & 0x3F) << 6 | (data[3] & 0x3F)
+            )
+            data += 4
+        target += 1
+
+
+cdef str decode_ascii(Source data, Py_ssize_t length):
+    cdef str text = PyUnicode_New(length, 0x7F)
+    memcpy(PyUnicode_DATA(text), data, length)
+    return text
+
+
+cdef str decode_checked(Source data, Py_ssize_t length):
+    """`bytes.decode` for what is known to be UTF-8: the largest byte tells how wide the code units of the str are."""
+    cdef unsigned char largest = 0, few
+    cdef Py_ssize_t characters = 0, start, i
+    cdef str text
+    # In blocks that a counter of one byte can count, so that the C compiler makes this work on 16 bytes at a time.
+    for start in range(0, length, 255):
+        few = 0
+        for i in range(start, min(start + 255, length)):
+            largest = max(largest, data[i])
+            few += (data[i] & 0xC0) != 0x80
+        characters += few
+    if largest < 0xC4:
+        text = PyUnicode_New(characters, 0xFF)
+        decode_into(<uint8_t *>PyUnicode_DATA(text), data, length)
+    elif largest < 0xF0:
+        text = PyUnicode_New(characters, 0xFFFF)
+        decode_into(<uint16_t *>PyUnicode_DATA(text), data, length)
+    else:
+        text = PyUnicode_New(characters, 0x10FFFF)
+        decode_into(<uint32_t *>PyUnicode_DATA(text), data, length)
+    return text
 
 
 cdef class PayloadBuffer:
@@ -166,17 +233,25 @@ cdef class PayloadBuffer:
             memcpy(self._end(added, more), source, added)
         self._size += added
 
-    cpdef check_text(self):
+    cdef bint _is_beginning_of_text(self):
+        """Goes on where it stopped the last time; on the way it finds out whether there is more than ASCII."""
+        cdef Source unchecked = <Source>PyBytes_AS_STRING(<bytes>self._data) + self._checked
         cdef Py_ssize_t length = self._size - self._checked
-        cdef Py_ssize_t whole
-        if not length:
-            return
-        whole = whole_characters(<Source>PyBytes_AS_STRING(<bytes>self._data) + self._checked, length)
-        if whole < 0:
+        if is_ascii(unchecked, length):
+            self._checked = self._size
+            return True
+        self._beyond_ascii = True
+        length = whole_characters(unchecked, length)
+        if length < 0:
+            return False
+        self._checked += length
+        return True
+
+    cpdef check_text(self):
+        if self._size and not self._is_beginning_of_text():
             # The Python body knows how to say what is wrong, and where.
             from .primitives import decode_beginning
             decode_beginning((<bytes>self._data)[self._checked : self._size])
-        self._checked += whole
 
     cpdef bytes take_bytes(self):
         cdef bytes data
@@ -185,13 +260,25 @@ cdef class PayloadBuffer:
         if self._size < PyBytes_GET_SIZE(<bytes>self._data):
             _PyBytes_Resize(&self._data, self._size)
         data = <bytes>self._data
+        self._clear()
+        return data
+
+    cdef _clear(self):
         Py_XDECREF(self._data)
         self._data = NULL
         self._size = self._checked = 0
-        return data
+        self._beyond_ascii = False
 
     cpdef str take_text(self):
-        return self.take_bytes().decode()
+        cdef Source data
+        cdef str text
+        if not (self._size and self._is_beginning_of_text() and self._checked == self._size):
+            # Empty, or not a text: Python knows what to say of both.
+            return self.take_bytes().decode()
+        data = <Source>PyBytes_AS_STRING(<bytes>self._data)
+        text = decode_checked(data, self._size) if self._beyond_ascii else decode_ascii(data, self._size)
+        self._clear()
+        return text
 
     cpdef Py_ssize_t allocated(self) except -1:
         return 0 if self._data == NULL else PyBytes_GET_SIZE(<bytes>self._data)

@@ -316,6 +316,24 @@ def test_a_buffer_keeps_nothing_of_a_text_that_is_none(body: Any, wrong: bytes) 
     assert buffer.take_text() == "next"
 
 
+# The last character of each width that a str stores its characters in, and the first of the next.
+WIDTHS = st.text(st.sampled_from("a\x7f\x80\xff\u0100\u07ff\u0800\uffff\U00010000\U0010ffff"), max_size=40)
+
+
+@EVERY_BODY
+@given(texts=st.lists(WIDTHS | st.text("az09", min_size=6, max_size=40), max_size=6), cut=st.integers(0, 400))
+def test_a_text_is_stored_as_python_stores_it(body: Any, texts: list[str], cut: int) -> None:
+    """A str that is wider than it needs to be is equal to no other, as Python compares the widths first."""
+    text = "".join(texts)
+    data = text.encode()
+    buffer = body.PayloadBuffer()
+    for portion in (data[:cut], data[cut:]):
+        buffer.append(portion)
+        buffer.check_text()
+    taken = buffer.take_text()
+    assert (taken, hash(taken), sys.getsizeof(taken)) == (text, hash(text), sys.getsizeof("".join(list(text))))
+
+
 class Fill(NamedTuple):
     """A slice that goes into a buffer, and whether something is taken out of it then."""
 

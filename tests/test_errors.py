@@ -33,6 +33,16 @@ def test_remote_error_without_a_place() -> None:
     assert str(error) == "too much (section 10.4; close code 1009)"
 
 
+def test_remote_errors_are_equal_by_content() -> None:
+    """An event is a value, and so is the error in one."""
+    same = RemoteProtocolError(1002, "the reserved opcode 0x3", "5.2", 17)
+    assert REMOTE == same
+    assert hash(REMOTE) == hash(same)
+    others = [(1007, *same.args[1:]), (1002, "", "5.2", 17), (1002, same.reason, "5.5", 17), (*same.args[:3], 18)]
+    assert all(REMOTE != RemoteProtocolError(*args) for args in others)
+    assert REMOTE != same.args
+
+
 def test_errors_do_not_share_their_frames() -> None:
     assert RemoteProtocolError(1002, "", "5.2").frames is not RemoteProtocolError(1002, "", "5.2").frames
 

@@ -358,6 +358,19 @@ def test_two_extensions_of_one_name_are_refused_when_set() -> None:
         rfc6455.ClientHandshake("ws://example.com/", extensions=both)
 
 
+@pytest.mark.parametrize("bit", [0, 3, 8])
+def test_an_extension_claims_one_reserved_bit(bit: int) -> None:
+    codec = ShiftCodec()
+    codec.reserved_bit = bit
+    with pytest.raises(ValueError, match="reserved bit"):
+        Connection(SERVER, [codec])
+
+
+def test_two_extensions_cannot_share_a_reserved_bit() -> None:
+    with pytest.raises(ValueError, match="of its own"):
+        Connection(SERVER, [ShiftCodec(), ShiftCodec()])
+
+
 @BOTH_ROLES
 def test_deflate_beside_another(role: Role) -> None:
     """A message may be changed by either, by both, or by none."""
