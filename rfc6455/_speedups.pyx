@@ -4,13 +4,15 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 cdef extern from "Python.h":
     PyObject *PyBytes_FromStringAndSize(const char *source, Py_ssize_t size) except NULL
     int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) except -1
     void Py_XDECREF(PyObject *object)
     str PyUnicode_New(Py_ssize_t size, uint32_t largest)
+    PyObject *new_unicode "PyUnicode_New" (Py_ssize_t size, uint32_t largest) except NULL
+    int PyUnicode_Resize(PyObject **text, Py_ssize_t size) except -1
     void *PyUnicode_DATA(str text)
 
 ctypedef const unsigned char *Source
@@ -96,31 +98,38 @@ cdef bint is_ascii(Source data, Py_ssize_t length) noexcept nogil:
     return bits & <uint64_t>0x8080808080808080 == 0
 
 
-cdef inline unsigned char is_wrong(unsigned char b, unsigned char b1, unsigned char b2, unsigned char b3) noexcept nogil:
-    """Whether byte b must not stand after b1, before which are b2 and b3 (RFC 3629, section 4). Without branches."""
-    cdef unsigned char continues = (b & 0xC0) == 0x80
-    cdef unsigned char must_continue = (b1 >= 0xC0) | (b2 >= 0xE0) | (b3 >= 0xF0)
-    cdef unsigned char wrong = continues ^ must_continue
-    wrong |= (b == 0xC0) | (b == 0xC1) | (b >= 0xF5)
-    wrong |= ((b1 == 0xE0) & (b < 0xA0)) | ((b1 == 0xED) & (b >= 0xA0))
-    wrong |= ((b1 == 0xF0) & (b < 0x90)) | ((b1 == 0xF4) & (b >= 0x90))
-    return wrong
+cdef extern from *:
+    """
+    #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+    /* Twice in the module; the loader takes the one that the processor can run. */
+    __attribute__((target_clones("avx2", "default")))
+    #endif
+    /* Whether a byte stands where it must not (RFC 3629, section 4). Begins with the fourth byte. There are no branches
+       in it, so that the C compiler makes it work on 16 bytes or more at a time. */
+    static int any_is_wrong(const unsigned char *data, Py_ssize_t length) {
+        unsigned char wrong = 0;
+        for (Py_ssize_t i = 3; i < length; i++) {
+            unsigned char b = data[i], b1 = data[i - 1], b2 = data[i - 2], b3 = data[i - 3];
+            unsigned char continues = (b & 0xC0) == 0x80;
+            unsigned char must_continue = (b1 >= 0xC0) | (b2 >= 0xE0) | (b3 >= 0xF0);
+            wrong |= continues ^ must_continue;
+            wrong |= ((b & 0xFE) == 0xC0) | (b >= 0xF5);
+            wrong |= ((b1 == 0xE0) & (b < 0xA0)) | ((b1 == 0xED) & (b >= 0xA0));
+            wrong |= ((b1 == 0xF0) & (b < 0x90)) | ((b1 == 0xF4) & (b >= 0x90));
+        }
+        return wrong;
+    }
+    """
+    bint any_is_wrong(Source data, Py_ssize_t length) nogil
 
 
 cdef Py_ssize_t whole_characters(Source data, Py_ssize_t length) noexcept nogil:
     """How many bytes are whole characters, where data is the beginning of a text; -1 where it is none."""
-    cdef unsigned char wrong = 0
-    cdef Py_ssize_t i
-    if length > 0:
-        wrong |= is_wrong(data[0], 0, 0, 0)
-    if length > 1:
-        wrong |= is_wrong(data[1], data[0], 0, 0)
-    if length > 2:
-        wrong |= is_wrong(data[2], data[1], data[0], 0)
-    # The C compiler makes this work on 16 bytes or more at a time.
-    for i in range(3, length):
-        wrong |= is_wrong(data[i], data[i - 1], data[i - 2], data[i - 3])
-    if wrong:
+    cdef unsigned char beginning[6]
+    # The first three bytes have three before them here that are no part of any character.
+    memset(beginning, 0, 6)
+    memcpy(beginning + 3, data, min(length, 3))
+    if any_is_wrong(beginning, 3 + min(length, 3)) or any_is_wrong(data, length):
         return -1
     if length >= 1 and data[length - 1] >= 0xC0:
         return length - 1
@@ -168,12 +177,6 @@ cdef inline void decode_into(CodeUnit *target, Source data, Py_ssize_t length) n
         target += 1
 
 
-cdef str decode_ascii(Source data, Py_ssize_t length):
-    cdef str text = PyUnicode_New(length, 0x7F)
-    memcpy(PyUnicode_DATA(text), data, length)
-    return text
-
-
 cdef str decode_checked(Source data, Py_ssize_t length):
     """`bytes.decode` for what is known to be UTF-8: the largest byte tells how wide the code units of the str are."""
     cdef unsigned char largest = 0, few
@@ -200,19 +203,28 @@ cdef str decode_checked(Source data, Py_ssize_t length):
 
 cdef class PayloadBuffer:
     def __dealloc__(self):
-        Py_XDECREF(self._data)
+        Py_XDECREF(self._object)
 
     def __len__(self):
         return self._size
 
+    cdef int _reserve(self, Py_ssize_t room) except -1:
+        raise NotImplementedError
+
+    cdef _clear(self):
+        Py_XDECREF(self._object)
+        self._object = NULL
+        self._data = NULL
+        self._size = self._room = 0
+
     cdef unsigned char *_end(self, Py_ssize_t added, Py_ssize_t more) except NULL:
         """Makes room for so many bytes, and for some of those to come, never more than there are already."""
         cdef Py_ssize_t size = self._size + added
-        if self._data == NULL:
-            self._data = PyBytes_FromStringAndSize(NULL, size + min(more, size))
-        elif size > PyBytes_GET_SIZE(<bytes>self._data):
-            _PyBytes_Resize(&self._data, size + (min(more, size) if more else size >> 1))
-        return <unsigned char *>PyBytes_AS_STRING(<bytes>self._data) + self._size
+        if self._object == NULL:
+            self._reserve(size + min(more, size))
+        elif size > self._room:
+            self._reserve(size + (min(more, size) if more else size >> 1))
+        return self._data + self._size
 
     cpdef append(self, bytes payload):
         cdef Py_ssize_t added = PyBytes_GET_SIZE(payload)
@@ -233,9 +245,55 @@ cdef class PayloadBuffer:
             memcpy(self._end(added, more), source, added)
         self._size += added
 
+    cpdef Py_ssize_t allocated(self) except -1:
+        return self._room
+
+
+cdef class BytesBuffer(PayloadBuffer):
+    cdef int _reserve(self, Py_ssize_t room) except -1:
+        if self._object == NULL:
+            self._object = PyBytes_FromStringAndSize(NULL, room)
+        else:
+            try:
+                _PyBytes_Resize(&self._object, room)
+            except MemoryError:
+                self._clear()
+                raise
+        self._data = <unsigned char *>PyBytes_AS_STRING(<bytes>self._object)
+        self._room = room
+        return 0
+
+    cpdef bytes take_bytes(self):
+        cdef bytes data
+        if self._size == 0:
+            return b""
+        if self._size < self._room:
+            self._reserve(self._size)
+        data = <bytes>self._object
+        self._clear()
+        return data
+
+
+cdef class TextBuffer(PayloadBuffer):
+    """Its memory is that of a str, which is the text itself if that turns out to be ASCII."""
+
+    cdef int _reserve(self, Py_ssize_t room) except -1:
+        if self._object == NULL:
+            self._object = new_unicode(room, 0x7F)
+        else:
+            PyUnicode_Resize(&self._object, room)
+        self._data = <unsigned char *>PyUnicode_DATA(<str>self._object)
+        self._room = room
+        return 0
+
+    cdef _clear(self):
+        PayloadBuffer._clear(self)
+        self._checked = 0
+        self._beyond_ascii = False
+
     cdef bint _is_beginning_of_text(self):
         """Goes on where it stopped the last time; on the way it finds out whether there is more than ASCII."""
-        cdef Source unchecked = <Source>PyBytes_AS_STRING(<bytes>self._data) + self._checked
+        cdef Source unchecked = self._data + self._checked
         cdef Py_ssize_t length = self._size - self._checked
         if is_ascii(unchecked, length):
             self._checked = self._size
@@ -251,34 +309,22 @@ cdef class PayloadBuffer:
         if self._size and not self._is_beginning_of_text():
             # The Python body knows how to say what is wrong, and where.
             from .primitives import decode_beginning
-            decode_beginning((<bytes>self._data)[self._checked : self._size])
-
-    cpdef bytes take_bytes(self):
-        cdef bytes data
-        if self._size == 0:
-            return b""
-        if self._size < PyBytes_GET_SIZE(<bytes>self._data):
-            _PyBytes_Resize(&self._data, self._size)
-        data = <bytes>self._data
-        self._clear()
-        return data
-
-    cdef _clear(self):
-        Py_XDECREF(self._data)
-        self._data = NULL
-        self._size = self._checked = 0
-        self._beyond_ascii = False
+            decode_beginning(self._data[self._checked : self._size])
 
     cpdef str take_text(self):
-        cdef Source data
         cdef str text
-        if not (self._size and self._is_beginning_of_text() and self._checked == self._size):
-            # Empty, or not a text: Python knows what to say of both.
-            return self.take_bytes().decode()
-        data = <Source>PyBytes_AS_STRING(<bytes>self._data)
-        text = decode_checked(data, self._size) if self._beyond_ascii else decode_ascii(data, self._size)
+        if not self._size:
+            return ""
+        if not self._is_beginning_of_text() or self._checked < self._size:
+            # Python knows what to say of a text that is none.
+            data = self._data[: self._size]
+            self._clear()
+            return data.decode()
+        if self._beyond_ascii:
+            text = decode_checked(self._data, self._size)
+        else:
+            if self._size < self._room:
+                self._reserve(self._size)
+            text = <str>self._object
         self._clear()
         return text
-
-    cpdef Py_ssize_t allocated(self) except -1:
-        return 0 if self._data == NULL else PyBytes_GET_SIZE(<bytes>self._data)

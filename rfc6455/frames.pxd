@@ -1,6 +1,6 @@
 cimport cython
 
-from rfc6455._speedups cimport PayloadBuffer, mask_slice, pack_frame, take_payload
+from rfc6455._speedups cimport BytesBuffer, PayloadBuffer, mask_slice, pack_frame, take_payload
 from rfc6455.events cimport Value
 
 cdef int FIN_BIT, RSV_BITS, OPCODE_BITS, CONTROL_BIT, MAX_CONTROL_PAYLOAD
@@ -33,7 +33,7 @@ cdef class FrameParser:
     cdef Py_ssize_t _from
     cdef bytes _key
     cdef int _turn
-    cdef PayloadBuffer _buffer
+    cdef BytesBuffer _buffer
     cdef object _failure
 
     @cython.locals(at=Py_ssize_t)

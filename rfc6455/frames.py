@@ -141,7 +141,7 @@ class FrameParser:
         self.length = 0
         self.payload = b""
         # For receive_data().
-        self._buffer = primitives.PayloadBuffer()
+        self._buffer = primitives.BytesBuffer()
         self._failure: tuple[int, str, str, int | None] | None = None
 
     @property
@@ -187,7 +187,7 @@ class FrameParser:
             error.frames = frames
             self._failure = error.args
             self.drop()
-            self._buffer = primitives.PayloadBuffer()
+            self._buffer = primitives.BytesBuffer()
             raise
         self.forget()
         return frames

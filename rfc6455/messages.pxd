@@ -2,7 +2,7 @@ cimport cython
 
 from rfc6455.events cimport BytesMessage, BytesPart, TextMessage, TextPart
 from rfc6455.frames cimport FrameParser, as_bytes
-from rfc6455._speedups cimport PayloadBuffer, pack_frame
+from rfc6455._speedups cimport BytesBuffer, PayloadBuffer, TextBuffer, pack_frame
 
 cdef int FIN_BIT, _TEXT_OPCODE
 
@@ -14,6 +14,8 @@ cdef class MessageReader:
     cdef bint _is_encoded
     cdef bint _is_text
     cdef Py_ssize_t _size
+    cdef BytesBuffer _bytes
+    cdef TextBuffer _text
     cdef PayloadBuffer _buffer
     cdef bytes _torn
     cdef readonly Py_ssize_t decoded
@@ -27,7 +29,6 @@ cdef class MessageReader:
     @cython.locals(decoded=bytes)
     cdef _decode(self, Py_ssize_t depth, bytes payload, bint final, list events)
     cdef void _deliver(self, bytes data, bint final, list events) except *
-    @cython.locals(buffer=PayloadBuffer)
     cdef void _go_on(self, bint final, list events) except *
     cdef _deliver_part(self, bytes data, bint final, list events)
 

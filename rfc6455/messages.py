@@ -40,7 +40,10 @@ class MessageReader:
         self._is_encoded = False
         self._is_text = False
         self._size = 0
-        self._buffer = primitives.PayloadBuffer()
+        self._bytes = primitives.BytesBuffer()
+        self._text = primitives.TextBuffer()
+        # The one of the two that the message in hand is joined in.
+        self._buffer: primitives.PayloadBuffer = self._bytes
         # Where parts are given: the beginning of a character of which the rest has not come.
         self._torn = b""
         # How many bytes came out of extensions, ever.
@@ -49,6 +52,7 @@ class MessageReader:
     def begin(self, opcode: int, rsv: int) -> bool:
         """Begins a message; says whether an extension changed it."""
         self._is_text = opcode == _TEXT_OPCODE
+        self._buffer = self._text if self._is_text else self._bytes
         self._size = 0
         self._is_encoded = rsv != 0
         if rsv:
@@ -85,7 +89,8 @@ class MessageReader:
 
     def drop(self) -> None:
         """Forgets the message so far."""
-        self._buffer = primitives.PayloadBuffer()
+        self._bytes = self._buffer = primitives.BytesBuffer()
+        self._text = primitives.TextBuffer()
         self._torn = b""
 
     def kept(self) -> int:
@@ -132,11 +137,12 @@ class MessageReader:
         byte is there that no text has, without waiting for the end of the frame. At the end of the message,
         decoding it is the check.
         """
-        buffer = self._buffer
         if final:
-            events.append(TextMessage(buffer.take_text()) if self._is_text else BytesMessage(buffer.take_bytes()))
+            events.append(
+                TextMessage(self._text.take_text()) if self._is_text else BytesMessage(self._bytes.take_bytes())
+            )
         elif self._is_text:
-            buffer.check_text()
+            self._text.check_text()
 
     def _deliver_part(self, data: bytes, final: bool, events: list[Event]) -> None:
         if not self._is_text:

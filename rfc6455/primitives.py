@@ -77,12 +77,10 @@ def decode_beginning(data: bytes) -> tuple[str, int]:
 
 
 class PayloadBuffer:
-    """Joins the payloads of one message at a time, and can check that they are the beginning of a text."""
+    """Joins the payloads of one message at a time; what `BytesBuffer` and `TextBuffer` have in common."""
 
     def __init__(self) -> None:
         self._data = bytearray()
-        # So many bytes are known to be whole characters.
-        self._checked = 0
 
     def __len__(self) -> int:
         return len(self._data)
@@ -98,6 +96,28 @@ class PayloadBuffer:
         """
         self._data += mask_slice(data, start, stop, key, turn) if key else data[start:stop]
 
+    def allocated(self) -> int:
+        """How many bytes of memory the content takes."""
+        return self._data.__alloc__()
+
+
+class BytesBuffer(PayloadBuffer):
+    """Joins the payloads of a binary message."""
+
+    def take_bytes(self) -> bytes:
+        """Gives all and keeps nothing."""
+        data, self._data = self._data, bytearray()
+        return bytes(data)
+
+
+class TextBuffer(PayloadBuffer):
+    """Joins the payloads of a text message, and can check that they are the beginning of a text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # So many bytes are known to be whole characters.
+        self._checked = 0
+
     def check_text(self) -> None:
         """Checks what was not checked before; the last character may be incomplete.
 
@@ -105,13 +125,6 @@ class PayloadBuffer:
         """
         unchecked = bytes(self._data[self._checked :])
         self._checked += len(unchecked) if unchecked.isascii() else decode_beginning(unchecked)[1]
-
-    def take_bytes(self) -> bytes:
-        """Gives all and keeps nothing."""
-        data = bytes(self._data)
-        self._data = bytearray()
-        self._checked = 0
-        return data
 
     def take_text(self) -> str:
         """Gives all, decoded, and keeps nothing.
@@ -122,14 +135,12 @@ class PayloadBuffer:
         self._checked = 0
         return data.decode()
 
-    def allocated(self) -> int:
-        """How many bytes of memory the content takes."""
-        return self._data.__alloc__()
-
 
 try:
     from ._speedups import (  # type: ignore[import-not-found, no-redef, unused-ignore]  # noqa: F401
+        BytesBuffer,
         PayloadBuffer,
+        TextBuffer,
         mask_slice,
         pack_frame,
         take_payload,
