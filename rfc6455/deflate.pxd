@@ -20,6 +20,7 @@ cdef class DeflateCodec:
     cdef bint _stream_ended
     cdef bint _tail_added
 
+    cdef bint _has_more(self) noexcept
     @cython.locals(data=bytes)
     cpdef bytes decode(self, bytes payload, bint final)
     @cython.locals(portion=bytes, data=bytes)

@@ -25,8 +25,9 @@ FINAL_TAIL = TAIL + b"\x01\x00\x00\xff\xff"
 # 7.2.3.6: the shortest encoding of an empty message: the header of that block alone.
 EMPTY_MESSAGE = b"\x00"
 
-# What one call of decode() gives at the most. Also the largest overshoot beyond a message limit.
-MAX_PIECE = 64 << 10
+# What one call of decode() gives at the most. Also the largest overshoot beyond a message limit. A message of 64 KiB,
+# which is a common size, still comes in one piece.
+MAX_PIECE = 65 << 10
 
 # What is given to the inflater at once. A final block (BFINAL) makes zlib copy the rest of its input; with many of
 # them in one message the portions become small, which keeps the time linear.
@@ -94,6 +95,9 @@ class DeflateCodec:
     @property
     def has_more(self) -> bool:
         """Whether there is output, or input, that did not go into the last piece."""
+        return self._has_more()
+
+    def _has_more(self) -> bool:
         return self._inflater_is_full or self._at < len(self._input)
 
     def decode(self, payload: bytes, final: bool) -> bytes:
@@ -106,10 +110,10 @@ class DeflateCodec:
             payload += self._tail
             self._tail_added = True
         if payload:
-            self._input = self._input[self._at :] + payload if self.has_more else payload
+            self._input = self._input[self._at :] + payload if self._has_more() else payload
             self._at = 0
         data = b"" if self._ends_with_its_stream() else self._inflate()
-        if not self.has_more:
+        if not self._has_more():
             self._input = b""
             self._at = 0
             if final:
@@ -159,6 +163,7 @@ class DeflateCodec:
             if not self._stream_ended:
                 raise _bad_data("a compressed message that ends within a block")
             self._inflater = None
+        self._portion_size = MAX_INPUT
         self._stream_ended = False
         self._tail_added = False
 

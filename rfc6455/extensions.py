@@ -33,7 +33,7 @@ class MessageCodec(Protocol):
     def retained_bytes(self) -> int: ...
 
     def decode(self, payload: bytes, final: bool) -> bytes:
-        """Takes the next bytes of a marked message and gives what they mean, at most 64 KiB at a time.
+        """Takes the next bytes of a marked message and gives what they mean, some 64 KiB at a time.
 
         While ``has_more`` is true afterwards, the rest waits: call again with ``b""`` and the same ``final``.
 

@@ -8,7 +8,7 @@ cdef int FIN_BIT, _TEXT_OPCODE
 
 cdef class MessageReader:
     cdef readonly Py_ssize_t max_size
-    cdef object _all_codecs
+    cdef tuple _all_codecs
     cdef bint _parts
     cdef object _codecs
     cdef bint _is_encoded
@@ -20,6 +20,7 @@ cdef class MessageReader:
     cdef bytes _torn
     cdef readonly Py_ssize_t decoded
 
+    @cython.locals(alone=bint)
     cdef int begin(self, int opcode, int rsv) except -1
     cdef void check_length(self, Py_ssize_t length) except *
     @cython.locals(buffer=PayloadBuffer, payload=bytes)

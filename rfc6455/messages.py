@@ -56,8 +56,13 @@ class MessageReader:
         self._size = 0
         self._is_encoded = rsv != 0
         if rsv:
-            self._codecs = [codec for codec in self._all_codecs if codec.reserved_bit & rsv]
+            # The parser lets no bits through but those of the extensions: of one alone, it is that one's.
+            alone = len(self._all_codecs) == 1
+            self._codecs = self._all_codecs if alone else self._codecs_with(rsv)
         return self._is_encoded
+
+    def _codecs_with(self, rsv: int) -> Sequence[MessageCodec]:
+        return [codec for codec in self._all_codecs if codec.reserved_bit & rsv]
 
     def check_length(self, length: int) -> None:
         """Refuses a frame by its declared length, before its payload has come.

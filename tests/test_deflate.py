@@ -76,6 +76,7 @@ def with_rsv1(example: bytes) -> bytes:
     return bytes([example[0] | 0x40]) + example[1:]
 
 
+@pytest.mark.clause("7692:6.2-receives-compressed")
 @EVERY_CHUNKING
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=list(EXAMPLES))
 def test_examples_of_the_rfc_are_read(example: str, chunk: Chunking) -> None:
@@ -83,12 +84,14 @@ def test_examples_of_the_rfc_are_read(example: str, chunk: Chunking) -> None:
     assert feed(connection, chunk(with_rsv1(bytes.fromhex(example)))) == [TextMessage("Hello")]
 
 
+@pytest.mark.clause("7692:6.1-sends-compressed")
 def test_7_2_3_1_is_what_we_write() -> None:
     connection = compressing(SERVER)
     connection.send_text("Hello", compress=True)
     assert connection.data_to_send() == bytes.fromhex("c1 07 f2 48 cd c9 c9 07 00")
 
 
+@pytest.mark.clause("7692:7.2.2-client-keeps-its-window")
 def test_7_2_3_2_sharing_the_window_is_what_we_write_and_read() -> None:
     shared = bytes.fromhex("c1 07 f2 48 cd c9 c9 07 00  c1 05 f2 00 11 00 00")
     server, client = compressing(SERVER, takeover=True), compressing(CLIENT, takeover=True)
@@ -144,6 +147,16 @@ OFFERS: list[tuple[str, dict[str, Any], str | None]] = [
 ]
 
 
+@pytest.mark.clause(
+    "6455:9-parameters-fit",
+    "6455:9.1-parameters-are-defined",
+    "7692:5-answer-is-supported",
+    "7692:7-offer-is-declined",
+    "7692:7.1.1.1-is-supported",
+    "7692:7.1.2.1-number-in-an-answer",
+    "7692:7.1.2.2-number-in-an-answer",
+    "7692:7.1.2.2-only-if-offered",
+)
 @pytest.mark.parametrize(("offer", "options", "answer"), OFFERS)
 def test_the_server_answers_an_offer(offer: str, options: dict[str, Any], answer: str | None) -> None:
     codec = PerMessageDeflate(**{**both_takeovers(True), **options}).accept_offer(words(offer))
@@ -158,6 +171,14 @@ BAD_BITS = [
 ]  # fmt: skip
 
 
+@pytest.mark.clause(
+    "7692:7-offer-is-declined",
+    "7692:7-answer-fails",
+    "7692:7.1.2.1-number-in-an-offer",
+    "7692:7.1.2.1-number-in-an-answer",
+    "7692:7.1.2.2-number-in-an-offer",
+    "7692:7.1.2.2-number-in-an-answer",
+)
 @pytest.mark.parametrize("name", ["server_max_window_bits", "client_max_window_bits"])
 @pytest.mark.parametrize("value", BAD_BITS)
 def test_a_bad_number_declines_the_offer_and_fails_the_answer(name: str, value: str) -> None:
@@ -184,6 +205,7 @@ BAD_PARAMETERS: list[Words] = [
 ]
 
 
+@pytest.mark.clause("7692:7-offer-is-declined", "7692:7-answer-fails")
 @pytest.mark.parametrize("parameters", BAD_PARAMETERS)
 def test_bad_parameters_decline_the_offer_and_fail_the_answer(parameters: Words) -> None:
     """7.1: unknown names, values that are not allowed, and the same name twice."""
@@ -225,6 +247,14 @@ HEADERS: list[tuple[list[str], dict[str, Any], str | None]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.clause(
+    "6455:4.2.2-no-other-extensions",
+    "6455:9-only-what-was-requested",
+    "6455:9.1-name-is-registered",
+    "7692:5-answer-names-it",
+    "7692:5-declined-is-not-named",
+    "7692:7.1.2.2-only-if-offered",
+)
 @pytest.mark.parametrize(("lines", "options", "answer"), HEADERS)
 def test_the_header_of_a_request(lines: list[str], options: dict[str, Any], answer: str | None) -> None:
     extension = PerMessageDeflate(**options)
@@ -265,6 +295,13 @@ CLIENT_OFFERS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.clause(
+    "6455:9-parameters-fit",
+    "6455:9.1-parameters-are-defined",
+    "7692:5-offer-tells-the-window",
+    "7692:7.1.2.1-number-in-an-offer",
+    "7692:7.1.2.2-number-in-an-offer",
+)
 @pytest.mark.parametrize(("options", "offer"), CLIENT_OFFERS)
 def test_the_client_offers(options: dict[str, Any], offer: str) -> None:
     assert words(PerMessageDeflate(**{**both_takeovers(True), **options}).offer()) == words(offer)
@@ -296,6 +333,14 @@ ANSWERS: list[tuple[dict[str, Any], str, bool]] = [
 ]
 
 
+@pytest.mark.clause(
+    "7692:5-bad-answer-fails",
+    "7692:7-answer-fails",
+    "7692:7.1.1.2-is-supported",
+    "7692:7.1.2.2-number-in-an-answer",
+    "7692:7.2.1-client-window",
+    "7692:7.2.2-client-keeps-to-what-was-agreed",
+)
 @pytest.mark.parametrize(("options", "answer", "fits"), ANSWERS)
 def test_the_client_reads_an_answer(options: dict[str, Any], answer: str, fits: bool) -> None:
     client = PerMessageDeflate(**{**both_takeovers(True), **options})
@@ -312,6 +357,7 @@ def test_the_client_reads_an_answer(options: dict[str, Any], answer: str, fits: 
     assert inflated([sent.payload], takeover=True, bits=bits) == [NUMBERS]
 
 
+@pytest.mark.clause("7692:5-bad-answer-fails")
 def test_an_answer_to_no_offer_fails_the_handshake() -> None:
     client = rfc6455.ClientHandshake("ws://example.com/", extensions=[])
     key = client.request.headers["Sec-WebSocket-Key"]
@@ -339,6 +385,7 @@ SETTINGS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.clause("7692:5-answer-is-supported")
 @given(client=SETTINGS, server=SETTINGS)
 def test_two_of_our_ends_understand_each_other(client: dict[str, Any], server: dict[str, Any]) -> None:
     """But for a window of 8: a server declines to deflate with it, and a client can only fail."""
@@ -352,6 +399,7 @@ def test_two_of_our_ends_understand_each_other(client: dict[str, Any], server: d
             ours.accept_answer(answer_words(at_server))
 
 
+@pytest.mark.clause("7692:7.2.1-window-of-32k")
 @pytest.mark.parametrize(
     "options",
     [
@@ -374,9 +422,20 @@ def test_numbers_out_of_range_are_refused_when_set(options: dict[str, Any]) -> N
         PerMessageDeflate(**options)
 
 
+@pytest.mark.clause("7692:7.3-window-of-1024")
+def test_the_windows_are_the_largest_by_default() -> None:
+    """7.3: "an LZ77 sliding window size of 1,024 or more is RECOMMENDED"."""
+    config = PerMessageDeflate()
+    assert config.server_max_window_bits == config.client_max_window_bits == 15
+    for role in (SERVER, CLIENT):
+        codec = codec_of(role)
+        assert codec.inflate_bits == codec.deflate_bits == 15  # type: ignore[attr-defined]
+
+
 # ---- What is sent ----
 
 
+@pytest.mark.clause("7692:6.1-sends-compressed", "7692:7.2.1-client-begins-anew", "7692:7.2.1-server-begins-anew")
 @BOTH_ROLES
 @BOTH_TAKEOVERS
 def test_plain_zlib_reads_what_we_send(role: Role, takeover: bool) -> None:
@@ -391,6 +450,7 @@ def test_plain_zlib_reads_what_we_send(role: Role, takeover: bool) -> None:
     assert (len(sent[2].payload) < 100) == takeover
 
 
+@pytest.mark.clause("7692:6.1-rsv1-on-the-first-frame", "7692:7.2.1-tail-of-a-fragment-stays")
 @BOTH_ROLES
 @BOTH_TAKEOVERS
 def test_fragments_are_one_compressed_message(role: Role, takeover: bool) -> None:
@@ -409,6 +469,7 @@ def test_fragments_are_one_compressed_message(role: Role, takeover: bool) -> Non
     assert inflated(payloads, takeover) == [b"".join(pieces)] * 2
 
 
+@pytest.mark.clause("7692:6.1-sends-as-it-is")
 @BOTH_ROLES
 @pytest.mark.parametrize(
     ("takeover", "size", "compress", "expected"),
@@ -448,6 +509,7 @@ def test_the_first_fragment_decides_for_the_message(role: Role) -> None:
     assert inflated([sent[2].payload + sent[3].payload], takeover=False) == [bytes(100)]
 
 
+@pytest.mark.clause("7692:6.1-sends-as-it-is")
 @BOTH_ROLES
 def test_a_message_sent_as_it_is_leaves_the_window_alone(role: Role) -> None:
     connection, peer = compressing(role, takeover=True), compressing(role.peer, takeover=True)
@@ -456,6 +518,7 @@ def test_a_message_sent_as_it_is_leaves_the_window_alone(role: Role) -> None:
     assert feed(peer, [connection.data_to_send()]) == [BytesMessage(NUMBERS[:3000])] * 4
 
 
+@pytest.mark.clause("7692:7.2.1-window-of-32k", "7692:7.2.1-client-window", "7692:7.2.1-server-window")
 @BOTH_ROLES
 @pytest.mark.parametrize("bits", range(8, 16))
 def test_no_reference_leaves_the_window_that_was_agreed(role: Role, bits: int) -> None:
@@ -469,6 +532,7 @@ def test_no_reference_leaves_the_window_that_was_agreed(role: Role, bits: int) -
     assert inflated([sent.payload], takeover=False, bits=max(bits, 9)) == [message]
 
 
+@pytest.mark.clause("7692:7.2.1-client-begins-anew", "7692:7.2.1-server-begins-anew")
 @BOTH_ROLES
 @pytest.mark.parametrize("size", [0, 1, 2, 31, 32, 249, 250, 251, 506, 507, 762, 763, 4096, 32506, 32507, 70000])
 @pytest.mark.parametrize("mem_level", [1, 8, 9])
@@ -479,6 +543,18 @@ def test_a_message_of_any_size_begins_anew(role: Role, size: int, mem_level: int
     connection.send_bytes(message, compress=True)
     (sent,) = read_frames(connection.data_to_send(), role)
     assert inflated([sent.payload], takeover=False) == [message]
+
+
+@pytest.mark.clause("7692:7.1.1.2-is-supported", "7692:7.2.1-client-begins-anew")
+def test_a_client_begins_anew_where_the_answer_says_so() -> None:
+    """7.1.1.2: a client supports client_no_context_takeover in an answer, also where it did not offer it."""
+    for answer, takeover in (("", True), ("client_no_context_takeover", False)):
+        connection = Connection(CLIENT, [PerMessageDeflate(**both_takeovers(True)).accept_answer(words(answer))])
+        for _ in range(2):
+            connection.send_bytes(NUMBERS[:5000])
+        sent = read_frames(connection.data_to_send(), CLIENT)
+        assert inflated([seen.payload for seen in sent], takeover) == [NUMBERS[:5000]] * 2
+        assert (len(sent[1].payload) < 100) == takeover
 
 
 def test_the_level_is_used() -> None:
@@ -494,6 +570,7 @@ def test_the_level_is_used() -> None:
 # ---- What is received ----
 
 
+@pytest.mark.clause("7692:6.2-receives-compressed")
 @BOTH_ROLES
 @BOTH_TAKEOVERS
 @EVERY_CHUNKING
@@ -508,6 +585,7 @@ def test_fragments_with_control_frames_between(role: Role, takeover: bool, chunk
     ]  # fmt: skip
 
 
+@pytest.mark.clause("7692:6.2-receives-as-it-is")
 @BOTH_ROLES
 @BOTH_TAKEOVERS
 def test_messages_as_they_are_between_compressed_ones(role: Role, takeover: bool) -> None:
@@ -563,6 +641,28 @@ def test_every_window_is_accepted_for_inflating(role: Role, bits: int) -> None:
     back = bits_to_bytes("0 10  0000001 01111 111111  0000000  000")
     events = feed(connection, [to(role, BINARY, stored + back, rsv=4)])
     assert events == [BytesMessage(random_bytes + random_bytes[:3])]
+
+
+@pytest.mark.clause(
+    "7692:7.2.2-client-keeps-its-window",
+    "7692:7.2.2-server-keeps-its-window",
+    "7692:7.2.2-client-takes-32k",
+    "7692:7.2.2-server-takes-32k",
+)
+@BOTH_ROLES
+@pytest.mark.parametrize("missing", [0, 1])
+def test_the_whole_window_is_kept_where_nothing_else_was_agreed(role: Role, missing: int) -> None:
+    """7.2.2: each message is inflated with the window of the last one, and with all 32,768 bytes of it."""
+    connection = compressing(role, takeover=True)
+    earlier = NUMBERS[: (1 << 15) - missing]
+    stored = b"\x00" + len(earlier).to_bytes(2, "little") + (len(earlier) ^ 0xFFFF).to_bytes(2, "little") + earlier
+    # As above, but with a distance of 32768: code 29 with all of its 13 bits set.
+    back = bits_to_bytes("0 10  0000001 11101 1111111111111  0000000  000")
+    stream = to(role, BINARY, stored + b"\x00", rsv=4) + to(role, BINARY, back, rsv=4)
+    first, second = feed(connection, [stream])
+    assert first == BytesMessage(earlier)
+    # With one byte less, the reference is to before the beginning.
+    assert second.code == CloseCode.INVALID_DATA if missing else second == BytesMessage(earlier[:3])
 
 
 def bits_to_bytes(text: str) -> bytes:
@@ -652,6 +752,7 @@ def test_corrupt_data_in_the_first_fragment_is_refused_at_once(role: Role) -> No
     assert only_closed(feed(connection, [frame])).code == CloseCode.INVALID_DATA
 
 
+@pytest.mark.clause("7692:7.2.2-server-keeps-its-window")
 @BOTH_ROLES
 def test_a_reference_to_an_earlier_message_needs_takeover(role: Role) -> None:
     shared = [to(role, TEXT, HELLO, rsv=4), to(role, TEXT, bytes.fromhex("f2 00 11 00 00"), rsv=4)]
@@ -799,6 +900,46 @@ def test_what_zlib_takes_is_told(role: Role, bits: int, mem_level: int) -> None:
 
 # ---- Other implementations of DEFLATE ----
 
+
+class CountingZlib:
+    """zlib, with the size of each portion that it is given to inflate."""
+
+    error = zlib.error
+
+    def __init__(self) -> None:
+        self.portions: list[int] = []
+
+    def decompressobj(self, window_bits: int) -> Any:
+        return CountingInflater(self.portions, zlib.decompressobj(window_bits))
+
+
+class CountingInflater:
+    def __init__(self, portions: list[int], inflater: Any) -> None:
+        self._portions = portions
+        self._inflater = inflater
+
+    def decompress(self, portion: bytes, most: int) -> bytes:
+        self._portions.append(len(portion))
+        inflated: bytes = self._inflater.decompress(portion, most)
+        return inflated
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inflater, name)
+
+
+@BOTH_ROLES
+def test_a_small_message_is_inflated_at_once_however_many_came_before(role: Role) -> None:
+    """Many final blocks make the portions of one message small; each message begins with large ones."""
+    implementation = CountingZlib()
+    codec = codec_of(role, implementation=implementation, **both_takeovers(False))
+    message = NUMBERS[:1000]
+    for _ in range(20):
+        assert codec.decode(deflated(message), True) == message
+        assert not codec.has_more
+    assert len(implementation.portions) == 20
+
+
+
 # What the extra "deflate" installs, and the levels that each has.
 IMPLEMENTATIONS = [("zlib", range(-1, 10)), ("zlib_ng.zlib_ng", range(-1, 10)), ("isal.isal_zlib", range(-1, 4))]
 
@@ -883,6 +1024,7 @@ MESSAGES = st.lists(
 )
 
 
+@pytest.mark.clause("7692:5-agreed-is-used")
 @BOTH_ROLES
 def test_any_messages_with_any_parameters_in_any_pieces(role: Role) -> None:
     @settings(max_examples=60)
@@ -916,6 +1058,7 @@ def send(connection: Connection, content: str | bytes, compress: bool | None, cu
             connection.send_bytes(content[start:stop], fin=fin, compress=compress)
 
 
+@pytest.mark.clause("7692:6.2-receives-compressed")
 @BOTH_ROLES
 @BOTH_TAKEOVERS
 def test_anything_from_plain_zlib(role: Role, takeover: bool) -> None:

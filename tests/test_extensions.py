@@ -96,6 +96,7 @@ def test_the_last_extension_is_undone_first(role: Role) -> None:
     assert read_frames(connection.data_to_send(), role) == [(BINARY, coded, True, RSV2 | RSV3)]
 
 
+@pytest.mark.clause("6455:5.2-rsv-is-zero", "7692:6.1-rsv1-on-the-first-frame")
 @BOTH_ROLES
 def test_bits_stand_on_the_first_frame_only(role: Role) -> None:
     connection = Connection(role, [ShiftCodec()])
@@ -119,6 +120,7 @@ def test_each_extension_decides_for_itself(role: Role, size: int, compress: bool
     assert [seen.rsv for seen in read_frames(connection.data_to_send(), role)] == [rsv]
 
 
+@pytest.mark.clause("6455:5.2-rsv-is-refused")
 @BOTH_ROLES
 @pytest.mark.parametrize("rsv", range(8))
 @pytest.mark.parametrize("opcode", [TEXT, BINARY, PING, CONT])
@@ -162,7 +164,7 @@ def test_the_limit_counts_what_the_extensions_give(role: Role, make: Callable[[R
 
 @BOTH_ROLES
 def test_output_that_is_held_back_comes_in_pieces(role: Role) -> None:
-    """A codec gives 64 KiB at a time; whoever wants parts gets them so."""
+    """A codec gives a piece at a time; whoever wants parts gets them so."""
     connection = Connection(role, [RunsCodec()], Limits(message=None), parts=True)
     payload = run(65_535, b"a") * 5
     parts = feed(connection, [to(role, BINARY, payload, rsv=RSV3)])
@@ -274,6 +276,7 @@ def opened(client: list[Any], server: list[Any]) -> tuple[str | None, Connection
     return theirs.response.headers.get("Sec-WebSocket-Extensions"), at_client, at_server
 
 
+@pytest.mark.clause("6455:5.2-extensions-are-negotiated", "6455:5.8-extensions-are-negotiated")
 def test_an_extension_with_a_parameter_is_agreed_on() -> None:
     header, client, server = opened([Shift(least=3)], [Shift(least=3)])
     assert header == "x-shift; least=3"
@@ -284,6 +287,11 @@ def test_an_extension_with_a_parameter_is_agreed_on() -> None:
     assert server.receive_data(data) == [TextMessage("Hi"), TextMessage("Hello")]
 
 
+@pytest.mark.clause(
+    "6455:5.2-extensions-are-negotiated",
+    "6455:5.8-extensions-are-negotiated",
+    "6455:9.1-not-before-the-answer",
+)
 def test_an_extension_that_is_declined_is_not_used() -> None:
     header, client, server = opened([Shift(least=3)], [Shift(least=4)])
     assert header is None
@@ -305,6 +313,7 @@ def test_the_clients_order_is_the_order() -> None:
         assert receiver.receive_data(data) == [BytesMessage(b"a" * 500)]
 
 
+@pytest.mark.clause("7692:5-one-owner-of-rsv1", "7692:5-two-owners-of-rsv1-fail")
 def test_two_extensions_cannot_own_the_same_bit() -> None:
     """The server declines the second; a client fails a server that does not."""
     both = [Named("x-one", RunsCodec), Named("x-two", RunsCodec)]
@@ -315,6 +324,7 @@ def test_two_extensions_cannot_own_the_same_bit() -> None:
         answered(both, "x-one, x-two")
 
 
+@pytest.mark.clause("6455:4.1-answer-extension")
 @pytest.mark.parametrize(
     "answer",
     [
