@@ -328,7 +328,7 @@ class Connection:
     def _fail(self, error: RemoteProtocolError, events: list[Event]) -> None:
         """7.1.7, Fail the WebSocket Connection: say why in a Close frame, and take no more."""
         if error.offset is None:
-            error.offset = self._parser.offset
+            error.found_at(self._parser.offset)
         # The event is a value: it must not keep the connection, an extension and their input alive.
         error.__traceback__ = error.__cause__ = error.__context__ = None
         self._owed_close = _close_payload(error.close_code, f"{error.section}: {error.reason}")

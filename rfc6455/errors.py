@@ -45,6 +45,11 @@ class RemoteProtocolError(ProtocolError):
         self.offset = offset
         self.frames: list[Frame] = []
 
+    def found_at(self, offset: int) -> None:
+        """Adds the place, where the one who raised it could not know it."""
+        self.offset = offset
+        self.args = self._fields()
+
     def __eq__(self, other: object) -> bool:
         # Events are equal by content, and so is the error in one.
         return isinstance(other, RemoteProtocolError) and self._fields() == other._fields()

@@ -27,6 +27,12 @@ def test_remote_error_names_the_answer_the_rule_and_the_place() -> None:
     assert str(REMOTE) == "the reserved opcode 0x3 (section 5.2 at byte 17; close code 1002)"
 
 
+def test_a_place_that_is_found_later_is_shown_like_any_other() -> None:
+    error = RemoteProtocolError(CloseCode.PROTOCOL_ERROR, "the reserved opcode 0x3", "5.2")
+    error.found_at(17)
+    assert (error, repr(error), str(error)) == (REMOTE, repr(REMOTE), str(REMOTE))
+
+
 def test_remote_error_without_a_place() -> None:
     error = RemoteProtocolError(1009, "too much", "10.4")
     assert error.offset is None
@@ -36,11 +42,11 @@ def test_remote_error_without_a_place() -> None:
 def test_remote_errors_are_equal_by_content() -> None:
     """An event is a value, and so is the error in one."""
     same = RemoteProtocolError(1002, "the reserved opcode 0x3", "5.2", 17)
-    assert REMOTE == same
-    assert hash(REMOTE) == hash(same)
+    assert same == REMOTE
+    assert hash(same) == hash(REMOTE)
     others = [(1007, *same.args[1:]), (1002, "", "5.2", 17), (1002, same.reason, "5.5", 17), (*same.args[:3], 18)]
-    assert all(REMOTE != RemoteProtocolError(*args) for args in others)
-    assert REMOTE != same.args
+    assert all(RemoteProtocolError(*args) != same for args in others)
+    assert same != same.args
 
 
 def test_errors_do_not_share_their_frames() -> None:
