@@ -288,6 +288,7 @@ def test_nothing_comes_at_all(scene: Callable[..., Scene], role: Role) -> None:
     assert at.check_over(CloseCause.IDLE_TIMEOUT).code == CloseCode.TIMEOUT
 
 
+@pytest.mark.clause("6455:5.5.1-tcp-is-closed", "6455:5.5.1-server-closes-at-once", "6455:7.1.2-closes-after-both")
 @BOTH_ROLES
 def test_a_close_in_time(scene: Callable[..., Scene], role: Role) -> None:
     """The server closes TCP at once; the client waits for that, but not for ever (7.1.1)."""
@@ -315,6 +316,7 @@ def test_the_peer_goes_away(scene: Callable[..., Scene], role: Role) -> None:
     at.check_over(CloseCause.EOF_IDLE)
 
 
+@pytest.mark.clause("6455:7.2.1-transport-is-lost")
 @BOTH_ROLES
 def test_the_peer_resets_the_connection(scene: Callable[..., Scene], role: Role) -> None:
     at = scene(role, ping_interval=20, pong=5).open()
@@ -333,6 +335,7 @@ def test_a_handshake_that_fails(scene: Callable[..., Scene], role: Role) -> None
     at.read_to_the_end()
 
 
+@pytest.mark.clause("6455:7.1.7-client-stays", "6455:7.2.1-client-stays")
 @BOTH_ROLES
 def test_without_timeouts_time_means_nothing(scene: Callable[..., Scene], role: Role) -> None:
     at = scene(role).open()

@@ -14,7 +14,7 @@ import pytest
 # At the end: an installed rfc6455 stays the one that is tested.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import measure, ours, payloads, report, run, targets
+from benchmarks import compression, measure, ours, payloads, report, run, targets
 from benchmarks.libraries import Library, Role, UnsupportedError, installed
 from benchmarks.payloads import Deflate, Stream
 from benchmarks.work import Receive, Scale, Send, Work, all_works
@@ -172,6 +172,15 @@ def test_table_shows_median_best_and_ratio() -> None:
     assert "- picows: not measured (not installed)" in table
 
 
+def test_table_for_the_documentation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures, page = tmp_path / "figures.json", tmp_path / "page.rst"
+    made_up(**{ours.PURE: 2000.0, "wsproto": 9000.0}).save(figures)
+    assert run.main(["--load", str(figures), "--rst", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert '   :header: "work", "rfc6455 pure", "wsproto"\n' in text
+    assert '   "text, per message", "2.00 µs", "9.00 µs ×4.50"\n' in text
+
+
 @pytest.mark.parametrize(("wsproto", "verdict"), [(9_999.0, "FAIL"), (10_000.0, "pass")])
 def test_target_is_held_against_the_medians(wsproto: float, verdict: str) -> None:
     verdicts = {target: said for said, target, _ in targets.check(made_up(**{ours.PURE: 2000.0, "wsproto": wsproto}))}
@@ -223,3 +232,26 @@ def test_plot(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"plot.{suffix}"
     report.plot(made_up(**{ours.PURE: 20.0, "wsproto": 100.0}), file)
     assert file.read_bytes().startswith(b"<?xml" if suffix == "svg" else b"\x89PNG")
+
+
+# --- compression ------------------------------------------------------------------------------------------------
+
+TINY_COMPRESSION = compression.Scale(connections=3, messages=500)
+
+
+def test_compression_measures_every_setting_and_every_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "Scale", lambda: TINY_COMPRESSION)
+    monkeypatch.setattr(compression, "ROUNDS", 1)
+    compression.main([str(tmp_path / "page.rst")])
+    rows = [line for line in (tmp_path / "page.rst").read_text(encoding="utf-8").splitlines() if line[:4] == '   "']
+    names = [line.split('"')[1].strip("`") for line in rows]
+    assert names == [name.strip("`") for name in compression.SETTINGS] + compression.MODULES
+
+
+def test_context_takeover_keeps_memory_and_saves_bytes() -> None:
+    messages = payloads.json_messages(20, compression.SMALL)
+    kept = [compression.kept_memory(settings, TINY_COMPRESSION) for settings in (None, {}, compression.TAKEOVER)]
+    sizes = [compression.size_in_percent(settings, messages) for settings in (None, {}, compression.TAKEOVER)]
+    # zconf.h: 256 KiB for deflating and 32 KiB for inflating, with some for small objects
+    assert kept[0] <= kept[1] < 4 << 10 < 288 << 10 < kept[2] < 350 << 10
+    assert sizes[0] == 100 > sizes[1] > sizes[2]

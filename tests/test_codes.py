@@ -57,6 +57,7 @@ def test_roles_are_each_others_peer() -> None:
     assert SERVER.peer is CLIENT
 
 
+@pytest.mark.clause("6455:7.4.1-never-1005", "6455:7.4.1-never-1006", "6455:7.4.1-never-1015")
 @pytest.mark.parametrize(("first", "last", "sendable"), RANGES)
 def test_sendable_close_codes_at_the_edges(first: int, last: int, sendable: bool) -> None:
     """7.4.1: 1004, 1005, 1006 and 1015 never travel; 7.4.2: nor does what no range allows."""

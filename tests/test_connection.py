@@ -62,6 +62,7 @@ from rfc6455 import (
 # The examples of section 5.7, through a connection.
 
 
+@pytest.mark.clause("6455:5.4-fragmented-or-not", "6455:6.2-frames-are-parsed")
 @EVERY_CHUNKING
 def test_5_7_examples_at_a_client(chunk: Chunking) -> None:
     data = wire(
@@ -86,6 +87,7 @@ def test_5_7_examples_at_a_client(chunk: Chunking) -> None:
     assert result.closed is None
 
 
+@pytest.mark.clause("6455:5.4-fragmented-or-not", "6455:6.2-frames-are-parsed", "6455:6.2-server-unmasks")
 @EVERY_CHUNKING
 def test_5_7_examples_at_a_server(chunk: Chunking) -> None:
     data = wire(
@@ -97,6 +99,12 @@ def test_5_7_examples_at_a_server(chunk: Chunking) -> None:
     assert outcome(SERVER, data, chunk).events == [TextMessage("Hello"), Pong(b"Hello")]
 
 
+@pytest.mark.clause(
+    "6455:5.1-client-masks",
+    "6455:5.1-server-does-not-mask",
+    "6455:6.1-in-frames",
+    "6455:6.1-first-opcode",
+)
 def test_5_7_examples_are_sent() -> None:
     server = Connection(SERVER)
     server.send_text("Hello")
@@ -175,6 +183,23 @@ LESSONS = lessons()
 LESSON = pytest.mark.parametrize(("violation", "code", "section"), list(LESSONS.values()), ids=list(LESSONS))
 
 
+@pytest.mark.clause(
+    "6455:5.1-unmasked-is-refused",
+    "6455:5.1-masked-is-refused",
+    "6455:5.2-rsv-is-refused",
+    "6455:5.2-opcode-is-refused",
+    "6455:5.2-length-has-63-bits",
+    "6455:5.2-length-is-minimal",
+    "6455:5.4-control-is-whole",
+    "6455:5.5-at-most-125",
+    "6455:5.5-not-fragmented",
+    "6455:5.5.1-code-first",
+    "6455:7.1.7-sends-close",
+    "6455:7.1.7-takes-no-more",
+    "6455:8.1-bad-utf8-fails",
+    "6455:10.7-input-is-validated",
+    "6455:10.7-close-says-why",
+)
 @BOTH_ROLES
 @LESSON
 def test_violations(role: Role, violation: Callable[[Role], bytes], code: int, section: str) -> None:
@@ -200,6 +225,7 @@ def test_violations_after_our_close(role: Role, violation: Callable[[Role], byte
     assert read_frames(result.output, role) == [(CLOSE, b"\x03\xe9bye", True, 0)]
 
 
+@pytest.mark.clause("6455:5.4-messages-are-not-interleaved", "6455:5.4-one-type")
 @BOTH_ROLES
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.parametrize("fin", [True, False])
@@ -258,6 +284,7 @@ def test_a_place_is_counted_from_the_first_byte_after_the_handshake(role: Role) 
 # Pings and Pongs (5.5.2, 5.5.3).
 
 
+@pytest.mark.clause("6455:5.5.2-ping-is-answered", "6455:5.5.2-ping-is-answered-soon")
 @BOTH_ROLES
 @pytest.mark.parametrize("payload", [b"", b"x", bytes(125), b"\xff\x00 not text"])
 def test_a_ping_is_answered_with_its_payload(role: Role, payload: bytes) -> None:
@@ -280,6 +307,7 @@ def test_only_the_latest_pings_are_answered(role: Role, pongs: int, pings: int) 
     assert connection.retained_bytes == 0
 
 
+@pytest.mark.clause("6455:5.5.2-ping-is-answered")
 @BOTH_ROLES
 def test_pings_in_different_turns_are_all_answered(role: Role) -> None:
     connection = new_connection(role)
@@ -334,6 +362,7 @@ def test_which_pong_is_awaited(role: Role) -> None:
     assert connection.awaited_pong is None
 
 
+@pytest.mark.clause("6455:5.5.2-ping-is-answered")
 @BOTH_ROLES
 def test_no_pong_after_our_close_but_the_ping_is_still_an_event(role: Role) -> None:
     connection = new_connection(role)
@@ -343,6 +372,7 @@ def test_no_pong_after_our_close_but_the_ping_is_still_an_event(role: Role) -> N
     assert connection.data_to_send() == b""
 
 
+@pytest.mark.clause("6455:5.5.2-ping-is-answered")
 @BOTH_ROLES
 def test_a_ping_before_our_close_is_answered_before_it(role: Role) -> None:
     connection = new_connection(role)
@@ -355,6 +385,7 @@ def test_a_ping_before_our_close_is_answered_before_it(role: Role) -> None:
 # The closing handshake (5.5.1, 7.1, 7.4).
 
 
+@pytest.mark.clause("6455:5.5.1-close-is-answered", "6455:5.5.1-close-is-answered-soon")
 @BOTH_ROLES
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 3008, 3999, 4000, 4999])
 @pytest.mark.parametrize("reason", ["", "bye", "tschüß 👋", "\x00", "r" * 123])
@@ -366,6 +397,7 @@ def test_a_close_is_echoed(role: Role, code: int, reason: str) -> None:
     assert read_frames(result.output, role) == [(CLOSE, close_payload(code), True, 0)]
 
 
+@pytest.mark.clause("6455:5.5.1-close-is-answered")
 @BOTH_ROLES
 def test_an_empty_close_is_answered_by_an_empty_close(role: Role) -> None:
     """7.1.5: the code is considered to be 1005."""
@@ -378,6 +410,7 @@ def may_travel(code: int) -> bool:
     return code in {1000, 1001, 1002, 1003} or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
+@pytest.mark.clause("6455:7.4.1-never-1005", "6455:7.4.1-never-1006", "6455:7.4.1-never-1015")
 @BOTH_ROLES
 def test_every_code_received(role: Role) -> None:
     for code in (*range(5100), 32768, 65535):
@@ -389,6 +422,13 @@ def test_every_code_received(role: Role) -> None:
             check_failed(result, role, 1002, "7.4", 0)
 
 
+@pytest.mark.clause(
+    "6455:5.5.1-code-first",
+    "6455:7.1.2-sends-close",
+    "6455:7.4.1-never-1005",
+    "6455:7.4.1-never-1006",
+    "6455:7.4.1-never-1015",
+)
 @BOTH_ROLES
 def test_every_code_sent(role: Role) -> None:
     """No code is rewritten: it is sent, or it is refused."""
@@ -404,6 +444,7 @@ def test_every_code_sent(role: Role) -> None:
             assert connection.state is ConnectionState.OPEN
 
 
+@pytest.mark.clause("6455:5.5.1-code-first")
 @BOTH_ROLES
 def test_a_close_without_a_code_is_empty_and_has_no_reason(role: Role) -> None:
     connection = new_connection(role)
@@ -427,6 +468,7 @@ def longest_that_fits(reason: str) -> str:
     return reason
 
 
+@pytest.mark.clause("6455:5.5-at-most-125")
 @BOTH_ROLES
 @pytest.mark.parametrize("character", ["x", "é", "€", "😀"])
 def test_a_reason_that_is_too_long_is_cut_between_characters(role: Role, character: str) -> None:
@@ -481,6 +523,7 @@ def test_close_again_and_again(role: Role) -> None:
     assert connection.data_to_send() == b""
 
 
+@pytest.mark.clause("6455:5.5.1-nothing-after-close", "6455:6.1-connection-is-open")
 @BOTH_ROLES
 @pytest.mark.parametrize("end", ["close", "violation", "end of file", "time-out"])
 def test_on_a_closed_connection_close_does_nothing_and_sending_is_refused(role: Role, end: str) -> None:
@@ -510,6 +553,7 @@ def test_on_a_closed_connection_close_does_nothing_and_sending_is_refused(role: 
     assert connection.sent is connection.received is Direction.CLOSED
 
 
+@pytest.mark.clause("6455:6.1-state-may-change")
 @BOTH_ROLES
 def test_the_answer_to_a_close_interrupts_our_own_message(role: Role) -> None:
     connection = new_connection(role)
@@ -521,6 +565,7 @@ def test_the_answer_to_a_close_interrupts_our_own_message(role: Role) -> None:
         connection.send_text("end")
 
 
+@pytest.mark.clause("6455:7.1.7-sends-close")
 @BOTH_ROLES
 def test_the_close_frame_of_a_failure_says_what_was_wrong_in_123_bytes(role: Role) -> None:
     """7.1.7: the Close frame carries the code; the reason is for the people at the other end."""
@@ -541,6 +586,7 @@ ENDINGS: dict[str, tuple[Callable[[Role], bytes], bytes | None]] = {
 }
 
 
+@pytest.mark.clause("6455:5.5.1-close-is-answered-soon")
 @BOTH_ROLES
 @pytest.mark.parametrize(("ending", "close"), list(ENDINGS.values()), ids=list(ENDINGS))
 def test_answers_to_messages_before_the_end_go_out_before_the_close_frame(
@@ -583,6 +629,15 @@ def test_no_answers_where_we_have_closed_already(role: Role) -> None:
 # Who closes TCP (7.1.1).
 
 
+@pytest.mark.clause(
+    "6455:5.5.1-tcp-is-closed",
+    "6455:5.5.1-server-closes-at-once",
+    "6455:5.5.1-client-waits",
+    "6455:7.1.1-server-first",
+    "6455:7.1.1-server-at-once",
+    "6455:7.1.1-client-waits",
+    "6455:7.1.2-closes-after-both",
+)
 @BOTH_ROLES
 def test_the_server_closes_tcp_first(role: Role) -> None:
     connection = new_connection(role)
@@ -597,6 +652,7 @@ def test_the_server_closes_tcp_first(role: Role) -> None:
     assert connection.must_close
 
 
+@pytest.mark.clause("6455:5.5.1-tcp-is-closed", "6455:7.1.1-server-first")
 @BOTH_ROLES
 def test_the_same_when_the_peer_closes_first(role: Role) -> None:
     connection = new_connection(role)
@@ -605,6 +661,7 @@ def test_the_same_when_the_peer_closes_first(role: Role) -> None:
     assert connection.must_close is (role is SERVER)
 
 
+@pytest.mark.clause("6455:7.1.7-client-closes", "6455:7.1.7-server-closes")
 @BOTH_ROLES
 def test_who_fails_the_connection_does_not_wait(role: Role) -> None:
     """7.1.7."""
@@ -661,6 +718,7 @@ ENDS: dict[str, tuple[Callable[[Role], bytes], CloseCause]] = {
 }
 
 
+@pytest.mark.clause("6455:7.2.1-transport-is-lost")
 @BOTH_ROLES
 @pytest.mark.parametrize(("data", "cause"), list(ENDS.values()), ids=list(ENDS))
 def test_end_of_file(role: Role, data: Callable[[Role], bytes], cause: CloseCause) -> None:
@@ -680,6 +738,7 @@ def test_end_of_file_instead_of_an_answer_to_our_close(
     assert (result.closed.code, result.closed.clean, result.closed.how) == (1006, False, CloseCause.EOF_IN_CLOSE)
 
 
+@pytest.mark.clause("6455:7.2.1-transport-is-lost")
 @BOTH_ROLES
 def test_end_of_file_in_every_place_of_a_frame(role: Role) -> None:
     for data in (to(role, BINARY, bytes(200)), to(role, PING, bytes(20)), to(role, CLOSE, b"\x03\xe8why")):
@@ -893,6 +952,7 @@ def test_a_role_is_a_role(role: object) -> None:
         Connection(role)  # type: ignore[arg-type]
 
 
+@pytest.mark.clause("6455:6.1-is-transmitted")
 def test_data_to_send_is_forgotten_and_not_sent_twice() -> None:
     server = new_connection(SERVER)
     assert server.data_to_send() == b""
@@ -928,6 +988,7 @@ def test_nothing_is_kept_of_messages_that_were_delivered(role: Role, size: int, 
     assert kept < 5000
 
 
+@pytest.mark.clause("6455:7.1.7-takes-no-more")
 @BOTH_ROLES
 def test_nothing_is_kept_of_a_message_that_failed(role: Role) -> None:
     connection = new_connection(role, limits=Limits(message=1 << 20))
@@ -1067,6 +1128,7 @@ ANY_LIMITS = st.sampled_from(
 )
 
 
+@pytest.mark.clause("6455:6.2-frames-are-parsed")
 @given(ANY_INPUT, PLACES, st.integers(0, 2), st.booleans(), st.booleans(), ANY_LIMITS)
 def test_any_input_in_any_portions_comes_to_the_same(
     data: bytes, places: list[int], extensions: int, eof: bool, we_close: bool, limits: Limits
@@ -1094,6 +1156,7 @@ def test_any_input_in_any_portions_comes_to_the_same(
         assert expected.closed is not None
 
 
+@pytest.mark.clause("6455:10.7-input-is-validated")
 @given(st.binary(max_size=200), st.sampled_from([SERVER, CLIENT]), st.integers(0, 2), st.booleans(), PLACES)
 def test_no_input_makes_it_raise(data: bytes, role: Role, extensions: int, parts: bool, places: list[int]) -> None:
     result = outcome(

@@ -259,6 +259,7 @@ def test_the_callers_own_pings_do_not_hide_a_slow_peer(role: Role) -> None:
         assert not ws.connection.closed
 
 
+@pytest.mark.clause("6455:7.1.7-client-stays", "6455:7.2.1-client-stays")
 @BOTH_ROLES
 def test_without_a_pong_timeout_pings_are_sent_and_nothing_ends(role: Role) -> None:
     ws = watched(role, ping_interval=20)
@@ -339,6 +340,7 @@ def test_without_a_close_deadline_the_wait_is_for_ever(role: Role) -> None:
     assert not ws.connection.closed
 
 
+@pytest.mark.clause("6455:7.1.1-server-at-once")
 def test_a_server_waits_for_nothing_after_both_closes() -> None:
     ws = watched(SERVER, tcp_close=2, close=10, ping_interval=20, idle=3)
     assert only_closed(ws.receive_frame(CLOSE, close_payload(1000))).clean
@@ -347,6 +349,7 @@ def test_a_server_waits_for_nothing_after_both_closes() -> None:
     assert ws.wait(100) == []
 
 
+@pytest.mark.clause("6455:5.5.1-client-waits", "6455:7.1.1-client-waits")
 def test_a_client_waits_for_tcp_after_both_closes_and_not_for_long() -> None:
     """7.1.1: "the server MUST close the connection first"; a client "MAY" when it waited too long."""
     ws = watched(CLIENT, tcp_close=2, close=10, ping_interval=20, idle=3)

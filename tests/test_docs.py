@@ -1,11 +1,17 @@
-"""The documentation tells the truth: its code runs, its examples give what they show, no public name is missing."""
+"""The documentation tells the truth: its code runs, its examples give what they show, its tables are whole, its links
+lead somewhere, no public name is missing.
+"""
 
 from __future__ import annotations
 
 import ast
 import doctest
 import importlib
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +19,10 @@ import pytest
 from code_blocks import ROOT, code_blocks, run_page
 
 import rfc6455
+
+sys.path.append(str(ROOT / "docs" / "_ext"))
+
+import error_cases
 
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.rst") if "_build" not in page.parts)
@@ -24,8 +34,22 @@ def page_name(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if code_blocks(page)], ids=page_name)
-def test_the_code_of_a_page_runs(page: Path) -> None:
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if page.stem == "tls":
+        run_command(page)
     run_page(page)
+
+
+def run_command(page: Path) -> None:
+    """Runs the command of a page, which makes what its code needs."""
+    (command,) = re.findall(r"code-block:: sh\n\n((?: +.*\n)+)", page.read_text(encoding="utf-8"))
+    words = command.replace("\\\n", " ").split()
+    if shutil.which(words[0]) is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{words[0]} is missing, and CI must have it")
+        pytest.skip(f"{words[0]} is missing")
+    subprocess.run(words, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
@@ -67,3 +91,90 @@ def documented_names() -> list[str]:
 
 def test_the_reference_has_each_public_name_once() -> None:
     assert sorted(documented_names()) == sorted(rfc6455.__all__)
+
+
+# --- the tables of errors ---------------------------------------------------------------------------------------
+
+
+def test_every_close_code_has_a_meaning() -> None:
+    assert sorted(error_cases.MEANINGS) == sorted(rfc6455.CloseCode)
+    nobody = {code for code, meaning in error_cases.MEANINGS.items() if meaning.sender == error_cases.NOBODY}
+    assert nobody == {code for code in rfc6455.CloseCode if not rfc6455.is_sendable_close_code(code)}
+
+
+def calls_of(makers: set[str], path: Path) -> Iterator[ast.Call]:
+    """The calls, in a source, of the functions with these names."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in makers:
+            yield node
+
+
+def test_every_rule_that_a_peer_can_break_is_in_the_table_of_violations() -> None:
+    rows = list(error_cases.violation_rows())
+    calls = [call for path in PACKAGE.glob("*.py") for call in calls_of({"_violation", "RemoteProtocolError"}, path)]
+    texts = [argument.value for call in calls for argument in call.args if isinstance(argument, ast.Constant)]
+    rules = {text for text in texts if re.fullmatch(r"(RFC \d+ )?\d+(\.\d+)*", str(text))}
+    assert rules
+    assert rules <= {section for _, _, section, _ in rows}
+    assert {code for _, code, _, _ in rows} == {"1002", "1007", "1009"}
+
+
+def test_every_status_of_a_refusal_is_in_the_table() -> None:
+    calls = [
+        call for path in PACKAGE.glob("*.py") if path.stem != "http2" for call in calls_of({"HandshakeError"}, path)
+    ]
+    statuses = {argument.value for call in calls for argument in call.args[:1] if isinstance(argument, ast.Constant)}
+    assert {str(status) for status in statuses - {None}} <= {status for _, status, _, _ in error_cases.refusal_rows()}
+
+
+# --- what the pages refer to ------------------------------------------------------------------------------------
+
+
+def lines_of(pattern: str, page: Path) -> list[str]:
+    return re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def page_at(target: str, page: Path) -> Path:
+    """The page that ``target`` names on another page."""
+    start = DOCS if target.startswith("/") else page.parent
+    return (start / f"{target.lstrip('/')}.rst").resolve()
+
+
+def links(page: Path) -> set[Path]:
+    """The pages that a page leads to with one click."""
+    targets = set(lines_of(r":doc:`(?:[^`<]*<)?([^`<>]+)>?`", page))
+    for block in lines_of(r"^\.\. toctree::\n((?: +.*\n|\n)*)", page):
+        targets |= {line.strip() for line in block.splitlines() if line.strip() and not line.strip().startswith(":")}
+    found = {page_at(target, page) for target in targets if "*" not in target}
+    return found.union(*[page.parent.glob(f"{target}.rst") for target in targets if "*" in target])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert [target for target in links(page) if not target.is_file()] == []
+    files = lines_of(r"^\.\. (?:literalinclude|include|figure|image):: (\S+)$", page)
+    assert [name for name in files if not (page.parent / name).is_file()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_files_of_the_repository_that_a_page_names_exist(page: Path) -> None:
+    names = lines_of(r"``((?:examples|benchmarks|tests|rfc6455|docs)/[\w/.]+)``", page)
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_the_code_that_a_page_shows_of_a_file_is_there(page: Path) -> None:
+    for name, shown in lines_of(r"^\.\. literalinclude:: (\S+)\n   :pyobject: (\S+)$", page):
+        *scope, last = shown.split(".")
+        tree: ast.AST = ast.parse((page.parent / name).read_text(encoding="utf-8"))
+        for part in [*scope, last]:
+            named = [node for node in ast.iter_child_nodes(tree) if getattr(node, "name", None) == part]
+            assert named, f"{name} has no {shown}"
+            tree = named[0]
+
+
+def test_a_page_is_found_in_two_clicks() -> None:
+    one = links(DOCS / "index.rst")
+    two = one.union(*map(links, one))
+    pages = {page for page in PAGES if "_generated" not in page.parts} - {DOCS / "index.rst"}
+    assert sorted(map(page_name, pages - two)) == []

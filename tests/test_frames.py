@@ -39,6 +39,7 @@ from rfc6455 import (
     Role,
     serialize_frame,
 )
+from rfc6455.pieces import WHOLE
 
 # Section 5.7, in its order: what it is, the bytes, the frames, the key.
 BLOB_256 = bytes(range(256))
@@ -90,6 +91,7 @@ EXAMPLES = {
 EXAMPLE = pytest.mark.parametrize(("as_hex", "as_bits", "frames", "key"), list(EXAMPLES.values()), ids=list(EXAMPLES))
 
 
+@pytest.mark.clause("6455:5.3-mask-bit")
 @EXAMPLE
 def test_examples_are_written_as_the_rfc_has_them(
     as_hex: bytes, as_bits: bytes, frames: list[Frame], key: bytes | None
@@ -137,6 +139,12 @@ def first_byte_is_legal(first: int, reserved_bits: int) -> bool:
     return opcode in (CONT, TEXT, BINARY) and rsv & reserved_bits == rsv
 
 
+@pytest.mark.clause(
+    "6455:5.2-rsv-is-refused",
+    "6455:5.2-opcode-is-refused",
+    "6455:5.4-control-is-whole",
+    "6455:5.5-not-fragmented",
+)
 @pytest.mark.parametrize("reserved_bits", range(8))
 def test_each_first_byte_is_judged_when_it_is_there(reserved_bits: int) -> None:
     for first in range(256):
@@ -175,6 +183,7 @@ def test_words_for_a_bad_first_byte(first: int, section: str, reason: str) -> No
 # The second byte.
 
 
+@pytest.mark.clause("6455:5.1-unmasked-is-refused", "6455:5.1-masked-is-refused")
 @BOTH_ROLES
 @pytest.mark.parametrize("opcode", [CONT, TEXT, BINARY, CLOSE, PING, PONG])
 def test_direction_of_masks(role: Role, opcode: int) -> None:
@@ -192,6 +201,7 @@ def test_an_onlooker_takes_masked_and_unmasked_frames(chunk: Chunking) -> None:
     assert [each.payload for each in parse_all(FrameParser(), chunk(data))] == [b"a", b"b", b"c"]
 
 
+@pytest.mark.clause("6455:5.5-at-most-125")
 @BOTH_ROLES
 @pytest.mark.parametrize("opcode", [CLOSE, PING, PONG])
 @pytest.mark.parametrize("length", [126, 127, 65535, 65536])
@@ -214,6 +224,7 @@ def test_control_frames_with_an_extended_length_even_a_small_one(opcode: int, le
 UNLIMITED = Limits(message=None)
 
 
+@pytest.mark.clause("6455:5.2-length-is-minimal")
 @pytest.mark.parametrize("length", [0, 1, 124, 125, 126, 127, 128, 255, 256, 65534, 65535, 65536, 65537, 100_000])
 @pytest.mark.parametrize("key", [None, KEY], ids=["plain", "masked"])
 def test_lengths_at_each_border(length: int, key: bytes | None) -> None:
@@ -227,6 +238,7 @@ def test_lengths_at_each_border(length: int, key: bytes | None) -> None:
         assert parse_all(FrameParser(), portions) == [Frame(Opcode.BINARY, payload)]
 
 
+@pytest.mark.clause("6455:5.2-length-is-minimal")
 @BOTH_ROLES
 @pytest.mark.parametrize(
     ("length_bits", "length"),
@@ -243,6 +255,7 @@ def test_lengths_in_more_bytes_than_they_need(chunk: Chunking, role: Role, lengt
     assert fed == 2 + length_bits // 8
 
 
+@pytest.mark.clause("6455:5.2-length-has-63-bits")
 @pytest.mark.parametrize("length", [1 << 63, (1 << 63) + 5, (1 << 64) - 1])
 @pytest.mark.parametrize("limits", [Limits(), UNLIMITED, Limits(frame=1)])
 def test_lengths_of_2_to_63_and_more(length: int, limits: Limits) -> None:
@@ -268,6 +281,7 @@ def test_the_largest_lengths_are_legal_and_cost_nothing(length: int, key: bytes 
 # Limits: 1009, on the header alone.
 
 
+@pytest.mark.clause("6455:10.4-limits-hold", "6455:10.4-limits-are-there")
 @BOTH_ROLES
 @pytest.mark.parametrize(
     ("limits", "most"),
@@ -387,6 +401,20 @@ def test_what_a_parser_says_about_its_place() -> None:
     assert parser.offset == len(data)
 
 
+def test_a_parser_that_has_seen_nothing_is_at_the_beginning() -> None:
+    assert FrameParser().offset == 0
+
+
+def test_what_is_unparsed_between_two_frames_of_one_read() -> None:
+    parser = FrameParser()
+    parser.feed(frame(TEXT, b"Hello") + frame(PING, b"1"))
+    assert parser.unparsed == 10
+    assert parser.advance() == WHOLE
+    assert (parser.unparsed, parser.offset, parser.mid_frame) == (3, 0, True)
+    assert parser.advance() == WHOLE
+    assert (parser.unparsed, parser.offset, parser.mid_frame) == (0, 7, False)
+
+
 def test_dropped_input_is_forgotten() -> None:
     parser = FrameParser()
     parser.receive_data(b"\x89\x05He")
@@ -425,6 +453,7 @@ def test_a_dribbled_control_frame_keeps_only_itself() -> None:
 # Writing.
 
 
+@pytest.mark.clause("6455:5.3-mask-bit")
 @pytest.mark.parametrize("key", [None, KEY], ids=["plain", "masked"])
 def test_serializer_against_the_hand_written_one(key: bytes | None) -> None:
     for opcode, fin, rsv in itertools.product(range(16), (True, False), range(8)):
@@ -453,7 +482,7 @@ def test_a_payload_that_is_no_bytes_is_refused(payload: object) -> None:
 @pytest.mark.parametrize("data", ["", "text", 5, None, [1, 2]], ids=repr)
 def test_input_that_is_no_bytes_is_refused(data: object) -> None:
     parser = FrameParser()
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=f"binary data is bytes, bytearray or memoryview, not {type(data).__name__};"):
         parser.receive_data(data)  # type: ignore[arg-type]
     assert parser.total == 0
 

@@ -50,6 +50,7 @@ from rfc6455 import (
 # The examples of the RFC.
 
 
+@pytest.mark.clause("6455:4.1-answer-accept")
 def test_accept_key_of_1_3() -> None:
     # 1.3: "the value "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" [...] This value would then be echoed in the
     # |Sec-WebSocket-Accept| header field."
@@ -58,6 +59,12 @@ def test_accept_key_of_1_3() -> None:
     assert base64.b64decode(SAMPLE_ACCEPT).hex(" ") == "b3 7a 4f 2c c0 62 4f 16 90 f6 46 06 cf 38 59 45 b2 be c4 ea"
 
 
+@pytest.mark.clause(
+    "6455:4.2.2-accepts-in-steps",
+    "6455:4.2.2-answer-is-http",
+    "6455:11.3.3-once",
+    "6455:11.3.4-once-in-a-response",
+)
 @EVERY_CHUNKING
 def test_the_server_of_1_3(chunk: Chunking) -> None:
     handshake = ServerHandshake(subprotocols=["chat"], origins=["http://example.com"])
@@ -77,6 +84,18 @@ def test_the_server_of_1_3(chunk: Chunking) -> None:
     assert handshake.response.status == 101
 
 
+@pytest.mark.clause(
+    "6455:4.1-establishes",
+    "6455:4.1-sends-handshake",
+    "6455:4.1-request-is-get",
+    "6455:4.1-request-upgrade",
+    "6455:4.1-request-connection",
+    "6455:4.1-request-key",
+    "6455:4.1-request-version",
+    "6455:4.1-waits-for-the-answer",
+    "6455:11.3.1-once",
+    "6455:11.3.5-once-in-a-request",
+)
 @EVERY_CHUNKING
 def test_the_client_of_1_3(chunk: Chunking) -> None:
     handshake = client(subprotocols=["chat", "superchat"], origin="http://example.com")
@@ -98,6 +117,7 @@ def test_the_client_of_1_3(chunk: Chunking) -> None:
     assert ws.data_to_send() == b""
 
 
+@pytest.mark.clause("6455:4.1-key-is-a-nonce")
 def test_the_nonce_of_4_1() -> None:
     # 4.1, 7: "if the randomly selected value was the sequence of bytes 0x01 0x02 [...] 0x10". The RFC's own base64 of
     # it ends in "EC=="; erratum 3150: its pad bits must be zero.
@@ -108,12 +128,14 @@ def test_the_nonce_of_4_1() -> None:
     assert (error.status, error.section) == (400, "4.2.1")
 
 
+@pytest.mark.clause("6455:4.1-key-is-a-nonce", "6455:4.1-key-is-fresh")
 def test_the_key_is_another_one_each_time() -> None:
     keys = {ClientHandshake("ws://a/").request.headers["Sec-WebSocket-Key"] for _ in range(100)}
     assert len(keys) == 100
     assert all(len(base64.b64decode(key, validate=True)) == 16 for key in keys)
 
 
+@pytest.mark.clause("6455:4.4-versions-are-listed")
 def test_versions_of_4_4() -> None:
     # 4.4: the server's answer to version 25 lists what it is willing to use; the client then asks for 13.
     _, answer, _ = refusal(request(Sec_WebSocket_Version="25"))
@@ -216,6 +238,16 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
 }
 
 
+@pytest.mark.clause(
+    "6455:4.2.1-bad-request-is-refused",
+    "6455:4.2.2-origin-is-refused",
+    "6455:4.2.2-version-is-refused",
+    "6455:7.2.2-aborts",
+    "6455:9.1-bad-grammar-fails",
+    "6455:10.7-status-says-why",
+    "6455:11.3.1-once",
+    "6455:11.3.5-once-in-a-request",
+)
 @pytest.mark.parametrize(("data", "status", "section"), REFUSED.values(), ids=REFUSED)
 def test_refused_request(data: bytes, status: int, section: str) -> None:
     error, answer, sent = refusal(data)
@@ -226,6 +258,7 @@ def test_refused_request(data: bytes, status: int, section: str) -> None:
     assert answer.headers.get("Allow") == ("GET" if status == 405 else None)
 
 
+@pytest.mark.clause("6455:4.2.2-version-is-refused", "6455:4.4-versions-are-listed")
 @pytest.mark.parametrize("name", [name for name, (_, status, _) in REFUSED.items() if status == 426])
 def test_426_says_what_to_upgrade_to(name: str) -> None:
     # 4.2.2: "a |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of understanding".
@@ -288,6 +321,7 @@ ACCEPTED: dict[str, bytes] = {
 }
 
 
+@pytest.mark.clause("6455:4.2.2-accepts-in-steps")
 @pytest.mark.parametrize("data", ACCEPTED.values(), ids=ACCEPTED)
 @EVERY_CHUNKING
 def test_accepted_request(chunk: Chunking, data: bytes) -> None:
@@ -368,6 +402,7 @@ def rejected(*arguments: Any, data: bytes = b"", **options: Any) -> bytes:
     return sent
 
 
+@pytest.mark.clause("6455:4.2.2-no-such-service")
 def test_reject() -> None:
     assert rejected(404) == b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     assert rejected(403, [("X", "y")], b"No.\n") == (
@@ -656,6 +691,19 @@ BAD_ANSWERS: dict[str, tuple[bytes, str, str]] = {
 }
 
 
+@pytest.mark.clause(
+    "6455:4.1-answer-is-validated",
+    "6455:4.1-answer-upgrade",
+    "6455:4.1-answer-connection",
+    "6455:4.1-answer-accept",
+    "6455:4.1-answer-extension",
+    "6455:4.1-answer-subprotocol",
+    "6455:4.1-answer-conforms",
+    "6455:7.2.1-handshake-fails",
+    "6455:9.1-bad-grammar-fails",
+    "6455:11.3.3-once",
+    "6455:11.3.4-once-in-a-response",
+)
 @pytest.mark.parametrize(("data", "reason", "section"), BAD_ANSWERS.values(), ids=BAD_ANSWERS)
 def test_bad_answer(data: bytes, reason: str, section: str) -> None:
     for name, chunk in CHUNKINGS.items():
@@ -670,6 +718,7 @@ def test_bad_answer(data: bytes, reason: str, section: str) -> None:
             handshake.receive_data(b"x")
 
 
+@pytest.mark.clause("6455:4.1-answer-conforms")
 @pytest.mark.parametrize(
     "data",
     [
@@ -689,6 +738,7 @@ def test_an_answer_that_makes_no_sense(data: bytes) -> None:
         assert (caught.value.status, caught.value.response) == (None, None)
 
 
+@pytest.mark.clause("6455:7.2.1-transport-is-lost")
 @pytest.mark.parametrize("size", [0, 5, 40])
 def test_end_of_file_in_the_answer(size: int) -> None:
     handshake = client()
@@ -701,6 +751,13 @@ def test_end_of_file_in_the_answer(size: int) -> None:
         handshake.receive_data(b"")
 
 
+@pytest.mark.clause(
+    "6455:4.1-answer-is-validated",
+    "6455:4.1-answer-upgrade",
+    "6455:4.1-answer-connection",
+    "6455:4.1-answer-accept",
+    "6455:11.3.2-once-in-a-response",
+)
 @pytest.mark.parametrize(
     "data",
     [
@@ -820,6 +877,7 @@ def test_a_refusal_can_be_seen_while_its_body_is_awaited() -> None:
 # What a client sends.
 
 
+@pytest.mark.clause("6455:4.1-request-is-get", "6455:4.1-request-target", "6455:4.1-request-host")
 @pytest.mark.parametrize(
     ("uri", "line", "host"),
     [
@@ -835,6 +893,7 @@ def test_request_of_a_uri(uri: str, line: bytes, host: bytes) -> None:
         assert handshake.data_to_send().startswith(line + b"\r\nHost: " + host + b"\r\nUpgrade: websocket\r\n")
 
 
+@pytest.mark.clause("7692:5-offer-names-it")
 def test_request_with_everything() -> None:
     handshake = client(
         subprotocols=["a", "b"],
@@ -852,6 +911,7 @@ def test_request_with_everything() -> None:
     assert handshake.request.subprotocols == ["a", "b"]
 
 
+@pytest.mark.clause("6455:4.1-uri-is-refused")
 @pytest.mark.parametrize("uri", ["http://a/", "ws://a/#b", "ws://", "ws://a:0/", ""])
 def test_a_uri_that_is_none(uri: str) -> None:
     with pytest.raises(LocalProtocolError):

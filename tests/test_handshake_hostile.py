@@ -86,6 +86,7 @@ def test_any_bytes_in_any_header_of_a_response(extra: list[tuple[str, bytes]], s
     assert status == 101 or isinstance(error, HandshakeError)
 
 
+@pytest.mark.clause("6455:10.7-input-is-validated")
 @given(st.binary(min_size=1, max_size=300), st.booleans(), st.lists(st.integers(0, 300), max_size=4))
 def test_any_bytes_at_all(data: bytes, to_server: bool, cuts: list[int]) -> None:
     handshake = ServerHandshake(plain_http=True) if to_server else client()
@@ -110,6 +111,7 @@ SEMANTIC_EDITS = [
 ]
 
 
+@pytest.mark.clause("6455:4.2.1-bad-request-is-refused")
 @given(
     st.lists(st.sampled_from(SEMANTIC_EDITS), max_size=3),
     st.sets(st.sampled_from(list(REQUIRED)), max_size=2),

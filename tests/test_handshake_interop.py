@@ -36,6 +36,7 @@ def websockets_server(deflate: bool) -> websockets.server.ServerProtocol:
     return websockets.server.ServerProtocol(subprotocols=["chat"], extensions=extensions)  # type: ignore[list-item]
 
 
+@pytest.mark.clause("6455:4.1-establishes", "6455:4.1-request-is-http")
 @EVERY_CHUNKING
 @EXTENSIONS_OF_OURS
 def test_our_client_with_the_server_of_websockets(chunk: Chunking, deflate: bool) -> None:
@@ -53,6 +54,7 @@ def test_our_client_with_the_server_of_websockets(chunk: Chunking, deflate: bool
     assert (ws.subprotocol, len(ws.extensions)) == ("chat", int(deflate))
 
 
+@pytest.mark.clause("6455:4.2.2-answer-is-http")
 @EVERY_CHUNKING
 @EXTENSIONS_OF_OURS
 def test_our_server_with_the_client_of_websockets(chunk: Chunking, deflate: bool) -> None:
@@ -100,6 +102,7 @@ def test_our_refusal_is_understood_by_websockets() -> None:
     assert (answer.status_code, answer.body) == (404, b"No such room.\n")
 
 
+@pytest.mark.clause("6455:4.1-request-is-http")
 @EVERY_CHUNKING
 def test_our_client_with_the_server_of_wsproto(chunk: Chunking) -> None:
     ours = ClientHandshake("ws://example.com/x", ["a", "chat"])
@@ -116,6 +119,7 @@ def test_our_client_with_the_server_of_wsproto(chunk: Chunking) -> None:
     assert ws.subprotocol == "chat"
 
 
+@pytest.mark.clause("6455:4.2.2-answer-is-http")
 @EVERY_CHUNKING
 def test_our_server_with_the_client_of_wsproto(chunk: Chunking) -> None:
     theirs = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)

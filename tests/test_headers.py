@@ -139,6 +139,7 @@ EXTENSIONS = {
 }
 
 
+@pytest.mark.clause("6455:4.3-quoted-value-is-a-token", "6455:9.1-quoted-value-is-a-token")
 @pytest.mark.parametrize(("value", "items"), EXTENSIONS.items())
 def test_extension_list(value: str, items: list[tuple[str, list[tuple[str, str | None]]]]) -> None:
     assert parse_extensions([value]) == items
@@ -157,6 +158,11 @@ def test_extension_called_constructor() -> None:
     assert listed == [(name, [(name, name), (name, None)]) for name in names]
 
 
+@pytest.mark.clause(
+    "6455:4.3-quoted-value-is-a-token",
+    "6455:9.1-bad-grammar-fails",
+    "6455:9.1-quoted-value-is-a-token",
+)
 @pytest.mark.parametrize(
     ("value", "at"),
     [

@@ -464,6 +464,7 @@ def test_what_h11_refuses_in_a_request_is_refused(changes: list[tuple[int, int, 
             assert len(head.headers.get_all("Host")) != 1 or "Content-Length" in head.headers, data
 
 
+@pytest.mark.clause("6455:4.1-answer-conforms")
 @given(edits)
 def test_what_h11_refuses_in_a_response_is_refused(changes: list[tuple[int, int, bytes]]) -> None:
     data = edited(RESPONSE, changes)
@@ -529,11 +530,13 @@ def test_a_request_alone() -> None:
 # Writing.
 
 
+@pytest.mark.clause("6455:4.1-request-is-http")
 def test_serialize_request() -> None:
     request = Request("GET", "/chat", Headers([("Host", "a"), ("X", "\xe9\t!")]))
     assert serialize_request(request) == b"GET /chat HTTP/1.1\r\nHost: a\r\nX: \xe9\t!\r\n\r\n"
 
 
+@pytest.mark.clause("6455:4.2.2-answer-is-http")
 def test_serialize_response() -> None:
     response = Response(404, Headers([("A", "")]), b"body")
     assert serialize_response(response) == b"HTTP/1.1 404 Not Found\r\nA: \r\n\r\nbody"
@@ -584,6 +587,7 @@ targets = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_siz
 places = st.lists(st.integers(0, 300), max_size=5)
 
 
+@pytest.mark.clause("6455:4.1-request-is-http")
 @given(st.builds(Request, tokens, targets, fields, st.just("HTTP/1.1")), places, st.binary(max_size=20))
 def test_parse_undoes_serialize_request(request: Request, cuts: list[int], rest: bytes) -> None:
     data = serialize_request(request) + rest

@@ -151,6 +151,7 @@ def joined(frames: list[Frame]) -> list[str | bytes]:
     return messages
 
 
+@pytest.mark.clause("7692:5-agreed-is-used")
 @BOTH_WAYS
 @EVERY_PARAMETER
 def test_websockets_in_memory_set_by_us(pair: Pair, parameters: dict[str, Any]) -> None:
@@ -159,6 +160,7 @@ def test_websockets_in_memory_set_by_us(pair: Pair, parameters: dict[str, Any]) 
     check_messages(connection, peer)
 
 
+@pytest.mark.clause("7692:5-agreed-is-used")
 @BOTH_WAYS
 @EVERY_PARAMETER
 def test_websockets_in_memory_set_by_them(pair: Pair, parameters: dict[str, Any]) -> None:
@@ -294,6 +296,7 @@ def test_websockets_client_over_a_socket(parameters: dict[str, Any]) -> None:
     check_agreed(connection, parameters)
 
 
+@pytest.mark.clause("7692:5-offer-names-it")
 @EACH_SET_BY_US
 def test_websockets_server_over_a_socket(parameters: dict[str, Any]) -> None:
     from websockets.asyncio.server import ServerConnection, serve

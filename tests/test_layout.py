@@ -42,6 +42,7 @@ MODULES = (
     "negotiation",
     "handshake",
     "http2",
+    "testing",
 )
 
 # What does I/O, tells the time, runs things at the same time, or looks around on the machine.

@@ -12,6 +12,7 @@ NAMES = [field.name for field in fields(Limits)]
 MAY_BE_NONE = {"message", "frame", "memory"}
 
 
+@pytest.mark.clause("6455:10.4-limits-are-there")
 def test_these_are_the_limits() -> None:
     assert NAMES == ["message", "frame", "memory", "pongs", "head", "line", "headers", "body"]
 

@@ -37,6 +37,7 @@ def test_masking_twice_changes_nothing(payload: bytes, key: bytes) -> None:
     assert apply_mask(apply_mask(payload, key), key) == payload
 
 
+@pytest.mark.clause("6455:6.2-server-unmasks")
 def test_example_of_5_7() -> None:
     """5.7, "A single-frame masked text message": the payload as it travels."""
     assert apply_mask(b"Hello", b"\x37\xfa\x21\x3d") == b"\x7f\x9f\x4d\x51\x58"
@@ -79,6 +80,7 @@ def words(count: int) -> list[bytes]:
     return [number.to_bytes(4, "big") for number in range(1, count + 1)]
 
 
+@pytest.mark.clause("6455:5.3-key-is-fresh", "6455:5.3-key-is-unpredictable", "6455:10.3-key-is-fresh")
 def test_each_frame_has_a_fresh_key_from_the_source_and_none_is_used_twice() -> None:
     """5.3: "a fresh masking key MUST be chosen from the set of allowed 32-bit values" for each frame."""
     stream = b"".join(words(10_000))
@@ -110,6 +112,7 @@ def test_a_source_that_gives_too_little_is_an_error(given_bytes: int) -> None:
         client.send_text("x")
 
 
+@pytest.mark.clause("6455:5.1-server-does-not-mask")
 def test_a_source_is_asked_only_when_a_key_is_needed() -> None:
     def source(size: int) -> bytes:
         raise AssertionError("a server needs no keys")
@@ -132,6 +135,7 @@ def test_two_connections_share_no_keys() -> None:
     assert len(set(keys)) == 40
 
 
+@pytest.mark.clause("6455:5.3-key-is-strong")
 def test_default_keys_differ_between_connections_and_processes() -> None:
     program = (
         "import rfc6455\n"

@@ -60,6 +60,13 @@ UNLIMITED = Limits(message=None)
 # Joining (5.4).
 
 
+@pytest.mark.clause(
+    "6455:5.4-fragments-keep-their-order",
+    "6455:5.4-fragmented-or-not",
+    "6455:5.4-one-type",
+    "6455:6.2-type-is-noted",
+    "6455:6.2-next-message",
+)
 @BOTH_ROLES
 @pytest.mark.parametrize(
     "fragments",
@@ -92,6 +99,11 @@ def fragmented(role: Role, opcode: int, fragments: Sequence[bytes], between: byt
     return between.join(pieces)
 
 
+@pytest.mark.clause(
+    "6455:5.4-control-inside-a-message",
+    "6455:5.5.2-ping-is-answered-soon",
+    "6455:6.2-control-is-handled",
+)
 @BOTH_ROLES
 def test_control_frames_in_the_middle_of_a_message_come_at_once(role: Role) -> None:
     """5.4: "Control frames MAY be injected in the middle of a fragmented message"."""
@@ -103,6 +115,7 @@ def test_control_frames_in_the_middle_of_a_message_come_at_once(role: Role) -> N
     assert read_frames(result.output, role) == [(PONG, b"1", True, 0)]
 
 
+@pytest.mark.clause("6455:5.4-control-inside-a-message")
 @BOTH_ROLES
 def test_a_close_in_the_middle_of_a_message_ends_it(role: Role) -> None:
     data = to(role, TEXT, b"begun", fin=False) + to(role, CLOSE, b"\x03\xe8")
@@ -201,6 +214,7 @@ def test_the_oracle_agrees_with_python() -> None:
             assert first_bad(data) is None
 
 
+@pytest.mark.clause("6455:5.6-text-is-utf8")
 @BOTH_ROLES
 @pytest.mark.parametrize("text", VALID_TEXTS)
 def test_good_text_cut_anywhere(role: Role, text: str) -> None:
@@ -222,6 +236,7 @@ def fed_until_closed(connection: Connection, data: bytes) -> tuple[int, Closed]:
     raise AssertionError("not closed")
 
 
+@pytest.mark.clause("6455:5.6-text-is-utf8", "6455:8.1-bad-utf8-fails")
 @BOTH_ROLES
 @BAD_TEXT
 @pytest.mark.parametrize("parts", [False, True])
@@ -263,6 +278,7 @@ def test_bad_text_cut_anywhere_names_the_frame_with_the_bad_byte(role: Role, tex
         assert read_frames(result.output, role)[0] == (PONG, b"first", True, 0)
 
 
+@pytest.mark.clause("6455:8.1-bad-utf8-fails")
 @given(st.binary(max_size=12) | st.text(max_size=8).map(lambda text: text.encode()), st.lists(st.integers(0, 20)))
 def test_any_bytes_as_text(data: bytes, places: list[int]) -> None:
     result = same_outcome(SERVER, fragmented(SERVER, TEXT, cut_at(data, places) or [b""]))
@@ -283,6 +299,7 @@ def test_binary_is_not_looked_at(role: Role) -> None:
 # The message limit (10.4): on the declared length, before the payload is there.
 
 
+@pytest.mark.clause("6455:10.4-limits-hold")
 @BOTH_ROLES
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.parametrize("over", [1, 2, 3, 100, 300, 70_000, 1 << 40, (1 << 63) - 101])
@@ -303,6 +320,7 @@ def test_a_whole_message_over_the_limit_is_neither_cut_nor_delivered(role: Role,
     assert len(result.events) == 1
 
 
+@pytest.mark.clause("6455:10.4-limits-are-there")
 @BOTH_ROLES
 def test_the_limit_itself_is_allowed_and_every_overshoot_is_not(role: Role) -> None:
     for over in range(-2, 301):
@@ -319,6 +337,7 @@ def test_the_limit_itself_is_allowed_and_every_overshoot_is_not(role: Role) -> N
                 assert result.events == []
 
 
+@pytest.mark.clause("6455:10.4-limits-hold")
 @BOTH_ROLES
 @pytest.mark.parametrize("limits", [Limits(message=100), Limits(message=100, frame=1000)])
 def test_the_header_of_the_fragment_that_goes_over_is_enough(role: Role, limits: Limits) -> None:
@@ -548,6 +567,12 @@ def test_binary_of_every_kind_is_sent_and_can_be_reused(role: Role, kind: type) 
     assert sent == [(opcode, b"12345", True, 0) for opcode in (BINARY, PING, PONG, BINARY)]
 
 
+@pytest.mark.clause(
+    "6455:5.4-control-is-whole",
+    "6455:5.4-fragments-keep-their-order",
+    "6455:5.5-not-fragmented",
+    "6455:6.1-last-fin",
+)
 @BOTH_ROLES
 def test_fragments_are_sent_with_control_frames_between(role: Role) -> None:
     connection = new_connection(role)
@@ -570,6 +595,7 @@ def test_fragments_are_sent_with_control_frames_between(role: Role) -> None:
     ]
 
 
+@pytest.mark.clause("6455:5.2-length-is-minimal")
 @BOTH_ROLES
 @pytest.mark.parametrize("length", [0, 125, 126, 65535, 65536])
 def test_lengths_sent(role: Role, length: int) -> None:
@@ -595,6 +621,7 @@ MISUSES: dict[str, tuple[Callable[[Connection], object], type[Exception], str]] 
 }
 
 
+@pytest.mark.clause("6455:5.5-at-most-125", "6455:5.6-text-is-utf8")
 @BOTH_ROLES
 @pytest.mark.parametrize("before", [Direction.IDLE, Direction.IN_MESSAGE])
 @pytest.mark.parametrize("misuse", MISUSES)
@@ -639,6 +666,7 @@ def encoded(data: bytes, rsv: int) -> bytes:
     return data
 
 
+@pytest.mark.clause("6455:5.2-rsv-is-refused", "6455:5.2-opcode-is-refused", "7692:6.1-rsv1-elsewhere-fails")
 @BOTH_ROLES
 @pytest.mark.parametrize("in_message", [False, True])
 @pytest.mark.parametrize(("extensions", "claimed"), [(tuple, 0), (shift_only, 2), (shift_then_runs, 3)])
@@ -760,6 +788,7 @@ def test_a_choice_in_a_later_fragment_changes_nothing() -> None:
     assert server.data_to_send() == b"\x02\x02ab" + b"\x80\x02ab" + b"\x22\x02ac" + b"\x80\x02ce"
 
 
+@pytest.mark.clause("6455:5.2-rsv-is-zero")
 def test_compress_without_an_extension_is_no_matter() -> None:
     server = new_connection(SERVER)
     for compress in (None, True, False):
@@ -785,6 +814,7 @@ def test_an_extension_that_fails_names_the_frame_and_nothing_is_delivered(role: 
     assert result.events == [TextMessage("ok")]
 
 
+@pytest.mark.clause("6455:8.1-bad-utf8-fails")
 @BOTH_ROLES
 def test_bad_text_out_of_an_extension(role: Role) -> None:
     data = to(role, TEXT, shifted(b"x\xff", 0, 1), rsv=2)

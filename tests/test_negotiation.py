@@ -36,6 +36,7 @@ from rfc6455 import (
 # Subprotocols (1.9, 4.2.2).
 
 
+@pytest.mark.clause("6455:4.2.2-subprotocol-of-the-client", "6455:4.2.2-no-subprotocol-no-field")
 @pytest.mark.parametrize(
     ("asked", "own", "agreed"),
     [
@@ -68,6 +69,7 @@ def test_subprotocols_in_several_lines_are_one_list() -> None:
     assert handshake.accept().subprotocol == "c"
 
 
+@pytest.mark.clause("6455:4.2.2-subprotocol-of-the-client")
 def test_the_application_chooses_the_subprotocol() -> None:
     handshake = ServerHandshake(subprotocols=["a"])
     handshake.receive_data(request(("Sec-WebSocket-Protocol", "a, b")))
@@ -88,6 +90,7 @@ def test_none_in_common_can_be_refused(fields: Lines) -> None:
     assert accepted(good, subprotocols=["chat", "v2"], require_subprotocol=True)[0].subprotocol == "v2"
 
 
+@pytest.mark.clause("6455:4.1-subprotocols-are-tokens", "6455:4.1-subprotocols-are-unique")
 @pytest.mark.parametrize("bad", [["a b"], [""], ["a", "a"], ["\xe9"], ["a\r\nX: y"], "chat"])
 def test_subprotocols_that_can_never_work(bad: Sequence[str]) -> None:
     with pytest.raises(LocalProtocolError):
@@ -99,6 +102,7 @@ def test_subprotocols_that_can_never_work(bad: Sequence[str]) -> None:
 # Origins (10.2).
 
 
+@pytest.mark.clause("6455:10.2-origin-is-verified")
 @pytest.mark.parametrize(
     ("host", "origin"),
     [
@@ -120,6 +124,7 @@ def test_same_host(host: str, origin: str) -> None:
     accepted(request(("Origin", origin), Host="ignored", line=f"GET http://{host}/chat HTTP/1.1"))
 
 
+@pytest.mark.clause("6455:4.2.2-origin-is-refused", "6455:10.2-origin-is-verified", "6455:10.2-origin-gets-403")
 @pytest.mark.parametrize(
     ("host", "origin"),
     [
@@ -157,6 +162,7 @@ def test_kemal_766(host: str, origin: str) -> None:
 ALLOWED = ["https://example.com", "http://LOCALHOST:8080", "null", "https://port.example:443"]
 
 
+@pytest.mark.clause("6455:4.2.1-without-origin", "6455:10.2-origin-is-verified")
 @pytest.mark.parametrize(
     "origin",
     ["https://example.com", "HTTPS://EXAMPLE.com:443", "http://localhost:8080", "null", "https://port.example"],
@@ -166,6 +172,7 @@ def test_origin_in_the_list(origin: str) -> None:
     accepted(request(), origins=ALLOWED)
 
 
+@pytest.mark.clause("6455:4.2.2-origin-is-refused", "6455:10.2-origin-is-verified")
 @pytest.mark.parametrize(
     "origin",
     [
@@ -198,6 +205,7 @@ def test_any_origin(origin: str) -> None:
     accepted(request(("Origin", origin), ("Origin", "x")), origins=ANY_ORIGIN)
 
 
+@pytest.mark.clause("6455:4.2.1-without-origin")
 def test_no_origins_at_all() -> None:
     assert refusal(request(("Origin", "http://server.example.com")), origins=[])[0].status == 403
     accepted(request(), origins=[])
@@ -230,6 +238,7 @@ def test_same_host_is_the_default() -> None:
 # Extensions (9.1).
 
 
+@pytest.mark.clause("6455:4.2.2-extensions-of-the-client", "6455:11.3.2-once-in-a-response")
 def test_extensions_are_agreed_in_the_clients_order() -> None:
     data = request(("Sec-WebSocket-Extensions", "x-shift; least=3, permessage-deflate, x-shift; least=3"))
     ws, answer = accepted(data, extensions=[PerMessageDeflate(), Shift(3)])
@@ -237,6 +246,7 @@ def test_extensions_are_agreed_in_the_clients_order() -> None:
     assert answer["Sec-WebSocket-Extensions"].startswith("x-shift; least=3, permessage-deflate")
 
 
+@pytest.mark.clause("6455:4.2.2-extensions-of-the-client")
 def test_the_first_acceptable_offer_of_several() -> None:
     data = request(
         ("Sec-WebSocket-Extensions", "x-unknown, x-shift, x-shift; least=4"),
@@ -247,6 +257,7 @@ def test_the_first_acceptable_offer_of_several() -> None:
     assert answer["Sec-WebSocket-Extensions"] == "x-shift; least=3"
 
 
+@pytest.mark.clause("6455:4.2.2-no-other-extensions", "6455:9-only-what-was-requested")
 @pytest.mark.parametrize(
     "offer", ["x-unknown", "x-shift; least=4", "x-shift; least=3; least=3", "X-Shift; least=3", "__class__"]
 )
@@ -267,6 +278,7 @@ class SameBit(Shift):
         return codec
 
 
+@pytest.mark.clause("7692:5-one-owner-of-rsv1", "7692:5-two-owners-of-rsv1-fail")
 def test_no_two_codecs_own_one_reserved_bit() -> None:
     data = request(("Sec-WebSocket-Extensions", "x-same-bit; least=0, permessage-deflate, x-shift; least=0"))
     ws, answer = accepted(data, extensions=[PerMessageDeflate(), SameBit(), Shift()])

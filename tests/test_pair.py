@@ -314,6 +314,7 @@ TestPair = Pair.TestCase
 # The same by hand, where it should be easy to read.
 
 
+@pytest.mark.clause("6455:6.1-in-steps")
 @EVERY_CHUNKING
 def test_a_conversation(chunk: Chunking) -> None:
     pair = ConnectionPair(chunk)

@@ -60,6 +60,7 @@ def test_servers_share_the_very_bytes() -> None:
     assert sent[0] is sent[1] is sent[2]
 
 
+@pytest.mark.clause("6455:5.3-key-is-fresh", "6455:10.3-key-is-fresh")
 def test_each_client_masks_with_a_key_of_its_own() -> None:
     """5.3, and 10.3: a client must pick a new key for each frame, also for the same payload."""
     prepared = PreparedMessage(LONG)

@@ -224,6 +224,7 @@ def closed_of(events: list[Any]) -> Closed:
 # ---- Compression ----
 
 
+@pytest.mark.clause("6455:10.4-limits-hold")
 @BOTH_ROLES
 @pytest.mark.parametrize("frames", [1, 10, 1000])
 def test_bombs(role: Role, frames: int) -> None:
@@ -290,6 +291,7 @@ def test_overshoot(role: Role, takeover: bool) -> None:
             assert feed(connection, [to(role, BINARY, deflated(b"next"), rsv=4)]) == [BytesMessage(b"next")]
 
 
+@pytest.mark.clause("6455:5.2-rsv-is-refused")
 @BOTH_ROLES
 def test_rsv1_without_the_extension(role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
     def touched(*options: Any) -> None:
@@ -303,6 +305,7 @@ def test_rsv1_without_the_extension(role: Role, monkeypatch: pytest.MonkeyPatch)
         check_failed(outcome(role, to(role, opcode, payload, rsv=4)[:1]), role, 1002, "5.2", 0)
 
 
+@pytest.mark.clause("6455:9.1-not-before-the-answer")
 def test_rsv1_without_the_extension_though_it_was_offered() -> None:
     """A client that offered compression, and a server that did not take it."""
     handshake = ClientHandshake("ws://example.com/", extensions=[PerMessageDeflate()])
@@ -310,6 +313,7 @@ def test_rsv1_without_the_extension_though_it_was_offered() -> None:
     assert closed_of(feed(connection, [to(CLIENT, TEXT, deflated(b"Hello"), rsv=4)])).code == CloseCode.PROTOCOL_ERROR
 
 
+@pytest.mark.clause("7692:6.1-rsv1-elsewhere-fails")
 @BOTH_ROLES
 @pytest.mark.parametrize("is_agreed", [False, True], ids=["not agreed", "agreed"])
 @pytest.mark.parametrize("inside", [False, True], ids=["between messages", "inside a message"])
@@ -348,6 +352,7 @@ VALUES = [
 ]  # fmt: skip
 
 
+@pytest.mark.clause("7692:7-offer-is-declined", "7692:7-answer-fails")
 @BOTH_ROLES
 @pytest.mark.parametrize("name", [*BITS, *FLAGS])
 def test_window_bits(role: Role, name: str) -> None:
@@ -440,6 +445,7 @@ def test_tiny_reads(role: Role, opcode: int) -> None:
         assert len(receive(frame[-1:])) == 1
 
 
+@pytest.mark.clause("6455:10.4-limits-hold")
 @BOTH_ROLES
 @pytest.mark.parametrize("size", [0, 1])
 def test_tiny_fragments(role: Role, size: int) -> None:
@@ -505,6 +511,7 @@ def test_measured_again(role: Role) -> None:
 LONGEST = (1 << 63) - 1
 
 
+@pytest.mark.clause("6455:5.2-length-has-63-bits")
 @BOTH_ROLES
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.parametrize("length", [1 << 63, (1 << 63) + 1, (1 << 64) - 1])
@@ -568,6 +575,7 @@ def test_long_lengths_that_add_up(role: Role, first: int, parts: bool) -> None:
     check_failed(result, role, 1009, "10.4", len(begin))
 
 
+@pytest.mark.clause("6455:7.1.7-takes-no-more")
 @BOTH_ROLES
 def test_input_after_an_error(role: Role) -> None:
     for bad in (b"\xff\xff", to(role, TEXT, b"\xff"), to(role, BINARY, declared=2 * MIB)):
@@ -586,6 +594,7 @@ def test_input_after_an_error(role: Role) -> None:
         assert connection.data_to_send() == b""
 
 
+@pytest.mark.clause("6455:7.2.2-aborts")
 @BOTH_ROLES
 def test_input_after_an_error_of_the_handshake(role: Role) -> None:
     handshake = handshake_of(role)
@@ -995,6 +1004,7 @@ def test_origin_matching_takes_no_patterns() -> None:
     check_refused(request([*UPGRADE, *both]), 400, origins=ALLOWED)
 
 
+@pytest.mark.clause("6455:10.2-origin-gets-403")
 @pytest.mark.parametrize(
     ("host", "origin", "is_allowed"),
     [
@@ -1080,6 +1090,7 @@ WRONG: dict[str, bytes] = {
 }
 
 
+@pytest.mark.clause("6455:4.2.1-bad-request-is-refused")
 @pytest.mark.parametrize("data", WRONG.values(), ids=list(WRONG))
 def test_smuggling(data: bytes) -> None:
     """One rule is broken: no 101, an error, and the end of the connection; in any portions."""
@@ -1117,6 +1128,7 @@ def test_smuggling_by_frames_before_the_answer() -> None:
     assert closed_of(connection.receive_data(None)).code == CloseCode.PROTOCOL_ERROR
 
 
+@pytest.mark.clause("6455:4.1-answer-is-validated")
 def test_smuggling_of_a_101_at_a_client() -> None:
     """One rule of the answer is broken: no connection."""
     for name in ("Upgrade", "Connection", "Sec-WebSocket-Accept"):
@@ -1160,6 +1172,7 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.clause("6455:4.1-key-is-fresh", "6455:5.3-key-is-unpredictable")
 def test_masks() -> None:
     """No key comes twice, in one connection or two, in one process or two; nor does the nonce of a handshake."""
     printed = [run_python(PRINT_MASKS).split() for _ in range(2)]
@@ -1191,6 +1204,7 @@ print(handshakes, sum(calls) - handshakes)
 """
 
 
+@pytest.mark.clause("6455:5.3-key-is-strong")
 def test_masks_come_from_urandom_by_default() -> None:
     handshakes, masks = map(int, run_python(PRINT_CALLS).split())
     assert handshakes >= 16
@@ -1214,6 +1228,7 @@ def test_masks_come_from_the_random_that_was_given() -> None:
     assert b"".join(keys) == given_bytes[:4000]
 
 
+@pytest.mark.clause("6455:5.1-client-masks", "6455:6.1-client-masks")
 def test_masks_cover_every_frame_of_a_client() -> None:
     client = Connection(CLIENT)
     client.send_text("text")

@@ -23,7 +23,7 @@ from rfc6455 import (
     PreparedMessage,
     Role,
 )
-from rfc6455.state import TRANSITIONS, connection_state, why_illegal
+from rfc6455.state import ILLEGAL, STEPS, TRANSITIONS, connection_state, why_illegal
 
 TABLE = """
     IDLE        TEXT|BINARY fin -> IDLE    TEXT|BINARY more -> IN_MESSAGE    PING|PONG fin -> IDLE         CLOSE fin -> CLOSED
@@ -53,6 +53,11 @@ def test_the_published_table_is_the_one_that_runs() -> None:
     assert len(EXPECTED) == 12
 
 
+def test_the_string_that_runs_is_the_table_and_nothing_else() -> None:
+    legal = {state << 8 | fin << 7 | opcode: after for (state, opcode, fin), after in EXPECTED.items()}
+    assert list(STEPS) == [legal.get(place, ILLEGAL) for place in range(len(Direction) << 8)]
+
+
 # Received.
 
 # What brings the receiving direction into a state, written by hand.
@@ -63,6 +68,12 @@ RECEIVED_BEFORE: dict[Direction, list[tuple[int, bytes, bool]]] = {
 }
 
 
+@pytest.mark.clause(
+    "6455:5.4-control-is-whole",
+    "6455:5.4-messages-are-not-interleaved",
+    "6455:5.5-not-fragmented",
+    "6455:6.2-next-message",
+)
 @BOTH_ROLES
 @pytest.mark.parametrize(("before", "opcode", "fin"), CELLS)
 def test_received(role: Role, before: Direction, opcode: Opcode, fin: bool) -> None:
@@ -116,6 +127,11 @@ SENT_BEFORE: dict[Direction, Action] = {
 }
 
 
+@pytest.mark.clause(
+    "6455:5.4-messages-are-not-interleaved",
+    "6455:5.5.1-nothing-after-close",
+    "6455:6.1-connection-is-open",
+)
 @BOTH_ROLES
 @pytest.mark.parametrize("before", Direction)
 @pytest.mark.parametrize("name", ACTIONS)
@@ -139,6 +155,7 @@ def test_sent(role: Role, before: Direction, name: str) -> None:
         assert read_frames(connection.data_to_send(), role) == [(opcode, b"x", fin, 0)]
 
 
+@pytest.mark.clause("6455:7.1.2-sends-close")
 @BOTH_ROLES
 @pytest.mark.parametrize("before", Direction)
 def test_close_is_legal_in_every_state(role: Role, before: Direction) -> None:
@@ -152,6 +169,7 @@ def test_close_is_legal_in_every_state(role: Role, before: Direction) -> None:
     assert connection.sent is Direction.CLOSED
 
 
+@pytest.mark.clause("6455:5.4-messages-are-not-interleaved", "6455:5.4-one-type", "6455:6.1-first-opcode")
 @BOTH_ROLES
 def test_text_and_binary_do_not_mix_in_either_order(role: Role) -> None:
     connection = Connection(role)
@@ -172,6 +190,10 @@ def test_text_and_binary_do_not_mix_in_either_order(role: Role) -> None:
 
 
 # The connection's state is derived from the two directions (7.1.3, 7.1.4).
+
+
+def test_the_states_have_the_words_of_the_rfc() -> None:
+    assert [state.value for state in ConnectionState] == ["open", "closing", "closed"]
 
 
 @pytest.mark.parametrize(("sent", "received"), list(itertools.product(Direction, Direction)))
@@ -208,7 +230,7 @@ def test_each_error_says_what_was_got(state: Direction, opcode: Opcode, fin: boo
     if state is Direction.CLOSED:
         assert words == "a frame after a Close frame"
     elif opcode is Opcode.CONT:
-        assert "no message has begun" in words
+        assert words == "a continuation frame, but no message has begun"
     else:
         assert opcode.name in words
         assert ("fragmented" if opcode >= Opcode.CLOSE else "not finished") in words

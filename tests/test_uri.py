@@ -44,12 +44,14 @@ GOOD = {
 }
 
 
+@pytest.mark.clause("6455:4.1-request-target")
 @pytest.mark.parametrize(("text", "uri"), GOOD.items())
 def test_parse_uri(text: str, uri: URI) -> None:
     assert parse_uri(text) == uri
     assert parse_uri(str(uri)) == uri
 
 
+@pytest.mark.clause("6455:4.1-request-host")
 @pytest.mark.parametrize(
     ("text", "header"),
     [
@@ -114,6 +116,15 @@ BAD = {
 }
 
 
+@pytest.mark.clause(
+    "6455:3-no-fragment",
+    "6455:3-hash-is-escaped",
+    "6455:4.1-uri-is-refused",
+    "6455:11.1.1-host-in-ascii",
+    "6455:11.1.1-others-are-escaped",
+    "6455:11.1.2-host-in-ascii",
+    "6455:11.1.2-others-are-escaped",
+)
 @pytest.mark.parametrize(("text", "reason"), BAD.items(), ids=[text[:40] for text in map(ascii, BAD)])
 def test_what_is_no_websocket_uri(text: str, reason: str) -> None:
     # 4.1, 1: "If any of the components are invalid, the client MUST _Fail the WebSocket Connection_"
@@ -122,6 +133,7 @@ def test_what_is_no_websocket_uri(text: str, reason: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.clause("6455:3-no-fragment", "6455:3-hash-is-escaped", "6455:4.1-uri-is-valid")
 @pytest.mark.parametrize(
     ("host", "port", "resource_name"),
     [

@@ -374,6 +374,7 @@ def test_1008_stops_and_shows_the_reason(new_page: NewPage) -> None:
     assert len(served.connections) == 2
 
 
+@pytest.mark.clause("6455:7.2.3-backs-off", "6455:7.2.3-first-delay-is-random", "6455:7.2.3-delays-grow")
 @pytest.mark.parametrize(("code", "least", "most"), [(1001, 0, 1000), (1012, 0, 1000), (1013, 10_000, 11_000)])
 def test_back_off(new_page: NewPage, code: int, least: int, most: int) -> None:
     page = new_page()

@@ -141,6 +141,7 @@ def answer(server: ChatServer, request: bytes, *, ends: bool = False) -> bytes:
         return b"".join(received(sock))
 
 
+@pytest.mark.clause("6455:5.1-unmasked-is-refused", "6455:7.1.7-server-closes", "6455:10.7-close-says-why")
 @pytest.mark.parametrize("name", FRAMES)
 def test_frames(shared_server: ChatServer, name: str) -> None:
     frames, code = FRAMES[name]
@@ -153,6 +154,13 @@ def test_frames(shared_server: ChatServer, name: str) -> None:
     assert (int.from_bytes(last.payload[:2], "big") or None) == code
 
 
+@pytest.mark.clause(
+    "6455:4.2.1-bad-request-is-refused",
+    "6455:4.2.2-no-such-service",
+    "6455:7.2.2-aborts",
+    "6455:10.2-origin-gets-403",
+    "6455:10.7-status-says-why",
+)
 @pytest.mark.parametrize("name", REQUESTS)
 def test_requests_that_are_refused(shared_server: ChatServer, name: str) -> None:
     request, status = REQUESTS[name]
@@ -164,6 +172,7 @@ def test_requests_that_are_refused(shared_server: ChatServer, name: str) -> None
     assert any(field.startswith("allow: ") for field in fields) == (status == 405)
 
 
+@pytest.mark.clause("6455:4.2.2-no-subprotocol-no-field", "6455:4.2.2-no-other-extensions")
 @pytest.mark.parametrize("name", WELCOME)
 def test_requests_that_are_welcome(shared_server: ChatServer, name: str) -> None:
     got = answer(shared_server, WELCOME[name] + close(1000))

@@ -151,6 +151,7 @@ def test_head_is_answered_without_the_page(shared_server: ChatServer) -> None:
     assert answer.endswith(b"\r\n\r\n")
 
 
+@pytest.mark.clause("6455:7.1.7-server-logs")
 def test_each_connection_is_logged(server: ChatServer) -> None:
     with server.client("Ann", "/club") as ann:
         number = server.wait_for(r"event=connect .* room=/club").split("client=")[1].split(" ")[0]

@@ -84,6 +84,7 @@ def secure_client(server: ChatServer, certificate: tuple[Path, Path], name: str 
     return Client(sock, f"wss://localhost:{server.port}/", name)
 
 
+@pytest.mark.clause("6455:7.1.1-closes-cleanly", "6455:10.6-tls-is-supported")
 def test_tls(secure: ChatServer, certificate: tuple[Path, Path]) -> None:
     assert secure.lines[0].startswith("The chat is at https://")
     with secure_client(secure, certificate, "Ann") as ann, secure_client(secure, certificate, "Bob") as bob:
@@ -141,6 +142,7 @@ BAD_OFFERS = ["bogus", "client_max_window_bits=7", "client_max_window_bits=99", 
 BAD_OFFERS += ["server_no_context_takeover; server_no_context_takeover", 'client_max_window_bits="0"']
 
 
+@pytest.mark.clause("7692:5-declined-is-not-named")
 @pytest.mark.parametrize("offer", BAD_OFFERS)
 def test_an_offer_that_makes_no_sense_is_declined(shared_server: ChatServer, offer: str) -> None:
     answer = shared_server.ask(
