@@ -1,4 +1,4 @@
-"""Shows results: tables in Markdown, a plot. Reads `Results` and nothing else."""
+"""Shows results: tables in Markdown and in reST, a plot. Reads `Results` and nothing else."""
 
 from __future__ import annotations
 
@@ -31,6 +31,45 @@ def markdown(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
+def rst(results: Results) -> str:
+    """The same for a page of the documentation that includes it: no heading of its own, medians only."""
+    lines = [".. Made by benchmarks/run.py; do not edit.", "", *_environment(results)]
+    for group, title in GROUPS.items():
+        rows = [row for row in results.rows if row.group == group]
+        if rows:
+            lines += ["", f".. rubric:: {title}", "", *_rst_table(results, rows)]
+    lines += ["", "Each cell: the median of all rounds, and how many times that of the first rfc6455 column it is."]
+    return "\n".join([*lines, "", *_reasons(results)]) + "\n"
+
+
+def _rst_table(results: Results, rows: Sequence[Row]) -> Iterator[str]:
+    libraries = [name for name in results.libraries if any(name in row.rounds for row in rows)]
+    cells = ([_work_and_unit(row), *[_rst_cell(row, library) for library in libraries]] for row in rows)
+    return csv_table(["work", *libraries], cells)
+
+
+def _rst_cell(row: Row, library: str) -> str:
+    if library not in row.rounds:
+        return "–"
+    median, base = row.median(library), reference(row)
+    text = quantity(median, row.unit)
+    return text if base is None or base == library else f"{text} ×{digits(median / row.median(base))}"
+
+
+def csv_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A table in reST; the cells are numbers but for the first column."""
+    yield ".. csv-table::"
+    yield "   :class: figures"
+    yield "   :header: " + _csv(header)
+    yield ""
+    for row in rows:
+        yield "   " + _csv(row)
+
+
+def _csv(cells: Iterable[str]) -> str:
+    return ", ".join('"' + cell.replace('"', '""') + '"' for cell in cells)
+
+
 def _environment(results: Results) -> Iterator[str]:
     for name, value in (results.environment | results.libraries).items():
         yield f"- {name}: {value}"
@@ -44,7 +83,11 @@ def _table(results: Results, rows: Sequence[Row]) -> Iterator[str]:
     yield "|---|" + "---:|" * len(libraries)
     for row in rows:
         cells = [_cell(row, library) for library in libraries]
-        yield f"| {row.title}, {row.unit.partition(' ')[2] or 'each'} | " + " | ".join(cells) + " |"
+        yield f"| {_work_and_unit(row)} | " + " | ".join(cells) + " |"
+
+
+def _work_and_unit(row: Row) -> str:
+    return f"{row.title}, {row.unit.partition(' ')[2] or 'each'}"
 
 
 def _cell(row: Row, library: str) -> str:
@@ -59,6 +102,11 @@ def _cell(row: Row, library: str) -> str:
 
 def _footnotes(results: Results) -> Iterator[str]:
     yield "Each cell: the median (the best) of all rounds, and how many times the median of the first rfc6455 column."
+    yield from _reasons(results)
+
+
+def _reasons(results: Results) -> Iterator[str]:
+    """Why some libraries have no figure for some works."""
     notes: dict[tuple[str, str], list[str]] = {}
     for row in results.rows:
         for library, reason in row.reasons.items():

@@ -28,6 +28,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, take the figures from a JSON file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of all rounds")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables")
+    parser.add_argument("--rst", type=Path, metavar="FILE", help="write the tables for the documentation")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them (.svg or .png; needs matplotlib)")
     options = parser.parse_args(arguments)
     if options.quick:
@@ -68,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results.save(options.json)
     if options.markdown:
         options.markdown.write_text(tables)
+    if options.rst:
+        options.rst.write_text(report.rst(results), encoding="utf-8")
     if options.plot:
         report.plot(results, options.plot)
     if not options.check:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 # The pages describe the sources beside them, whatever else is installed.
 sys.path.insert(0, str(Path(__file__).parent.parent))
+# The extensions that make pages of the tables that the code and the tests run on.
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 import rfc6455
 
@@ -16,8 +18,8 @@ copyright = "the rfc6455 authors"  # noqa: A001  (Sphinx wants this name)
 release = rfc6455.__version__
 build = "compiled" if rfc6455.__compiled__ else "pure Python"
 
-extensions = ["sphinx.ext.autodoc"]
-exclude_patterns = ["_build"]
+extensions = ["sphinx.ext.autodoc", "clauses", "error_tables", "state_diagrams"]
+exclude_patterns = ["_build", "_generated"]
 rst_epilog = f"""
 .. |build| replace:: {release} ({build})
 """
@@ -32,6 +34,14 @@ autodoc_class_signature = "mixed"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
+# A name in backquotes that leads nowhere is a mistake, but for these: what is not ours, and what is not public.
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:class", r"(collections\.abc|hypothesis)\..*|rfc6455\.(deflate\.DeflateCodec|primitives\.PayloadBuffer)"),
+    ("py:obj", r"socket|CLOSED|rfc6455(\..*)?"),
+]
+
+html_css_files = ["pages.css"]
 html_theme = "furo"
 html_title = f"rfc6455 {release}"
 html_static_path = ["_static"]

@@ -1,0 +1,260 @@
+"""What compression costs a connection: ``python benchmarks/compression.py docs/_generated/compression_memory.rst``.
+
+Measures a server's connection of `rfc6455` through its public interface and writes two tables in reST: memory and size
+for each way to configure `PerMessageDeflate`, and memory and speed for each module that can take the place of zlib.
+Memory is what Python allocates, as `tracemalloc` counts it; the three modules allocate all of theirs through Python.
+What of it a process then has in memory is less: zlib does not touch all that it asks for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+import rfc6455
+from benchmarks.measure import environment
+from benchmarks.payloads import KIB, MIB, json_messages
+from benchmarks.report import csv_table, digits
+
+SMALL, LARGE = 200, 64 * KIB  # bytes of a message
+ROUNDS = 5
+
+# The windows and the memory level of the rows below; 8 is the default memory level.
+Settings = dict[str, Any]
+TAKEOVER = {"server_no_context_takeover": False, "client_no_context_takeover": False}
+SETTINGS: dict[str, Settings | None] = {
+    "no compression": None,
+    "``PerMessageDeflate()``, the default": {},
+    "the server keeps its context": {"server_no_context_takeover": False},
+    "the client keeps its context": {"client_no_context_takeover": False},
+    "both keep it": TAKEOVER,
+}
+for _bits, _level in (13, 6), (11, 4), (9, 1):
+    SETTINGS[f"both, windows of {_bits} bits, ``mem_level={_level}``"] = TAKEOVER | {
+        "server_max_window_bits": _bits,
+        "client_max_window_bits": _bits,
+        "mem_level": _level,
+    }
+
+MODULES = ["zlib", "zlib_ng.zlib_ng", "isal.isal_zlib"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured.
+
+    :ivar connections: over how many connections memory is averaged.
+    :ivar messages: how many messages of ``SMALL`` bytes; of the large ones a hundredth.
+    """
+
+    connections: int = 50
+    messages: int = 5_000
+
+
+# --- one connection -------------------------------------------------------------------------------------------
+
+
+def connect(settings: Settings | None) -> tuple[rfc6455.Connection, rfc6455.Connection]:
+    """A server with these settings, and a client that agrees to whatever it wants."""
+    deflate = [] if settings is None else [rfc6455.PerMessageDeflate(**settings)]
+    willing = [] if settings is None else [rfc6455.PerMessageDeflate(**TAKEOVER)]
+    ours, theirs = rfc6455.ServerHandshake(extensions=deflate), rfc6455.ClientHandshake("ws://a/", extensions=willing)
+    ours.receive_data(theirs.data_to_send())
+    server = ours.accept()
+    client = theirs.receive_data(server.data_to_send())
+    assert client is not None
+    return server, client
+
+
+def send(ws: rfc6455.Connection, messages: Iterable[str]) -> int:
+    """Gives how many bytes went out."""
+    size = 0
+    for message in messages:
+        ws.send_text(message)
+        size += len(ws.data_to_send())
+    return size
+
+
+# --- memory ---------------------------------------------------------------------------------------------------
+
+
+def kept_memory(settings: Settings | None, scale: Scale) -> float:
+    """What a connection of a server keeps after a message each way beyond what it kept before, in bytes."""
+    pairs = [connect(settings) for _ in range(scale.connections + 1)]
+    (message,) = json_messages(1, SMALL)
+    reads = []
+    for _, client in pairs:
+        client.send_text(message)
+        reads.append(client.data_to_send())
+    servers = [server for server, _ in pairs]
+    _exchange(servers.pop(), reads.pop(), message)  # what is made once for all is not counted
+    gc.collect()
+    tracemalloc.start()
+    for server, data in zip(servers, reads, strict=True):
+        _exchange(server, data, message)
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return kept / scale.connections
+
+
+def peak_memory(settings: Settings | None) -> int:
+    """The most that a connection takes while it sends and receives a large message, in bytes."""
+    server, client = connect(settings)
+    (message,) = json_messages(1, LARGE)
+    client.send_text(message)
+    data = client.data_to_send()
+    gc.collect()
+    tracemalloc.start()
+    _exchange(server, data, message)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+def _exchange(server: rfc6455.Connection, data: bytes, message: str) -> None:
+    assert server.receive_data(data) == [rfc6455.TextMessage(message)]
+    server.send_text(message)
+    server.data_to_send()
+
+
+def size_in_percent(settings: Settings | None, messages: Sequence[str]) -> float:
+    """What goes over the wire, in percent of what goes without compression."""
+    plain, _ = connect(None)
+    server, _ = connect(settings)
+    return 100 * send(server, messages) / send(plain, messages)
+
+
+# --- speed ----------------------------------------------------------------------------------------------------
+
+
+def best_time(run: Callable[[Any], object], make: Callable[[], Any]) -> float:
+    """The best of some rounds, in seconds of processor time; what a round needs is made before it."""
+    times = []
+    for _ in range(ROUNDS):
+        made = make()
+        begin = time.process_time()
+        run(made)
+        times.append(time.process_time() - begin)
+    return max(min(times), 1e-9)
+
+
+def sending_time(settings: Settings, messages: Sequence[str]) -> float:
+    return best_time(lambda server: send(server, messages), lambda: connect(settings)[0])
+
+
+def receiving_time(settings: Settings, messages: Sequence[str]) -> float:
+    def make() -> tuple[rfc6455.Connection, list[bytes]]:
+        server, client = connect(settings)
+        reads = []
+        for message in messages:
+            client.send_text(message)
+            reads.append(client.data_to_send())
+        return server, reads
+
+    def receive(made: tuple[rfc6455.Connection, list[bytes]]) -> None:
+        server, reads = made
+        for data in reads:
+            server.receive_data(data)
+            while server.unread:
+                server.receive_data(None)
+
+    return best_time(receive, make)
+
+
+# --- the tables -----------------------------------------------------------------------------------------------
+
+
+def memory_rows(scale: Scale) -> Iterator[list[str]]:
+    small, large = json_messages(scale.messages // 10, SMALL), json_messages(scale.messages // 500, LARGE)
+    for name, settings in SETTINGS.items():
+        yield [
+            name,
+            f"{kept_memory(settings, scale) / KIB:.1f}",
+            f"{peak_memory(settings) / KIB:.0f}",
+            f"{size_in_percent(settings, small):.0f} %",
+            f"{size_in_percent(settings, large):.0f} %",
+        ]
+
+
+def module_rows(scale: Scale) -> Iterator[list[str]]:
+    small, large = json_messages(scale.messages, SMALL), json_messages(scale.messages // 100, LARGE)
+    mebibytes = sum(map(len, large)) / MIB
+    for module in MODULES:
+        anew: Settings = {"implementation": importlib.import_module(module)}
+        takeover = TAKEOVER | anew
+        yield [
+            f"``{module}``",
+            f"{kept_memory(takeover, scale) / KIB:.0f}",
+            digits(1e6 * sending_time(anew, small) / len(small)),
+            digits(1e6 * receiving_time(anew, small) / len(small)),
+            digits(mebibytes / sending_time(takeover, large)),
+            digits(mebibytes / receiving_time(takeover, large)),
+            f"{size_in_percent(takeover, large):.0f} %",
+        ]
+
+
+def page(scale: Scale) -> str:
+    """Both tables, as reST to be included."""
+    lines = [
+        ".. Made by benchmarks/compression.py; do not edit.",
+        "",
+        _what_ran(),
+        "",
+        ".. rubric:: Each setting: memory of a server's connection, and size on the wire",
+        "",
+        *memory_table(scale),
+        "",
+        ".. rubric:: Each implementation",
+        "",
+        *module_table(scale),
+        "",
+        "The small messages are sent without takeover and the large ones with it, at each module's default level.",
+        f"Times are the best of {ROUNDS} rounds, in processor time.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _what_ran() -> str:
+    facts = environment(ROUNDS)
+    build = "compiled" if rfc6455.__compiled__ else "pure Python"
+    what = f"rfc6455 {rfc6455.__version__} ({build}), {facts['Python']}, zlib {facts['zlib']}, {facts['processor']}"
+    return f"Measured by ``python benchmarks/compression.py`` with {what}. Messages are JSON."
+
+
+def memory_table(scale: Scale) -> Iterator[str]:
+    kept, peak = "kept between messages, KiB", f"at most, during one of {LARGE // KIB} KiB, KiB"
+    header = ["setting", kept, peak, f"size, {SMALL} B", f"size, {LARGE // KIB} KiB"]
+    return csv_table(header, memory_rows(scale))
+
+
+def module_table(scale: Scale) -> Iterator[str]:
+    small, large = f"{SMALL} B, µs", f"{LARGE // KIB} KiB, MiB/s"
+    speeds = [f"{what} {size}" for size in (small, large) for what in ("send", "receive")]
+    return csv_table(["module", "kept with takeover, KiB", *speeds, "size"], module_rows(scale))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks/compression.py", description="What compression costs.")
+    parser.add_argument("file", type=Path, nargs="?", help="where to write the tables; by default they are printed")
+    options = parser.parse_args(arguments)
+    tables = page(Scale())
+    if options.file:
+        options.file.write_text(tables, encoding="utf-8")
+    else:
+        print(tables)
+
+
+if __name__ == "__main__":
+    main()
