@@ -42,6 +42,7 @@ MODULES = (
     "negotiation",
     "handshake",
     "http2",
+    "trace",
     "testing",
 )
 

@@ -1,0 +1,307 @@
+"""One case over one TCP connection: writes what the case says, and takes down what comes.
+
+The law: nothing here judges. It only knows when there is no use in waiting any longer, which `judge.py` tells it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import socket
+import ssl
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from judge import is_settled, must_close, sends_close
+from transcript import End, Head, Transcript, accept_for, parse_extensions
+
+import rfc6455
+from rfc6455.testing.cases import Case, Deflate
+
+READ_SIZE = 64 << 10
+HEAD_END = b"\r\n\r\n"
+
+# How long a small write waits, so that the next one is not joined to it, in seconds.
+PACE = 0.001
+# What is larger than this fills segments by itself.
+SMALL = 1 << 10
+
+# How long TCP may stay open after both Close frames, in seconds; and never longer than the time-out.
+LINGER = 1.0
+
+# A peer is slow to see a fault when it does not until more comes; how long it has, as a part of the time-out.
+EARLY = 0.5
+
+
+class Line(Protocol):
+    """A connection to a peer.
+
+    :ivar end: how reading has ended.
+    :ivar take: is called with what comes.
+    """
+
+    end: End
+    take: Callable[[bytes], None]
+
+    def write(self, data: bytes, seconds: float, stop: Callable[[], bool]) -> None:
+        """Writes all of it, unless that takes longer than ``seconds``, the peer is gone, or ``stop`` says so."""
+
+    def wait(self, done: Callable[[], bool], seconds: float) -> bool:
+        """Reads until ``done`` or the end of the stream, ``seconds`` at most; whether it is done."""
+
+    def half_close(self) -> None:
+        """Says that nothing more will be written."""
+
+
+class TcpLine:
+    """A `Line` on which reading and writing go on at the same time, so that no two peers block each other."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
+        self.end = End.OPEN
+        self.take: Callable[[bytes], None] = bytearray().extend
+        self._can_write = True
+
+    def write(self, data: bytes, seconds: float, stop: Callable[[], bool]) -> None:
+        view = memoryview(data)
+        deadline = time.monotonic() + seconds
+        while view and self._can_write and not stop() and (left := deadline - time.monotonic()) > 0:
+            readable, writable, _ = select.select([self.sock] * self._can_read, [self.sock], [], left)
+            if readable:
+                self._read()
+            if writable:
+                view = view[self._send(view[:READ_SIZE]) :]
+        if len(data) < SMALL:
+            self.wait(stop, PACE)
+
+    def wait(self, done: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not done() and self._can_read and (left := deadline - time.monotonic()) > 0:
+            if select.select([self.sock], [], [], left)[0]:
+                self._read()
+        return done()
+
+    def half_close(self) -> None:
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # The peer was faster.
+
+    @property
+    def _can_read(self) -> bool:
+        return self.end is End.OPEN
+
+    def _read(self) -> None:
+        try:
+            while data := self.sock.recv(READ_SIZE):
+                self.take(data)
+            self.end = End.CLOSED
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError:
+            self.end = End.RESET
+
+    def _send(self, data: memoryview) -> int:
+        try:
+            return self.sock.send(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+        except OSError:
+            # What the peer wrote before it went is still there to be read.
+            self._can_write = False
+            return 0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server to try.
+
+    :ivar timeout: how long to wait for anything, in seconds.
+    :ivar tls: for ``wss:``.
+    """
+
+    uri: rfc6455.URI
+    timeout: float
+    tls: ssl.SSLContext | None = None
+
+    def connect(self) -> socket.socket:
+        """
+        :raises OSError: when there is no connection.
+        """
+        sock = socket.create_connection((self.uri.host, self.uri.port), self.timeout)
+        try:
+            return self.tls.wrap_socket(sock, server_hostname=self.uri.host) if self.tls else sock
+        except OSError:
+            sock.close()
+            raise
+
+    def run(self, case: Case) -> Transcript:
+        """
+        :raises OSError: when there is no connection.
+        """
+        with self.connect() as sock:
+            return ask_server(case, TcpLine(sock), self.uri, self.timeout)
+
+
+def ask_server(case: Case, line: Line, uri: rfc6455.URI, timeout: float) -> Transcript:
+    """Runs a case with a server.
+
+    :param timeout: how long to wait for anything, in seconds.
+    """
+    transcript = Transcript(from_server=True)
+    marks = {
+        b"{host}": uri.host_header.encode(),
+        b"{target}": uri.resource_name.encode(),
+        b"{key}": b64encode(os.urandom(16)),
+    }
+    head = [fill(part, marks) for part in case.head]
+    # Some are wrong in ways that would mislead a reader of heads.
+    request = b"".join(head)
+    key = re.search(rb"(?im)^sec-websocket-key:[ \t]*(.*?)[ \t]*\r?$", request)
+    transcript.sent_key = key[1].decode("latin-1") if key else ""
+    transcript.offer = Head(request.partition(HEAD_END)[0]).value("sec-websocket-extensions")
+    reader = HeadReader(line)
+    for part in _joined(head, case):
+        line.write(part, timeout, reader.is_done)
+    if case.half_close and not case.writes:
+        line.half_close()
+    if line.wait(reader.is_done, timeout):
+        transcript.head, rest = reader.read()
+        transcript.answer = transcript.head.value("sec-websocket-extensions")
+        transcript.opened = transcript.head.status == 101
+        line.take = transcript.receive
+        transcript.receive(rest)
+    if transcript.opened:
+        _exchange(case, line, transcript, timeout)
+    transcript.end = line.end
+    return transcript
+
+
+def answer_client(case: Case, line: Line, timeout: float, seen_keys: set[str]) -> Transcript:
+    """Runs a case with a client that has connected.
+
+    :param timeout: how long to wait for anything, in seconds.
+    :param seen_keys: the keys of all requests so far; the new one is added.
+    """
+    transcript = Transcript(from_server=False)
+    reader = HeadReader(line)
+    if line.wait(reader.is_done, timeout):
+        transcript.head, rest = reader.read()
+        key = transcript.head.value("sec-websocket-key")
+        transcript.seen_before = key in seen_keys
+        seen_keys.add(key)
+        line.take = transcript.receive
+        transcript.receive(rest)
+        _answer(case, line, transcript, timeout)
+    transcript.end = line.end
+    return transcript
+
+
+def _answer(case: Case, line: Line, transcript: Transcript, timeout: float) -> None:
+    assert transcript.head is not None
+    transcript.offer = transcript.head.value("sec-websocket-extensions")
+    agreed = answer_to(transcript.offer) if case.deflate is Deflate.NEEDED else ""
+    marks = {
+        b"{accept}": accept_for(transcript.head.value("sec-websocket-key")).encode(),
+        b"{deflate}": f"Sec-WebSocket-Extensions: {agreed}\r\n".encode() if agreed else b"",
+    }
+    head = [fill(part, marks) for part in case.head]
+    transcript.answer = Head(b"".join(head).partition(HEAD_END)[0]).value("sec-websocket-extensions")
+    transcript.opened = True
+    for part in _joined(head, case):
+        line.write(part, timeout, lambda: False)
+    _exchange(case, line, transcript, timeout)
+
+
+def _joined(head: list[bytes], case: Case) -> list[bytes]:
+    return [*head[:-1], b"".join([head[-1], *case.writes])] if case.joined else head
+
+
+def _exchange(case: Case, line: Line, transcript: Transcript, timeout: float) -> None:
+    """All after the opening handshake."""
+
+    def has_closed() -> bool:
+        return transcript.close is not None
+
+    def has_left() -> bool:
+        return line.end is not End.OPEN
+
+    def write(data: bytes) -> None:
+        # Never half a frame where the peer may wait for our Close behind it.
+        if not has_closed():
+            line.write(data, timeout, has_left)
+
+    settled = partial(is_settled, case, transcript)
+    for data in () if case.joined else case.writes:
+        write(data)
+    if case.half_close:
+        line.half_close()
+    if case.rest:
+        transcript.late = not line.wait(settled, timeout * EARLY) and not has_left()
+        for data in case.rest if transcript.late else ():
+            write(data)
+    if line.wait(settled, timeout) and (has_closed() or must_close(case, transcript)):
+        if not sends_close(case):
+            _close(line, transcript)
+        _end(line, transcript, timeout, has_closed)
+
+
+def _close(line: Line, transcript: Transcript) -> None:
+    """Sends our Close frame, or the answer to the peer's (5.5.1)."""
+    code = 1000 if transcript.close is None else transcript.close_code
+    payload = b"" if code is None else code.to_bytes(2, "big")
+    # A masking key of zeros leaves the payload as it is.
+    mask, key = (128, bytes(4)) if transcript.from_server else (0, b"")
+    line.write(bytes([0x88, mask | len(payload)]) + key + payload, LINGER, lambda: False)
+
+
+def _end(line: Line, transcript: Transcript, timeout: float, has_closed: Callable[[], bool]) -> None:
+    """Waits for the peer's Close, then for the end of TCP; the server closes it first (7.1.1)."""
+    line.wait(has_closed, timeout)
+    if not transcript.from_server:
+        line.half_close()
+    line.wait(lambda: False, min(timeout, LINGER))
+
+
+def fill(template: bytes, marks: dict[bytes, bytes]) -> bytes:
+    """A head with its marks filled in; see `rfc6455.testing.cases`."""
+    for mark, value in marks.items():
+        template = template.replace(mark, value)
+    return template
+
+
+def answer_to(offer: str) -> str:
+    """The least that agrees to the first offer of permessage-deflate (RFC 7692 7.1); empty without one."""
+    for name, parameters in parse_extensions(offer):
+        if name == "permessage-deflate":
+            demands = dict(parameters)
+            words = [name]
+            if "server_no_context_takeover" in demands:
+                words.append("server_no_context_takeover")
+            if demands.get("server_max_window_bits"):
+                words.append(f"server_max_window_bits={demands['server_max_window_bits']}")
+            return "; ".join(words)
+    return ""
+
+
+class HeadReader:
+    """Takes what comes until the empty line that ends a head."""
+
+    def __init__(self, line: Line) -> None:
+        self._buffer = bytearray()
+        line.take = self._buffer.extend
+
+    def is_done(self) -> bool:
+        return HEAD_END in self._buffer
+
+    def read(self) -> tuple[Head, bytes]:
+        """The head, and what came behind it."""
+        head, _, rest = bytes(self._buffer).partition(HEAD_END)
+        return Head(head), rest

@@ -1,0 +1,320 @@
+"""The judge: a case, and what the peer has sent; out comes a verdict.
+
+    OK              what the case expects
+    INFORMATIONAL   another of the answers between which the RFC leaves the choice
+    NON-STRICT      no MUST is broken, but it is not what the RFC recommends, or it came late
+    UNSUPPORTED     the case needs an extension that the peer does not have
+    FAILED          all else
+
+The law: it decides on the `Transcript` alone, and does no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from transcript import CLOSE, PING, End, Transcript, answer_faults, faults
+
+from rfc6455.testing.cases import (
+    Asks,
+    Case,
+    Closes,
+    Deflate,
+    Echoes,
+    Expectation,
+    Fails,
+    HangsUp,
+    Refuses,
+    Waits,
+)
+
+
+class Verdict(IntEnum):
+    """The better the smaller."""
+
+    OK = 0
+    INFORMATIONAL = 1
+    NON_STRICT = 2
+    UNSUPPORTED = 3
+    FAILED = 4
+
+    def __str__(self) -> str:
+        return self.name.replace("_", "-")
+
+    @property
+    def passed(self) -> bool:
+        """Whether no MUST was seen broken."""
+        return self is not Verdict.FAILED
+
+
+@dataclass(frozen=True)
+class Result:
+    """One case that was run.
+
+    :ivar happened: what the peer did, in words.
+    :ivar seconds: how long it took.
+    """
+
+    case: Case
+    verdict: Verdict
+    happened: str
+    seconds: float = 0.0
+
+
+Opinion = tuple[Verdict, str]
+
+OK, NON_STRICT, FAILED = Verdict.OK, Verdict.NON_STRICT, Verdict.FAILED
+
+
+def judge(case: Case, transcript: Transcript) -> Result:
+    """The verdict on what came."""
+    verdict, happened = _verdict(case, transcript)
+    return Result(case, verdict, happened)
+
+
+def _verdict(case: Case, transcript: Transcript) -> Opinion:
+    if case.deflate is Deflate.NEEDED and (reason := _why_not_tried(case, transcript)):
+        return Verdict.UNSUPPORTED, reason
+    story = describe(transcript)
+    if broken := _broken_rules(case, transcript):
+        return FAILED, f"{'; '.join(dict.fromkeys(broken))}: {story}"
+    opinions = [opinion_on(expectation, transcript) for expectation in case.expect]
+    best, why = opinions[0]
+    if best is not OK and any(opinion is OK for opinion, _ in opinions):
+        return Verdict.INFORMATIONAL, story
+    if best is FAILED:
+        others = opinions[1:] + [opinion_on(expectation, transcript) for expectation in case.tolerated]
+        if any(opinion is not FAILED for opinion, _ in others):
+            best = NON_STRICT
+    if best is OK and transcript.late:
+        return NON_STRICT, f"only when more was sent: {story}"
+    return best, f"{why}: {story}" if why else story
+
+
+def _why_not_tried(case: Case, transcript: Transcript) -> str:
+    if transcript.head is not None and transcript.opened and not transcript.deflate:
+        return "no permessage-deflate"
+    sender = "client_no_context_takeover" if transcript.from_server else "server_no_context_takeover"
+    if case.takeover and sender in transcript.parameters():
+        return "no context takeover"
+    return ""
+
+
+def _broken_rules(case: Case, transcript: Transcript) -> list[str]:
+    """What no case allows."""
+    if any(isinstance(expectation, Asks) for expectation in case.expect):
+        return []
+    broken = list(faults(transcript)) if transcript.opened else []
+    if transcript.opened and transcript.from_server:
+        broken += answer_faults(transcript)
+    if case.deflate is Deflate.DECLINED and transcript.deflate:
+        broken.append("the offer was not declined (RFC 7692 7.1)")
+    return broken
+
+
+def opinion_on(expectation: Expectation, transcript: Transcript) -> Opinion:
+    """How well ``transcript`` is what was expected, and what is missing."""
+    match expectation:
+        case Echoes():
+            return _echoes(expectation, transcript)
+        case Closes():
+            return _closes(expectation, transcript)
+        case Fails():
+            return _fails(expectation, transcript)
+        case Waits():
+            return _waits(transcript)
+        case Refuses():
+            return _refuses(expectation, transcript)
+        case HangsUp():
+            return _hangs_up(transcript)
+        case Asks():
+            return _asks(expectation, transcript)
+
+
+def _echoes(expected: Echoes, transcript: Transcript) -> Opinion:
+    if not transcript.opened:
+        return FAILED, "no connection"
+    if transcript.messages() != list(expected.messages):
+        return FAILED, "not the same messages"
+    if not _answers(expected.pings, transcript.pongs):
+        return FAILED, "not the Pongs that were due"
+    if expected.fresh_masks and len({frame.key for frame in transcript.frames}) < len(transcript.frames):
+        return FAILED, "a masking key came twice"
+    if transcript.close is None:
+        # How it closes is the subject of other cases.
+        return (FAILED if transcript.end is End.OPEN else NON_STRICT), "no answer to the Close"
+    if transcript.close_code != 1000:
+        return NON_STRICT, "another code than that of the Close"
+    return _closing(transcript)
+
+
+def _answers(pings: tuple[bytes, ...], pongs: list[bytes]) -> bool:
+    """5.5.3: Pongs in the order of the Pings; some may be left out, but not the last."""
+    waiting = iter(pings)
+    return all(pong in waiting for pong in pongs) and (not pings or (bool(pongs) and pongs[-1] == pings[-1]))
+
+
+def _closing(transcript: Transcript) -> Opinion:
+    """7.1.1: who has sent and received a Close closes TCP."""
+    return (NON_STRICT, "TCP was not closed") if transcript.end is End.OPEN else (OK, "")
+
+
+def _closes(expected: Closes, transcript: Transcript) -> Opinion:
+    if not transcript.opened:
+        return FAILED, "no connection"
+    if transcript.close is None:
+        return FAILED, "no Close in answer to the Close"
+    if transcript.messages() != list(expected.messages) or transcript.pongs:
+        return FAILED, "not the same messages"
+    if transcript.close_code not in expected.codes:
+        return NON_STRICT, "another code than that of the Close"
+    return _closing(transcript)
+
+
+def _fails(expected: Fails, transcript: Transcript) -> Opinion:
+    if not transcript.opened:
+        return FAILED, "no connection"
+    messages = transcript.messages()
+    if messages != list(expected.messages[: len(messages)]):
+        return FAILED, "a message came back"
+    if not all(pong in expected.pings for pong in transcript.pongs):
+        return FAILED, "a Pong came back"
+    if transcript.close is None:
+        # 7.1.7: an endpoint SHOULD send a Close frame before.
+        return (
+            (FAILED, "the connection did not fail") if transcript.end is End.OPEN else (NON_STRICT, "no Close frame")
+        )
+    if transcript.close_code not in expected.codes:
+        return NON_STRICT, "another code"
+    return _closing(transcript)
+
+
+def _waits(transcript: Transcript) -> Opinion:
+    silent = transcript.opened and not transcript.frames and transcript.end is End.OPEN
+    return (OK, "") if silent else (FAILED, "it did not wait")
+
+
+def _refuses(expected: Refuses, transcript: Transcript) -> Opinion:
+    head = transcript.head
+    if head is None:
+        # A hard end refuses as well, but does not say so.
+        return (FAILED, "no answer") if transcript.end is End.OPEN else (NON_STRICT, "no answer")
+    if not 400 <= head.status <= 599:
+        return FAILED, "the request was not refused"
+    for name, value in expected.fields:
+        if value not in head.value(name).replace(" ", "").split(","):
+            return FAILED, f"no {name} with {value}"
+    # RFC 9110: 15.5.6, an answer 405 MUST have Allow; 15.5.22, one with 426 MUST have Upgrade.
+    needed = {405: "allow", 426: "upgrade"}.get(head.status)
+    if needed is not None and needed not in head.fields:
+        return NON_STRICT, f"no {needed.title()} header"
+    return (OK, "") if head.status in expected.statuses else (NON_STRICT, "another status")
+
+
+def _hangs_up(transcript: Transcript) -> Opinion:
+    answered = transcript.from_server and transcript.head is not None and not transcript.opened
+    if answered or any(frame.opcode != CLOSE for frame in transcript.frames):
+        return FAILED, "an answer came"
+    if transcript.end is End.OPEN:
+        return FAILED, "TCP was not closed"
+    return (NON_STRICT, "a Close frame came") if transcript.frames else (OK, "")
+
+
+def _asks(expected: Asks, transcript: Transcript) -> Opinion:
+    head = transcript.head
+    if head is None:
+        return FAILED, "no request"
+    values = head.fields.get(expected.field, []) if expected.field else [head.line]
+    if len(values) != 1 or re.fullmatch(expected.pattern, values[0]) is None:
+        return FAILED, f"it is {values!a}"
+    if expected.fresh and transcript.seen_before:
+        return FAILED, "it came before"
+    return OK, ""
+
+
+# ---- While a case runs ----
+
+
+def is_settled(case: Case, transcript: Transcript) -> bool:
+    """Whether nothing more is to be waited for before the closing handshake."""
+    possible = case.expect + case.tolerated
+    return (
+        transcript.close is not None
+        or any(_is_complete(expectation, transcript) for expectation in possible)
+        or all(_is_ruled_out(expectation, transcript) for expectation in possible)
+    )
+
+
+def _is_complete(expectation: Expectation, transcript: Transcript) -> bool:
+    """Whether all has come that was to come before a Close frame of ours."""
+    match expectation:
+        case Echoes(messages, pings):
+            return transcript.message_count >= len(messages) and _answers(pings, transcript.pongs)
+        case Asks():
+            return True
+        case _:
+            return False
+
+
+def _is_ruled_out(expectation: Expectation, transcript: Transcript) -> bool:
+    """Whether more has come than was to come."""
+    match expectation:
+        case Echoes() | Asks():
+            return False
+        case Closes(_, messages):
+            return transcript.message_count > len(messages)
+        case Fails(_, messages, pings):
+            return transcript.message_count > len(messages) or len(transcript.pongs) > len(pings)
+        case _:
+            return bool(transcript.frames)
+
+
+def must_close(case: Case, transcript: Transcript) -> bool:
+    """Whether it is for us to begin the closing handshake."""
+    return any(_is_complete(expectation, transcript) for expectation in case.expect + case.tolerated)
+
+
+def sends_close(case: Case) -> bool:
+    """Whether the Close frame is in what the case sends."""
+    return isinstance(case.expect[0], Closes)
+
+
+# ---- Words ----
+
+
+def describe(transcript: Transcript) -> str:
+    """What happened, in a few words."""
+    parts = [*_head_words(transcript), *_frame_words(transcript)]
+    if transcript.opened or transcript.head is None:
+        # After a refusal nobody waits for the end.
+        parts = [*(parts or ["nothing came"]), transcript.end.value]
+    return ", ".join(parts)
+
+
+def _head_words(transcript: Transcript) -> Iterable[str]:
+    head = transcript.head
+    if transcript.from_server and head is not None and head.status != 101:
+        yield f"HTTP {head.status}" if head.status else f"{head.line[:40]!a}"
+    if transcript.answer:
+        yield transcript.answer
+
+
+def _frame_words(transcript: Transcript) -> Iterable[str]:
+    if transcript.message_count:
+        yield _count(transcript.message_count, "message")
+    if transcript.pongs:
+        yield _count(len(transcript.pongs), "Pong")
+    if pings := sum(frame.opcode == PING for frame in transcript.frames):
+        yield _count(pings, "Ping")
+    if (close := transcript.close) is not None:
+        code = transcript.close_code
+        reason = close.payload[2:].decode(errors="replace")
+        words = "Close" if code is None else f"Close {code}"
+        yield f"{words} {reason!a}" if reason else words
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"

@@ -1,0 +1,181 @@
+"""Close frames: their payload, their codes, and what may come after them (5.5.1, 7.1, 7.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...codes import Role
+from .maker import BINARY, CLOSE, CONT, PING, PONG, TEXT, Maker, codes, each_byte
+from .model import Case, Closes, Fails
+
+# 7.4.1, and what is registered since (11.7); 7.4.2 for the rest.
+GOOD_CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3008, 3999, 4000, 4999)
+# (code, why not)
+BAD_CODES = (
+    *((code, "is below all ranges") for code in (0, 1, 100, 999)),
+    *((code, "MUST NOT be set in a Close frame") for code in (1005, 1006, 1015)),
+    (1004, "is reserved"),
+    *((code, "is not registered") for code in (1016, 1100, 1999, 2000, 2999)),
+    *((code, "is above all ranges") for code in (5000, 9999, 32768, 65535)),
+)
+# name: a reason that is not UTF-8
+BAD_REASONS = {
+    "ff": b"\xff",
+    "overlong": b"\xc0\x80",
+    "surrogate": b"\xed\xa0\x80",
+    "beyond": b"\xf4\x90\x80\x80",
+    "unfinished": b"bye \xe2\x82",
+    "middle": b"a\x80b",
+}
+
+
+def cases(role: Role) -> Iterator[Case]:
+    make = Maker("close", role)
+    yield from with_codes(make)
+    yield from payloads(make)
+    yield from places(make)
+    yield from afterwards(make)
+
+
+def with_codes(make: Maker) -> Iterator[Case]:
+    for code in GOOD_CODES:
+        yield make.case(
+            f"code-{code}",
+            "7.4",
+            f"a Close with code {code} is answered with the same code",
+            (Closes(codes(code)),),
+            make.close(code, b"bye"),
+        )
+    for code, why in BAD_CODES:
+        # 7.4 names only those three as a MUST NOT; the others "have not been defined", or are outside all ranges.
+        yield make.fails(
+            f"code-{code}",
+            "7.4",
+            f"a Close with code {code}, which {why}: the connection fails",
+            1002,
+            make.close(code),
+        )
+
+
+def payloads(make: Maker) -> Iterator[Case]:
+    yield make.case(
+        "empty",
+        "5.5.1",
+        "a Close without a code is answered by one without a code",
+        (Closes(codes(None)),),
+        make.frame(CLOSE),
+    )
+    yield make.case(
+        "no-reason", "5.5.1", "a Close with a code alone is answered", (Closes(codes(1000)),), make.close()
+    )
+    for octet in (b"\x00", b"\x03"):
+        yield make.fails(
+            f"half-a-code-{octet.hex()}",
+            "5.5.1",
+            f"a Close with the single byte {octet.hex()}: the connection fails",
+            1002,
+            make.frame(CLOSE, octet),
+        )
+    for length in (1, 122, 123):
+        yield make.case(
+            f"reason-{length}",
+            "5.5.1",
+            f"a Close with a reason of {length} bytes is answered",
+            (Closes(codes(1000)),),
+            make.close(1000, b"*" * length),
+        )
+    for name, text in (("greek", "κόσμε"), ("emoji", "👋"), ("quotes", "\"'\\\r\n\0")):
+        yield make.case(
+            f"reason-{name}",
+            "5.5.1",
+            f"a Close with the reason {text!a} is answered",
+            (Closes(codes(1000)),),
+            make.close(1000, text.encode()),
+        )
+    for name, reason in BAD_REASONS.items():
+        yield make.fails(
+            f"reason-bad-{name}",
+            "8.1",
+            f"a Close with a reason that is not UTF-8 ({name}): the connection fails",
+            codes(1007),
+            make.close(1000, reason),
+        )
+
+
+def places(make: Maker) -> Iterator[Case]:
+    good = make.frame(TEXT, b"good")
+    yield make.case(
+        "bytes",
+        "5.5.1",
+        "a Close byte by byte is answered",
+        (Closes(codes(1000)),),
+        *each_byte(make.close(1000, b"bye")),
+    )
+    yield make.case(
+        "inside",
+        "5.4",
+        "a Close inside a message is answered, and the message does not come back",
+        (Closes(codes(1000)),),
+        make.frame(TEXT, b"a", fin=False) + make.close(),
+    )
+    # 5.5.1: "An endpoint MAY delay sending a Close frame until its current message is sent". An echo is no duty.
+    yield make.case(
+        "behind-message",
+        "5.5.1",
+        "a message and a Close in one write: the Close is answered, the message may be",
+        (Closes(codes(1000), ((TEXT, b"good"),)), Closes(codes(1000))),
+        good + make.close(),
+    )
+    large = make.frame(BINARY, b"*" * 65536)
+    yield make.case(
+        "behind-large-message",
+        "5.5.1",
+        "a large message and a Close in one write: the Close is answered",
+        (Closes(codes(1000), ((BINARY, b"*" * 65536),)), Closes(codes(1000))),
+        large + make.close(),
+    )
+    yield make.case(
+        "own-code",
+        "7.4.2",
+        "a Close with the private code 4321 in the middle of Pongs is answered",
+        (Closes(codes(4321)),),
+        make.frame(PONG, b"1") + make.close(4321) + make.frame(PONG, b"2"),
+    )
+
+
+def afterwards(make: Maker) -> Iterator[Case]:
+    """5.5.1: after a Close "the application MUST NOT send any more data frames", and what comes is not processed."""
+    # name: what follows the Close
+    followers = {
+        "text": make.frame(TEXT, b"late"),
+        "binary": make.frame(BINARY, b"late"),
+        "ping": make.frame(PING, b"late"),
+        "close": make.close(1001),
+        "continuation": make.frame(CONT, b"late"),
+        "reserved-opcode": make.frame(3),
+        "bad-utf8": make.frame(TEXT, b"\xff"),
+        "noise": b"\xff" * 64,
+        "half-a-frame": make.frame(TEXT, b"late")[:-1],
+    }
+    for name, follower in followers.items():
+        yield make.case(
+            f"then-{name}",
+            "5.5.1",
+            f"what follows a Close ({name}) is not answered",
+            (Closes(codes(1000)),),
+            make.close() + follower,
+        )
+    yield make.case(
+        "after-failure",
+        "7.1.7",
+        "what follows a violation is not processed, not even a Close: the code is 1002",
+        (Fails(codes(1002)),),
+        make.frame(3) + make.close(),
+    )
+    yield make.case(
+        "message-after-failure",
+        "7.1.7",
+        "a message behind a violation does not come back",
+        (Fails(codes(1002)),),
+        make.frame(3) + make.frame(TEXT, b"late"),
+    )

@@ -1,0 +1,178 @@
+"""The `Maker` that puts cases together, and the heads that they begin with.
+
+The law: nothing here uses the package's own serializers, which refuse to write most of this.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ...codes import Role
+from ...masking import apply_mask
+from ..wire import WireFrame, close_payload
+from .model import Case, Codes, Deflate, Echoes, Expectation, Fails, Message
+
+CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+NAMES = {CONT: "continuation", TEXT: "text", BINARY: "binary", CLOSE: "close", PING: "ping", PONG: "pong"}
+DATA_OPCODES = (TEXT, BINARY)
+CONTROL_OPCODES = (CLOSE, PING, PONG)
+
+# The masking key of the example in 5.7.
+KEY = b"\x37\xfa\x21\x3d"
+
+REQUEST: dict[str, str | None] = {
+    "Host": "{host}",
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "{key}",
+    "Sec-WebSocket-Version": "13",
+}
+ANSWER: dict[str, str | None] = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Accept": "{accept}",
+}
+
+
+def request(line: str = "GET {target} HTTP/1.1", more: str = "", without: str = "", **changes: str | None) -> bytes:
+    """A good request with some fields changed; ``_`` stands for ``-``.
+
+    :param line: the request line.
+    :param more: further lines, each with its CRLF.
+    :param without: the name of a field to leave out. So does ``None`` as its value.
+    """
+    return _head(line, REQUEST, more, {**changes, without: None})
+
+
+def answer(
+    line: str = "HTTP/1.1 101 Switching Protocols", more: str = "", without: str = "", **changes: str | None
+) -> bytes:
+    """A good answer with some fields changed, as with `request`."""
+    return _head(line, ANSWER, more, {**changes, without: None})
+
+
+def _head(line: str, fields: dict[str, str | None], more: str, changes: dict[str, str | None]) -> bytes:
+    changed = fields | {name.replace("_", "-"): value for name, value in changes.items()}
+    lines = [f"{name}: {value}\r\n" for name, value in changed.items() if value is not None]
+    return f"{line}\r\n{''.join(lines)}{more}\r\n".encode("latin-1")
+
+
+def each_byte(data: bytes) -> tuple[bytes, ...]:
+    return tuple(data[at : at + 1] for at in range(len(data)))
+
+
+_MARK_OR_BYTE = re.compile(rb"\{[a-z]+\}|.", re.DOTALL)
+
+
+def each_byte_of_head(head: bytes) -> tuple[bytes, ...]:
+    """One byte a write, but for the marks: what stands there is one write."""
+    return tuple(_MARK_OR_BYTE.findall(head))
+
+
+def codes(*values: int | None) -> Codes:
+    return frozenset(values)
+
+
+class Maker:
+    """Makes the cases of one group for one tested role.
+
+    :param group: begins the id of each case.
+    :param role: of the peer that is tested; what is sent to a server is masked.
+    """
+
+    def __init__(self, group: str, role: Role) -> None:
+        self.group = group
+        self.role = role
+        self.good_head = request() if role is Role.SERVER else answer()
+
+    def frame(
+        self,
+        opcode: int,
+        payload: bytes = b"",
+        *,
+        fin: bool = True,
+        rsv: int = 0,
+        masked: bool | None = None,
+        size: int | None = None,
+        length: int | None = None,
+    ) -> bytes:
+        """One frame (5.2).
+
+        :param rsv: the three reserved bits as a number.
+        :param masked: by default as the role wants it.
+        :param size: in how many further bytes the length is written, 0, 2 or 8; by default as few as possible.
+        :param length: what is declared; by default the true length.
+        """
+        if masked is None:
+            masked = self.role is Role.SERVER
+        key = KEY if masked else None
+        length = len(payload) if length is None else length
+        header = bytes(WireFrame(opcode, b"", fin, rsv, key, length, size))
+        return header + (apply_mask(payload, KEY) if masked else payload)
+
+    def fragments(self, opcode: int, payloads: Iterable[bytes]) -> tuple[bytes, ...]:
+        """The frames of one message (5.4)."""
+        *first, last = payloads
+        opcodes = [opcode] + [CONT] * len(first)
+        return tuple(
+            self.frame(code, payload, fin=at == len(first))
+            for at, (code, payload) in enumerate(zip(opcodes, [*first, last], strict=True))
+        )
+
+    def close(self, code: int = 1000, reason: bytes = b"") -> bytes:
+        return self.frame(CLOSE, close_payload(code, reason))
+
+    def case(
+        self, name: str, clause: str, sentence: str, expect: tuple[Expectation, ...], *writes: bytes, **more: Any
+    ) -> Case:
+        """A case that begins with a good handshake, unless ``more`` says otherwise; see `Case`."""
+        more.setdefault("head", (self.good_head,))
+        return Case(f"{self.group}.{name}", self.group, self.role, clause, sentence, expect, writes=writes, **more)
+
+    def echoes(
+        self,
+        name: str,
+        clause: str,
+        sentence: str,
+        messages: tuple[Message, ...],
+        *writes: bytes,
+        pings: tuple[bytes, ...] = (),
+        **more: Any,
+    ) -> Case:
+        return self.case(name, clause, sentence, (Echoes(messages, pings),), *writes, **more)
+
+    def fails(
+        self,
+        name: str,
+        clause: str,
+        sentence: str,
+        code: int | Codes,
+        *writes: bytes,
+        messages: tuple[Message, ...] = (),
+        pings: tuple[bytes, ...] = (),
+        **more: Any,
+    ) -> Case:
+        """A case that the peer must end with this close code, or one of these."""
+        allowed = codes(code) if isinstance(code, int) else code
+        return self.case(name, clause, sentence, (Fails(allowed, messages, pings),), *writes, **more)
+
+
+class DeflateMaker(Maker):
+    """Makes cases that need permessage-deflate."""
+
+    def __init__(self, group: str, role: Role) -> None:
+        super().__init__(group, role)
+        self.good_head = offering("permessage-deflate") if role is Role.SERVER else answer(more="{deflate}")
+
+    def case(
+        self, name: str, clause: str, sentence: str, expect: tuple[Expectation, ...], *writes: bytes, **more: Any
+    ) -> Case:
+        more.setdefault("deflate", Deflate.NEEDED)
+        return super().case(name, clause, sentence, expect, *writes, **more)
+
+
+def offering(extensions: str) -> bytes:
+    """A request that offers these extensions."""
+    return request(more=f"Sec-WebSocket-Extensions: {extensions}\r\n")

@@ -1,0 +1,162 @@
+"""Assertions that any WebSocket code must pass.
+
+The law: each takes a function that makes a new receiver, since a receiver has state, and says in its message what was
+fed and what came. Nothing here needs hypothesis; with it, these are the last lines of a property.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..codes import Opcode
+from .chunking import CHUNKINGS, Chunking, whole
+from .pair import Peer, feed
+from .wire import read_frames
+
+#: Makes a new receiver: a `Peer`, or a function from bytes to what they mean.
+MakeReceiver = Callable[[], "Peer | Callable[[bytes], Iterable[Any]]"]
+
+
+def _receive(receiver: Any, portions: Iterable[bytes]) -> list[Any]:
+    if hasattr(receiver, "receive_data"):
+        return feed(receiver, portions)
+    return [event for portion in portions for event in receiver(portion)]
+
+
+def assert_same_events_in_any_chunking(
+    make_receiver: MakeReceiver,
+    data: bytes,
+    chunkings: Iterable[Chunking] = tuple(CHUNKINGS.values()),
+    normal: Callable[[list[Any]], Any] = list,
+) -> Any:
+    """Checks that a stream means the same however it is cut into reads.
+
+    :param make_receiver: makes a new receiver: an object with ``receive_data()``, or a function that takes bytes.
+    :param data: the stream.
+    :param chunkings: the ways to cut it that are compared with the stream in one read.
+    :param normal: from the list of events to what must be the same, for receivers that give messages in parts.
+    :returns: what ``normal`` made of the stream in one read.
+    :raises AssertionError: for the first way that gives something else. A receiver that raises must raise an exception
+        of the same type each time, and that is raised in the end.
+
+    >>> import rfc6455
+    >>> assert_same_events_in_any_chunking(lambda: rfc6455.Connection(rfc6455.CLIENT), b"\\x81\\x05Hello")
+    [TextMessage(text='Hello')]
+    >>> assert_same_events_in_any_chunking(lambda: lambda read: [len(read)], b"Hello")
+    Traceback (most recent call last):
+        ...
+    AssertionError: in the reads [b'H', b'e', b'l', b'l', b'o'] came [1, 1, 1, 1, 1], and in one read [5]
+    """
+    expected, error = _outcome(make_receiver, whole(data), normal)
+    for chunk in chunkings:
+        portions = chunk(data)
+        came, again = _outcome(make_receiver, portions, normal)
+        if came != expected or type(again) is not type(error):
+            raise AssertionError(
+                f"in the reads {portions} came {again or came!r}, and in one read {error or expected!r}"
+            )
+    if error is not None:
+        raise error
+    return expected
+
+
+def _outcome(
+    make_receiver: MakeReceiver, portions: list[bytes], normal: Callable[[list[Any]], Any]
+) -> tuple[Any, Exception | None]:
+    """What came of it: the events, or the exception that took their place."""
+    try:
+        return normal(_receive(make_receiver(), portions)), None
+    except Exception as error:
+        return None, error
+
+
+def assert_raises_nothing_but(
+    allowed: type[Exception] | tuple[type[Exception], ...],
+    make_receiver: MakeReceiver,
+    data: bytes,
+    chunk: Chunking = whole,
+) -> None:
+    """Checks that no input makes a receiver raise what it does not announce.
+
+    :param allowed: what it may raise; ``()`` for nothing at all.
+    :raises AssertionError: when it raises something else, with that as its cause.
+
+    >>> assert_raises_nothing_but(ValueError, lambda: lambda read: [int(read)], b"x")
+    >>> assert_raises_nothing_but((), lambda: lambda read: [int(read)], b"x")
+    Traceback (most recent call last):
+        ...
+    AssertionError: the reads [b'x'] raised ValueError: invalid literal for int() with base 10: b'x'
+    """
+    portions = chunk(data)
+    try:
+        _receive(make_receiver(), portions)
+    except allowed:
+        pass
+    except Exception as error:
+        raise AssertionError(f"the reads {portions} raised {type(error).__name__}: {error}") from error
+
+
+def assert_fails_with(
+    close_code: int, make_end: Callable[[], Peer], data: bytes, chunk: Chunking = whole
+) -> list[Any]:
+    """Checks that an end fails the connection (7.1.7): the last thing that it sends is a Close frame with that code.
+
+    :param close_code: such as 1002 or 1007.
+    :param make_end: makes a new end; what it wrote is read with `read_frames`.
+    :param data: the stream with the violation.
+    :returns: what the end reported.
+    :raises AssertionError: when it sends no Close frame, one with another code, or something after it.
+
+    >>> import rfc6455
+    >>> events = assert_fails_with(1002, lambda: rfc6455.Connection(rfc6455.SERVER), b"\\x81\\x05Hello")
+    >>> events[-1].error.section
+    '5.1'
+    """
+    end = make_end()
+    portions = chunk(data)
+    events = _receive(end, portions)
+    frames, rest = read_frames(end.data_to_send())
+    closes = [frame for frame in frames if frame.opcode == Opcode.CLOSE]
+    if rest or not closes or closes[0] is not frames[-1]:
+        raise AssertionError(
+            f"after the reads {portions} came {events}, and it sent {frames}: no Close frame at the end"
+        )
+    code = int.from_bytes(closes[0].payload[:2], "big")
+    if code != close_code:
+        raise AssertionError(f"after the reads {portions} it closed with {code}, not with {close_code}")
+    return events
+
+
+def status_of(data: bytes) -> int | None:
+    """The status code of the response that ``data`` begins with; ``None`` when there is none.
+
+    >>> status_of(b"HTTP/1.1 426 Upgrade Required\\r\\n"), status_of(b"")
+    (426, None)
+    """
+    version, _, rest = data.partition(b" ")
+    return int(rest[:3]) if version.startswith(b"HTTP/") and rest[:3].isdigit() else None
+
+
+def assert_refuses(
+    statuses: Iterable[int],
+    serve: Callable[[list[bytes]], bytes],
+    request: bytes,
+    chunk: Chunking = whole,
+) -> int:
+    """Checks that a server refuses a request for a WebSocket with one of these statuses.
+
+    :param statuses: those that are right, such as the ``statuses`` of a `HeadRule`.
+    :param serve: takes the reads of a request, and gives the bytes that the server answers.
+    :param request: the request.
+    :returns: the status.
+    :raises AssertionError: when there is no answer, or one with another status.
+
+    >>> assert_refuses([400], lambda reads: b"HTTP/1.1 400 Bad Request\\r\\n\\r\\n", b"GET / HTTP/1.1\\r\\n\\r\\n")
+    400
+    """
+    answer = serve(chunk(request))
+    status = status_of(answer)
+    if status is None or status not in set(statuses):
+        raise AssertionError(f"{request!r} was answered by {answer!r}, not by one of {sorted(set(statuses))}")
+    return status

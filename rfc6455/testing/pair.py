@@ -1,0 +1,223 @@
+"""A client and a server joined in memory: no sockets, no clock, and every byte moves when it is told to.
+
+The law: a `Pair` knows of its ends only that bytes go in and come out. What one end wrote stays under way until it is
+carried, in whatever portions, so that a delay is bytes that are held back. The ends may be of any make; where another
+library has other names for the two methods, a class of a few lines makes it a `Peer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from ..codes import Role
+from ..events import BytesMessage, Event, Ping, Pong, TextMessage
+from .chunking import Chunking, whole
+
+
+class Peer(Protocol):
+    """What an end must be able to do; `rfc6455.Connection` can."""
+
+    def receive_data(self, data: bytes) -> Iterable[Any]:
+        """Takes bytes from the other end, ``b""`` at the end of the stream, and gives what they mean."""
+        ...
+
+    def data_to_send(self) -> bytes:
+        """Gives the bytes that go to the other end, once."""
+        ...
+
+
+def feed(end: Peer, portions: Iterable[bytes]) -> list[Any]:
+    """Gives an end its input as a careful caller does, and collects what it says.
+
+    An end that has an attribute ``unread``, as a `rfc6455.Connection`, is asked until that is 0.
+    """
+    events: list[Any] = []
+    for portion in portions:
+        events += end.receive_data(portion)
+        while getattr(end, "unread", 0):
+            events += end.receive_data(None)  # type: ignore[arg-type]
+    return events
+
+
+class Pair:
+    """Two ends, and what is under way between them.
+
+    :param client: any `Peer`.
+    :param server: any `Peer`.
+    :param chunk: how what is carried is cut into reads, where nothing else is said.
+
+    :ivar ends: the two ends, by role.
+    :ivar events: what each end has reported since the last `take`, by role.
+    :ivar sent: all that each end ever wrote, by role.
+    :ivar under_way: what each end wrote and the other did not get yet, by role.
+
+    >>> import rfc6455
+    >>> pair = Pair(rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER))
+    >>> pair.client.send_text("Hello")
+    >>> pair.flush(rfc6455.CLIENT)
+    11
+    >>> pair.carry(rfc6455.CLIENT, 10), pair.take(rfc6455.SERVER)
+    (10, [])
+    >>> pair.exchange()
+    >>> pair.take(rfc6455.SERVER)
+    [TextMessage(text='Hello')]
+    """
+
+    def __init__(self, client: Any, server: Any, chunk: Chunking = whole) -> None:
+        self.ends: dict[Role, Any] = {Role.CLIENT: client, Role.SERVER: server}
+        self.events: dict[Role, list[Any]] = {Role.CLIENT: [], Role.SERVER: []}
+        self.sent = {Role.CLIENT: bytearray(), Role.SERVER: bytearray()}
+        self.under_way = {Role.CLIENT: bytearray(), Role.SERVER: bytearray()}
+        self._chunk = chunk
+
+    @property
+    def client(self) -> Any:
+        """The client's end."""
+        return self.ends[Role.CLIENT]
+
+    @property
+    def server(self) -> Any:
+        """The server's end."""
+        return self.ends[Role.SERVER]
+
+    def flush(self, sender: Role) -> int:
+        """Puts what an end has to send on its way, and says how many bytes that are. Nothing arrives yet."""
+        data = self.ends[sender].data_to_send()
+        self.sent[sender] += data
+        self.under_way[sender] += data
+        return len(data)
+
+    def carry(self, sender: Role, size: int | None = None, chunk: Chunking | None = None) -> int:
+        """Carries what is under way from ``sender`` to the other end, and says how many bytes that were.
+
+        :param size: so many bytes at the most; the rest is held back. ``None`` for all.
+        :param chunk: how it is cut into reads; ``None`` for the pair's own way. Empty portions are left out, as an
+            empty read would be the end of the stream.
+        """
+        waiting = self.under_way[sender]
+        data = bytes(waiting[:size])
+        del waiting[: len(data)]
+        portions = [portion for portion in (chunk or self._chunk)(data) if portion]
+        self.events[sender.peer] += feed(self.ends[sender.peer], portions)
+        return len(data)
+
+    def end(self, sender: Role) -> None:
+        """The stream from ``sender`` ends after what was carried; what is still under way is lost."""
+        self.under_way[sender].clear()
+        self.events[sender.peer] += feed(self.ends[sender.peer], [b""])
+
+    def exchange(self, rounds: int = 1000) -> None:
+        """Carries everything in both directions until neither end has anything more to say.
+
+        :param rounds: how often the two may answer each other.
+        :raises AssertionError: when they are not done by then.
+        """
+        for _ in range(rounds):
+            for role in Role:
+                self.flush(role)
+            if not sum([self.carry(role) for role in Role]):
+                return
+        raise AssertionError(f"the two ends were still answering each other after {rounds} rounds")
+
+    def take(self, role: Role) -> list[Any]:
+        """What the end ``role`` has reported since the last call."""
+        events, self.events[role] = self.events[role], []
+        return events
+
+
+# Conversations: what both ends do, as data.
+
+
+@dataclass(frozen=True)
+class Say:
+    """One end says something.
+
+    :ivar role: which end.
+    :ivar kind: ``"text"`` with a `str`; ``"bytes"``, ``"ping"``, ``"pong"`` with bytes; ``"close"`` with a code and a
+        reason, or ``None`` for a Close frame without a code.
+    :ivar content: what it says.
+    :ivar fin: of text and bytes: ``False`` when another fragment of the same message follows.
+    """
+
+    role: Role
+    kind: Literal["text", "bytes", "ping", "pong", "close"]
+    content: str | bytes | tuple[int, str] | None
+    fin: bool = True
+
+
+@dataclass(frozen=True)
+class Carry:
+    """The network does something: so many bytes from ``sender`` reach the other end.
+
+    :ivar sender: whose bytes.
+    :ivar size: at the most so many; ``None`` for all.
+    """
+
+    sender: Role
+    size: int | None = None
+
+
+Action = Say | Carry
+
+
+def say(end: Any, action: Say) -> None:
+    """Makes an end with the methods of a `rfc6455.Connection` say something."""
+    match action.kind, action.content:
+        case "text", text:
+            end.send_text(text, fin=action.fin)
+        case "bytes", data:
+            end.send_bytes(data, fin=action.fin)
+        case "ping", payload:
+            end.ping(payload)
+        case "pong", payload:
+            end.pong(payload)
+        case "close", (code, reason):
+            end.close(code, reason)
+        case "close", None:
+            end.close(None)
+
+
+def play(pair: Pair, conversation: Iterable[Action], say: Callable[[Any, Say], None] = say) -> None:
+    """Plays a conversation on a pair, and carries what is left in the end.
+
+    :param say: makes an end say something; the default is for ends with the methods of a `rfc6455.Connection`.
+
+    >>> import rfc6455
+    >>> pair = Pair(rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER))
+    >>> play(pair, [Say(Role.CLIENT, "ping", b"1"), Carry(Role.CLIENT, 2), Say(Role.SERVER, "close", (1000, "bye"))])
+    >>> pair.take(Role.CLIENT)
+    [Closed(code=1000, reason='bye', clean=True, error=None, how=<CloseCause.HANDSHAKE...>)]
+    >>> pair.take(Role.SERVER)[0]
+    Ping(payload=b'1')
+    """
+    for action in conversation:
+        if isinstance(action, Say):
+            say(pair.ends[action.role], action)
+            pair.flush(action.role)
+        else:
+            pair.carry(action.sender, action.size)
+    pair.exchange()
+
+
+def expected_events(conversation: Sequence[Action], role: Role) -> list[Event]:
+    """What the end ``role`` must report of a conversation that is played to its end, but for the Pongs that answer its
+    own Pings and for the end of the connection.
+
+    >>> expected_events([Say(Role.CLIENT, "text", "a", False), Say(Role.CLIENT, "text", "b")], Role.SERVER)
+    [TextMessage(text='ab')]
+    """
+    events: list[Event] = []
+    said = [action for action in conversation if isinstance(action, Say) and action.role is role.peer]
+    message: Any = None
+    for action in said:
+        content: Any = action.content
+        if action.kind in ("text", "bytes"):
+            message = content if message is None else message + content
+            if action.fin:
+                events.append(TextMessage(message) if action.kind == "text" else BytesMessage(message))
+                message = None
+        elif action.kind != "close":
+            events.append(Ping(content) if action.kind == "ping" else Pong(content))
+    return events

@@ -1,0 +1,189 @@
+"""The rules that the illegal examples break, as data: what each says, where, and what breaking it must lead to.
+
+The law: a rule stands here when a receiver can see that it is broken without knowing limits or extensions. Each has
+the RFC's sentence, the section, and the close code or the HTTP status with which a receiver must answer. The
+strategies make examples of them; the names are the keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..codes import CloseCode
+
+
+class Rule(NamedTuple):
+    """A rule about frames.
+
+    :ivar name: its key in `FRAME_RULES`.
+    :ivar section: of RFC 6455.
+    :ivar close_code: what the receiver's Close frame must say, if it sends one (7.1.7, 7.4.1).
+    :ivar sentence: the RFC's words.
+    """
+
+    name: str
+    section: str
+    close_code: int
+    sentence: str
+
+
+class HeadRule(NamedTuple):
+    """A rule about the opening handshake.
+
+    :ivar name: its key in `REQUEST_RULES` or `RESPONSE_RULES`.
+    :ivar section: of RFC 6455, or of the RFC that it names.
+    :ivar statuses: what a server may answer, the status that fits best first; empty for a response, which a client
+        does not answer. The RFC leaves the choice to the server in most cases ("an appropriate HTTP error code").
+    :ivar sentence: the RFC's words.
+    """
+
+    name: str
+    section: str
+    statuses: tuple[int, ...]
+    sentence: str
+
+
+_PROTOCOL_ERROR = int(CloseCode.PROTOCOL_ERROR)
+_INVALID_DATA = int(CloseCode.INVALID_DATA)
+
+_INTERLEAVED = "The fragments of one message MUST NOT be interleaved between the fragments of another message"
+_BEGINNING = "A fragmented message consists of a single frame with the FIN bit clear and an opcode other than 0"
+_CONTROL_LENGTH = "All control frames MUST have a payload length of 125 bytes or less"
+_MINIMAL = "the minimal number of bytes MUST be used to encode the length"
+_UTF_8 = (
+    "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream is not, in fact, a valid "
+    "UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_."
+)
+
+
+def _by_name(rules: Iterable[Rule]) -> dict[str, Rule]:
+    return {rule.name: rule for rule in rules}
+
+
+#: The rules about frames and what may follow what, by name.
+FRAME_RULES: dict[str, Rule] = _by_name(
+    [
+        Rule(
+            "not masked",
+            "5.1",
+            _PROTOCOL_ERROR,
+            "The server MUST close the connection upon receiving a frame that is not masked.",
+        ),
+        Rule(
+            "masked",
+            "5.1",
+            _PROTOCOL_ERROR,
+            "A client MUST close a connection if it detects a masked frame.",
+        ),
+        Rule(
+            "reserved bits",
+            "5.2",
+            _PROTOCOL_ERROR,
+            "If a nonzero value is received and none of the negotiated extensions defines the meaning of such a "
+            "nonzero value, the receiving endpoint MUST _Fail the WebSocket Connection_.",
+        ),
+        Rule(
+            "unknown opcode",
+            "5.2",
+            _PROTOCOL_ERROR,
+            "If an unknown opcode is received, the receiving endpoint MUST _Fail the WebSocket Connection_.",
+        ),
+        Rule("length in 2 bytes", "5.2", _PROTOCOL_ERROR, _MINIMAL),
+        Rule("length in 8 bytes", "5.2", _PROTOCOL_ERROR, _MINIMAL),
+        Rule("length of 2^63", "5.2", _PROTOCOL_ERROR, "the most significant bit MUST be 0"),
+        Rule("long control frame", "5.5", _PROTOCOL_ERROR, _CONTROL_LENGTH),
+        Rule("fragmented control frame", "5.5", _PROTOCOL_ERROR, "and MUST NOT be fragmented."),
+        Rule("continuation of nothing", "5.4", _PROTOCOL_ERROR, _BEGINNING),
+        Rule("message in a message", "5.4", _PROTOCOL_ERROR, _INTERLEAVED),
+        Rule(
+            "half a close code",
+            "5.5.1",
+            _PROTOCOL_ERROR,
+            "If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer",
+        ),
+        Rule(
+            "close code that may not travel",
+            "7.4",
+            _PROTOCOL_ERROR,
+            "MUST NOT be set as a status code in a Close control frame by an endpoint.",
+        ),
+        Rule("close reason not UTF-8", "8.1", _INVALID_DATA, _UTF_8),
+        Rule("text not UTF-8", "8.1", _INVALID_DATA, _UTF_8),
+        Rule("fragmented text not UTF-8", "8.1", _INVALID_DATA, _UTF_8),
+    ]
+)
+
+
+_GRAMMAR = "The ABNF for the value of this header field is 1#token"
+_ONE_VERSION = "the |Sec-WebSocket-Version| header field MUST NOT appear more than once in an HTTP request."
+_HOST = (
+    "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host "
+    "header field and to any request message that contains more than one Host header field line"
+)
+_VERSION_13 = "A |Sec-WebSocket-Version| header field, with a value of 13."
+_CONNECTION = 'A |Connection| header field that includes the token "Upgrade"'
+_KEY = (
+    "A |Sec-WebSocket-Key| header field with a base64-encoded (see Section 4 of [RFC4648]) value that, when decoded, "
+    "is 16 bytes in length."
+)
+
+
+def _heads(rules: Iterable[HeadRule]) -> dict[str, HeadRule]:
+    return {rule.name: rule for rule in rules}
+
+
+#: What a server must refuse in a request, by name.
+REQUEST_RULES: dict[str, HeadRule] = _heads(
+    [
+        HeadRule("method", "4.2.1", (405, 400, 426, 501), "An HTTP/1.1 or higher GET request"),
+        HeadRule("HTTP version", "4.2.1", (505, 400, 426), "An HTTP/1.1 or higher GET request"),
+        HeadRule(
+            "request line", "RFC 9112 3", (400, 505), "Recipients of an invalid request-line SHOULD respond with"
+        ),
+        HeadRule(
+            "target", "4.2.1", (400, 404), "that should be interpreted as a /resource name/ defined in Section 3"
+        ),
+        HeadRule("space before colon", "RFC 9112 5.1", (400,), "A server MUST reject [it] with [...] 400"),
+        HeadRule("no Host", "RFC 9112 3.2", (400,), _HOST),
+        HeadRule("two Hosts", "RFC 9112 3.2", (400,), _HOST),
+        HeadRule("no Upgrade", "4.2.1", (426, 400, 404), 'An |Upgrade| header field containing the value "websocket"'),
+        HeadRule("other Upgrade", "4.2.1", (426, 400), 'An |Upgrade| header field containing the value "websocket"'),
+        HeadRule("no Connection", "4.2.1", (400, 426), _CONNECTION),
+        HeadRule("other Connection", "4.2.1", (400, 426), _CONNECTION),
+        HeadRule("no key", "4.2.1", (400,), _KEY),
+        HeadRule("bad key", "4.2.1", (400,), _KEY),
+        HeadRule("two keys", "11.3.1", (400,), "The |Sec-WebSocket-Key| header field MUST NOT appear more than once"),
+        HeadRule("no version", "4.2.1", (426, 400), _VERSION_13),
+        HeadRule(
+            "other version", "4.2.2", (426, 400), "an appropriate HTTP error code (such as 426 Upgrade Required)"
+        ),
+        HeadRule("two versions", "11.3.5", (400, 426), _ONE_VERSION),
+        HeadRule("bad subprotocol", "4.3", (400,), _GRAMMAR),
+        HeadRule("subprotocol twice", "4.1", (400,), "and MUST all be unique strings"),
+        HeadRule(
+            "bad extensions",
+            "9.1",
+            (400,),
+            "the recipient of such malformed data MUST immediately _Fail the WebSocket Connection_.",
+        ),
+    ]
+)
+
+#: What a client must not take for an opened connection, by name.
+RESPONSE_RULES: dict[str, HeadRule] = _heads(
+    [
+        HeadRule("not 101", "4.1", (), "If the status code received from the server is not 101"),
+        HeadRule("no Upgrade", "4.1", (), "If the response lacks an |Upgrade| header field"),
+        HeadRule("other Upgrade", "4.1", (), 'a value that is not an ASCII case-insensitive match for "websocket"'),
+        HeadRule("no Connection", "4.1", (), "If the response lacks a |Connection| header field"),
+        HeadRule("other Connection", "4.1", (), 'doesn\'t contain a token that is [a] match for the value "Upgrade"'),
+        HeadRule("no accept", "4.1", (), "If the response lacks a |Sec-WebSocket-Accept| header field"),
+        HeadRule("other accept", "4.1", (), "a value other than the base64-encoded SHA-1 of the concatenation"),
+        HeadRule("two accepts", "11.3.3", (), "The |Sec-WebSocket-Accept| header MUST NOT appear more than once"),
+        HeadRule("other subprotocol", "4.1", (), "a subprotocol that was not present in the client's handshake"),
+        HeadRule("two subprotocols", "11.3.4", (), "MUST NOT appear more than once in an HTTP response."),
+        HeadRule("other extension", "4.1", (), "an extension that was not present in the client's handshake"),
+        HeadRule("bad extensions", "9.1", (), "a value [...] that does not conform to the ABNF"),
+    ]
+)

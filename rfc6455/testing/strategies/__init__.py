@@ -1,0 +1,75 @@
+"""hypothesis strategies for WebSocket traffic: frames, messages, streams, reads, handshakes, conversations.
+
+Import it as hypothesis does with its own: ``from rfc6455.testing import strategies as ws``. This package, and nothing
+else in `rfc6455`, imports hypothesis; the extra ``testing`` installs it.
+
+The law: what is called legal must be accepted, and what is called illegal breaks exactly one rule, of which the
+example tells the name and the answer. A stream also tells what must be made of it.
+"""
+
+from __future__ import annotations
+
+from .conversations import conversations
+from .frames import (
+    IllegalFrame,
+    bad_texts,
+    close_codes,
+    close_frames,
+    control_frames,
+    data_frames,
+    forbidden_close_codes,
+    fragmentations,
+    frames,
+    illegal_frames,
+    masking_keys,
+    messages,
+    payloads,
+    texts,
+)
+from .heads import (
+    ExtensionHeader,
+    IllegalHead,
+    deflate_offers,
+    extension_headers,
+    illegal_deflate_offers,
+    illegal_extension_headers,
+    illegal_requests,
+    illegal_responses,
+    requests,
+    responses,
+)
+from .reads import chunkings, portions
+from .streams import Stream, illegal_streams, streams
+
+__all__ = [
+    "ExtensionHeader",
+    "IllegalFrame",
+    "IllegalHead",
+    "Stream",
+    "bad_texts",
+    "chunkings",
+    "close_codes",
+    "close_frames",
+    "control_frames",
+    "conversations",
+    "data_frames",
+    "deflate_offers",
+    "extension_headers",
+    "forbidden_close_codes",
+    "fragmentations",
+    "frames",
+    "illegal_deflate_offers",
+    "illegal_extension_headers",
+    "illegal_frames",
+    "illegal_requests",
+    "illegal_responses",
+    "illegal_streams",
+    "masking_keys",
+    "messages",
+    "payloads",
+    "portions",
+    "requests",
+    "responses",
+    "streams",
+    "texts",
+]

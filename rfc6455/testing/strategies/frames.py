@@ -1,0 +1,337 @@
+"""Strategies for frames and messages: legal ones, and frames that break one rule each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from ...codes import MAX_CONTROL_PAYLOAD, Opcode, Role
+from ..rules import FRAME_RULES, Rule
+from ..wire import WireFrame, close_payload
+
+# The strategies are kept once they are made (`cache`): they have no state, and hypothesis checks each new one anew.
+
+# The largest payload where nothing else is said: enough for a length in 2 bytes, and quick to make. 70_000 brings in
+# lengths in 8 bytes.
+MAX_SIZE = 300
+
+# 5.2: where the form of the length changes, and 5.5: the longest control frame; with their neighbours.
+_EDGES = (0, 1, 124, 125, 126, 127, 128, 255, 256, 65534, 65535, 65536, 65537)
+
+# 7.4.1 and the registry of 11.7; 7.4.2: 3000 to 4999 are free for libraries and applications.
+_REGISTERED = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014)
+
+# 8.1, RFC 3629: bytes that no text has: loose, overlong, surrogates, beyond U+10FFFF, cut short.
+_NO_TEXT = (
+    *(b"\x80", b"\xbf", b"\xff", b"\xfe", b"\xc0\x80", b"\xc1\xbf", b"\xe0\x80\x80", b"\xf0\x8f\xbf\xbf"),
+    *(b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80"),
+    *(b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98"),
+)
+
+
+@cache
+def masking_keys() -> st.SearchStrategy[bytes]:
+    """Masking keys (5.3): any 4 bytes, the key of zeros among them."""
+    return st.binary(min_size=4, max_size=4)
+
+
+@cache
+def _keys_of(sender: Role) -> st.SearchStrategy[bytes | None]:
+    """5.1: a client masks all frames, a server none."""
+    return masking_keys() if sender is Role.CLIENT else st.none()
+
+
+def _with_keys(
+    sender: Role, contents: st.SearchStrategy[tuple[int, bytes]], *, fin: bool = True, length_size: int | None = None
+) -> st.SearchStrategy[WireFrame]:
+    """Frames of these opcodes and payloads."""
+
+    def make(content: tuple[int, bytes], key: bytes | None) -> WireFrame:
+        return WireFrame(*content, fin, masking_key=key, length_size=length_size)
+
+    return st.builds(make, contents, _keys_of(sender))
+
+
+@cache
+def payloads(max_size: int = MAX_SIZE) -> st.SearchStrategy[bytes]:
+    """Payloads of binary frames: short ones of any bytes, and those of the sizes at which the header changes.
+
+    :param max_size: in bytes.
+    """
+    edges = st.sampled_from([size for size in _EDGES if size <= max_size])
+    return st.one_of(st.binary(max_size=min(max_size, 40)), edges.map(_pattern))
+
+
+def _pattern(size: int) -> bytes:
+    """So many bytes in which no four are like the four before, so that a wrong place in a mask is seen."""
+    return bytes([(at * 7 + at // 256) % 256 for at in range(size)])
+
+
+@cache
+def texts(max_size: int = MAX_SIZE) -> st.SearchStrategy[str]:
+    """Texts that can be sent (5.6): any Unicode but surrogates, of characters with 1 to 4 bytes.
+
+    :param max_size: in bytes of UTF-8.
+    """
+    edges = st.sampled_from([size for size in _EDGES if size <= max_size])
+    characters = st.sampled_from(["a", "é", "€", "\U0001f600"])
+    return st.one_of(st.text(max_size=min(max_size, 40) // 4), st.builds(_filled, characters, edges))
+
+
+def _filled(character: str, size: int) -> str:
+    """A text of so many bytes; what the character leaves over is ASCII."""
+    count, rest = divmod(size, len(character.encode()))
+    return "-" * rest + character * count
+
+
+@cache
+def bad_texts() -> st.SearchStrategy[bytes]:
+    """Bytes that are not UTF-8 (8.1): a sequence that no text has, between texts."""
+    some = st.text(max_size=5).map(str.encode)
+    return st.builds(lambda before, bad, after: before + bad + after, some, st.sampled_from(_NO_TEXT), some)
+
+
+@cache
+def messages(max_size: int = MAX_SIZE) -> st.SearchStrategy[str | bytes]:
+    """Messages: a `str` is a text message, `bytes` are a binary one.
+
+    :param max_size: in bytes.
+    """
+    return st.one_of(texts(max_size), payloads(max_size))
+
+
+@cache
+def close_codes() -> st.SearchStrategy[int]:
+    """Close codes that may travel in a Close frame (7.4)."""
+    return st.one_of(st.sampled_from(_REGISTERED), st.integers(3000, 4999))
+
+
+@cache
+def forbidden_close_codes() -> st.SearchStrategy[int]:
+    """Codes that no Close frame may have (7.4): reserved, not registered, or out of the ranges."""
+    return st.one_of(
+        st.sampled_from([0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 0xFFFF]),
+        st.integers(0, 999),
+        st.integers(1016, 2999),
+        st.integers(5000, 0xFFFF),
+    )
+
+
+@cache
+def _reasons() -> st.SearchStrategy[bytes]:
+    short = st.text(max_size=10).map(str.encode)
+    return st.one_of(short, st.just(b"r" * (MAX_CONTROL_PAYLOAD - 2)))
+
+
+@cache
+def data_frames(sender: Role, max_size: int = MAX_SIZE) -> st.SearchStrategy[WireFrame]:
+    """Whole messages in one frame each, text and binary (5.6).
+
+    :param sender: the end that sends them; those of a client are masked (5.1).
+    :param max_size: of the payload, in bytes.
+    """
+    return _with_keys(sender, messages(max_size).map(_opcode_and_payload))
+
+
+def _opcode_and_payload(message: str | bytes) -> tuple[int, bytes]:
+    if isinstance(message, str):
+        return int(Opcode.TEXT), message.encode()
+    return int(Opcode.BINARY), message
+
+
+@cache
+def control_frames(sender: Role) -> st.SearchStrategy[WireFrame]:
+    """Pings and Pongs (5.5.2, 5.5.3) of 0 to 125 bytes. They may stand anywhere before a Close frame."""
+    opcodes = st.sampled_from([int(Opcode.PING), int(Opcode.PONG)])
+    return _with_keys(sender, st.tuples(opcodes, payloads(MAX_CONTROL_PAYLOAD)))
+
+
+@cache
+def close_frames(sender: Role) -> st.SearchStrategy[WireFrame]:
+    """Close frames (5.5.1): empty, with a code, or with a code and a reason."""
+    bodies = st.one_of(st.just(b""), st.builds(close_payload, close_codes(), _reasons()))
+    return _with_keys(sender, st.tuples(st.just(int(Opcode.CLOSE)), bodies))
+
+
+@cache
+def frames(sender: Role, max_size: int = MAX_SIZE) -> st.SearchStrategy[WireFrame]:
+    """Frames that are legal where no message is under way: data, Ping, Pong and Close frames.
+
+    :param sender: the end that sends them; those of a client are masked (5.1).
+    :param max_size: of the payload of a data frame, in bytes.
+    """
+    return st.one_of(data_frames(sender, max_size), control_frames(sender), close_frames(sender))
+
+
+@st.composite
+def fragmentations(
+    draw: st.DrawFn, message: str | bytes, sender: Role, *, max_fragments: int = 4, controls: bool = True
+) -> list[WireFrame]:
+    """Ways to send this message (5.4): in one frame or in fragments, some of them empty, cut inside characters too.
+
+    :param sender: the end that sends it.
+    :param max_fragments: how many fragments at the most.
+    :param controls: whether Pings and Pongs may stand between the fragments.
+    """
+    opcode, payload = _opcode_and_payload(message)
+    places = [place % (len(payload) + 1) for place in draw(_places(max_fragments - 1))]
+    edges = [0, *sorted(places), len(payload)]
+    keys = _keys_of(sender)
+    sequence: list[WireFrame] = []
+    for at in range(len(edges) - 1):
+        if controls and at:
+            sequence += draw(_some_controls(sender))
+        part = payload[edges[at] : edges[at + 1]]
+        fin = at == len(edges) - 2
+        sequence.append(WireFrame(int(Opcode.CONT) if at else opcode, part, fin, masking_key=draw(keys)))
+    return sequence
+
+
+@cache
+def _places(count: int) -> st.SearchStrategy[list[int]]:
+    return st.lists(st.integers(0, 1 << 16), max_size=count)
+
+
+@cache
+def _some_controls(sender: Role) -> st.SearchStrategy[list[WireFrame]]:
+    return st.lists(control_frames(sender), max_size=2)
+
+
+# Frames that break a rule.
+
+
+class IllegalFrame(NamedTuple):
+    """A frame that breaks exactly one rule.
+
+    :ivar frame: the frame.
+    :ivar rule: the rule, with the section and the close code that the receiver must answer with.
+    """
+
+    frame: WireFrame
+    rule: Rule
+
+
+_CONTROL_OPCODES = (int(Opcode.PING), int(Opcode.PONG), int(Opcode.CLOSE))
+_UNKNOWN_OPCODES = (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
+
+
+@cache
+def _wrong_mask(sender: Role) -> st.SearchStrategy[WireFrame]:
+    """Right in everything else: as the other role would send it."""
+    return frames(sender.peer, 40)
+
+
+@cache
+def _reserved_bits(sender: Role) -> st.SearchStrategy[WireFrame]:
+    return st.builds(
+        lambda frame, rsv: WireFrame(frame.opcode, frame.payload, rsv=rsv, masking_key=frame.masking_key),
+        frames(sender, 40),
+        st.integers(1, 7),
+    )
+
+
+@cache
+def _unknown_opcode(sender: Role) -> st.SearchStrategy[WireFrame]:
+    return _with_keys(sender, st.tuples(st.sampled_from(_UNKNOWN_OPCODES), st.binary(max_size=20)))
+
+
+def _long_length(size: int, largest: int) -> Callable[[Role], st.SearchStrategy[WireFrame]]:
+    """A length in more bytes than it needs."""
+    lengths = st.sampled_from([0, 1, 125, largest]) | st.integers(0, 300)
+    parts = st.tuples(
+        st.sampled_from([int(Opcode.TEXT), int(Opcode.BINARY)]),
+        lengths.filter(lambda length: length <= largest).map(lambda length: b"n" * length),
+    )
+    return lambda sender: _with_keys(sender, parts, length_size=size)
+
+
+@cache
+def _huge_length(sender: Role) -> st.SearchStrategy[WireFrame]:
+    lengths = st.sampled_from([1 << 63, (1 << 63) + 1, (1 << 64) - 1]) | st.integers(1 << 63, (1 << 64) - 1)
+    return st.builds(
+        lambda length, key: WireFrame(int(Opcode.BINARY), b"", masking_key=key, length=length, length_size=8),
+        lengths,
+        _keys_of(sender),
+    )
+
+
+@cache
+def _long_control(sender: Role) -> st.SearchStrategy[WireFrame]:
+    opcodes = st.sampled_from([int(Opcode.PING), int(Opcode.PONG)])
+    sizes = st.sampled_from([126, 127, 300]).map(lambda size: b"c" * size)
+    closes = st.just((int(Opcode.CLOSE), close_payload(1000, b"r" * 124)))
+    return _with_keys(sender, st.tuples(opcodes, sizes) | closes)
+
+
+@cache
+def _fragmented_control(sender: Role) -> st.SearchStrategy[WireFrame]:
+    bodies = st.binary(max_size=10).map(lambda body: close_payload(1000) + body.hex().encode())
+    return _with_keys(sender, st.tuples(st.sampled_from(_CONTROL_OPCODES), bodies), fin=False)
+
+
+@cache
+def _half_a_code(sender: Role) -> st.SearchStrategy[WireFrame]:
+    return _with_keys(sender, st.tuples(st.just(int(Opcode.CLOSE)), st.binary(min_size=1, max_size=1)))
+
+
+@cache
+def _forbidden_code(sender: Role) -> st.SearchStrategy[WireFrame]:
+    bodies = st.builds(close_payload, forbidden_close_codes(), _reasons())
+    return _with_keys(sender, st.tuples(st.just(int(Opcode.CLOSE)), bodies))
+
+
+@cache
+def _bad_reason(sender: Role) -> st.SearchStrategy[WireFrame]:
+    bodies = st.builds(close_payload, st.sampled_from([1000, 1001, 3000, 4999]), bad_texts())
+    return _with_keys(sender, st.tuples(st.just(int(Opcode.CLOSE)), bodies))
+
+
+@cache
+def _bad_text(sender: Role) -> st.SearchStrategy[WireFrame]:
+    return _with_keys(sender, st.tuples(st.just(int(Opcode.TEXT)), bad_texts()))
+
+
+#: What a single frame can break, whatever came before it, but for the texts: by the names of `FRAME_RULES`.
+_BREAKING: Mapping[str, Callable[[Role], st.SearchStrategy[WireFrame]]] = {
+    "not masked": _wrong_mask,
+    "masked": _wrong_mask,
+    "reserved bits": _reserved_bits,
+    "unknown opcode": _unknown_opcode,
+    "length in 2 bytes": _long_length(2, 125),
+    "length in 8 bytes": _long_length(8, 0xFFFF),
+    "length of 2^63": _huge_length,
+    "long control frame": _long_control,
+    "fragmented control frame": _fragmented_control,
+    "half a close code": _half_a_code,
+    "close code that may not travel": _forbidden_code,
+    "close reason not UTF-8": _bad_reason,
+    "text not UTF-8": _bad_text,
+}
+
+
+def rules_for_frames(sender: Role) -> Sequence[str]:
+    """The names of the rules that a frame of ``sender`` can break by itself."""
+    other = "masked" if sender is Role.CLIENT else "not masked"
+    return [name for name in _BREAKING if name != other]
+
+
+@cache
+def illegal_frames(sender: Role, rule: str | None = None) -> st.SearchStrategy[IllegalFrame]:
+    """Frames that a receiver must refuse where no message is under way, each for one rule.
+
+    :param sender: the end that sends them, and whose rules they break.
+    :param rule: a name in `rfc6455.testing.FRAME_RULES`, to get only frames that break this one; the order of frames
+        (5.4) is for `illegal_streams`.
+    :raises ValueError: when a single frame of that sender cannot break the rule.
+    """
+    names = rules_for_frames(sender) if rule is None else [rule]
+    if not set(names) <= set(rules_for_frames(sender)):
+        raise ValueError(f"no single frame of a {sender.value} breaks the rule {rule!r}")
+    return st.one_of([_illegal(sender, name) for name in names])
+
+
+def _illegal(sender: Role, name: str) -> st.SearchStrategy[IllegalFrame]:
+    return _BREAKING[name](sender).map(lambda frame: IllegalFrame(frame, FRAME_RULES[name]))

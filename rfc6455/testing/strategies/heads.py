@@ -1,0 +1,350 @@
+"""Strategies for the opening handshake: requests, responses, and the header of the extensions."""
+
+from __future__ import annotations
+
+import string
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from ..heads import SAMPLE_KEY, Head, request_head, response_head
+from ..rules import REQUEST_RULES, RESPONSE_RULES, HeadRule
+
+Changes = Callable[[Head], st.SearchStrategy[Head]]
+
+
+class IllegalHead(NamedTuple):
+    """A request or a response that breaks exactly one rule.
+
+    :ivar head: the head.
+    :ivar rule: the rule, for a request with the statuses that a server may answer.
+    """
+
+    head: Head
+    rule: HeadRule
+
+
+class ExtensionHeader(NamedTuple):
+    """A legal value of ``Sec-WebSocket-Extensions`` (9.1).
+
+    :ivar value: as it stands in the header.
+    :ivar items: what it lists: each extension with its parameters, a value of ``None`` where there is none.
+    """
+
+    value: str
+    items: list[tuple[str, list[tuple[str, str | None]]]]
+
+
+# RFC 9110, 5.6.2: tchar. A name of a field, an extension or a subprotocol is made of these.
+_TCHAR = "!#$%&'*+-.^_`|~" + string.digits + string.ascii_letters
+_OWS = st.sampled_from(["", " ", "\t", "  "])
+
+
+@cache
+def _tokens(max_size: int = 12) -> st.SearchStrategy[str]:
+    return st.text(_TCHAR, min_size=1, max_size=max_size)
+
+
+@cache
+def _keys() -> st.SearchStrategy[str]:
+    """4.1: 16 bytes in base64."""
+    return st.binary(min_size=16, max_size=16).map(lambda nonce: b64encode(nonce).decode())
+
+
+@cache
+def _in_any_case(word: str) -> st.SearchStrategy[str]:
+    return st.sampled_from([word, word.lower(), word.upper(), word.swapcase()])
+
+
+# Extensions.
+
+
+@cache
+@st.composite
+def extension_headers(draw: st.DrawFn) -> ExtensionHeader:
+    """Legal values of ``Sec-WebSocket-Extensions`` (9.1) with any names: parameters with and without values, values as
+    tokens and quoted, spaces and empty elements of the list wherever they may be."""
+    items = draw(st.lists(st.tuples(_tokens(), st.lists(_parameters(), max_size=3)), min_size=1, max_size=3))
+    written = [draw(_written(name, [text for text, _ in parameters])) for name, parameters in items]
+    value = draw(st.sampled_from([",", ", ", " ,\t", ",,"])).join(written)
+    return ExtensionHeader(value, [(name, [parsed for _, parsed in parameters]) for name, parameters in items])
+
+
+@cache
+@st.composite
+def _parameters(draw: st.DrawFn) -> tuple[str, tuple[str, str | None]]:
+    """A parameter as it is written, and what it means."""
+    name = draw(_tokens())
+    value = draw(st.none() | _tokens())
+    if value is None:
+        return name, (name, None)
+    quoted = draw(st.sampled_from(["{}", '"{}"', '"\\{}"']))
+    return f"{name}{draw(_OWS)}={draw(_OWS)}{quoted.format(value)}", (name, value)
+
+
+@st.composite
+def _written(draw: st.DrawFn, name: str, parameters: list[str]) -> str:
+    return "".join([name, *(f"{draw(_OWS)};{draw(_OWS)}{parameter}" for parameter in parameters)])
+
+
+def illegal_extension_headers() -> st.SearchStrategy[str]:
+    """Values of ``Sec-WebSocket-Extensions`` that do not follow the grammar of 9.1."""
+    wrong = (
+        "",
+        ",",
+        ";",
+        "a;",
+        "a; ",
+        "a b",
+        "a=b",
+        "a; =1",
+        "a; b=",
+        "a; b=,",
+        "a;; b",
+        "a; b c",
+        "a/b",
+        "(a)",
+        "a; b=c=d",
+    )
+    quotes = ('a; b="', 'a; b="c', 'a; b="\\', 'a; b="c" d', '"a"', 'a; b="c d"', 'a; b=""', 'a; b="é"')
+    return st.one_of(
+        st.sampled_from(wrong + quotes),
+        st.builds(
+            lambda header, end: header.value + end, extension_headers(), st.sampled_from([" x", "; ", "@", '"'])
+        ),
+    )
+
+
+_FLAGS = ("server_no_context_takeover", "client_no_context_takeover")
+_WINDOWS = ("server_max_window_bits", "client_max_window_bits")
+
+
+@st.composite
+def deflate_offers(draw: st.DrawFn) -> str:
+    """Offers of permessage-deflate that follow RFC 7692 7.1. A server may accept each, and may decline it as well."""
+    words = [flag for flag in _FLAGS if draw(st.booleans())]
+    for name in _WINDOWS:
+        if draw(st.booleans()):
+            bits = draw(st.integers(8, 15))
+            words.append(draw(st.sampled_from([f"{name}={bits}", f'{name}="{bits}"'])))
+    if not any(word.startswith("client_max") for word in words) and draw(st.booleans()):
+        words.append("client_max_window_bits")
+    return "; ".join(["permessage-deflate", *draw(st.permutations(words))])
+
+
+def illegal_deflate_offers() -> st.SearchStrategy[str]:
+    """Offers that a server must decline (RFC 7692 7.1): a parameter that is unknown, comes twice, or has a value that
+    is not allowed. They follow the grammar, so the handshake itself succeeds, without the extension."""
+    bad_bits = st.sampled_from(["0", "7", "16", "08", "015", "+9", "-9", "9.0", "1e1", "x", "1000000000"])
+    wrong = st.one_of(
+        st.builds(lambda name, bits: f"{name}={bits}", st.sampled_from(_WINDOWS), bad_bits),
+        st.sampled_from(_FLAGS).flatmap(
+            lambda flag: st.sampled_from([f"{flag}=1", f"{flag}={flag}", f"{flag}; {flag}"])
+        ),
+        st.sampled_from(
+            ["server_max_window_bits", "unknown", "unknown=1", "client_max_window_bits; client_max_window_bits=10"]
+        ),
+        st.sampled_from(_WINDOWS).map(lambda name: f"{name}=10; {name}=10"),
+    )
+    return wrong.map(lambda words: f"permessage-deflate; {words}")
+
+
+# Requests.
+
+_TARGETS = ("/", "/chat", "/a/b%20c?room=1&x=%C3%A9", "/?", "/chat?a=/b?c", "/" + "p" * 500)
+_HOSTS = ("example.com", "example.com:8080", "localhost", "127.0.0.1:1", "[::1]:9000", "EXAMPLE.com")
+_UNRELATED = (
+    ("User-Agent", "test/1.0 (any; thing)"),
+    ("Cookie", 'a="b"; c=d'),
+    ("Cache-Control", "no-cache"),
+    ("Accept-Language", "de, en;q=0.5"),
+    ("X-Empty", ""),
+    ("X-Other", "é ü".encode().decode("latin-1")),
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn, subprotocols: Sequence[str] = ()) -> Head:
+    """Requests for a WebSocket that a server must not refuse for their form (4.2.1): fields in any order and case,
+    with spaces around values, among fields that mean nothing to the handshake. No ``Origin``.
+
+    :param subprotocols: those to choose from for ``Sec-WebSocket-Protocol``; none means that it is left out.
+    """
+    head = request_head(draw(_keys()), draw(st.sampled_from(_TARGETS)), draw(st.sampled_from(_HOSTS)))
+    head = head.replacing("Upgrade", draw(_in_any_case("websocket")))
+    options = draw(st.permutations(["keep-alive", draw(_in_any_case("Upgrade"))]))
+    head = head.replacing("Connection", draw(st.sampled_from([",", ", ", " , "])).join(options))
+    for name, value in draw(st.lists(st.sampled_from(_UNRELATED), max_size=4)):
+        head = head.with_field(name, value)
+    if subprotocols:
+        chosen = draw(st.lists(st.sampled_from(list(subprotocols)), min_size=1, unique=True))
+        head = head.with_field("Sec-WebSocket-Protocol", ", ".join(chosen))
+    if draw(st.booleans()):
+        head = head.with_field("Sec-WebSocket-Extensions", draw(extension_headers()).value)
+    return draw(_in_other_words(head))
+
+
+_CASES: list[Callable[[str], str]] = [str, str.lower, str.upper, str.swapcase]
+
+
+@st.composite
+def _in_other_words(draw: st.DrawFn, head: Head) -> Head:
+    """The same head: names in any case, spaces around values, another order of the fields."""
+    in_case: Callable[[str], str] = draw(st.sampled_from(_CASES))
+    before, after = draw(_OWS), draw(_OWS)
+    fields = draw(st.permutations(head.fields))
+    return Head(head.start_line, tuple((in_case(name), before + value + after) for name, value in fields))
+
+
+def _line(*lines: str) -> Changes:
+    return lambda head: st.sampled_from(lines).map(head.with_line)
+
+
+def _without(name: str) -> Changes:
+    return lambda head: st.just(head.without(name))
+
+
+def _values(name: str, *values: str) -> Changes:
+    return lambda head: st.sampled_from(values).map(lambda value: head.replacing(name, value))
+
+
+def _twice(name: str, *others: str) -> Changes:
+    """The field again, with the same value or with another one."""
+    return lambda head: st.sampled_from([*head.get_all(name), *others]).map(lambda value: head.with_field(name, value))
+
+
+def _bad_keys(head: Head) -> st.SearchStrategy[Head]:
+    """Too short, too long, not base64 at all, or without the padding."""
+    sizes = st.integers(0, 40).filter(lambda size: size != 16)
+    wrong_size = sizes.map(lambda size: b64encode(bytes(size)).decode())
+    others = st.sampled_from(["", "x", SAMPLE_KEY[:-2], SAMPLE_KEY[:-1], "*" * 22 + "==", SAMPLE_KEY + "="])
+    return st.one_of(wrong_size, others).map(lambda key: head.replacing("Sec-WebSocket-Key", key))
+
+
+def _bad_extensions(head: Head) -> st.SearchStrategy[Head]:
+    return illegal_extension_headers().map(lambda value: head.replacing("Sec-WebSocket-Extensions", value))
+
+
+def _space_before_colon(head: Head) -> st.SearchStrategy[Head]:
+    names = st.sampled_from(["X-Other ", "X-Other\t", "Host "])
+    return names.map(lambda name: head.with_field(name, "x"))
+
+
+_REQUEST_CHANGES: Mapping[str, Changes] = {
+    "method": _line("POST /chat HTTP/1.1", "PUT / HTTP/1.1", "DELETE / HTTP/1.1", "get / HTTP/1.1", "X / HTTP/1.1"),
+    "HTTP version": _line("GET / HTTP/1.0", "GET / HTTP/0.9"),
+    "request line": _line("GET / HTTP/1.1x", "GET / http/1.1", "GET / XTTP/1.1", "GET /", "GET / HTTP/1.1 x", " / x"),
+    "target": _line("GET chat HTTP/1.1", "GET * HTTP/1.1", "GET /#top HTTP/1.1", "GET mailto:a HTTP/1.1"),
+    "space before colon": _space_before_colon,
+    "no Host": _without("Host"),
+    "two Hosts": _twice("Host", "other.example.com"),
+    "no Upgrade": _without("Upgrade"),
+    "other Upgrade": _values("Upgrade", "h2c", "websockets", "web socket", "websocket/13x", ""),
+    "no Connection": _without("Connection"),
+    "other Connection": _values("Connection", "keep-alive", "close", "Upgrades", "Up grade", ""),
+    "no key": _without("Sec-WebSocket-Key"),
+    "bad key": _bad_keys,
+    "two keys": _twice("Sec-WebSocket-Key", SAMPLE_KEY),
+    "no version": _without("Sec-WebSocket-Version"),
+    "other version": _values("Sec-WebSocket-Version", "0", "8", "12", "14", "013", "13x", "-13", ""),
+    "two versions": _twice("Sec-WebSocket-Version", "8"),
+    "bad subprotocol": _values("Sec-WebSocket-Protocol", "a b", "a,(b)", 'a, "b"', "a/b", "é", ""),
+    "subprotocol twice": _values("Sec-WebSocket-Protocol", "chat, chat", "a, b, a"),
+    "bad extensions": _bad_extensions,
+}
+
+
+def illegal_requests(rule: str | None = None) -> st.SearchStrategy[IllegalHead]:
+    """Requests that a server must refuse, each for one rule.
+
+    :param rule: a name in `rfc6455.testing.REQUEST_RULES`; ``None`` for any.
+    """
+    return st.one_of(
+        [_illegal(name, _REQUEST_CHANGES, REQUEST_RULES, requests()) for name in _chosen(rule, REQUEST_RULES)]
+    )
+
+
+def _chosen(rule: str | None, rules: Mapping[str, HeadRule]) -> list[str]:
+    if rule is None:
+        return list(rules)
+    if rule not in rules:
+        raise ValueError(f"there is no rule {rule!r}; there are: {', '.join(rules)}")
+    return [rule]
+
+
+def _illegal(
+    name: str, changes: Mapping[str, Changes], rules: Mapping[str, HeadRule], legal: st.SearchStrategy[Head]
+) -> st.SearchStrategy[IllegalHead]:
+    return legal.flatmap(changes[name]).map(lambda head: IllegalHead(head, rules[name]))
+
+
+# Responses.
+
+
+@st.composite
+def responses(draw: st.DrawFn, key: str = SAMPLE_KEY, subprotocols: Sequence[str] = ()) -> Head:
+    """Responses that open the connection (4.1), in other words and with fields that mean nothing to the handshake.
+
+    :param key: the value of ``Sec-WebSocket-Key`` in the request that is answered.
+    :param subprotocols: what the client asked for; the response chooses one of them, or none.
+    """
+    head = response_head(key)
+    line = draw(st.sampled_from(["HTTP/1.1 101 Switching Protocols", "HTTP/1.1 101 ", "HTTP/1.1 101 any words"]))
+    head = head.with_line(line).replacing("Upgrade", draw(_in_any_case("websocket")))
+    head = head.replacing("Connection", draw(_in_any_case("Upgrade")))
+    for name, value in draw(st.lists(st.sampled_from([("Server", "x/1"), ("Set-Cookie", "a=b; Path=/")]), max_size=2)):
+        head = head.with_field(name, value)
+    chosen = draw(st.sampled_from([None, *subprotocols]))
+    if chosen is not None:
+        head = head.with_field("Sec-WebSocket-Protocol", chosen)
+    return draw(_in_other_words(head))
+
+
+_OTHER_ACCEPT = "AAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+_RESPONSE_CHANGES: Mapping[str, Changes] = {
+    "not 101": _line(*(f"HTTP/1.1 {status} x" for status in (200, 204, 301, 400, 401, 403, 404, 426, 500, 503))),
+    "no Upgrade": _without("Upgrade"),
+    "other Upgrade": _values("Upgrade", "h2c", "websockets", "web socket", ""),
+    "no Connection": _without("Connection"),
+    "other Connection": _values("Connection", "keep-alive", "close", "Upgrades", ""),
+    "no accept": _without("Sec-WebSocket-Accept"),
+    "other accept": lambda head: st.sampled_from(
+        [head.replacing("Sec-WebSocket-Accept", value) for value in _other_accepts(head)]
+    ),
+    "two accepts": _twice("Sec-WebSocket-Accept", _OTHER_ACCEPT),
+    "other subprotocol": _values("Sec-WebSocket-Protocol", "never-asked-for", ""),
+    "two subprotocols": _twice("Sec-WebSocket-Protocol"),
+    "other extension": lambda head: extension_headers().map(
+        lambda header: head.replacing("Sec-WebSocket-Extensions", header.value)
+    ),
+    "bad extensions": _bad_extensions,
+}
+
+
+def _other_accepts(head: Head) -> list[str]:
+    """Near the right one: cut, longer, in another case; and the key itself."""
+    (right,) = head.get_all("Sec-WebSocket-Accept")
+    return [_OTHER_ACCEPT, SAMPLE_KEY, right[:-1], right + "=", right.swapcase(), right[::-1], ""]
+
+
+def illegal_responses(
+    key: str = SAMPLE_KEY, subprotocols: Sequence[str] = ("chat",), rule: str | None = None
+) -> st.SearchStrategy[IllegalHead]:
+    """Responses that a client must not take for an opened connection, each for one rule.
+
+    :param key: the value of ``Sec-WebSocket-Key`` in the request.
+    :param subprotocols: what the request asked for, at least one. It asked for no extension.
+    :param rule: a name in `rfc6455.testing.RESPONSE_RULES`; ``None`` for any.
+    """
+    plain = responses(key)
+    agreed = plain.map(lambda head: head.with_field("Sec-WebSocket-Protocol", subprotocols[0]))
+    return st.one_of(
+        [
+            _illegal(name, _RESPONSE_CHANGES, RESPONSE_RULES, agreed if name == "two subprotocols" else plain)
+            for name in _chosen(rule, RESPONSE_RULES)
+        ]
+    )

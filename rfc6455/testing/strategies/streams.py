@@ -1,0 +1,188 @@
+"""Strategies for what one end sends: a whole stream of frames, with what a receiver must make of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+from hypothesis import strategies as st
+
+from ...codes import CloseCode, Opcode, Role
+from ...events import BytesMessage, Event, Ping, Pong, TextMessage
+from ..rules import FRAME_RULES, Rule
+from ..wire import WireFrame
+from .frames import (
+    MAX_SIZE,
+    bad_texts,
+    close_frames,
+    control_frames,
+    data_frames,
+    fragmentations,
+    illegal_frames,
+    masking_keys,
+    messages,
+    rules_for_frames,
+)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What one end sends after the handshake, and what the other must make of it.
+
+    :ivar sender: the end that sends it.
+    :ivar frames: the frames, in order. Only the last ones can be illegal.
+    :ivar events: what the receiver must report: `rfc6455.TextMessage`, `rfc6455.BytesMessage`, `rfc6455.Ping` and
+        `rfc6455.Pong`, equal by content. A message that does not end is not among them.
+    :ivar close: the code and the reason of the Close frame at the end (1005 where it has no code), if there is one.
+    :ivar rule: the rule that is broken at the end, which tells the close code that must answer; ``None`` in a legal
+        stream.
+    """
+
+    sender: Role
+    frames: tuple[WireFrame, ...]
+    events: tuple[Event, ...]
+    close: tuple[int, str] | None = None
+    rule: Rule | None = None
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of all frames."""
+        return b"".join(map(bytes, self.frames))
+
+
+def _events_of(frames: list[WireFrame]) -> list[Event]:
+    """What a legal sequence of frames means, but for a Close frame."""
+    events: list[Event] = []
+    opcode, message = 0, b""
+    for frame in frames:
+        if frame.is_control:
+            events.append(Ping(frame.payload) if frame.opcode == Opcode.PING else Pong(frame.payload))
+            continue
+        if frame.opcode != Opcode.CONT:
+            opcode, message = frame.opcode, b""
+        message += frame.payload
+        if frame.fin:
+            events.append(TextMessage(message.decode()) if opcode == Opcode.TEXT else BytesMessage(message))
+    return events
+
+
+@cache
+@st.composite
+def _legal_frames(draw: st.DrawFn, sender: Role, max_size: int, max_messages: int) -> list[WireFrame]:
+    """Messages in fragments or whole, with Pings and Pongs anywhere."""
+    frames: list[WireFrame] = []
+    for is_message in draw(st.lists(st.booleans(), max_size=max_messages)):
+        if is_message:
+            frames += draw(fragmentations(draw(messages(max_size)), sender))
+        else:
+            frames.append(draw(control_frames(sender)))
+    return frames
+
+
+@cache
+@st.composite
+def _unfinished(draw: st.DrawFn, sender: Role) -> list[WireFrame]:
+    """The beginning of a message: its last fragment is missing."""
+    frames = draw(fragmentations(draw(messages(40)), sender))
+    return [*frames[:-1], _first_fragment(frames[-1])] if len(frames) == 1 else frames[:-1]
+
+
+def _first_fragment(frame: WireFrame) -> WireFrame:
+    return replace(frame, fin=False)
+
+
+@st.composite
+def streams(
+    draw: st.DrawFn, sender: Role, max_size: int = MAX_SIZE, *, max_messages: int = 4, close: bool | None = None
+) -> Stream:
+    """Legal streams: messages in fragments, Pings and Pongs, and perhaps a Close frame, which may stand within a
+    message.
+
+    :param sender: the end that sends it.
+    :param max_size: of a message, in bytes.
+    :param max_messages: how many messages and control frames at the most, not counting those between fragments.
+    :param close: whether a Close frame ends it; ``None`` for both kinds.
+    """
+    frames = draw(_legal_frames(sender, max_size, max_messages))
+    if close is None:
+        close = draw(st.booleans())
+    if not close:
+        return Stream(sender, tuple(frames), tuple(_events_of(frames)))
+    if draw(st.booleans()):
+        frames += draw(_unfinished(sender))
+    last = draw(close_frames(sender))
+    return Stream(sender, (*frames, last), tuple(_events_of(frames)), _code_and_reason(last.payload))
+
+
+def _code_and_reason(body: bytes) -> tuple[int, str]:
+    """7.1.5: "If this Close control frame contains no status code" it is considered to be 1005."""
+    if not body:
+        return int(CloseCode.NO_STATUS_RCVD), ""
+    return int.from_bytes(body[:2], "big"), body[2:].decode()
+
+
+_IN_A_MESSAGE = "message in a message"
+_OF_NOTHING = "continuation of nothing"
+_BAD_FRAGMENTS = "fragmented text not UTF-8"
+# What begins a message can only be wrong by itself where no other message is under way.
+_BETWEEN_MESSAGES = frozenset(
+    {_OF_NOTHING, _BAD_FRAGMENTS, "text not UTF-8", "length in 2 bytes", "length in 8 bytes"}
+)
+
+
+@st.composite
+def illegal_streams(
+    draw: st.DrawFn, sender: Role, max_size: int = MAX_SIZE, *, max_messages: int = 3, rule: str | None = None
+) -> Stream:
+    """Streams that are legal up to their end, where they break one rule. What comes before must still be reported.
+
+    :param sender: the end that sends it, and whose rules it breaks.
+    :param max_size: of a message before the end, in bytes.
+    :param max_messages: how many messages and control frames come before the end, at the most.
+    :param rule: a name in `rfc6455.testing.FRAME_RULES`; ``None`` for any that this sender can break.
+    """
+    names = [*rules_for_frames(sender), _OF_NOTHING, _IN_A_MESSAGE, _BAD_FRAGMENTS]
+    name = rule or draw(st.sampled_from(names))
+    frames = draw(_legal_frames(sender, max_size, max_messages))
+    end = draw(_ending(sender, name))
+    if name == _IN_A_MESSAGE:
+        frames += draw(_unfinished(sender))
+    elif name not in _BETWEEN_MESSAGES and draw(st.booleans()):
+        frames += draw(_unfinished(sender))
+        end = [_within_a_message(frame) for frame in end]
+    return Stream(sender, (*frames, *end), tuple(_events_of(frames)), rule=FRAME_RULES[name])
+
+
+@cache
+def _ending(sender: Role, name: str) -> st.SearchStrategy[list[WireFrame]]:
+    if name == _OF_NOTHING:
+        return st.builds(_continuation, data_frames(sender, 40), st.booleans())
+    if name == _IN_A_MESSAGE:
+        return data_frames(sender, 40).map(lambda frame: [frame])
+    if name == _BAD_FRAGMENTS:
+        return _bad_fragments(sender)
+    return illegal_frames(sender, name).map(lambda illegal: [illegal.frame])
+
+
+def _within_a_message(frame: WireFrame) -> WireFrame:
+    """The same mistake where a message is under way: a data frame becomes an empty fragment of that message."""
+    if frame.opcode not in (Opcode.TEXT, Opcode.BINARY):
+        return frame
+    return replace(frame, opcode=int(Opcode.CONT), payload=b"", fin=False)
+
+
+def _continuation(frame: WireFrame, fin: bool) -> list[WireFrame]:
+    return [WireFrame(int(Opcode.CONT), frame.payload, fin, masking_key=frame.masking_key)]
+
+
+@cache
+@st.composite
+def _bad_fragments(draw: st.DrawFn, sender: Role) -> list[WireFrame]:
+    """A text message that is not UTF-8, in two fragments, cut anywhere."""
+    data = draw(bad_texts())
+    place = draw(st.integers(0, len(data)))
+    first, second = (draw(masking_keys()) if sender is Role.CLIENT else None for _ in range(2))
+    return [
+        WireFrame(int(Opcode.TEXT), data[:place], fin=False, masking_key=first),
+        WireFrame(int(Opcode.CONT), data[place:], masking_key=second),
+    ]
