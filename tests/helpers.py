@@ -1,14 +1,12 @@
 """What tests of the protocol share: frames written by hand, bytes cut in every way, two ends joined in memory.
 
-The law: nothing here uses the serializer or the parser of the package. `wire` puts bits together as the diagram of
-section 5.2 shows them, `frame` builds on it, and `read_frames` reads them back on its own, so that a mistake in the
-package cannot hide in the tests.
+The law: nothing here uses the serializer or the parser of the package; reads and pairs are those of `rfc6455.testing`,
+which has its own tests. `wire` puts bits together as the diagram of section 5.2 shows them, `frame` builds on it, and
+`read_frames` reads them back on its own, so that a mistake in the package cannot hide in the tests.
 """
 
 from __future__ import annotations
 
-import itertools
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -26,6 +24,10 @@ from rfc6455 import (
     RemoteProtocolError,
     Role,
 )
+
+# `byte_by_byte` is for those who import it from here.
+from rfc6455.testing import CHUNKINGS, Chunking, CutAt, Pair, feed, whole
+from rfc6455.testing import byte_by_byte as byte_by_byte
 
 BOTH_ROLES = pytest.mark.parametrize("role", [SERVER, CLIENT], ids=["server", "client"])
 
@@ -158,57 +160,12 @@ def _split_one(data: bytes, sender: Role) -> tuple[Seen, bytes, bytes] | None:
 
 # Bytes in every portion.
 
-Chunking = Callable[[bytes], list[bytes]]
-
-
-def whole(data: bytes) -> list[bytes]:
-    return [data] if data else []
-
-
-def byte_by_byte(data: bytes) -> list[bytes]:
-    return [data[at : at + 1] for at in range(len(data))]
-
-
-def halves(data: bytes) -> list[bytes]:
-    """Each portion is half of what is left: a few large ones, then ever smaller ones."""
-    portions = []
-    while data:
-        size = (len(data) + 1) // 2
-        portions.append(data[:size])
-        data = data[size:]
-    return portions
-
-
-def at_random(seed: int) -> Chunking:
-    """Portions of 1 to 12 bytes, the same ones in each run."""
-
-    def cut(data: bytes) -> list[bytes]:
-        dice = random.Random(seed)
-        portions = []
-        while data:
-            size = dice.randint(1, 12)
-            portions.append(data[:size])
-            data = data[size:]
-        return portions
-
-    return cut
-
-
-CHUNKINGS: dict[str, Chunking] = {
-    "whole": whole,
-    "bytes": byte_by_byte,
-    "halves": halves,
-    "random-1": at_random(1),
-    "random-2": at_random(2),
-}
-
 EVERY_CHUNKING = pytest.mark.parametrize("chunk", list(CHUNKINGS.values()), ids=list(CHUNKINGS))
 
 
 def cut_at(data: bytes, places: Sequence[int]) -> list[bytes]:
-    """Cuts at these places, taken modulo the length; empty portions, which would mean end of file, are left out."""
-    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:stop] for start, stop in itertools.pairwise(edges) if start < stop]
+    """Cuts at these places, taken modulo the length."""
+    return CutAt(tuple(places))(data)
 
 
 # What came of it.
@@ -254,16 +211,6 @@ def new_connection(role: Role, **options: Any) -> Connection:
     """A connection whose masks are the same in each run."""
     options.setdefault("random", counting_random())
     return Connection(role, **options)
-
-
-def feed(connection: Connection, portions: Sequence[bytes]) -> list[Event]:
-    """Gives a connection its input as a careful caller does, and collects what it says."""
-    events: list[Event] = []
-    for portion in portions:
-        events += connection.receive_data(portion)
-        while connection.unread:
-            events += connection.receive_data(None)
-    return events
 
 
 def outcome(
@@ -347,37 +294,8 @@ def check_failed(result: Outcome, role: Role, code: int, section: str, offset: i
 # Two ends.
 
 
-class ConnectionPair:
-    """A client and a server, and what is under way between them. Nothing moves but by these methods."""
+class ConnectionPair(Pair):
+    """A client and a server of ours, whose masks are the same in each run."""
 
     def __init__(self, chunk: Chunking = whole, **options: Any) -> None:
-        self.chunk = chunk
-        self.ends = {role: new_connection(role, **options) for role in (CLIENT, SERVER)}
-        self.events: dict[Role, list[Event]] = {CLIENT: [], SERVER: []}
-        #: All that each end ever sent.
-        self.sent = {CLIENT: b"", SERVER: b""}
-
-    @property
-    def client(self) -> Connection:
-        return self.ends[CLIENT]
-
-    @property
-    def server(self) -> Connection:
-        return self.ends[SERVER]
-
-    def flush(self, sender: Role) -> bytes:
-        """Carries what ``sender`` has to send to its peer."""
-        data = self.ends[sender].data_to_send()
-        self.sent[sender] += data
-        self.events[sender.peer] += feed(self.ends[sender.peer], self.chunk(data))
-        return data
-
-    def exchange(self) -> None:
-        """Carries data in both directions until neither end has anything to say."""
-        while any([self.flush(CLIENT), self.flush(SERVER)]):
-            pass
-
-    def take(self, role: Role) -> list[Event]:
-        """The events at one end since the last call."""
-        events, self.events[role] = self.events[role], []
-        return events
+        super().__init__(new_connection(CLIENT, **options), new_connection(SERVER, **options), chunk)

@@ -270,6 +270,28 @@ def test_426_says_what_to_upgrade_to(name: str) -> None:
     assert answer.headers["Connection"] == "close, Upgrade"
 
 
+REFUSAL_WORDS = {
+    "POST": "the method is 'POST'; GET is required",
+    "target *": "the target is '*', not a path with a query",
+    "no Host": "there are no Host headers; one is required",
+    "two Hosts": "there are 2 Host headers; one is required",
+    "Host with path": "Host is 'a/b', not a host with an optional port",
+    "no Upgrade": "Upgrade does not list websocket; this is a WebSocket server",
+    "no Connection": "Connection does not list Upgrade",
+    "no version": "Sec-WebSocket-Version is missing; 13 is required",
+    "version 8": "the version is '8'; 13 is required",
+    "version twice": "there are 2 Sec-WebSocket-Version headers; one is required",
+    "key: too short": "Sec-WebSocket-Key is 'AAAA', not 16 bytes in base64",
+    "Content-Length": "Content-Length announces a body; a handshake has none",
+    "Transfer-Encoding": "Transfer-Encoding announces a body; a handshake has none",
+}
+
+
+@pytest.mark.parametrize(("name", "words"), REFUSAL_WORDS.items(), ids=REFUSAL_WORDS)
+def test_a_refusal_says_what_was_got_and_what_is_required(name: str, words: str) -> None:
+    assert refusal(REFUSED[name][0])[0].reason == words
+
+
 @pytest.mark.parametrize("name", REQUIRED)
 def test_cve_2024_37890_ws(name: str) -> None:
     """A request with too many headers lost some of them, and a missing one was used. Each is left out in turn."""
@@ -356,6 +378,35 @@ def test_calls_out_of_order_at_a_server() -> None:
             call()
     assert ws.data_to_send().startswith(b"HTTP/1.1 101 ")
     assert handshake.data_to_send() == b""
+
+
+def test_a_call_out_of_order_is_named_and_told_what_to_do() -> None:
+    handshake = ServerHandshake()
+    with pytest.raises(LocalProtocolError) as caught:
+        handshake.accept()
+    assert str(caught.value) == "accept() cannot be called now: call receive_data() until it returns the request"
+    handshake.receive_data(request())
+    handshake.accept()
+    for name, call in {
+        "accept()": handshake.accept,
+        "reject()": lambda: handshake.reject(404),
+        "receive_data()": lambda: handshake.receive_data(b"x"),
+    }.items():
+        with pytest.raises(LocalProtocolError) as caught:
+            call()
+        assert str(caught.value) == (f"{name} cannot be called now: go on with the connection that accept() returned")
+
+
+def test_calls_after_the_end_at_a_client_are_named() -> None:
+    handshake = client()
+    handshake.from_response(101, ANSWER)
+    for name, call in {
+        "receive_data()": lambda: handshake.receive_data(b"x"),
+        "from_response()": lambda: handshake.from_response(101, ANSWER),
+    }.items():
+        with pytest.raises(LocalProtocolError) as caught:
+            call()
+        assert str(caught.value) == f"{name} cannot be called now: this handshake has given its result"
 
 
 def test_a_failed_accept_changes_nothing() -> None:
@@ -520,6 +571,12 @@ def test_plain_http_is_strict_too(data: bytes, status: int) -> None:
     assert (b"Allow: GET, HEAD\r\n" in handshake.data_to_send()) is (status == 405)
 
 
+def test_with_plain_http_both_methods_are_named() -> None:
+    with pytest.raises(HandshakeError) as caught:
+        ServerHandshake(plain_http=True).receive_data(PLAIN.replace(b"GET", b"POST"))
+    assert caught.value.reason == "the method is 'POST'; GET or HEAD is required"
+
+
 def test_with_plain_http_a_websocket_is_a_websocket() -> None:
     accepted(request(("Origin", "http://server.example.com")), plain_http=True)
 
@@ -628,6 +685,15 @@ def test_from_request_that_must_be_refused(method: str, change: dict[str, str], 
     assert caught.value.response.body
 
 
+def test_from_request_can_require_a_subprotocol() -> None:
+    with pytest.raises(HandshakeError) as caught:
+        ServerHandshake.from_request("GET", "/", REQUIRED, ["chat"], require_subprotocol=True)
+    assert caught.value.status == 400
+    asked = REQUIRED | {"Sec-WebSocket-Protocol": "chat"}
+    handshake = ServerHandshake.from_request("GET", "/", asked, ["chat"], require_subprotocol=True)
+    assert handshake.accept().subprotocol == "chat"
+
+
 def test_from_response() -> None:
     handshake = client(subprotocols=["chat"])
     ws = handshake.from_response(101, ANSWER | {"Sec-WebSocket-Protocol": "chat"})
@@ -716,6 +782,22 @@ def test_bad_answer(data: bytes, reason: str, section: str) -> None:
         assert error.response.status == 101
         with pytest.raises(LocalProtocolError, match="has given its result"):
             handshake.receive_data(b"x")
+
+
+BAD_ANSWER_WORDS = {
+    "no Upgrade": "there are no Upgrade headers; one is required",
+    "another Upgrade": "Upgrade is 'h2c', not websocket",
+    "no Connection": "Connection does not list Upgrade",
+    "another accept value": "Sec-WebSocket-Accept does not answer our Sec-WebSocket-Key",
+    "HTTP/1.0": "the 101 is not of HTTP/1.1",
+}
+
+
+@pytest.mark.parametrize(("name", "words"), BAD_ANSWER_WORDS.items(), ids=BAD_ANSWER_WORDS)
+def test_the_client_says_what_is_wrong_with_an_answer(name: str, words: str) -> None:
+    with pytest.raises(HandshakeError) as caught:
+        client(subprotocols=["chat"]).receive_data(BAD_ANSWERS[name][0])
+    assert caught.value.reason == words
 
 
 @pytest.mark.clause("6455:4.1-answer-conforms")

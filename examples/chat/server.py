@@ -6,6 +6,7 @@ modules beside this one; README.md says in which order to read them.
 
 from __future__ import annotations
 
+import _thread
 import errno
 import importlib.util
 import resource
@@ -53,6 +54,7 @@ STACK_SIZE = 512 << 10
 # of which the limits of the outbox know nothing.
 SEND_BUFFER = 256 << 10
 
+SWITCH_INTERVAL = 0.05
 # How many file descriptors to ask for.
 MANY_FILES = 65_536
 
@@ -81,6 +83,9 @@ def _listen_on(host: str, port: int) -> socket.socket:
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
     listener.setblocking(False)
+    # The sockets that it accepts inherit these.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     return listener
 
 
@@ -141,8 +146,9 @@ class Server:
         self._chat.caretaker.start()
         say(f"The chat is at {self.url} (Ctrl-C ends it)")
         while not self._stops:
-            for sock in self._wait():
-                self._accept(sock)
+            for listener in self._wait():
+                while not self._stops and self._accept(listener):
+                    pass
         self._close_listeners()
         self._say_goodbye()
         if self._bus is not None:
@@ -165,24 +171,24 @@ class Server:
         except OSError:
             pass  # it has been woken often enough, or is done
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket) -> bool:
+        """Takes in who stands first at the door; says whether there was anybody."""
         try:
             sock, address = listener.accept()
         except BlockingIOError:
-            return  # gone again
+            return False
         except OSError as error:
             log("refused", reason=error.strerror)
             time.sleep(ACCEPT_PAUSE)
-            return
+            return False
         sock.setblocking(True)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         host, port = address[:2]
         reason = self._guard.admit(host, time.monotonic())
         if reason:
             self._turn_away(sock, host, reason)
         else:
             self._begin(Session(sock, host, port, self._chat))
+        return True
 
     def _turn_away(self, sock: socket.socket, host: str, reason: str) -> None:
         """Answers without a thread: who is one too many must not cost more than this."""
@@ -197,11 +203,11 @@ class Server:
         log("refused", peer=host, status=503, reason=reason)
 
     def _begin(self, session: Session) -> None:
-        thread = threading.Thread(target=self._live, args=(session,), name=f"client {session.number}", daemon=True)
         with self._sessions_lock:
             self._sessions.add(session)
         try:
-            thread.start()
+            # Not a threading.Thread: its start() waits until the thread runs, which takes as long as all the rest.
+            _thread.start_new_thread(self._live, (session,))
         except RuntimeError as error:  # no more threads
             log("refused", client=session.number, reason=error)
             session.abandon()
@@ -279,6 +285,7 @@ def main() -> None:
     settings = parse()
     allow_many_files()
     threading.stack_size(STACK_SIZE)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     try:
         server = Server(settings)
     except (OSError, ValueError, sqlite3.Error) as error:

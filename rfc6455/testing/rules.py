@@ -8,7 +8,7 @@ strategies make examples of them; the names are the keys.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ..codes import CloseCode
 
@@ -57,7 +57,10 @@ _UTF_8 = (
 )
 
 
-def _by_name(rules: Iterable[Rule]) -> dict[str, Rule]:
+_R = TypeVar("_R", Rule, HeadRule)
+
+
+def _by_name(rules: Iterable[_R]) -> dict[str, _R]:
     return {rule.name: rule for rule in rules}
 
 
@@ -129,12 +132,8 @@ _KEY = (
 )
 
 
-def _heads(rules: Iterable[HeadRule]) -> dict[str, HeadRule]:
-    return {rule.name: rule for rule in rules}
-
-
 #: What a server must refuse in a request, by name.
-REQUEST_RULES: dict[str, HeadRule] = _heads(
+REQUEST_RULES: dict[str, HeadRule] = _by_name(
     [
         HeadRule("method", "4.2.1", (405, 400, 426, 501), "An HTTP/1.1 or higher GET request"),
         HeadRule("HTTP version", "4.2.1", (505, 400, 426), "An HTTP/1.1 or higher GET request"),
@@ -171,7 +170,7 @@ REQUEST_RULES: dict[str, HeadRule] = _heads(
 )
 
 #: What a client must not take for an opened connection, by name.
-RESPONSE_RULES: dict[str, HeadRule] = _heads(
+RESPONSE_RULES: dict[str, HeadRule] = _by_name(
     [
         HeadRule("not 101", "4.1", (), "If the status code received from the server is not 101"),
         HeadRule("no Upgrade", "4.1", (), "If the response lacks an |Upgrade| header field"),

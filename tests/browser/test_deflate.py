@@ -46,19 +46,20 @@ PARAMETERS: list[tuple[dict[str, Any], str]] = [
     ),
 ]
 
-# Sends each message when the one before has come back, and says what the browser agreed to and how many came back equal.
-# The same text comes again and again, so that a window that only one end keeps is found out.
+# Sends each message when the one before has come back, and tells what the browser agreed to and how many came back
+# equal. The same text comes again and again, so that a window that only one end keeps is found out.
 TALK = """
 async (url) => {
     const text = "compress me, é漢🙂, ".repeat(100);
     const long = Array.from({length: 30000}, (_, number) => number.toString(36)).join();
     const bytes = new TextEncoder().encode(long);
-    const messages = [text, text, "", long, bytes, "é", new Uint8Array(0), bytes, text.slice(0, 70), new Uint8Array(100000)];
+    const nothing = new Uint8Array(0), zeros = new Uint8Array(100000);
+    const messages = [text, text, "", long, bytes, "é", nothing, bytes, text.slice(0, 70), zeros];
     const ws = new WebSocket(url);
     ws.binaryType = "arraybuffer";
     const next = (name) => new Promise((resolve, reject) => {
         ws.addEventListener(name, resolve, {once: true});
-        ws.addEventListener("close", (event) => reject(new Error(`closed: ${event.code} ${event.reason}`)), {once: true});
+        ws.addEventListener("close", ({code, reason}) => reject(new Error(`closed: ${code} ${reason}`)), {once: true});
     });
     await next("open");
     let equal = 0;
