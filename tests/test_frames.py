@@ -450,6 +450,20 @@ def test_a_dribbled_control_frame_keeps_only_itself() -> None:
     assert parser.unparsed == 0
 
 
+def test_nothing_is_kept_of_a_frame_that_was_given() -> None:
+    parser = FrameParser()
+    parser.receive_data(frame(BINARY, bytes(1000)) + b"\x81")
+    assert (parser.payload, parser.unparsed) == (b"", 1)
+
+
+def test_nothing_is_kept_of_input_that_broke_a_rule() -> None:
+    parser = FrameParser()
+    parser.receive_data(frame(BINARY, declared=1000) + bytes(999))
+    with pytest.raises(RemoteProtocolError):
+        parser.receive_data(b"x\x83" + bytes(1000))
+    assert (parser.payload, parser.unparsed, parser.mid_frame) == (b"", 0, False)
+
+
 # Writing.
 
 

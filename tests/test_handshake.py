@@ -712,6 +712,12 @@ def test_from_response_that_refuses() -> None:
     assert caught.value.status == 101
 
 
+def test_from_response_that_refuses_without_a_body() -> None:
+    with pytest.raises(HandshakeError) as caught:
+        client().from_response(503, {})
+    assert body_of(caught.value) == b""
+
+
 # What a client must refuse (4.1, the second list).
 
 BAD_ANSWERS: dict[str, tuple[bytes, str, str]] = {
@@ -893,6 +899,13 @@ def refused(portions: Sequence[bytes], limits: Limits | None = None) -> Handshak
         handshake.receive_data(portions[-1])
     assert caught.value.response is handshake.response
     return caught.value
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 400, 503])
+def test_a_final_response_is_not_skipped(status: int) -> None:
+    with pytest.raises(HandshakeError, match=f"the server answered {status} ") as caught:
+        client().receive_data(head(f"HTTP/1.1 {status} x", [("Content-Length", "0")]))
+    assert caught.value.status == status
 
 
 @EVERY_CHUNKING

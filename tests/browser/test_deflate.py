@@ -7,6 +7,7 @@ The browser offers ``client_max_window_bits`` and nothing else; what the server 
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -89,13 +90,17 @@ class EchoServer:
         self.url = f"ws://127.0.0.1:{self.listener.getsockname()[1]}/"
         self.content = 0
         self.endpoint: Endpoint | None = None
+        self.accepted = threading.Event()
 
     def accept(self) -> None:
         handshake = ServerHandshake(extensions=[PerMessageDeflate(**self.options)], origins=ANY_ORIGIN)
         sock, _ = self.listener.accept()
         self.endpoint = Endpoint(sock, handshake, Timeouts(), self.echo, lambda: 0.0)
+        self.accepted.set()
 
     def echo(self, event: Event) -> None:
+        # The endpoint's thread may be faster than the one that made it.
+        assert self.accepted.wait(10)
         assert self.endpoint is not None
         ws = self.endpoint.ws
         assert ws is not None
