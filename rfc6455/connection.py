@@ -73,7 +73,13 @@ class Connection:
     :param parts: whether to give `TextPart` and `BytesPart` events as bytes arrive rather than whole messages.
     :param subprotocol: the subprotocol that was agreed; only kept for the caller.
     :param random: gives so many random bytes as it is asked for; masking keys are cut from them (5.3).
+    :raises TypeError: when the role is not a `Role`.
     :raises ValueError: when two extensions claim the same RSV bit.
+
+    >>> client, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
+    >>> client.send_text("hello")
+    >>> server.receive_data(client.data_to_send())
+    [TextMessage(text='hello')]
     """
 
     def __init__(
@@ -188,6 +194,12 @@ class Connection:
         :returns: the events, in order. When the connection ends with this call, the last one is `Closed`; later
             input is dropped.
         :raises TypeError: when the data is something else.
+
+        >>> ws = rfc6455.Connection(rfc6455.CLIENT)
+        >>> ws.receive_data(bytes.fromhex("81 02 68"))
+        []
+        >>> ws.receive_data(bytes.fromhex("69 89 00"))
+        [TextMessage(text='hi'), Ping(payload=b'')]
         """
         events: list[Event] = []
         new = b"" if data is None else as_bytes(data)
@@ -364,7 +376,15 @@ class Connection:
     # Sending.
 
     def data_to_send(self) -> bytes:
-        """Gives all that is to be sent now, and forgets it: send it whole, in this order, before later data."""
+        """Gives all that is to be sent now, and forgets it: send it whole, in this order, before later data.
+
+        >>> ws = rfc6455.Connection(rfc6455.SERVER)
+        >>> ws.send_text("hi")
+        >>> ws.data_to_send().hex(" ")
+        '81 02 68 69'
+        >>> ws.data_to_send()
+        b''
+        """
         if self._pongs:
             self._queue_pongs()
         if self._closed is not None and self._sent != _CLOSED:
@@ -386,6 +406,12 @@ class Connection:
         :raises TypeError: when it is not a ``str``.
         :raises LocalProtocolError: when the text is not valid Unicode (8.1), when a binary message is not finished
             (5.4), or when this side has closed (5.5.1).
+
+        >>> client, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
+        >>> client.send_text("one message, ", fin=False)
+        >>> client.send_text("two frames")
+        >>> server.receive_data(client.data_to_send())
+        [TextMessage(text='one message, two frames')]
         """
         self._send_data(_TEXT_OPCODE, encode_text(text), fin, compress)
 
@@ -421,6 +447,7 @@ class Connection:
         """Queues a Ping (5.5.2); `awaited_pong` is its payload until the Pong comes.
 
         :param payload: at most 125 bytes.
+        :raises TypeError: when the payload is not bytes.
         :raises LocalProtocolError: when the payload is longer, or when this side has closed (5.5.1).
         """
         self.awaited_pong = self._queue_control(_PING, payload)
@@ -429,6 +456,7 @@ class Connection:
         """Queues a Pong that nobody asked for (5.5.3); Pings are answered by themselves.
 
         :param payload: at most 125 bytes.
+        :raises TypeError: when the payload is not bytes.
         :raises LocalProtocolError: when the payload is longer, or when this side has closed (5.5.1).
         """
         self._queue_control(_PONG, payload)
@@ -442,6 +470,13 @@ class Connection:
         :param reason: for people and logs. UTF-8 of at most 123 bytes; a longer one is cut between characters.
         :raises TypeError: when the reason is not a ``str``.
         :raises LocalProtocolError: for a code that may not travel (7.4), or a reason without a code (5.5.1).
+
+        >>> client, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
+        >>> client.close(4000, "bye")
+        >>> (closed,) = server.receive_data(client.data_to_send())
+        >>> (closed,) = client.receive_data(server.data_to_send())
+        >>> closed.code, closed.clean
+        (4000, True)
         """
         if code is None:
             if reason:
@@ -519,6 +554,9 @@ class Connection:
         if self._owed_close is not None:
             self._queue(_CLOSE, self._owed_close)
         self._sent = _CLOSED
+        # An answer that came after the end may have made a compressor anew.
+        for codec in self.extensions:
+            codec.drop()
 
     def _queue_pongs(self) -> None:
         for payload in self._pongs:

@@ -56,7 +56,7 @@ _WRITTEN_BY_CLIENT = _HOP_BY_HOP | {"host", "origin"}
 def accept_key(key: str) -> str:
     """The value of ``Sec-WebSocket-Accept`` that answers this ``Sec-WebSocket-Key`` (1.3, 4.2.2).
 
-    >>> accept_key("dGhlIHNhbXBsZSBub25jZQ==")
+    >>> rfc6455.accept_key("dGhlIHNhbXBsZSBub25jZQ==")
     's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
     """
     return b64encode(sha1((key + _GUID).encode("latin-1")).digest()).decode("ascii")
@@ -90,6 +90,14 @@ class ServerHandshake:
 
     :ivar request: the request, when its head has come; also when it was refused.
     :ivar response: the head of the answer, when there is one, for callers who log it or send it by other means.
+
+    >>> client = rfc6455.ClientHandshake("ws://example.com/chat", subprotocols=["v2", "v1"])
+    >>> server = rfc6455.ServerHandshake(subprotocols=["v1"])
+    >>> server.receive_data(client.data_to_send()).path
+    '/chat'
+    >>> ws = server.accept()
+    >>> ws.subprotocol, server.response.status
+    ('v1', 101)
     """
 
     def __init__(
@@ -130,7 +138,7 @@ class ServerHandshake:
 
         :param method: such as ``"GET"``.
         :param target: the request-target as it was sent, such as ``"/chat?room=1"``.
-        :param headers: the header fields, pairs or a mapping of `str` or `bytes`.
+        :param headers: the header fields: pairs of `str` or `bytes`, or a mapping of `str`.
         :raises HandshakeError: when the request must be refused. Its ``response`` is what to answer.
         """
         handshake = cls(subprotocols, extensions, origins, limits, require_subprotocol=require_subprotocol)
@@ -269,10 +277,10 @@ def check_host(request: Request) -> None:
     a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host header field and to any request
     message that contains more than one Host header field line or a Host header field with an invalid field value."
     """
-    _only(request.headers, "Host", "RFC 9112 3.2")
-    host = request.host or ""
-    if not is_host(host):
-        raise HandshakeError(400, f"Host is {excerpt(host)}, not a host with an optional port", "RFC 9112 3.2")
+    # 3.2.2: a target in absolute form replaces what the field says, but not the need for a good one.
+    for host in (_only(request.headers, "Host", "RFC 9112 3.2"), request.host or ""):
+        if not is_host(host):
+            raise HandshakeError(400, f"Host is {excerpt(host)}, not a host with an optional port", "RFC 9112 3.2")
 
 
 def check_upgrade(request: Request) -> None:
@@ -378,6 +386,14 @@ class ClientHandshake:
     :ivar uri: the `URI`.
     :ivar request: the request, for callers who send it by other means.
     :ivar response: the head of the response, when it has come.
+
+    >>> client = rfc6455.ClientHandshake("wss://example.com/chat?room=1")
+    >>> client.uri.host, client.uri.port
+    ('example.com', 443)
+    >>> client.data_to_send().decode().splitlines()[:2]
+    ['GET /chat?room=1 HTTP/1.1', 'Host: example.com']
+    >>> client.receive_data(b"HTTP/1.1 101 Switching") is None
+    True
     """
 
     def __init__(
@@ -453,7 +469,7 @@ class ClientHandshake:
         """The connection, when the response was read elsewhere, as HTTP/1.1.
 
         :param status: the status code.
-        :param headers: the header fields, pairs or a mapping of `str` or `bytes`.
+        :param headers: the header fields: pairs of `str` or `bytes`, or a mapping of `str`.
         :param body: what was read of the body of a refusal, to be shown in the error.
         :raises HandshakeError: when there is no connection, as with `receive_data`.
         """

@@ -6,6 +6,7 @@ The examples of RFC 7692 are compared byte for byte. All other data comes from p
 from __future__ import annotations
 
 import importlib
+import random
 import tracemalloc
 import zlib
 from itertools import pairwise
@@ -27,7 +28,20 @@ from deflating import (
     inflated,
     words,
 )
-from helpers import BINARY, BOTH_ROLES, CONT, EVERY_CHUNKING, PING, TEXT, Chunking, cut_at, feed, read_frames, to
+from helpers import (
+    BINARY,
+    BOTH_ROLES,
+    CLOSE,
+    CONT,
+    EVERY_CHUNKING,
+    PING,
+    TEXT,
+    Chunking,
+    cut_at,
+    feed,
+    read_frames,
+    to,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -357,6 +371,45 @@ def test_the_client_reads_an_answer(options: dict[str, Any], answer: str, fits: 
     assert inflated([sent.payload], takeover=True, bits=bits) == [NUMBERS]
 
 
+@pytest.mark.parametrize(
+    ("options", "answer", "reason"),
+    [
+        ({}, "x=1", "an unknown parameter 'x'"),
+        ({}, "server_max_window_bits=10; server_max_window_bits=10", "server_max_window_bits comes twice"),
+        ({}, "server_no_context_takeover=1", "server_no_context_takeover takes no value, but has '1'"),
+        ({}, "client_max_window_bits", "client_max_window_bits takes a number from 8 to 15, not None"),
+        ({}, "server_max_window_bits=16", "server_max_window_bits takes a number from 8 to 15, not '16'"),
+        ({"server_no_context_takeover": True}, "", "server_no_context_takeover was asked for and not granted"),
+        ({"server_max_window_bits": 10}, "", "a window of 15 bits, 10 were asked for"),
+        ({}, "client_max_window_bits=8", "client_max_window_bits=8; this client can use 9 to 15"),
+    ],
+)
+def test_the_client_says_what_does_not_fit(options: dict[str, Any], answer: str, reason: str) -> None:
+    with pytest.raises(HandshakeError) as caught:
+        PerMessageDeflate(**{**both_takeovers(True), **options}).accept_answer(words(answer))
+    error = caught.value
+    assert error.reason == f"the server's answer about permessage-deflate does not fit: {reason}"
+    assert (error.status, error.section) == (None, "RFC 7692 7.1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "parameters"),
+    [
+        ("", ""),
+        ("server_no_context_takeover; client_no_context_takeover", None),
+        ("client_no_context_takeover", None),
+        ("server_max_window_bits=10; client_max_window_bits=11", None),
+        ("server_max_window_bits=15", None),
+        # The largest window is what the client uses anyway.
+        ("client_max_window_bits=15", ""),
+    ],
+)
+def test_the_clients_codec_tells_what_was_agreed(answer: str, parameters: str | None) -> None:
+    codec = PerMessageDeflate(**both_takeovers(True)).accept_answer(words(answer))
+    agreed = answer if parameters is None else parameters
+    assert codec.parameters == "; ".join(["permessage-deflate", *filter(None, [agreed])])
+
+
 @pytest.mark.clause("7692:5-bad-answer-fails")
 def test_an_answer_to_no_offer_fails_the_handshake() -> None:
     client = rfc6455.ClientHandshake("ws://example.com/", extensions=[])
@@ -420,6 +473,22 @@ def test_two_of_our_ends_understand_each_other(client: dict[str, Any], server: d
 def test_numbers_out_of_range_are_refused_when_set(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         PerMessageDeflate(**options)
+
+
+def test_a_number_out_of_range_is_told_with_its_range() -> None:
+    for name, least, most in [
+        ("server_max_window_bits", 8, 15),
+        ("client_max_window_bits", 8, 15),
+        ("level", -1, 9),
+        ("mem_level", 1, 9),
+        ("threshold", 0, 1 << 62),
+    ]:
+        for number in (least, most):
+            PerMessageDeflate(**{name: number})
+        for number in (least - 1, most + 1):
+            with pytest.raises(ValueError, match=name) as caught:
+                PerMessageDeflate(**{name: number})
+            assert str(caught.value) == f"{name} must be a whole number from {least} to {most}, not {number}"
 
 
 @pytest.mark.clause("7692:7.3-window-of-1024")
@@ -745,6 +814,19 @@ def test_corrupt_data_is_1007(role: Role, takeover: bool, payload: bytes) -> Non
     assert closed.error.section.startswith("RFC 7692")
 
 
+def test_the_error_says_what_zlib_found() -> None:
+    closed = only_closed(feed(compressing(SERVER), [to(SERVER, BINARY, CORRUPT["a reserved block type"], rsv=4)]))
+    assert closed.reason == (
+        "a compressed message that does not inflate (Error -3 while decompressing data: invalid block type)"
+    )
+
+
+def test_the_error_says_that_a_message_is_cut_off() -> None:
+    a_block_without_its_bytes = bytes.fromhex("01 05 00 fa ff")
+    closed = only_closed(feed(compressing(SERVER), [to(SERVER, BINARY, a_block_without_its_bytes, rsv=4)]))
+    assert closed.reason == "a compressed message that ends within a block"
+
+
 @BOTH_ROLES
 def test_corrupt_data_in_the_first_fragment_is_refused_at_once(role: Role) -> None:
     connection = compressing(role)
@@ -783,6 +865,14 @@ def test_a_message_that_is_cut_off_is_1007(role: Role) -> None:
     ):
         closed = only_closed(feed(compressing(role), [to(role, BINARY, payload, rsv=4)]))
         assert closed.code == CloseCode.INVALID_DATA
+
+
+@BOTH_ROLES
+def test_a_message_that_is_cut_off_to_nothing_is_1007_after_a_good_one_too(role: Role) -> None:
+    good, cut = to(role, TEXT, HELLO, rsv=4), to(role, TEXT, b"", rsv=4)
+    events = feed(compressing(role), [good, cut])
+    assert events[0] == TextMessage("Hello")
+    assert only_closed(events[1:]).code == CloseCode.INVALID_DATA
 
 
 @BOTH_ROLES
@@ -898,6 +988,27 @@ def test_what_zlib_takes_is_told(role: Role, bits: int, mem_level: int) -> None:
     assert codec.retained_bytes <= taken + (32 << 10)
 
 
+def test_input_that_waits_is_told() -> None:
+    codec = codec_of(SERVER)
+    assert not codec.has_more
+    payload = deflated(random.Random(1).randbytes(100_000))
+    codec.decode(payload, True)
+    assert codec.has_more
+    assert len(payload) + (1 << 15) < codec.retained_bytes < len(payload) + (1 << 16)
+
+
+@BOTH_ROLES
+@BOTH_TAKEOVERS
+def test_a_connection_that_has_ended_keeps_nothing_of_zlib(role: Role, takeover: bool) -> None:
+    connection = compressing(role, takeover=takeover)
+    connection.send_bytes(NUMBERS, fin=False, compress=True)
+    feed(connection, [to(role, BINARY, deflated(NUMBERS), fin=False, rsv=4)])
+    assert connection.retained_bytes > 1 << 18
+    feed(connection, [to(role, CONT, CORRUPT["plain text"])])
+    assert connection.closed
+    assert connection.retained_bytes == 0
+
+
 # ---- Other implementations of DEFLATE ----
 
 
@@ -938,6 +1049,26 @@ def test_a_small_message_is_inflated_at_once_however_many_came_before(role: Role
         assert not codec.has_more
     assert len(implementation.portions) == 20
 
+
+def portions_of(payload: bytes) -> list[int]:
+    """The sizes of the portions in which one message is given to zlib."""
+    implementation = CountingZlib()
+    codec = codec_of(SERVER, implementation=implementation, **both_takeovers(False))
+    codec.decode(payload, True)
+    while codec.has_more:
+        codec.decode(b"", True)
+    return implementation.portions
+
+
+def test_many_final_blocks_make_the_portions_small_and_other_data_makes_them_large_again() -> None:
+    """zlib copies what it is given behind a final block: half as much at each, at least 64 bytes, at most 16 KiB."""
+    plain = deflated(random.Random(1).randbytes(100_000))
+    assert max(portions_of(plain)) == 16 << 10
+    blocks = 5000
+    portions = portions_of(finished(b"") * blocks + plain)
+    assert portions[:blocks] == [16 << 10 >> min(at, 8) for at in range(blocks)]
+    assert portions[blocks : blocks + 8] == [64 << at for at in range(8)]
+    assert portions[blocks + 8 : -2] == [16 << 10] * len(portions[blocks + 8 : -2])
 
 
 # What the extra "deflate" installs, and the levels that each has.
@@ -1082,3 +1213,14 @@ def test_anything_from_plain_zlib(role: Role, takeover: bool) -> None:
         assert feed(connection, cut_at(stream, chunks)) == [BytesMessage(payload) for payload in payloads]
 
     run()
+
+
+@BOTH_ROLES
+def test_nothing_is_kept_when_the_last_answer_was_compressed(role: Role) -> None:
+    """The answer to a message that came in one read with the Close goes out after the connection has ended."""
+    connection = Connection(role, [codec_of(role, **both_takeovers(True))])
+    connection.receive_data(to(role, TEXT, b"question") + to(role, CLOSE, b"\x03\xe8"))
+    connection.send_text("answer")
+    assert connection.data_to_send()
+    assert connection.closed
+    assert connection.retained_bytes == 0

@@ -149,3 +149,13 @@ def test_cve_2021_32640_ws(name: str, piece: str) -> None:
         error = error_of(lambda: handshake.receive_data(request((name, value))))  # noqa: B023
         assert len(str(error)) < 500
     assert time.process_time() - start < 2
+
+
+def test_a_bad_host_field_is_refused_though_the_target_names_the_host() -> None:
+    handshake = ServerHandshake()
+    with pytest.raises(HandshakeError) as caught:
+        handshake.receive_data(
+            b"GET http://a/ HTTP/1.1\r\nHost: not a host\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+    assert caught.value.status == 400

@@ -31,6 +31,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rfc6455
+import rfc6455.deflate
 from rfc6455 import (
     SERVER,
     BytesPart,
@@ -228,7 +229,7 @@ def test_a_bomb_is_given_in_portions(role: Role) -> None:
     total = 0
     for batch in batches:
         sizes = [len(event.data) for event in batch if isinstance(event, BytesPart)]
-        assert max(sizes) <= 65_536
+        assert max(sizes) <= rfc6455.deflate.MAX_PIECE
         assert sum(sizes) <= 2 * MIB
         total += sum(sizes)
     assert total == 64 * MIB
