@@ -1,0 +1,664 @@
+"""`rfc6455.testing` gives what it promises: held against naive definitions, against ours, and against other libraries.
+
+What is called legal is taken by ours, and what is called illegal is refused by ours with just the code, the section or
+the status that its rule names. That holds for every rule in the tables.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import helpers
+import opening
+import pytest
+import websockets.http11
+import websockets.server
+import wsproto
+import wsproto.events
+from code_blocks import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from other_peers import End, OurEnd, WebsocketsEnd, WsprotoEnd
+
+import rfc6455
+import rfc6455.testing
+from rfc6455 import (
+    ANY_ORIGIN,
+    BytesMessage,
+    CloseCause,
+    Closed,
+    Connection,
+    Event,
+    Frame,
+    FrameParser,
+    HandshakeError,
+    Limits,
+    Opcode,
+    PerMessageDeflate,
+    Ping,
+    Pong,
+    RemoteProtocolError,
+    Role,
+    ServerHandshake,
+    TextMessage,
+    is_sendable_close_code,
+    serialize_frame,
+)
+from rfc6455.headers import parse_extensions
+from rfc6455.testing import (
+    CHUNKINGS,
+    FRAME_RULES,
+    REQUEST_RULES,
+    RESPONSE_RULES,
+    SAMPLE_ACCEPT,
+    SAMPLE_KEY,
+    Action,
+    Carry,
+    Chunking,
+    CutAt,
+    Head,
+    Pair,
+    Say,
+    Uneven,
+    WireFrame,
+    assert_fails_with,
+    assert_raises_nothing_but,
+    assert_refuses,
+    assert_same_events_in_any_chunking,
+    close_payload,
+    every_cut,
+    expected_events,
+    feed,
+    play,
+    read_frames,
+    request_head,
+    response_head,
+    status_of,
+    whole,
+)
+from rfc6455.testing import strategies as ws
+from rfc6455.testing.strategies import ExtensionHeader, IllegalHead, Stream
+
+CLIENT, SERVER = Role.CLIENT, Role.SERVER
+ROLES = st.sampled_from(Role)
+
+
+def share(percent: int) -> settings:
+    """So many examples in a hundred of those that the profile asks for: each of these tests is one of many."""
+    return settings(max_examples=max(1, settings().max_examples * percent // 100))
+
+
+# Reads.
+
+
+@share(15)
+@given(data=st.binary(max_size=50), chunk=ws.chunkings())
+def test_portions_join_to_the_data_and_none_is_empty(data: bytes, chunk: Chunking) -> None:
+    for cut in (chunk, *CHUNKINGS.values(), Uneven(3, largest=2)):
+        portions = cut(data)
+        assert b"".join(portions) == data
+        assert all(portions)
+    assert [len(portion) for portion in Uneven(3, largest=1)(data)] == [1] * len(data)
+
+
+@share(15)
+@given(data=st.binary(max_size=20).flatmap(lambda data: st.tuples(st.just(data), ws.portions(data))))
+def test_the_strategy_of_portions_cuts_its_data(data: tuple[bytes, list[bytes]]) -> None:
+    assert b"".join(data[1]) == data[0]
+    assert all(data[1])
+
+
+def test_cuts_are_where_they_were_asked_for() -> None:
+    assert CutAt((2, 2, 0, 6))(b"abcdef") == [b"ab", b"cdef"]
+    assert CutAt((9,))(b"abcdef") == [b"ab", b"cdef"]
+    assert CutAt((9,))(b"") == []
+    assert list(every_cut(b"abc")) == [[b"a", b"bc"], [b"ab", b"c"]]
+    assert len({tuple(Uneven(seed)(bytes(range(100)))) for seed in range(10)}) == 10
+
+
+# The wire.
+
+
+@share(25)
+@given(data=st.data(), sender=ROLES)
+def test_frames_are_written_as_by_hand_and_as_by_ours(data: st.DataObject, sender: Role) -> None:
+    frame = data.draw(ws.frames(sender))
+    by_hand = helpers.frame(frame.opcode, frame.payload, fin=frame.fin, rsv=frame.rsv, key=frame.masking_key)
+    assert bytes(frame) == by_hand
+    assert bytes(frame) == serialize_frame(
+        Frame(Opcode(frame.opcode), frame.payload, frame.fin, frame.rsv), frame.masking_key
+    )
+    assert read_frames(bytes(frame) + b"\x81") == ([frame], b"\x81")
+    assert all(read_frames(portions[0]) == ([], portions[0]) for portions in every_cut(bytes(frame)[:20]))
+
+
+@pytest.mark.parametrize(("length", "size"), [(0, 2), (125, 8), (1 << 63, 8), (300, 2), (65536, 8)])
+@pytest.mark.parametrize("key", [None, helpers.KEY])
+def test_a_length_may_lie_in_any_size(length: int, size: int, key: bytes | None) -> None:
+    frame = WireFrame(2, b"ab", masking_key=key, length=length, length_size=size)
+    assert bytes(frame) == helpers.frame(2, b"ab", key=key, declared=length, length_bits=8 * size)
+
+
+def test_a_length_in_too_many_bytes_is_read_as_it_was_written() -> None:
+    for size in (2, 8):
+        frame = WireFrame(1, b"a", rsv=5, fin=False, length_size=size)
+        assert read_frames(bytes(frame)) == ([frame], b"")
+
+
+# Legal frames and messages.
+
+
+@share(25)
+@given(data=st.data(), sender=ROLES)
+def test_legal_frames_are_legal(data: st.DataObject, sender: Role) -> None:
+    frame = data.draw(ws.frames(sender))
+    assert (frame.masking_key is not None) == (sender is CLIENT)
+    (parsed,) = FrameParser(sender.peer).receive_data(bytes(frame))
+    assert parsed == Frame(Opcode(frame.opcode), frame.payload, frame.fin, frame.rsv)
+    (event,) = Connection(sender.peer).receive_data(bytes(frame))
+    assert not isinstance(event, Closed) or event.clean
+
+
+@share(15)
+@given(text=ws.texts(200), payload=ws.payloads(200), message=ws.messages(200), key=ws.masking_keys())
+def test_messages_keep_to_their_size(text: str, payload: bytes, message: str | bytes, key: bytes) -> None:
+    assert max(len(text.encode()), len(payload)) <= 200
+    assert len(message.encode() if isinstance(message, str) else message) <= 200
+    assert len(key) == 4
+
+
+def test_large_messages_are_made_where_they_are_asked_for() -> None:
+    sizes: set[int] = set()
+
+    @settings(max_examples=100, database=None, derandomize=True)
+    @given(ws.payloads(70_000))
+    def collect(payload: bytes) -> None:
+        sizes.add(len(payload))
+
+    collect()
+    assert max(sizes) > 65535
+    assert {125, 126} <= sizes
+
+
+@share(15)
+@given(code=ws.close_codes(), forbidden=ws.forbidden_close_codes(), bad=ws.bad_texts())
+def test_codes_and_texts_are_what_they_are_called(code: int, forbidden: int, bad: bytes) -> None:
+    assert is_sendable_close_code(code)
+    assert not is_sendable_close_code(forbidden)
+    assert 0 <= forbidden <= 0xFFFF
+    with pytest.raises(UnicodeDecodeError):
+        bad.decode()
+
+
+@share(25)
+@given(data=st.data(), sender=ROLES, message=ws.messages(), controls=st.booleans())
+def test_fragments_join_to_the_message(
+    data: st.DataObject, sender: Role, message: str | bytes, controls: bool
+) -> None:
+    frames = data.draw(ws.fragmentations(message, sender, max_fragments=3, controls=controls))
+    fragments = [frame for frame in frames if not frame.is_control]
+    payload = b"".join(frame.payload for frame in fragments)
+    assert (payload.decode() if isinstance(message, str) else payload) == message
+    assert [frame.opcode for frame in fragments] == [1 if isinstance(message, str) else 2] + [0] * (len(fragments) - 1)
+    assert [frame.fin for frame in fragments] == [False] * (len(fragments) - 1) + [True]
+    assert len(fragments) <= 3
+    assert controls or frames == fragments
+    assert not frames[0].is_control
+    assert not frames[-1].is_control
+
+
+# Streams, and what breaks a rule.
+
+
+def outcome(stream: Stream, portions: Sequence[bytes]) -> list[Event]:
+    """What ours makes of a stream, with the end as the stream tells it."""
+    return feed(Connection(stream.sender.peer, limits=Limits(message=None)), portions)
+
+
+@share(25)
+@given(data=st.data(), sender=ROLES)
+def test_a_legal_stream_tells_what_it_means(data: st.DataObject, sender: Role) -> None:
+    stream = data.draw(ws.streams(sender))
+    end = [] if stream.close is None else [Closed(*stream.close, clean=True)]
+    assert outcome(stream, data.draw(ws.portions(stream.data))) == [*stream.events, *end]
+
+
+def broken_by(sender: Role) -> list[str]:
+    return [name for name in FRAME_RULES if name != ("masked" if sender is CLIENT else "not masked")]
+
+
+@pytest.mark.parametrize(("sender", "name"), [(sender, name) for sender in Role for name in broken_by(sender)])
+@share(4)
+@given(data=st.data())
+def test_an_illegal_stream_is_refused_for_its_rule(sender: Role, name: str, data: st.DataObject) -> None:
+    stream = data.draw(ws.illegal_streams(sender, 130, rule=name))
+    *before, closed = outcome(stream, data.draw(ws.portions(stream.data)))
+    assert before == list(stream.events)
+    assert isinstance(closed, Closed)
+    assert isinstance(closed.error, RemoteProtocolError)
+    assert closed.how is CloseCause.VIOLATION
+    assert stream.rule == FRAME_RULES[name]
+    assert (closed.error.close_code, closed.error.section) == (stream.rule.close_code, stream.rule.section)
+
+
+@share(25)
+@given(data=st.data(), sender=ROLES)
+def test_an_illegal_frame_is_refused_alone(data: st.DataObject, sender: Role) -> None:
+    frame, rule = data.draw(ws.illegal_frames(sender))
+    events = assert_fails_with(
+        rule.close_code, lambda: Connection(sender.peer), bytes(frame), data.draw(ws.chunkings())
+    )
+    assert [event.error.section for event in events] == [rule.section]
+
+
+def test_a_rule_that_a_single_frame_cannot_break_is_told() -> None:
+    with pytest.raises(ValueError, match="no single frame of a client breaks the rule 'message in a message'"):
+        ws.illegal_frames(CLIENT, "message in a message")
+    with pytest.raises(ValueError, match="no single frame of a server"):
+        ws.illegal_frames(SERVER, "not masked")
+
+
+# Handshakes.
+
+
+def served(portions: Sequence[bytes]) -> bytes:
+    """What our server answers to a request."""
+    handshake = ServerHandshake(["b"], origins=ANY_ORIGIN)
+    try:
+        requests = [handshake.receive_data(portion) for portion in portions]
+    except HandshakeError:
+        return handshake.data_to_send()
+    assert requests[-1] is not None
+    return handshake.accept().data_to_send()
+
+
+def served_by_wsproto(portions: Sequence[bytes]) -> bytes:
+    connection = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
+    for portion in portions:
+        connection.receive_data(portion)
+    (request,) = connection.events()
+    assert isinstance(request, wsproto.events.Request)
+    return connection.send(wsproto.events.AcceptConnection())
+
+
+def served_by_websockets(portions: Sequence[bytes]) -> bytes:
+    protocol = websockets.server.ServerProtocol(subprotocols=None)
+    for portion in portions:
+        protocol.receive_data(portion)
+    (request,) = protocol.events_received()
+    assert isinstance(request, websockets.http11.Request)
+    protocol.send_response(protocol.accept(request))
+    return b"".join(protocol.data_to_send())
+
+
+@share(15)
+@given(request=ws.requests(["a", "b"]), chunk=ws.chunkings())
+def test_ours_accepts_every_legal_request(request: Head, chunk: Chunking) -> None:
+    assert status_of(served(chunk(bytes(request)))) == 101
+
+
+@pytest.mark.parametrize("serve", [served_by_wsproto, served_by_websockets])
+@share(15)
+@given(request=ws.requests())
+def test_others_accept_every_legal_request(serve: Callable[[Sequence[bytes]], bytes], request: Head) -> None:
+    assert status_of(serve([bytes(request)])) == 101
+
+
+@pytest.mark.parametrize("name", REQUEST_RULES)
+@share(4)
+@given(data=st.data())
+def test_an_illegal_request_is_refused_with_its_status(name: str, data: st.DataObject) -> None:
+    head, rule = data.draw(ws.illegal_requests(name))
+    assert rule == REQUEST_RULES[name]
+    status = assert_refuses(rule.statuses, served, bytes(head), data.draw(ws.chunkings()))
+    assert status == rule.statuses[0]
+
+
+def connected(response: Head, chunk: Chunking = whole) -> Connection | None:
+    """What our client makes of a response to the sample key, in which it asked for the subprotocol "chat"."""
+    nonce = b"the sample nonce"
+    handshake = rfc6455.ClientHandshake("ws://server.example.com/chat", ["chat"], random=lambda size: nonce[:size])
+    connection = None
+    for portion in chunk(bytes(response)):
+        connection = handshake.receive_data(portion)
+    return connection or handshake.receive_data(b"")
+
+
+def test_the_plain_heads_are_those_of_the_rfc() -> None:
+    assert response_head(SAMPLE_KEY).get_all("Sec-WebSocket-Accept") == [SAMPLE_ACCEPT]
+    assert bytes(request_head()) == opening.request()
+    assert status_of(served([bytes(request_head())])) == 101
+
+
+@share(15)
+@given(response=ws.responses(subprotocols=["chat"]), chunk=ws.chunkings())
+def test_ours_accepts_every_legal_response(response: Head, chunk: Chunking) -> None:
+    connection = connected(response, chunk)
+    assert connection is not None
+    assert [connection.subprotocol] == (response.get_all("Sec-WebSocket-Protocol") or [None])
+
+
+@pytest.mark.parametrize("name", RESPONSE_RULES)
+@share(4)
+@given(data=st.data())
+def test_an_illegal_response_opens_no_connection(name: str, data: st.DataObject) -> None:
+    illegal: IllegalHead = data.draw(ws.illegal_responses(rule=name))
+    assert illegal.rule == RESPONSE_RULES[name]
+    with pytest.raises(HandshakeError) as caught:
+        connected(illegal.head, data.draw(ws.chunkings()))
+    assert caught.value.section.startswith(("4", "9", "11", "RFC"))
+
+
+def test_a_rule_that_does_not_exist_is_told() -> None:
+    with pytest.raises(ValueError, match="there is no rule 'x'; there are: method, "):
+        ws.illegal_requests("x")
+
+
+@share(25)
+@given(header=ws.extension_headers())
+def test_a_legal_extension_header_tells_what_it_means(header: ExtensionHeader) -> None:
+    assert parse_extensions([header.value]) == header.items
+
+
+@share(25)
+@given(value=ws.illegal_extension_headers())
+def test_an_illegal_extension_header_is_refused(value: str) -> None:
+    with pytest.raises(HandshakeError) as caught:
+        parse_extensions([value])
+    assert (caught.value.status, caught.value.section) == (400, "9.1")
+
+
+def agreed(offer: str) -> int:
+    """How many extensions our server agrees to."""
+    handshake = ServerHandshake(extensions=[PerMessageDeflate()])
+    handshake.receive_data(bytes(request_head().with_field("Sec-WebSocket-Extensions", offer)))
+    return len(handshake.accept().extensions)
+
+
+@share(15)
+@given(offer=ws.deflate_offers(), illegal=ws.illegal_deflate_offers())
+def test_deflate_is_agreed_on_for_a_legal_offer_only(offer: str, illegal: str) -> None:
+    # zlib cannot deflate with a window of 8 bits, and a server may decline what it cannot do.
+    assert agreed(offer) == (re.search('server_max_window_bits="?8', offer) is None)
+    assert agreed(illegal) == 0
+
+
+# Conversations and pairs.
+
+
+@share(25)
+@given(conversation=ws.conversations())
+def test_conversations_are_legal(conversation: list[Action]) -> None:
+    closed: set[Role] = set()
+    heard: set[Role] = set()
+    message: dict[Role, str | None] = {CLIENT: None, SERVER: None}
+    for action in conversation:
+        if isinstance(action, Carry):
+            heard |= {action.sender} & closed
+            continue
+        assert action.role not in closed
+        assert action.role.peer not in heard
+        if action.kind in ("text", "bytes"):
+            assert message[action.role] in (None, action.kind)
+            message[action.role] = None if action.fin else action.kind
+        elif action.kind == "close":
+            closed.add(action.role)
+
+
+def test_what_is_expected_of_a_conversation() -> None:
+    conversation: list[Action] = [
+        Say(CLIENT, "text", "a", fin=False),
+        Say(SERVER, "pong", b"p"),
+        Say(CLIENT, "ping", b"p"),
+        Carry(CLIENT, 3),
+        Say(CLIENT, "text", "b"),
+        Say(CLIENT, "bytes", b"c"),
+        Say(CLIENT, "text", "never ended", fin=False),
+        Say(CLIENT, "close", (1000, "")),
+    ]
+    assert expected_events(conversation, SERVER) == [Ping(b"p"), TextMessage("ab"), BytesMessage(b"c")]
+    assert expected_events(conversation, CLIENT) == [Pong(b"p")]
+
+
+ENDS: dict[str, Callable[[Role], End]] = {"ours": OurEnd, "wsproto": WsprotoEnd, "websockets": WebsocketsEnd}
+
+
+def say_to_end(end: End, action: Say) -> None:
+    end.say(action)
+
+
+def is_understood_by_all(conversation: Sequence[Action]) -> bool:
+    """Not what `test_peers_differ.py` exempts: Bad Gateway for wsproto, a Close within a message for websockets, be it
+    the answer to one."""
+    said = [action for action in conversation if isinstance(action, Say)]
+    closes = [action.content for action in said if action.kind == "close"]
+    fins = {action.role: action.fin for action in said if action.kind in ("text", "bytes")}
+    return not closes or (all(fins.values()) and 1014 not in [content[0] for content in closes if content])
+
+
+@pytest.mark.parametrize("client", ENDS)
+@pytest.mark.parametrize("server", ENDS)
+@share(6)
+@given(conversation=ws.conversations().filter(is_understood_by_all))
+def test_any_two_libraries_understand_each_other(client: str, server: str, conversation: list[Action]) -> None:
+    pair = Pair(ENDS[client](CLIENT), ENDS[server](SERVER))
+    play(pair, conversation, say_to_end)
+    said_close = [action for action in conversation if isinstance(action, Say) and action.kind == "close"]
+    for role in Role:
+        events = pair.take(role)
+        ends = [event for event in events if isinstance(event, Closed)]
+        assert [event for event in events if not isinstance(event, Closed | Pong)] == [
+            event for event in expected_events(conversation, role) if not isinstance(event, Pong)
+        ]
+        assert [end.clean for end in ends] == [True] * (len(said_close) > 0)
+        assert pair.under_way[role] == b""
+        # 5.5.1: "The application MUST NOT send any more data frames after sending a Close frame."
+        opcodes = [frame.opcode for frame in read_frames(bytes(pair.sent[role]))[0]]
+        assert opcodes.count(8) == (len(said_close) > 0)
+        assert not said_close or min(opcodes[opcodes.index(8) + 1 :], default=9) > 8
+
+
+def ours() -> Pair:
+    return Pair(*(Connection(role, random=helpers.counting_random()) for role in (CLIENT, SERVER)))
+
+
+def test_bytes_are_held_back_until_they_are_carried() -> None:
+    pair = ours()
+    pair.client.send_text("Hello")
+    assert pair.flush(CLIENT) == 11
+    assert pair.flush(CLIENT) == 0
+    assert pair.carry(CLIENT, 10) == 10
+    assert pair.take(SERVER) == []
+    assert len(pair.under_way[CLIENT]) == 1
+    pair.server.send_text("first")
+    pair.exchange()
+    assert pair.take(CLIENT) == [TextMessage("first")]
+    assert pair.take(SERVER) == [TextMessage("Hello")]
+    assert pair.take(SERVER) == []
+    assert pair.carry(SERVER) == 0
+    assert len(pair.sent[CLIENT]) == 11
+
+
+def test_a_stream_that_ends_loses_what_is_under_way() -> None:
+    pair = ours()
+    pair.server.send_text("lost")
+    pair.flush(SERVER)
+    pair.carry(SERVER, 3)
+    pair.end(SERVER)
+    (closed,) = pair.take(CLIENT)
+    assert (closed.code, closed.how) == (1006, CloseCause.EOF_IN_FRAME)
+    assert pair.carry(SERVER) == 0
+
+
+def test_reads_are_cut_as_the_pair_is_told() -> None:
+    reads: list[bytes] = []
+
+    class Listener:
+        def receive_data(self, data: bytes) -> list[Event]:
+            reads.append(data)
+            return []
+
+        def data_to_send(self) -> bytes:
+            return b""
+
+    pair = Pair(Connection(CLIENT), Listener(), chunk=lambda data: [data[:2], data[2:]])
+    for _ in range(2):
+        pair.client.ping()
+        pair.flush(CLIENT)
+    pair.carry(CLIENT, 6, whole)
+    pair.exchange()
+    assert [len(read) for read in reads] == [6, 2, 4]
+
+
+def test_two_ends_that_never_stop_are_told() -> None:
+    class Echo:
+        def receive_data(self, data: bytes) -> list[Event]:
+            self.data = data
+            return []
+
+        def data_to_send(self) -> bytes:
+            return getattr(self, "data", b"again")
+
+    with pytest.raises(AssertionError, match="still answering each other after 7 rounds"):
+        Pair(Echo(), Echo()).exchange(rounds=7)
+
+
+def test_unread_input_of_a_connection_is_asked_for() -> None:
+    """What came with the handshake, or is inflated in steps, comes without new bytes."""
+    (client_codec, server_codec) = (PerMessageDeflate().accept_offer([]) for _ in range(2))
+    assert client_codec is not None
+    assert server_codec is not None
+    sender = Connection(SERVER, [server_codec])
+    for _ in range(4):
+        sender.send_bytes(bytes(500_000))
+    receiver = Connection(CLIENT, [client_codec])
+    assert [len(event.data) for event in feed(receiver, [sender.data_to_send()])] == [500_000] * 4
+
+
+# Assertions.
+
+
+class Lines:
+    """A receiver with a mistake: it forgets what a read ended with, unless ``keeps`` is set."""
+
+    def __init__(self, keeps: bool) -> None:
+        self._keeps = keeps
+        self._rest = b""
+
+    def receive_data(self, data: bytes) -> list[bytes]:
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest if self._keeps else b""
+        return lines
+
+    def data_to_send(self) -> bytes:
+        return b""
+
+
+def test_a_receiver_that_depends_on_the_reads_is_found() -> None:
+    assert assert_same_events_in_any_chunking(lambda: Lines(True), b"one\ntwo\n") == [b"one", b"two"]
+    with pytest.raises(AssertionError, match=r"in the reads \[b'o', b'n', b'e'.* came \[b'', b''\], and in one read"):
+        assert_same_events_in_any_chunking(lambda: Lines(False), b"one\ntwo\n")
+    with pytest.raises(AssertionError, match=r"came \[b'e', b'two'\]"):
+        assert_same_events_in_any_chunking(lambda: Lines(False), b"one\ntwo\n", [CutAt((2,))])
+    assert assert_same_events_in_any_chunking(lambda: Lines(False), b"one\n", [whole], normal=len) == 1
+    assert assert_same_events_in_any_chunking(lambda: list, b"one", normal=sum) == sum(b"one")
+
+
+def test_an_exception_counts_as_what_a_stream_means() -> None:
+    def refuse(read: bytes) -> list[int]:
+        if b"x" in read:
+            raise ValueError(read)
+        return []
+
+    with pytest.raises(ValueError, match="x"):
+        assert_same_events_in_any_chunking(lambda: refuse, b"axb")
+    with pytest.raises(AssertionError, match=r"came ValueError\(b'x'\), and in one read KeyError"):
+        assert_same_events_in_any_chunking(lambda: lambda read: refuse(read) if len(read) == 1 else {}["a"], b"axb")
+
+
+def test_an_exception_that_was_not_announced_is_told() -> None:
+    def fail(read: bytes) -> list[int]:
+        raise KeyError(read)
+
+    assert_raises_nothing_but((), lambda: Lines(True), b"a", helpers.byte_by_byte)
+    assert_raises_nothing_but((ValueError, LookupError), lambda: fail, b"a")
+    with pytest.raises(AssertionError, match=r"the reads \[b'a', b'b'\] raised KeyError") as caught:
+        assert_raises_nothing_but(ValueError, lambda: fail, b"ab", helpers.byte_by_byte)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+class Says:
+    """An end that has something to say, whatever it is told."""
+
+    def __init__(self, *frames: WireFrame, more: bytes = b"") -> None:
+        self._data = b"".join(map(bytes, frames)) + more
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        return []
+
+    def data_to_send(self) -> bytes:
+        return self._data
+
+
+CLOSE_1002 = WireFrame(8, close_payload(1002, b"no"), masking_key=helpers.KEY)
+
+
+def test_an_end_that_fails_as_it_must() -> None:
+    assert assert_fails_with(1002, lambda: Says(WireFrame(1, b"x"), CLOSE_1002), b"") == []
+    with pytest.raises(AssertionError, match="it closed with 1002, not with 1007"):
+        assert_fails_with(1007, lambda: Says(CLOSE_1002), b"")
+    for end in (Says(), Says(CLOSE_1002, WireFrame(1)), Says(CLOSE_1002, CLOSE_1002), Says(CLOSE_1002, more=b"x")):
+        with pytest.raises(AssertionError, match="no Close frame at the end"):
+            assert_fails_with(1002, lambda end=end: end, b"x")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 101 x\r\n\r\n", b"\x88\x00", b"HTTP/1.1 4", b"no words"])
+def test_an_answer_that_is_no_refusal_is_told(answer: bytes) -> None:
+    with pytest.raises(AssertionError, match=r"not by one of \[400, 426\]"):
+        assert_refuses((426, 400), lambda reads: answer, b"GET / HTTP/1.1\r\n\r\n")
+
+
+# The package itself.
+
+
+def test_only_the_strategies_need_hypothesis() -> None:
+    """A fresh interpreter without it has all but the strategies; and the package itself loads nothing of this."""
+    code = """
+import sys
+sys.modules["hypothesis"] = None
+import rfc6455
+assert "rfc6455.testing" not in sys.modules
+from rfc6455 import testing
+assert sorted(testing.__all__) == sorted(name for name in testing.__all__ if hasattr(testing, name))
+try:
+    import rfc6455.testing.strategies
+except ImportError:
+    print("no strategies")
+"""
+    root = Path(rfc6455.__file__).parent.parent
+    finished = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60)
+    assert (finished.stdout, finished.stderr) == ("no strategies\n", "")
+
+
+def test_no_other_module_imports_hypothesis() -> None:
+    package = Path(rfc6455.__file__).parent
+    importers = {
+        path.relative_to(package).parts[:2]
+        for path in package.rglob("*.py")
+        if re.search(r"^ *(from|import) hypothesis", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert importers == {("testing", "strategies")}
+
+
+@pytest.mark.parametrize("module", [rfc6455.testing, ws])
+def test_each_public_name_is_in_the_reference_once(module: object) -> None:
+    page = (ROOT / "docs" / "reference" / "testing.rst").read_text(encoding="utf-8")
+    name = module.__name__  # type: ignore[attr-defined]
+    documented = re.findall(rf"^\.\. auto\w+:: {re.escape(name)}\.(\w+)$", page, re.MULTILINE)
+    assert all(getattr(module, each).__doc__ for each in documented)
+    data = re.findall(r"^\.\. data:: (\w+)$", page, re.MULTILINE) if module is rfc6455.testing else []
+    assert sorted(documented + data) == sorted(module.__all__)  # type: ignore[attr-defined]
