@@ -1,0 +1,112 @@
+"""Records a WebSocket conversation, and shows recordings.
+
+    python examples/trace.py record ws://localhost:8765/ out.jsonl hello "good bye"
+    python examples/trace.py out.jsonl --text
+    python examples/trace.py out.jsonl --har > out.har
+    python examples/trace.py out.jsonl --pcapng | wireshark -k -i -
+
+`record` sends each word as a message and waits for an answer to each, then closes. The recording is written however
+that ended: a connection that went wrong is what one wants to see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import io
+import json
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import rfc6455
+from rfc6455 import trace
+
+# How long to wait for the server, in seconds.
+PATIENCE = 10.0
+
+
+def record(uri: rfc6455.URI, words: Sequence[str], recorder: trace.Recorder) -> None:
+    """Only the line with ``wrap`` is about recording; the rest is any client."""
+    handshake = recorder.wrap(rfc6455.ClientHandshake(uri, extensions=[rfc6455.PerMessageDeflate()]))
+    with connect(uri) as sock:
+        sock.sendall(handshake.data_to_send())
+        while (ws := handshake.receive_data(sock.recv(65536))) is None:
+            pass
+        converse(sock, ws, words)
+
+
+def connect(uri: rfc6455.URI) -> socket.socket:
+    sock = socket.create_connection((uri.host, uri.port), PATIENCE)
+    if uri.secure:
+        return ssl.create_default_context().wrap_socket(sock, server_hostname=uri.host)
+    return sock
+
+
+def converse(sock: socket.socket, ws: rfc6455.Connection, words: Sequence[str]) -> None:
+    awaited = len(words)
+    for word in words:
+        ws.send_text(word)
+    while not ws.must_close:
+        if awaited <= 0:
+            ws.close()
+        sock.sendall(ws.data_to_send())
+        for event in ws.receive_data(None if ws.unread else sock.recv(65536)):
+            if isinstance(event, rfc6455.TextMessage | rfc6455.BytesMessage):
+                awaited -= 1
+    sock.sendall(ws.data_to_send())
+
+
+def show(recording: trace.Recording, form: str) -> None:
+    if form == "pcapng":
+        sys.stdout.buffer.write(trace.to_pcapng(recording))
+    elif form == "har":
+        json.dump(trace.to_har(recording), sys.stdout, indent=2)
+    else:
+        print(trace.format_text(recording))
+
+
+def main_of_record(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="trace.py record", description="Records a conversation with a server.")
+    parser.add_argument("uri", type=rfc6455.parse_uri, help="such as ws://localhost:8765/")
+    parser.add_argument("recording", type=Path, help="the file to write")
+    parser.add_argument("words", nargs="*", help="the messages to send")
+    options = parser.parse_args(arguments)
+    recorder = trace.Recorder(time.time)
+    try:
+        record(options.uri, options.words, recorder)
+    except (OSError, rfc6455.HandshakeError) as error:
+        sys.exit(f"It went wrong: {error}")
+    finally:
+        options.recording.write_text(trace.dumps(recorder.recording), encoding="ascii")
+
+
+def main_of_show(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        description="Shows a recording.", epilog="`trace.py record URI RECORDING [WORD ...]` makes one."
+    )
+    parser.add_argument("recording", type=Path, help="the file to read")
+    forms = parser.add_mutually_exclusive_group()
+    for form in ("text", "har", "pcapng"):
+        forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, default="text")
+    options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal has every character
+    try:
+        recording = trace.loads(options.recording.read_text(encoding="ascii"))
+    except (OSError, ValueError) as error:
+        sys.exit(f"Cannot read {options.recording}: {error}")
+    show(recording, options.form)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["record"]:
+        main_of_record(sys.argv[2:])
+    else:
+        main_of_show(sys.argv[1:])

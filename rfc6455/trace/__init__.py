@@ -1,0 +1,33 @@
+"""What went over the wire, kept and shown: for people, for other tools, and for a bug report that can be run again.
+
+`Recorder` wraps a handshake or a connection. Its `Recording` can be saved and loaded (`dumps`, `loads`), shown as text
+(`format_text`), as HAR (`to_har`) and as pcapng (`to_pcapng`), and given to a new connection again (`replay`).
+
+What must not be here: files, sockets, and a clock, which the caller gives. All that is recorded is data from a peer:
+no form shows it unescaped, and no bytes make one raise. A recording holds all that was said, with cookies and
+passwords.
+"""
+
+from __future__ import annotations
+
+from .har import to_har
+from .pcapng import to_pcapng
+from .recorder import DEFAULT_LIMIT, Recorder
+from .recording import Entry, Kind, Recording
+from .replaying import replay
+from .saving import dumps, loads
+from .text import format_text
+
+__all__ = [
+    "DEFAULT_LIMIT",
+    "Entry",
+    "Kind",
+    "Recorder",
+    "Recording",
+    "dumps",
+    "format_text",
+    "loads",
+    "replay",
+    "to_har",
+    "to_pcapng",
+]

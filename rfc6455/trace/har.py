@@ -1,0 +1,137 @@
+"""A recording as an HTTP Archive (HAR 1.2), with the messages where Chrome's developer tools have them."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from bisect import bisect_right
+from collections.abc import Iterable
+from itertools import accumulate
+from operator import itemgetter
+from typing import Any
+from urllib.parse import parse_qsl
+
+from .. import __version__
+from ..codes import Opcode
+from ..events import BytesMessage, Closed, Event, TextMessage
+from ..http11 import Request, Response, phrase
+from .heads import heads
+from .recording import LAST_SECOND, Recording
+from .replaying import replay_received, replay_sent
+
+# What a HAR has where there is no such thing: its size is -1, its status 0.
+_UNKNOWN = -1
+_NO_REQUEST = Request("", "", version="")
+_NO_RESPONSE = Response(0, version="")
+
+
+def to_har(recording: Recording, *, secure: bool = False) -> dict[str, Any]:
+    """The recording as an HTTP Archive with one entry, for ``json.dump``.
+
+    Its ``_webSocketMessages`` are objects with ``type`` (``"send"`` or ``"receive"``), ``time`` in seconds, ``opcode``
+    (1 for a text, 2 for bytes) and ``data``, which for bytes is base64. They are whole messages, without compression;
+    control frames are not among them. A violation is one of the type ``"error"``, with the opcode -1. Where the
+    handshake was not recorded, a request and an answer are made up.
+
+    :param secure: whether the URL is to be a ``wss:`` one, which a recording does not know.
+    :raises LocalProtocolError: as `replay`.
+
+    >>> from rfc6455 import CLIENT
+    >>> from rfc6455.trace import Entry, Kind
+    >>> recording = Recording(CLIENT, [Entry(0.0, Kind.OPENED), Entry(2.5, Kind.RECEIVED, b"\\x81\\x05Hello")])
+    >>> to_har(recording)["log"]["entries"][0]["_webSocketMessages"]
+    [{'type': 'receive', 'time': 2.5, 'opcode': 1, 'data': 'Hello'}]
+    """
+    request, response = heads(recording)
+    times = [entry.time for entry in recording.entries] or [0.0]
+    milliseconds = max(0.0, times[-1] - times[0]) * 1000
+    entry = {
+        "startedDateTime": _date(times[0]),
+        "time": milliseconds,
+        "request": _request(request or _NO_REQUEST, "wss" if secure else "ws"),
+        "response": _response(response or _NO_RESPONSE),
+        "cache": {},
+        "timings": {"send": 0, "wait": 0, "receive": milliseconds},
+        "_resourceType": "websocket",
+        "_webSocketMessages": _messages(recording),
+    }
+    creator = {"name": "rfc6455", "version": __version__}
+    return {"log": {"version": "1.2", "creator": creator, "pages": [], "entries": [entry]}}
+
+
+def _request(request: Request, scheme: str) -> dict[str, Any]:
+    return {
+        "method": request.method,
+        "url": f"{scheme}://{request.host or ''}{request.resource_name}",
+        "httpVersion": request.version,
+        "cookies": [],
+        "headers": _pairs(request.headers),
+        "queryString": _pairs(parse_qsl(request.query, keep_blank_values=True)),
+        "headersSize": _UNKNOWN,
+        "bodySize": 0,
+    }
+
+
+def _response(response: Response) -> dict[str, Any]:
+    return {
+        "status": response.status,
+        "statusText": phrase(response.status),
+        "httpVersion": response.version,
+        "cookies": [],
+        "headers": _pairs(response.headers),
+        "content": {"size": 0, "mimeType": response.headers.get("Content-Type", "x-unknown")},
+        "redirectURL": response.headers.get("Location", ""),
+        "headersSize": _UNKNOWN,
+        "bodySize": _UNKNOWN,
+    }
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in pairs]
+
+
+def _messages(recording: Recording) -> list[dict[str, Any]]:
+    received = [(index, "receive", event) for index, events in replay_received(recording) for event in events]
+    sent = [(index, "send", event) for index, events in replay_sent(recording) for event in events]
+    messages = []
+    for index, word, event in sorted(received + sent, key=itemgetter(0)):
+        message = _message(event)
+        if message is not None:
+            time = recording.entries[index].time
+            messages.append({"type": word, "time": time, **message})
+    return messages
+
+
+def _message(event: Event) -> dict[str, Any] | None:
+    match event:
+        case TextMessage(text):
+            return {"opcode": int(Opcode.TEXT), "data": text}
+        case BytesMessage(data):
+            return {"opcode": int(Opcode.BINARY), "data": b64encode(data).decode("ascii")}
+        case Closed(error=error) if error is not None:
+            return {"type": "error", "opcode": -1, "data": str(error)}
+    return None
+
+
+# The package has no clock and so no calendar; a date is all that it ever needs of one.
+
+
+def _date(time: float) -> str:
+    """A time in ISO 8601; one before 1970 or after 9999 becomes the nearest that is not."""
+    days, milliseconds = divmod(int(min(max(time, 0.0), LAST_SECOND) * 1000), 24 * 60 * 60 * 1000)
+    year = 1970 + days // 366
+    while _days_before(year + 1) <= days:
+        year += 1
+    february = _days_before(year + 1) - _days_before(year) - 337
+    months = (31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30)
+    starts = list(accumulate(months, initial=_days_before(year)))
+    month = bisect_right(starts, days)
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    day = f"{year:04}-{month:02}-{days - starts[month - 1] + 1:02}"
+    return f"{day}T{minutes // 60:02}:{minutes % 60:02}:{seconds:02}.{milliseconds:03}Z"
+
+
+def _days_before(year: int) -> int:
+    """How many days there are from 1970 to a year, in the Gregorian calendar."""
+    last = year - 1
+    return 365 * (year - 1970) + last // 4 - last // 100 + last // 400 - 477

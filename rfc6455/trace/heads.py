@@ -1,0 +1,68 @@
+"""The HTTP heads of a recording, for forms that begin with them.
+
+A recording of a connection whose handshake was elsewhere has none, so one that says no more than "a WebSocket" stands
+for it.
+"""
+
+from __future__ import annotations
+
+from ..codes import Role
+from ..errors import HandshakeError
+from ..handshake import VERSION, accept_key
+from ..headers import Headers
+from ..http11 import Request, RequestReader, Response, ResponseReader
+from ..limits import Limits
+from .recording import Direction, Kind, Recording
+
+_UPGRADE = [("Upgrade", "websocket"), ("Connection", "Upgrade")]
+_KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
+
+# RFC 2606, 2: names under ".invalid" are "sure to be invalid".
+MADE_UP_REQUEST = Request(
+    "GET",
+    "/",
+    Headers([("Host", "unknown.invalid"), *_UPGRADE, ("Sec-WebSocket-Key", _KEY), ("Sec-WebSocket-Version", VERSION)]),
+)
+
+
+def made_up_response(recording: Recording) -> Response:
+    """An answer to `MADE_UP_REQUEST` that says what was agreed."""
+    agreed = [("Sec-WebSocket-Extensions", recording.extensions)] if recording.extensions else []
+    return Response(101, Headers([*_UPGRADE, ("Sec-WebSocket-Accept", accept_key(_KEY)), *agreed]))
+
+
+def heads(recording: Recording) -> tuple[Request | None, Response | None]:
+    """The request and the last response; ``None`` for one that did not come whole, or that is not HTTP."""
+    kinds = {recording.role: Kind.SENT, recording.role.peer: Kind.RECEIVED}
+    from_client, from_server = (Direction(recording, kinds[role]) for role in (Role.CLIENT, Role.SERVER))
+    request = _read_request(from_client.data[: from_client.head])
+    response = _read_response(from_server.data[: from_server.head])
+    if recording.is_open:
+        request = request or MADE_UP_REQUEST
+        response = response or made_up_response(recording)
+    return request, response
+
+
+def _read_request(data: bytes) -> Request | None:
+    try:
+        return RequestReader(_enough_for(data)).receive(data)
+    except HandshakeError:
+        return None
+
+
+def _read_response(data: bytes) -> Response | None:
+    reader = ResponseReader(_enough_for(data))
+    try:
+        response = reader.receive(data)
+        # RFC 9110, 15.2: interim responses may come before the one that counts.
+        while response is not None and response.status < 200 and response.status != 101:
+            reader.next_head()
+            response = reader.receive(None)
+    except HandshakeError:
+        return None
+    return response
+
+
+def _enough_for(data: bytes) -> Limits:
+    size = len(data) + 1
+    return Limits(head=size, line=size, headers=size)

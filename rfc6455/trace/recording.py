@@ -1,0 +1,146 @@
+"""What a recording is: what happened to one connection, in order, as one end saw it.
+
+The law: besides the bytes it holds all that the events depend on, and nothing that follows from them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import accumulate
+from typing import NamedTuple
+
+from ..codes import Role
+from ..deflate import PerMessageDeflate
+from ..extensions import MessageCodec
+from ..headers import parse_extensions
+from ..limits import Limits
+
+# The end of the year 9999, in seconds since 1970: ISO 8601 has four digits for a year.
+LAST_SECOND = 253402300799
+
+
+class Kind(Enum):
+    """What an `Entry` tells."""
+
+    #: Bytes as they were read; ``b""`` is the end of the stream.
+    RECEIVED = "received"
+    #: Bytes to be written, as ``data_to_send()`` gave them.
+    SENT = "sent"
+    #: The handshake was done, and there was a connection.
+    OPENED = "opened"
+    #: ``receive_data(None)`` went on with what was unread.
+    RESUMED = "resumed"
+    #: This end called ``close()``.
+    CLOSE = "close"
+    #: A deadline ended the connection; ``data`` is the name of the `rfc6455.CloseCause`.
+    TIMED_OUT = "timed out"
+
+
+class Entry(NamedTuple):
+    """One thing that happened.
+
+    :ivar time: when, in seconds of the clock that the caller gave.
+    :ivar kind: what.
+    :ivar data: the bytes that belong to it.
+
+    >>> Entry(1.5, Kind.RECEIVED, b"\\x89\\x00")
+    Entry(time=1.5, kind=<Kind.RECEIVED: 'received'>, data=b'\\x89\\x00')
+    """
+
+    time: float
+    kind: Kind
+    data: bytes = b""
+
+
+@dataclass
+class Recording:
+    """What went through one connection.
+
+    :ivar role: which end it was recorded at.
+    :ivar entries: what happened, in order.
+    :ivar received_head: how many of the first bytes received are HTTP and not frames, where the handshake succeeded;
+        where it did not, all are.
+    :ivar sent_head: the same of the bytes sent.
+    :ivar extensions: what was agreed, as ``Sec-WebSocket-Extensions`` says it; empty for nothing.
+    :ivar limits: those of the connection.
+    :ivar missing: how many entries were not kept for want of room. None after the first of them was kept, so what is
+        there is the whole beginning.
+    :ivar codecs: makes the state of the extensions for an end with this role. ``None`` does for permessage-deflate and
+        for nothing; what other extensions do is not known here. It is not saved.
+
+    A recording can also be put together by hand, from bytes that were seen elsewhere:
+
+    >>> recording = Recording(Role.CLIENT, [Entry(0.0, Kind.OPENED), Entry(1.5, Kind.RECEIVED, b"\\x89\\x00")])
+    >>> recording.is_open
+    True
+    """
+
+    role: Role
+    entries: list[Entry] = field(default_factory=list)
+    received_head: int = 0
+    sent_head: int = 0
+    extensions: str = ""
+    limits: Limits = Limits()
+    missing: int = 0
+    codecs: Callable[[Role], Sequence[MessageCodec]] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the handshake succeeded."""
+        return any(entry.kind is Kind.OPENED for entry in self.entries)
+
+
+class Direction:
+    """All bytes that went one way, and which entry each came with.
+
+    :ivar data: the bytes.
+    :ivar head: how many of them are HTTP.
+    """
+
+    def __init__(self, recording: Recording, kind: Kind) -> None:
+        entries = recording.entries
+        self.kind = kind
+        self._indexes = [index for index, entry in enumerate(entries) if entry.kind is kind and entry.data]
+        self._ends = list(accumulate([len(entries[index].data) for index in self._indexes]))
+        self.data = b"".join([entries[index].data for index in self._indexes])
+        head = recording.received_head if kind is Kind.RECEIVED else recording.sent_head
+        self.head = min(head, len(self.data)) if recording.is_open else len(self.data)
+
+    def entry_of(self, at: int) -> int:
+        """The number of the entry that brought the byte at this place."""
+        return self._indexes[bisect_right(self._ends, at)]
+
+    def frame_bytes(self) -> Iterator[tuple[int, bytes]]:
+        """The numbers of the entries and what each brought of frames; not those that brought none."""
+        start = 0
+        for index, end in zip(self._indexes, self._ends, strict=True):
+            if end > self.head:
+                yield index, self.data[max(start, self.head) : end]
+            start = end
+
+
+def codecs_at(role: Role, recording: Recording) -> Sequence[MessageCodec] | None:
+    """New state of the extensions for the end with this role, to decode what it gets; ``None`` where it is not known.
+
+    :raises HandshakeError: when ``extensions`` does not follow the grammar.
+    :raises ValueError: when its parameters make no sense.
+    """
+    if recording.codecs is not None:
+        return recording.codecs(role)
+    agreed = parse_extensions([recording.extensions]) if recording.extensions else []
+    if any(name != PerMessageDeflate.name for name, _ in agreed) or len(agreed) > 1:
+        return None
+    return [_inflating(role, parameters) for _, parameters in agreed]
+
+
+def _inflating(role: Role, parameters: Sequence[tuple[str, str | None]]) -> MessageCodec:
+    """An end inflates by what was said about its peer; the other parameters are about deflating."""
+    about_peer = [(name, value) for name, value in parameters if name.startswith(f"{role.peer.value}_")]
+    deflate = PerMessageDeflate(server_no_context_takeover=False, client_no_context_takeover=False)
+    codec = deflate.accept_answer(about_peer) if role is Role.CLIENT else deflate.accept_offer(about_peer)
+    if codec is None:
+        raise ValueError(f"permessage-deflate has no such parameters: {about_peer}")
+    return codec

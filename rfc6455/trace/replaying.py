@@ -1,0 +1,83 @@
+"""A recording, given to a connection again.
+
+The law: the calls are the same, in the same order, so that the events are, call by call. Nothing here knows what any
+byte means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..codes import Role
+from ..connection import Connection
+from ..errors import LocalProtocolError
+from ..events import CloseCause, Event
+from ..limits import Limits
+from .recording import Direction, Entry, Kind, Recording, codecs_at
+
+# The number of an entry, and the events of the call that it tells.
+Replayed = tuple[int, "list[Event]"]
+
+
+def replay(recording: Recording, make: Callable[[], Connection] | None = None) -> Iterator[tuple[Entry, list[Event]]]:
+    """Gives a new connection what the recorded one got, call by call, and yields what each call gives.
+
+    What this end sent is not sent again, as events do not depend on it, but for one thing: what a connection keeps in
+    order to compress counts in its memory budget, so a recorded 1009 for more memory than that may not come again.
+
+    :param recording: where the handshake did not succeed, there was no connection, and nothing is yielded.
+    :param make: makes the connection; by default one as it was recorded, which gives whole messages.
+    :returns: an entry (a read, a ``receive_data(None)`` or a deadline) and the events of that call, for each.
+    :raises LocalProtocolError: without ``make``, when an extension is not known here and the recording has no
+        ``codecs``.
+
+    >>> from rfc6455 import CLIENT
+    >>> recording = Recording(CLIENT, [Entry(0.0, Kind.OPENED), Entry(2.5, Kind.RECEIVED, b"\\x89\\x01!\\x81")])
+    >>> for entry, events in replay(recording):
+    ...     print(entry.time, events)
+    2.5 [Ping(payload=b'!')]
+    """
+    for index, events in replay_received(recording, make):
+        yield recording.entries[index], events
+
+
+def replay_received(recording: Recording, make: Callable[[], Connection] | None = None) -> Iterator[Replayed]:
+    """As `replay`, with the numbers of the entries."""
+    connection = _connection(recording, recording.role, recording.limits) if make is None else make()
+    frame_bytes = dict(Direction(recording, Kind.RECEIVED).frame_bytes())
+    opened_at = next((index for index, entry in enumerate(recording.entries) if entry.kind is Kind.OPENED), None)
+    if opened_at is None:
+        return
+    # What came in one read with the head is unread when a connection begins.
+    connection._start(b"", b"".join([data for index, data in frame_bytes.items() if index < opened_at]))
+    for index, entry in enumerate(recording.entries[opened_at + 1 :], opened_at + 1):
+        match entry.kind:
+            case Kind.RECEIVED if index in frame_bytes or not entry.data:
+                yield index, connection.receive_data(frame_bytes.get(index, b""))
+            case Kind.RESUMED:
+                yield index, connection.receive_data(None)
+            case Kind.TIMED_OUT:
+                yield index, connection.time_out(CloseCause[entry.data.decode("ascii")])
+            case Kind.CLOSE:
+                connection.close()
+            case Kind.SENT:
+                connection.data_to_send()
+
+
+def replay_sent(recording: Recording) -> Iterator[Replayed]:
+    """What the peer makes of the bytes that were sent; its limits are not known."""
+    peer = _connection(recording, recording.role.peer, Limits(message=None))
+    for index, data in Direction(recording, Kind.SENT).frame_bytes():
+        events = peer.receive_data(data)
+        while peer.unread:
+            events += peer.receive_data(None)
+        yield index, events
+
+
+def _connection(recording: Recording, role: Role, limits: Limits) -> Connection:
+    codecs = codecs_at(role, recording)
+    if codecs is None:
+        raise LocalProtocolError(
+            f"what {recording.extensions!r} does is not known here: give the recording its codecs"
+        )
+    return Connection(role, codecs, limits)

@@ -1,0 +1,109 @@
+"""A recording as text, and back: JSON lines, so that a long one can be read, cut and compared like a log."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ..codes import Role
+from ..errors import HandshakeError
+from ..events import CloseCause
+from ..limits import Limits
+from .recording import LAST_SECOND, Entry, Kind, Recording, codecs_at
+
+_FORMAT = "rfc6455.trace"
+_VERSION = 1
+
+# What is kept as it is: HTTP, in practice. Everything else is base64.
+_READABLE = re.compile(rb"(?:[\x20-\x7e]|\r\n)*")
+
+
+def dumps(recording: Recording) -> str:
+    """A recording as JSON lines in ASCII: a line about the connection, then a line for each entry.
+
+    >>> from rfc6455 import CLIENT
+    >>> recording = Recording(CLIENT, [Entry(0.5, Kind.OPENED), Entry(1.0, Kind.RECEIVED, b"\\x89\\x00")])
+    >>> print(dumps(recording).splitlines()[2])
+    {"time": 1.0, "kind": "received", "base64": "iQA="}
+    >>> loads(dumps(recording)) == recording
+    True
+    """
+    about = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "role": recording.role.value,
+        "received_head": recording.received_head,
+        "sent_head": recording.sent_head,
+        "extensions": recording.extensions,
+        "limits": asdict(recording.limits),
+        "missing": recording.missing,
+    }
+    return "".join([json.dumps(line) + "\n" for line in (about, *map(_write_entry, recording.entries))])
+
+
+def _write_entry(entry: Entry) -> dict[str, object]:
+    is_readable = _READABLE.fullmatch(entry.data)
+    name, content = ("text", entry.data) if is_readable else ("base64", b64encode(entry.data))
+    return {"time": entry.time, "kind": entry.kind.value, name: content.decode("ascii")}
+
+
+def loads(text: str) -> Recording:
+    """The recording that `dumps` gave.
+
+    :raises ValueError: when it is anything else.
+
+    >>> from rfc6455 import SERVER
+    >>> loads(dumps(Recording(SERVER))).role
+    <Role.SERVER: 'server'>
+    >>> loads("{}")
+    Traceback (most recent call last):
+    ValueError: this is not a recording: KeyError: 'format'
+    """
+    try:
+        about, *entries = [json.loads(line) for line in text.splitlines() if line.strip()]
+        return _read_recording(about, [_read_entry(entry) for entry in entries])
+    except (ValueError, TypeError, KeyError, AttributeError, HandshakeError, RecursionError) as error:
+        raise ValueError(f"this is not a recording: {type(error).__name__}: {error}") from error
+
+
+def _read_recording(about: Mapping[str, Any], entries: list[Entry]) -> Recording:
+    if (about["format"], about["version"]) != (_FORMAT, _VERSION):
+        raise ValueError(f"it is version {about['version']!r} of {about['format']!r}")
+    recording = Recording(
+        Role(about["role"]),
+        entries,
+        _natural(about["received_head"]),
+        _natural(about["sent_head"]),
+        about["extensions"],
+        Limits(**about["limits"]),
+        _natural(about["missing"]),
+    )
+    # What is wrong with the extensions is found now, and not when they are used.
+    for role in Role:
+        codecs_at(role, recording)
+    return recording
+
+
+def _read_entry(entry: Mapping[str, Any]) -> Entry:
+    data = b64decode(entry["base64"], validate=True) if "base64" in entry else entry["text"].encode("ascii")
+    kind = Kind(entry["kind"])
+    if kind is Kind.TIMED_OUT:
+        CloseCause[data.decode("ascii")]
+    return Entry(_time(entry["time"]), kind, data)
+
+
+def _natural(number: object) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError(f"a number of bytes or entries is a whole number from 0 up, not {number!r}")
+    return number
+
+
+def _time(number: object) -> float:
+    # NaN is neither more nor less than anything.
+    if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= LAST_SECOND:
+        raise ValueError(f"a time is a number of seconds, {LAST_SECOND} at the most, not {number!r}")
+    return float(number)

@@ -1,0 +1,273 @@
+"""A recording for people: a line for each line of HTTP, for each frame, and for what came of it.
+
+How it works. The bytes of a direction are cut into frames by a reader of its own: `FrameParser` refuses what is
+illegal, and a trace has to show it. What was wrong with it, and what a compressed message says, is found by a
+connection that gets the recording again.
+
+The law: one line tells one thing, whatever bytes it shows. They are literals, so that none can pretend to be a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..codes import FIN_BIT, MASK_BIT, OPCODE_BITS, RSV_BITS, Opcode
+from ..errors import RemoteProtocolError
+from ..events import BytesMessage, Closed, Event, TextMessage
+from ..masking import apply_mask
+from ..primitives import decode_beginning
+from .recording import Direction, Kind, Recording, codecs_at
+from .replaying import replay_received, replay_sent
+
+# How much is shown of a payload, and of a line of HTTP.
+_SHOWN = 60
+_SHOWN_OF_HEAD = 200
+
+_ARROWS = {Kind.RECEIVED: "<", Kind.SENT: ">"}
+_MARKS = {Kind.OPENED: "= open", Kind.CLOSE: "= close() was called", Kind.TIMED_OUT: "= a deadline passed: "}
+_NAMES = {int(opcode): opcode.name for opcode in Opcode}
+
+
+class _Line(NamedTuple):
+    """A line, and where it belongs: the entry that completed what it tells, and the place in that direction."""
+
+    entry: int
+    at: int
+    text: str
+
+
+def format_text(recording: Recording) -> str:
+    """The recording for people, in the order in which things were whole.
+
+    A line begins with the time, in seconds from the first entry. Then ``<`` stands for what was received and ``>`` for
+    what was sent, ``=`` for what happened to the connection, and ``!`` for what broke a rule, with the section. ``at``
+    is a frame's place, in bytes from the first byte after the handshake. A payload is shown by its beginning; that of
+    a compressed message stands, inflated, at its last frame. What does not print is escaped.
+
+    >>> from rfc6455 import CLIENT
+    >>> from rfc6455.trace import Entry
+    >>> entries = [Entry(7.0, Kind.OPENED), Entry(7.25, Kind.RECEIVED, b"\\x89\\x01!\\x83\\x00")]
+    >>> print(format_text(Recording(CLIENT, entries)))
+    client
+        0.000000 = open
+        0.250000 < PING   fin  rsv=000 mask=-        len=1     at=0     b'!'
+        0.250000 < 0x3    fin  rsv=000 mask=-        len=0     at=3     b''
+        0.250000 ! received: the reserved opcode 0x3 (section 5.2 at byte 3; close code 1002)
+    """
+    lines = list(_mark_lines(recording))
+    for kind in _ARROWS:
+        direction = Direction(recording, kind)
+        findings = find(recording, kind)
+        lines += _head_lines(direction)
+        lines += _frame_lines(direction, findings.messages)
+        lines += _finding_lines(direction, findings)
+    lines.sort(key=lambda line: line[:2])
+    entries = recording.entries
+    timed = [f"{entries[line.entry].time - entries[0].time:12.6f} {line.text}" for line in lines]
+    return "\n".join([_title(recording), *timed, *_end(recording)])
+
+
+# ---- What was found by running it again ----
+
+
+class Findings:
+    """What a connection made of the bytes of one direction.
+
+    :ivar messages: the beginning of each message, in order, as a literal.
+    :ivar end: the number of the entry that ended the connection, and how.
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.end: tuple[int, Closed] | None = None
+
+    def take(self, index: int, event: Event) -> None:
+        match event:
+            case TextMessage(content) | BytesMessage(content):
+                self.messages.append(_literal(content[:_SHOWN], len(content)))
+            case Closed():
+                self.end = index, event
+
+    @property
+    def violation(self) -> tuple[int, RemoteProtocolError] | None:
+        """The number of the entry that broke a rule, and which."""
+        match self.end:
+            case index, Closed(error=RemoteProtocolError() as error):
+                return index, error
+        return None
+
+
+def find(recording: Recording, kind: Kind) -> Findings:
+    """Runs the recording again; with an extension that is not known here, nothing is found."""
+    findings = Findings()
+    if codecs_at(recording.role, recording) is not None:
+        run_again = replay_received if kind is Kind.RECEIVED else replay_sent
+        for index, events in run_again(recording):
+            for event in events:
+                findings.take(index, event)
+    return findings
+
+
+def _finding_lines(direction: Direction, findings: Findings) -> Iterator[_Line]:
+    if findings.violation is not None:
+        index, error = findings.violation
+        yield _Line(index, direction.head + (error.offset or 0), f"! {direction.kind.value}: {_escape(str(error))}")
+    elif findings.end is not None and direction.kind is Kind.RECEIVED:
+        index, closed = findings.end
+        yield _Line(index, len(direction.data), f"= closed: {int(closed.code)}, {closed.how.value}")
+
+
+# ---- What stands on no wire ----
+
+
+def _title(recording: Recording) -> str:
+    title = recording.role.value
+    if recording.extensions:
+        title += f", {_escape(recording.extensions)}"
+    if codecs_at(recording.role, recording) is None:
+        title += " (not known here: messages were not checked)"
+    return title
+
+
+def _end(recording: Recording) -> list[str]:
+    return [f"{recording.missing} more entries were not kept"] if recording.missing else []
+
+
+def _mark_lines(recording: Recording) -> Iterator[_Line]:
+    for index, entry in enumerate(recording.entries):
+        if entry.kind in _MARKS:
+            yield _Line(index, 0, _MARKS[entry.kind] + entry.data.decode("ascii"))
+        elif entry.kind is Kind.RECEIVED and not entry.data:
+            yield _Line(index, 0, "< end of the stream")
+
+
+# ---- HTTP ----
+
+
+def _head_lines(direction: Direction) -> Iterator[_Line]:
+    at = 0
+    for line in direction.data[: direction.head].splitlines(keepends=True):
+        text = line.rstrip(b"\r\n").decode("latin-1")
+        shown = _escape(text[:_SHOWN_OF_HEAD]) + ("..." if len(text) > _SHOWN_OF_HEAD else "")
+        completed = direction.entry_of(at + len(line) - 1)
+        yield _Line(completed, at, f"{_ARROWS[direction.kind]} {shown}".rstrip())
+        at += len(line)
+
+
+# ---- Frames ----
+
+
+class _SeenFrame(NamedTuple):
+    """A frame as it stands on the wire, legal or not, perhaps only its beginning.
+
+    :ivar at: where it begins.
+    :ivar stop: where what came of it ends.
+    :ivar first: its first byte: FIN, RSV, opcode.
+    :ivar key: its masking key; empty for none.
+    :ivar length: what its header says.
+    :ivar payload: what came of the payload, still masked.
+    """
+
+    at: int
+    stop: int
+    first: int
+    key: bytes
+    length: int
+    payload: memoryview
+
+    @property
+    def opcode(self) -> int:
+        return self.first & OPCODE_BITS
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.payload) == self.length
+
+    def beginning(self, size: int) -> bytes:
+        """The first bytes of the payload, unmasked."""
+        beginning = bytes(self.payload[:size])
+        return apply_mask(beginning, self.key) if self.key else beginning
+
+
+def _read_frames(data: bytes, at: int) -> Iterator[_SeenFrame]:
+    """The frames from a place on (5.2), up to one whose header did not come whole."""
+    view = memoryview(data)
+    while len(data) - at >= 2:
+        first, second = data[at : at + 2]
+        short_length = second & ~MASK_BIT
+        extended = {126: 2, 127: 8}.get(short_length, 0)
+        start = at + 2 + extended + (4 if second & MASK_BIT else 0)
+        if start > len(data):
+            return
+        length = int.from_bytes(data[at + 2 : at + 2 + extended], "big") if extended else short_length
+        stop = min(start + length, len(data))
+        key = data[start - 4 : start] if second & MASK_BIT else b""
+        yield _SeenFrame(at, stop, first, key, length, view[start:stop])
+        at = stop
+
+
+def _frame_lines(direction: Direction, messages: list[str]) -> Iterator[_Line]:
+    at = direction.head
+    later = iter(messages)
+    opcode = rsv = 0  # of the message in hand: its first frame has them
+    for frame in _read_frames(direction.data, at):
+        at = frame.stop
+        if frame.opcode >= Opcode.CLOSE:
+            payload = _control_literal(frame)
+        else:
+            if frame.opcode != Opcode.CONT:
+                opcode, rsv = frame.opcode, frame.first & RSV_BITS
+            payload = _data_literal(frame, is_text=opcode == Opcode.TEXT and not rsv)
+            # As long as nothing was wrong, each last frame has made a message.
+            message = next(later, None) if frame.first & FIN_BIT and frame.is_whole else None
+            if message is not None and rsv:
+                payload = f"message: {message}"
+        yield _Line(direction.entry_of(at - 1), frame.at, _frame_line(direction, frame, payload))
+    if rest := direction.data[at:]:
+        shown = f"{_ARROWS[direction.kind]} the beginning of a header: {rest.hex()}"
+        yield _Line(direction.entry_of(len(direction.data) - 1), at, shown)
+
+
+def _frame_line(direction: Direction, frame: _SeenFrame, payload: str) -> str:
+    name = _NAMES.get(frame.opcode, f"{frame.opcode:#x}")
+    fin = "fin" if frame.first & FIN_BIT else "more"
+    rsv = (frame.first & RSV_BITS) >> 4
+    key = frame.key.hex() or "-"
+    place = frame.at - direction.head
+    came = "" if frame.is_whole else f" ({len(frame.payload)} bytes came)"
+    header = f"{name:<6} {fin:<4} rsv={rsv:03b} mask={key:<8} len={frame.length:<5} at={place:<5}"
+    return f"{_ARROWS[direction.kind]} {header} {payload}{came}"
+
+
+def _data_literal(frame: _SeenFrame, is_text: bool) -> str:
+    beginning = frame.beginning(_SHOWN)
+    return _text_literal(beginning, frame.length) if is_text else _literal(beginning, frame.length)
+
+
+def _control_literal(frame: _SeenFrame) -> str:
+    if frame.opcode != Opcode.CLOSE or len(frame.payload) < 2:
+        return _literal(frame.beginning(_SHOWN), frame.length)
+    # 5.5.1: a code in two bytes, and a reason in UTF-8.
+    payload = frame.beginning(2 + _SHOWN)
+    return f"{int.from_bytes(payload[:2], 'big')} {_text_literal(payload[2:], frame.length - 2)}"
+
+
+def _text_literal(beginning: bytes, length: int) -> str:
+    """As text where it is UTF-8, perhaps cut within a character, else as bytes."""
+    try:
+        text, used = decode_beginning(beginning)
+    except UnicodeDecodeError:
+        return _literal(beginning, length)
+    if used < len(beginning) == length:
+        return _literal(beginning, length)
+    return repr(text) + ("..." if length > used else "")
+
+
+def _literal(beginning: str | bytes, length: int) -> str:
+    """The beginning of something of this length: on one line, whatever it holds."""
+    return repr(beginning) + ("..." if length > len(beginning) else "")
+
+
+def _escape(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii")

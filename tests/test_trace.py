@@ -1,0 +1,809 @@
+"""Recording a connection: what is recorded behaves like what is not, comes back from its file as it was, gives the
+same events when it is run again, and can be shown in every form, whatever a peer has sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+import pytest
+from deflating import codec_of
+from helpers import (
+    BINARY,
+    BOTH_ROLES,
+    CLOSE,
+    CONT,
+    EVERY_CHUNKING,
+    KEY,
+    PING,
+    TEXT,
+    Chunking,
+    close_payload,
+    counting_random,
+    frame,
+    new_connection,
+    to,
+    whole,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from measuring import Memory
+from opening import client, request, response
+from tiny_extension import ShiftCodec
+
+from rfc6455 import (
+    CLIENT,
+    SERVER,
+    BytesMessage,
+    ClientHandshake,
+    CloseCause,
+    Closed,
+    Connection,
+    Deadlines,
+    Event,
+    HandshakeError,
+    Limits,
+    LocalProtocolError,
+    PerMessageDeflate,
+    Ping,
+    Role,
+    ServerHandshake,
+    TextMessage,
+    TextPart,
+    Timeouts,
+    trace,
+)
+from rfc6455.testing import read_frames
+from rfc6455.testing import strategies as ws
+from rfc6455.trace import Entry, Kind, Recorder, Recording
+
+# ---- Recording ----
+
+
+class Ticks:
+    """A clock that goes on by a quarter of a second each time somebody looks at it."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        self.now += 0.25
+        return self.now
+
+
+def recorded(role: Role, **options: Any) -> tuple[Recorder, Connection]:
+    recorder = Recorder(Ticks())
+    return recorder, recorder.wrap(new_connection(role, **options))
+
+
+def run_again(recording: Recording, make: Callable[[], Connection] | None = None) -> list[list[Event]]:
+    """The events of each call, after a way through a file."""
+    loaded = trace.loads(trace.dumps(recording))
+    assert loaded == recording
+    loaded.codecs = recording.codecs
+    return [events for _, events in trace.replay(loaded, make)]
+
+
+def kinds(recording: Recording) -> list[str]:
+    return [entry.kind.value for entry in recording.entries]
+
+
+def all_forms(recording: Recording) -> tuple[str, dict[str, Any], bytes]:
+    return trace.format_text(recording), trace.to_har(recording), trace.to_pcapng(recording)
+
+
+# What is done with a connection besides reading from it.
+DEEDS: dict[str, Callable[[Connection], object]] = {
+    "write": lambda end: end.data_to_send(),
+    "text": lambda end: end.send_text("some text"),
+    "ping": lambda end: end.ping(b"p"),
+    "close": lambda end: end.close(1000, "bye"),
+}
+
+
+def do(end: Connection, deed: str) -> None:
+    try:
+        DEEDS[deed](end)
+    except LocalProtocolError:
+        assert end.state.name != "OPEN"
+
+
+def peers_bytes(role: Role) -> st.SearchStrategy[bytes]:
+    """Legal streams, illegal ones, and anything at all."""
+    sender = role.peer
+    legal = st.one_of(ws.streams(sender, 150), ws.illegal_streams(sender, 150)).map(lambda stream: stream.data)
+    return st.one_of(legal, legal, st.binary(max_size=60))
+
+
+CONVERSATION = st.tuples(st.sampled_from(Role), st.sampled_from([None, False, True])).flatmap(
+    lambda choice: st.tuples(
+        st.just(choice[0]),
+        st.just(choice[1]),
+        peers_bytes(choice[0]).flatmap(ws.portions),
+        st.lists(st.sampled_from(["", "", *DEEDS]), max_size=8),
+        st.sampled_from(["", "eof", "time out"]),
+    )
+)
+
+
+@settings(max_examples=80)
+@given(conversation=CONVERSATION)
+def test_whatever_comes_a_replay_gives_the_same_events_call_by_call(
+    conversation: tuple[Role, bool | None, list[bytes], list[str], str],
+) -> None:
+    role, takeover, reads, deeds, end = conversation
+
+    def make() -> Connection:
+        options = {"server_no_context_takeover": not takeover, "client_no_context_takeover": not takeover}
+        extensions = [] if takeover is None else [codec_of(role, **options)]
+        return new_connection(role, extensions=extensions)
+
+    recorder = Recorder(Ticks())
+    traced, plain = recorder.wrap(make()), make()
+    calls = []
+    for number, data in enumerate([*reads, *([b""] if end == "eof" else [])]):
+        calls.append(traced.receive_data(data))
+        assert calls[-1] == plain.receive_data(data)
+        for connection in (traced, plain):
+            if number < len(deeds) and deeds[number]:
+                do(connection, deeds[number])
+        assert traced.data_to_send() == plain.data_to_send()
+    if end == "time out":
+        calls.append(traced.time_out(CloseCause.PONG_TIMEOUT))
+        assert calls[-1] == plain.time_out(CloseCause.PONG_TIMEOUT)
+    assert run_again(recorder.recording) == calls
+    assert run_again(recorder.recording, make) == calls
+    for form in all_forms(recorder.recording):
+        assert form
+
+
+def test_what_is_recorded_has_all_that_a_connection_has() -> None:
+    recorder, ws = recorded(SERVER, subprotocol="chat")
+    assert (ws.role, ws.subprotocol, ws.unread, ws.must_close) == (SERVER, "chat", 0, False)
+    ws.receive_data(bytearray(to(SERVER, PING, b"x")))
+    ws.receive_data(memoryview(to(SERVER, CLOSE)))
+    assert ws.closed
+    assert ws.data_to_send()
+    assert ws.data_to_send() == b""
+    assert kinds(recorder.recording) == ["opened", "received", "received", "sent"]
+    assert {type(entry.data) for entry in recorder.recording.entries} == {bytes}
+    with pytest.raises(AttributeError):
+        ws.receive()  # type: ignore[attr-defined]
+
+
+def test_what_a_call_refuses_is_not_recorded() -> None:
+    recorder, ws = recorded(SERVER)
+    with pytest.raises(TypeError):
+        ws.receive_data("text")  # type: ignore[arg-type]
+    with pytest.raises(LocalProtocolError):
+        ws.close(1005)
+    assert ws.receive_data(None) == []
+    assert kinds(recorder.recording) == ["opened"]
+    ws.close()
+    ws.close()
+    assert kinds(recorder.recording) == ["opened", "close"]
+
+
+def test_deadlines_work_on_what_is_recorded() -> None:
+    recorder, ws = recorded(CLIENT)
+    deadlines = Deadlines(Timeouts(ping_interval=1, pong=1), 0)
+    deadlines.opened(ws, 0)
+    assert deadlines.advance(1) == []
+    assert ws.data_to_send()
+    events = deadlines.advance(2)
+    assert [event.how for event in events if isinstance(event, Closed)] == [CloseCause.PONG_TIMEOUT]
+    ws.receive_data(to(CLIENT, TEXT, b"too late"))
+    assert run_again(recorder.recording) == [events, []]
+    assert "= a deadline passed: PONG_TIMEOUT" in trace.format_text(recorder.recording)
+
+
+def test_what_is_inflated_in_several_calls_is_again() -> None:
+    at_sender, sender = recorded(CLIENT, extensions=[codec_of(CLIENT)])
+    for _ in range(3):
+        sender.send_bytes(bytes(400_000))
+    recorder, ws = recorded(SERVER, extensions=[codec_of(SERVER)])
+    calls = [ws.receive_data(sender.data_to_send())]
+    while ws.unread:
+        calls.append(ws.receive_data(None))
+    assert len(calls) > 1
+    assert kinds(recorder.recording)[2:] == ["resumed"] * (len(calls) - 1)
+    assert run_again(recorder.recording) == calls
+    messages = trace.to_har(at_sender.recording)["log"]["entries"][0]["_webSocketMessages"]
+    assert [len(b64decode(message["data"])) for message in messages] == [400_000] * 3
+
+
+def test_parts_come_again_from_a_connection_that_gives_parts() -> None:
+    recorder, ws = recorded(CLIENT, parts=True)
+    data = to(CLIENT, TEXT, b"in two parts")
+    calls = [ws.receive_data(data[:8]), ws.receive_data(data[8:])]
+    assert calls == [[TextPart("in two", False)], [TextPart(" parts", True)]]
+    assert run_again(recorder.recording, lambda: Connection(CLIENT, parts=True)) == calls
+    assert run_again(recorder.recording) == [[], [TextMessage("in two parts")]]
+
+
+# ---- Handshakes ----
+
+HELLO = to(SERVER, TEXT, b"Hello")
+
+
+def serve(chunk: Chunking, data: bytes) -> tuple[Recording, list[list[Event]], Connection]:
+    """A server that records all; it answers when the request is there, and then reads on."""
+    recorder = Recorder(Ticks())
+    handshake = recorder.wrap(ServerHandshake(extensions=[PerMessageDeflate()]))
+    reads = iter([portion for portion in chunk(data) if portion])
+    while handshake.request is None:
+        handshake.receive_data(next(reads))
+    ws = handshake.accept()
+    assert ws.data_to_send().startswith(b"HTTP/1.1 101 ")
+    calls = [ws.receive_data(None)] if ws.unread else []
+    return recorder.recording, calls + [ws.receive_data(portion) for portion in reads], ws
+
+
+@EVERY_CHUNKING
+def test_the_handshake_of_a_server_is_recorded(chunk: Chunking) -> None:
+    head = request()
+    recording, calls, ws = serve(chunk, head + HELLO + to(SERVER, PING, b"?"))
+    assert [event for events in calls for event in events] == [TextMessage("Hello"), Ping(b"?")]
+    assert ws.data_to_send() == b"\x8a\x01?"
+    assert recording.received_head == len(head)
+    assert (
+        b"".join(entry.data for entry in recording.entries if entry.kind is Kind.SENT)[recording.sent_head :]
+        == b"\x8a\x01?"
+    )
+    assert run_again(recording) == calls
+
+
+@EVERY_CHUNKING
+def test_the_handshake_of_a_client_is_recorded(chunk: Chunking) -> None:
+    recorder = Recorder(Ticks())
+    handshake = recorder.wrap(client())
+    sent = handshake.data_to_send()
+    assert handshake.uri.host == "server.example.com"
+    head = b"HTTP/1.1 100 Continue\r\n\r\n" + response()
+    reads = iter(chunk(head + b"\x81\x02Hi"))
+    while (ws := handshake.receive_data(next(reads))) is None:
+        pass
+    calls = [ws.receive_data(None)] if ws.unread else []
+    calls += [ws.receive_data(portion) for portion in reads]
+    assert [event for events in calls for event in events] == [TextMessage("Hi")]
+    recording = recorder.recording
+    assert (recording.received_head, recording.sent_head) == (len(head), len(sent))
+    assert run_again(recording) == calls
+    assert trace.to_har(recording)["log"]["entries"][0]["response"]["status"] == 101
+
+
+def test_a_refused_handshake_is_all_http() -> None:
+    recorder = Recorder(Ticks())
+    handshake = recorder.wrap(ServerHandshake())
+    with pytest.raises(HandshakeError):
+        handshake.receive_data(request(line="POST /chat HTTP/1.1"))
+    handshake.data_to_send()
+    text, har, _ = all_forms(recorder.recording)
+    assert not recorder.recording.is_open
+    assert run_again(recorder.recording) == []
+    assert " < POST /chat HTTP/1.1\n" in text
+    assert " > HTTP/1.1 405 Method Not Allowed\n" in text
+    (entry,) = har["log"]["entries"]
+    assert (entry["request"]["method"], entry["response"]["status"]) == ("POST", 405)
+    assert entry["_webSocketMessages"] == []
+
+
+def test_a_handshake_whose_heads_went_elsewhere() -> None:
+    """`from_request` and `from_response`: what does not go through the handshake is not in the recording."""
+    key = "dGhlIHNhbXBsZSBub25jZQ=="
+    fields = {"Host": "a", "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": key}
+    recorder = Recorder(Ticks())
+    handshake = recorder.wrap(ServerHandshake.from_request("GET", "/", {**fields, "Sec-WebSocket-Version": "13"}))
+    answer = handshake.accept().data_to_send()
+    assert (recorder.recording.received_head, recorder.recording.sent_head) == (0, len(answer))
+    at_client = Recorder(Ticks())
+    ws = at_client.wrap(client()).from_response(
+        101, {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="}
+    )
+    assert ws.receive_data(b"\x81\x02Hi") == [TextMessage("Hi")]
+    assert run_again(at_client.recording) == [[TextMessage("Hi")]]
+
+
+def test_what_cannot_be_recorded() -> None:
+    recorder = Recorder(Ticks())
+    with pytest.raises(LocalProtocolError, match="nothing is recorded"):
+        recorder.recording
+    with pytest.raises(TypeError, match="not int"):
+        recorder.wrap(1)  # type: ignore[call-overload]
+    late = new_connection(SERVER)
+    late.receive_data(HELLO)
+    with pytest.raises(LocalProtocolError, match="has received something"):
+        recorder.wrap(late)
+    recorder.wrap(new_connection(SERVER))
+    with pytest.raises(LocalProtocolError, match="one connection"):
+        recorder.wrap(new_connection(SERVER))
+    handshake = ServerHandshake()
+    handshake.receive_data(request() + HELLO)
+    with pytest.raises(LocalProtocolError, match="before it was wrapped"):
+        Recorder(Ticks()).wrap(handshake).accept()
+
+
+# ---- The limit ----
+
+
+def test_the_limit_keeps_the_beginning() -> None:
+    recorder = Recorder(Ticks(), limit=4000)
+    ws = recorder.wrap(new_connection(SERVER))
+    for number in range(100):
+        ws.receive_data(to(SERVER, TEXT, b"number %d" % number))
+    recording = recorder.recording
+    assert 10 < len(recording.entries) < 40
+    assert recording.missing == 101 - len(recording.entries)
+    assert run_again(recording) == [[TextMessage(f"number {number}")] for number in range(len(recording.entries) - 1)]
+    assert trace.format_text(recording).endswith(f"\n{recording.missing} more entries were not kept")
+    assert recorder.recording.entries[-1].data
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_recording_takes_no_more_memory_than_its_limit(size: int) -> None:
+    recorder = Recorder(Ticks(), limit=50_000)
+    data = to(SERVER, BINARY, bytes(100_000 if size > 1 else 1000))
+    with Memory() as memory:
+        ws = recorder.wrap(new_connection(SERVER))
+        before = memory.kept
+        for at in range(0, len(data), size):
+            ws.receive_data(data[at : at + size])
+        kept = memory.kept - before - ws.retained_bytes
+    assert recorder.recording.missing
+    assert 25_000 < kept < 50_000
+
+
+# ---- The file ----
+
+HEAD = '{"format": "rfc6455.trace", "version": 1, "role": "server", "received_head": 0, "sent_head": 0, '
+HEAD += '"extensions": "", "limits": {}, "missing": 0}\n'
+
+
+def test_a_recording_is_lines_that_people_can_read() -> None:
+    recorder = Recorder(Ticks())
+    handshake = recorder.wrap(ServerHandshake(limits=Limits(message=5000)))
+    handshake.receive_data(request())
+    handshake.accept().receive_data(b"\x81")
+    about, *lines = trace.dumps(recorder.recording).splitlines()
+    assert json.loads(about)["limits"]["message"] == 5000
+    assert lines[0].startswith('{"time": 1000.25, "kind": "received", "text": "GET /chat HTTP/1.1\\r\\nHost: ')
+    assert lines[1:] == [
+        '{"time": 1000.5, "kind": "opened", "text": ""}',
+        '{"time": 1000.75, "kind": "received", "base64": "gQ=="}',
+    ]
+
+
+def test_what_a_mailer_does_to_lines_does_no_harm() -> None:
+    recorder, ws = recorded(SERVER)
+    ws.receive_data(HELLO)
+    text = trace.dumps(recorder.recording)
+    assert trace.loads("\r\n" + text.replace("\n", "\r\n") + "\r\n") == recorder.recording
+
+
+def changed(old: str, new: str) -> str:
+    assert old in HEAD
+    return HEAD.replace(old, new)
+
+
+ENTRY = '{"time": 1, "kind": "received", "text": "x"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[1]",
+        '"a text"',
+        "{}",
+        "[" * 100_000,
+        changed("rfc6455.trace", "something else"),
+        changed('"version": 1', '"version": 2'),
+        changed('"server"', '"proxy"'),
+        changed('"received_head": 0', '"received_head": -1'),
+        changed('"sent_head": 0', '"sent_head": 1.5'),
+        changed('"missing": 0', '"missing": true'),
+        changed('"extensions": ""', '"extensions": 3'),
+        changed('"extensions": ""', '"extensions": ";;"'),
+        changed('"extensions": ""', '"extensions": "permessage-deflate; server_max_window_bits=77"'),
+        changed('"extensions": ""', '"extensions": "permessage-deflate; client_max_window_bits=77"'),
+        changed('"limits": {}', '"limits": {"message": 0}'),
+        changed('"limits": {}', '"limits": {"unheard": 1}'),
+        changed('"limits": {}', '"limits": null'),
+        HEAD + "null",
+        HEAD + ENTRY.replace("received", "heard"),
+        HEAD + ENTRY.replace('"text": "x"', '"text": "\\u00ff"'),
+        HEAD + ENTRY.replace('"text": "x"', '"base64": "!"'),
+        HEAD + ENTRY.replace('"text": "x"', '"base64": 1'),
+        HEAD + ENTRY.replace(', "text": "x"', ""),
+        HEAD + ENTRY.replace("received", "timed out"),
+        *[HEAD + ENTRY.replace("1", time) for time in ("NaN", "Infinity", "1e300", "-1e300", "true", '"1"', "null")],
+    ],
+)
+def test_what_is_no_recording_is_refused(text: str) -> None:
+    assert trace.loads(HEAD + ENTRY).entries == [Entry(1.0, Kind.RECEIVED, b"x")]
+    with pytest.raises(ValueError, match="this is not a recording"):
+        trace.loads(text)
+
+
+@settings(max_examples=60)
+@given(
+    entries=st.lists(st.tuples(st.floats(-1e9, 4e9), st.sampled_from(Kind), st.binary(max_size=20)), max_size=8),
+    heads=st.tuples(st.integers(0, 50), st.integers(0, 50)),
+    extensions=st.sampled_from(["", "permessage-deflate", "x-shift", "permessage-deflate, x-shift"]),
+    role=st.sampled_from(Role),
+)
+def test_a_recording_that_somebody_made_up_can_be_loaded_and_shown(
+    entries: list[tuple[float, Kind, bytes]], heads: tuple[int, int], extensions: str, role: Role
+) -> None:
+    """A file may come from anybody, and say what no recorder would."""
+    no_bytes = {Kind.TIMED_OUT: b"IDLE_TIMEOUT", Kind.OPENED: b"", Kind.RESUMED: b"", Kind.CLOSE: b""}
+    made = [Entry(time, kind, no_bytes.get(kind, data)) for time, kind, data in entries]
+    recording = trace.loads(trace.dumps(Recording(role, made, *heads, extensions)))
+    assert trace.format_text(recording)
+    assert trace.to_pcapng(recording)
+    if "x-shift" not in extensions:
+        assert json.dumps(trace.to_har(recording), allow_nan=False)
+        assert all(isinstance(events, list) for _, events in trace.replay(recording))
+
+
+# ---- Text ----
+
+
+def test_the_text_form() -> None:
+    recording, _, ws = serve(whole, request(without="Sec-WebSocket-Extensions"))
+    sender = new_connection(CLIENT)
+    sender.send_text("H\u00e9llo", fin=False)
+    sender.ping(b"\x00")
+    ws.receive_data(sender.data_to_send())
+    ws.data_to_send()
+    sender.send_text("\x1b[2J \u202e", fin=True)
+    data = sender.data_to_send()
+    ws.receive_data(data[:5])
+    ws.receive_data(data[5:])
+    ws.close(1001, "bye")
+    ws.data_to_send()
+    ws.receive_data(to(SERVER, 11, b"") + b"\x81")
+    ws.receive_data(b"")
+    key = {number: bytes(range(4 * number, 4 * number + 4)).hex() for number in range(3)}
+    lines = trace.format_text(recording).split("\n")
+    assert lines[0] == "server"
+    assert lines[1] == "    0.000000 < GET /chat HTTP/1.1"
+    assert lines[lines.index("    0.250000 = open") :] == [
+        "    0.250000 = open",
+        "    0.500000 > HTTP/1.1 101 Switching Protocols",
+        "    0.500000 > Upgrade: websocket",
+        "    0.500000 > Connection: Upgrade",
+        "    0.500000 > Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+        "    0.500000 >",
+        f"    0.750000 < TEXT   more rsv=000 mask={key[0]} len=6     at=0     'H\u00e9llo'",
+        f"    0.750000 < PING   fin  rsv=000 mask={key[1]} len=1     at=12    b'\\x00'",
+        "    1.000000 > PONG   fin  rsv=000 mask=-        len=1     at=0     b'\\x00'",
+        f"    1.500000 < CONT   fin  rsv=000 mask={key[2]} len=8     at=19    '\\x1b[2J \\u202e'",
+        "    1.750000 = close() was called",
+        "    2.000000 > CLOSE  fin  rsv=000 mask=-        len=5     at=3     1001 'bye'",
+        "    2.250000 < 0xb    fin  rsv=000 mask=37fa213d len=0     at=33    b''",
+        "    2.250000 ! received: the reserved opcode 0xb (section 5.2 at byte 33; close code 1002)",
+        "    2.250000 < the beginning of a header: 81",
+        "    2.500000 < end of the stream",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (frame(TEXT, b"x" * 61), "'" + "x" * 60 + "'..."),
+        (frame(TEXT, b"x" * 60), "'" + "x" * 60 + "'"),
+        (frame(TEXT, b"x" * 59 + b"\xc3\xa9"), "'" + "x" * 59 + "'..."),
+        (frame(TEXT, b"\xff"), r"b'\xff'"),
+        (frame(TEXT, b"\xc3", fin=False), r"b'\xc3'"),
+        (frame(TEXT, b"it's \"\n"), "'it\\'s \"\\n'"),
+        (frame(BINARY, b"\r\n\x00"), r"b'\r\n\x00'"),
+        (frame(TEXT, b"Hel", declared=5), "'Hel'... (3 bytes came)"),
+        (frame(TEXT, b"", declared=1 << 63, length_bits=64), "''... (0 bytes came)"),
+        (frame(CLOSE), "b''"),
+        (frame(CLOSE, b"\x03"), r"b'\x03'"),
+        (frame(CLOSE, close_payload(4000)), "4000 ''"),
+        (frame(CLOSE, close_payload(1000, b"caf\xc3\xa9")), "1000 'caf\u00e9'"),
+        (frame(CLOSE, close_payload(1000, b"\xe9")), r"1000 b'\xe9'"),
+        (frame(CLOSE, close_payload(1000, b"x" * 61)), "1000 '" + "x" * 60 + "'..."),
+        (b"\x81\x7e\x01", "the beginning of a header: 817e01"),
+    ],
+)
+def test_how_a_payload_is_shown(data: bytes, shown: str) -> None:
+    lines = trace.format_text(Recording(CLIENT, [Entry(0, Kind.OPENED), Entry(0, Kind.RECEIVED, data)])).split("\n")
+    assert lines[2].endswith(f" {shown}")
+
+
+def test_a_violation_of_our_own_is_shown_too() -> None:
+    recording = Recording(CLIENT, [Entry(0, Kind.OPENED), Entry(0, Kind.SENT, b"\x81\x01x")])
+    assert trace.format_text(recording).endswith(
+        "! sent: a frame without a mask; a client must mask all frames (section 5.1 at byte 0; close code 1002)"
+    )
+
+
+def test_what_was_said_after_the_end_is_shown() -> None:
+    recorder, ws = recorded(SERVER)
+    ws.receive_data(b"\x83\x80" + KEY)
+    ws.receive_data(HELLO)
+    assert trace.format_text(recorder.recording).endswith(" len=5     at=6     'Hello'")
+
+
+def test_a_compressed_message_is_shown_inflated_at_its_last_frame() -> None:
+    recorder, ws = recorded(CLIENT, extensions=[codec_of(CLIENT)])
+    sender = new_connection(SERVER, extensions=[codec_of(SERVER)])
+    sender.send_text("only once ", fin=False, compress=False)
+    sender.send_text("plain", compress=False)
+    sender.send_text("often " * 40, fin=False, compress=True)
+    sender.send_text("and again " * 40)
+    ws.receive_data(sender.data_to_send())
+    *_, plain, first, last = trace.format_text(recorder.recording).split("\n")
+    assert plain.endswith(" 'plain'")
+    assert " more rsv=100 " in first
+    assert "often" not in first
+    assert " fin  rsv=000 " in last
+    assert last.endswith(" message: '" + "often " * 10 + "'...")
+
+
+@settings(max_examples=60)
+@given(data=st.one_of(st.binary(max_size=80), peers_bytes(CLIENT)), chunk=ws.chunkings())
+def test_each_frame_has_one_line_and_no_line_can_be_forged(data: bytes, chunk: Chunking) -> None:
+    reads = [Entry(0.0, Kind.RECEIVED, portion) for portion in chunk(data) if portion]
+    lines = trace.format_text(Recording(CLIENT, [Entry(0.0, Kind.OPENED), *reads])).split("\n")
+    frames, rest = read_frames(data)
+    shown = [line for line in lines if re.match(r" +0\.000000 < \w+ +(fin|more) ", line)]
+    whole_ones = [line for line in shown if not line.endswith(" bytes came)")]
+    assert len(whole_ones) == len(frames)
+    assert len(shown) - len(whole_ones) == any(" bytes came)" in line for line in lines)
+    assert all(line.isprintable() for line in lines)
+    places = [int(line.partition(" at=")[2].split()[0]) for line in shown]
+    assert places == sorted(places)
+    assert bool(rest) == bool(len(shown) - len(whole_ones) or "beginning of a header" in "".join(lines))
+
+
+@given(data=st.binary(max_size=80))
+@settings(max_examples=40)
+def test_a_head_cannot_forge_a_line(data: bytes) -> None:
+    recording = Recording(SERVER, [Entry(0.0, Kind.RECEIVED, data)] if data else [])
+    _, *lines = trace.format_text(recording).split("\n")
+    assert len(lines) == len(data.splitlines())
+    assert all(line.isascii() and line.isprintable() for line in lines)
+
+
+def test_a_long_line_of_a_head_is_cut() -> None:
+    text = trace.format_text(Recording(SERVER, [Entry(0.0, Kind.RECEIVED, b"x" * 10_000)]))
+    assert text == "server\n    0.000000 < " + "x" * 200 + "..."
+
+
+def test_an_extension_that_is_not_known() -> None:
+    entries = [Entry(0, Kind.OPENED), Entry(0, Kind.RECEIVED, frame(TEXT, b"\x48\x6a", rsv=2))]
+    recording = Recording(CLIENT, entries, extensions="x-shift")
+    assert "(not known here: messages were not checked)" in trace.format_text(recording)
+    assert trace.format_text(recording).endswith(" b'Hj'")
+    with pytest.raises(LocalProtocolError, match="'x-shift' does is not known"):
+        trace.to_har(recording)
+    with pytest.raises(LocalProtocolError, match="'x-shift' does is not known"):
+        list(trace.replay(recording))
+    recording.codecs = lambda role: [ShiftCodec()]
+    assert trace.format_text(recording).endswith(" message: 'Hi'")
+    assert run_again(recording) == [[TextMessage("Hi")]]
+
+
+# ---- HAR ----
+
+
+def test_the_har_form_is_that_of_developer_tools() -> None:
+    recording, _, ws = serve(whole, request(line="GET /chat?room=a%20b&x= HTTP/1.1") + HELLO)
+    ws.receive_data(to(SERVER, PING) + to(SERVER, TEXT, b"in ", fin=False) + to(SERVER, CONT, b"parts"))
+    ws.send_bytes(b"\x00\xff")
+    ws.data_to_send()
+    ws.receive_data(to(SERVER, CONT, b"of nothing"))
+    har = json.loads(json.dumps(trace.to_har(recording, secure=True)))
+    assert har["log"]["version"] == "1.2"
+    assert har["log"]["creator"]["name"] == "rfc6455"
+    (entry,) = har["log"]["entries"]
+    # HAR 1.2: what an entry, a request and a response must have.
+    assert {"startedDateTime", "time", "request", "response", "cache", "timings"} <= entry.keys()
+    assert entry["timings"].keys() == {"send", "wait", "receive"}
+    assert sum(entry["timings"].values()) == entry["time"]
+    both = {"httpVersion", "cookies", "headers", "headersSize", "bodySize"}
+    assert entry["request"].keys() == both | {"method", "url", "queryString"}
+    assert entry["response"].keys() == both | {"status", "statusText", "content", "redirectURL"}
+    assert entry["startedDateTime"] == "1970-01-01T00:16:40.250Z"
+    assert entry["request"]["url"] == "wss://server.example.com/chat?room=a%20b&x="
+    assert entry["request"]["queryString"] == [{"name": "room", "value": "a b"}, {"name": "x", "value": ""}]
+    assert {"name": "Host", "value": "server.example.com"} in entry["request"]["headers"]
+    assert (entry["response"]["status"], entry["response"]["statusText"]) == (101, "Switching Protocols")
+    assert entry["_resourceType"] == "websocket"
+    *messages, error = entry["_webSocketMessages"]
+    assert messages == [
+        {"type": "receive", "time": 1001.0, "opcode": 1, "data": "Hello"},
+        {"type": "receive", "time": 1001.25, "opcode": 1, "data": "in parts"},
+        {"type": "send", "time": 1001.5, "opcode": 2, "data": "AP8="},
+    ]
+    assert (error["type"], error["opcode"]) == ("error", -1)
+    assert "(section 5.4 at byte " in error["data"]
+
+
+def test_the_har_form_of_a_connection_without_a_handshake() -> None:
+    recorder, ws = recorded(SERVER)
+    ws.receive_data(to(SERVER, BINARY, b"bytes"))
+    (entry,) = trace.to_har(recorder.recording)["log"]["entries"]
+    assert entry["request"]["url"] == "ws://unknown.invalid/"
+    assert entry["response"]["status"] == 101
+    assert [b64decode(message["data"]) for message in entry["_webSocketMessages"]] == [b"bytes"]
+
+
+@pytest.mark.parametrize(
+    "entries", [[], [Entry(0, Kind.RECEIVED, b"GET")], [Entry(0, Kind.RECEIVED, b"\x16\x03\x01")]]
+)
+def test_the_har_form_of_what_is_no_request(entries: list[Entry]) -> None:
+    (entry,) = trace.to_har(Recording(SERVER, entries))["log"]["entries"]
+    assert (entry["request"]["method"], entry["response"]["status"]) == ("", 0)
+
+
+@given(milliseconds=st.integers(0, trace.recording.LAST_SECOND * 1000))
+def test_dates_are_those_of_the_calendar(milliseconds: int) -> None:
+    time = milliseconds / 1000
+    har = trace.to_har(Recording(SERVER, [Entry(time, Kind.OPENED)]))
+    expected = datetime.fromtimestamp(int(time), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    date = har["log"]["entries"][0]["startedDateTime"]
+    assert date[:-5] == expected
+    assert date[-5:] == f".{int(time * 1000) % 1000:03}Z"
+
+
+# ---- pcapng ----
+
+
+class Packet(NamedTuple):
+    """What is in a packet of the file, read by the diagrams of the RFCs."""
+
+    time: int
+    comment: str
+    source: bytes
+    ports: tuple[int, int]
+    number: int
+    acknowledged: int
+    flags: int
+    data: bytes
+
+
+def read_blocks(data: bytes) -> Iterator[tuple[int, bytes]]:
+    while data:
+        kind, length = struct.unpack("<II", data[:8])
+        assert length % 4 == 0
+        assert struct.unpack("<I", data[length - 4 : length]) == (length,)
+        yield kind, data[8 : length - 4]
+        data = data[length:]
+
+
+def read_comment(options: bytes) -> str:
+    if not options:
+        return ""
+    code, length = struct.unpack("<HH", options[:4])
+    assert code == 1
+    assert options[4 + length :].strip(b"\0") == b""
+    return options[4 : 4 + length].decode()
+
+
+def is_checked(data: bytes) -> bool:
+    """RFC 1071: with the checksum in it, the sum of all words is all ones."""
+    total = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + bytes(len(data) % 2)))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total == 0xFFFF
+
+
+def read_packet(block: bytes) -> Packet:
+    interface, high, low, captured, length = struct.unpack("<IIIII", block[:20])
+    assert (interface, captured) == (0, length)
+    packet, options = block[20 : 20 + length], block[20 + length + -length % 4 :]
+    ethernet, ip = packet[:14], packet[14:]
+    assert ethernet[12:] == b"\x08\x00"
+    assert ip[:2] == b"\x45\x00"
+    assert int.from_bytes(ip[2:4], "big") == len(ip) <= 1500
+    assert is_checked(ip[:20])
+    source, tcp = ip[12:16], ip[20:]
+    assert is_checked(ip[12:20] + struct.pack("!HH", 6, len(tcp)) + tcp)
+    source_port, target_port, number, acknowledged, offset, flags = struct.unpack("!HHIIBB", tcp[:14])
+    data = tcp[(offset >> 4) * 4 :]
+    time = high << 32 | low
+    return Packet(time, read_comment(options), source, (source_port, target_port), number, acknowledged, flags, data)
+
+
+def read_capture(data: bytes) -> list[Packet]:
+    (first, section), (second, interface), *blocks = read_blocks(data)
+    assert (first, second, {kind for kind, _ in blocks} <= {6}) == (0x0A0D0D0A, 1, True)
+    assert struct.unpack("<IHHq", section[:16]) == (0x1A2B3C4D, 1, 0, -1)
+    assert "made up" in read_comment(section[16:])
+    assert struct.unpack("<HHI", interface) == (1, 0, 0)
+    return [read_packet(block) for _, block in blocks]
+
+
+def check_stream(packets: list[Packet]) -> dict[int, bytes]:
+    """That the packets are a TCP connection; gives what went each way, by the port that it came from."""
+    following = {80: 0, 49152: 0}
+    content = {80: b"", 49152: b""}
+    assert [packet.flags for packet in packets[:3]] == [0x02, 0x12, 0x10]
+    for packet in packets:
+        source, target = packet.ports
+        assert packet.number == following[source]
+        assert packet.acknowledged == (following[target] if packet.flags & 0x10 else 0)
+        following[source] += len(packet.data) + bool(packet.flags & 0x03)
+        content[source] += packet.data
+    return content
+
+
+def test_the_capture_is_a_tcp_connection_with_all_that_was_recorded() -> None:
+    recording, _, ws = serve(whole, request() + HELLO)
+    ws.send_bytes(bytes(range(256)) * 20)
+    ws.data_to_send()
+    ws.receive_data(to(SERVER, CONT))
+    ws.receive_data(b"")
+    ws.receive_data(b"")
+    packets = read_capture(trace.to_pcapng(recording))
+    content = check_stream(packets)
+    assert content[49152] == b"".join(entry.data for entry in recording.entries if entry.kind is Kind.RECEIVED)
+    assert content[80] == b"".join(entry.data for entry in recording.entries if entry.kind is Kind.SENT)
+    assert packets[3].time == 1000_250_000
+    assert [packet.flags for packet in packets[-2:]] == [0x11, 0x10]
+    (comment,) = [packet.comment for packet in packets if packet.comment]
+    assert comment.startswith("a continuation frame")
+
+
+@BOTH_ROLES
+def test_the_capture_of_a_connection_without_a_handshake_begins_with_one(role: Role) -> None:
+    recorder, ws = recorded(role, extensions=[codec_of(role)])
+    ws.receive_data(to(role, TEXT, b"Hello"))
+    ws.send_text("Hi")
+    written = ws.data_to_send()
+    packets = read_capture(trace.to_pcapng(recorder.recording))
+    content = check_stream(packets)
+    heads = [packet for packet in packets if packet.comment]
+    assert [packet.ports[0] for packet in heads] == [49152, 80]
+    assert b"\r\nSec-WebSocket-Extensions: permessage-deflate; " in heads[1].data
+    assert heads[0].data + (written if role is CLIENT else to(role, TEXT, b"Hello")) == content[49152]
+
+
+@settings(max_examples=40)
+@given(sizes=st.lists(st.integers(0, 5000), max_size=4), odd=st.binary(max_size=9), time=st.floats(-1e10, 1e12))
+def test_every_checksum_and_number_is_right(sizes: list[int], odd: bytes, time: float) -> None:
+    entries = [Entry(time, Kind.SENT if size % 2 else Kind.RECEIVED, odd + bytes(size)) for size in sizes]
+    packets = read_capture(trace.to_pcapng(Recording(SERVER, entries)))
+    assert sum(map(len, check_stream(packets).values())) == sum(len(entry.data) for entry in entries)
+    assert all(packet.time == round(max(time, 0) * 1_000_000) for packet in packets) or not entries or time > 2e11
+
+
+def test_a_recording_of_a_real_conversation_is_the_same_from_both_ends() -> None:
+    at_server, at_client = Recorder(Ticks()), Recorder(Ticks())
+    server = at_server.wrap(ServerHandshake(extensions=[PerMessageDeflate()]))
+    opening = at_client.wrap(
+        ClientHandshake("ws://server.example.com/", extensions=[PerMessageDeflate()], random=counting_random())
+    )
+    server.receive_data(opening.data_to_send())
+    ws = server.accept()
+    peer = opening.receive_data(ws.data_to_send())
+    assert peer is not None
+    peer.send_text("hello " * 20)
+    assert ws.receive_data(peer.data_to_send()) == [TextMessage("hello " * 20)]
+    ws.send_bytes(b"bye " * 20)
+    ws.close(1000)
+    assert peer.receive_data(ws.data_to_send())[0] == BytesMessage(b"bye " * 20)
+    ws.receive_data(peer.data_to_send())
+    recordings = at_server.recording, at_client.recording
+    assert {recording.extensions for recording in recordings} == {ws.extensions[0].parameters}
+    captures = [check_stream(read_capture(trace.to_pcapng(recording))) for recording in recordings]
+    assert captures[0] == captures[1]
+    # Without their times, the lines of one end are those of the other with the arrows turned.
+    at_server_lines, at_client_lines = (
+        [line[13:] for line in trace.format_text(recording).split("\n")[1:]] for recording in recordings
+    )
+    turned = [line.translate(str.maketrans("<>", "><")) for line in at_client_lines]
+    for arrow in "<>":
+        assert [line for line in turned if line[0] == arrow] == [line for line in at_server_lines if line[0] == arrow]
