@@ -1,0 +1,198 @@
+"""A line client on asyncio: sends its arguments, or what is typed, and prints what comes.
+
+    python examples/client_asyncio.py ws://localhost:8765/ hello "good bye"
+    ls | python examples/client_asyncio.py ws://localhost:8765/
+
+The law: reading never waits for writing. A server may take nothing more until we take what it sends, and two that wait
+for each other wait for ever. So one task reads and one sends, and only the one that sends waits for the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import rfc6455
+
+# What waits in the transport while we still send Pongs. Beyond it they wait in the connection, which keeps only the
+# last; so a server that asks for Pongs and does not read them costs nothing.
+HIGH_WATER = 64 << 10
+
+# How long a server has to take our last bytes, in seconds.
+LINGER = 2.0
+
+# Ends that are as they should be (7.4.1).
+GOOD_ENDS = (1000, 1001, 1005, 1012)
+
+# What a terminal would obey rather than show.
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+
+
+class Lines:
+    """What is to be sent, in batches; ``None`` is the end. A thread may `put`, and waits until its last is sent."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.queue: asyncio.Queue[Sequence[str] | None] = asyncio.Queue()
+        self.may_put = threading.Semaphore()
+
+    def put(self, batch: Sequence[str] | None) -> None:
+        self.may_put.acquire()
+        self.loop.call_soon_threadsafe(self.queue.put_nowait, batch)
+
+    async def take(self) -> AsyncIterator[str]:
+        while (batch := await self.queue.get()) is not None:
+            for line in batch:
+                yield line
+            self.may_put.release()
+
+
+class Client:
+    """One connection, once it is open."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        ws: rfc6455.Connection,
+        timeouts: rfc6455.Timeouts,
+    ) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.ws = ws
+        self.closed: rfc6455.Closed | None = None
+        self.loop = asyncio.get_running_loop()
+        self.deadlines = rfc6455.Deadlines(timeouts)
+        self.deadlines.opened(ws, self.loop.time())
+        self.timer = self.loop.call_soon(self.settle)
+
+    async def receive(self) -> None:
+        """Prints what comes, until the server has closed."""
+        try:
+            while not self.ws.must_close:
+                data = None if self.ws.unread else await self.reader.read(65536)
+                self.show(self.ws.receive_data(data))
+                self.settle()
+        except OSError:
+            self.show(self.ws.receive_data(b""))  # reset
+
+    async def send(self, lines: Lines) -> None:
+        """Sends the lines, then closes; what the server still says is printed."""
+        try:
+            async for line in lines.take():
+                await self.writer.drain()
+                self.ws.send_text(line)
+                self.settle()
+        except (OSError, rfc6455.LocalProtocolError):
+            return  # closed already
+        self.leave(rfc6455.CloseCode.NORMAL_CLOSURE)
+
+    def leave(self, code: int) -> None:
+        self.ws.close(code)
+        self.settle()
+
+    def show(self, events: Sequence[rfc6455.Event]) -> None:
+        for event in events:
+            match event:
+                case rfc6455.TextMessage(text):
+                    print(text.translate(CONTROLS), flush=True)
+                case rfc6455.BytesMessage(data):
+                    print(f"({len(data)} bytes)", flush=True)
+                case rfc6455.Closed():
+                    self.closed = event
+
+    def settle(self) -> None:
+        """Does what is due, writes, and sets the timer."""
+        self.show(self.deadlines.advance(self.loop.time()))
+        if self.writer.transport.get_write_buffer_size() < HIGH_WATER:
+            self.writer.write(self.ws.data_to_send())
+        self.timer.cancel()
+        due = self.deadlines.next_deadline()
+        if self.ws.must_close:
+            self.writer.close()  # when all is sent, `receive` reads the end
+            self.timer = self.loop.call_later(LINGER, self.writer.transport.abort)
+        elif due is not None:
+            self.timer = self.loop.call_at(due, self.settle)
+
+
+async def connect(uri: rfc6455.URI, timeouts: rfc6455.Timeouts) -> Client:
+    """The opening handshake.
+
+    :raises HandshakeError: when the server refuses.
+    """
+    reader, writer = await asyncio.open_connection(uri.host, uri.port, ssl=uri.secure or None)
+    handshake = rfc6455.ClientHandshake(uri, extensions=[rfc6455.PerMessageDeflate()])
+    writer.write(handshake.data_to_send())
+    try:
+        while (ws := handshake.receive_data(await reader.read(65536))) is None:
+            pass
+    except BaseException:
+        writer.close()
+        raise
+    return Client(reader, writer, ws, timeouts)
+
+
+async def run(uri: rfc6455.URI, words: Sequence[str], timeouts: rfc6455.Timeouts) -> rfc6455.Closed | None:
+    client = await asyncio.wait_for(connect(uri, timeouts), timeouts.open)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, client.leave, rfc6455.CloseCode.GOING_AWAY)
+    lines = Lines()
+    threading.Thread(target=give, args=(words, lines), daemon=True).start()
+    sending = asyncio.create_task(client.send(lines))
+    await client.receive()
+    sending.cancel()
+    client.timer.cancel()
+    client.writer.close()
+    return client.closed
+
+
+def give(words: Sequence[str], lines: Lines) -> None:
+    """A thread: gives the words, or what comes on standard input, and no faster than it is sent."""
+    rest = b""
+    try:
+        if words:
+            lines.put([os.fsencode(word).decode(errors="replace") for word in words])
+        while not words and (data := os.read(sys.stdin.fileno(), 65536)):
+            *whole, rest = (rest + data).split(b"\n")
+            lines.put([line.decode(errors="replace") for line in whole])
+        if rest:
+            lines.put([rest.decode(errors="replace")])
+        lines.put(None)
+    except RuntimeError:
+        pass  # the loop has ended: nobody sends any more
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Sends lines to a WebSocket server and prints what comes.")
+    parser.add_argument("uri", type=rfc6455.parse_uri, help="such as ws://localhost:8765/")
+    parser.add_argument("lines", nargs="*", help="what to send; by default the lines of standard input")
+    for name, seconds in vars(rfc6455.Timeouts()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=seconds, metavar="SECONDS")
+    options = vars(parser.parse_args())
+    uri, words = options.pop("uri"), options.pop("lines")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal has every character
+    try:
+        closed = asyncio.run(run(uri, words, rfc6455.Timeouts(**options)))
+    except asyncio.TimeoutError:
+        sys.exit("Cannot connect: it took too long")
+    except (OSError, rfc6455.HandshakeError) as error:
+        sys.exit(f"Cannot connect: {error}")
+    if closed is not None and closed.code not in GOOD_ENDS:
+        sys.exit(f"Disconnected: {int(closed.code)} {closed.reason.translate(CONTROLS)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""An echo server on asyncio, over streams or as a Protocol.
+
+    python examples/echo_asyncio.py --port 8765 [--protocol]
+
+The law: nothing awaits while it has a connection in hand. Whatever happens to one is a plain call: `Session.receive`
+for input, `Session.tick` for a deadline or the end of the server. Streams and Protocol are two short ways to make
+these calls; what differs is how they wait for a client that does not take what it is sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import rfc6455
+
+# Each client has a file descriptor, of which a process usually gets 1024.
+MAX_CLIENTS = 500
+
+# After our last byte, how long the client has to take it and to close, in seconds. Closing TCP with input unread
+# resets the connection, and a reset may overtake our Close frame (7.1.1).
+LINGER = 2.0
+
+
+class Server:
+    """What all sessions share."""
+
+    def __init__(self, timeouts: rfc6455.Timeouts) -> None:
+        self.timeouts = timeouts
+        self.sessions: set[Session] = set()
+        self.ends = False
+
+    async def run(self, host: str, port: int, protocol: bool) -> None:
+        """Serves until a signal comes, then until all clients have gone."""
+        loop = asyncio.get_running_loop()
+        signalled = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, signalled.set)
+        if protocol:
+            listener = await loop.create_server(lambda: EchoProtocol(self), host, port)
+        else:
+            listener = await asyncio.start_server(self.serve, host, port)
+        print(f"listening on port {listener.sockets[0].getsockname()[1]}", flush=True)
+        await signalled.wait()
+        listener.close()
+        self.ends = True
+        while self.sessions:
+            for session in self.sessions:
+                session.tick()
+            await asyncio.wait([session.gone for session in self.sessions])
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One client, over streams."""
+        session = Session(writer.transport, self)
+        try:
+            while not reader.at_eof():
+                await writer.drain()  # back-pressure: who does not take what it is sent is not listened to
+                session.receive(None if session.unread else await reader.read(65536))
+        except OSError:
+            session.receive(b"")  # reset
+        writer.close()
+        try:
+            await writer.wait_closed()
+        except OSError:
+            pass
+        session.lost()
+
+
+class EchoProtocol(asyncio.Protocol):
+    """One client, by callbacks."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.may_write = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.transport = transport
+        self.session = Session(transport, self.server)
+
+    def data_received(self, data: bytes) -> None:
+        self.session.receive(data)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Lets input come when nothing is left of the last, and the client takes what it is sent."""
+        if self.may_write and not self.session.unread:
+            self.transport.resume_reading()
+            return
+        self.transport.pause_reading()
+        if self.may_write:
+            asyncio.get_running_loop().call_soon(self.receive_unread)
+
+    def receive_unread(self) -> None:
+        if self.may_write and self.session.unread:
+            self.session.receive()
+            self.go_on()
+
+    def pause_writing(self) -> None:
+        self.may_write = False
+
+    def resume_writing(self) -> None:
+        self.may_write = True
+        self.go_on()
+
+    def eof_received(self) -> None:
+        self.session.receive(b"")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.session.lost()
+
+
+class Session:
+    """One connection: the library's objects, a timer, and what they want of the transport."""
+
+    def __init__(self, transport: asyncio.WriteTransport, server: Server) -> None:
+        host, port = (transport.get_extra_info("peername") or ("somebody", 0))[:2]
+        self.address = f"{host}:{port}"
+        self.transport = transport
+        self.server = server
+        self.loop = asyncio.get_running_loop()
+        self.gone: asyncio.Future[None] = self.loop.create_future()
+        self.is_over = False
+        self.handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
+        self.ws: rfc6455.Connection | None = None
+        self.deadlines = rfc6455.Deadlines(server.timeouts, self.loop.time())
+        self.timer = self.loop.call_soon(self.tick)
+        server.sessions.add(self)
+        if len(server.sessions) > MAX_CLIENTS:
+            self.finish("refused: too many clients")
+            transport.abort()
+
+    @property
+    def unread(self) -> int:
+        return 0 if self.ws is None else self.ws.unread
+
+    def receive(self, data: bytes | None = None) -> None:
+        """Takes what was read, ``b""`` at its end; ``None`` to go on with what is `unread`."""
+        if self.is_over:
+            return
+        if self.ws is None and data is not None:
+            self.receive_request(data)
+            data = None
+        if self.ws is not None:
+            self.answer(self.ws.receive_data(data))
+        self.tick()
+
+    def receive_request(self, data: bytes) -> None:
+        try:
+            if self.handshake.receive_data(data) is not None:
+                self.ws = self.handshake.accept()
+                self.deadlines.opened(self.ws, self.loop.time())
+        except rfc6455.HandshakeError as error:
+            self.finish(f"refused: {error}")
+
+    def answer(self, events: Sequence[rfc6455.Event]) -> None:
+        for event in events:
+            match event:
+                case rfc6455.TextMessage(text) if self.ws is not None and not self.server.ends:
+                    self.ws.send_text(text)
+                case rfc6455.BytesMessage(data) if self.ws is not None and not self.server.ends:
+                    self.ws.send_bytes(data)
+                case rfc6455.Closed(how=rfc6455.CloseCause.OPEN_TIMEOUT):
+                    self.reject(408, event.reason)
+                case rfc6455.Closed(code, reason):
+                    self.finish(f"closed: {int(code)} {reason!r}")
+
+    def tick(self) -> None:
+        """Does what is due, writes, and sets the timer."""
+        if self.server.ends:
+            self.go_away()
+        if not self.is_over:
+            self.answer(self.deadlines.advance(self.loop.time()))
+        if not self.is_over:
+            self.transport.write((self.ws or self.handshake).data_to_send())
+            self.timer.cancel()
+            due = self.deadlines.next_deadline()
+            if due is not None:
+                self.timer = self.loop.call_at(due, self.tick)
+
+    def go_away(self) -> None:
+        if self.ws is not None:
+            self.ws.close(rfc6455.CloseCode.GOING_AWAY)
+        elif not self.is_over:
+            self.reject(503, "the server ends")
+
+    def reject(self, status: int, reason: str) -> None:
+        self.handshake.reject(status)
+        self.finish(f"refused: {status}: {reason}")
+
+    def finish(self, line: str) -> None:
+        """Writes the last, says that it was, and gives the client time to say the same."""
+        print(f"{self.address} {line}", flush=True)
+        self.is_over = True
+        self.transport.write((self.ws or self.handshake).data_to_send())
+        try:
+            self.transport.write_eof()
+        except OSError:
+            pass  # reset
+        self.timer.cancel()
+        self.timer = self.loop.call_later(LINGER, self.transport.abort)
+
+    def lost(self) -> None:
+        """There is no connection any more."""
+        self.receive(b"")
+        self.timer.cancel()
+        self.server.sessions.discard(self)
+        self.gone.set_result(None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Sends back each WebSocket message. Ctrl-C ends it.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8765, help="0 for any that is free")
+    parser.add_argument("--protocol", action="store_true", help="by callbacks rather than over streams")
+    for name, seconds in vars(rfc6455.Timeouts()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=seconds, metavar="SECONDS")
+    options = vars(parser.parse_args())
+    host, port, protocol = (options.pop(name) for name in ("host", "port", "protocol"))
+    asyncio.run(Server(rfc6455.Timeouts(**options)).run(host, port, protocol))
+
+
+if __name__ == "__main__":
+    main()

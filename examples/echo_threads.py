@@ -1,0 +1,182 @@
+"""An echo server on blocking code: a thread for each client.
+
+    python examples/echo_threads.py --port 8765
+
+The law: a connection belongs to its thread. Nobody else touches it, so there are no locks. A thread waits in one
+place, `Client.wait`, for whatever comes first: the client takes what it was sent, the client says something, a
+deadline is due, the server ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import rfc6455
+
+# select() takes file descriptors below 1024, and each client has one.
+MAX_CLIENTS = 500
+
+# After our last byte, how long the client has to take it and to close, in seconds. Closing TCP with input unread
+# resets the connection, and a reset may overtake our Close frame (7.1.1).
+LINGER = 2.0
+
+
+class Client:
+    """One connection, from accept() to close().
+
+    :param stop: becomes readable when the server ends.
+    """
+
+    def __init__(self, sock: socket.socket, address: str, stop: socket.socket, timeouts: rfc6455.Timeouts) -> None:
+        self.sock = sock
+        self.address = address
+        self.stop = stop
+        self.ends = False
+        self.outgoing = b""  # what the client has not taken yet
+        self.deadlines = rfc6455.Deadlines(timeouts, time.monotonic())
+
+    def run(self) -> None:
+        """The whole life of the connection; this is the thread."""
+        with self.sock:
+            self.sock.setblocking(False)
+            handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
+            try:
+                self.receive_request(handshake)
+            except rfc6455.HandshakeError as error:
+                log(f"{self.address} refused: {error}")
+                self.outgoing = handshake.data_to_send()
+            else:
+                self.converse(handshake.accept())
+            self.linger()
+
+    def receive_request(self, handshake: rfc6455.ServerHandshake) -> None:
+        while handshake.request is None:
+            data = self.wait()
+            if data is not None:
+                handshake.receive_data(data)
+            elif self.ends:
+                handshake.reject(503)
+                raise rfc6455.HandshakeError(503, "the server ends")
+            elif self.deadlines.advance(time.monotonic()):
+                handshake.reject(408)
+                raise rfc6455.HandshakeError(408, "the request took too long")
+
+    def converse(self, ws: rfc6455.Connection) -> None:
+        self.deadlines.opened(ws, time.monotonic())
+        self.outgoing = ws.data_to_send()
+        while not ws.must_close:
+            data = self.wait(ws.unread)
+            # Back-pressure: a client that does not take what it is sent is not listened to.
+            events = [] if self.outgoing else ws.receive_data(data)
+            for event in events:
+                self.answer(ws, event)
+            if self.ends:
+                ws.close(rfc6455.CloseCode.GOING_AWAY)
+            for event in self.deadlines.advance(time.monotonic()):
+                self.answer(ws, event)
+            self.outgoing += ws.data_to_send()
+
+    def answer(self, ws: rfc6455.Connection, event: rfc6455.Event) -> None:
+        match event:
+            case rfc6455.TextMessage(text) if not self.ends:
+                ws.send_text(text)
+            case rfc6455.BytesMessage(data) if not self.ends:
+                ws.send_bytes(data)
+            case rfc6455.Closed(code, reason):
+                log(f"{self.address} closed: {int(code)} {reason!r}")
+
+    def wait(self, unread: int = 0) -> bytes | None:
+        """Sends what is outgoing; then reads, unless there is input ``unread``.
+
+        :returns: the input, ``b""`` at its end; ``None`` when the server ends, or the next deadline is due first.
+        """
+        while self.outgoing or not unread:
+            due = self.deadlines.next_deadline()
+            timeout = None if due is None else max(0.0, due - time.monotonic())
+            wakers = [] if self.ends else [self.stop]
+            readers, writers = ([], [self.sock]) if self.outgoing else ([self.sock], [])
+            readable, writable, _ = select.select(readers + wakers, writers, [], timeout)
+            if self.stop in readable:
+                self.ends = True
+            try:
+                if writable:
+                    self.outgoing = self.outgoing[self.sock.send(self.outgoing) :]
+                elif self.sock in readable:
+                    return self.sock.recv(65536)
+                else:
+                    return None
+            except OSError:  # reset: nobody takes anything any more
+                self.outgoing = b""
+                return b""
+        return None
+
+    def linger(self) -> None:
+        """Sends the rest, says that it was the last, and waits for the client to say the same."""
+        end = time.monotonic() + LINGER
+        self.sock.settimeout(LINGER)
+        try:
+            self.sock.sendall(self.outgoing)
+            self.sock.shutdown(socket.SHUT_WR)
+            while self.sock.recv(65536) and time.monotonic() < end:
+                pass
+        except OSError:
+            pass
+
+
+def log(line: str) -> None:
+    sys.stdout.write(line + "\n")  # one call, or the lines of two threads would mix
+    sys.stdout.flush()
+
+
+def serve(listener: socket.socket, stop: socket.socket, timeouts: rfc6455.Timeouts) -> None:
+    """Gives each client a thread, until ``stop`` becomes readable; then waits for the threads."""
+    threads: set[threading.Thread] = set()
+    listener.setblocking(False)
+    while stop not in select.select([listener, stop], [], [])[0]:
+        try:
+            sock, address = listener.accept()
+        except OSError:
+            continue  # gone again
+        threads = {thread for thread in threads if thread.is_alive()}
+        if len(threads) >= MAX_CLIENTS:
+            log(f"{address[0]}:{address[1]} refused: too many clients")
+            sock.close()
+            continue
+        client = Client(sock, f"{address[0]}:{address[1]}", stop, timeouts)
+        thread = threading.Thread(target=client.run)
+        threads.add(thread)
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Sends back each WebSocket message. Ctrl-C ends it.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8765, help="0 for any that is free")
+    for name, seconds in vars(rfc6455.Timeouts()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=seconds, metavar="SECONDS")
+    options = vars(parser.parse_args())
+    address = options.pop("host"), options.pop("port")
+    stop, waker = socket.socketpair()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: waker.close())  # the end of a stream wakes all who wait for it, for ever
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.create_server(address, family=family) as listener, stop:
+        log(f"listening on port {listener.getsockname()[1]}")
+        serve(listener, stop, rfc6455.Timeouts(**options))
+
+
+if __name__ == "__main__":
+    main()

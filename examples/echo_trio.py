@@ -1,0 +1,183 @@
+"""An echo server on trio: a task for each client.
+
+    python examples/echo_trio.py --port 8765
+
+The law: one task has the connection, and it waits in one place, `Client.wait`. There the library's next deadline is
+that of a cancel scope, in trio's own clock, and who else wants the task's attention cancels the scope. What is
+cancelled is a call of the socket itself, which trio does wholly or not at all; of a `send_all` nobody could tell how
+far it came.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import math
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import trio
+
+if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import rfc6455
+
+# Each client has a file descriptor, of which a process usually gets 1024.
+MAX_CLIENTS = 500
+
+# After our last byte, how long the client has to take it and to close, in seconds. Closing TCP with input unread
+# resets the connection, and a reset may overtake our Close frame (7.1.1).
+LINGER = 2.0
+
+
+class Server:
+    """What all clients share. `serve` is one client's task; `run` is all the rest."""
+
+    def __init__(self, timeouts: rfc6455.Timeouts) -> None:
+        self.timeouts = timeouts
+        self.clients: set[Client] = set()
+        self.listening = trio.CancelScope()
+        self.ends = False
+
+    async def run(self, host: str, port: int) -> None:
+        """Serves until a signal comes, then until all clients have gone."""
+        listeners = await trio.open_tcp_listeners(port, host=host)
+        print(f"listening on port {listeners[0].socket.getsockname()[1]}", flush=True)
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with trio.open_nursery() as watch:
+                async with trio.open_nursery() as tasks:
+                    watch.start_soon(self.watch, signals, tasks.cancel_scope)
+                    with self.listening:
+                        await trio.serve_listeners(self.serve, listeners, handler_nursery=tasks)
+                watch.cancel_scope.cancel()
+
+    async def watch(self, signals: AsyncIterator[int], all_tasks: trio.CancelScope) -> None:
+        async for _ in signals:
+            if self.ends:
+                all_tasks.cancel()  # for the second time: at once
+            self.ends = True
+            self.listening.cancel()
+            for client in self.clients:
+                client.waiting.cancel()
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        try:
+            host, port = stream.socket.getpeername()[:2]
+        except OSError:
+            return  # gone again
+        if len(self.clients) >= MAX_CLIENTS:
+            print(f"{host}:{port} refused: too many clients", flush=True)
+            return
+        client = Client(stream.socket, f"{host}:{port}", self)
+        self.clients.add(client)
+        try:
+            await client.run()
+        finally:
+            self.clients.remove(client)
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, sock: trio.socket.SocketType, address: str, server: Server) -> None:
+        self.sock = sock
+        self.address = address
+        self.server = server
+        self.waiting = trio.CancelScope()
+        self.outgoing = b""  # what the client has not taken yet
+        self.deadlines = rfc6455.Deadlines(server.timeouts, trio.current_time())
+
+    async def run(self) -> None:
+        handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
+        try:
+            await self.receive_request(handshake)
+        except rfc6455.HandshakeError as error:
+            print(f"{self.address} refused: {error}", flush=True)
+            self.outgoing = handshake.data_to_send()
+        else:
+            await self.converse(handshake.accept())
+        with trio.move_on_after(LINGER):
+            await self.linger()
+
+    async def receive_request(self, handshake: rfc6455.ServerHandshake) -> None:
+        while handshake.request is None:
+            if self.server.ends:
+                handshake.reject(503)
+                raise rfc6455.HandshakeError(503, "the server ends")
+            data = await self.wait()
+            if data is not None:
+                handshake.receive_data(data)
+            elif self.deadlines.advance(trio.current_time()):
+                handshake.reject(408)
+                raise rfc6455.HandshakeError(408, "the request took too long")
+
+    async def converse(self, ws: rfc6455.Connection) -> None:
+        self.deadlines.opened(ws, trio.current_time())
+        data: bytes | None = None
+        while True:
+            # Back-pressure: a client that does not take what it is sent is not listened to.
+            events = [] if self.outgoing else ws.receive_data(data)
+            if self.server.ends:
+                ws.close(rfc6455.CloseCode.GOING_AWAY)
+            for event in events + self.deadlines.advance(trio.current_time()):
+                self.answer(ws, event)
+            self.outgoing += ws.data_to_send()
+            if ws.must_close:
+                return
+            data = await self.wait(ws.unread)
+
+    def answer(self, ws: rfc6455.Connection, event: rfc6455.Event) -> None:
+        match event:
+            case rfc6455.TextMessage(text) if not self.server.ends:
+                ws.send_text(text)
+            case rfc6455.BytesMessage(data) if not self.server.ends:
+                ws.send_bytes(data)
+            case rfc6455.Closed(code, reason):
+                print(f"{self.address} closed: {int(code)} {reason!r}", flush=True)
+
+    async def wait(self, unread: int = 0) -> bytes | None:
+        """Sends what is outgoing; then reads, unless there is input ``unread``.
+
+        :returns: the input, ``b""`` at its end; ``None`` when the server ends, or the next deadline is due first.
+        """
+        due = self.deadlines.next_deadline()
+        with trio.CancelScope(deadline=math.inf if due is None else due) as self.waiting:
+            try:
+                while self.outgoing:
+                    self.outgoing = self.outgoing[await self.sock.send(self.outgoing) :]
+                if not unread:
+                    return await self.sock.recv(65536)
+                await trio.lowlevel.checkpoint()  # the other tasks want to run, too
+            except OSError:  # reset: nobody takes anything any more
+                self.outgoing = b""
+                return b""
+        return None
+
+    async def linger(self) -> None:
+        """Sends the rest, says that it was the last, and waits for the client to say the same."""
+        try:
+            while self.outgoing:
+                self.outgoing = self.outgoing[await self.sock.send(self.outgoing) :]
+            self.sock.shutdown(trio.socket.SHUT_WR)
+            while await self.sock.recv(65536):
+                pass
+        except OSError:
+            pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Sends back each WebSocket message. Ctrl-C ends it.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8765, help="0 for any that is free")
+    for name, seconds in vars(rfc6455.Timeouts()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=seconds, metavar="SECONDS")
+    options = vars(parser.parse_args())
+    host, port = options.pop("host"), options.pop("port")
+    trio.run(Server(rfc6455.Timeouts(**options)).run, host, port)
+
+
+if __name__ == "__main__":
+    main()

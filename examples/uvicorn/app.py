@@ -1,0 +1,63 @@
+"""A little Starlette app to run on `rfc6455`: an echo, and rooms where each hears what the others say.
+
+Nothing in here knows which library speaks the protocol; README.md says how to choose it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import suppress
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+# How many lines wait for a member who does not read; after that he misses the oldest.
+BACKLOG = 100
+
+Lines = asyncio.Queue[str]
+
+rooms: defaultdict[str, set[Lines]] = defaultdict(set)
+
+
+async def echo(ws: WebSocket) -> None:
+    """Sends back what comes, text as text and bytes as bytes."""
+    await ws.accept(subprotocol="echo" if "echo" in ws.scope["subprotocols"] else None)
+    while (message := await ws.receive())["type"] == "websocket.receive":
+        await ws.send({**message, "type": "websocket.send"})
+
+
+async def room(ws: WebSocket) -> None:
+    """Passes on what a member says to the others. A slow one keeps nobody waiting: each has lines of his own."""
+    who = ws.query_params.get("name")
+    if not who:
+        await ws.send_denial_response(PlainTextResponse("Who are you? Add ?name= to the address.\n", 401))
+        return
+    await ws.accept()
+    members, own = rooms[ws.path_params["room"]], Lines(BACKLOG)
+    members.add(own)
+    telling = asyncio.create_task(tell(ws, own))
+    try:
+        async for text in ws.iter_text():
+            for lines in members - {own}:
+                put(lines, f"{who}: {text}")
+    finally:
+        members.discard(own)
+        telling.cancel()
+
+
+async def tell(ws: WebSocket, lines: Lines) -> None:
+    with suppress(WebSocketDisconnect):
+        while True:
+            await ws.send_text(await lines.get())
+
+
+def put(lines: Lines, line: str) -> None:
+    if lines.full():
+        lines.get_nowait()
+    lines.put_nowait(line)
+
+
+app = Starlette(routes=[WebSocketRoute("/echo", echo), WebSocketRoute("/room/{room}", room)])

@@ -1,0 +1,101 @@
+"""Back-pressure towards the app: what waits for it, and a clock that stands still while it has too much.
+
+What lives here: no transport and no protocol; `rfc6455_protocol.py` puts in, looks whether there is room, and stops
+reading when there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from rfc6455_asgi import Message
+
+import rfc6455
+
+# How many bytes or characters may wait for the app before no more is read; `--ws-max-queue` bounds the messages.
+# What one read holds comes on top, and is bounded too: asyncio reads 256 KiB at most, and the library inflates half
+# a MiB, or to the end of one message, before it leaves the rest unread.
+INBOX_SIZE = 64 << 10
+
+
+class Inbox:
+    """What waits for the app: its greeting, the messages in their order, then the farewell, as often as it asks.
+
+    Messages wait as the library's events, and become ASGI's dictionaries, which are larger, when they are taken.
+
+    :param max_messages: how many may wait, at least 1.
+    """
+
+    def __init__(self, max_messages: int) -> None:
+        self.farewell: Message | None = None
+        self._max_messages = max(1, max_messages)
+        self._is_greeted = False
+        self._waiting: deque[rfc6455.TextMessage | rfc6455.BytesMessage] = deque()
+        self._size = 0
+        self._arrived = asyncio.Event()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether to read on; after the farewell always, as nothing is kept then."""
+        return self.farewell is not None or (len(self._waiting) < self._max_messages and self._size < INBOX_SIZE)
+
+    def put(self, event: rfc6455.TextMessage | rfc6455.BytesMessage) -> None:
+        if self.farewell is None:
+            self._waiting.append(event)
+            self._size += _size(event)
+            self._arrived.set()
+
+    def close(self, code: int, reason: str) -> None:
+        """Puts the farewell, unless there is one. What waits already is still given before it."""
+        if self.farewell is None:
+            self.farewell = {"type": "websocket.disconnect", "code": int(code), "reason": reason}
+            self._arrived.set()
+
+    async def get(self) -> Message:
+        """The next message; waits for it. Cancelled while it waits, it takes nothing."""
+        if not self._is_greeted:
+            self._is_greeted = True
+            return {"type": "websocket.connect"}
+        while not self._waiting:
+            if self.farewell is not None:
+                return dict(self.farewell)
+            self._arrived.clear()
+            await self._arrived.wait()
+        event = self._waiting.popleft()
+        self._size -= _size(event)
+        if isinstance(event, rfc6455.TextMessage):
+            return {"type": "websocket.receive", "text": event.text}
+        return {"type": "websocket.receive", "bytes": event.data}
+
+
+def _size(event: rfc6455.TextMessage | rfc6455.BytesMessage) -> int:
+    return len(event.text if isinstance(event, rfc6455.TextMessage) else event.data)
+
+
+class ReadingClock:
+    """The loop's time without the times when nothing was read: a Pong that we do not read is not late."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._behind = 0.0
+        self._stopped_at: float | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopped_at is not None
+
+    def now(self) -> float:
+        return (self._loop.time() if self._stopped_at is None else self._stopped_at) - self._behind
+
+    def on_the_loop(self, at: float) -> float:
+        """``at`` as the loop counts, if the clock is not stopped before."""
+        return at + self._behind
+
+    def stop(self) -> None:
+        self._stopped_at = self._loop.time()
+
+    def go_on(self) -> None:
+        if self._stopped_at is not None:
+            self._behind += self._loop.time() - self._stopped_at
+            self._stopped_at = None

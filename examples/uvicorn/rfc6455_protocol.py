@@ -1,0 +1,399 @@
+"""A WebSocket protocol for uvicorn: any ASGI app, and so any Starlette or FastAPI app, on `rfc6455`.
+
+    uvicorn --ws rfc6455_protocol:RFC6455Protocol app:app
+
+What lives here: asyncio's callbacks on one side, ASGI's `receive` and `send` on the other, and what the two owe each
+other: order, back-pressure, and an end that both are told of. What the bytes mean is the library's matter; what waits
+for the app is in `rfc6455_inbox.py`, the form of the scope in `rfc6455_asgi.py`.
+
+The law: whatever happens on an open connection, be it a read, a call of the app or a timer, ends in `_step`, which
+tells the time, writes what there is to write and decides whether to read on. Nothing awaits between looking at the
+state and changing it, so no lock is needed. All that a client can make this end keep has a bound: `Inbox` for what the
+app has not taken, the transport's high-water mark for what the client has not taken, `Limits` for the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, cast
+
+from rfc6455_asgi import Fields, Message, Stage, fields_to_add, scope_of
+from rfc6455_inbox import Inbox, ReadingClock
+from uvicorn.config import Config
+from uvicorn.protocols.utils import ClientDisconnected, get_client_addr, get_path_with_query_string
+from uvicorn.server import ServerState
+
+import rfc6455
+from rfc6455 import CloseCode
+
+App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[object]]
+
+# uvicorn writes what concerns connections here, whatever the level.
+logger = logging.getLogger("uvicorn.error")
+
+# How long a client has to answer the Close frame when the server is stopped, and one that broke the rules to read
+# why, in seconds. A client that is there needs a round trip.
+GRACE = 2.0
+
+# When the connection is over but not all was sent: how long to wait for some of it to be taken, in seconds.
+LINGER = 10.0
+
+
+class RFC6455Protocol(asyncio.Protocol):
+    """One WebSocket connection, made by uvicorn when a request for one has come.
+
+    The options that it knows: ``--ws-max-size``, ``--ws-max-queue``, ``--ws-ping-interval`` and ``--ws-ping-timeout``
+    (0 turns either off), ``--ws-per-message-deflate``, ``--root-path`` and those about headers.
+    """
+
+    #: Which pages may connect (10.2). uvicorn leaves that to the app; ``rfc6455.SAME_HOST`` is the safe choice.
+    origins: rfc6455.OriginPolicy | Collection[str] = rfc6455.ANY_ORIGIN
+
+    #: What ``--ws-per-message-deflate`` turns on. The defaults keep no zlib state between messages.
+    extensions: Sequence[rfc6455.Extension] = (rfc6455.PerMessageDeflate(),)
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        if not config.loaded:
+            config.load()
+        self._config = config
+        self._app = cast("App", config.loaded_app)
+        self._app_state = app_state
+        self._default_headers = fields_to_add(server_state.default_headers)
+        self._connections = cast("set[Any]", server_state.connections)
+        self._tasks = cast("set[Any]", server_state.tasks)
+        self._loop = _loop or asyncio.get_running_loop()
+        self._clock = ReadingClock(self._loop)
+        self._handshake = rfc6455.ServerHandshake(
+            extensions=self.extensions if config.ws_per_message_deflate else (),
+            origins=self.origins,
+            limits=_limits(config.ws_max_size),
+        )
+        # They are looked at from the accept on: an app may take as long as it likes for that.
+        self._deadlines = rfc6455.Deadlines(_timeouts(config.ws_ping_interval, config.ws_ping_timeout))
+        self._ws: rfc6455.Connection | None = None
+        self._has_ended = False  # the client's side of TCP
+        self._broke_rules = False
+        self._stage = Stage.REQUESTED
+        self._inbox = Inbox(config.ws_max_queue)
+        self._scope: dict[str, Any] = {}
+        self._denial: tuple[int, Fields, bytearray] = (403, (), bytearray())
+        # Set while the app may send; also when all is over, so that nobody waits for ever.
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_portion: asyncio.Handle | None = None
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._ws is not None:
+            self._receive(data)
+        elif not self._transport.is_closing():
+            self._receive_request(data)
+
+    def eof_received(self) -> None:
+        self._receive_end()
+        self._hang_up()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        self._replace_timer(None)
+        self._receive_end()
+        self._writable.set()
+
+    def pause_writing(self) -> None:
+        if self._inbox.farewell is None:
+            self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+        self._flush()
+
+    # What uvicorn calls.
+
+    def shutdown(self) -> None:
+        """The server stops: 1012 (Service Restart) for an open connection, 500 for one that waits for the app."""
+        if self._stage in (Stage.REQUESTED, Stage.DENYING):
+            self._fail_opening()
+        elif self._stage is Stage.ACCEPTED and self._ws is not None and not self._ws.closed:
+            self._deadlines.timeouts = replace(self._deadlines.timeouts, close=GRACE)
+            self._say_goodbye(CloseCode.SERVICE_RESTART)
+        else:
+            self._hang_up()
+
+    # The opening handshake. uvicorn has read the request, and writes it out again for us.
+
+    def _receive_request(self, data: bytes) -> None:
+        try:
+            request = self._handshake.receive_data(data)
+        except rfc6455.HandshakeError as error:
+            logger.warning("WebSocket handshake refused: %s", error)
+            self._send_refusal()
+        else:
+            if request is not None and not self._scope:
+                self._start_app(request)
+
+    def _start_app(self, request: rfc6455.Request) -> None:
+        self._scope = scope_of(request, self._config, self._transport, self._app_state)
+        task = self._loop.create_task(self._run_app())
+        self._tasks.add(task)
+        task.add_done_callback(self._app_ended)
+
+    def _send_refusal(self) -> None:
+        self._stage = Stage.OVER
+        self._disconnect(CloseCode.ABNORMAL_CLOSURE)
+        if not self._transport.is_closing():
+            self._transport.write(self._handshake.data_to_send())
+            self._hang_up()
+
+    def _fail_opening(self) -> None:
+        # None of the headers that an app or an option adds: they may be what failed.
+        self._handshake.reject(500, body=b"Internal Server Error")
+        self._send_refusal()
+
+    # The app: its task, what it receives, what it sends.
+
+    async def _run_app(self) -> CloseCode:
+        """Gives the code that says how it ended (7.4.1)."""
+        try:
+            await self._app(self._scope, self._asgi_receive, self._asgi_send)
+        except ClientDisconnected:
+            pass
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException:
+            logger.exception("The ASGI app failed")
+            return CloseCode.INTERNAL_ERROR
+        return CloseCode.NORMAL_CLOSURE
+
+    def _app_ended(self, task: asyncio.Task[CloseCode]) -> None:
+        """ASGI: a socket lives no longer than its app. A task may be cancelled before it has begun, so the end is
+        seen from outside."""
+        self._tasks.discard(task)
+        code = CloseCode.INTERNAL_ERROR if task.cancelled() else task.result()
+        if self._ws is not None:
+            self._say_goodbye(code)
+        elif not self._transport.is_closing():
+            if code == CloseCode.NORMAL_CLOSURE:
+                logger.error("The ASGI app returned without an answer to the WebSocket handshake")
+            self._fail_opening()
+
+    async def _asgi_receive(self) -> Message:
+        message = await self._inbox.get()
+        if self._ws is not None and (self._clock.is_stopped or self._ws.unread):
+            self._receive(None)  # there may be room again
+        return message
+
+    async def _asgi_send(self, message: Message) -> None:
+        await self._writable.wait()
+        act = _ACTS.get((self._stage, message["type"]))
+        if act is None:
+            raise RuntimeError(f"{message['type']} cannot be sent now; what can: {self._stage.value}")
+        if self._inbox.farewell is not None or self._transport.is_closing():
+            raise ClientDisconnected
+        act(self, message)
+
+    def _accept(self, message: Message) -> None:
+        headers = [*self._default_headers, *message.get("headers", ())]
+        self._ws = self._handshake.accept(message.get("subprotocol") or None, headers)
+        self._stage = Stage.ACCEPTED
+        self._log("[accepted]")
+        self._deadlines.opened(self._ws, self._clock.now())
+        self._receive(None)
+
+    def _forbid(self, message: Message) -> None:
+        self._deny(403, (), b"")
+
+    def _start_denial(self, message: Message) -> None:
+        status = message["status"]
+        if not 200 <= status < 600:
+            raise RuntimeError(f"{status} cannot deny a WebSocket; 200 to 599 can")
+        self._denial = (status, message.get("headers", ()), bytearray())
+        self._stage = Stage.DENYING
+
+    def _go_on_denying(self, message: Message) -> None:
+        status, headers, body = self._denial
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            self._deny(status, headers, bytes(body))
+
+    def _deny(self, status: int, headers: Fields, body: bytes) -> None:
+        self._handshake.reject(status, [*self._default_headers, *fields_to_add(headers)], body)
+        self._log(str(status))
+        self._send_refusal()
+
+    def _send(self, message: Message) -> None:
+        assert self._ws is not None
+        data, text = message.get("bytes"), message.get("text")
+        if data is not None:
+            self._ws.send_bytes(data)
+        elif text is not None:
+            self._ws.send_text(text)
+        else:
+            raise RuntimeError("websocket.send needs bytes or text")
+        self._flush()
+
+    def _close(self, message: Message) -> None:
+        code = message.get("code")
+        self._say_goodbye(CloseCode.NORMAL_CLOSURE if code is None else code, message.get("reason") or "")
+        self._stage = Stage.OVER
+
+    # The open connection.
+
+    def _receive(self, data: bytes | None) -> None:
+        """Goes through what has come, as far as the app has room for it; the rest stays ``unread``. One call is one
+        portion: when the app has closed there is always room, and a client could make us inflate for ever."""
+        assert self._ws is not None
+        if self._ws.closed:
+            return  # what is left of a client that is being hung up on
+        if data is not None or (self._ws.unread and self._inbox.has_room):
+            self._handle(self._ws.receive_data(data))
+        if self._has_ended and not self._ws.unread:
+            self._handle(self._ws.receive_data(b""))
+        self._step()
+
+    def _receive_end(self) -> None:
+        """The client has ended the stream, or is lost. The app is told when it has taken what came before."""
+        self._has_ended = True
+        if self._ws is not None:
+            self._receive(None)
+        else:
+            self._disconnect(CloseCode.ABNORMAL_CLOSURE)
+
+    def _handle(self, events: Sequence[rfc6455.Event]) -> None:
+        for event in events:
+            match event:
+                case rfc6455.TextMessage() | rfc6455.BytesMessage():
+                    self._inbox.put(event)
+                case rfc6455.Closed(code, reason, _, error):
+                    self._broke_rules = error is not None
+                    self._disconnect(code, reason)
+
+    def _step(self) -> None:
+        assert self._ws is not None
+        self._handle(self._deadlines.advance(self._clock.now()))
+        self._flush()
+        if self._transport.is_closing():
+            return
+        if self._ws.closed:
+            self._end()
+        else:
+            self._read_if(self._inbox.has_room)
+            self._set_timer()
+            if self._ws.unread and self._inbox.has_room and self._next_portion is None:
+                self._next_portion = self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._next_portion = None
+        self._receive(None)
+
+    def _flush(self) -> None:
+        """Writes what is owed. While the client does not take what there is, the library keeps it: of the Pongs only
+        the last (5.5.3), so that a flood of Pings cannot pile up answers."""
+        if self._ws is not None and self._writable.is_set() and not self._transport.is_closing():
+            data = self._ws.data_to_send()
+            if data:
+                self._transport.write(data)
+
+    def _read_if(self, wanted: bool) -> None:
+        if wanted and self._clock.is_stopped:
+            self._clock.go_on()
+            self._transport.resume_reading()
+        elif not wanted and not self._clock.is_stopped:
+            self._clock.stop()
+            self._transport.pause_reading()
+
+    def _set_timer(self) -> None:
+        """A timer that is there and earlier stays: it looks again when it is due, which is cheaper than a new one."""
+        at = self._deadlines.next_deadline()
+        if at is None or self._clock.is_stopped:
+            return
+        when = self._clock.on_the_loop(at)
+        if self._timer is None or self._timer.when() > when:
+            self._replace_timer(self._loop.call_at(when, self._on_time))
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._step()
+
+    # The end.
+
+    def _say_goodbye(self, code: int, reason: str = "") -> None:
+        """Begins the closing handshake (7.1.2), whose deadline the library keeps; the app is told at once."""
+        assert self._ws is not None
+        self._ws.close(code, reason)
+        self._disconnect(code, reason)
+        self._receive(None)
+
+    def _disconnect(self, code: int, reason: str = "") -> None:
+        self._inbox.close(code, reason)
+        self._writable.set()
+
+    def _end(self) -> None:
+        """7.1.1: it is the server that closes TCP. One that closes while input is unread resets the connection, which
+        can cost the client the Close frame; so what a client still sends that broke the rules is read for a while."""
+        if not self._broke_rules:
+            self._hang_up()
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._read_if(True)
+        self._replace_timer(self._loop.call_later(GRACE, self._hang_up))
+
+    def _hang_up(self) -> None:
+        """Closes TCP when all is sent, or when the client takes nothing of it for `LINGER` seconds."""
+        if not self._transport.is_closing():
+            left = self._transport.get_write_buffer_size()
+            self._transport.close()
+            self._replace_timer(self._loop.call_later(LINGER, self._cut, left))
+
+    def _cut(self, left_before: int) -> None:
+        left = self._transport.get_write_buffer_size()
+        if 0 < left < left_before:
+            self._replace_timer(self._loop.call_later(LINGER, self._cut, left))
+        else:
+            self._transport.abort()
+
+    def _replace_timer(self, timer: asyncio.TimerHandle | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = timer
+
+    def _log(self, outcome: str) -> None:
+        scope = cast("Any", self._scope)
+        logger.info('%s - "WebSocket %s" %s', get_client_addr(scope), get_path_with_query_string(scope), outcome)
+
+
+# What an app may send, and when; anything not in this table is its error.
+_ACTS: dict[tuple[Stage, str], Callable[[RFC6455Protocol, Message], None]] = {
+    (Stage.REQUESTED, "websocket.accept"): RFC6455Protocol._accept,
+    (Stage.REQUESTED, "websocket.close"): RFC6455Protocol._forbid,
+    (Stage.REQUESTED, "websocket.http.response.start"): RFC6455Protocol._start_denial,
+    (Stage.DENYING, "websocket.http.response.body"): RFC6455Protocol._go_on_denying,
+    (Stage.ACCEPTED, "websocket.send"): RFC6455Protocol._send,
+    (Stage.ACCEPTED, "websocket.close"): RFC6455Protocol._close,
+}
+
+
+@lru_cache
+def _limits(max_size: int | None) -> rfc6455.Limits:
+    return rfc6455.Limits(message=max_size or None)
+
+
+@lru_cache
+def _timeouts(ping_interval: float | None, pong: float | None) -> rfc6455.Timeouts:
+    return rfc6455.Timeouts(ping_interval=ping_interval or None, pong=pong or None)

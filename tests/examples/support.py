@@ -1,0 +1,198 @@
+"""What the tests of the example programs stand on: a program in a process, and a peer that is a plain socket."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from helpers import CLOSE, Seen, split_frames
+
+import rfc6455
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+
+# Long enough for a busy machine; nothing waits so long unless it fails.
+PATIENCE = 30.0
+
+# One for each connection and refusal; on HTTP/2 the stream's number stands behind the address.
+LOG_LINE = re.compile(r"[0-9.]+:\d+(/\d+)? (closed: \d{4} .*|refused: .*)")
+
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+class Program:
+    """An example that serves, in a process of its own; its port is in the first line that it prints."""
+
+    def __init__(self, script: str, *arguments: str, python: str = sys.executable, examples: Path = EXAMPLES) -> None:
+        self.lines: list[str] = []
+        self._grown = threading.Condition()
+        self._ended = False
+        self.process = subprocess.Popen(
+            [python, str(examples / script), "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "default"},
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        try:
+            self.port = int(self.wait_for(r"^listening on port \d+$").rpartition(" ")[2])
+            assert len(self.lines) == 1
+        except AssertionError:
+            self.kill()
+            raise
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def uri(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/"
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._grown:
+                self.lines.append(line.rstrip("\n"))
+                self._grown.notify_all()
+        with self._grown:
+            self._ended = True
+            self._grown.notify_all()
+
+    def wait_for(self, pattern: str, count: int = 1) -> str:
+        """Waits until so many lines match; gives the last of them."""
+        with self._grown:
+            self._grown.wait_for(lambda: self._ended or len(self.printed(pattern)) >= count, PATIENCE)
+            found = self.printed(pattern)
+        assert len(found) >= count, f"no {pattern!r} in\n" + "\n".join(self.lines)
+        return found[-1]
+
+    def printed(self, pattern: str) -> list[str]:
+        return [line for line in self.lines if re.search(pattern, line)]
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Sends the signal, and checks that the program ends well."""
+        self.process.send_signal(number)
+        self.check_ended()
+
+    def check_ended(self) -> None:
+        """It ended by itself, and all that it ever printed is what it should."""
+        code = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        strange = [line for line in self.lines[1:] if not LOG_LINE.fullmatch(line)]
+        assert (code, strange) == (0, [])
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def memory(self) -> int:
+        """The most resident memory that it ever had, in bytes; only Linux tells."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+class Peer:
+    """A client that is a socket and speaks bytes, so that it can break every rule."""
+
+    def __init__(self, port: int, *, small_buffers: bool = False) -> None:
+        self.sock = socket.socket()
+        self.sock.settimeout(PATIENCE)
+        if small_buffers:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
+        self.sock.connect(("127.0.0.1", port))
+        self.buffer = b""
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+
+    def open(self, more: bytes = b"") -> Peer:
+        """The opening handshake; ``more`` goes out in one write with it."""
+        self.sock.sendall(REQUEST + more)
+        assert self.head().startswith("HTTP/1.1 101 ")
+        return self
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def head(self) -> str:
+        while b"\r\n\r\n" not in self.buffer:
+            self._receive()
+        head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
+        return head.decode("latin-1")
+
+    def frame(self) -> tuple[int, bytes]:
+        """The next frame from the server: opcode and payload."""
+        seen = self._next()
+        return seen.opcode, seen.payload
+
+    def _next(self) -> Seen:
+        while True:
+            seen, _, _ = split_frames(self.buffer, rfc6455.SERVER)
+            if seen:
+                self.buffer = self.buffer[_size(seen[0]) :]
+                return seen[0]
+            self._receive()
+
+    def message(self) -> tuple[int, bytes]:
+        """The next message, whose fragments it joins; control frames may be between them."""
+        opcode, joined = 0, b""
+        while True:
+            seen = self._next()
+            if seen.opcode < CLOSE:
+                opcode = opcode or seen.opcode
+                joined += seen.payload
+                if seen.fin:
+                    return opcode, joined
+            else:
+                assert seen.opcode != CLOSE, seen
+
+    def close_frame(self) -> int:
+        """Reads up to the Close frame; gives its code."""
+        while (frame := self.frame())[0] != CLOSE:
+            pass
+        return int.from_bytes(frame[1][:2], "big")
+
+    def _receive(self) -> None:
+        data = self.sock.recv(65536)
+        assert data, f"the end of file came after {self.buffer!r}"
+        self.buffer += data
+
+    def check_eof(self) -> None:
+        """The server says nothing more, and ends TCP in order."""
+        assert self.buffer == b""
+        assert self.sock.recv(65536) == b""
+
+    def reset(self) -> None:
+        """Ends TCP with a reset."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+def _size(seen: Seen) -> int:
+    length = len(seen.payload)
+    return length + (2 if length < 126 else 4 if length < 65536 else 10)
