@@ -33,12 +33,20 @@ class Role(Enum):
 
     @property
     def peer(self) -> Role:
-        """The role of the other end."""
+        """The role of the other end.
+
+        >>> rfc6455.CLIENT.peer.name
+        'SERVER'
+        """
         return Role.SERVER if self is Role.CLIENT else Role.CLIENT
 
 
 class Opcode(IntEnum):
-    """What a frame is (5.2, 11.8). Values from 8 up are control frames; all others are reserved."""
+    """What a frame is (5.2, 11.8). Values from 8 up are control frames; a value that is not here is reserved.
+
+    >>> rfc6455.Opcode(0x9).name
+    'PING'
+    """
 
     CONT = 0x0
     TEXT = 0x1
@@ -52,7 +60,11 @@ class CloseCode(IntEnum):
     """Why a connection was closed (7.4.1 and the registry of 11.7).
 
     ``NO_STATUS_RCVD``, ``ABNORMAL_CLOSURE`` and ``TLS_HANDSHAKE`` never travel: they are what an application
-    is told when no Close frame, or one without a code, arrived.
+    is told when no Close frame, or one without a code, arrived. The codes from 3000 up belong to libraries and
+    applications and are plain numbers, but for the registered ``TIMEOUT``, which `Deadlines` uses.
+
+    >>> rfc6455.CloseCode(1009).name
+    'MESSAGE_TOO_BIG'
     """
 
     NORMAL_CLOSURE = 1000
@@ -83,5 +95,10 @@ def is_sendable_close_code(code: int) -> bool:
 
     That is: registered between 1000 and 2999 and not one of those reserved for local use, or between 3000
     and 4999 (libraries, frameworks, private use). See 7.4.1 and 7.4.2.
+
+    :param code: any number.
+
+    >>> [code for code in (1000, 1005, 1011, 2999, 3000, 4999, 5000) if rfc6455.is_sendable_close_code(code)]
+    [1000, 1011, 3000, 4999]
     """
     return 3000 <= code <= 4999 or code in _REGISTERED_SENDABLE

@@ -31,6 +31,10 @@ class Timeouts:
     :param tcp_close: for a server to close TCP after the closing handshake (7.1.1), at a client. 2 s: nothing
         depends on it, and a server that is alive needs one round trip.
     :param idle: for any byte at all from the peer. Off by default; of little use together with Pings.
+    :raises ValueError: when one is neither over 0 nor ``None``.
+
+    >>> rfc6455.Timeouts(ping_interval=30.0, tcp_close=None)
+    Timeouts(open=10.0, ping_interval=30.0, pong=20.0, close=10.0, tcp_close=None, idle=None)
     """
 
     open: float | None = 10.0
@@ -50,8 +54,20 @@ class Timeouts:
 class Deadlines:
     """Watches the time for one connection, from its opening handshake on.
 
-    :param timeouts: how long to wait for what.
+    :param timeouts: how long to wait for what; ``None`` for the defaults of `Timeouts`.
     :param now: the time at which the connection began (TCP was there), in seconds.
+
+    >>> deadlines, ws = rfc6455.Deadlines(now=100.0), rfc6455.Connection(rfc6455.SERVER)
+    >>> deadlines.opened(ws, now=101.0)
+    >>> deadlines.next_deadline()
+    121.0
+    >>> deadlines.advance(now=121.0)
+    []
+    >>> ws.data_to_send().hex(" ")
+    '89 01 31'
+    >>> (closed,) = deadlines.advance(now=141.0)
+    >>> closed.reason
+    'the peer did not answer a Ping in time'
     """
 
     def __init__(self, timeouts: Timeouts | None = None, now: float = 0.0) -> None:
@@ -72,7 +88,10 @@ class Deadlines:
         self._bytes_seen = 0
 
     def opened(self, connection: Connection, now: float) -> None:
-        """Tells that the opening handshake is done; from now on ``connection`` is watched."""
+        """Tells that the opening handshake is done; from now on ``connection`` is watched.
+
+        :param now: the time in seconds.
+        """
         self._connection = connection
         self._open_at = None
         self._ping_at = _after(now, self.timeouts.ping_interval)
@@ -80,7 +99,8 @@ class Deadlines:
         self._bytes_seen = connection.bytes_received
 
     def next_deadline(self) -> float | None:
-        """The time at which `advance` should be called at the latest; ``None`` when nothing is awaited."""
+        """The time, in seconds of the caller's clock, at which `advance` should be called at the latest; ``None`` when
+        nothing is awaited."""
         candidates = (
             self._open_at,
             self._ping_at,

@@ -278,6 +278,12 @@ class PerMessageDeflate:
     :param threshold: in bytes; a shorter message is not compressed where this side begins each anew.
     :param implementation: a module with the interface of ``zlib`` (``zlib_ng.zlib_ng``, ``isal.isal_zlib``).
     :raises ValueError: when a number is out of its range.
+
+    >>> client = rfc6455.ClientHandshake("ws://example.com/", extensions=[rfc6455.PerMessageDeflate()])
+    >>> server = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate(server_max_window_bits=11)])
+    >>> request = server.receive_data(client.data_to_send())
+    >>> server.accept().extensions[0].parameters.split("; ")[-1]
+    'server_max_window_bits=11'
     """
 
     name = "permessage-deflate"

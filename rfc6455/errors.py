@@ -16,13 +16,25 @@ if TYPE_CHECKING:
 
 
 class ProtocolError(Exception):
-    """The base of all errors of this package."""
+    """The base of all errors of this package.
+
+    >>> try:
+    ...     rfc6455.Connection(rfc6455.SERVER).close(1005)
+    ... except rfc6455.ProtocolError as error:
+    ...     print(error)
+    the close code 1005 must not be sent (7.4); 1000 and 3000 to 4999 always may
+    """
 
 
 class LocalProtocolError(ProtocolError):
     """The caller asked for something that the protocol forbids here. Nothing was changed or sent.
 
     The message says what was asked, why it cannot be, and what to do instead.
+
+    >>> rfc6455.Connection(rfc6455.SERVER).ping(bytes(126))
+    Traceback (most recent call last):
+    ...
+    rfc6455.errors.LocalProtocolError: a control frame has at most 125 bytes, not 126 (5.5)
     """
 
 
@@ -35,6 +47,10 @@ class RemoteProtocolError(ProtocolError):
     :ivar offset: where the offending frame begins, in bytes from the first byte after the handshake;
         ``None`` where no place can be named.
     :ivar frames: from `FrameParser.receive_data`, the frames that were whole before the violation.
+
+    >>> (closed,) = rfc6455.Connection(rfc6455.CLIENT).receive_data(bytes.fromhex("83 00"))
+    >>> print(closed.error)
+    the reserved opcode 0x3 (section 5.2 at byte 0; close code 1002)
     """
 
     def __init__(self, close_code: int, reason: str, section: str, offset: int | None = None) -> None:
@@ -74,6 +90,12 @@ class HandshakeError(ProtocolError):
     :ivar section: the section with the rule.
     :ivar response: at a server, the answer that was queued; at a client, the server's answer as far as it was
         understood, else ``None``.
+
+    >>> try:
+    ...     rfc6455.ServerHandshake.from_request("POST", "/", {"Host": "example.com"})
+    ... except rfc6455.HandshakeError as error:
+    ...     print(error, "- Allow:", error.response.headers["Allow"])
+    405: the method is 'POST'; GET is required (section 4.2.1) - Allow: GET
     """
 
     def __init__(self, status: int | None, reason: str, section: str = "4", response: Response | None = None) -> None:

@@ -44,7 +44,11 @@ class Value:
 
 
 class Event(Value):
-    """The base of all events."""
+    """The base of all events.
+
+    >>> rfc6455.TextMessage("hi") == rfc6455.TextMessage("hi") != rfc6455.BytesMessage(b"hi")
+    True
+    """
 
     __slots__ = ()
 
@@ -53,6 +57,9 @@ class TextMessage(Event):
     """A whole text message (5.6).
 
     :ivar text: the message; never with lone surrogates, since it was valid UTF-8 (8.1).
+
+    >>> rfc6455.Connection(rfc6455.CLIENT).receive_data(bytes.fromhex("81 02 6869"))
+    [TextMessage(text='hi')]
     """
 
     __slots__ = ("text",)
@@ -66,6 +73,9 @@ class BytesMessage(Event):
     """A whole binary message (5.6).
 
     :ivar data: the message.
+
+    >>> rfc6455.Connection(rfc6455.CLIENT).receive_data(bytes.fromhex("82 02 6869"))
+    [BytesMessage(data=b'hi')]
     """
 
     __slots__ = ("data",)
@@ -80,6 +90,12 @@ class TextPart(Event):
 
     :ivar text: the piece; empty when only a part of a character has come, or nothing more at the end.
     :ivar final: whether the message ends here.
+
+    >>> ws = rfc6455.Connection(rfc6455.CLIENT, parts=True)
+    >>> ws.receive_data(bytes.fromhex("81 04 636e c3"))
+    [TextPart(text='cn', final=False)]
+    >>> ws.receive_data(bytes.fromhex("a9"))
+    [TextPart(text='é', final=True)]
     """
 
     __slots__ = ("text", "final")
@@ -95,6 +111,12 @@ class BytesPart(Event):
 
     :ivar data: the piece; may be empty.
     :ivar final: whether the message ends here.
+
+    >>> ws = rfc6455.Connection(rfc6455.CLIENT, parts=True)
+    >>> ws.receive_data(bytes.fromhex("82 04 6162"))
+    [BytesPart(data=b'ab', final=False)]
+    >>> ws.receive_data(bytes.fromhex("6364"))
+    [BytesPart(data=b'cd', final=True)]
     """
 
     __slots__ = ("data", "final")
@@ -106,9 +128,16 @@ class BytesPart(Event):
 
 
 class Ping(Event):
-    """The peer sent a Ping (5.5.2). The Pong is queued already; nothing needs to be done.
+    """The peer sent a Ping (5.5.2). The Pong goes out with the next ``data_to_send()``; nothing needs to be done.
 
     :ivar payload: at most 125 bytes.
+
+    >>> client, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
+    >>> client.ping(b"1")
+    >>> server.receive_data(client.data_to_send())
+    [Ping(payload=b'1')]
+    >>> client.receive_data(server.data_to_send())
+    [Pong(payload=b'1')]
     """
 
     __slots__ = ("payload",)
@@ -122,6 +151,9 @@ class Pong(Event):
     """The peer sent a Pong (5.5.3), asked for or not.
 
     :ivar payload: at most 125 bytes; that of the Ping which it answers.
+
+    >>> rfc6455.Connection(rfc6455.CLIENT).receive_data(bytes.fromhex("8a 00"))
+    [Pong(payload=b'')]
     """
 
     __slots__ = ("payload",)
@@ -132,7 +164,12 @@ class Pong(Event):
 
 
 class CloseCause(Enum):
-    """How a connection came to its end."""
+    """How a connection came to its end. The value says it in words.
+
+    >>> (closed,) = rfc6455.Connection(rfc6455.SERVER).receive_data(b"")
+    >>> closed.how.name
+    'EOF_IDLE'
+    """
 
     HANDSHAKE = "both sides sent a Close frame"
     EOF_IDLE = "the peer ended the stream between two messages, without a Close frame"
@@ -150,11 +187,18 @@ class Closed(Event):
     """The connection has ended (7.1.4). Comes exactly once, as the last event.
 
     :ivar code: the code of the peer's Close frame (1005 if that was empty); where none came, the code that says
-        what the peer did wrong in a violation, 3008 after a time-out, and 1006 when the stream just ended (7.1.5).
+        what the peer did wrong in a violation, 3008 after a time-out of an open connection, and 1006 when the stream
+        just ended, or the opening or the closing handshake took too long (7.1.5).
     :ivar reason: the peer's reason; where none came, what happened, in words.
     :ivar clean: whether the closing handshake was completed (7.1.4).
     :ivar error: the `RemoteProtocolError` of a violation, else ``None``.
     :ivar how: how it came to the end, as a `CloseCause`.
+
+    >>> server = rfc6455.Connection(rfc6455.SERVER)
+    >>> server.close(4000, "bye")
+    >>> (closed,) = rfc6455.Connection(rfc6455.CLIENT).receive_data(server.data_to_send())
+    >>> closed.code, closed.reason, closed.clean, closed.how.name
+    (4000, 'bye', True, 'HANDSHAKE')
     """
 
     __slots__ = ("code", "reason", "clean", "error", "how")

@@ -24,6 +24,10 @@ class MessageCodec(Protocol):
         1 for RSV3 (5.2). It stands on the first frame of a message only.
     :ivar parameters: what was agreed, as the ``Sec-WebSocket-Extensions`` header says it, name first.
     :ivar retained_bytes: an upper estimate of the memory that this state holds now.
+
+    >>> codec = rfc6455.PerMessageDeflate().accept_offer([])
+    >>> codec.decode(codec.encode(b"hello", final=True), final=True)
+    b'hello'
     """
 
     reserved_bit: int
@@ -79,6 +83,12 @@ class Extension(Protocol):
     """An extension as configured by the application. It holds no state of a connection.
 
     :ivar name: the registered token, such as ``permessage-deflate``.
+
+    >>> extension = rfc6455.PerMessageDeflate()
+    >>> extension.accept_offer([("server_max_window_bits", "10")]).parameters.split("; ")[-1]
+    'server_max_window_bits=10'
+    >>> extension.accept_offer([("server_max_window_bits", "99")]) is None
+    True
     """
 
     name: str
@@ -88,12 +98,17 @@ class Extension(Protocol):
         ...
 
     def accept_offer(self, parameters: Parameters) -> MessageCodec | None:
-        """The server's choice: the state agreed on, or ``None`` to decline this offer (9.1: "no harm")."""
+        """The server's choice.
+
+        :param parameters: those of one offer, in order; the value is ``None`` where a parameter has none.
+        :returns: the state agreed on, or ``None`` to decline this offer (9.1: "no harm").
+        """
         ...
 
     def accept_answer(self, parameters: Parameters) -> MessageCodec:
         """The client reads the server's answer to its offer.
 
+        :param parameters: as in `accept_offer`.
         :raises HandshakeError: when the answer is not one to this offer; the connection must fail (4.1).
         """
         ...

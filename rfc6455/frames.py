@@ -2,7 +2,7 @@
 
 The parser is a cursor. `FrameParser.feed` gives it input, and each `FrameParser.advance` moves it to the next
 *piece*: a whole frame where it lies whole in the input, else as much of the payload as is there, so that nothing
-needs to be kept but an unfinished header or control frame (139 bytes at the most). The fields of the parser tell
+needs to be kept but an unfinished header or control frame (130 bytes at the most). The fields of the parser tell
 what the piece is; a caller that wants objects takes `FrameParser.receive_data`.
 
 Every rule that the header alone can break is applied to the header, as soon as the byte is there that breaks it
@@ -54,6 +54,9 @@ class Frame(Value):
     :ivar payload: the "Payload data", unmasked.
     :ivar fin: whether this is the last fragment of a message.
     :ivar rsv: the bits RSV1 (4), RSV2 (2) and RSV3 (1).
+
+    >>> rfc6455.Frame(rfc6455.Opcode.TEXT, b"Hel", fin=False)
+    Frame(opcode=<Opcode.TEXT: 1>, payload=b'Hel', fin=False, rsv=0)
     """
 
     __slots__ = ("opcode", "payload", "fin", "rsv")
@@ -74,6 +77,13 @@ def serialize_frame(frame: Frame, masking_key: bytes | None = None) -> bytes:
     :param masking_key: 4 bytes that a client must take from a strong random source for each frame (5.3);
         ``None`` for a frame of a server.
     :raises LocalProtocolError: for an opcode over 15, RSV bits over 7 or a key that is not 4 bytes long.
+    :raises TypeError: when the payload is not bytes.
+
+    >>> hello = rfc6455.Frame(rfc6455.Opcode.TEXT, b"Hello")
+    >>> rfc6455.serialize_frame(hello).hex(" ")
+    '81 05 48 65 6c 6c 6f'
+    >>> rfc6455.serialize_frame(hello, masking_key=bytes.fromhex("37 fa 21 3d")).hex(" ")
+    '81 85 37 fa 21 3d 7f 9f 4d 51 58'
     """
     if not 0 <= frame.opcode <= OPCODE_BITS or not 0 <= frame.rsv <= 7:
         raise LocalProtocolError(f"an opcode has 4 bits and RSV has 3, not {frame.opcode} and {frame.rsv} (5.2)")
@@ -102,13 +112,20 @@ def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
 
 
 class FrameParser:
-    """Reads the frames of one direction.
+    """Reads the frames of one direction (5.2).
 
     :param role: which end is reading: a server takes only masked frames, a client only unmasked ones (5.1);
         ``None`` takes both, for tools that look on.
     :param limits: ``frame`` bounds the declared length of a payload; where it is ``None``, ``message`` does.
     :param reserved_bits: the RSV bits that negotiated extensions use on data frames: RSV1 is 4, RSV2 2, RSV3 1.
+    :raises TypeError: when the role is something else.
     :raises ValueError: when the bits are not 0 to 7.
+
+    >>> parser = rfc6455.FrameParser()
+    >>> parser.receive_data(bytes.fromhex("81 05 4865"))
+    []
+    >>> parser.receive_data(bytes.fromhex("6c6c6f"))
+    [Frame(opcode=<Opcode.TEXT: 1>, payload=b'Hello', fin=True, rsv=0)]
     """
 
     def __init__(self, role: Role | None = None, limits: Limits | None = None, reserved_bits: int = 0) -> None:

@@ -38,8 +38,12 @@ class Headers:
     by a comma, which RFC 9110 5.2 defines to mean the same (``Set-Cookie`` is the exception: use `get_all`).
     Iterating gives ``(name, value)`` pairs as they stood on the wire, so ``Headers(headers) == headers``.
 
-    :param source: pairs, a mapping, or other Headers. Bytes are taken as latin-1.
+    :param source: pairs of `str` or `bytes`, a mapping of `str`, or other Headers. Bytes are taken as latin-1.
     :raises LocalProtocolError: when a name or a value is neither `str` nor `bytes`.
+
+    >>> headers = rfc6455.Headers([("Host", "example.com"), ("Via", "one"), ("via", "two")])
+    >>> headers["host"], headers["VIA"], headers.get_all("Via"), headers.get("Origin")
+    ('example.com', 'one, two', ('one', 'two'), None)
     """
 
     __slots__ = ("_index", "_is_good", "_pairs")

@@ -35,6 +35,10 @@ class Request(NamedTuple):
     :ivar target: the request-target as it was sent: ``"/chat?room=1"``, or a whole ``http:`` URI.
     :ivar headers: the header fields.
     :ivar version: ``"HTTP/1.1"`` or ``"HTTP/2"``.
+
+    >>> request = rfc6455.Request("GET", "/chat?room=1", rfc6455.Headers({"Host": "example.com"}))
+    >>> request.path, request.query, request.host, request.origin
+    ('/chat', 'room=1', 'example.com', None)
     """
 
     method: str
@@ -100,6 +104,13 @@ class Response(NamedTuple):
     :ivar headers: the header fields.
     :ivar body: the body, or as much of it as was read.
     :ivar version: ``"HTTP/1.1"``; a client may meet ``"HTTP/1.0"``, and gives ``"HTTP/2"`` for RFC 8441.
+
+    >>> handshake = rfc6455.ClientHandshake("ws://example.com/")
+    >>> try:
+    ...     handshake.from_response(503, {"Retry-After": "5"}, b"busy")
+    ... except rfc6455.HandshakeError as error:
+    ...     print(error.response.status, error.response.headers["Retry-After"], error.response.body)
+    503 5 b'busy'
     """
 
     status: int

@@ -43,11 +43,19 @@ _REQUIRED_PSEUDO = frozenset({":method", ":protocol", ":scheme", ":path", ":auth
 class Http2ServerHandshake:
     """The server's side of one opening handshake over HTTP/2 or HTTP/3.
 
-    The arguments are those of `ServerHandshake`. Of ``limits`` only what concerns the connection applies: the size of
-    header lists is for the HTTP library to bound.
+    The arguments are those of `ServerHandshake`, without ``plain_http``. Of ``limits`` only what concerns the
+    connection applies: the size of header lists is for the HTTP library to bound.
 
     :ivar request: the request, as if it had come over HTTP/1.1: ``:path`` as target, ``:authority`` as ``Host``.
     :ivar response: the answer, when there is one.
+
+    >>> client = rfc6455.Http2ClientHandshake("wss://example.com/chat")
+    >>> server = rfc6455.Http2ServerHandshake()
+    >>> server.receive_headers(client.headers_to_send()).path
+    '/chat'
+    >>> ws = server.accept()
+    >>> server.headers_to_send()
+    [(b':status', b'200')]
     """
 
     def __init__(
@@ -114,7 +122,10 @@ class Http2ServerHandshake:
         self.response = refusal(status, Headers(fields), body)
 
     def headers_to_send(self) -> HeaderList:
-        """The header list of the answer."""
+        """The header list of the answer.
+
+        :raises LocalProtocolError: when there is no answer yet.
+        """
         if self.response is None:
             raise LocalProtocolError("there is no answer yet: call accept() or reject()")
         return [(b":status", b"%d" % self.response.status), *_lower(self.response.headers)]
@@ -198,6 +209,12 @@ class Http2ClientHandshake:
 
     :ivar uri: the `URI`.
     :ivar response: the response, when it has come.
+
+    >>> client = rfc6455.Http2ClientHandshake("wss://example.com/chat")
+    >>> dict(client.headers_to_send())[b":protocol"]
+    b'websocket'
+    >>> client.receive_headers([(b":status", b"200")]).role.name
+    'CLIENT'
     """
 
     def __init__(

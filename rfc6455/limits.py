@@ -19,8 +19,8 @@ class Limits:
     :param memory: the budget of one connection for all that the peer can make it keep: unread input, the
         message so far, the state of the extensions, queued replies; 1009 beyond it. ``None``: twice ``message``, as
         a buffer that grows has room to spare, and 512 KiB, enough for the largest deflate state and one read.
-    :param pongs: how many Pings are answered one by one between two calls of ``data_to_send()``; beyond that
-        only the most recent is. 5.5.3 allows 1, which is all that a keepalive needs.
+    :param pongs: how many Pings may wait for their Pong, which goes out with whatever is sent next; beyond that
+        the oldest is not answered. 5.5.3 allows 1, which is all that a keepalive needs.
     :param head: the largest request or response head; 431 beyond it. 16 KiB is the neighbour of nginx
         (8 KiB for a line, 32 KiB in all), Node (16 KiB) and h11 (16 KiB).
     :param line: the longest line in a head; 414 for a request line, 431 for a header. nginx and Apache
@@ -28,6 +28,11 @@ class Limits:
     :param headers: how many header lines a head may have; 431 beyond it. Apache takes 100, websockets 128.
     :param body: how much of the body of a refused handshake a client keeps to show it. 64 KiB holds any page
         that explains an error.
+    :raises ValueError: when a number is not a whole one from 1 up; ``None`` is for the first three only.
+
+    >>> limits = rfc6455.Limits(message=64 << 10)
+    >>> limits.budget == 2 * limits.message + (512 << 10)
+    True
     """
 
     message: int | None = 1 << 20
@@ -58,7 +63,7 @@ class Limits:
 _MAY_BE_NONE = frozenset({"message", "frame", "memory"})
 
 # What a connection may keep besides the message itself when no budget is given: zlib's own figures for both
-# directions at 15 window bits and memLevel 8 (44 + 262 KiB, see deflate.py), one read of 64 KiB, and room.
+# directions at 15 window bits and memLevel 8 (39 + 262 KiB, see deflate.py), one read of 64 KiB, and room.
 DEFAULT_HEADROOM = 512 << 10
 
 # Made once, as its checks take longer than the rest of a new connection.

@@ -20,6 +20,12 @@ def apply_mask(data: bytes | bytearray | memoryview, key: bytes | bytearray | me
     :returns: as many bytes as ``data`` has; ``data`` is not changed.
     :raises TypeError: when the payload is not bytes.
     :raises ValueError: when the key is not 4 bytes long.
+
+    >>> key = bytes.fromhex("37 fa 21 3d")
+    >>> rfc6455.apply_mask(b"Hello", key).hex(" ")
+    '7f 9f 4d 51 58'
+    >>> rfc6455.apply_mask(rfc6455.apply_mask(b"Hello", key), key)
+    b'Hello'
     """
     if len(key) != 4:
         raise ValueError(f"a masking key has 4 bytes, not {len(key)} (5.3)")

@@ -192,7 +192,15 @@ class PreparedMessage:
     :param message: the text or the bytes.
     :param compress: ``False``: never compressed; ``True``: where an extension was agreed; ``None``: where the
         extension finds it worth it.
+    :raises TypeError: when the message is neither text nor bytes.
     :raises LocalProtocolError: when the text is not valid Unicode (8.1).
+
+    >>> news = rfc6455.PreparedMessage("news")
+    >>> for ws in (rfc6455.Connection(rfc6455.SERVER), rfc6455.Connection(rfc6455.SERVER)):
+    ...     ws.send_prepared(news)
+    ...     print(ws.data_to_send().hex(" "))
+    81 04 6e 65 77 73
+    81 04 6e 65 77 73
     """
 
     def __init__(self, message: str | bytes | bytearray | memoryview, *, compress: bool | None = None) -> None:

@@ -17,7 +17,16 @@ from .codes import Opcode
 
 
 class Direction(IntEnum):
-    """How far one direction has come."""
+    """How far one direction of a connection has come (5.4, 5.5.1).
+
+    ``IDLE``: nothing or whole messages have passed; ``IN_MESSAGE``: a message that is not finished; ``CLOSED``: a
+    Close frame, after which nothing passes.
+
+    >>> ws = rfc6455.Connection(rfc6455.CLIENT)
+    >>> ws.send_text("to be ", fin=False)
+    >>> ws.sent.name, ws.received.name
+    ('IN_MESSAGE', 'IDLE')
+    """
 
     IDLE = 0
     IN_MESSAGE = 1
@@ -72,7 +81,15 @@ def why_illegal(state: int, opcode: int, fin: bool) -> str:
 
 
 class ConnectionState(Enum):
-    """How far a connection has come, seen from one end (7.1.3, 7.1.4)."""
+    """How far a connection has come, seen from one end (7.1.3, 7.1.4).
+
+    ``CLOSING`` begins with the first Close frame, sent or received, and ``CLOSED`` with the second.
+
+    >>> ws = rfc6455.Connection(rfc6455.CLIENT)
+    >>> ws.close()
+    >>> ws.state.name
+    'CLOSING'
+    """
 
     OPEN = "open"
     CLOSING = "closing"

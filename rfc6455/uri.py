@@ -47,6 +47,10 @@ class URI:
     :ivar port: 1 to 65535.
     :ivar resource_name: path and query, what stands in the request line; begins with ``/``.
     :raises LocalProtocolError: when a component is not valid (3).
+
+    >>> uri = rfc6455.URI(secure=True, host="::1", port=8443, resource_name="/chat")
+    >>> str(uri), uri.host_header
+    ('wss://[::1]:8443/chat', '[::1]:8443')
     """
 
     secure: bool
@@ -82,6 +86,9 @@ def parse_uri(uri: str) -> URI:
     :raises LocalProtocolError: when it is not a valid WebSocket URI: "If any of the components are invalid, the
         client MUST ``_Fail the WebSocket Connection_``" (4.1). The message names the component, and never the whole
         URI, which may hold a secret.
+
+    >>> rfc6455.parse_uri("wss://Example.com/chat?room=1")
+    URI(secure=True, host='example.com', port=443, resource_name='/chat?room=1')
     """
     if "#" in uri:
         # 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on these

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from enum import EnumMeta
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,22 @@ def test_the_example_of_a_docstring_gives_what_it_shows(example: doctest.DocTest
     report: list[str] = []
     results = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=report.append)
     assert not results.failed, "".join(report)
+
+
+def has_example(value: object) -> bool:
+    """Whether the docstring has one, or that of a method, where it reads better."""
+    members = vars(value).values() if isinstance(value, type) else ()
+    return any(">>>" in (getattr(each, "__doc__", None) or "") for each in (value, *members))
+
+
+def is_code(value: object) -> bool:
+    """Whether it is a class or a function; an enum says all with its values."""
+    return callable(value) and not isinstance(value, EnumMeta)
+
+
+@pytest.mark.parametrize("name", [name for name in rfc6455.__all__ if is_code(getattr(rfc6455, name))])
+def test_each_public_class_and_function_has_an_example(name: str) -> None:
+    assert has_example(getattr(rfc6455, name))
 
 
 def documented_names() -> list[str]:

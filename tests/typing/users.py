@@ -1,0 +1,272 @@
+"""The package as its users' type checkers see it: ``tox -e typing-users`` runs mypy and pyright over this file, both
+strict, with the package installed (so from this folder, where the sources are not found). It is never executed.
+
+The law: `assert_type` says what a checker must know without help, and each ``type: ignore`` stands on a mistake that
+it must find. Both checkers report an ``ignore`` that is not needed, so a mistake that passes is a failure here.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Hashable, Iterator, Sequence
+
+from typing_extensions import assert_type
+
+import rfc6455
+from rfc6455 import testing
+
+# --- the opening handshake --------------------------------------------------------------------------------------
+
+
+def serve(reads: Iterator[bytes]) -> rfc6455.Connection | None:
+    handshake = rfc6455.ServerHandshake(
+        subprotocols=["chat"],
+        extensions=[rfc6455.PerMessageDeflate(level=1, implementation=zlib)],
+        origins={"https://example.com"},
+        limits=rfc6455.Limits(message=None, head=8192),
+    )
+    try:
+        while (request := handshake.receive_data(next(reads))) is None:
+            pass
+    except rfc6455.HandshakeError as error:
+        assert_type(error.status, int | None)
+        assert_type(error.response, rfc6455.Response | None)
+        return None
+    assert_type(request, rfc6455.Request)
+    assert_type(request.path, str)
+    assert_type(request.origin, str | None)
+    assert_type(request.subprotocols, list[str])
+    if request.headers.get("Authorization") is None:
+        handshake.reject(401, {"WWW-Authenticate": "Bearer"}, b"who are you?")
+        return None
+    return handshake.accept(headers=[("Set-Cookie", "seen=1"), (b"X-Raw", b"1")])
+
+
+def connect(reads: Iterator[bytes]) -> rfc6455.Connection:
+    handshake = rfc6455.ClientHandshake("wss://example.com/chat", ["chat"], headers={"Authorization": "Bearer x"})
+    assert_type(handshake.uri, rfc6455.URI)
+    assert_type(handshake.uri.port, int)
+    assert_type(handshake.request, rfc6455.Request)
+    assert_type(handshake.data_to_send(), bytes)
+    while True:
+        ws = handshake.receive_data(next(reads))
+        assert_type(ws, rfc6455.Connection | None)
+        if ws is not None:
+            return ws
+
+
+def handshakes_of_other_programs(headers: list[tuple[bytes, bytes]]) -> None:
+    handshake = rfc6455.ServerHandshake.from_request("GET", "/", headers, origins=rfc6455.ANY_ORIGIN)
+    assert_type(handshake, rfc6455.ServerHandshake)
+    assert_type(handshake.accept("chat", parts=True), rfc6455.Connection)
+    assert_type(rfc6455.ClientHandshake("ws://a/").from_response(101, {"Upgrade": "websocket"}), rfc6455.Connection)
+    server = rfc6455.Http2ServerHandshake()
+    assert_type(server.receive_headers(headers), rfc6455.Request)
+    assert_type(server.headers_to_send(), list[tuple[bytes, bytes]])
+    client = rfc6455.Http2ClientHandshake(rfc6455.URI(True, "example.com", 443))
+    assert_type(client.receive_headers([(b":status", b"200")]), rfc6455.Connection | None)
+
+
+def mistakes_in_handshakes(handshake: rfc6455.ClientHandshake, request: rfc6455.Request) -> None:
+    handshake.receive_data(b"").send_text("hi")  # type: ignore[union-attr]
+    request.origin.lower()  # type: ignore[union-attr]
+    request.headers["Host"] = "example.com"  # type: ignore[index]
+    rfc6455.ServerHandshake(origins=None)  # type: ignore[arg-type]
+    rfc6455.ServerHandshake(extensions=["permessage-deflate"])  # type: ignore[list-item]
+    rfc6455.ServerHandshake([], [], rfc6455.SAME_HOST, rfc6455.Limits(), True)  # type: ignore[call-arg]
+
+
+# --- events -----------------------------------------------------------------------------------------------------
+
+
+def receive(ws: rfc6455.Connection, data: bytes | bytearray | memoryview) -> None:
+    events = ws.receive_data(None if ws.unread else data)
+    assert_type(events, list[rfc6455.Event])
+    for event in events:
+        match event:
+            case rfc6455.TextMessage(text):
+                assert_type(text, str)
+            case rfc6455.BytesMessage(data=content):
+                assert_type(content, bytes)
+            case rfc6455.TextPart(text, final):
+                assert_type(text, str)
+                assert_type(final, bool)
+            case rfc6455.BytesPart(content, True):
+                assert_type(content, bytes)
+            case rfc6455.Ping(payload) | rfc6455.Pong(payload):
+                assert_type(payload, bytes)
+            case rfc6455.Closed(code, reason, clean, error, how):
+                assert_type(code, int)
+                assert_type(reason, str)
+                assert_type(clean, bool)
+                assert_type(error, rfc6455.ProtocolError | None)
+                assert_type(how, rfc6455.CloseCause)
+            case _:
+                assert_type(event, rfc6455.Event)
+
+
+def tell_why(closed: rfc6455.Closed) -> str:
+    if isinstance(closed.error, rfc6455.RemoteProtocolError):
+        assert_type(closed.error.close_code, int)
+        assert_type(closed.error.offset, int | None)
+        assert_type(closed.error.frames, list[rfc6455.Frame])
+        return closed.error.section
+    return closed.reason or closed.how.value
+
+
+def mistakes_with_events(event: rfc6455.Event, closed: rfc6455.Closed) -> None:
+    event.text  # type: ignore[attr-defined]
+    closed.error.section  # type: ignore[union-attr]
+    rfc6455.TextMessage(b"hi")  # type: ignore[arg-type]
+    rfc6455.BytesPart(b"hi")  # type: ignore[call-arg]
+
+
+# --- the connection ---------------------------------------------------------------------------------------------
+
+
+def send(ws: rfc6455.Connection) -> bytes:
+    ws.send_text("a fragment, ", fin=False, compress=True)
+    ws.send_text("and the last one")
+    ws.send_bytes(memoryview(b"bytes"))
+    ws.send_prepared(rfc6455.PreparedMessage("to all", compress=False))
+    ws.ping(bytearray(b"1"))
+    ws.close(rfc6455.CloseCode.GOING_AWAY, "restart")
+    ws.close(None)
+    return ws.data_to_send()
+
+
+def look_at(ws: rfc6455.Connection) -> None:
+    assert_type(ws.role, rfc6455.Role)
+    assert_type(ws.limits, rfc6455.Limits)
+    assert_type(ws.limits.message, int | None)
+    assert_type(ws.subprotocol, str | None)
+    assert_type(ws.extensions, tuple[rfc6455.MessageCodec, ...])
+    assert_type(ws.state, rfc6455.ConnectionState)
+    assert_type(ws.sent, rfc6455.Direction)
+    assert_type(ws.awaited_pong, bytes | None)
+    assert_type(ws.closed, bool)
+    assert_type(ws.must_close, bool)
+    assert_type(ws.retained_bytes, int)
+
+
+def mistakes_with_a_connection(ws: rfc6455.Connection) -> None:
+    rfc6455.Connection("client")  # type: ignore[arg-type]
+    rfc6455.Connection(rfc6455.CLIENT, (), None, True)  # type: ignore[call-arg]
+    ws.send_text(b"hi")  # type: ignore[arg-type]
+    ws.send_bytes("hi")  # type: ignore[arg-type]
+    ws.send_text("hi", False)  # type: ignore[call-arg]
+    ws.close("bye")  # type: ignore[arg-type]
+    ws.receive_data("hi")  # type: ignore[arg-type]
+    ws.closed = True  # type: ignore[misc]
+    ws.limits.message = 1  # type: ignore[misc]
+
+
+def keep_alive(ws: rfc6455.Connection, now: float) -> float | None:
+    deadlines = rfc6455.Deadlines(rfc6455.Timeouts(ping_interval=30, idle=None), now)
+    deadlines.opened(ws, now)
+    assert_type(deadlines.advance(now), list[rfc6455.Event])
+    assert_type(deadlines.latency, float | None)
+    assert_type(deadlines.timeouts.pong, float | None)
+    return deadlines.next_deadline()
+
+
+def mistakes_with_time(deadlines: rfc6455.Deadlines) -> None:
+    deadlines.next_deadline() + 1.0  # type: ignore[operator]
+    rfc6455.Timeouts(pong="20")  # type: ignore[arg-type]
+
+
+# --- frames, headers, codes -------------------------------------------------------------------------------------
+
+
+def frames(data: bytes) -> None:
+    parser = rfc6455.FrameParser(rfc6455.SERVER, rfc6455.Limits(), reserved_bits=4)
+    for frame in parser.receive_data(data):
+        assert_type(frame.opcode, rfc6455.Opcode)
+        assert_type(frame.payload, bytes)
+        assert_type(frame.fin, bool)
+        assert_type(rfc6455.serialize_frame(frame, masking_key=b"1234"), bytes)
+    assert_type(rfc6455.apply_mask(bytearray(data), b"1234"), bytes)
+    assert_type(rfc6455.CLIENT.peer, rfc6455.Role)
+    assert_type(rfc6455.is_sendable_close_code(1000), bool)
+    rfc6455.Frame(1, b"hi")  # type: ignore[arg-type]
+
+
+def headers() -> None:
+    fields = rfc6455.Headers({"Host": "example.com"})
+    assert_type(fields["host"], str)
+    assert_type(fields.get("Origin"), str | None)
+    assert_type(fields.get_all("Via"), tuple[str, ...])
+    assert_type(list(fields), list[tuple[str, str]])
+    rfc6455.Headers({"Content-Length": 5})  # type: ignore[arg-type]
+
+
+# --- an extension of the user's own -----------------------------------------------------------------------------
+
+
+class Rot13:
+    """The state of an extension on one connection; it names no class of the package."""
+
+    reserved_bit = 2
+    parameters = "x-rot13"
+    retained_bytes = 0
+    has_more = False
+    shared_key: Hashable = "x-rot13"
+
+    def decode(self, payload: bytes, final: bool) -> bytes:
+        return payload
+
+    def encode(self, payload: bytes, final: bool) -> bytes:
+        return payload
+
+    def wants(self, payload: bytes, fin: bool) -> bool:
+        return True
+
+    def encode_shared(self, payload: bytes) -> bytes:
+        return payload
+
+    def forget_sent(self) -> None: ...
+
+    def drop(self) -> None: ...
+
+
+class Rot13Extension:
+    name = "x-rot13"
+
+    def offer(self) -> str:
+        return ""
+
+    def accept_offer(self, parameters: Sequence[tuple[str, str | None]]) -> Rot13 | None:
+        return None if parameters else Rot13()
+
+    def accept_answer(self, parameters: Sequence[tuple[str, str | None]]) -> Rot13:
+        return Rot13()
+
+
+class Unfinished:
+    name = "x-unfinished"
+
+    def offer(self) -> str:
+        return ""
+
+
+def extensions() -> None:
+    ready: list[rfc6455.Extension] = [Rot13Extension(), rfc6455.PerMessageDeflate()]
+    rfc6455.ClientHandshake("ws://example.com/", extensions=ready)
+    rfc6455.Connection(rfc6455.SERVER, [Rot13()])
+    rfc6455.Connection(rfc6455.SERVER, [Rot13Extension()])  # type: ignore[list-item]
+    rfc6455.ServerHandshake(extensions=[Unfinished()])  # type: ignore[list-item]
+
+
+# --- tests of the user's own ------------------------------------------------------------------------------------
+
+
+def in_tests() -> None:
+    pair = testing.Pair(rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER), testing.halves)
+    assert_type(pair.flush(rfc6455.CLIENT), int)
+    testing.play(pair, [testing.Say(rfc6455.CLIENT, "text", "hi"), testing.Carry(rfc6455.CLIENT, 2)])
+    testing.assert_fails_with(1002, lambda: rfc6455.Connection(rfc6455.SERVER), b"", testing.CutAt((1, 2)))
+    found, rest = testing.read_frames(b"")
+    assert_type(found, list[testing.WireFrame])
+    assert_type(rest, bytes)
+    testing.feed(Unfinished(), [b""])  # type: ignore[arg-type]
+    testing.Say(rfc6455.CLIENT, "txt", "hi")  # type: ignore[arg-type]
