@@ -1,0 +1,301 @@
+"""Many clients in one thread: they connect, say lines, and count and check what they are sent.
+
+The law: while the clock runs, a client does no more than to read and to count bytes. All lines have one size, so that
+a count of bytes is a count of lines, and the frames are made beforehand. What came is kept, and is compared frame by
+frame when the clock stands still: each line that the others said came once, and in the order of its sender.
+
+It needs `select.epoll`, which Linux has.
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+import string
+import time
+from collections.abc import Sequence
+
+from benchmarks.payloads import FIN, TEXT, accept_value, frame
+
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # 1.3
+ACCEPT = accept_value(KEY)
+MASKING_KEY = b"\x37\xfa\x21\x3d"
+CLOSE = frame(FIN | 8, (1000).to_bytes(2, "big"), MASKING_KEY)
+
+READ = 64 << 10
+
+# How many connections may be in their handshake at once: fewer than any server's backlog.
+OPENING = 64
+
+# The letters that senders sign with.
+LETTERS = string.ascii_letters.encode()
+
+# How many frames of a sender are made at a time.
+PREPARED = 1000
+
+# How long the first line of a sender may take before another is said, in seconds; doubled each time.
+GREETING = 0.2
+
+# Without a byte for so long, in seconds, the chat counts as blocked.
+PATIENCE = 10.0
+
+
+class LoadError(Exception):
+    """The chat did not do what a chat must. The message says what, for the table."""
+
+
+class Sender:
+    """The lines that one client says, as frames of one size: ``a: 00000017 xxx...``."""
+
+    def __init__(self, index: int, letter: int, size: int) -> None:
+        self.index = index
+        self.letter = letter
+        self.said = 0
+        self._size = size
+        self._masked: list[bytes] = []
+        #: The frames as the others must receive them, by number.
+        self.frames: list[bytes] = []
+
+    def prepare(self, count: int) -> None:
+        """Makes the frames of the next ``count`` lines."""
+        for number in range(len(self.frames), self.said + count):
+            payload = (b"%c: %08d " % (self.letter, number)).ljust(self._size, b"x")
+            self.frames.append(frame(FIN | TEXT, payload, None))
+            self._masked.append(frame(FIN | TEXT, payload, MASKING_KEY))
+
+    def next_lines(self, count: int) -> bytes:
+        """The frames of the next lines, as this client sends them."""
+        if len(self.frames) < self.said + count:
+            self.prepare(count + PREPARED)
+        lines = b"".join(self._masked[self.said : self.said + count])
+        self.said += count
+        return lines
+
+
+class Crowd:
+    """So many clients of one server.
+
+    :param port: where the server is, on 127.0.0.1.
+    :param count: how many clients.
+    :param senders: how many of them say something.
+    :param size: the bytes of a line.
+    :param sleeper: whether the last client never reads after its handshake.
+    """
+
+    def __init__(self, port: int, count: int, senders: int, size: int, sleeper: bool = False) -> None:
+        self._port = port
+        self._count = count
+        self._sleeper = count - 1 if sleeper else None
+        self.senders = [Sender(index, letter, size) for index, letter in zip(range(senders), LETTERS, strict=False)]
+        self._frame_size = len(frame(FIN | TEXT, bytes(size), None))
+        # Where the letter is in a frame.
+        self._letter_at = self._frame_size - size
+        self._socks: list[socket.socket] = []
+        self._indexes: dict[int, int] = {}
+        self._epoll = select.epoll()
+        self._chunks: list[list[bytes]] = []
+        # By client: the bytes that it received since `_start`, and those of its own lines, which it is not sent.
+        self._progress: list[float] = []
+        # All that was said since then.
+        self._goal = 0
+
+    def __enter__(self) -> Crowd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sock in self._socks:
+            sock.close()
+        self._epoll.close()
+
+    @property
+    def others(self) -> int:
+        """To how many clients a line goes that reads it."""
+        return self._count - 1 - (self._sleeper is not None)
+
+    # The beginning and the end.
+
+    def open(self) -> float:
+        """Connects all clients; gives how many seconds that took, until the last had the server's 101."""
+        heads: dict[int, bytes] = {}
+        began = time.perf_counter()
+        while self._count > len(self._socks) or heads:
+            while len(heads) < OPENING and len(self._socks) < self._count:
+                heads[self._connect()] = b""
+            for index in self._wait():
+                received = heads.pop(index, b"\r\n\r\n") + self._receive(index)
+                head, end, rest = received.partition(b"\r\n\r\n")
+                if not end:
+                    heads[index] = received
+                elif head and not (head.startswith(b"HTTP/1.1 101") and ACCEPT in head):
+                    raise LoadError(f"the handshake was answered with {head[:40]!r}")
+                else:
+                    self._chunks[index].append(rest)
+        return time.perf_counter() - began
+
+    def _connect(self) -> int:
+        index = len(self._socks)
+        sock = socket.socket()
+        self._socks.append(sock)
+        self._chunks.append([])
+        if index == self._sleeper:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", self._port))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)
+        sock.send(
+            b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n" % (self._port, KEY)
+        )
+        self._indexes[sock.fileno()] = index
+        self._epoll.register(sock, select.EPOLLIN)
+        return index
+
+    def greet(self) -> None:
+        """Lets each sender say something until all have heard it. After that nothing else is on its way.
+
+        A client may hear the first lines late or never, as it has its 101 before it is in the room.
+        """
+        if self._sleeper is not None:
+            self._epoll.unregister(self._socks[self._sleeper])
+        for sender in self.senders:
+            patience = GREETING
+            while not self._is_heard(sender, patience):
+                patience *= 2
+                if patience > PATIENCE:
+                    raise LoadError("the first lines did not come to all")
+        self._start()
+
+    def _is_heard(self, sender: Sender, patience: float) -> bool:
+        """Says one line; tells whether it was the last that all the others received when the time is up."""
+        self._send(sender, 1)
+        line = sender.frames[sender.said - 1]
+        waiting = set(range(self._count)) - {sender.index, self._sleeper}
+        end = time.perf_counter() + patience
+        while waiting and (left := end - time.perf_counter()) > 0:
+            for index in self._wait(left, must=False):
+                self._chunks[index].append(self._receive(index))
+                if b"".join(self._chunks[index][-2:]).endswith(line):
+                    waiting.discard(index)
+        return not waiting
+
+    def _start(self) -> None:
+        """From now on there is nothing on the wire but the lines of the senders."""
+        self._chunks = [[] for _ in self._socks]
+        self._progress = [0] * self._count
+        if self._sleeper is not None:
+            self._progress[self._sleeper] = math.inf
+        self._goal = 0
+        self._first = [sender.said for sender in self.senders]
+
+    def leave(self) -> None:
+        """Closes all connections as it ought to be done, and waits until the server has closed them."""
+        for sock in self._socks:
+            sock.send(CLOSE)
+        gone = 0
+        while gone < self._count:
+            for index in self._wait():
+                if not self._socks[index].recv(READ):
+                    self._epoll.unregister(self._socks[index])
+                    gone += 1
+
+    # The load.
+
+    def flood(self, senders: Sequence[Sender], window: int, seconds: float, most: int) -> tuple[int, float]:
+        """Lets the senders talk, each with so many lines in flight; a line is in flight until the slowest client of
+        all has it.
+
+        :param seconds: how long they talk.
+        :param most: but so many lines at most from each.
+        :returns: how many lines were delivered, and how many seconds passed until the last of them was.
+        """
+        for sender in senders:
+            sender.prepare(most)
+        before = self._goal
+        size = self._frame_size * len(senders)
+        limit = before + most * size
+        began = time.perf_counter()
+        end = began + seconds
+        while True:
+            behind = self._goal - int(min(self._progress))
+            if self._goal < limit and time.perf_counter() < end:
+                lines = min(window - behind // size, (limit - self._goal) // size)
+                for sender in senders if lines > 0 else ():
+                    self._send(sender, lines)
+            elif not behind:
+                break
+            self._read()
+        delivered = (self._goal - before) // self._frame_size * self.others
+        return delivered, time.perf_counter() - began
+
+    def say(self, sender: Sender, lines: int) -> list[float]:
+        """Says so many lines and waits until all have them; gives for each read how many seconds it came later."""
+        sender.prepare(lines)
+        stamps: list[float] = []
+        began = time.perf_counter()
+        self._send(sender, lines)
+        while min(self._progress) < self._goal:
+            for index in self._wait():
+                self._take(index)
+                stamps.append(time.perf_counter() - began)
+        return stamps
+
+    def _send(self, sender: Sender, lines: int) -> None:
+        data = sender.next_lines(lines)
+        if self._socks[sender.index].send(data) < len(data):
+            raise LoadError("the server does not read")
+        if self._progress:
+            size = lines * self._frame_size
+            self._progress[sender.index] += size
+            self._goal += size
+
+    def _read(self) -> None:
+        for index in self._wait():
+            self._take(index)
+
+    def _take(self, index: int) -> None:
+        data = self._receive(index)
+        self._chunks[index].append(data)
+        self._progress[index] += len(data)
+
+    def _receive(self, index: int) -> bytes:
+        try:
+            data = self._socks[index].recv(READ)
+        except OSError as error:
+            raise LoadError(f"a connection was lost: {error.strerror}") from None
+        if not data:
+            raise LoadError("the server closed a connection")
+        return data
+
+    def _wait(self, patience: float = PATIENCE, must: bool = True) -> list[int]:
+        """The clients that have something to read."""
+        ready = self._epoll.poll(patience)
+        if not ready and must:
+            raise LoadError(f"blocked: nobody was sent anything for {patience:g} s")
+        return [self._indexes[fd] for fd, _ in ready]
+
+    # The check.
+
+    def check(self) -> None:
+        """Compares what the clients received since it was last called with what was said.
+
+        :raises LoadError: when a line is lost, doubled, changed, or out of its sender's order.
+        """
+        for index, chunks in enumerate(self._chunks):
+            if index != self._sleeper:
+                self._check_one(index, b"".join(chunks))
+        self._start()
+
+    def _check_one(self, index: int, received: bytes) -> None:
+        expected = {
+            sender.letter: iter(sender.frames[first : sender.said])
+            for sender, first in zip(self.senders, self._first, strict=True)
+            if sender.index != index
+        }
+        size, at = self._frame_size, self._letter_at
+        for place in range(0, len(received), size):
+            line = received[place : place + size]
+            if line != next(expected.get(line[at], iter(())), None):
+                raise LoadError(f"a line was lost, doubled or out of order: {line[at:][:11]!r}")
+        if any(next(rest, None) for rest in expected.values()):
+            raise LoadError("a line was lost")

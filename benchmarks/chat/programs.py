@@ -1,0 +1,205 @@
+"""Which servers there are, and how one is started, watched and stopped.
+
+Each is a process of its own and serves the same chat: a text goes to all others as it is. Compression, keep-alive and
+limits on rates are off everywhere. The figures of a process come from Linux: its CPU clock and `/proc`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .crowd import LoadError
+
+COMPILED = "rfc6455 compiled"
+PURE = "rfc6455 pure"
+SOCKETIFY = "socketify"
+PICOWS = "picows"
+WS = "ws"
+ASYNCIO = "websockets asyncio"
+THREADS = "websockets threads"
+AIOHTTP = "aiohttp"
+
+HERE = Path(__file__).resolve().parent
+CHAT = HERE.parents[1] / "examples" / "chat" / "server.py"
+SWITCHES = tuple(
+    part
+    for name in ("rate", "address-rate", "address-connections", "clients", "ping-interval")
+    for part in (f"--{name}", "0")
+)
+
+# How long a server may take to begin and to end, in seconds.
+START = 15.0
+STOP = 5.0
+
+# Linux makes the number of a process's CPU clock of its id: see clock_getcpuclockid(3).
+_CPU_CLOCK = 2
+
+
+class AbsentError(Exception):
+    """The server cannot run here. The message says why, for the table."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One server.
+
+    :ivar command: what starts it; a port number is added.
+    :ivar environment: what is changed of the environment.
+    """
+
+    name: str
+    version: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Running:
+    """A server's process, from `__enter__` to `__exit__`, and its figures."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    def __enter__(self) -> Running:
+        self.port = free_port()
+        self._log = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [*self._program.command, str(self.port)],
+            env={**os.environ, **self._program.environment},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            self._wait_until_it_listens()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(STOP)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def _wait_until_it_listens(self) -> None:
+        end = time.monotonic() + START
+        while self._process.poll() is None and time.monotonic() < end:
+            if self._listens():
+                return
+            time.sleep(0.02)
+        self._log.seek(0)
+        raise LoadError(f"it does not start: {self._log.read()[-200:].decode(errors='replace').strip()}")
+
+    def _listens(self) -> bool:
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def cpu(self) -> float:
+        """The processor time that it took so far, its own and the kernel's for it, in seconds."""
+        return time.clock_gettime(~self._process.pid << 3 | _CPU_CLOCK)
+
+    def memory(self) -> int:
+        """What is resident, in bytes."""
+        return self._status("VmRSS") * 1024
+
+    def threads(self) -> int:
+        return self._status("Threads")
+
+    def _status(self, name: str) -> int:
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.partition(f"\n{name}:")[2].split()[0])
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+# Which of them are here
+
+
+def installed() -> tuple[list[Program], dict[str, str]]:
+    """Every server that can be measured here, and why each of the others cannot."""
+    candidates: dict[str, Callable[[str], Program]] = {
+        COMPILED: _compiled,
+        PURE: _pure,
+        SOCKETIFY: _on_package,
+        PICOWS: _on_package,
+        WS: _on_node,
+        ASYNCIO: _on_package,
+        THREADS: _on_package,
+        AIOHTTP: _on_package,
+    }
+    made = {name: _made(make, name) for name, make in candidates.items()}
+    programs = [program for program in made.values() if isinstance(program, Program)]
+    return programs, {name: reason for name, reason in made.items() if isinstance(reason, str)}
+
+
+def _made(make: Callable[[str], Program], name: str) -> Program | str:
+    try:
+        return make(name)
+    except AbsentError as error:
+        return str(error)
+
+
+def _compiled(name: str) -> Program:
+    import rfc6455
+
+    if not rfc6455.__compiled__:
+        raise AbsentError("not built: `pip install .` where a C compiler is")
+    # Where the package was found, which may be a source tree.
+    path = os.pathsep.join((str(Path(rfc6455.__file__).parents[1]), os.environ.get("PYTHONPATH", "")))
+    return Program(name, f"{rfc6455.__version__}, Cython", _chat(), {"PYTHONPATH": path})
+
+
+def _pure(name: str) -> Program:
+    """The same sources without the extension modules, in a folder that comes before the installed ones."""
+    import rfc6455
+
+    directory = tempfile.mkdtemp(prefix="rfc6455-load-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    source = Path(rfc6455.__file__).parent
+    ignored = shutil.ignore_patterns("*.so", "*.pyd", "*.c", "*.html", "__pycache__")
+    shutil.copytree(source, Path(directory, "rfc6455"), ignore=ignored)
+    return Program(name, f"{rfc6455.__version__}, Python", _chat(), {"PYTHONPATH": directory})
+
+
+def _chat() -> tuple[str, ...]:
+    return (sys.executable, str(CHAT), "--host", "127.0.0.1", *SWITCHES, "--port")
+
+
+def _on_package(name: str) -> Program:
+    package = name.partition(" ")[0]
+    if importlib.util.find_spec(package) is None:
+        raise AbsentError(f"not installed: `pip install {package}`")
+    program = HERE / "servers" / f"on_{name.replace(' ', '_')}.py"
+    return Program(name, importlib.metadata.version(package), (sys.executable, str(program)))
+
+
+def _on_node(name: str) -> Program:
+    node = shutil.which("node")
+    if node is None:
+        raise AbsentError("no Node.js")
+    asks = "console.log(require('ws/package.json').version + ', Node.js ' + process.versions.node)"
+    found = subprocess.run(
+        [node, "-e", asks], cwd=HERE / "servers", capture_output=True, text=True, timeout=START, check=False
+    )
+    if found.returncode:
+        raise AbsentError("not installed: `npm install --no-save ws`")
+    return Program(name, found.stdout.strip(), (node, str(HERE / "servers" / "on_ws.js")))

@@ -1,0 +1,166 @@
+"""Shows results: tables in Markdown, a page in reStructuredText, a plot. Reads `Results` and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Results, Row
+
+from . import programs
+from .cases import CASES, Case, Figure
+from .targets import check
+
+Table = tuple[Sequence[str], list[Sequence[str]]]
+
+
+def markdown(results: Results) -> str:
+    """The whole report: what it ran on, and a table for each case."""
+    lines = [*(f"- {line}" for line in _facts(results))]
+    for title, table in _tables(results):
+        lines += ["", f"## {title}", "", *_markdown_table(table)]
+    lines += ["", *(f"- {line}" for line in _reasons(results))]
+    return "\n".join(lines) + "\n"
+
+
+def check_table(results: Results) -> tuple[str, bool]:
+    """The targets with their verdicts, and whether all of them passed."""
+    table = _verdicts(results)
+    return "\n".join(_markdown_table(table)) + "\n", all(verdict == "pass" for verdict, *_ in table[1])
+
+
+def page(results: Results, command: str) -> str:
+    """The page of the documentation."""
+    lines = [
+        ".. Written by benchmarks/chat/run.py --rst; the figures are those of one run.",
+        "",
+        *_rst_title("The chat under load", "="),
+        "The chat of ``examples/chat`` and the same chat on other libraries, under the same load, in the same run:",
+        "a text goes to all other clients as it is. ``benchmarks/chat/README.md`` says how it is measured. Of each",
+        "figure the tables have the median of all rounds.",
+        "",
+        ".. code-block:: sh",
+        "",
+        f"   {command}",
+        "",
+        *(f"- {line}" for line in _facts(results)),
+    ]
+    for title, table in _tables(results):
+        lines += ["", *_rst_title(title, "-"), *_rst_table(table)]
+    lines += ["", *(f"- {line}" for line in _reasons(results))]
+    lines += ["", *_rst_title("What was demanded", "-"), *_rst_table(_verdicts(results))]
+    return "\n".join(lines) + "\n"
+
+
+def _facts(results: Results) -> Iterator[str]:
+    for name, value in (results.environment | results.libraries).items():
+        yield f"{name}: {value}"
+    for name, reason in results.absent.items():
+        yield f"{name}: not measured ({reason})"
+
+
+def _reasons(results: Results) -> Iterator[str]:
+    """Why there is no figure, once for each case and server."""
+    for case in CASES:
+        row = results.row(case.figures[0].name)
+        for name, reason in {} if row is None else row.reasons.items():
+            yield f"{name}, {case.name}: {reason}"
+
+
+def _tables(results: Results) -> Iterator[tuple[str, Table]]:
+    for case in CASES:
+        if results.row(case.figures[0].name) is not None:
+            yield case.title, _table(results, case)
+
+
+def _table(results: Results, case: Case) -> Table:
+    """A row for each figure, a column for each server."""
+    names = list(results.libraries)
+    rows: list[Sequence[str]] = []
+    for figure in case.figures:
+        row = results.row(figure.name)
+        rows.append([figure.title, *(_cell(row, figure, name) for name in names)])
+    return ["", *names], rows
+
+
+def _cell(row: Row | None, figure: Figure, name: str) -> str:
+    return "-" if row is None or name not in row.rounds else quantity(row.median(name), figure.unit)
+
+
+def _verdicts(results: Results) -> Table:
+    return ("verdict", "target", "found"), list(check(results))
+
+
+def quantity(value: float, unit: str) -> str:
+    """The value in the multiple of its unit that reads best."""
+    if unit == "/s":
+        return f"{value:,.0f} /s"
+    if unit == "B":
+        return f"{value / 1024:.1f} KiB" if value < 1 << 20 else f"{value / (1 << 20):.1f} MiB"
+    if unit == "s":
+        factor, name = (1e9, "ns") if value < 1e-5 else (1e6, "µs") if value < 1e-2 else (1e3, "ms")
+        return f"{value * factor:,.0f} {name}"
+    return f"{value:.2f}"
+
+
+def _markdown_table(table: Table) -> Iterator[str]:
+    head, rows = table
+    yield f"| {' | '.join(head)} |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def _rst_title(title: str, line: str) -> list[str]:
+    return [title, line * len(title), ""]
+
+
+def _rst_table(table: Table) -> Iterator[str]:
+    head, rows = table
+    yield from (".. list-table::", "   :header-rows: 1", "")
+    for row in (head, *rows):
+        for place, cell in enumerate(row):
+            yield f"   {'-' if place else '* -'} {cell}" if not place else f"     - {cell}"
+
+
+# --- plot -----------------------------------------------------------------------------------------------------
+
+COLOUR_OF_OURS = "#D55E00"
+COLOUR_OF_PEERS = "#56B4E9"
+
+
+def plot(results: Results, path: Path) -> None:
+    """Draws deliveries, CPU, latency and connections as bars. The suffix of the path chooses the format."""
+    pyplot: Any = import_module("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    pyplot.rcParams["svg.hashsalt"] = "rfc6455"  # the same figures give the same file
+    wanted = ("one-deliveries", "ten-deliveries", "one-cpu", "latency-median", "crowd-opened", "crowd-memory")
+    figures = [(case, figure) for case in CASES for figure in case.figures if figure.name in wanted]
+    shown = [(figure, row) for _, figure in figures if (row := results.row(figure.name)) is not None and row.rounds]
+    lines = max(1, -(-len(shown) // 2))
+    drawing, axes = pyplot.subplots(lines, 2, figsize=(11, 2.7 * lines), layout="constrained", squeeze=False)
+    for place, (figure, row) in zip(axes.flat, shown, strict=False):
+        _bars(place, figure, row)
+    for place in list(axes.flat)[len(shown) :]:
+        place.set_axis_off()
+    drawing.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=150)
+    pyplot.close(drawing)
+
+
+def _bars(axes: Any, figure: Figure, row: Row) -> None:
+    names = list(row.rounds)
+    ours = (programs.COMPILED, programs.PURE)
+    bars = axes.barh(
+        names,
+        [row.median(name) for name in names],
+        color=[COLOUR_OF_OURS if name in ours else COLOUR_OF_PEERS for name in names],
+    )
+    axes.bar_label(bars, [quantity(row.median(name), figure.unit) for name in names], fontsize=8, padding=2)
+    axes.invert_yaxis()
+    axes.set_xticks([])
+    axes.margins(x=0.2)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    axes.tick_params(axis="y", labelsize=8)
+    axes.set_title(f"{figure.title} ({'more' if figure.more_is_better else 'less'} is better)", fontsize=9)

@@ -1,0 +1,124 @@
+"""The command: ``python benchmarks/chat/run.py``. See README.md, or ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+# At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.chat import report
+from benchmarks.chat.cases import CASES, FULL, QUICK, Case, Scale
+from benchmarks.chat.crowd import LoadError
+from benchmarks.chat.programs import Program, installed
+from benchmarks.measure import Results, Row, environment
+
+COMMAND = "python benchmarks/chat/run.py"
+QUICK_ROUNDS = 2
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks/chat/run.py", description="Load on the chat and on its peers.")
+    parser.add_argument("--list", action="store_true", help="print the cases and the servers that are here, and end")
+    parser.add_argument("--only", action="append", metavar="CASE", help="a case, or a pattern")
+    parser.add_argument("--server", action="append", metavar="NAME", help="a server, or a pattern such as 'rfc6455*'")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="%(default)s by default")
+    parser.add_argument("--quick", action="store_true", help="smaller figures and 2 rounds: a rough look")
+    parser.add_argument("--check", action="store_true", help="compare with the targets; exit code 1 unless all pass")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, take the figures from a JSON file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of all rounds")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables")
+    parser.add_argument("--rst", type=Path, metavar="FILE", help="write the page of the documentation")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them (.svg or .png; needs matplotlib)")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds = QUICK_ROUNDS
+    if not any(matches(case.name, options.only) for case in CASES):
+        parser.error(f"no case is named {' or '.join(options.only)}; see --list")
+    return options
+
+
+def matches(name: str, patterns: Sequence[str] | None) -> bool:
+    return patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def allow_many_files(wanted: int) -> None:
+    """Each client is a file descriptor of this process, and one of the server's, which inherits the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
+
+
+def measure(case: Case, servers: Sequence[Program], rounds: int, scale: Scale) -> list[Row]:
+    """Takes the rounds of one case: in each of them every server has its turn, and another one begins.
+
+    A server that fails is not tried again; it has no figures, but the reason.
+    """
+    figures: dict[str, list[dict[str, float]]] = {server.name: [] for server in servers}
+    reasons: dict[str, str] = {}
+    for number in range(rounds):
+        turn = number % max(len(servers), 1)
+        for server in [*servers[turn:], *servers[:turn]]:
+            if server.name in reasons:
+                continue
+            print(f"{case.name}, round {number + 1}: {server.name}", file=sys.stderr)
+            try:
+                figures[server.name].append(case.measure(server, scale))
+            except LoadError as error:
+                reasons[server.name] = str(error)
+    rows = []
+    for figure in case.figures:
+        taken = {name: [found[figure.name] for found in of] for name, of in figures.items() if name not in reasons}
+        rows.append(Row(figure.name, figure.title, case.name, figure.unit, taken, dict(reasons)))
+    return rows
+
+
+def run(options: argparse.Namespace, scale: Scale) -> Results:
+    allow_many_files(2 * scale.crowd)
+    programs, absent = installed()
+    servers = [program for program in programs if matches(program.name, options.server)]
+    results = Results(environment(options.rounds), {server.name: server.version for server in servers}, absent)
+    for case in CASES:
+        if matches(case.name, options.only):
+            results.rows += measure(case, servers, options.rounds, scale)
+    return results
+
+
+def main(arguments: Sequence[str] | None = None, scale: Scale | None = None) -> int:
+    """
+    :param scale: in place of the one that the arguments choose.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parse_arguments(arguments)
+    if options.list:
+        servers, absent = installed()
+        print(*(f"{case.name}: {case.title}" for case in CASES), sep="\n")
+        print(*(f"{server.name} {server.version}" for server in servers), sep="\n")
+        print(*(f"{name}: {reason}" for name, reason in absent.items()), sep="\n")
+        return 0
+    results = Results.load(options.load) if options.load else run(options, scale or (QUICK if options.quick else FULL))
+    tables = report.markdown(results)
+    print(tables)
+    if options.json:
+        results.save(options.json)
+    if options.markdown:
+        options.markdown.write_text(tables)
+    if options.rst:
+        options.rst.write_text(report.page(results, COMMAND + (" --quick" if options.quick else "")))
+    if options.plot:
+        report.plot(results, options.plot)
+    if not options.check:
+        return 0
+    verdicts, passed = report.check_table(results)
+    print(verdicts)
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
