@@ -55,6 +55,7 @@ from rfc6455 import (
     MessageCodec,
     Ping,
     Pong,
+    RemoteProtocolError,
     Role,
     TextMessage,
 )
@@ -215,6 +216,60 @@ def test_violations(role: Role, violation: Callable[[Role], bytes], code: int, s
     assert sent[0].payload == b"ping"
 
 
+# The words for what a connection itself finds wrong; the parser's are tested with it.
+WORDS = {
+    "continuation first": "a continuation frame, but no message has begun",
+    "text is not UTF-8": "text that is not UTF-8: invalid start byte at 0xff",
+    "close of 1 byte": "a Close frame with half a code; a code has 2 bytes",
+    "close code 1005": "a Close frame with code 1005, which must not be sent",
+    "over the limit by one": "a message of 1048577 bytes or more; 1048576 are allowed",
+}
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize(("name", "words"), WORDS.items(), ids=WORDS)
+def test_words_for_a_violation(role: Role, name: str, words: str) -> None:
+    violation, code, section = LESSONS[name]
+    *_, closed = new_connection(role).receive_data(violation(role))
+    assert isinstance(closed, Closed)
+    assert closed.reason == words
+    assert str(closed.error) == f"{words} (section {section} at byte 0; close code {code})"
+
+
+@pytest.mark.clause("6455:10.4-limits-hold")
+@BOTH_ROLES
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+def test_a_message_in_one_frame_may_be_as_large_as_the_limit(role: Role, opcode: int) -> None:
+    limits = Limits(message=10)
+    (message,) = new_connection(role, limits=limits).receive_data(to(role, opcode, b"x" * 10))
+    assert message in (TextMessage("x" * 10), BytesMessage(b"x" * 10))
+    (closed,) = new_connection(role, limits=limits).receive_data(to(role, opcode, b"x" * 11))
+    assert isinstance(closed, Closed)
+    assert (closed.code, closed.reason) == (1009, "a message of 11 bytes or more; 10 are allowed")
+
+
+@BOTH_ROLES
+def test_a_message_that_is_over_the_budget_on_its_way(role: Role) -> None:
+    connection = new_connection(role, limits=Limits(message=10_000, memory=1000))
+    (closed,) = connection.receive_data(to(role, BINARY, bytes(2000), fin=False))
+    assert isinstance(closed, Closed)
+    assert str(closed.error) == (
+        "what is kept of its messages takes more memory than the budget of 1000 bytes "
+        "(section 10.4 at byte 0; close code 1009)"
+    )
+
+
+@BOTH_ROLES
+def test_reserved_bits_on_a_continuation(role: Role) -> None:
+    """The bit that an extension owns stands on the first frame of a message, and on no other."""
+    connection = new_connection(role, extensions=[ShiftCodec()])
+    (closed,) = connection.receive_data(to(role, TEXT, b"x", fin=False, rsv=2) + to(role, CONT, b"y", rsv=2))
+    assert isinstance(closed, Closed)
+    assert isinstance(closed.error, RemoteProtocolError)
+    assert closed.error.section == "RFC 7692 6.1"
+    assert closed.reason == "reserved bits on a continuation frame; only the first frame has them"
+
+
 @BOTH_ROLES
 @LESSON
 def test_violations_after_our_close(role: Role, violation: Callable[[Role], bytes], code: int, section: str) -> None:
@@ -308,6 +363,21 @@ def test_only_the_latest_pings_are_answered(role: Role, pongs: int, pings: int) 
 
 
 @pytest.mark.clause("6455:5.5.2-ping-is-answered")
+@BOTH_ROLES
+def test_answers_that_are_owed_are_counted(role: Role) -> None:
+    """Their bytes, and the overhead of an object for each."""
+    connection = new_connection(role, limits=Limits(pongs=2))
+    counts = []
+    for payload in (b"", b"1" * 10, b"2" * 100, b"3"):
+        connection.receive_data(to(role, PING, payload))
+        counts.append(connection.retained_bytes)
+    overhead = counts[0]
+    assert 33 < overhead < 100
+    assert counts == [overhead, 2 * overhead + 10, 2 * overhead + 110, 2 * overhead + 101]
+    connection.data_to_send()
+    assert connection.retained_bytes == 0
+
+
 @BOTH_ROLES
 def test_pings_in_different_turns_are_all_answered(role: Role) -> None:
     connection = new_connection(role)
@@ -453,6 +523,34 @@ def test_a_close_without_a_code_is_empty_and_has_no_reason(role: Role) -> None:
     assert connection.state is ConnectionState.OPEN
     connection.close(None)
     assert read_frames(connection.data_to_send(), role) == [(CLOSE, b"", True, 0)]
+
+
+def test_words_for_what_a_caller_did_wrong() -> None:
+    connection = new_connection(SERVER)
+    connection.send_text("begun", fin=False)
+    control_frame = "a control frame has at most 125 bytes, not 126 (5.5)"
+    calls: list[tuple[Callable[[], object], str]] = [
+        (lambda: connection.send_bytes(b"x"), "text and binary fragments in one message; finish it first (5.4)"),
+        (lambda: connection.ping(bytes(126)), control_frame),
+        (lambda: connection.pong(bytes(126)), control_frame),
+        (lambda: connection.close(None, "why"), "a Close frame with a reason needs a code before it (5.5.1)"),
+    ]
+    for call, words in calls:
+        with pytest.raises(LocalProtocolError) as caught:
+            call()
+        assert str(caught.value) == words
+
+
+@pytest.mark.parametrize("reason", [b"bytes", None, 7])
+def test_a_reason_is_a_text(reason: object) -> None:
+    with pytest.raises(TypeError, match=f"a close reason is a str, not {type(reason).__name__}"):
+        new_connection(SERVER).close(1000, reason)  # type: ignore[arg-type]
+
+
+def test_random_bytes_that_are_too_few_are_told() -> None:
+    client = Connection(CLIENT, random=lambda size: b"abc")
+    with pytest.raises(ValueError, match=r"random\(128\) gave 3 bytes; masking keys need all of them"):
+        client.ping()
 
 
 @BOTH_ROLES

@@ -175,6 +175,65 @@ def test_output_that_is_held_back_comes_in_pieces(role: Role) -> None:
     assert [part.final for part in parts if isinstance(part, BytesPart)] == [False] * (len(parts) - 1) + [True]
 
 
+# What one call decodes: half a MiB, then it leaves the rest unread.
+BIG_RUN = run(65_535, b"a")
+BIG_MESSAGE = BytesMessage(b"a" * 65_535)
+
+
+@BOTH_ROLES
+def test_a_call_stops_when_it_has_decoded_half_a_mib(role: Role) -> None:
+    connection = Connection(role, [RunsCodec()])
+    frame = to(role, BINARY, BIG_RUN, rsv=RSV3)
+    assert connection.receive_data(frame * 20) == [BIG_MESSAGE] * 9
+    assert connection.unread == 11 * len(frame)
+    assert connection.receive_data(None) == [BIG_MESSAGE] * 9
+    assert connection.receive_data(None) == [BIG_MESSAGE] * 2
+    assert connection.unread == 0
+
+
+@BOTH_ROLES
+def test_what_was_decoded_of_the_message_before_counts_for_the_call_that_gives_it(role: Role) -> None:
+    connection = Connection(role, [RunsCodec()])
+    assert connection.receive_data(to(role, BINARY, BIG_RUN * 6, fin=False, rsv=RSV3)) == []
+    rest = to(role, CONT, BIG_RUN) + to(role, BINARY, BIG_RUN, rsv=RSV3) * 20
+    assert connection.receive_data(rest) == [BytesMessage(b"a" * 7 * 65_535), *[BIG_MESSAGE] * 2]
+
+
+@BOTH_ROLES
+def test_reading_on_while_something_is_unread_is_bounded_by_the_budget(role: Role) -> None:
+    """One read may be larger than the budget, as it is the caller who chose its size."""
+    frame = to(role, BINARY, BIG_RUN, rsv=RSV3)
+    for reads_on in (False, True):
+        connection = Connection(role, [RunsCodec()], Limits(memory=100))
+        assert connection.receive_data(frame * 200) == [BIG_MESSAGE] * 9
+        assert connection.unread > 100
+        *events, last = connection.receive_data(frame if reads_on else None)
+        assert events == [BIG_MESSAGE] * (9 if reads_on else 8)
+        if reads_on:
+            assert isinstance(last, Closed)
+            assert last.reason == "unread input takes more memory than the budget of 100 bytes"
+        assert connection.closed is reads_on
+
+
+@BOTH_ROLES
+def test_parts_of_an_encoded_message_are_kept_small_after_a_message_that_is_not(role: Role) -> None:
+    bomb = to(role, BINARY, run(1000, b"a") * 2000, rsv=RSV3)
+    for size in (100, 5000):
+        connection = Connection(role, [RunsCodec()], Limits(message=None), parts=True)
+        *plain, rest = connection.receive_data(to(role, BINARY, bytes(size)))
+        assert rest == BytesPart(bytes(size - 512 * len(plain)), True)
+        assert len(plain) == (size > 512)
+        parts = connection.receive_data(bomb)
+        assert sum(len(part.data) for part in parts if isinstance(part, BytesPart)) < 700_000
+        assert connection.unread
+
+
+@BOTH_ROLES
+def test_without_an_extension_a_part_is_as_large_as_what_came(role: Role) -> None:
+    connection = Connection(role, parts=True)
+    assert connection.receive_data(to(role, BINARY, bytes(5000))) == [BytesPart(bytes(5000), True)]
+
+
 @BOTH_ROLES
 def test_what_a_codec_keeps_is_counted(role: Role) -> None:
     connection = Connection(role, [RunsCodec()])
@@ -225,6 +284,13 @@ def test_a_prepared_message(role: Role, make: Callable[[Role], list[MessageCodec
         sender.send_prepared(prepared)
     expected = [TextMessage(text) for text in ("before" * 30, "prepared " * 20, "after" * 30, "prepared " * 20)]
     assert feed(receiver, [sender.data_to_send()]) == expected
+
+
+def test_a_prepared_message_goes_through_all_extensions() -> None:
+    connection = Connection(SERVER, [ShiftCodec(), RunsCodec()])
+    connection.send_prepared(PreparedMessage(b"aaa", compress=True))
+    (seen,) = read_frames(connection.data_to_send(), SERVER)
+    assert (seen.rsv, seen.payload) == (RSV2 | RSV3, RunsCodec().encode(shifted(b"aaa", 0, 1), True))
 
 
 def test_a_prepared_message_is_encoded_once_and_tells_each_codec() -> None:

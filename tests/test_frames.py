@@ -39,7 +39,7 @@ from rfc6455 import (
     Role,
     serialize_frame,
 )
-from rfc6455.pieces import WHOLE
+from rfc6455.pieces import ENDS, NOTHING, PIECE, STARTS, WHOLE
 
 # Section 5.7, in its order: what it is, the bytes, the frames, the key.
 BLOB_256 = bytes(range(256))
@@ -192,7 +192,11 @@ def test_direction_of_masks(role: Role, opcode: int) -> None:
     error, fed = error_of(byte_by_byte(wrong), role)
     assert fed == 2
     assert (error.close_code, error.section, error.offset) == (1002, "5.1", 0)
-    assert ("without a mask" if role is SERVER else "a masked frame") in error.reason
+    assert error.reason == (
+        "a frame without a mask; a client must mask all frames"
+        if role is SERVER
+        else "a masked frame; a server must not mask any frame"
+    )
 
 
 @EVERY_CHUNKING
@@ -264,6 +268,7 @@ def test_lengths_of_2_to_63_and_more(length: int, limits: Limits) -> None:
     error, fed = error_of(byte_by_byte(data), limits=limits)
     assert fed == 3
     assert (error.close_code, error.section) == (1002, "5.2")
+    assert error.reason == "a payload length of 2^63 or more; its most significant bit must be 0"
     whole, _ = error_of([data], limits=limits)
     assert str(whole) == str(error)
 
@@ -413,6 +418,50 @@ def test_what_is_unparsed_between_two_frames_of_one_read() -> None:
     assert (parser.unparsed, parser.offset, parser.mid_frame) == (3, 0, True)
     assert parser.advance() == WHOLE
     assert (parser.unparsed, parser.offset, parser.mid_frame) == (0, 7, False)
+
+
+@pytest.mark.parametrize("length", [0, 125, 126, 65536])
+def test_a_piece_begins_when_the_header_is_there(length: int) -> None:
+    data = frame(BINARY, bytes(length), key=KEY)
+    header = len(data) - length
+    for size in range(header):
+        parser = FrameParser()
+        parser.feed(data[:size])
+        assert parser.advance() == NOTHING
+        assert (parser.unparsed, parser.has_input()) == (size, size > 0)
+    parser = FrameParser()
+    parser.feed(data[:header])
+    assert parser.advance() == (PIECE | STARTS if length else WHOLE)
+    assert not parser.has_input()
+
+
+def test_a_control_frame_is_one_piece() -> None:
+    data = frame(PING, bytes(125), key=KEY)
+    parser = FrameParser()
+    for portion in byte_by_byte(data[:-1]):
+        parser.feed(portion)
+        assert parser.advance() == NOTHING
+    parser.feed(data[-1:])
+    assert parser.advance() == WHOLE
+
+
+def test_pieces_of_a_frame_that_is_longer_than_a_piece_may_be() -> None:
+    parser = FrameParser()
+    parser.max_piece = 5
+    parser.feed(frame(TEXT, b"Hello") + frame(TEXT, b"Hello, world", key=KEY))
+    assert parser.advance() == WHOLE
+    pieces = []
+    while piece := parser.advance():
+        pieces.append((piece, parser.take_payload(piece)))
+    assert pieces == [(PIECE | STARTS, b"Hello"), (PIECE, b", wor"), (PIECE | ENDS, b"ld")]
+
+
+def test_dropped_input_is_counted() -> None:
+    parser = FrameParser()
+    parser.receive_data(frame(TEXT, b"Hello"))
+    parser.receive_data(b"\x89\x05He")
+    parser.drop()
+    assert (parser.unparsed, parser.total) == (0, 11)
 
 
 def test_dropped_input_is_forgotten() -> None:
