@@ -6,13 +6,13 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 # At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import measure, report
+from benchmarks.command import Reports, add_results_options, deliver, matches
 from benchmarks.libraries import installed
 from benchmarks.work import FULL, QUICK, Scale, Work, all_works
 
@@ -24,12 +24,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--library", action="append", metavar="NAME", help="a library, or a pattern")
     parser.add_argument("--rounds", type=int, default=7, metavar="N", help="at least 5; %(default)s by default")
     parser.add_argument("--quick", action="store_true", help="a tenth of the messages and 5 rounds: a rough look")
-    parser.add_argument("--check", action="store_true", help="compare with the targets; exit code 1 unless all pass")
-    parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, take the figures from a JSON file")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of all rounds")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables")
-    parser.add_argument("--rst", type=Path, metavar="FILE", help="write the tables for the documentation")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them (.svg or .png; needs matplotlib)")
+    add_results_options(parser)
     options = parser.parse_args(arguments)
     if options.quick:
         options.rounds = measure.LEAST_ROUNDS
@@ -38,10 +33,6 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not any(selected_works(FULL, options.only)):
         parser.error(f"no work is named {' or '.join(options.only)}; see --list")
     return options
-
-
-def matches(name: str, patterns: Sequence[str] | None) -> bool:
-    return patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def selected_works(scale: Scale, patterns: Sequence[str] | None) -> Iterator[Work]:
@@ -63,21 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{work.name:28} {work.title}")
         return 0
     results = measure.Results.load(options.load) if options.load else asyncio.run(run(options))
-    tables = report.markdown(results)
-    print(tables)
-    if options.json:
-        results.save(options.json)
-    if options.markdown:
-        options.markdown.write_text(tables)
-    if options.rst:
-        options.rst.write_text(report.rst(results), encoding="utf-8")
-    if options.plot:
-        report.plot(results, options.plot)
-    if not options.check:
-        return 0
-    verdicts, passed = report.check_table(results)
-    print(verdicts)
-    return 0 if passed else 1
+    reports = Reports(report.markdown, report.rst, report.plot, report.check_table)
+    return deliver(results, options, reports)
 
 
 if __name__ == "__main__":

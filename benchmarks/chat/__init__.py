@@ -1,1 +1,1 @@
-"""The load of the chat: the same chat on several libraries, under the same load. See README.md."""
+"""The load of the chat: the same chat on several libraries, under the same load. See benchmarks/README.md."""

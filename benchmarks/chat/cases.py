@@ -71,11 +71,12 @@ class Figure:
 class Case:
     """One case.
 
+    :ivar title: says how much of each there is.
     :ivar measure: runs it, and gives a number for each of the `figures`.
     """
 
     name: str
-    title: str
+    title: Callable[[Scale], str]
     figures: tuple[Figure, ...]
     measure: Callable[[Program, Scale], dict[str, float]]
 
@@ -203,8 +204,22 @@ SLEEP = (
     Figure("sleeper-memory", "growth of the server's memory", "B"),
 )
 
+
+def _title_of_talk(scale: Scale) -> str:
+    return f"{scale.clients} clients, lines of {LINE} bytes, {WINDOW} in flight from each sender"
+
+
+def _title_of_many(scale: Scale) -> str:
+    return f"{scale.crowd:,} clients at once"
+
+
+def _title_of_sleep(scale: Scale) -> str:
+    unread = f"{scale.unread / MIB:g} MiB in lines of {LONG_LINE >> 10} KiB"
+    return f"{scale.table} clients, one of which never reads: {unread}"
+
+
 CASES = (
-    Case("talk", "100 clients, lines of 64 bytes, 64 in flight from each sender", TALK, talk),
-    Case("crowd", "2,000 clients at once", MANY, many),
-    Case("sleeper", "50 clients, one of which never reads: 16 MiB in lines of 1 KiB", SLEEP, sleep),
+    Case("talk", _title_of_talk, TALK, talk),
+    Case("crowd", _title_of_many, MANY, many),
+    Case("sleeper", _title_of_sleep, SLEEP, sleep),
 )

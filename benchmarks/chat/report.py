@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Results, Row
+from benchmarks.report import csv_table
 
 from . import programs
 from .cases import CASES, Case, Figure
@@ -38,7 +39,7 @@ def page(results: Results, command: str) -> str:
         "",
         *_rst_title("The chat under load", "="),
         "The chat of ``examples/chat`` and the same chat on other libraries, under the same load, in the same run:",
-        "a text goes to all other clients as it is. ``benchmarks/chat/README.md`` says how it is measured. Of each",
+        "a text goes to all other clients as it is. ``benchmarks/README.md`` says how it is measured. Of each",
         "figure the tables have the median of all rounds.",
         "",
         ".. code-block:: sh",
@@ -48,9 +49,9 @@ def page(results: Results, command: str) -> str:
         *(f"- {line}" for line in _facts(results)),
     ]
     for title, table in _tables(results):
-        lines += ["", *_rst_title(title, "-"), *_rst_table(table)]
+        lines += ["", *_rst_title(title, "-"), *csv_table(*table)]
     lines += ["", *(f"- {line}" for line in _reasons(results))]
-    lines += ["", *_rst_title("What was demanded", "-"), *_rst_table(_verdicts(results))]
+    lines += ["", *_rst_title("What was demanded", "-"), *csv_table(*_verdicts(results))]
     return "\n".join(lines) + "\n"
 
 
@@ -71,8 +72,9 @@ def _reasons(results: Results) -> Iterator[str]:
 
 def _tables(results: Results) -> Iterator[tuple[str, Table]]:
     for case in CASES:
-        if results.row(case.figures[0].name) is not None:
-            yield case.title, _table(results, case)
+        row = results.row(case.figures[0].name)
+        if row is not None:
+            yield row.group, _table(results, case)
 
 
 def _table(results: Results, case: Case) -> Table:
@@ -115,14 +117,6 @@ def _markdown_table(table: Table) -> Iterator[str]:
 
 def _rst_title(title: str, line: str) -> list[str]:
     return [title, line * len(title), ""]
-
-
-def _rst_table(table: Table) -> Iterator[str]:
-    head, rows = table
-    yield from (".. list-table::", "   :header-rows: 1", "")
-    for row in (head, *rows):
-        for place, cell in enumerate(row):
-            yield f"   {'-' if place else '* -'} {cell}" if not place else f"     - {cell}"
 
 
 # --- plot -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The command: ``python benchmarks/chat/run.py``. See README.md, or ``--help``."""
+"""The command: ``python benchmarks/chat/run.py``. See benchmarks/README.md, or ``--help``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import resource
 import sys
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 # At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
@@ -16,6 +16,7 @@ from benchmarks.chat import report
 from benchmarks.chat.cases import CASES, FULL, QUICK, Case, Scale
 from benchmarks.chat.crowd import LoadError
 from benchmarks.chat.programs import Program, installed
+from benchmarks.command import Reports, add_results_options, deliver, matches
 from benchmarks.measure import Results, Row, environment
 
 COMMAND = "python benchmarks/chat/run.py"
@@ -29,22 +30,13 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--server", action="append", metavar="NAME", help="a server, or a pattern such as 'rfc6455*'")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="%(default)s by default")
     parser.add_argument("--quick", action="store_true", help="smaller figures and 2 rounds: a rough look")
-    parser.add_argument("--check", action="store_true", help="compare with the targets; exit code 1 unless all pass")
-    parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, take the figures from a JSON file")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of all rounds")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables")
-    parser.add_argument("--rst", type=Path, metavar="FILE", help="write the page of the documentation")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them (.svg or .png; needs matplotlib)")
+    add_results_options(parser)
     options = parser.parse_args(arguments)
     if options.quick:
         options.rounds = QUICK_ROUNDS
     if not any(matches(case.name, options.only) for case in CASES):
         parser.error(f"no case is named {' or '.join(options.only)}; see --list")
     return options
-
-
-def matches(name: str, patterns: Sequence[str] | None) -> bool:
-    return patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def allow_many_files(wanted: int) -> None:
@@ -75,7 +67,7 @@ def measure(case: Case, servers: Sequence[Program], rounds: int, scale: Scale) -
     rows = []
     for figure in case.figures:
         taken = {name: [found[figure.name] for found in of] for name, of in figures.items() if name not in reasons}
-        rows.append(Row(figure.name, figure.title, case.name, figure.unit, taken, dict(reasons)))
+        rows.append(Row(figure.name, figure.title, case.title(scale), figure.unit, taken, dict(reasons)))
     return rows
 
 
@@ -98,26 +90,14 @@ def main(arguments: Sequence[str] | None = None, scale: Scale | None = None) -> 
     options = parse_arguments(arguments)
     if options.list:
         servers, absent = installed()
-        print(*(f"{case.name}: {case.title}" for case in CASES), sep="\n")
+        print(*(f"{case.name}: {case.title(FULL)}" for case in CASES), sep="\n")
         print(*(f"{server.name} {server.version}" for server in servers), sep="\n")
         print(*(f"{name}: {reason}" for name, reason in absent.items()), sep="\n")
         return 0
     results = Results.load(options.load) if options.load else run(options, scale or (QUICK if options.quick else FULL))
-    tables = report.markdown(results)
-    print(tables)
-    if options.json:
-        results.save(options.json)
-    if options.markdown:
-        options.markdown.write_text(tables)
-    if options.rst:
-        options.rst.write_text(report.page(results, COMMAND + (" --quick" if options.quick else "")))
-    if options.plot:
-        report.plot(results, options.plot)
-    if not options.check:
-        return 0
-    verdicts, passed = report.check_table(results)
-    print(verdicts)
-    return 0 if passed else 1
+    command = COMMAND + (" --quick" if options.quick else "")
+    page = partial(report.page, command=command)
+    return deliver(results, options, Reports(report.markdown, page, report.plot, report.check_table))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,53 @@
+"""What the commands of the benchmarks share: which figures to take, and what to do with them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from .measure import Results
+
+
+class Reports(NamedTuple):
+    """How results are shown."""
+
+    markdown: Callable[[Results], str]
+    rst: Callable[[Results], str]
+    plot: Callable[[Results, Path], None]
+    # The table of the targets, and whether all are met.
+    check_table: Callable[[Results], tuple[str, bool]]
+
+
+def add_results_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--check", action="store_true", help="compare with the targets; exit code 1 unless all pass")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, take the figures from a JSON file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of all rounds")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables")
+    parser.add_argument("--rst", type=Path, metavar="FILE", help="write the tables for the documentation")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them (.svg or .png; needs matplotlib)")
+
+
+def matches(name: str, patterns: Sequence[str] | None) -> bool:
+    return patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def deliver(results: Results, options: argparse.Namespace, reports: Reports) -> int:
+    """Prints and writes what the options ask for; gives the exit code."""
+    tables = reports.markdown(results)
+    print(tables)
+    if options.json:
+        results.save(options.json)
+    if options.markdown:
+        options.markdown.write_text(tables)
+    if options.rst:
+        options.rst.write_text(reports.rst(results), encoding="utf-8")
+    if options.plot:
+        reports.plot(results, options.plot)
+    if not options.check:
+        return 0
+    verdicts, passed = reports.check_table(results)
+    print(verdicts)
+    return 0 if passed else 1
