@@ -1,9 +1,9 @@
 """Records a WebSocket conversation, and shows recordings.
 
-    python examples/trace.py record ws://localhost:8765/ out.jsonl hello "good bye"
-    python examples/trace.py out.jsonl --text
-    python examples/trace.py out.jsonl --har > out.har
-    python examples/trace.py out.jsonl --pcapng | wireshark -k -i -
+    python examples/recordings.py record ws://localhost:8765/ out.jsonl hello "good bye"
+    python examples/recordings.py out.jsonl --text
+    python examples/recordings.py out.jsonl --har > out.har
+    python examples/recordings.py out.jsonl --pcapng | wireshark -k -i -
 
 `record` sends each word as a message and waits for an answer to each, then closes. The recording is written however
 that ended: a connection that went wrong is what one wants to see.
@@ -73,7 +73,7 @@ def show(recording: trace.Recording, form: str) -> None:
 
 
 def main_of_record(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(prog="trace.py record", description="Records a conversation with a server.")
+    parser = argparse.ArgumentParser(prog="recordings.py record", description="Records a conversation with a server.")
     parser.add_argument("uri", type=rfc6455.parse_uri, help="such as ws://localhost:8765/")
     parser.add_argument("recording", type=Path, help="the file to write")
     parser.add_argument("words", nargs="*", help="the messages to send")
@@ -89,7 +89,7 @@ def main_of_record(arguments: Sequence[str]) -> None:
 
 def main_of_show(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
-        description="Shows a recording.", epilog="`trace.py record URI RECORDING [WORD ...]` makes one."
+        description="Shows a recording.", epilog="`recordings.py record URI RECORDING [WORD ...]` makes one."
     )
     parser.add_argument("recording", type=Path, help="the file to read")
     forms = parser.add_mutually_exclusive_group()

@@ -44,6 +44,7 @@ from helpers import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opening import REQUIRED
 
 import rfc6455
 from rfc6455 import (
@@ -272,7 +273,7 @@ HEADERS: list[tuple[list[str], dict[str, Any], str | None]] = [
 @pytest.mark.parametrize(("lines", "options", "answer"), HEADERS)
 def test_the_header_of_a_request(lines: list[str], options: dict[str, Any], answer: str | None) -> None:
     extension = PerMessageDeflate(**options)
-    request = [*UPGRADE, *(("Sec-WebSocket-Extensions", line) for line in lines)]
+    request = [*REQUIRED.items(), *(("Sec-WebSocket-Extensions", line) for line in lines)]
     handshake = rfc6455.ServerHandshake.from_request("GET", "/", request, extensions=[extension])
     connection = handshake.accept()
     assert handshake.response is not None
@@ -284,15 +285,6 @@ def test_the_header_of_a_request(lines: list[str], options: dict[str, Any], answ
         assert header is not None
         assert words(header) == [("permessage-deflate", None), *words(answer)]
         assert [codec.parameters for codec in connection.extensions] == [header]
-
-
-UPGRADE = [
-    ("Host", "example.com"),
-    ("Upgrade", "websocket"),
-    ("Connection", "Upgrade"),
-    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ("Sec-WebSocket-Version", "13"),
-]
 
 
 # ---- Negotiation: the client ----

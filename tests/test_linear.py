@@ -13,6 +13,7 @@ import pytest
 from deflating import codec_of, compressing, deflated, finished
 from helpers import BINARY, BOTH_ROLES, CLOSE, CONT, KEY, PING, TEXT, byte_by_byte, close_payload, to
 from measuring import Step, check_linear, check_time, consume, work
+from opening import REQUIRED
 
 import rfc6455
 from rfc6455 import (
@@ -303,7 +304,7 @@ BEGINNINGS = ["", "a", 'a; b="', 'a; b="\\', "permessage-deflate; client_max_win
 
 
 def server_reads(name: str, value: str) -> None:
-    fields = [(key, old) for key, old in UPGRADE if key != name]
+    fields = [(key, old) for key, old in REQUIRED.items() if key != name]
     try:
         ServerHandshake.from_request("GET", "/", [*fields, (name, value)], extensions=[PerMessageDeflate()]).accept()
     except HandshakeError:
@@ -321,15 +322,6 @@ def client_reads(name: str, value: str) -> None:
         handshake.from_response(101, [*((key, old) for key, old in fields if key != name), (name, value)])
     except HandshakeError:
         pass
-
-
-UPGRADE = [
-    ("Host", "example.com"),
-    ("Upgrade", "websocket"),
-    ("Connection", "Upgrade"),
-    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ("Sec-WebSocket-Version", "13"),
-]
 
 
 @pytest.mark.parametrize("name", LIST_HEADERS)

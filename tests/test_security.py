@@ -38,6 +38,7 @@ from helpers import (
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from measuring import Memory, Step, check_linear, check_time, consume
+from opening import REQUIRED
 
 import rfc6455
 from rfc6455 import (
@@ -610,13 +611,7 @@ def test_input_after_an_error_of_the_handshake(role: Role) -> None:
 
 # ---- Heads ----
 
-UPGRADE = [
-    ("Host", "example.com"),
-    ("Upgrade", "websocket"),
-    ("Connection", "Upgrade"),
-    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ("Sec-WebSocket-Version", "13"),
-]
+UPGRADE = list(REQUIRED.items())
 
 
 def handshake_of(role: Role, **options: Any) -> Any:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from child import Output
 
 import rfc6455
 
@@ -36,9 +35,7 @@ class ChatServer:
         self.program = program
         self.host = "127.0.0.1"
         self.port = 0
-        self.lines: list[str] = []
         self.process: subprocess.Popen[str] | None = None
-        self._grown = threading.Condition()
 
     def __enter__(self) -> ChatServer:
         self.start()
@@ -57,10 +54,7 @@ class ChatServer:
             encoding="utf-8",
             env={**os.environ, "PYTHONIOENCODING": "utf-8"},
         )
-        self._ended = False
-        self.lines = []
-        self._reader = threading.Thread(target=self._read, args=(self.process,))
-        self._reader.start()
+        self._output = Output(self.process, PATIENCE)
         try:
             line = self.wait_for(r"https?://\S+:\d+/")
         except AssertionError:
@@ -68,26 +62,17 @@ class ChatServer:
             raise
         self.port = int(line.rpartition("://")[2].partition("/")[0].rpartition(":")[2])
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            with self._grown:
-                self.lines.append(line.rstrip("\n"))
-                self._grown.notify_all()
-        with self._grown:
-            self._ended = True
-            self._grown.notify_all()
+    @property
+    def lines(self) -> list[str]:
+        """What it has logged since it was started last."""
+        return self._output.lines
 
     def wait_for(self, pattern: str, count: int = 1) -> str:
         """Waits until so many lines of the log match; gives the last of them."""
-        with self._grown:
-            self._grown.wait_for(lambda: self._ended or len(self.logged(pattern)) >= count, PATIENCE)
-            found = self.logged(pattern)
-        assert len(found) >= count, f"no {pattern!r} in\n" + "\n".join(self.lines)
-        return found[-1]
+        return self._output.wait_for(pattern, count)
 
     def logged(self, pattern: str) -> list[str]:
-        return [line for line in self.lines if re.search(pattern, line)]
+        return self._output.matching(pattern)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Sends the signal; gives the exit code."""
@@ -98,9 +83,7 @@ class ChatServer:
     def ended(self) -> int:
         assert self.process is not None
         code = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self._output.finish()
         self.process = None
         return code
 

@@ -9,9 +9,9 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
+from child import Output
 from helpers import CLOSE, Seen, split_frames
 
 import rfc6455
@@ -35,9 +35,6 @@ class Program:
     """An example that serves, in a process of its own; its port is in the first line that it prints."""
 
     def __init__(self, script: str, *arguments: str, python: str = sys.executable, examples: Path = EXAMPLES) -> None:
-        self.lines: list[str] = []
-        self._grown = threading.Condition()
-        self._ended = False
         self.process = subprocess.Popen(
             [python, str(examples / script), "--port", "0", *arguments],
             stdout=subprocess.PIPE,
@@ -46,8 +43,7 @@ class Program:
             encoding="utf-8",
             env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "default"},
         )
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
+        self._output = Output(self.process, PATIENCE)
         try:
             self.port = int(self.wait_for(r"^listening on port \d+$").rpartition(" ")[2])
             assert len(self.lines) == 1
@@ -65,26 +61,17 @@ class Program:
     def uri(self) -> str:
         return f"ws://127.0.0.1:{self.port}/"
 
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._grown:
-                self.lines.append(line.rstrip("\n"))
-                self._grown.notify_all()
-        with self._grown:
-            self._ended = True
-            self._grown.notify_all()
+    @property
+    def lines(self) -> list[str]:
+        """All that it has printed."""
+        return self._output.lines
 
     def wait_for(self, pattern: str, count: int = 1) -> str:
         """Waits until so many lines match; gives the last of them."""
-        with self._grown:
-            self._grown.wait_for(lambda: self._ended or len(self.printed(pattern)) >= count, PATIENCE)
-            found = self.printed(pattern)
-        assert len(found) >= count, f"no {pattern!r} in\n" + "\n".join(self.lines)
-        return found[-1]
+        return self._output.wait_for(pattern, count)
 
     def printed(self, pattern: str) -> list[str]:
-        return [line for line in self.lines if re.search(pattern, line)]
+        return self._output.matching(pattern)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Sends the signal, and checks that the program ends well."""
@@ -94,7 +81,7 @@ class Program:
     def check_ended(self) -> None:
         """It ended by itself, and all that it ever printed is what it should."""
         code = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
+        self._output.finish()
         strange = [line for line in self.lines[1:] if not LOG_LINE.fullmatch(line)]
         assert (code, strange) == (0, [])
 
@@ -102,9 +89,7 @@ class Program:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self._output.finish()
 
     def memory(self) -> int:
         """The most resident memory that it ever had, in bytes; only Linux tells."""

@@ -26,7 +26,7 @@ from helpers import BINARY, CLOSE, CONT, PING, PONG, TEXT, counting_random, new_
 from rfc6455 import CLIENT, SERVER, ClientHandshake, PerMessageDeflate, Role, ServerHandshake, trace
 from rfc6455.trace import Entry, Kind, Recorder, Recording
 
-PROGRAM = [sys.executable, str(EXAMPLES / "trace.py")]
+PROGRAM = [sys.executable, str(EXAMPLES / "recordings.py")]
 
 FIELDS = (
     "ip.checksum.status",

@@ -1,0 +1,50 @@
+"""What a program in a process of its own prints, read as it comes by a thread, for a test to wait for."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+
+
+class Output:
+    """The lines that a process has printed so far, standard error among them if the process was started so.
+
+    :param process: started with its output in a pipe, as text.
+    :param patience: in seconds, how long to wait before the test fails.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], patience: float) -> None:
+        assert process.stdout is not None
+        self.lines: list[str] = []
+        self._pipe = process.stdout
+        self._patience = patience
+        self._ended = False
+        self._grown = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self._pipe:
+            with self._grown:
+                self.lines.append(line.rstrip("\n"))
+                self._grown.notify_all()
+        with self._grown:
+            self._ended = True
+            self._grown.notify_all()
+
+    def matching(self, pattern: str) -> list[str]:
+        return [line for line in self.lines if re.search(pattern, line)]
+
+    def wait_for(self, pattern: str, count: int = 1) -> str:
+        """Waits until so many lines match; gives the last of them."""
+        with self._grown:
+            self._grown.wait_for(lambda: self._ended or len(self.matching(pattern)) >= count, self._patience)
+            found = self.matching(pattern)
+        assert len(found) >= count, f"no {pattern!r} in\n" + "\n".join(self.lines)
+        return found[-1]
+
+    def finish(self) -> None:
+        """Reads to the end, once the process has ended; may be called again."""
+        self._reader.join(self._patience)
+        self._pipe.close()
