@@ -278,7 +278,7 @@ def check_host(request: Request) -> None:
     message that contains more than one Host header field line or a Host header field with an invalid field value."
     """
     # 3.2.2: a target in absolute form replaces what the field says, but not the need for a good one.
-    for host in (_only(request.headers, "Host", "RFC 9112 3.2"), request.host or ""):
+    for host in dict.fromkeys((_only(request.headers, "Host", "RFC 9112 3.2"), request.host or "")):
         if not is_host(host):
             raise HandshakeError(400, f"Host is {excerpt(host)}, not a host with an optional port", "RFC 9112 3.2")
 
