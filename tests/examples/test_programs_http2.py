@@ -212,7 +212,8 @@ def test_messages_come_back(server: Program, compressed: bool) -> None:
         assert bool(ws.ws.extensions) == compressed
         messages = ["", "häßlich 🙂", b"", b"\0\xff" * (1 << 19), "x" * 100_000]
         for message in messages:
-            assert ws.exchange(message) in ([TextMessage(message)], [BytesMessage(message)])  # type: ignore[arg-type]
+            answer = TextMessage(message) if isinstance(message, str) else BytesMessage(message)
+            assert ws.exchange(message) == [answer]
         ws.ws.close(1000, "bye")
         ws.send()
         assert (ws.closed().code, ws.ws.closed) == (1000, True)
