@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .frames import Frame
     from .http11 import Response
 
@@ -64,7 +66,7 @@ class RemoteProtocolError(ProtocolError):
     def found_at(self, offset: int) -> None:
         """Adds the place, where the one who raised it could not know it."""
         self.offset = offset
-        self.args = self._fields()
+        self.args: tuple[Any, ...] = self._fields()
 
     def __eq__(self, other: object) -> bool:
         # Events are equal by content, and so is the error in one.

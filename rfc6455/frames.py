@@ -63,10 +63,10 @@ class Frame(Value):
     __match_args__ = ("opcode", "payload", "fin", "rsv")
 
     def __init__(self, opcode: Opcode, payload: bytes = b"", fin: bool = True, rsv: int = 0) -> None:
-        self.opcode = opcode
-        self.payload = payload
-        self.fin = fin
-        self.rsv = rsv
+        self.opcode: Opcode = opcode
+        self.payload: bytes = payload
+        self.fin: bool = fin
+        self.rsv: int = rsv
 
 
 def serialize_frame(frame: Frame, masking_key: bytes | None = None) -> bytes:
@@ -135,7 +135,7 @@ class FrameParser:
             raise ValueError(f"reserved_bits are three bits, 0 to 7, not {reserved_bits} (5.2)")
         limits = limits or DEFAULT_LIMITS
         # The longest payload of a data frame.
-        self.max_length = at_most_63_bits(limits.message if limits.frame is None else limits.frame)
+        self.max_length: int = at_most_63_bits(limits.message if limits.frame is None else limits.frame)
         self._kinds = _KINDS[reserved_bits]
         # The mask bit that must be there; 2 stands for either.
         self._mask_expected = 2 if role is None else int(role is Role.SERVER)
@@ -152,11 +152,11 @@ class FrameParser:
         # Which byte of the key the next byte of the payload is masked with.
         self._turn = 0
         # A frame with a longer payload is given in pieces of at most this length.
-        self.max_piece = MAX_LENGTH
+        self.max_piece: int = MAX_LENGTH
         # The piece in hand.
-        self.first = 0
-        self.length = 0
-        self.payload = b""
+        self.first: int = 0
+        self.length: int = 0
+        self.payload: bytes = b""
         # For receive_data().
         self._buffer = primitives.BytesBuffer()
         self._failure: tuple[int, str, str, int | None] | None = None

@@ -408,7 +408,7 @@ class ClientHandshake:
         parts: bool = False,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self.uri = parse_uri(uri) if isinstance(uri, str) else uri
+        self.uri: URI = parse_uri(uri) if isinstance(uri, str) else uri
         self.response: Response | None = None
         self._offer = Offer(subprotocols, extensions)
         self._limits = limits
@@ -418,7 +418,7 @@ class ClientHandshake:
         self._key = b64encode(random(16)).decode("ascii")
         fields = self._own_fields() + ([] if origin is None else [("Origin", origin)])
         extra = check_extra_headers(headers, _WRITTEN_BY_CLIENT)
-        self.request = Request("GET", self.uri.resource_name, Headers([*fields, *extra]))
+        self.request: Request = Request("GET", self.uri.resource_name, Headers([*fields, *extra]))
         self._out = serialize_request(self.request)
         self._over = False
         self._reader = ResponseReader(self._limits)

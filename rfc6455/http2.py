@@ -229,7 +229,7 @@ class Http2ClientHandshake:
         parts: bool = False,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self.uri = parse_uri(uri) if isinstance(uri, str) else uri
+        self.uri: URI = parse_uri(uri) if isinstance(uri, str) else uri
         self.response: Response | None = None
         self._offer = Offer(subprotocols, extensions)
         self._limits = limits

@@ -33,7 +33,7 @@ class MessageReader:
     """
 
     def __init__(self, max_size: int | None, codecs: Sequence[MessageCodec], parts: bool) -> None:
-        self.max_size = at_most_63_bits(max_size)
+        self.max_size: int = at_most_63_bits(max_size)
         self._all_codecs = codecs
         self._parts = parts
         self._codecs: Sequence[MessageCodec] = ()
@@ -47,7 +47,7 @@ class MessageReader:
         # Where parts are given: the beginning of a character of which the rest has not come.
         self._torn = b""
         # How many bytes came out of extensions, ever.
-        self.decoded = 0
+        self.decoded: int = 0
 
     def begin(self, opcode: int, rsv: int) -> bool:
         """Begins a message; says whether an extension changed it."""
@@ -205,9 +205,9 @@ class PreparedMessage:
 
     def __init__(self, message: str | bytes | bytearray | memoryview, *, compress: bool | None = None) -> None:
         is_text = isinstance(message, str)
-        self.first = FIN_BIT | (Opcode.TEXT if is_text else Opcode.BINARY)
-        self.payload = encode_text(message) if isinstance(message, str) else as_bytes(message)
-        self.compress = compress
+        self.first: int = FIN_BIT | (Opcode.TEXT if is_text else Opcode.BINARY)
+        self.payload: bytes = encode_text(message) if isinstance(message, str) else as_bytes(message)
+        self.compress: bool | None = compress
         self._frame = pack_frame(self.first, self.payload, None)
         self._encoded: dict[Hashable, tuple[bytes, bytes]] = {}
 

@@ -17,7 +17,19 @@ from .chunking import Chunking, whole
 
 
 class Peer(Protocol):
-    """What an end must be able to do; `rfc6455.Connection` can."""
+    """What an end must be able to do; `rfc6455.Connection` can.
+
+    >>> class Echo:
+    ...     said = b""
+    ...     def receive_data(self, data):
+    ...         self.said += data
+    ...         return [len(data)]
+    ...     def data_to_send(self):
+    ...         said, self.said = self.said, b""
+    ...         return said
+    >>> feed(Echo(), [b"a", b"bc"])
+    [1, 2]
+    """
 
     def receive_data(self, data: bytes) -> Iterable[Any]:
         """Takes bytes from the other end, ``b""`` at the end of the stream, and gives what they mean."""
@@ -32,6 +44,10 @@ def feed(end: Peer, portions: Iterable[bytes]) -> list[Any]:
     """Gives an end its input as a careful caller does, and collects what it says.
 
     An end that has an attribute ``unread``, as a `rfc6455.Connection`, is asked until that is 0.
+
+    >>> import rfc6455
+    >>> feed(rfc6455.Connection(rfc6455.CLIENT), [b"\\x89", b"\\x00"])
+    [Ping(payload=b'')]
     """
     events: list[Any] = []
     for portion in portions:
@@ -68,8 +84,8 @@ class Pair:
     def __init__(self, client: Any, server: Any, chunk: Chunking = whole) -> None:
         self.ends: dict[Role, Any] = {Role.CLIENT: client, Role.SERVER: server}
         self.events: dict[Role, list[Any]] = {Role.CLIENT: [], Role.SERVER: []}
-        self.sent = {Role.CLIENT: bytearray(), Role.SERVER: bytearray()}
-        self.under_way = {Role.CLIENT: bytearray(), Role.SERVER: bytearray()}
+        self.sent: dict[Role, bytearray] = {Role.CLIENT: bytearray(), Role.SERVER: bytearray()}
+        self.under_way: dict[Role, bytearray] = {Role.CLIENT: bytearray(), Role.SERVER: bytearray()}
         self._chunk = chunk
 
     @property
@@ -139,6 +155,9 @@ class Say:
         reason, or ``None`` for a Close frame without a code.
     :ivar content: what it says.
     :ivar fin: of text and bytes: ``False`` when another fragment of the same message follows.
+
+    >>> expected_events([Say(Role.SERVER, "bytes", b"12")], Role.CLIENT)
+    [BytesMessage(data=b'12')]
     """
 
     role: Role
@@ -153,6 +172,9 @@ class Carry:
 
     :ivar sender: whose bytes.
     :ivar size: at the most so many; ``None`` for all.
+
+    >>> expected_events([Say(Role.CLIENT, "ping", b"1"), Carry(Role.CLIENT, size=2)], Role.SERVER)
+    [Ping(payload=b'1')]
     """
 
     sender: Role
@@ -163,7 +185,14 @@ Action = Say | Carry
 
 
 def say(end: Any, action: Say) -> None:
-    """Makes an end with the methods of a `rfc6455.Connection` say something."""
+    """Makes an end with the methods of a `rfc6455.Connection` say something.
+
+    >>> import rfc6455
+    >>> ws = rfc6455.Connection(rfc6455.SERVER)
+    >>> say(ws, Say(Role.SERVER, "text", "hi"))
+    >>> ws.data_to_send().hex(" ")
+    '81 02 68 69'
+    """
     match action.kind, action.content:
         case "text", text:
             end.send_text(text, fin=action.fin)

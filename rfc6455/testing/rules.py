@@ -20,6 +20,9 @@ class Rule(NamedTuple):
     :ivar section: of RFC 6455.
     :ivar close_code: what the receiver's Close frame must say, if it sends one (7.1.7, 7.4.1).
     :ivar sentence: the RFC's words.
+
+    >>> FRAME_RULES["not masked"].section, FRAME_RULES["not masked"].close_code
+    ('5.1', 1002)
     """
 
     name: str
@@ -36,6 +39,9 @@ class HeadRule(NamedTuple):
     :ivar statuses: what a server may answer, the status that fits best first; empty for a response, which a client
         does not answer. The RFC leaves the choice to the server in most cases ("an appropriate HTTP error code").
     :ivar sentence: the RFC's words.
+
+    >>> REQUEST_RULES["no Host"].section, REQUEST_RULES["no Host"].statuses
+    ('RFC 9112 3.2', (400,))
     """
 
     name: str

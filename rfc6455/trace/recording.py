@@ -105,9 +105,9 @@ class Direction:
         self.kind = kind
         self._indexes = [index for index, entry in enumerate(entries) if entry.kind is kind and entry.data]
         self._ends = list(accumulate([len(entries[index].data) for index in self._indexes]))
-        self.data = b"".join([entries[index].data for index in self._indexes])
+        self.data: bytes = b"".join([entries[index].data for index in self._indexes])
         head = recording.received_head if kind is Kind.RECEIVED else recording.sent_head
-        self.head = min(head, len(self.data)) if recording.is_open else len(self.data)
+        self.head: int = min(head, len(self.data)) if recording.is_open else len(self.data)
 
     def entry_of(self, at: int) -> int:
         """The number of the entry that brought the byte at this place."""

@@ -85,7 +85,7 @@ class Maker:
     def __init__(self, group: str, role: Role) -> None:
         self.group = group
         self.role = role
-        self.good_head = request() if role is Role.SERVER else answer()
+        self.good_head: bytes = request() if role is Role.SERVER else answer()
 
     def frame(
         self,
@@ -164,7 +164,7 @@ class DeflateMaker(Maker):
 
     def __init__(self, group: str, role: Role) -> None:
         super().__init__(group, role)
-        self.good_head = offering("permessage-deflate") if role is Role.SERVER else answer(more="{deflate}")
+        self.good_head: bytes = offering("permessage-deflate") if role is Role.SERVER else answer(more="{deflate}")
 
     def case(
         self, name: str, clause: str, sentence: str, expect: tuple[Expectation, ...], *writes: bytes, **more: Any
