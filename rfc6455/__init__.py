@@ -7,6 +7,7 @@ from .codes import CloseCode, Opcode, Role, is_sendable_close_code
 from .connection import Connection
 from .deadlines import Deadlines, Timeouts
 from .deflate import PerMessageDeflate
+from .endpoint import Endpoint
 from .errors import HandshakeError, LocalProtocolError, ProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, CloseCause, Closed, Event, Ping, Pong, TextMessage, TextPart
 from .extensions import Extension, MessageCodec
@@ -46,6 +47,7 @@ __all__ = [
     "ConnectionState",
     "Deadlines",
     "Direction",
+    "Endpoint",
     "Event",
     "Extension",
     "Frame",

@@ -95,14 +95,14 @@ class Connection:
         if not isinstance(role, Role):
             raise TypeError(f"a role is Role.CLIENT or Role.SERVER, not {role!r}")
         limits = limits or DEFAULT_LIMITS
-        self.role = role
-        self.extensions = tuple(extensions)
-        self.limits = limits
-        self.subprotocol = subprotocol
+        self.role: Role = role
+        self.extensions: tuple[MessageCodec, ...] = tuple(extensions)
+        self.limits: Limits = limits
+        self.subprotocol: str | None = subprotocol
         #: The payload of the last Ping sent, until its Pong comes.
         self.awaited_pong: bytes | None = None
         #: How many Pongs have come, asked for or not.
-        self.pongs_received = 0
+        self.pongs_received: int = 0
         self._parts = parts
         self._random = random
         self._masks = role is Role.CLIENT
@@ -167,6 +167,16 @@ class Connection:
         """
         closed = self._closed
         return closed is not None and (self._eof or not closed.clean or self.role is Role.SERVER)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to wait for: the connection is `closed`, and the peer ended its stream or had
+        `Timeouts.tcp_close` to do so. Close the socket, whatever could not be sent.
+
+        7.1.1: a socket that is closed while input is unread may take back what was sent, so the last bytes are
+        followed by the end of this side's stream (``shutdown(SHUT_WR)``), and then the peer's end is awaited.
+        """
+        return self._closed is not None and self._eof
 
     @property
     def unread(self) -> int:
@@ -351,7 +361,7 @@ class Connection:
 
         :param cause: which deadline; one of the ``..._TIMEOUT`` causes.
         :returns: the `Closed` event, with 3008 (Timeout) queued for the peer where a Close frame can still be sent.
-            On a connection that is closed already, it only ends the wait for the peer to close TCP.
+            On a connection that is closed already, it only ends the wait for the peer to close TCP: it is `over`.
         """
         events: list[Event] = []
         if self._closed is not None:

@@ -5,7 +5,7 @@ wait, read or close. What is due happens in that call: a Ping is queued, or the 
 that says which deadline it was. Any clock in seconds that does not go back will do, such as ``time.monotonic()``.
 
 Each deadline is a field that is set when its cause is first seen, and never moved by traffic: a peer that dribbles
-cannot delay a close.
+cannot delay a close. Only the caller moves them, who may stop the clock for as long as it does not listen.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ class Timeouts:
         after which the usual proxies drop a connection without traffic.
     :param pong: for the Pong to a Ping. 20 s, as websockets; enough for a lost packet's retransmissions.
     :param close: for the peer's Close frame after ours. 10 s, as websockets.
-    :param tcp_close: for a server to close TCP after the closing handshake (7.1.1), at a client. 2 s: nothing
-        depends on it, and a server that is alive needs one round trip.
+    :param tcp_close: for the peer to end TCP when the connection is closed (7.1.1): at a client for the server, whose
+        turn it is; where it is this side's turn, for the peer to take the last bytes and to say that it sends no more.
+        2 s: nothing depends on it, and a peer that is alive needs one round trip.
     :param idle: for any byte at all from the peer. Off by default; of little use together with Pings.
     :raises ValueError: when one is neither over 0 nor ``None``.
 
@@ -71,7 +72,7 @@ class Deadlines:
     """
 
     def __init__(self, timeouts: Timeouts | None = None, now: float = 0.0) -> None:
-        self.timeouts = timeouts or Timeouts()
+        self.timeouts: Timeouts = timeouts or Timeouts()
         #: How long the last Pong took, in seconds; ``None`` before the first.
         self.latency: float | None = None
         self._connection: Connection | None = None
@@ -81,6 +82,7 @@ class Deadlines:
         self._close_at: float | None = None
         self._tcp_close_at: float | None = None
         self._idle_at: float | None = None
+        self._paused_at: float | None = None
         self._pinged_at = now
         self._ping_payload: bytes | None = None
         self._pings = 0
@@ -92,6 +94,7 @@ class Deadlines:
 
         :param now: the time in seconds.
         """
+        now = self._clock(now)
         self._connection = connection
         self._open_at = None
         self._ping_at = _after(now, self.timeouts.ping_interval)
@@ -100,7 +103,9 @@ class Deadlines:
 
     def next_deadline(self) -> float | None:
         """The time, in seconds of the caller's clock, at which `advance` should be called at the latest; ``None`` when
-        nothing is awaited."""
+        nothing is awaited, or while the clock is stopped by `pause`."""
+        if self._paused_at is not None:
+            return None
         candidates = (
             self._open_at,
             self._ping_at,
@@ -117,17 +122,58 @@ class Deadlines:
         :param now: the time in seconds.
         :returns: the `Closed` event when a deadline has ended the connection, else nothing.
         """
+        now = self._clock(now)
         connection = self._connection
         if connection is None:
             return self._advance_opening(now)
         self._observe(connection, now)
         for at, cause in self._fatal():
             if at is not None and now >= at:
-                self._watch_no_more()
-                return connection.time_out(cause)
+                events = connection.time_out(cause)
+                self._observe_closed(connection, now)
+                return events
         if self._ping_at is not None and now >= self._ping_at:
             self._ping(connection, now)
         return []
+
+    def pause(self, now: float) -> None:
+        """Stops the clock: no deadline comes nearer until `resume`. For a caller that does not listen to the peer for
+        a while, because what comes could not be passed on: a Pong that is not read is not late.
+
+        Whoever can make the caller pause can make it wait for ever, so pause for the sake of others than this peer.
+
+        :param now: the time in seconds. A second call changes nothing.
+        """
+        if self._paused_at is None:
+            self._paused_at = now
+
+    def resume(self, now: float) -> None:
+        """Lets the clock go on after `pause`; without one, it changes nothing.
+
+        :param now: the time in seconds.
+
+        >>> deadlines = rfc6455.Deadlines(now=100.0)
+        >>> deadlines.pause(now=103.0)
+        >>> deadlines.resume(now=163.0)
+        >>> deadlines.next_deadline()
+        170.0
+        """
+        if self._paused_at is None:
+            return
+        # The deadlines are moved, and not the time that is told: what a caller is told to wait for must be due then,
+        # and (at + pause) - pause may be less than at.
+        pause = now - self._paused_at
+        self._paused_at = None
+        self._pinged_at += pause
+        self._open_at = _later(self._open_at, pause)
+        self._ping_at = _later(self._ping_at, pause)
+        self._pong_at = _later(self._pong_at, pause)
+        self._close_at = _later(self._close_at, pause)
+        self._tcp_close_at = _later(self._tcp_close_at, pause)
+        self._idle_at = _later(self._idle_at, pause)
+
+    def _clock(self, now: float) -> float:
+        return now if self._paused_at is None else self._paused_at
 
     def _advance_opening(self, now: float) -> list[Event]:
         if self._open_at is None or now < self._open_at:
@@ -158,10 +204,10 @@ class Deadlines:
         self._observe_pong(connection, now)
 
     def _observe_closed(self, connection: Connection, now: float) -> None:
-        waits_for_tcp = self._tcp_close_at
+        waits_until = self._tcp_close_at
         self._watch_no_more()
-        if not connection.must_close:
-            self._tcp_close_at = _after(now, self.timeouts.tcp_close) if waits_for_tcp is None else waits_for_tcp
+        if not connection.over:
+            self._tcp_close_at = _after(now, self.timeouts.tcp_close) if waits_until is None else waits_until
 
     def _observe_traffic(self, connection: Connection, now: float) -> None:
         if connection.bytes_received != self._bytes_seen and self._idle_at is not None:
@@ -195,3 +241,7 @@ class Deadlines:
 
 def _after(now: float, seconds: float | None) -> float | None:
     return None if seconds is None else now + seconds
+
+
+def _later(at: float | None, seconds: float) -> float | None:
+    return None if at is None else at + seconds

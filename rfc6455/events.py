@@ -20,10 +20,13 @@ class Value:
     """The base of events and frames: equality, hash and ``repr()`` over the fields in ``__match_args__``."""
 
     __slots__ = ()
-    __match_args__: tuple[str, ...] = ()
+
+    def _names(self) -> tuple[str, ...]:
+        # Not declared here: a type for all classes would hide from checkers what `match` can take of each.
+        return getattr(self, "__match_args__", ())
 
     def _fields(self) -> tuple[Any, ...]:
-        return tuple([getattr(self, name) for name in self.__match_args__])
+        return tuple([getattr(self, name) for name in self._names()])
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -34,9 +37,7 @@ class Value:
         return hash((type(self), self._fields()))
 
     def __repr__(self) -> str:
-        fields = ", ".join(
-            [f"{name}={value!r}" for name, value in zip(self.__match_args__, self._fields(), strict=True)]
-        )
+        fields = ", ".join([f"{name}={value!r}" for name, value in zip(self._names(), self._fields(), strict=True)])
         return f"{type(self).__name__}({fields})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -66,7 +67,7 @@ class TextMessage(Event):
     __match_args__ = ("text",)
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text: str = text
 
 
 class BytesMessage(Event):
@@ -82,7 +83,7 @@ class BytesMessage(Event):
     __match_args__ = ("data",)
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
+        self.data: bytes = data
 
 
 class TextPart(Event):
@@ -102,8 +103,8 @@ class TextPart(Event):
     __match_args__ = ("text", "final")
 
     def __init__(self, text: str, final: bool) -> None:
-        self.text = text
-        self.final = final
+        self.text: str = text
+        self.final: bool = final
 
 
 class BytesPart(Event):
@@ -123,8 +124,8 @@ class BytesPart(Event):
     __match_args__ = ("data", "final")
 
     def __init__(self, data: bytes, final: bool) -> None:
-        self.data = data
-        self.final = final
+        self.data: bytes = data
+        self.final: bool = final
 
 
 class Ping(Event):
@@ -144,7 +145,7 @@ class Ping(Event):
     __match_args__ = ("payload",)
 
     def __init__(self, payload: bytes) -> None:
-        self.payload = payload
+        self.payload: bytes = payload
 
 
 class Pong(Event):
@@ -160,7 +161,7 @@ class Pong(Event):
     __match_args__ = ("payload",)
 
     def __init__(self, payload: bytes) -> None:
-        self.payload = payload
+        self.payload: bytes = payload
 
 
 class CloseCause(Enum):
@@ -177,6 +178,7 @@ class CloseCause(Enum):
     EOF_IN_FRAME = "the peer ended the stream inside a frame"
     EOF_IN_CLOSE = "the peer ended the stream without answering our Close frame"
     VIOLATION = "the peer broke the protocol or a limit"
+    REFUSED = "the opening handshake failed"
     OPEN_TIMEOUT = "the opening handshake took too long"
     CLOSE_TIMEOUT = "the peer did not answer our Close frame in time"
     PONG_TIMEOUT = "the peer did not answer a Ping in time"
@@ -212,8 +214,8 @@ class Closed(Event):
         error: ProtocolError | None = None,
         how: CloseCause = CloseCause.HANDSHAKE,
     ) -> None:
-        self.code = code
-        self.reason = reason
-        self.clean = clean
-        self.error = error
-        self.how = how
+        self.code: int = code
+        self.reason: str = reason
+        self.clean: bool = clean
+        self.error: ProtocolError | None = error
+        self.how: CloseCause = how

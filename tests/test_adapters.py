@@ -29,6 +29,7 @@ from rfc6455 import (
     CloseCode,
     Closed,
     Connection,
+    Endpoint,
     Event,
     Ping,
     Pong,
@@ -63,20 +64,20 @@ class Running(Protocol):
 
 class RunningThreads:
     def __init__(self, sock: socket.socket, *arguments: Any) -> None:
-        self.endpoint = threads.Endpoint(sock, *arguments)
+        self.adapter = threads.Adapter(sock, *arguments)
 
     def do(self, act: Callable[[Connection], object]) -> None:
-        self.endpoint.call(act)
+        self.adapter.call(lambda endpoint: act(endpoint.connection))
 
     def wake(self) -> None:
-        self.endpoint.call(lambda ws: None)
+        self.adapter.call(lambda endpoint: None)
 
     def latency(self) -> float | None:
-        return self.endpoint.deadlines.latency
+        return self.adapter.endpoint.deadlines.latency
 
     def join(self) -> None:
-        self.endpoint.thread.join(PATIENCE)
-        assert not self.endpoint.thread.is_alive()
+        self.adapter.thread.join(PATIENCE)
+        assert not self.adapter.thread.is_alive()
 
 
 class RunningAsyncio:
@@ -90,26 +91,26 @@ class RunningAsyncio:
 
     async def _main(self, sock: socket.socket, arguments: tuple[Any, ...]) -> None:
         self.loop = asyncio.get_running_loop()
-        self.endpoint = aio.Endpoint(*arguments)
-        await self.loop.create_connection(lambda: self.endpoint, sock=sock)
+        self.adapter = aio.Adapter(*arguments)
+        await self.loop.create_connection(lambda: self.adapter, sock=sock)
         self._is_up.set()
-        await self.endpoint.done
+        await self.adapter.done
 
     def do(self, act: Callable[[Connection], object]) -> None:
         done = threading.Event()
 
         def call() -> None:
-            self.endpoint.call(act)
+            self.adapter.call(lambda endpoint: act(endpoint.connection))
             done.set()
 
         self.loop.call_soon_threadsafe(call)
         assert done.wait(PATIENCE)
 
     def wake(self) -> None:
-        self.loop.call_soon_threadsafe(self.endpoint.step)
+        self.loop.call_soon_threadsafe(self.adapter.step)
 
     def latency(self) -> float | None:
-        return self.endpoint.deadlines.latency
+        return self.adapter.endpoint.deadlines.latency
 
     def join(self) -> None:
         self._thread.join(PATIENCE)
@@ -128,7 +129,7 @@ class Scene:
             sock, _ = listener.accept()
         self._buffer = b""
         handshake = ServerHandshake() if role is SERVER else ClientHandshake("ws://example.com/")
-        self.adapter = run(sock, handshake, timeouts, self._events.put, self.clock)
+        self.adapter = run(sock, Endpoint(handshake, timeouts, self.clock()), self._events.put, self.clock)
 
     def open(self) -> Scene:
         """Does the peer's part of the opening handshake."""

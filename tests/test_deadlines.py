@@ -341,12 +341,15 @@ def test_without_a_close_deadline_the_wait_is_for_ever(role: Role) -> None:
 
 
 @pytest.mark.clause("6455:7.1.1-server-at-once")
-def test_a_server_waits_for_nothing_after_both_closes() -> None:
+def test_a_server_closes_after_both_closes_and_waits_a_little_for_the_end() -> None:
     ws = watched(SERVER, tcp_close=2, close=10, ping_interval=20, idle=3)
     assert only_closed(ws.receive_frame(CLOSE, close_payload(1000))).clean
     assert ws.connection.must_close
+    assert not ws.connection.over
+    assert ws.due_in == 2
+    assert ws.wait(2) == []
+    assert ws.connection.over
     assert ws.due_in is None
-    assert ws.wait(100) == []
 
 
 @pytest.mark.clause("6455:5.5.1-client-waits", "6455:7.1.1-client-waits")
@@ -364,6 +367,7 @@ def test_a_client_waits_for_tcp_after_both_closes_and_not_for_long() -> None:
     assert ws.due_in == pytest.approx(1)
     assert ws.wait(1) == []
     assert ws.connection.must_close
+    assert ws.connection.over
     assert ws.due_in is None
     assert [type(event) for event in ws.events].count(Closed) == 1
 
@@ -387,14 +391,36 @@ def test_without_that_deadline_a_client_waits_for_ever() -> None:
 
 
 @BOTH_ROLES
-@pytest.mark.parametrize("end", [b"", b"\xff\xff"], ids=["end of file", "violation"])
-def test_after_any_other_end_nothing_is_awaited(role: Role, end: bytes) -> None:
+def test_after_an_end_of_file_nothing_is_awaited(role: Role) -> None:
     ws = watched(role, tcp_close=2, close=10, ping_interval=20, pong=5, idle=3)
-    closed = only_closed(ws.receive(end))
-    assert closed.how in (CloseCause.EOF_IDLE, CloseCause.VIOLATION)
+    assert only_closed(ws.receive(b"")).how is CloseCause.EOF_IDLE
     assert ws.connection.must_close
+    assert ws.connection.over
     assert ws.due_in is None
     assert ws.wait(100) == []
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("cause", [CloseCause.VIOLATION, CloseCause.PONG_TIMEOUT, CloseCause.CLOSE_TIMEOUT])
+def test_a_peer_that_was_failed_has_a_moment_to_read_why(role: Role, cause: CloseCause) -> None:
+    """7.1.1: a socket that is closed with input unread may take the Close frame back."""
+    ws = watched(role, tcp_close=2, close=5, ping_interval=20, pong=5)
+    if cause is CloseCause.VIOLATION:
+        ws.receive(b"\xff\xff")
+    elif cause is CloseCause.CLOSE_TIMEOUT:
+        ws.close()
+    for _ in range(3):
+        if not ws.connection.closed and ws.due_in is not None:
+            ws.wait(ws.due_in)
+    assert only_closed(ws.events).how is cause
+    assert ws.connection.must_close
+    assert not ws.connection.over
+    assert ws.due_in == 2
+    ws.wait(1)
+    ws.receive(b"what still comes does not move it")
+    assert ws.wait(1) == []
+    assert ws.connection.over
+    assert ws.due_in is None
 
 
 # ---- Idle ----
@@ -451,6 +477,74 @@ def test_any_time_over_zero_or_none_will_do(name: str) -> None:
         assert getattr(Timeouts(**{name: value}), name) == value
 
 
+# ---- A clock that is stopped ----
+
+
+@pytest.mark.parametrize("cause", ["open", "ping_interval", "pong", "close", "tcp_close", "idle"])
+def test_no_deadline_comes_nearer_while_the_clock_is_stopped(cause: str) -> None:
+    ws = watched(CLIENT, **{cause: 8.0}) if cause != "pong" else watched(CLIENT, ping_interval=1, pong=8)
+    if cause == "open":
+        ws.deadlines = Deadlines(Timeouts(open=8), ws.now)
+    elif cause == "close":
+        ws.close()
+    elif cause == "tcp_close":
+        ws.receive_frame(CLOSE)
+    elif cause == "pong":
+        ws.wait(1)
+    ws.wait(3)
+    assert ws.due_in == 5
+    ws.deadlines.pause(ws.now)
+    assert ws.due_in is None
+    assert ws.wait(50) == ws.tell_time() == []
+    ws.deadlines.pause(ws.now)
+    ws.wait(50)
+    ws.deadlines.resume(ws.now)
+    assert ws.due_in == 5
+    ws.deadlines.resume(ws.now + 1000)
+    assert ws.due_in == 5
+
+
+def test_what_begins_while_the_clock_is_stopped_is_watched_from_then_on() -> None:
+    ws = watched(SERVER, close=10, tcp_close=2)
+    ws.deadlines.pause(ws.now)
+    ws.wait(7)
+    ws.close()
+    ws.wait(60)
+    ws.deadlines.resume(ws.now)
+    assert ws.due_in == 10
+
+
+def test_latency_is_without_the_time_in_which_nobody_listened() -> None:
+    ws = watched(CLIENT, ping_interval=20, pong=10)
+    ws.wait(20)
+    ((_, payload),) = ws.sent()
+    ws.wait(1)
+    ws.deadlines.pause(ws.now)
+    ws.wait(30)
+    ws.deadlines.resume(ws.now)
+    ws.wait(1)
+    ws.receive_frame(PONG, payload)
+    assert ws.deadlines.latency == 2
+
+
+# Times in which rounding shows: the caller waits until exactly then, and then it must be due.
+ODD_SECONDS = st.floats(min_value=0.001, max_value=1e6)
+
+
+@given(start=ODD_SECONDS, pauses=st.lists(st.tuples(ODD_SECONDS, ODD_SECONDS), max_size=5))
+def test_what_is_waited_for_is_due_then(start: float, pauses: list[tuple[float, float]]) -> None:
+    now = start
+    deadlines = Deadlines(Timeouts(open=1e7), now)
+    for before, during in pauses:
+        now += before
+        deadlines.pause(now)
+        now += during
+        deadlines.resume(now)
+    at = deadlines.next_deadline()
+    assert at is not None
+    assert only_closed(deadlines.advance(at)).how is CloseCause.OPEN_TIMEOUT
+
+
 # ---- Any schedule ----
 
 SECONDS = st.one_of(st.none(), st.sampled_from([0.5, 1.0, 2.0, 3.0, 7.0, 20.0]))
@@ -461,7 +555,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("wait"), st.sampled_from([0.0, 0.25, 0.5, 1.0, 1.5, 5.0, 30.0])),
         st.tuples(st.sampled_from(["text", "part", "ping", "answer", "unasked", "my ping", "my text", "nothing"])),
-        st.tuples(st.sampled_from(["my close", "close", "end of file", "violation"])),
+        st.tuples(st.sampled_from(["my close", "close", "end of file", "violation", "pause", "resume"])),
     ),
     max_size=25,
 )
@@ -491,6 +585,10 @@ def perform(ws: Watched, step: str) -> None:
         ws.receive(b"\xff" + KEY)
     elif step == "my close":
         ws.close()
+    elif step == "pause":
+        ws.deadlines.pause(ws.now)
+    elif step == "resume":
+        ws.deadlines.resume(ws.now)
     elif step == "my ping" and not connection.closed and connection.sent != 2:
         connection.ping(b"mine")
         ws.tell_time()
@@ -515,13 +613,15 @@ def test_any_schedule(role: Role) -> None:
                 perform(ws, step)
             ends = [event for event in ws.events if isinstance(event, Closed)]
             assert len(ends) == ws.connection.closed
+        ws.deadlines.resume(ws.now)
         ws.wait(100)
         assert sum(isinstance(event, Closed) for event in ws.events) == ws.connection.closed
         if is_watched(timeouts, ws.connection):
             assert ws.connection.closed
         if ws.connection.closed and timeouts.tcp_close is not None:
+            assert ws.connection.over
+        if ws.connection.over:
             assert ws.connection.must_close
-        if ws.connection.must_close:
             assert ws.due_in is None
 
     run()

@@ -453,7 +453,7 @@ class Setting(NamedTuple):
         return codecs
 
 
-STATE = ["closed", "must_close", "unread", "sent", "received", "state"]
+STATE = ["closed", "must_close", "over", "unread", "sent", "received", "state"]
 STATE += ["awaited_pong", "pongs_received", "bytes_received"]
 
 

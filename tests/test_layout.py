@@ -41,6 +41,7 @@ MODULES = (
     "uri",
     "negotiation",
     "handshake",
+    "endpoint",
     "http2",
     "trace",
     "testing",
@@ -116,6 +117,7 @@ PUBLIC_NAMES = {
     "Direction",
     "Deadlines",
     "Timeouts",
+    "Endpoint",
     # extensions
     "Extension",
     "MessageCodec",

@@ -1,19 +1,14 @@
-"""A connection over an asyncio transport: the loop brings input, and calls when the next deadline is due."""
+"""An endpoint over an asyncio transport: the loop brings input, and calls when the next deadline is due."""
 
 import asyncio
 from collections.abc import Callable
 
-from rfc6455 import ClientHandshake, Connection, Deadlines, Event, ProtocolError, ServerHandshake, Timeouts
-
-Handshake = ServerHandshake | ClientHandshake
-OnEvent, Clock = Callable[[Event], object], Callable[[], float]
+from rfc6455 import Endpoint, Event, Request, Response
 
 
-class Endpoint(asyncio.Protocol):
-    def __init__(self, handshake: Handshake, timeouts: Timeouts, on_event: OnEvent, clock: Clock) -> None:
-        self.handshake, self.on_event, self.clock = handshake, on_event, clock
-        self.ws: Connection | None = None
-        self.deadlines = Deadlines(timeouts, clock())
+class Adapter(asyncio.Protocol):
+    def __init__(self, endpoint: Endpoint, on_event: Callable[[Event], object], clock: Callable[[], float]) -> None:
+        self.endpoint, self.on_event, self.clock = endpoint, on_event, clock
         self.timer: asyncio.TimerHandle | None = None
         self.done = asyncio.get_running_loop().create_future()
 
@@ -31,29 +26,24 @@ class Endpoint(asyncio.Protocol):
         self.eof_received()  # also when the connection was reset
         self.done.set_result(None)
 
-    def call(self, act: Callable[[Connection | None], object]) -> None:
-        act(self.ws)
+    def call(self, act: Callable[[Endpoint], object]) -> None:
+        act(self.endpoint)
         self.step()
 
     def step(self, data: bytes | None = None) -> None:
-        """Takes what was read, tells the time, writes what there is to write, and sets the timer."""
-        events: list[Event] = []
-        over = False
-        try:
-            if self.ws is None and data is not None and (opened := self.handshake.receive_data(data)) is not None:
-                self.ws, data = opened if isinstance(opened, Connection) else self.handshake.accept(), None
-                self.deadlines.opened(self.ws, self.clock())
-            while self.ws is not None and (data is not None or self.ws.unread):
-                events, data = events + self.ws.receive_data(data), None
-        except ProtocolError:
-            over = True
-        events += self.deadlines.advance(self.clock())
-        self.transport.write((self.ws or self.handshake).data_to_send())
-        for event in events:
-            self.on_event(event)
+        """Takes what was read, writes what there is to write, and sets the timer."""
+        events = self.endpoint.receive_data(data, self.clock())
+        while self.endpoint.unread or events:
+            for event in events:
+                if isinstance(event, Request):
+                    self.endpoint.accept(self.clock())
+                elif not isinstance(event, Response):
+                    self.on_event(event)
+            events = self.endpoint.receive_data(None, self.clock())
+        self.transport.write(self.endpoint.data_to_send())
         if self.timer is not None:
             self.timer.cancel()
-        if over or (events if self.ws is None else self.ws.must_close):
+        if self.endpoint.must_close:
             self.transport.close()
-        elif (at := self.deadlines.next_deadline()) is not None:
+        elif (at := self.endpoint.next_deadline()) is not None:
             self.timer = asyncio.get_running_loop().call_later(max(0, at - self.clock()), self.step)

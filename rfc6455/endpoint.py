@@ -1,0 +1,225 @@
+"""One end of a connection from its first byte to its last: handshake, connection and deadlines, in step.
+
+A loop around a socket has the same three things to keep together, whatever it waits with: what comes belongs to the
+handshake or to the connection, the time is told after whatever happened, and at the end the last bytes are followed
+by a wait for the peer's. `Endpoint` keeps them together, so that such a loop has one phase and not three.
+
+The law: nothing of the protocol is decided here. Each call goes to the object that is its own, and time follows.
+"""
+
+from __future__ import annotations
+
+from .codes import CloseCode
+from .connection import Connection
+from .deadlines import Deadlines, Timeouts
+from .errors import HandshakeError, LocalProtocolError
+from .events import CloseCause, Closed, Event
+from .handshake import ClientHandshake, ServerHandshake
+from .headers import HeaderSource
+from .http11 import Request, Response
+
+
+class Endpoint:
+    """A handshake, the connection that comes of it, and their deadlines.
+
+    :param start: what it begins with: a `ServerHandshake`, a `ClientHandshake`, or a `Connection` whose handshake was
+        done elsewhere.
+    :param timeouts: how long to wait for what; ``None`` for the defaults of `Timeouts`.
+    :param now: the time at which TCP was there, in seconds of the caller's clock.
+
+    :ivar handshake: the handshake, unless it was done elsewhere.
+    :ivar connection: the `Connection` once it is open, also when it is closed again; ``None`` before.
+    :ivar deadlines: the `Deadlines`, for `Deadlines.latency`, `Deadlines.pause` and `Deadlines.resume`.
+
+    >>> client = rfc6455.Endpoint(rfc6455.ClientHandshake("ws://example.com/chat"), now=0.0)
+    >>> server = rfc6455.Endpoint(rfc6455.ServerHandshake(), now=0.0)
+    >>> (request,) = server.receive_data(client.data_to_send(), now=0.1)
+    >>> request.path
+    '/chat'
+    >>> server.accept(now=0.1).send_text("hello")
+    >>> (response,) = client.receive_data(server.data_to_send(), now=0.2)
+    >>> response.status
+    101
+    >>> client.receive_data(None, now=0.2)
+    [TextMessage(text='hello')]
+    """
+
+    def __init__(
+        self,
+        start: ServerHandshake | ClientHandshake | Connection,
+        timeouts: Timeouts | None = None,
+        now: float = 0.0,
+    ) -> None:
+        self.handshake: ServerHandshake | ClientHandshake | None = None
+        self.connection: Connection | None = None
+        self.deadlines: Deadlines = Deadlines(timeouts, now)
+        self._is_asked = False  # whether the client's request was given
+        self._events: list[Event] = []  # what is not given yet
+        # Of a handshake that failed; a connection knows its own end.
+        self._closed: Closed | None = None
+        self._eof = False
+        self._over_at: float | None = None
+        if isinstance(start, Connection):
+            self._open(start, now)
+        else:
+            self.handshake = start
+
+    # How far it has come.
+
+    @property
+    def closed(self) -> bool:
+        """Whether the end has come, be it that of the connection or of a handshake that failed. The `Closed` event
+        says so, in this call or the next."""
+        return self._closed is not None if self.connection is None else self.connection.closed
+
+    @property
+    def must_close(self) -> bool:
+        """Whether it is this side's turn to end TCP, once all is sent: see `Connection.must_close`."""
+        return self._closed is not None if self.connection is None else self.connection.must_close
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to wait for: see `Connection.over`. Then close the socket."""
+        if self.connection is None:
+            return self._closed is not None and self._eof
+        return self.connection.over
+
+    @property
+    def unread(self) -> int:
+        """How many bytes wait for ``receive_data(None, now)``: see `Connection.unread`."""
+        return 0 if self.connection is None else self.connection.unread
+
+    # What happens.
+
+    def receive_data(
+        self, data: bytes | bytearray | memoryview | None, now: float
+    ) -> list[Request | Response | Event]:
+        """Takes what came from the peer, and tells the time.
+
+        :param data: bytes in any portions; ``b""`` at the end of the stream, also when it was reset; ``None`` when
+            nothing new was read, to go on with what is `unread`.
+        :param now: the time in seconds.
+        :returns: what happened, in order. A server's first is the `Request`, to be answered with `accept` or `reject`;
+            a client's first is the `Response` that opens the connection. The last is `Closed`, once. Where the opening
+            handshake failed, its code is 1006, and its ``error`` is the `HandshakeError`, if it was the peer's fault.
+        """
+        if data is not None and not data:
+            self._eof = True
+        if self.connection is not None:
+            return [*self.connection.receive_data(data), *self.advance(now)]
+        if self._closed is not None or data is None:
+            return [*self.advance(now)]
+        return [*self._receive_head(data, now), *self.advance(now)]
+
+    def advance(self, now: float) -> list[Event]:
+        """Tells the time. Call it when `next_deadline` has come, and after `reject` and `close`; then send what there
+        is to send. `receive_data` does it, too.
+
+        :param now: the time in seconds.
+        :returns: the `Closed` event where one is due, else nothing.
+        """
+        if self.connection is not None:
+            return self.deadlines.advance(now)
+        if self._closed is None and self.deadlines.advance(now):
+            self._give_up(408, CloseCause.OPEN_TIMEOUT.value, CloseCause.OPEN_TIMEOUT)
+        if self._closed is not None:
+            self._wait_for_the_end(now)
+        events, self._events = self._events, []
+        return events
+
+    def next_deadline(self) -> float | None:
+        """The time, in seconds of the caller's clock, at which `advance` should be called at the latest; ``None`` when
+        nothing is awaited."""
+        return self.deadlines.next_deadline() if self._closed is None else self._over_at
+
+    def data_to_send(self) -> bytes:
+        """Gives all that is to be sent now, and forgets it: send it whole, in this order, before later data."""
+        if self.connection is not None:
+            return self.connection.data_to_send()
+        return b"" if self.handshake is None else self.handshake.data_to_send()
+
+    # What a server answers, and the end.
+
+    def accept(
+        self, now: float, subprotocol: str | None = None, headers: HeaderSource = (), *, parts: bool = False
+    ) -> Connection:
+        """Opens the connection: `ServerHandshake.accept`, whose other arguments and errors it has.
+
+        :param now: the time in seconds.
+        :raises LocalProtocolError: also when the client has gone meanwhile, which a `Closed` event has told.
+        """
+        connection = self._unanswered("accept()").accept(subprotocol, headers, parts=parts)
+        self._open(connection, now)
+        return connection
+
+    def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
+        """Gives another answer than the 101: `ServerHandshake.reject`, whose arguments and errors it has. The next
+        `advance` gives `Closed`."""
+        self._unanswered("reject()").reject(status, headers, body)
+        self._end(f"the answer was {status}", CloseCause.REFUSED)
+
+    def close(self, code: int | None = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Begins the end, whatever there is: on a connection with `Connection.close`; a client that waits for an
+        answer gets 503; a handshake of our own is given up. Legal always, as often as one likes.
+
+        :param code: the close code; see `Connection.close`.
+        :param reason: as much as fits of it is sent.
+        :raises LocalProtocolError: when the code or the reason cannot be sent.
+        """
+        if self.connection is not None:
+            self.connection.close(code, reason)
+        elif self._closed is None:
+            self._give_up(503, reason or "closed before it was open", CloseCause.REFUSED)
+
+    # The opening handshake.
+
+    def _receive_head(self, data: bytes | bytearray | memoryview, now: float) -> list[Request | Response]:
+        assert self.handshake is not None
+        try:
+            opened = self.handshake.receive_data(data)
+            if not data:
+                # Only a server comes here: a client's handshake has an error of its own.
+                raise HandshakeError(None, "the client did not wait for the answer", "4.1")
+        except HandshakeError as error:
+            # The event is a value: it must not keep what the traceback refers to.
+            error.__traceback__ = error.__cause__ = error.__context__ = None
+            self._end(error.reason, CloseCause.REFUSED, error)
+            return []
+        if isinstance(opened, Connection):
+            self._open(opened, now)
+            response = self.handshake.response
+            return [] if response is None else [response]
+        if opened is None or self._is_asked:
+            return []
+        self._is_asked = True
+        return [opened]
+
+    def _unanswered(self, call: str) -> ServerHandshake:
+        if self._closed is not None:
+            raise LocalProtocolError(f"{call} cannot be called now: the opening handshake is over")
+        if not isinstance(self.handshake, ServerHandshake):
+            raise LocalProtocolError(f"{call} cannot be called here: it is for the server's opening handshake")
+        return self.handshake
+
+    def _open(self, connection: Connection, now: float) -> None:
+        self.connection = connection
+        self.deadlines.opened(connection, now)
+
+    def _give_up(self, status: int, reason: str, how: CloseCause) -> None:
+        if isinstance(self.handshake, ServerHandshake):
+            self.handshake.reject(status, body=reason.encode(errors="replace"))
+        self._end(reason, how)
+
+    def _end(self, reason: str, how: CloseCause, error: HandshakeError | None = None) -> None:
+        self._closed = Closed(CloseCode.ABNORMAL_CLOSURE, reason, False, error, how)
+        self._events.append(self._closed)
+
+    def _wait_for_the_end(self, now: float) -> None:
+        """As `Deadlines` does it for a connection that is closed."""
+        tcp_close = self.deadlines.timeouts.tcp_close
+        if self._over_at is not None and now >= self._over_at:
+            self._eof = True
+        if self._eof or tcp_close is None:
+            self._over_at = None
+        elif self._over_at is None:
+            self._over_at = now + tcp_close
