@@ -25,9 +25,8 @@ import rfc6455
 # Each client has a file descriptor, of which a process usually gets 1024.
 MAX_CLIENTS = 500
 
-# After our last byte, how long the client has to take it and to close, in seconds. Closing TCP with input unread
-# resets the connection, and a reset may overtake our Close frame (7.1.1).
-LINGER = 2.0
+# How long what was written last may wait in the transport when there is nothing else to wait for, in seconds.
+FAREWELL = 2.0
 
 
 class Server:
@@ -118,7 +117,9 @@ class EchoProtocol(asyncio.Protocol):
 
 
 class Session:
-    """One connection: the library's objects, a timer, and what they want of the transport."""
+    """One connection: the library's endpoint, a timer, and what they want of the transport."""
+
+    ws: rfc6455.Connection
 
     def __init__(self, transport: asyncio.WriteTransport, server: Server) -> None:
         host, port = (transport.get_extra_info("peername") or ("somebody", 0))[:2]
@@ -127,85 +128,64 @@ class Session:
         self.server = server
         self.loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[None] = self.loop.create_future()
-        self.is_over = False
-        self.handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
-        self.ws: rfc6455.Connection | None = None
-        self.deadlines = rfc6455.Deadlines(server.timeouts, self.loop.time())
+        handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
+        self.endpoint = rfc6455.Endpoint(handshake, server.timeouts, self.loop.time())
         self.timer = self.loop.call_soon(self.tick)
         server.sessions.add(self)
         if len(server.sessions) > MAX_CLIENTS:
-            self.finish("refused: too many clients")
+            self.log("refused: too many clients")
             transport.abort()
 
     @property
     def unread(self) -> int:
-        return 0 if self.ws is None else self.ws.unread
+        return self.endpoint.unread
 
     def receive(self, data: bytes | None = None) -> None:
         """Takes what was read, ``b""`` at its end; ``None`` to go on with what is `unread`."""
-        if self.is_over:
-            return
-        if self.ws is None and data is not None:
-            self.receive_request(data)
-            data = None
-        if self.ws is not None:
-            self.answer(self.ws.receive_data(data))
-        self.tick()
-
-    def receive_request(self, data: bytes) -> None:
-        try:
-            if self.handshake.receive_data(data) is not None:
-                self.ws = self.handshake.accept()
-                self.deadlines.opened(self.ws, self.loop.time())
-        except rfc6455.HandshakeError as error:
-            self.finish(f"refused: {error}")
-
-    def answer(self, events: Sequence[rfc6455.Event]) -> None:
-        for event in events:
-            match event:
-                case rfc6455.TextMessage(text) if self.ws is not None and not self.server.ends:
-                    self.ws.send_text(text)
-                case rfc6455.BytesMessage(data) if self.ws is not None and not self.server.ends:
-                    self.ws.send_bytes(data)
-                case rfc6455.Closed(how=rfc6455.CloseCause.OPEN_TIMEOUT):
-                    self.reject(408, event.reason)
-                case rfc6455.Closed(code, reason):
-                    self.finish(f"closed: {int(code)} {reason!r}")
+        self.handle(self.endpoint.receive_data(data, self.loop.time()))
 
     def tick(self) -> None:
-        """Does what is due, writes, and sets the timer."""
+        """Does what is due."""
         if self.server.ends:
-            self.go_away()
-        if not self.is_over:
-            self.answer(self.deadlines.advance(self.loop.time()))
-        if not self.is_over:
-            self.transport.write((self.ws or self.handshake).data_to_send())
-            self.timer.cancel()
-            due = self.deadlines.next_deadline()
-            if due is not None:
-                self.timer = self.loop.call_at(due, self.tick)
+            self.endpoint.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
+        self.handle(self.endpoint.advance(self.loop.time()))
 
-    def go_away(self) -> None:
-        if self.ws is not None:
-            self.ws.close(rfc6455.CloseCode.GOING_AWAY)
-        elif not self.is_over:
-            self.reject(503, "the server ends")
+    def handle(self, events: Sequence[object]) -> None:
+        """Answers what happened, writes, and sets the timer."""
+        for event in events:
+            self.answer(event)
+        if data := self.endpoint.data_to_send():
+            self.transport.write(data)
+        self.timer.cancel()
+        if self.endpoint.over:
+            self.transport.close()
+            self.timer = self.loop.call_later(FAREWELL, self.transport.abort)
+            return
+        if self.endpoint.must_close:
+            self.end_stream()
+        due = self.endpoint.next_deadline()
+        if due is not None:
+            self.timer = self.loop.call_at(due, self.tick)
 
-    def reject(self, status: int, reason: str) -> None:
-        self.handshake.reject(status)
-        self.finish(f"refused: {status}: {reason}")
+    def answer(self, event: object) -> None:
+        match event:
+            case rfc6455.Request():
+                self.ws = self.endpoint.accept(self.loop.time())
+            case rfc6455.TextMessage(text) if not self.server.ends:
+                self.ws.send_text(text)
+            case rfc6455.BytesMessage(data) if not self.server.ends:
+                self.ws.send_bytes(data)
+            case rfc6455.Closed(error=rfc6455.HandshakeError() as error):
+                self.log(f"refused: {error}")
+            case rfc6455.Closed(code, reason):
+                self.log(f"closed: {int(code)} {reason!r}")
 
-    def finish(self, line: str) -> None:
-        """Writes the last, says that it was, and gives the client time to say the same."""
-        print(f"{self.address} {line}", flush=True)
-        self.is_over = True
-        self.transport.write((self.ws or self.handshake).data_to_send())
+    def end_stream(self) -> None:
+        """Says that what was written is the last."""
         try:
             self.transport.write_eof()
         except OSError:
             pass  # reset
-        self.timer.cancel()
-        self.timer = self.loop.call_later(LINGER, self.transport.abort)
 
     def lost(self) -> None:
         """There is no connection any more."""
@@ -213,6 +193,9 @@ class Session:
         self.timer.cancel()
         self.server.sessions.discard(self)
         self.gone.set_result(None)
+
+    def log(self, line: str) -> None:
+        print(f"{self.address} {line}", flush=True)
 
 
 def main() -> None:

@@ -27,10 +27,6 @@ import rfc6455
 # select() takes file descriptors below 1024, and each client has one.
 MAX_CLIENTS = 500
 
-# After our last byte, how long the client has to take it and to close, in seconds. Closing TCP with input unread
-# resets the connection, and a reset may overtake our Close frame (7.1.1).
-LINGER = 2.0
-
 
 class Client:
     """One connection, from accept() to close().
@@ -38,100 +34,72 @@ class Client:
     :param stop: becomes readable when the server ends.
     """
 
+    ws: rfc6455.Connection
+
     def __init__(self, sock: socket.socket, address: str, stop: socket.socket, timeouts: rfc6455.Timeouts) -> None:
         self.sock = sock
         self.address = address
         self.stop = stop
         self.ends = False
         self.outgoing = b""  # what the client has not taken yet
-        self.deadlines = rfc6455.Deadlines(timeouts, time.monotonic())
+        handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
+        self.endpoint = rfc6455.Endpoint(handshake, timeouts, time.monotonic())
 
     def run(self) -> None:
         """The whole life of the connection; this is the thread."""
         with self.sock:
             self.sock.setblocking(False)
-            handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
-            try:
-                self.receive_request(handshake)
-            except rfc6455.HandshakeError as error:
-                log(f"{self.address} refused: {error}")
-                self.outgoing = handshake.data_to_send()
-            else:
-                self.converse(handshake.accept())
-            self.linger()
+            while not self.endpoint.over:
+                self.step(self.wait())
 
-    def receive_request(self, handshake: rfc6455.ServerHandshake) -> None:
-        while handshake.request is None:
-            data = self.wait()
-            if data is not None:
-                handshake.receive_data(data)
-            elif self.ends:
-                handshake.reject(503)
-                raise rfc6455.HandshakeError(503, "the server ends")
-            elif self.deadlines.advance(time.monotonic()):
-                handshake.reject(408)
-                raise rfc6455.HandshakeError(408, "the request took too long")
+    def step(self, data: bytes | None) -> None:
+        """Takes what was read, tells the time, and sends."""
+        now = time.monotonic()
+        if self.ends:
+            self.endpoint.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
+        # Back-pressure: a client that does not take what it is sent is not listened to.
+        for event in self.endpoint.advance(now) if self.outgoing else self.endpoint.receive_data(data, now):
+            self.answer(event, now)
+        self.outgoing += self.endpoint.data_to_send()
+        try:
+            self.outgoing = self.outgoing[self.sock.send(self.outgoing) :]
+            if self.endpoint.must_close and not self.outgoing:
+                self.sock.shutdown(socket.SHUT_WR)  # that was the last
+        except BlockingIOError:
+            pass
+        except OSError:  # reset: nobody takes anything any more
+            self.outgoing = b""
 
-    def converse(self, ws: rfc6455.Connection) -> None:
-        self.deadlines.opened(ws, time.monotonic())
-        self.outgoing = ws.data_to_send()
-        while not ws.must_close:
-            data = self.wait(ws.unread)
-            # Back-pressure: a client that does not take what it is sent is not listened to.
-            events = [] if self.outgoing else ws.receive_data(data)
-            for event in events:
-                self.answer(ws, event)
-            if self.ends:
-                ws.close(rfc6455.CloseCode.GOING_AWAY)
-            for event in self.deadlines.advance(time.monotonic()):
-                self.answer(ws, event)
-            self.outgoing += ws.data_to_send()
-
-    def answer(self, ws: rfc6455.Connection, event: rfc6455.Event) -> None:
+    def answer(self, event: object, now: float) -> None:
         match event:
+            case rfc6455.Request():
+                self.ws = self.endpoint.accept(now)
             case rfc6455.TextMessage(text) if not self.ends:
-                ws.send_text(text)
+                self.ws.send_text(text)
             case rfc6455.BytesMessage(data) if not self.ends:
-                ws.send_bytes(data)
+                self.ws.send_bytes(data)
+            case rfc6455.Closed(error=rfc6455.HandshakeError() as error):
+                log(f"{self.address} refused: {error}")
             case rfc6455.Closed(code, reason):
                 log(f"{self.address} closed: {int(code)} {reason!r}")
 
-    def wait(self, unread: int = 0) -> bytes | None:
-        """Sends what is outgoing; then reads, unless there is input ``unread``.
+    def wait(self) -> bytes | None:
+        """Waits for what comes first.
 
-        :returns: the input, ``b""`` at its end; ``None`` when the server ends, or the next deadline is due first.
+        :returns: the input, ``b""`` at its end; ``None`` when it is another thing that came first.
         """
-        while self.outgoing or not unread:
-            due = self.deadlines.next_deadline()
-            timeout = None if due is None else max(0.0, due - time.monotonic())
-            wakers = [] if self.ends else [self.stop]
-            readers, writers = ([], [self.sock]) if self.outgoing else ([self.sock], [])
-            readable, writable, _ = select.select(readers + wakers, writers, [], timeout)
-            if self.stop in readable:
-                self.ends = True
-            try:
-                if writable:
-                    self.outgoing = self.outgoing[self.sock.send(self.outgoing) :]
-                elif self.sock in readable:
-                    return self.sock.recv(65536)
-                else:
-                    return None
-            except OSError:  # reset: nobody takes anything any more
-                self.outgoing = b""
-                return b""
-        return None
-
-    def linger(self) -> None:
-        """Sends the rest, says that it was the last, and waits for the client to say the same."""
-        end = time.monotonic() + LINGER
-        self.sock.settimeout(LINGER)
+        if self.endpoint.unread and not self.outgoing:
+            return None
+        due = self.endpoint.next_deadline()
+        timeout = None if due is None else max(0.0, due - time.monotonic())
+        wakers = [] if self.ends else [self.stop]
+        readers, writers = ([], [self.sock]) if self.outgoing else ([self.sock], [])
+        readable, _, _ = select.select(readers + wakers, writers, [], timeout)
+        self.ends = self.ends or self.stop in readable
         try:
-            self.sock.sendall(self.outgoing)
-            self.sock.shutdown(socket.SHUT_WR)
-            while self.sock.recv(65536) and time.monotonic() < end:
-                pass
-        except OSError:
-            pass
+            return self.sock.recv(65536) if self.sock in readable else None
+        except OSError:  # reset
+            return b""
 
 
 def log(line: str) -> None:

@@ -11,6 +11,7 @@ far it came.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import math
 import signal
@@ -28,9 +29,8 @@ import rfc6455
 # Each client has a file descriptor, of which a process usually gets 1024.
 MAX_CLIENTS = 500
 
-# After our last byte, how long the client has to take it and to close, in seconds. Closing TCP with input unread
-# resets the connection, and a reset may overtake our Close frame (7.1.1).
-LINGER = 2.0
+# How long a client that has ended its stream has to take the answer to that, in seconds.
+FAREWELL = 2.0
 
 
 class Server:
@@ -82,73 +82,58 @@ class Server:
 class Client:
     """One connection."""
 
+    ws: rfc6455.Connection
+
     def __init__(self, sock: trio.socket.SocketType, address: str, server: Server) -> None:
         self.sock = sock
         self.address = address
         self.server = server
         self.waiting = trio.CancelScope()
         self.outgoing = b""  # what the client has not taken yet
-        self.deadlines = rfc6455.Deadlines(server.timeouts, trio.current_time())
+        handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
+        self.endpoint = rfc6455.Endpoint(handshake, server.timeouts, trio.current_time())
 
     async def run(self) -> None:
-        handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
-        try:
-            await self.receive_request(handshake)
-        except rfc6455.HandshakeError as error:
-            print(f"{self.address} refused: {error}", flush=True)
-            self.outgoing = handshake.data_to_send()
-        else:
-            await self.converse(handshake.accept())
-        with trio.move_on_after(LINGER):
-            await self.linger()
+        while not self.endpoint.over:
+            self.step(await self.wait())
+        with trio.move_on_after(FAREWELL), contextlib.suppress(OSError):
+            await self.send()
 
-    async def receive_request(self, handshake: rfc6455.ServerHandshake) -> None:
-        while handshake.request is None:
-            if self.server.ends:
-                handshake.reject(503)
-                raise rfc6455.HandshakeError(503, "the server ends")
-            data = await self.wait()
-            if data is not None:
-                handshake.receive_data(data)
-            elif self.deadlines.advance(trio.current_time()):
-                handshake.reject(408)
-                raise rfc6455.HandshakeError(408, "the request took too long")
+    def step(self, data: bytes | None) -> None:
+        """Takes what was read and tells the time."""
+        now = trio.current_time()
+        if self.server.ends:
+            self.endpoint.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
+        # Back-pressure: a client that does not take what it is sent is not listened to.
+        for event in self.endpoint.advance(now) if self.outgoing else self.endpoint.receive_data(data, now):
+            self.answer(event, now)
+        self.outgoing += self.endpoint.data_to_send()
 
-    async def converse(self, ws: rfc6455.Connection) -> None:
-        self.deadlines.opened(ws, trio.current_time())
-        data: bytes | None = None
-        while True:
-            # Back-pressure: a client that does not take what it is sent is not listened to.
-            events = [] if self.outgoing else ws.receive_data(data)
-            if self.server.ends:
-                ws.close(rfc6455.CloseCode.GOING_AWAY)
-            for event in events + self.deadlines.advance(trio.current_time()):
-                self.answer(ws, event)
-            self.outgoing += ws.data_to_send()
-            if ws.must_close:
-                return
-            data = await self.wait(ws.unread)
-
-    def answer(self, ws: rfc6455.Connection, event: rfc6455.Event) -> None:
+    def answer(self, event: object, now: float) -> None:
         match event:
+            case rfc6455.Request():
+                self.ws = self.endpoint.accept(now)
             case rfc6455.TextMessage(text) if not self.server.ends:
-                ws.send_text(text)
+                self.ws.send_text(text)
             case rfc6455.BytesMessage(data) if not self.server.ends:
-                ws.send_bytes(data)
+                self.ws.send_bytes(data)
+            case rfc6455.Closed(error=rfc6455.HandshakeError() as error):
+                print(f"{self.address} refused: {error}", flush=True)
             case rfc6455.Closed(code, reason):
                 print(f"{self.address} closed: {int(code)} {reason!r}", flush=True)
 
-    async def wait(self, unread: int = 0) -> bytes | None:
-        """Sends what is outgoing; then reads, unless there is input ``unread``.
+    async def wait(self) -> bytes | None:
+        """Sends what is outgoing; then reads, unless there is input unread.
 
         :returns: the input, ``b""`` at its end; ``None`` when the server ends, or the next deadline is due first.
         """
-        due = self.deadlines.next_deadline()
+        due = self.endpoint.next_deadline()
         with trio.CancelScope(deadline=math.inf if due is None else due) as self.waiting:
             try:
-                while self.outgoing:
-                    self.outgoing = self.outgoing[await self.sock.send(self.outgoing) :]
-                if not unread:
+                await self.send()
+                if self.endpoint.must_close:
+                    self.sock.shutdown(trio.socket.SHUT_WR)  # that was the last
+                if not self.endpoint.unread:
                     return await self.sock.recv(65536)
                 await trio.lowlevel.checkpoint()  # the other tasks want to run, too
             except OSError:  # reset: nobody takes anything any more
@@ -156,16 +141,9 @@ class Client:
                 return b""
         return None
 
-    async def linger(self) -> None:
-        """Sends the rest, says that it was the last, and waits for the client to say the same."""
-        try:
-            while self.outgoing:
-                self.outgoing = self.outgoing[await self.sock.send(self.outgoing) :]
-            self.sock.shutdown(trio.socket.SHUT_WR)
-            while await self.sock.recv(65536):
-                pass
-        except OSError:
-            pass
+    async def send(self) -> None:
+        while self.outgoing:
+            self.outgoing = self.outgoing[await self.sock.send(self.outgoing) :]
 
 
 def main() -> None:

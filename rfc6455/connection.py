@@ -171,10 +171,12 @@ class Connection:
     @property
     def over(self) -> bool:
         """Whether there is nothing left to wait for: the connection is `closed`, and the peer ended its stream or had
-        `Timeouts.tcp_close` to do so. Close the socket, whatever could not be sent.
+        `Timeouts.tcp_close` to do so. Send what `data_to_send` still gives, as far as that goes at once, and close
+        the socket.
 
-        7.1.1: a socket that is closed while input is unread may take back what was sent, so the last bytes are
-        followed by the end of this side's stream (``shutdown(SHUT_WR)``), and then the peer's end is awaited.
+        7.1.1: a socket that is closed while input is unread may take back what was sent. So when it is this side's
+        turn (`must_close`), the last bytes are followed by the end of its stream, ``shutdown(SHUT_WR)``, and then the
+        peer's end is awaited.
         """
         return self._closed is not None and self._eof
 

@@ -101,7 +101,7 @@ class Endpoint:
         :param now: the time in seconds.
         :returns: what happened, in order. A server's first is the `Request`, to be answered with `accept` or `reject`;
             a client's first is the `Response` that opens the connection. The last is `Closed`, once. Where the opening
-            handshake failed, its code is 1006, and its ``error`` is the `HandshakeError`, if it was the peer's fault.
+            handshake failed, its code is 1006 and its ``error`` a `HandshakeError`, whose ``status`` is the answer's.
         """
         if data is not None and not data:
             self._eof = True
@@ -155,8 +155,9 @@ class Endpoint:
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
         """Gives another answer than the 101: `ServerHandshake.reject`, whose arguments and errors it has. The next
         `advance` gives `Closed`."""
-        self._unanswered("reject()").reject(status, headers, body)
-        self._end(f"the answer was {status}", CloseCause.REFUSED)
+        handshake = self._unanswered("reject()")
+        handshake.reject(status, headers, body)
+        self._end(HandshakeError(status, f"the answer was {status}", "4.2.2", handshake.response))
 
     def close(self, code: int | None = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Begins the end, whatever there is: on a connection with `Connection.close`; a client that waits for an
@@ -169,7 +170,7 @@ class Endpoint:
         if self.connection is not None:
             self.connection.close(code, reason)
         elif self._closed is None:
-            self._give_up(503, reason or "closed before it was open", CloseCause.REFUSED)
+            self._give_up(503, reason or "closed before it was open")
 
     # The opening handshake.
 
@@ -183,7 +184,7 @@ class Endpoint:
         except HandshakeError as error:
             # The event is a value: it must not keep what the traceback refers to.
             error.__traceback__ = error.__cause__ = error.__context__ = None
-            self._end(error.reason, CloseCause.REFUSED, error)
+            self._end(error)
             return []
         if isinstance(opened, Connection):
             self._open(opened, now)
@@ -205,13 +206,15 @@ class Endpoint:
         self.connection = connection
         self.deadlines.opened(connection, now)
 
-    def _give_up(self, status: int, reason: str, how: CloseCause) -> None:
+    def _give_up(self, status: int, reason: str, how: CloseCause = CloseCause.REFUSED) -> None:
         if isinstance(self.handshake, ServerHandshake):
             self.handshake.reject(status, body=reason.encode(errors="replace"))
-        self._end(reason, how)
+            self._end(HandshakeError(status, reason, "4.2.2", self.handshake.response), how)
+        else:
+            self._end(HandshakeError(None, reason, "4.1"), how)
 
-    def _end(self, reason: str, how: CloseCause, error: HandshakeError | None = None) -> None:
-        self._closed = Closed(CloseCode.ABNORMAL_CLOSURE, reason, False, error, how)
+    def _end(self, error: HandshakeError, how: CloseCause = CloseCause.REFUSED) -> None:
+        self._closed = Closed(CloseCode.ABNORMAL_CLOSURE, error.reason, False, error, how)
         self._events.append(self._closed)
 
     def _wait_for_the_end(self, now: float) -> None:

@@ -193,7 +193,8 @@ class Closed(Event):
         just ended, or the opening or the closing handshake took too long (7.1.5).
     :ivar reason: the peer's reason; where none came, what happened, in words.
     :ivar clean: whether the closing handshake was completed (7.1.4).
-    :ivar error: the `RemoteProtocolError` of a violation, else ``None``.
+    :ivar error: the `RemoteProtocolError` of a violation, the `HandshakeError` of an opening handshake that failed at
+        an `Endpoint`, else ``None``.
     :ivar how: how it came to the end, as a `CloseCause`.
 
     >>> server = rfc6455.Connection(rfc6455.SERVER)

@@ -236,6 +236,8 @@ def test_a_handshake_that_takes_too_long() -> None:
         assert endpoint.next_deadline() == 10.0
         closed = only_closed(endpoint.advance(now=10.0))
         assert (closed.code, closed.how) == (1006, CloseCause.OPEN_TIMEOUT)
+        assert isinstance(closed.error, HandshakeError)
+        assert closed.error.status == (408 if answer else None)
         assert endpoint.data_to_send()[:13] == answer
         assert endpoint.must_close
         assert endpoint.next_deadline() == 12.0
@@ -251,7 +253,8 @@ def test_close_before_it_is_open() -> None:
         assert endpoint.closed
         closed = only_closed(endpoint.advance(now=1.0))
         assert (closed.code, closed.reason, closed.how) == (1006, "the server ends", CloseCause.REFUSED)
-        assert closed.error is None
+        assert isinstance(closed.error, HandshakeError)
+        assert closed.error.status == (503 if answer else None)
         data = endpoint.data_to_send()
         assert data[:13] == answer
         assert not data or data.endswith(b"\r\n\r\nthe server ends")

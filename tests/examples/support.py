@@ -130,6 +130,15 @@ class Peer:
         head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
         return head.decode("latin-1")
 
+    def answer(self) -> str:
+        """Reads an answer that is no 101, with its body; gives the head."""
+        head = self.head()
+        length = int(head.lower().partition("content-length: ")[2].split("\r\n")[0])
+        while len(self.buffer) < length:
+            self._receive()
+        self.buffer = self.buffer[length:]
+        return head
+
     def frame(self) -> tuple[int, bytes]:
         """The next frame from the server: opcode and payload."""
         seen = self._next()

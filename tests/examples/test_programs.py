@@ -253,7 +253,7 @@ def test_a_request_that_takes_too_long(start: Start, sent: bytes) -> None:
     program = start("--open", "0.3")
     with Peer(program.port) as peer:
         peer.send(sent)
-        assert peer.head().startswith("HTTP/1.1 408 ")
+        assert peer.answer().startswith("HTTP/1.1 408 ")
         peer.check_eof()
     program.wait_for("refused: 408")
     program.stop()
@@ -338,7 +338,7 @@ def test_a_signal_sends_the_clients_away(start: Start, number: int) -> None:
         peer.send(to(SERVER, TEXT, b"late") + to(SERVER, CLOSE, close_payload(1001)))
         peer.check_eof()
         peer.sock.close()
-    assert silent.head().startswith("HTTP/1.1 ")
+    assert silent.answer().startswith("HTTP/1.1 ")
     silent.check_eof()
     silent.sock.close()
     program.check_ended()
