@@ -4,7 +4,7 @@ A caller asks `Deadlines.next_deadline` how long it may wait, and calls `Deadlin
 wait, read or close. What is due happens in that call: a Ping is queued, or the connection ends with a `Closed` event
 that says which deadline it was. Any clock in seconds that does not go back will do, such as ``time.monotonic()``.
 
-Each deadline is a field that is set when its cause is first seen, and never moved by traffic: a peer that dribbles
+Each deadline is a number that is set when its cause is first seen, and never moved by traffic: a peer that dribbles
 cannot delay a close. Only the caller moves them, who may stop the clock for as long as it does not listen.
 """
 
@@ -52,6 +52,15 @@ class Timeouts:
                 raise ValueError(f"Timeouts.{field.name} must be a number of seconds over 0 or None, not {value!r}")
 
 
+# What ends the connection when it is due, and how that is called.
+_FATAL = {
+    "tcp_close": CloseCause.CLOSE_TIMEOUT,
+    "close": CloseCause.CLOSE_TIMEOUT,
+    "pong": CloseCause.PONG_TIMEOUT,
+    "idle": CloseCause.IDLE_TIMEOUT,
+}
+
+
 class Deadlines:
     """Watches the time for one connection, from its opening handshake on.
 
@@ -76,48 +85,39 @@ class Deadlines:
         #: How long the last Pong took, in seconds; ``None`` before the first.
         self.latency: float | None = None
         self._connection: Connection | None = None
-        self._open_at = _after(now, self.timeouts.open)
-        self._ping_at: float | None = None
-        self._pong_at: float | None = None
-        self._close_at: float | None = None
-        self._tcp_close_at: float | None = None
-        self._idle_at: float | None = None
+        # When what is awaited is due, by the name of its field in `Timeouts`.
+        self._due: dict[str, float] = {}
         self._paused_at: float | None = None
         self._pinged_at = now
         self._ping_payload: bytes | None = None
         self._pings = 0
         self._pongs_seen = 0
         self._bytes_seen = 0
+        self._await("open", now)
 
     def opened(self, connection: Connection, now: float) -> None:
-        """Tells that the opening handshake is done; from now on ``connection`` is watched.
+        """Tells that the opening handshake is done.
 
+        :param connection: what is watched from now on.
         :param now: the time in seconds.
         """
         now = self._clock(now)
         self._connection = connection
-        self._open_at = None
-        self._ping_at = _after(now, self.timeouts.ping_interval)
-        self._idle_at = _after(now, self.timeouts.idle)
+        self._due.clear()
+        self._await("ping_interval", now)
+        self._await("idle", now)
         self._bytes_seen = connection.bytes_received
 
     def next_deadline(self) -> float | None:
         """The time, in seconds of the caller's clock, at which `advance` should be called at the latest; ``None`` when
         nothing is awaited, or while the clock is stopped by `pause`."""
-        if self._paused_at is not None:
-            return None
-        candidates = (
-            self._open_at,
-            self._ping_at,
-            self._pong_at,
-            self._close_at,
-            self._tcp_close_at,
-            self._idle_at,
-        )
-        return min([at for at in candidates if at is not None], default=None)
+        return min(self._due.values(), default=None) if self._paused_at is None else None
 
     def advance(self, now: float) -> list[Event]:
         """Tells the time. Call it after each read, each close and each wait; then send what `Connection` has to send.
+
+        After a read that left something `unread <Connection.unread>` go on with that first: the Pong that is waited
+        for may be in it.
 
         :param now: the time in seconds.
         :returns: the `Closed` event when a deadline has ended the connection, else nothing.
@@ -127,12 +127,12 @@ class Deadlines:
         if connection is None:
             return self._advance_opening(now)
         self._observe(connection, now)
-        for at, cause in self._fatal():
-            if at is not None and now >= at:
+        for name, cause in _FATAL.items():
+            if self._is_due(name, now):
                 events = connection.time_out(cause)
                 self._observe_closed(connection, now)
                 return events
-        if self._ping_at is not None and now >= self._ping_at:
+        if self._is_due("ping_interval", now):
             self._ping(connection, now)
         return []
 
@@ -165,54 +165,54 @@ class Deadlines:
         pause = now - self._paused_at
         self._paused_at = None
         self._pinged_at += pause
-        self._open_at = _later(self._open_at, pause)
-        self._ping_at = _later(self._ping_at, pause)
-        self._pong_at = _later(self._pong_at, pause)
-        self._close_at = _later(self._close_at, pause)
-        self._tcp_close_at = _later(self._tcp_close_at, pause)
-        self._idle_at = _later(self._idle_at, pause)
+        self._due = {name: at + pause for name, at in self._due.items()}
 
     def _clock(self, now: float) -> float:
         return now if self._paused_at is None else self._paused_at
 
+    def _await(self, name: str, now: float) -> None:
+        seconds = getattr(self.timeouts, name)
+        if seconds is not None:
+            self._due[name] = now + seconds
+
+    def _is_due(self, name: str, now: float) -> bool:
+        return name in self._due and now >= self._due[name]
+
     def _advance_opening(self, now: float) -> list[Event]:
-        if self._open_at is None or now < self._open_at:
+        if not self._is_due("open", now):
             return []
-        self._open_at = None
+        self._due.clear()
         cause = CloseCause.OPEN_TIMEOUT
         return [Closed(CloseCode.ABNORMAL_CLOSURE, cause.value, False, None, cause)]
-
-    def _fatal(self) -> tuple[tuple[float | None, CloseCause], ...]:
-        return (
-            (self._tcp_close_at, CloseCause.CLOSE_TIMEOUT),
-            (self._close_at, CloseCause.CLOSE_TIMEOUT),
-            (self._pong_at, CloseCause.PONG_TIMEOUT),
-            (self._idle_at, CloseCause.IDLE_TIMEOUT),
-        )
 
     def _observe(self, connection: Connection, now: float) -> None:
         """Sets and clears deadlines by what has happened since the last call."""
         if connection.closed:
             self._observe_closed(connection, now)
-            return
-        if connection.state is ConnectionState.CLOSING and self._close_at is None:
+        elif connection.state is ConnectionState.CLOSING:
             # 7.1.2: the closing handshake has begun, and only its deadline counts.
-            self._watch_no_more()
-            self._close_at = _after(now, self.timeouts.close)
-            return
-        self._observe_traffic(connection, now)
-        self._observe_pong(connection, now)
+            self._await_only("close", now)
+        else:
+            self._observe_traffic(connection, now)
+            self._observe_pong(connection, now)
 
     def _observe_closed(self, connection: Connection, now: float) -> None:
-        waits_until = self._tcp_close_at
-        self._watch_no_more()
-        if not connection.over:
-            self._tcp_close_at = _after(now, self.timeouts.tcp_close) if waits_until is None else waits_until
+        if connection.over:
+            self._due.clear()
+        else:
+            self._await_only("tcp_close", now)
+
+    def _await_only(self, name: str, now: float) -> None:
+        """From when it is first seen; what comes after that does not move it."""
+        if name not in self._due:
+            self._due.clear()
+            self._ping_payload = None
+            self._await(name, now)
 
     def _observe_traffic(self, connection: Connection, now: float) -> None:
-        if connection.bytes_received != self._bytes_seen and self._idle_at is not None:
+        if connection.bytes_received != self._bytes_seen and "idle" in self._due:
             self._bytes_seen = connection.bytes_received
-            self._idle_at = _after(now, self.timeouts.idle)
+            self._await("idle", now)
 
     def _observe_pong(self, connection: Connection, now: float) -> None:
         """Any Pong shows that the peer is there; only the one to our own Ping tells how long it took."""
@@ -221,8 +221,8 @@ class Deadlines:
         if connection.awaited_pong is None:
             self.latency = now - self._pinged_at
         self._ping_payload = None
-        self._pong_at = None
-        self._ping_at = _after(now, self.timeouts.ping_interval)
+        self._due.pop("pong", None)
+        self._await("ping_interval", now)
 
     def _ping(self, connection: Connection, now: float) -> None:
         self._pings += 1
@@ -230,18 +230,8 @@ class Deadlines:
         connection.ping(self._ping_payload)
         self._pongs_seen = connection.pongs_received
         self._pinged_at = now
-        self._pong_at = _after(now, self.timeouts.pong)
-        # Where no Pong is demanded, Pings go on without one.
-        self._ping_at = None if self._pong_at is not None else _after(now, self.timeouts.ping_interval)
-
-    def _watch_no_more(self) -> None:
-        self._ping_at = self._pong_at = self._close_at = self._tcp_close_at = self._idle_at = None
-        self._ping_payload = None
-
-
-def _after(now: float, seconds: float | None) -> float | None:
-    return None if seconds is None else now + seconds
-
-
-def _later(at: float | None, seconds: float) -> float | None:
-    return None if at is None else at + seconds
+        del self._due["ping_interval"]
+        self._await("pong", now)
+        if "pong" not in self._due:
+            # Where no Pong is demanded, Pings go on without one.
+            self._await("ping_interval", now)

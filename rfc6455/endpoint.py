@@ -9,11 +9,12 @@ The law: nothing of the protocol is decided here. Each call goes to the object t
 
 from __future__ import annotations
 
-from .codes import CloseCode
+from .codes import CloseCode, is_sendable_close_code
 from .connection import Connection
 from .deadlines import Deadlines, Timeouts
 from .errors import HandshakeError, LocalProtocolError
 from .events import CloseCause, Closed, Event
+from .frames import as_bytes
 from .handshake import ClientHandshake, ServerHandshake
 from .headers import HeaderSource
 from .http11 import Request, Response
@@ -26,6 +27,7 @@ class Endpoint:
         done elsewhere.
     :param timeouts: how long to wait for what; ``None`` for the defaults of `Timeouts`.
     :param now: the time at which TCP was there, in seconds of the caller's clock.
+    :raises TypeError: when it cannot begin with that. On a stream of HTTP/2 it begins with the connection.
 
     :ivar handshake: the handshake, unless it was done elsewhere.
     :ivar connection: the `Connection` once it is open, also when it is closed again; ``None`` before.
@@ -53,16 +55,20 @@ class Endpoint:
         self.handshake: ServerHandshake | ClientHandshake | None = None
         self.connection: Connection | None = None
         self.deadlines: Deadlines = Deadlines(timeouts, now)
+        self._now = now  # as it was last told
+        self._must_advance = False  # whether a call without the time has changed what is due
         self._is_asked = False  # whether the client's request was given
-        self._events: list[Event] = []  # what is not given yet
         # Of a handshake that failed; a connection knows its own end.
         self._closed: Closed | None = None
+        self._events: list[Event] = []  # what is not given yet
         self._eof = False
         self._over_at: float | None = None
         if isinstance(start, Connection):
             self._open(start, now)
-        else:
+        elif isinstance(start, (ServerHandshake, ClientHandshake)):
             self.handshake = start
+        else:
+            raise TypeError(f"an endpoint begins with a handshake over HTTP/1.1 or a Connection, not {start!r}")
 
     # How far it has come.
 
@@ -103,40 +109,44 @@ class Endpoint:
             a client's first is the `Response` that opens the connection. The last is `Closed`, once. Where the opening
             handshake failed, its code is 1006 and its ``error`` a `HandshakeError`, whose ``status`` is the answer's.
         """
-        if data is not None and not data:
-            self._eof = True
         if self.connection is not None:
-            return [*self.connection.receive_data(data), *self.advance(now)]
-        if self._closed is not None or data is None:
+            events = self.connection.receive_data(data)
+            # What is waited for may be in what is unread.
+            return [*events] if self.connection.unread else [*events, *self.advance(now)]
+        new = None if data is None else as_bytes(data)
+        if new is not None and not new:
+            self._eof = True
+        if self._closed is not None or new is None:
             return [*self.advance(now)]
-        return [*self._receive_head(data, now), *self.advance(now)]
+        return [*self._receive_head(new, now), *self.advance(now)]
 
     def advance(self, now: float) -> list[Event]:
-        """Tells the time. Call it when `next_deadline` has come, and after `reject` and `close`; then send what there
-        is to send. `receive_data` does it, too.
+        """Tells the time. Call it when `next_deadline` has come, then send what there is to send. `receive_data` does
+        it, too.
 
         :param now: the time in seconds.
         :returns: the `Closed` event where one is due, else nothing.
         """
-        if self.connection is not None:
-            return self.deadlines.advance(now)
-        if self._closed is None and self.deadlines.advance(now):
-            self._give_up(408, CloseCause.OPEN_TIMEOUT.value, CloseCause.OPEN_TIMEOUT)
-        if self._closed is not None:
-            self._wait_for_the_end(now)
-        events, self._events = self._events, []
+        self._now = now
+        events = self.deadlines.advance(now) if self.connection is not None else self._advance_opening(now)
+        self._must_advance = False
         return events
 
     def next_deadline(self) -> float | None:
         """The time, in seconds of the caller's clock, at which `advance` should be called at the latest; ``None`` when
-        nothing is awaited."""
+        nothing is awaited. After `close` or `reject` that is at once."""
+        if self._must_advance:
+            return self._now
         return self.deadlines.next_deadline() if self._closed is None else self._over_at
 
     def data_to_send(self) -> bytes:
         """Gives all that is to be sent now, and forgets it: send it whole, in this order, before later data."""
         if self.connection is not None:
             return self.connection.data_to_send()
-        return b"" if self.handshake is None else self.handshake.data_to_send()
+        assert self.handshake is not None
+        data = self.handshake.data_to_send()
+        # A request that was given up before it was sent is not sent.
+        return b"" if self._closed is not None and isinstance(self.handshake, ClientHandshake) else data
 
     # What a server answers, and the end.
 
@@ -153,15 +163,16 @@ class Endpoint:
         return connection
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
-        """Gives another answer than the 101: `ServerHandshake.reject`, whose arguments and errors it has. The next
-        `advance` gives `Closed`."""
+        """Gives another answer than the 101: `ServerHandshake.reject`, whose arguments and errors it has. `Closed`
+        comes with the next `advance`, which is due at once."""
         handshake = self._unanswered("reject()")
         handshake.reject(status, headers, body)
         self._end(HandshakeError(status, f"the answer was {status}", "4.2.2", handshake.response))
 
     def close(self, code: int | None = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Begins the end, whatever there is: on a connection with `Connection.close`; a client that waits for an
-        answer gets 503; a handshake of our own is given up. Legal always, as often as one likes.
+        answer gets 503; a handshake of our own is given up. Legal always, as often as one likes. The next `advance`
+        is due at once.
 
         :param code: the close code; see `Connection.close`.
         :param reason: as much as fits of it is sent.
@@ -169,12 +180,23 @@ class Endpoint:
         """
         if self.connection is not None:
             self.connection.close(code, reason)
+            self._must_advance = True
+        elif code is not None and not is_sendable_close_code(code):
+            raise LocalProtocolError(f"close code {code} must not be sent (7.4)")
         elif self._closed is None:
             self._give_up(503, reason or "closed before it was open")
 
     # The opening handshake.
 
-    def _receive_head(self, data: bytes | bytearray | memoryview, now: float) -> list[Request | Response]:
+    def _advance_opening(self, now: float) -> list[Event]:
+        if self._closed is None and self.deadlines.advance(now):
+            self._give_up(408, CloseCause.OPEN_TIMEOUT.value, CloseCause.OPEN_TIMEOUT)
+        if self._closed is not None:
+            self._wait_for_the_end(now)
+        events, self._events = self._events, []
+        return events
+
+    def _receive_head(self, data: bytes, now: float) -> list[Request | Response]:
         assert self.handshake is not None
         try:
             opened = self.handshake.receive_data(data)
@@ -216,6 +238,7 @@ class Endpoint:
     def _end(self, error: HandshakeError, how: CloseCause = CloseCause.REFUSED) -> None:
         self._closed = Closed(CloseCode.ABNORMAL_CLOSURE, error.reason, False, error, how)
         self._events.append(self._closed)
+        self._must_advance = True
 
     def _wait_for_the_end(self, now: float) -> None:
         """As `Deadlines` does it for a connection that is closed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from helpers import BOTH_ROLES, CLOSE, PING, TEXT, close_payload, cut_at, to
@@ -126,6 +127,7 @@ def test_a_closing_handshake_and_the_end_of_tcp(role: Role) -> None:
     endpoint.close(1000, "bye")
     endpoint.close(1001)
     assert not endpoint.closed
+    assert endpoint.next_deadline() == 1.0
     assert endpoint.advance(now=2.0) == []
     assert endpoint.next_deadline() == 12.0
     closed = only_closed(endpoint.receive_data(to(role, CLOSE, close_payload(1000)), now=3.0))
@@ -247,10 +249,13 @@ def test_a_handshake_that_takes_too_long() -> None:
 
 def test_close_before_it_is_open() -> None:
     for endpoint, answer in ((server(), b"HTTP/1.1 503 "), (client(), b"")):
-        endpoint.data_to_send()
+        with pytest.raises(LocalProtocolError, match="1005"):
+            endpoint.close(1005)
+        assert not endpoint.closed
         endpoint.close(1001, "the server ends")
         endpoint.close()
         assert endpoint.closed
+        assert endpoint.next_deadline() == 0.0
         closed = only_closed(endpoint.advance(now=1.0))
         assert (closed.code, closed.reason, closed.how) == (1006, "the server ends", CloseCause.REFUSED)
         assert isinstance(closed.error, HandshakeError)
@@ -345,5 +350,48 @@ def test_both_ends_come_to_an_end(data: st.DataObject) -> None:
         assert end.next_deadline() is None
 
 
-def test_it_is_public() -> None:
-    assert rfc6455.Endpoint is Endpoint
+# ---- What it refuses ----
+
+
+@pytest.mark.parametrize("start", [None, "ws://example.com/", rfc6455.Http2ServerHandshake()])
+def test_what_it_cannot_begin_with(start: Any) -> None:
+    with pytest.raises(TypeError, match="an endpoint begins with"):
+        Endpoint(start)
+
+
+@pytest.mark.parametrize("make", [server, client, lambda: opened(SERVER)])
+def test_what_is_no_input(make: Callable[[], Endpoint]) -> None:
+    endpoint = make()
+    wrong: Any = ""
+    with pytest.raises(TypeError):
+        endpoint.receive_data(wrong, now=1.0)
+    assert not endpoint.closed
+
+
+def test_a_pong_that_is_unread_is_not_late() -> None:
+    """A read of three large messages and the Pong; the caller takes long over each message."""
+    peer, mine = pair_with(rfc6455.PerMessageDeflate())
+    mine.advance(now=21.0)
+    (ping,) = [event for event in peer.receive_data(mine.data_to_send(), now=21.0) if isinstance(event, Ping)]
+    ws = connection_of(peer)
+    pongs = peer.data_to_send()
+    for _ in range(3):
+        ws.send_bytes(bytes(900_000))
+    now = 22.0
+    events = mine.receive_data(peer.data_to_send() + pongs, now=now)
+    assert mine.unread
+    while mine.unread:
+        now += 3.0
+        events += mine.receive_data(None, now=now)
+    assert [type(event).__name__ for event in events] == ["BytesMessage"] * 3 + ["Pong"]
+    assert ping.payload
+    assert now > 26.0
+
+
+def pair_with(extension: rfc6455.Extension) -> tuple[Endpoint, Endpoint]:
+    asking = Endpoint(ClientHandshake(URI, extensions=[extension]), TIMEOUTS)
+    asked = Endpoint(ServerHandshake(extensions=[extension]), Timeouts(ping_interval=None))
+    asked.receive_data(asking.data_to_send(), now=1.0)
+    asked.accept(now=1.0)
+    asking.receive_data(asked.data_to_send(), now=1.0)
+    return asked, asking
