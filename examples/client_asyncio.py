@@ -29,9 +29,6 @@ import rfc6455
 # last; so a server that asks for Pongs and does not read them costs nothing.
 HIGH_WATER = 64 << 10
 
-# How long a server has to take our last bytes, in seconds.
-LINGER = 2.0
-
 # Ends that are as they should be (7.4.1).
 GOOD_ENDS = (1000, 1001, 1005, 1012)
 
@@ -59,103 +56,92 @@ class Lines:
 
 
 class Client:
-    """One connection, once it is open."""
+    """One connection, from its opening handshake on."""
+
+    ws: rfc6455.Connection
 
     def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        ws: rfc6455.Connection,
-        timeouts: rfc6455.Timeouts,
+        self, stream: tuple[asyncio.StreamReader, asyncio.StreamWriter], endpoint: rfc6455.Endpoint, lines: Lines
     ) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.ws = ws
+        self.reader, self.writer = stream
+        self.endpoint = endpoint
+        self.lines = lines
+        self.sending: asyncio.Task[None] | None = None
         self.closed: rfc6455.Closed | None = None
         self.loop = asyncio.get_running_loop()
-        self.deadlines = rfc6455.Deadlines(timeouts)
-        self.deadlines.opened(ws, self.loop.time())
-        self.timer = self.loop.call_soon(self.settle)
+        self.timer = self.loop.call_soon(self.tick)
 
-    async def receive(self) -> None:
+    async def run(self) -> rfc6455.Closed | None:
         """Prints what comes, until the server has closed."""
         try:
-            while not self.ws.must_close:
-                data = None if self.ws.unread else await self.reader.read(65536)
-                self.show(self.ws.receive_data(data))
-                self.settle()
+            while not self.endpoint.over:
+                self.receive(None if self.endpoint.unread else await self.reader.read(65536))
         except OSError:
-            self.show(self.ws.receive_data(b""))  # reset
+            self.receive(b"")  # reset
+        if self.sending is not None:
+            self.sending.cancel()
+        self.timer.cancel()
+        self.writer.close()
+        return self.closed
 
-    async def send(self, lines: Lines) -> None:
+    def receive(self, data: bytes | None) -> None:
+        self.settle(self.endpoint.receive_data(data, self.loop.time()))
+
+    def tick(self) -> None:
+        self.settle(self.endpoint.advance(self.loop.time()))
+
+    def leave(self, code: int) -> None:
+        self.endpoint.close(code)
+        self.tick()
+
+    async def send(self) -> None:
         """Sends the lines, then closes; what the server still says is printed."""
         try:
-            async for line in lines.take():
+            async for line in self.lines.take():
                 await self.writer.drain()
                 self.ws.send_text(line)
-                self.settle()
+                self.tick()
         except (OSError, rfc6455.LocalProtocolError):
             return  # closed already
         self.leave(rfc6455.CloseCode.NORMAL_CLOSURE)
 
-    def leave(self, code: int) -> None:
-        self.ws.close(code)
-        self.settle()
-
-    def show(self, events: Sequence[rfc6455.Event]) -> None:
+    def settle(self, events: Sequence[object]) -> None:
+        """Says what happened, writes, and sets the timer."""
         for event in events:
-            match event:
-                case rfc6455.TextMessage(text):
-                    print(text.translate(CONTROLS), flush=True)
-                case rfc6455.BytesMessage(data):
-                    print(f"({len(data)} bytes)", flush=True)
-                case rfc6455.Closed():
-                    self.closed = event
-
-    def settle(self) -> None:
-        """Does what is due, writes, and sets the timer."""
-        self.show(self.deadlines.advance(self.loop.time()))
+            self.show(event)
         if self.writer.transport.get_write_buffer_size() < HIGH_WATER:
-            self.writer.write(self.ws.data_to_send())
+            self.writer.write(self.endpoint.data_to_send())
         self.timer.cancel()
-        due = self.deadlines.next_deadline()
-        if self.ws.must_close:
-            self.writer.close()  # when all is sent, `receive` reads the end
-            self.timer = self.loop.call_later(LINGER, self.writer.transport.abort)
+        due = self.endpoint.next_deadline()
+        if self.endpoint.over:
+            self.writer.transport.abort()  # `run` reads the end
         elif due is not None:
-            self.timer = self.loop.call_at(due, self.settle)
+            self.timer = self.loop.call_at(due, self.tick)
 
-
-async def connect(uri: rfc6455.URI, timeouts: rfc6455.Timeouts) -> Client:
-    """The opening handshake.
-
-    :raises HandshakeError: when the server refuses.
-    """
-    reader, writer = await asyncio.open_connection(uri.host, uri.port, ssl=uri.secure or None)
-    handshake = rfc6455.ClientHandshake(uri, extensions=[rfc6455.PerMessageDeflate()])
-    writer.write(handshake.data_to_send())
-    try:
-        while (ws := handshake.receive_data(await reader.read(65536))) is None:
-            pass
-    except BaseException:
-        writer.close()
-        raise
-    return Client(reader, writer, ws, timeouts)
+    def show(self, event: object) -> None:
+        match event:
+            case rfc6455.Response() if self.endpoint.connection is not None:
+                self.ws = self.endpoint.connection
+                self.sending = asyncio.create_task(self.send())
+            case rfc6455.TextMessage(text):
+                print(text.translate(CONTROLS), flush=True)
+            case rfc6455.BytesMessage(data):
+                print(f"({len(data)} bytes)", flush=True)
+            case rfc6455.Closed():
+                self.closed = event
 
 
 async def run(uri: rfc6455.URI, words: Sequence[str], timeouts: rfc6455.Timeouts) -> rfc6455.Closed | None:
-    client = await asyncio.wait_for(connect(uri, timeouts), timeouts.open)
     loop = asyncio.get_running_loop()
+    opening = asyncio.open_connection(uri.host, uri.port, ssl=uri.secure or None)
+    stream = await asyncio.wait_for(opening, timeouts.open)
+    handshake = rfc6455.ClientHandshake(uri, extensions=[rfc6455.PerMessageDeflate()])
+    lines = Lines()
+    client = Client(stream, rfc6455.Endpoint(handshake, timeouts, loop.time()), lines)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, client.leave, rfc6455.CloseCode.GOING_AWAY)
-    lines = Lines()
     threading.Thread(target=give, args=(words, lines), daemon=True).start()
-    sending = asyncio.create_task(client.send(lines))
-    await client.receive()
-    sending.cancel()
-    client.timer.cancel()
-    client.writer.close()
-    return client.closed
+    return await client.run()
 
 
 def give(words: Sequence[str], lines: Lines) -> None:
@@ -188,8 +174,10 @@ def main() -> None:
         closed = asyncio.run(run(uri, words, rfc6455.Timeouts(**options)))
     except asyncio.TimeoutError:
         sys.exit("Cannot connect: it took too long")
-    except (OSError, rfc6455.HandshakeError) as error:
+    except OSError as error:
         sys.exit(f"Cannot connect: {error}")
+    if closed is not None and isinstance(closed.error, rfc6455.HandshakeError):
+        sys.exit(f"Cannot connect: {closed.error}".translate(CONTROLS))
     if closed is not None and closed.code not in GOOD_ENDS:
         sys.exit(f"Disconnected: {int(closed.code)} {closed.reason.translate(CONTROLS)}")
 

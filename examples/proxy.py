@@ -60,13 +60,11 @@ class Leg:
         self.lost_code = lost_code
         self.is_trusted = is_trusted
         self.loop = asyncio.get_running_loop()
-        self.held_up = 0.0
-        self.held_up_since: float | None = None
         self.late = 0
         self.closed: rfc6455.Closed | None = None
         self.over = asyncio.Event()
         self.deadlines = rfc6455.Deadlines(timeouts)
-        self.deadlines.opened(ws, self.now())
+        self.deadlines.opened(ws, self.loop.time())
         self.timer = self.loop.call_soon(self.settle)
 
     async def run(self) -> None:
@@ -83,18 +81,13 @@ class Leg:
 
     async def wait_for_other(self) -> None:
         if self.is_trusted:
-            self.held_up_since = self.loop.time()
+            self.deadlines.pause(self.loop.time())
         try:
             await self.other.writer.drain()
         except OSError:
             pass  # reset; its own `run` is told, too
-        if self.held_up_since is not None:
-            self.held_up += self.loop.time() - self.held_up_since
-            self.held_up_since = None
-
-    def now(self) -> float:
-        """What its deadlines take for the time: it stands still while this side is held up."""
-        return (self.loop.time() if self.held_up_since is None else self.held_up_since) - self.held_up
+        self.deadlines.resume(self.loop.time())
+        self.set_timer()
 
     def receive(self, data: bytes | None) -> None:
         if not self.over.is_set():
@@ -127,7 +120,7 @@ class Leg:
     def settle(self) -> None:
         """Does what is due on both sides, and writes."""
         for leg in (self, self.other):
-            leg.pass_on(leg.deadlines.advance(leg.now()))
+            leg.pass_on(leg.deadlines.advance(self.loop.time()))
         for leg in (self, self.other):
             if not leg.over.is_set() and not leg.keeps_its_answer():
                 leg.write()
@@ -139,13 +132,18 @@ class Leg:
 
     def write(self) -> None:
         self.writer.write(self.ws.data_to_send())
-        self.timer.cancel()
-        due = self.deadlines.next_deadline()
         if self.ws.must_close:
             self.over.set()
+            self.timer.cancel()
             self.timer = end(self.writer)
-        elif due is not None:
-            self.timer = self.loop.call_later(due - self.now(), self.settle)
+        self.set_timer()
+
+    def set_timer(self) -> None:
+        due = self.deadlines.next_deadline()
+        if not self.over.is_set():
+            self.timer.cancel()
+            if due is not None:
+                self.timer = self.loop.call_at(due, self.settle)
 
 
 def end(writer: asyncio.StreamWriter) -> asyncio.TimerHandle:

@@ -1,4 +1,4 @@
-"""Back-pressure towards the app: what waits for it, and a clock that stands still while it has too much.
+"""Back-pressure towards the app: what waits for it.
 
 What lives here: no transport and no protocol; `rfc6455_protocol.py` puts in, looks whether there is room, and stops
 reading when there is none.
@@ -71,31 +71,3 @@ class Inbox:
 
 def _size(event: rfc6455.TextMessage | rfc6455.BytesMessage) -> int:
     return len(event.text if isinstance(event, rfc6455.TextMessage) else event.data)
-
-
-class ReadingClock:
-    """The loop's time without the times when nothing was read: a Pong that we do not read is not late."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._behind = 0.0
-        self._stopped_at: float | None = None
-
-    @property
-    def is_stopped(self) -> bool:
-        return self._stopped_at is not None
-
-    def now(self) -> float:
-        return (self._loop.time() if self._stopped_at is None else self._stopped_at) - self._behind
-
-    def on_the_loop(self, at: float) -> float:
-        """``at`` as the loop counts, if the clock is not stopped before."""
-        return at + self._behind
-
-    def stop(self) -> None:
-        self._stopped_at = self._loop.time()
-
-    def go_on(self) -> None:
-        if self._stopped_at is not None:
-            self._behind += self._loop.time() - self._stopped_at
-            self._stopped_at = None

@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from rfc6455_asgi import Fields, Message, Stage, fields_to_add, scope_of
-from rfc6455_inbox import Inbox, ReadingClock
+from rfc6455_inbox import Inbox
 from uvicorn.config import Config
 from uvicorn.protocols.utils import ClientDisconnected, get_client_addr, get_path_with_query_string
 from uvicorn.server import ServerState
@@ -72,7 +72,7 @@ class RFC6455Protocol(asyncio.Protocol):
         self._connections = cast("set[Any]", server_state.connections)
         self._tasks = cast("set[Any]", server_state.tasks)
         self._loop = _loop or asyncio.get_running_loop()
-        self._clock = ReadingClock(self._loop)
+        self._is_paused = False  # whether nothing is read, as the app has too much
         self._handshake = rfc6455.ServerHandshake(
             extensions=self.extensions if config.ws_per_message_deflate else (),
             origins=self.origins,
@@ -194,7 +194,7 @@ class RFC6455Protocol(asyncio.Protocol):
 
     async def _asgi_receive(self) -> Message:
         message = await self._inbox.get()
-        if self._ws is not None and (self._clock.is_stopped or self._ws.unread):
+        if self._ws is not None and (self._is_paused or self._ws.unread):
             self._receive(None)  # there may be room again
         return message
 
@@ -212,7 +212,7 @@ class RFC6455Protocol(asyncio.Protocol):
         self._ws = self._handshake.accept(message.get("subprotocol") or None, headers)
         self._stage = Stage.ACCEPTED
         self._log("[accepted]")
-        self._deadlines.opened(self._ws, self._clock.now())
+        self._deadlines.opened(self._ws, self._loop.time())
         self._receive(None)
 
     def _forbid(self, message: Message) -> None:
@@ -285,7 +285,7 @@ class RFC6455Protocol(asyncio.Protocol):
 
     def _step(self) -> None:
         assert self._ws is not None
-        self._handle(self._deadlines.advance(self._clock.now()))
+        self._handle(self._deadlines.advance(self._loop.time()))
         self._flush()
         if self._transport.is_closing():
             return
@@ -310,21 +310,20 @@ class RFC6455Protocol(asyncio.Protocol):
                 self._transport.write(data)
 
     def _read_if(self, wanted: bool) -> None:
-        if wanted and self._clock.is_stopped:
-            self._clock.go_on()
+        """While nothing is read, no deadline comes nearer: a Pong that we do not read is not late."""
+        if wanted and self._is_paused:
+            self._deadlines.resume(self._loop.time())
             self._transport.resume_reading()
-        elif not wanted and not self._clock.is_stopped:
-            self._clock.stop()
+        elif not wanted and not self._is_paused:
+            self._deadlines.pause(self._loop.time())
             self._transport.pause_reading()
+        self._is_paused = not wanted
 
     def _set_timer(self) -> None:
         """A timer that is there and earlier stays: it looks again when it is due, which is cheaper than a new one."""
         at = self._deadlines.next_deadline()
-        if at is None or self._clock.is_stopped:
-            return
-        when = self._clock.on_the_loop(at)
-        if self._timer is None or self._timer.when() > when:
-            self._replace_timer(self._loop.call_at(when, self._on_time))
+        if at is not None and (self._timer is None or self._timer.when() > at):
+            self._replace_timer(self._loop.call_at(at, self._on_time))
 
     def _on_time(self) -> None:
         self._timer = None

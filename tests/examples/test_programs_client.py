@@ -130,7 +130,10 @@ def test_nobody_is_there() -> None:
 def test_a_server_that_does_not_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         finished = run(f"ws://127.0.0.1:{listener.getsockname()[1]}/", "--open", "0.3")
-    assert (finished.returncode, finished.stderr) == (1, b"Cannot connect: it took too long\n")
+    assert (finished.returncode, finished.stderr) == (
+        1,
+        b"Cannot connect: the opening handshake took too long (section 4.1)\n",
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
