@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup  # first: it brings its own distutils
@@ -37,7 +38,9 @@ UNIX_FLAGS = ["-O3", "-g0"]
 
 def extension_modules() -> list[Extension]:
     """The modules to compile, in the order of their names: from `.pyx`, from `.py` with a `.pxd`, and the hot ones."""
-    if os.environ.get("RFC6455_PURE") == "1" or platform.python_implementation() != "CPython":
+    # 5.2: a length has up to 63 bits, and is a Py_ssize_t in the `.pxd`.
+    can_compile = platform.python_implementation() == "CPython" and sys.maxsize >= 2**63 - 1
+    if os.environ.get("RFC6455_PURE") == "1" or not can_compile:
         return []
     sources = {path.stem: path for path in PACKAGE.glob("*.pyx")}
     for name in {*HOT_WITHOUT_TYPES, *(path.stem for path in PACKAGE.glob("*.pxd"))} - sources.keys():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 # The pages describe the sources beside them, whatever else is installed.
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -46,3 +49,15 @@ html_theme = "furo"
 html_title = f"rfc6455 {release}"
 html_static_path = ["_static"]
 html_show_sphinx = False
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-docstring", leave_out_the_docstring_of_its_class)
+
+
+def leave_out_the_docstring_of_its_class(
+    app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]
+) -> None:
+    """A member of an enum that has a name of its own, such as `rfc6455.CLIENT`, is told as what it is."""
+    if what == "data" and isinstance(value, Enum):
+        lines[:] = [f"The same as ``{type(value).__name__}.{value.name}``.", ""]

@@ -10,16 +10,16 @@ from .deflate import PerMessageDeflate
 from .endpoint import Endpoint
 from .errors import HandshakeError, LocalProtocolError, ProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, CloseCause, Closed, Event, Ping, Pong, TextMessage, TextPart
-from .extensions import Extension, MessageCodec
+from .extensions import Extension, MessageCodec, Parameters
 from .frames import Frame, FrameParser, serialize_frame
 from .handshake import ClientHandshake, ServerHandshake, accept_key
-from .headers import Headers
-from .http2 import Http2ClientHandshake, Http2ServerHandshake
+from .headers import Headers, HeaderSource
+from .http2 import HeaderList, Http2ClientHandshake, Http2ServerHandshake
 from .http11 import Request, Response
 from .limits import Limits
 from .masking import apply_mask
 from .messages import PreparedMessage
-from .negotiation import ANY_ORIGIN, SAME_HOST, OriginPolicy
+from .negotiation import ANY_ORIGIN, SAME_HOST, OriginPolicy, Origins
 from .state import ConnectionState, Direction
 from .uri import URI, parse_uri
 
@@ -53,6 +53,8 @@ __all__ = [
     "Frame",
     "FrameParser",
     "HandshakeError",
+    "HeaderList",
+    "HeaderSource",
     "Headers",
     "Http2ClientHandshake",
     "Http2ServerHandshake",
@@ -61,6 +63,8 @@ __all__ = [
     "MessageCodec",
     "Opcode",
     "OriginPolicy",
+    "Origins",
+    "Parameters",
     "PerMessageDeflate",
     "Ping",
     "Pong",

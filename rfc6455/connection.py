@@ -171,7 +171,7 @@ class Connection:
     @property
     def over(self) -> bool:
         """Whether there is nothing left to wait for: the connection is `closed`, and the peer ended its stream or had
-        `Timeouts.tcp_close` to do so. Send what `data_to_send` still gives, as far as that goes at once, and close
+        `Timeouts.tcp_close <Timeouts>` to do so. Send what `data_to_send` still gives, as far as that goes at once, and close
         the socket.
 
         7.1.1: a socket that is closed while input is unread may take back what was sent. So when it is this side's

@@ -13,13 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Union
 
 from .errors import HandshakeError, LocalProtocolError
 from .extensions import Parameters
-
-# What the constructor of `Headers` takes, and with it every argument named ``headers`` in this package.
-HeaderSource = Union["Headers", Mapping[str, str], Iterable["tuple[str | bytes, str | bytes]"]]
 
 # An extension as offered or agreed: its name, and its parameters in order (9.1).
 ExtensionItem = tuple[str, "list[tuple[str, str | None]]"]
@@ -112,6 +108,10 @@ class Headers:
 
     def _folded(self) -> tuple[tuple[str, str], ...]:
         return tuple((name.lower(), value) for name, value in self._pairs)
+
+
+# What the constructor of `Headers` takes, and with it every argument named ``headers`` in this package.
+HeaderSource = Headers | Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
 
 
 def _text(value: str | bytes) -> str:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from enum import EnumMeta
 from pathlib import Path
+from types import GenericAlias
 
 import pytest
 from code_blocks import ROOT, code_blocks, run_page
@@ -91,8 +92,8 @@ def has_example(value: object) -> bool:
 
 
 def is_code(value: object) -> bool:
-    """Whether it is a class or a function; an enum says all with its values."""
-    return callable(value) and not isinstance(value, EnumMeta)
+    """Whether it is a class or a function; an enum and the name of a type say all with their values."""
+    return callable(value) and not isinstance(value, (EnumMeta, GenericAlias))
 
 
 @pytest.mark.parametrize("name", [name for name in rfc6455.__all__ if is_code(getattr(rfc6455, name))])
@@ -101,7 +102,7 @@ def test_each_public_class_and_function_has_an_example(name: str) -> None:
 
 
 def documented_names() -> list[str]:
-    directive = re.compile(r"^\.\. auto(?:class|function|data|exception|attribute):: (\w+)$", re.MULTILINE)
+    directive = re.compile(r"^\.\. (?:auto(?:class|function|data|exception|attribute)|py:data):: (\w+)$", re.MULTILINE)
     pages = [page.read_text(encoding="utf-8") for page in sorted((DOCS / "reference").glob("*.rst"))]
     return [name for text in pages for name in directive.findall(text)]
 

@@ -111,6 +111,7 @@ PUBLIC_NAMES = {
     # the handshake over HTTP/2
     "Http2ClientHandshake",
     "Http2ServerHandshake",
+    "HeaderList",
     # the connection and its time
     "Connection",
     "ConnectionState",
@@ -121,6 +122,7 @@ PUBLIC_NAMES = {
     # extensions
     "Extension",
     "MessageCodec",
+    "Parameters",
     "PerMessageDeflate",
     # the handshake
     "ServerHandshake",
@@ -128,8 +130,10 @@ PUBLIC_NAMES = {
     "Request",
     "Response",
     "Headers",
+    "HeaderSource",
     "accept_key",
     "OriginPolicy",
+    "Origins",
     "ANY_ORIGIN",
     "SAME_HOST",
     "URI",
