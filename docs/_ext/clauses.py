@@ -63,7 +63,8 @@ def tests(carrying: Iterable[Carrier]) -> nodes.paragraph:
 
 
 def capitalized(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """Begins with a capital letter, unless the first word is a name of code or of a host."""
+    return text[:1].upper() + text[1:] if text.partition(" ")[0].strip(",;:").isalnum() else text
 
 
 def name_of_ours(name: str, public: Iterable[str]) -> nodes.Node:

@@ -20,12 +20,12 @@ class CloseCodes(Directive):
 
 class Violations(Directive):
     def run(self) -> list[nodes.Node]:
-        return [table(["the peer sends", "code", "section", "reason"], violation_rows(), ("words",))]
+        return [table(["the peer sends", "code", "section", "reason"], violation_rows(), ("words", "cases"))]
 
 
 class Refusals(Directive):
     def run(self) -> list[nodes.Node]:
-        return [table(["the client sends", "status", "section", "reason"], refusal_rows(), ("words",))]
+        return [table(["the client sends", "status", "section", "reason"], refusal_rows(), ("words", "cases"))]
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -47,21 +47,22 @@ def table_rows() -> Iterator[list[str]]:
 
 # --- drawing --------------------------------------------------------------------------------------------------
 
-WIDTH, HEIGHT = 720, 320
-BOX_WIDTH, BOX_HEIGHT = 132, 44
+# Narrow enough that a phone shows a drawing whole, with words that can be read.
+WIDTH, HEIGHT = 392, 340
+BOX_WIDTH, BOX_HEIGHT = 112, 44
 LINE = 17
 
 # Where the middle of each state's box is.
-PLACES = {Direction.IDLE: (160, 110), Direction.IN_MESSAGE: (560, 110), Direction.CLOSED: (360, 270)}
+PLACES = {Direction.IDLE: (70, 120), Direction.IN_MESSAGE: (322, 120), Direction.CLOSED: (196, 290)}
 
 # For each two neighbours a path from edge to edge, and where its words begin or end.
 PATHS: dict[tuple[Direction, Direction], tuple[str, int, int, str]] = {
-    (Direction.IDLE, Direction.IN_MESSAGE): ("M 226 100 H 488", 357, 74, "middle"),
-    (Direction.IN_MESSAGE, Direction.IDLE): ("M 494 120 H 232", 357, 141, "middle"),
-    (Direction.IDLE, Direction.CLOSED): ("M 160 132 V 270 H 288", 170, 232, "start"),
-    (Direction.IN_MESSAGE, Direction.CLOSED): ("M 560 132 V 270 H 432", 550, 232, "end"),
-    (Direction.IDLE, Direction.IDLE): ("M 130 88 C 110 46 210 46 192 83", 160, 14, "middle"),
-    (Direction.IN_MESSAGE, Direction.IN_MESSAGE): ("M 530 88 C 510 46 610 46 592 83", 560, 14, "middle"),
+    (Direction.IDLE, Direction.IN_MESSAGE): ("M 126 110 H 261", 196, 84, "middle"),
+    (Direction.IN_MESSAGE, Direction.IDLE): ("M 266 130 H 131", 196, 151, "middle"),
+    (Direction.IDLE, Direction.CLOSED): ("M 70 142 V 290 H 135", 80, 230, "start"),
+    (Direction.IN_MESSAGE, Direction.CLOSED): ("M 322 142 V 290 H 257", 312, 230, "end"),
+    (Direction.IDLE, Direction.IDLE): ("M 40 98 C 20 56 120 56 102 93", 70, 30, "middle"),
+    (Direction.IN_MESSAGE, Direction.IN_MESSAGE): ("M 292 98 C 272 56 372 56 354 93", 322, 30, "middle"),
 }
 
 
@@ -81,8 +82,9 @@ def _arrow(path: tuple[str, int, int, str], names: list[str]) -> str:
 
 
 def _words(x: int, y: int, names: list[str], anchor: str) -> str:
-    """Two frames a line, so that the words stay beside their arrow."""
-    lines = [", ".join(names[at : at + 2]) for at in range(0, len(names), 2)]
+    """One or two frames a line, so that the words stay beside their arrow."""
+    each = 1 if len(names) == 2 else 2
+    lines = [", ".join(names[at : at + each]) for at in range(0, len(names), each)]
     return "".join(
         f'<text class="words" x="{x}" y="{y + LINE * number}" text-anchor="{anchor}">{escape(line)}</text>'
         for number, line in enumerate(lines)
@@ -98,15 +100,15 @@ def _box(x: int, y: int, name: str, is_last: bool) -> str:
     )
 
 
-CELL_WIDTH, CELL_HEIGHT = 150, 52
-LEFT, TOP = 150, 62
+CELL_WIDTH, CELL_HEIGHT = 94, 52
+LEFT, TOP = 102, 62
 
 
 def connection_svg() -> str:
     """The state of a connection for each state of what was sent (down) and of what was received (across)."""
     parts = [
         f'<text class="axis" x="{LEFT + CELL_WIDTH * 3 // 2}" y="18" text-anchor="middle">received</text>',
-        f'<text class="axis" x="16" y="{TOP + CELL_HEIGHT * 3 // 2 + 5}">sent</text>',
+        f'<text class="axis" x="{LEFT - 12}" y="{TOP - 14}" text-anchor="end">sent</text>',
     ]
     for number, direction in enumerate(Direction):
         across, down = LEFT + CELL_WIDTH * number, TOP + CELL_HEIGHT * number
@@ -117,7 +119,7 @@ def connection_svg() -> str:
             f'<text class="words" x="{LEFT - 12}" y="{down + CELL_HEIGHT // 2 + 5}" text-anchor="end">{name}</text>'
         )
         parts += [_cell(down, place, connection_state(direction, other)) for place, other in enumerate(Direction)]
-    return _svg(LEFT + 3 * CELL_WIDTH + 10, TOP + 3 * CELL_HEIGHT + 10, "The state of a connection", parts)
+    return _svg(LEFT + 3 * CELL_WIDTH + 8, TOP + 3 * CELL_HEIGHT + 10, "The state of a connection", parts)
 
 
 def _cell(top: int, place: int, state: ConnectionState) -> str:
@@ -162,13 +164,13 @@ class DirectionTable(Directive):
     """The table that the diagram is drawn from."""
 
     def run(self) -> list[nodes.Node]:
-        return [table(["frame", *[state.name for state in Direction]], table_rows())]
+        return [table(["frame", *[state.name for state in Direction]], table_rows(), ("small",))]
 
 
 def table(header: list[str], rows: Iterator[list[str]], classes: tuple[str, ...] = ()) -> nodes.table:
     """A table of plain texts, as docutils wants it.
 
-    :param classes: for ``_static/pages.css``; ``words`` keeps a last column of sentences readable on a phone.
+    :param classes: for ``_static/pages.css``, which says what each does.
     """
     group = nodes.tgroup(cols=len(header))
     group += [nodes.colspec(colwidth=1) for _ in header]
