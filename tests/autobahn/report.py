@@ -101,7 +101,7 @@ def as_text(report: RoleReport) -> Iterator[str]:
 
 def as_rst(report: RoleReport) -> Iterator[str]:
     """The table for the documentation."""
-    yield f".. list-table:: As a {report.role}"
+    yield f".. list-table:: {report.agent} as a {report.role}"
     yield "   :header-rows: 1"
     yield ""
     for row in table(report):
