@@ -1,41 +1,30 @@
-"""What the browser tests stand on: the chat server as a process of its own, a headless Chromium, and pages in it.
+"""What the browser tests stand on: the chat server as a process of its own, headless browsers, and pages in them.
 
-A machine without a browser skips these tests. In CI (`CI=true`) a skip would hide a broken page, so there it is a
-failure.
+Each test runs in Chromium, and in Firefox where there is one. A machine without Chromium skips these tests. In CI
+(`CI=true`) a skip would hide a broken page, so there it is a failure.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from browser.browsers import Chromium, Firefox, executable
 from browser.csp import PAGE
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Error, Page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SERVER = PAGE.with_name("server.py")
 AXE = REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"  # from `npm install --no-save axe-core`
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER_ARGUMENTS = (
-    "--no-sandbox",  # a container's root has no user namespaces to make one of
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 def missing(what: str) -> NoReturn:
@@ -43,10 +32,6 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is missing, and CI must have it")
     pytest.skip(f"{what} is missing")
-
-
-def chromium() -> str | None:
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 class ChatServer:
@@ -117,27 +102,40 @@ def server(make_server: Callable[..., ChatServer]) -> ChatServer:
     return make_server()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = chromium()
-    if executable is None:
-        missing("Chromium")
+WHERE_INSTALLED = pytest.mark.skipif(executable(Firefox) is None, reason="Firefox is missing")
+
+
+@pytest.fixture(
+    scope="module", params=[Chromium, pytest.param(Firefox, marks=WHERE_INSTALLED)], ids=["chromium", "firefox"]
+)
+def browser(request: pytest.FixtureRequest) -> Iterator[Chromium | Firefox]:
+    path = executable(request.param)
+    if path is None:
+        missing(request.param.__name__)
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         missing("playwright")
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=executable, args=BROWSER_ARGUMENTS)
-        yield launched
-        launched.close()
+        started = request.param(playwright, path)
+        yield started
+        started.close()
 
 
 def refusals_in(text: str) -> list[str]:
     return [text] if "Content Security Policy" in text or "Trusted" in text else []
 
 
+def faults_in(error: Error, refusals: bool) -> list[str]:
+    """Firefox tells of its own remarks as it does of uncaught errors: nameless when a connection fails, and with this
+    name what the page's policy refused."""
+    if error.name == "" or (error.name == "Content-Security-Policy" and refusals):
+        return []
+    return [f"{error.name}: {error.message}"]
+
+
 @pytest.fixture
-def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+def new_page(browser: Chromium | Firefox) -> Iterator[Callable[..., Page]]:
     """Make pages, each in a profile of its own.
 
     An uncaught error fails the test, and so does what the page's policy refused, unless the test is about that.
@@ -145,12 +143,12 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     contexts = []
     errors: list[str] = []
 
-    def make(*, refusals: bool = False, **options: object) -> Page:
-        context = browser.new_context(**{"reduced_motion": "reduce", **options})  # type: ignore[arg-type]
+    def make(*, refusals: bool = False, **options: Any) -> Page:
+        context = browser.new_context(**{"reduced_motion": "reduce", **options})
         context.set_default_timeout(15_000)
         contexts.append(context)
         page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("pageerror", lambda error: errors.extend(faults_in(error, refusals)))
         if not refusals:
             page.on("console", lambda message: errors.extend(refusals_in(message.text)))
         return page

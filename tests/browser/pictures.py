@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from browser.conftest import BROWSER_ARGUMENTS, REPOSITORY, ChatServer, chromium
+from browser.browsers import Chromium, executable
+from browser.conftest import REPOSITORY, ChatServer
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 TARGET = REPOSITORY / "docs" / "_static"
 SCALE = 4 / 3  # pixels of the picture for one of the page: sharp enough, and below 200 kB
@@ -49,7 +50,7 @@ WINDOWS = """
 
 
 def enter(
-    browser: Browser, url: str, name: str, width: int, height: int, scheme: Literal["light", "dark"] = "light"
+    browser: Chromium, url: str, name: str, width: int, height: int, scheme: Literal["light", "dark"] = "light"
 ) -> Page:
     context = browser.new_context(
         viewport={"width": width, "height": height},
@@ -78,13 +79,13 @@ def perform(people: dict[str, Page]) -> None:
             page.locator(".text", has_text=text).wait_for()
 
 
-def side_by_side(browser: Browser, left: bytes, right: bytes) -> bytes:
+def side_by_side(browser: Chromium, left: bytes, right: bytes) -> bytes:
     page = browser.new_context(viewport={"width": 1060, "height": 759}, device_scale_factor=SCALE).new_page()
     page.set_content(WINDOWS % (base64.b64encode(left).decode(), base64.b64encode(right).decode()))
     return page.locator("body").screenshot()
 
 
-def make_pictures(browser: Browser, server: ChatServer) -> dict[str, bytes]:
+def make_pictures(browser: Chromium, server: ChatServer) -> dict[str, bytes]:
     url = server.page("chess")
     people = {
         "Ann": enter(browser, url, "Ann", 480, 660),
@@ -106,11 +107,13 @@ def make_pictures(browser: Browser, server: ChatServer) -> dict[str, bytes]:
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
+    path = executable(Chromium)
+    assert path is not None, "Chromium is missing"
     server = ChatServer()
     server.start()
     try:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=BROWSER_ARGUMENTS)
+            browser = Chromium(playwright, path)
             for name, picture in make_pictures(browser, server).items():
                 (TARGET / name).write_bytes(picture)
             browser.close()

@@ -1,0 +1,87 @@
+"""The browsers that the tests use: how each is found, started, and told what a person prefers.
+
+Playwright drives Chromium through the DevTools, and a Firefox as Mozilla and Debian ship it through WebDriver BiDi.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Playwright
+
+
+class Chromium:
+    commands = ("chromium", "chromium-browser", "google-chrome")
+    arguments = (
+        "--no-sandbox",  # a container's root has no user namespaces to make one of
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    )
+
+    def __init__(self, playwright: Playwright, executable: str) -> None:
+        self.browser = playwright.chromium.launch(executable_path=executable, args=self.arguments)
+
+    def new_context(self, **options: Any) -> BrowserContext:
+        return self.browser.new_context(**options)
+
+    def close(self) -> None:
+        self.browser.close()
+
+
+class Firefox:
+    """WebDriver BiDi does not tell a page of every preference, and the settings of a profile do: there is one Firefox
+    for each pair of preferences that a test asks for."""
+
+    commands = ("firefox", "firefox-esr")
+
+    def __init__(self, playwright: Playwright, executable: str) -> None:
+        self.launcher = playwright.firefox
+        self.executable = executable
+        self.browsers: dict[tuple[str, str], Browser] = {}
+
+    def new_context(
+        self, *, color_scheme: str = "light", reduced_motion: str = "no-preference", **options: Any
+    ) -> BrowserContext:
+        preferences = (color_scheme, reduced_motion)
+        if preferences not in self.browsers:
+            self.browsers[preferences] = self.start(*preferences)
+        return self.context(self.browsers[preferences], color_scheme=color_scheme, **options)
+
+    def start(self, color_scheme: str, reduced_motion: str) -> Browser:
+        settings: dict[str, str | float | bool] = {
+            "ui.systemUsesDarkTheme": int(color_scheme == "dark"),
+            "ui.prefersReducedMotion": int(reduced_motion == "reduce"),
+            "ui.primaryPointerCapabilities": 6,  # fine, and it can hover: a headless Firefox has no mouse by itself
+        }
+        return self.launcher.launch(
+            channel="moz-firefox", executable_path=self.executable, firefox_user_prefs=settings
+        )
+
+    def context(self, browser: Browser, **options: Any) -> BrowserContext:
+        """A new context; skips when this Playwright is made for newer Firefoxes."""
+        from playwright.sync_api import Error
+
+        try:
+            return browser.new_context(**options)
+        except Error as error:
+            if "unknown command" not in error.message:
+                raise
+            command = error.message.splitlines()[0]
+            pytest.skip(f"Firefox {browser.version} is too old for this Playwright: {command}")
+
+    def close(self) -> None:
+        for browser in self.browsers.values():
+            browser.close()
+
+
+def executable(browser: type[Chromium | Firefox]) -> str | None:
+    """The path of the browser on this machine."""
+    return next(filter(None, map(shutil.which, browser.commands)), None)
