@@ -144,9 +144,9 @@ class Endpoint:
         if self.connection is not None:
             return self.connection.data_to_send()
         assert self.handshake is not None
-        data = self.handshake.data_to_send()
-        # A request that was given up before it was sent is not sent.
-        return b"" if self._closed is not None and isinstance(self.handshake, ClientHandshake) else data
+        if self._closed is not None and isinstance(self.handshake, ClientHandshake):
+            return b""  # a request that was given up before it was sent is not sent
+        return self.handshake.data_to_send()
 
     # What a server answers, and the end.
 
