@@ -10,6 +10,7 @@ import atexit
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -30,6 +31,7 @@ WS = "ws"
 ASYNCIO = "websockets asyncio"
 THREADS = "websockets threads"
 AIOHTTP = "aiohttp"
+FLOOR = "floor of threads"
 
 HERE = Path(__file__).resolve().parent
 CHAT = HERE.parents[1] / "examples" / "chat" / "server.py"
@@ -57,12 +59,17 @@ class Program:
 
     :ivar command: what starts it; a port number is added.
     :ivar environment: what is changed of the environment.
+    :ivar cases: the only cases that it serves; by default all.
     """
 
     name: str
     version: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    cases: tuple[str, ...] = ()
+
+    def serves(self, case: str) -> bool:
+        return not self.cases or case in self.cases
 
 
 class Running:
@@ -145,6 +152,7 @@ def installed() -> tuple[list[Program], dict[str, str]]:
         ASYNCIO: _on_package,
         THREADS: _on_package,
         AIOHTTP: _on_package,
+        FLOOR: _floor,
     }
     made = {name: _made(make, name) for name, make in candidates.items()}
     programs = [program for program in made.values() if isinstance(program, Program)]
@@ -190,6 +198,11 @@ def _on_package(name: str) -> Program:
         raise AbsentError(f"not installed: `pip install {package}`")
     program = HERE / "servers" / f"on_{name.replace(' ', '_')}.py"
     return Program(name, importlib.metadata.version(package), (sys.executable, str(program)))
+
+
+def _floor(name: str) -> Program:
+    command = (sys.executable, str(HERE / "servers" / "floor.py"))
+    return Program(name, f"Python {platform.python_version()}", command, cases=("crowd",))
 
 
 def _on_node(name: str) -> Program:

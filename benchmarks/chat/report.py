@@ -32,26 +32,13 @@ def check_table(results: Results) -> tuple[str, bool]:
     return "\n".join(_markdown_table(table)) + "\n", all(verdict == "pass" for verdict, *_ in table[1])
 
 
-def page(results: Results, command: str) -> str:
-    """The page of the documentation."""
-    lines = [
-        ".. Written by benchmarks/chat/run.py --rst; the figures are those of one run.",
-        "",
-        *_rst_title("The chat under load", "="),
-        "The chat of ``examples/chat`` and the same chat on other libraries, under the same load, in the same run:",
-        "a text goes to all other clients as it is. ``benchmarks/README.md`` says how it is measured. Of each",
-        "figure the tables have the median of all rounds.",
-        "",
-        ".. code-block:: sh",
-        "",
-        f"   {command}",
-        "",
-        *(f"- {line}" for line in _facts(results)),
-    ]
+def page(results: Results) -> str:
+    """The part of the documentation's page that has figures in it; `docs/topics/chat_load.rst` includes it."""
+    lines = [".. Made by benchmarks/chat/run.py; do not edit.", "", *(f"- {line}" for line in _facts(results))]
     for title, table in _tables(results):
-        lines += ["", *_rst_title(title, "-"), *csv_table(*table)]
+        lines += ["", f".. rubric:: {title}", "", *csv_table(*table)]
     lines += ["", *(f"- {line}" for line in _reasons(results))]
-    lines += ["", *_rst_title("What was demanded", "-"), *csv_table(*_verdicts(results))]
+    lines += ["", ".. rubric:: What was demanded, and what was found", "", *csv_table(*_verdicts(results))]
     return "\n".join(lines) + "\n"
 
 
@@ -78,13 +65,18 @@ def _tables(results: Results) -> Iterator[tuple[str, Table]]:
 
 
 def _table(results: Results, case: Case) -> Table:
-    """A row for each figure, a column for each server."""
-    names = list(results.libraries)
+    """A row for each figure, a column for each server that has some or should have."""
+    names = [name for name in results.libraries if _takes_part(results, case, name)]
     rows: list[Sequence[str]] = []
     for figure in case.figures:
         row = results.row(figure.name)
         rows.append([figure.title, *(_cell(row, figure, name) for name in names)])
     return ["", *names], rows
+
+
+def _takes_part(results: Results, case: Case, name: str) -> bool:
+    taken = (results.row(figure.name) for figure in case.figures)
+    return any(name in row.rounds or name in row.reasons for row in taken if row is not None)
 
 
 def _cell(row: Row | None, figure: Figure, name: str) -> str:
@@ -113,10 +105,6 @@ def _markdown_table(table: Table) -> Iterator[str]:
     yield "|" + "---|" * len(head)
     for row in rows:
         yield f"| {' | '.join(row)} |"
-
-
-def _rst_title(title: str, line: str) -> list[str]:
-    return [title, line * len(title), ""]
 
 
 # --- plot -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import argparse
 import resource
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 # At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
@@ -19,7 +18,6 @@ from benchmarks.chat.programs import Program, installed
 from benchmarks.command import Reports, add_results_options, deliver, matches
 from benchmarks.measure import Results, Row, environment
 
-COMMAND = "python benchmarks/chat/run.py"
 QUICK_ROUNDS = 2
 
 
@@ -52,6 +50,7 @@ def measure(case: Case, servers: Sequence[Program], rounds: int, scale: Scale) -
 
     A server that fails is not tried again; it has no figures, but the reason.
     """
+    servers = [server for server in servers if server.serves(case.name)]
     figures: dict[str, list[dict[str, float]]] = {server.name: [] for server in servers}
     reasons: dict[str, str] = {}
     for number in range(rounds):
@@ -95,9 +94,7 @@ def main(arguments: Sequence[str] | None = None, scale: Scale | None = None) -> 
         print(*(f"{name}: {reason}" for name, reason in absent.items()), sep="\n")
         return 0
     results = Results.load(options.load) if options.load else run(options, scale or (QUICK if options.quick else FULL))
-    command = COMMAND + (" --quick" if options.quick else "")
-    page = partial(report.page, command=command)
-    return deliver(results, options, Reports(report.markdown, page, report.plot, report.check_table))
+    return deliver(results, options, Reports(report.markdown, report.page, report.plot, report.check_table))
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ TARGETS: tuple[Target, ...] = (
 
 
 def _best(row: Row) -> str:
-    peers = [name for name in row.rounds if name not in (programs.COMPILED, programs.PURE)]
+    peers = [name for name in row.rounds if name not in (programs.COMPILED, programs.PURE, programs.FLOOR)]
     return max(peers, key=row.median, default="")
 
 

@@ -12,6 +12,7 @@ missing, always in order, and every reader skips what it has had. That makes it 
 from __future__ import annotations
 
 import json
+import math
 import queue
 import threading
 import time
@@ -49,9 +50,8 @@ _Published = tuple[str, "Member | None", Sequence[str], bool]
 # The path of the entry with which a server greets the others; each answers with who is there. No room has it.
 HELLO = ""
 
-# Seconds: how long a sign of life is good, and between two signs.
-SIGN_SECONDS = 6
-SIGN_PAUSE = 2.0
+# How many signs of life a server gives in the time after which it counts as dead.
+SIGNS = 3
 
 # An entry of the stream as redis-py gives it: its id, and its fields.
 _Raw = tuple[str, dict[str, str]]
@@ -82,11 +82,13 @@ class RedisBus:
 
     :param url: ``redis://host:port``.
     :param hub: the rooms of this server.
+    :param patience: how many seconds another server may give no sign of life before it counts as dead; 0 for ever.
     :raises ValueError: when it is no URL for Redis.
     """
 
-    def __init__(self, url: str, hub: Hub) -> None:
+    def __init__(self, url: str, hub: Hub, patience: float) -> None:
         self._hub = hub
+        self._patience = patience
         self._redis = redis.Redis.from_url(
             url,
             decode_responses=True,
@@ -268,11 +270,11 @@ class RedisBus:
 
     def _keep_signs_of_life(self, now: float) -> None:
         """Says that this server lives, and looks which others do: one that was killed cannot say who has left."""
-        if now < self._last_sign + SIGN_PAUSE:
+        if not self._patience or now < self._last_sign + self._patience / SIGNS:
             return
         self._last_sign = now
-        self._redis.set(f"{STREAM}:{self._server}", "alive", ex=SIGN_SECONDS)
-        if now < self._connected_at + SIGN_SECONDS:
+        self._redis.set(f"{STREAM}:{self._server}", "alive", px=math.ceil(1000 * self._patience))
+        if now < self._connected_at + self._patience:
             return  # a Redis that has just come back has not heard of all yet
         for server in self._hub.servers_elsewhere():
             if not self._redis.exists(f"{STREAM}:{server}"):

@@ -65,6 +65,7 @@ class Outbox:
         self._encrypt = encrypt
         self._blocked = blocked
         self._waiting: deque[tuple[bytes, int]] = deque()
+        self._is_held = False
         self._is_broken = False
         self.bytes = 0
         self.messages = 0
@@ -72,6 +73,8 @@ class Outbox:
 
     @property
     def is_over(self) -> bool:
+        if self._is_held:
+            return False  # how much the client takes is not known yet
         return 0 < self._max_bytes < self.bytes or 0 < self._max_messages < self.messages
 
     @property
@@ -86,7 +89,7 @@ class Outbox:
         """The same for bytes that are not to be encrypted."""
         if self._is_broken or not data:
             return
-        if not self._waiting:
+        if not self._waiting and not self._is_held:
             taken = self._write(data)
             if taken == len(data) or self._is_broken:
                 return
@@ -95,6 +98,18 @@ class Outbox:
         self._waiting.append((data, messages))
         self.bytes += len(data)
         self.messages += messages
+
+    def hold(self) -> None:
+        """Sends nothing until `release` does, with one write."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Sends what was put since `hold`."""
+        self._is_held = False
+        data, messages = b"".join(data for data, _ in self._waiting), self.messages
+        self._waiting.clear()
+        self.bytes = self.messages = 0
+        self.put_raw(data, messages)
 
     def flush(self) -> None:
         """Sends what waits, as far as the kernel takes it."""

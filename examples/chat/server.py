@@ -18,6 +18,7 @@ import sqlite3
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,10 +43,8 @@ if TYPE_CHECKING:
 # Connections that the kernel takes while we are busy; a crowd that comes back after a restart fits in.
 BACKLOG = 1024
 
-# How long the clients have to say goodbye, in seconds. With what follows the end takes 3 at most.
-STOP_TIMEOUT = 2.5
-
-# How long their threads have to end when they were cut, in seconds.
+# How long the clients' threads have to end when the clients were cut, in seconds. By default the server ends after
+# 3 seconds at most, with this and `--stop-timeout`.
 CUT_TIMEOUT = 0.25
 
 # What a thread's stack may grow to. The usual 8 MiB are only reserved, but for thousands of threads even that fails.
@@ -63,6 +62,9 @@ SWITCH_INTERVAL = 0.05
 # After how many new objects Python looks for garbage in cycles. A session is some 50 objects that stay, and makes no
 # cycle that lasts; to look after every 700, as is usual, takes a quarter of the time that a new client costs.
 GC_THRESHOLD = 50_000
+
+# How many who stand at the door are taken in before their threads are started.
+AT_ONCE = 64
 
 # How many file descriptors to ask for.
 MANY_FILES = 65_536
@@ -109,7 +111,7 @@ def open_bus(settings: Settings, hub: Hub) -> RedisBus | None:
         from bus import RedisBus  # here, since only who wants it needs the redis package
     except ImportError:
         raise ValueError("--bus needs the redis package: pip install redis") from None
-    return RedisBus(settings.bus, hub)
+    return RedisBus(settings.bus, hub, settings.bus_timeout)
 
 
 class Server:
@@ -127,6 +129,7 @@ class Server:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self.url = f"{'http' if tls is None else 'https'}://{host}:{self.port}/"
         self._store = open_store(settings)
+        self._stop_timeout = settings.stop_timeout or float("inf")
         self._hub = Hub(self._store, settings.history_lines)
         self._bus = self._hub.bus = open_bus(settings, self._hub)
         self._guard = Guard(settings.address_connections, settings.address_rate, settings.clients)
@@ -156,8 +159,7 @@ class Server:
         say(f"The chat is at {self.url} (Ctrl-C ends it)")
         while not self._stops:
             for listener in self._wait():
-                while not self._stops and self._accept(listener):
-                    pass
+                self._take_in(listener)
         self._close_listeners()
         self._say_goodbye()
         if self._bus is not None:
@@ -180,24 +182,37 @@ class Server:
         except OSError:
             pass  # it has been woken often enough, or is done
 
-    def _accept(self, listener: socket.socket) -> bool:
-        """Takes in who stands first at the door; says whether there was anybody."""
-        try:
-            sock, address = listener.accept()
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            log("refused", reason=error.strerror)
-            time.sleep(ACCEPT_PAUSE)
-            return False
-        sock.setblocking(True)
-        host, port = address[:2]
-        reason = self._guard.admit(host, time.monotonic())
-        if reason:
-            self._turn_away(sock, host, reason)
-        else:
-            self._begin(Session(sock, host, port, self._chat))
-        return True
+    def _take_in(self, listener: socket.socket) -> None:
+        """Takes in who stands at the door; then looks what they want; then gives each a thread.
+
+        Not one after the other: a thread that was just started asks for Python's lock, and each system call lets go of
+        it. With a crowd at the door, the threads would hand the lock to each other all the time, which takes longer
+        than the work.
+        """
+        sessions = list(self._admitted(listener))
+        for session in sessions:
+            session.look()
+        for session in sessions:
+            self._begin(session)
+
+    def _admitted(self, listener: socket.socket) -> Iterator[Session]:
+        """Those at the door who may come in, `AT_ONCE` at most."""
+        for _ in range(AT_ONCE):
+            try:
+                sock, address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                log("refused", reason=error.strerror)
+                time.sleep(ACCEPT_PAUSE)
+                return
+            sock.setblocking(True)
+            host, port = address[:2]
+            reason = self._guard.admit(host, time.monotonic())
+            if reason:
+                self._turn_away(sock, host, reason)
+            else:
+                yield Session(sock, host, port, self._chat)
 
     def _turn_away(self, sock: socket.socket, host: str, reason: str) -> None:
         """Answers without a thread: who is one too many must not cost more than this."""
@@ -242,17 +257,19 @@ class Server:
 
     def _say_goodbye(self) -> None:
         """Closes all connections; those that do not answer in time are cut."""
-        deadline = time.monotonic() + STOP_TIMEOUT
         log("stopping", connections=len(self._present()))
         for session in self._present():
             session.close(rfc6455.CloseCode.SERVICE_RESTART, "")
-        while self._present() and self._stops < 2 and time.monotonic() < deadline:
-            self._wait(deadline - time.monotonic())
+        self._wait_for_all_to_go(self._stop_timeout, stops=1)
         for session in self._present():
             session.cut()
-        deadline = time.monotonic() + CUT_TIMEOUT
-        while self._present() and time.monotonic() < deadline:
-            self._wait(deadline - time.monotonic())
+        self._wait_for_all_to_go(CUT_TIMEOUT, stops=float("inf"))
+
+    def _wait_for_all_to_go(self, timeout: float, stops: float) -> None:
+        """Waits so many seconds at most, or until `stop` was called more than ``stops`` times."""
+        deadline = time.monotonic() + timeout
+        while self._present() and self._stops <= stops and (left := deadline - time.monotonic()) > 0:
+            self._wait(min(left, 1.0))
 
     def _present(self) -> list[Session]:
         with self._sessions_lock:

@@ -61,6 +61,7 @@ class Chat:
             open=settings.open_timeout or None,
             ping_interval=settings.ping_interval or None,
             pong=settings.pong_timeout or None,
+            close=settings.close_timeout or None,
         )
 
 
@@ -101,6 +102,8 @@ class Session:
             limits=chat.limits,
             plain_http=True,
         )
+        self._has_sent = False
+        self._request: rfc6455.Request | None = None
         self._ws: rfc6455.Connection | None = None
         self._kind: tuple[object, ...] = ()
         self._outbox = Outbox(
@@ -120,6 +123,18 @@ class Session:
         self._deadlines = rfc6455.Deadlines(chat.timeouts, now)
         self.due = _time_of(self._deadlines)
         chat.caretaker.add(self)
+
+    def look(self) -> None:
+        """For the thread that listens, before `run`: takes what the client has sent already. Never waits or raises.
+
+        Usually that is the whole request, and the session's own thread wakes up to answer it. Not with TLS, whose
+        handshake would keep the others at the door.
+        """
+        if self._tls is None:
+            try:
+                self._take_request(self.sock.recv(IDLE_READ, socket.MSG_DONTWAIT))
+            except OSError:
+                pass  # nothing yet; or the client is gone, which the session's own thread will see
 
     # The client's own thread.
 
@@ -150,21 +165,24 @@ class Session:
 
     def _receive_request(self) -> rfc6455.Request | None:
         """Gives the request when it is whole; ``None`` when there is none and no more to be done."""
-        began = False
-        while True:
-            data = self._read()
-            with self._lock:
-                if self._is_finished or not (data or began):
-                    return None  # too late, or one that only looked whether there is a server
-                began = True
-                try:
-                    request = self._handshake.receive_data(data)
-                except rfc6455.HandshakeError as error:
-                    self._answer()
-                    self._log_refused(status=int(error.status or 400), reason=error.reason)
-                    return None
-            if request is not None:
-                return request
+        while self._request is None and not self._is_finished:
+            self._take_request(self._read())
+        return self._request
+
+    def _take_request(self, data: bytes) -> None:
+        """Takes the next bytes of the request; ``b""`` is the end of file."""
+        with self._lock:
+            if self._is_finished:
+                return
+            if not (data or self._has_sent):
+                self._finish()  # one that only looked whether there is a server
+                return
+            self._has_sent = True
+            try:
+                self._request = self._handshake.receive_data(data)
+            except rfc6455.HandshakeError as error:
+                self._answer()
+                self._log_refused(status=int(error.status or 400), reason=error.reason)
 
     def _serve(self, request: rfc6455.Request) -> None:
         path = room_of(request.path)
@@ -192,10 +210,11 @@ class Session:
         ws = self._open()
         if ws is None:
             return
-        self._chat.metrics.count("connections", label='as="client"')
-        self._log("connect", room=path)
         room = self._chat.hub.join(path, self)
         try:
+            self._chat.metrics.count("connections", label='as="client"')
+            self._greet()
+            self._log("connect", room=path)
             self._converse(ws, room)
         finally:
             self._log_end()
@@ -206,12 +225,19 @@ class Session:
             if self._is_finished:
                 return None
             ws = self._ws = self._handshake.accept()
+            self._outbox.hold()
             self._outbox.put(ws.data_to_send())
             self._kind = tuple(codec.shared_key for codec in ws.extensions)
             self._deadlines.opened(ws, time.monotonic())
             self.due = _time_of(self._deadlines)
             self._takes_part = True
         return ws
+
+    def _greet(self) -> None:
+        """Sends the 101 and what the room said on joining: one write, and not while the room is locked."""
+        with self._lock:
+            self._outbox.release()
+            self._check_outbox()
 
     def _converse(self, ws: rfc6455.Connection, room: Room) -> None:
         """Does what the client's frames say, until the connection is closed.

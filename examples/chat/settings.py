@@ -32,6 +32,9 @@ class Settings:
     open_timeout: float = 10.0
     ping_interval: float = 20.0
     pong_timeout: float = 20.0
+    close_timeout: float = 10.0
+    stop_timeout: float = 2.5
+    bus_timeout: float = 6.0
 
     @property
     def is_loopback(self) -> bool:
@@ -124,6 +127,27 @@ def _parser() -> argparse.ArgumentParser:
         default=default.pong_timeout,
         metavar="SECONDS",
         help="how long it may take to answer that",
+    )
+    add(
+        "--close-timeout",
+        type=_seconds,
+        default=default.close_timeout,
+        metavar="SECONDS",
+        help="how long it may take to answer when the server closes the connection",
+    )
+    add(
+        "--stop-timeout",
+        type=_seconds,
+        default=default.stop_timeout,
+        metavar="SECONDS",
+        help="how long all may take for that when the server stops",
+    )
+    add(
+        "--bus-timeout",
+        type=_seconds,
+        default=default.bus_timeout,
+        metavar="SECONDS",
+        help="how long another server may give no sign of life before its clients have left; the same on all servers",
     )
     return parser
 

@@ -70,12 +70,12 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def servers(redis: Redis) -> Iterator[Callable[[], ChatServer]]:
+def servers(redis: Redis) -> Iterator[Callable[..., ChatServer]]:
     """Starts servers on the one Redis."""
     with ExitStack() as started:
 
-        def start() -> ChatServer:
-            return started.enter_context(ChatServer("--bus", redis.url, *NO_LIMITS))
+        def start(*switches: str) -> ChatServer:
+            return started.enter_context(ChatServer("--bus", redis.url, *NO_LIMITS, *switches))
 
         yield start
 
@@ -88,7 +88,7 @@ def numbered(name: str, count: int, first: int = 0) -> list[str]:
     return [f"{name}: {number}" for number in range(first, first + count)]
 
 
-def test_servers_are_one_chat(servers: Callable[[], ChatServer]) -> None:
+def test_servers_are_one_chat(servers: Callable[..., ChatServer]) -> None:
     one, two = servers(), servers()
     with one.client("Ann") as ann, one.client() as near, two.client("Bob") as bob, two.client() as far:
         assert near.said(1, lambda text: text == "* Bob joined")
@@ -106,7 +106,7 @@ def test_servers_are_one_chat(servers: Callable[[], ChatServer]) -> None:
     assert one.stop() == two.stop() == 0
 
 
-def test_rooms_are_apart(servers: Callable[[], ChatServer]) -> None:
+def test_rooms_are_apart(servers: Callable[..., ChatServer]) -> None:
     one, two = servers(), servers()
     with one.client("Ann", "/a") as ann, two.client("Bob", "/b") as bob, one.client(room="/b") as watcher:
         ann.say("in a")
@@ -130,7 +130,7 @@ class Conversation:
 
 
 @pytest.mark.parametrize("data", ["with its data", "without its data"])
-def test_redis_is_killed(redis: Redis, servers: Callable[[], ChatServer], data: str) -> None:
+def test_redis_is_killed(redis: Redis, servers: Callable[..., ChatServer], data: str) -> None:
     half = MESSAGES // 4
     one, two = servers(), servers()
     with ExitStack() as stack:
@@ -159,7 +159,7 @@ def test_redis_is_killed(redis: Redis, servers: Callable[[], ChatServer], data: 
     assert "Traceback" not in "\n".join(one.lines + two.lines)
 
 
-def test_a_server_is_killed(servers: Callable[[], ChatServer]) -> None:
+def test_a_server_is_killed(servers: Callable[..., ChatServer]) -> None:
     half = MESSAGES // 4
     one, two = servers(), servers()
     with ExitStack() as stack:
@@ -181,7 +181,7 @@ def test_a_server_is_killed(servers: Callable[[], ChatServer]) -> None:
             assert back.history == lines[-100:]
 
 
-def test_redis_comes_later(redis: Redis, servers: Callable[[], ChatServer]) -> None:
+def test_redis_comes_later(redis: Redis, servers: Callable[..., ChatServer]) -> None:
     redis.kill()
     one, two = servers(), servers()
     one.wait_for("event=bus state=alone")
@@ -204,13 +204,14 @@ def test_what_is_no_redis() -> None:
         ChatServer("--bus", "http://example.com").start()
 
 
-def test_who_is_here_on_all_servers(servers: Callable[[], ChatServer]) -> None:
-    one, two = servers(), servers()
+def test_who_is_here_on_all_servers(servers: Callable[..., ChatServer]) -> None:
+    switches = ("--bus-timeout", "1")
+    one, two = servers(*switches), servers(*switches)
     with one.client("Ann") as ann, two.client("Bob") as bob, two.client("Ann") as second:
         assert ann.text() == "* Bob joined"
         second.say("the same person")
         assert ann.said(1) == bob.said(1) == ["Ann: the same person"]
-        third = servers()
+        third = servers(*switches)
         while not {"Ann", "Bob"} <= set(names_at(third)):
             pass  # the others have not answered its greeting yet
         with third.client("Cy") as cy:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+from contextlib import ExitStack
 
 import pytest
 from chat.support import RESET, ChatServer, Client, frame
@@ -10,14 +12,16 @@ from chat.support import RESET, ChatServer, Client, frame
 CLIENTS = 10
 MESSAGES = 200
 
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
 
 def handshaken(server: ChatServer, **options: int) -> socket.socket:
     """A socket that has joined the room `/` and read nothing but the answer's first bytes."""
     sock = server.connect(**options)
-    sock.sendall(
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
+    sock.sendall(REQUEST)
     assert sock.recv(12) == b"HTTP/1.1 101"
     return sock
 
@@ -62,6 +66,25 @@ def test_everybody_gets_all_of_the_others_lines_in_order(server: ChatServer, com
         client.sock.close()
     for sock in bad:
         sock.close()
+
+
+def test_each_in_a_crowd_gets_its_own_answer(server: ChatServer) -> None:
+    """All are at the door at once: some with a whole request, some with half of it, some with none or a bad one."""
+    early = [(REQUEST, b""), (REQUEST[:30], REQUEST[30:]), (b"", REQUEST)]
+    wants = [*((sent, rest, b"HTTP/1.1 101") for sent, rest in early), (b"\0\r\n\r\n", b"", b"HTTP/1.1 400")]
+    assert server.process is not None
+    with ExitStack() as stack:
+        server.process.send_signal(signal.SIGSTOP)
+        crowd = [(stack.enter_context(server.connect()), *want) for _ in range(40) for want in wants]
+        for sock, sent, _, _ in crowd:
+            sock.sendall(sent)
+        server.connect().close()
+        server.process.send_signal(signal.SIGCONT)
+        for sock, _, rest, answer in crowd:
+            sock.sendall(rest)
+            assert sock.recv(len(answer)) == answer
+        server.wait_for("event=refused .* status=400", 40)
+    server.wait_for("event=disconnect", 120)
 
 
 def test_all_see_the_same_order(server: ChatServer) -> None:

@@ -17,7 +17,7 @@ def test_a_client_that_never_reads_is_closed_and_nobody_waits_for_it() -> None:
     words = "x" * 8000
     rounds, lines, limit = 40, 10, 512 << 10
     switches = ("--outbox-bytes", str(limit), "--rate", "0", "--address-rate", "0", "--history-lines", "0")
-    with ChatServer(*switches) as server:
+    with ChatServer(*switches, "--close-timeout", "0.1") as server:
         talker = server.client("Ann")
         readers = [server.client() for _ in range(CLIENTS - 2)]
         sleeper = server.client()

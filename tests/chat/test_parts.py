@@ -1,7 +1,8 @@
-"""The chat's modules that need no socket: lines, limits, store, log, rooms."""
+"""The chat's modules one by one: lines, limits, outbox, store, rooms, log."""
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from pathlib import Path
 
@@ -195,6 +196,45 @@ def test_empty_rooms_are_kept_for_their_history_but_not_all(monkeypatch: pytest.
     assert rooms.rooms() == 2
 
 
+# Outbox
+
+
+def test_what_is_held_is_sent_with_one_write() -> None:
+    from outbox import Outbox
+
+    blocked: list[str] = []
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # one recv() for each send()
+    with ours, theirs:
+        outbox = Outbox(ours, 3, 1, encrypt=None, blocked=lambda: blocked.append("blocked"))
+        outbox.hold()
+        outbox.put(b"answer")
+        outbox.put(b"greeting", 2)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(100, socket.MSG_DONTWAIT)
+        assert not outbox.is_over
+        outbox.release()
+        assert theirs.recv(100) == b"answergreeting"
+        outbox.put(b"line", 1)
+        assert theirs.recv(100) == b"line"
+        assert outbox.is_empty
+        assert (outbox.bytes, outbox.messages, blocked) == (0, 0, [])
+
+
+def test_what_was_held_and_is_not_taken_counts() -> None:
+    from outbox import Outbox
+
+    blocked: list[str] = []
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        outbox = Outbox(ours, 0, 1, encrypt=None, blocked=lambda: blocked.append("blocked"))
+        outbox.hold()
+        outbox.put(b"x" * (16 << 20), 2)
+        outbox.release()
+        assert blocked == ["blocked"]
+        assert outbox.is_over
+        assert 0 < outbox.bytes == (16 << 20) - outbox.sent_bytes
+
+
 # Log
 
 
@@ -205,3 +245,29 @@ def test_a_log_line(capsys: pytest.CaptureFixture[str]) -> None:
     line = capsys.readouterr().out
     assert line.count("\n") == 1
     assert line.endswith('event=connect client=1 peer=[::1]:80 name="" reason="a \\"b\\"\\nevent=x \\u202e"\n')
+
+
+def test_a_line_is_written_by_who_is_writing_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    import log
+
+    class Stdout:
+        """While it writes the first line, another has two to say, and does not wait."""
+
+        def __init__(self) -> None:
+            self.written: list[str] = []
+
+        def write(self, text: str) -> None:
+            self.written.append(text)
+            if len(self.written) == 1:
+                log.say("second")
+                log.say("third")
+
+        def flush(self) -> None:
+            if len(self.written) == 1:
+                raise BrokenPipeError
+
+    stdout = Stdout()
+    monkeypatch.setattr(log.sys, "stdout", stdout)
+    log.say("first")
+    log.say("fourth")
+    assert stdout.written == ["first\n", "second\nthird\n", "fourth\n"]

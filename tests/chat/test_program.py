@@ -73,16 +73,24 @@ def test_a_signal_ends_it_in_order(number: int) -> None:
         assert server.lines[-1].endswith("event=stopped")
 
 
-def test_it_ends_in_3_seconds_although_clients_do_not_answer() -> None:
-    with ChatServer() as server, server.connect() as silent, server.client("Ann"), server.client():
+def test_it_ends_in_time_although_clients_do_not_answer() -> None:
+    switches = ("--stop-timeout", "0.5")
+    with ChatServer(*switches) as server, server.connect() as silent, server.client("Ann"), server.client():
         began = time.monotonic()
         assert server.stop(signal.SIGINT) == 0
-        assert 2.4 < time.monotonic() - began < 4
+        assert 0.4 < time.monotonic() - began < 2
         assert silent.recv(1) == b""
 
 
+def test_by_default_it_ends_within_3_seconds() -> None:
+    from server import CUT_TIMEOUT
+    from settings import Settings
+
+    assert 2 < Settings().stop_timeout + CUT_TIMEOUT < 3
+
+
 def test_a_second_signal_ends_it_at_once() -> None:
-    with ChatServer() as server, server.client("Ann"):
+    with ChatServer("--stop-timeout", "0") as server, server.client("Ann"):
         assert server.process is not None
         server.process.send_signal(signal.SIGINT)
         server.wait_for("event=stopping")

@@ -31,9 +31,11 @@ def test_every_case_runs_on_every_server(
     results = chat_load.Results.load(figures)
     assert {row.name for row in results.rows} == {figure.name for case in chat_load.CASES for figure in case.figures}
     assert any(name.startswith("rfc6455") for name in results.libraries)
-    for row in results.rows:
-        assert row.reasons == {}
-        assert row.rounds.keys() == results.libraries.keys()
+    servers = chat_load.installed()[0]
+    for case in chat_load.CASES:
+        for row in map(results.row, (figure.name for figure in case.figures)):
+            assert row.reasons == {}
+            assert row.rounds.keys() == {server.name for server in servers if server.serves(case.name)}
     deliveries = results.row("one-deliveries")
     assert min(deliveries.best(name) for name in deliveries.rounds) > 0
     # What the tables say of the scale is what was run.
