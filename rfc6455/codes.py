@@ -1,6 +1,6 @@
 """Numbers and names that the RFC fixes: roles, header bits, opcodes, close codes.
 
-What lives here: the registries of RFC 6455 (sections 5.2, 7.4, 11.7, 11.8) as enums, the layout of a frame's header
+What lives here: the registries of RFC 6455 (sections 5.2, 7.4, 11.6 to 11.8) as enums, the layout of a frame's header
 in numbers, and the one rule about them that does not depend on state: which close codes may travel in a Close frame.
 What must not: anything that parses, counts or remembers.
 """
@@ -23,6 +23,10 @@ MAX_CONTROL_PAYLOAD = 125
 
 # 5.2: of a length in 8 bytes "the most significant bit MUST be 0", so a length has 63 bits.
 MAX_LENGTH = (1 << 63) - 1
+
+
+# 4.1, 11.6: the version of the protocol that this document defines.
+VERSION = "13"
 
 
 class Role(Enum):

@@ -17,6 +17,7 @@ cdef int _TEXT_OPCODE, _BINARY_OPCODE, _PING_OPCODE, _CLOSE_OPCODE
 cdef Py_ssize_t DECODED_IN_ONE_CALL
 
 cdef class Connection:
+    cdef object __weakref__
     cdef readonly object role
     cdef readonly tuple extensions
     cdef readonly object limits
@@ -34,7 +35,7 @@ cdef class Connection:
     cdef int _received
     cdef int _sent
     cdef list _out
-    cdef list _pongs
+    cdef object _pongs
     cdef Py_ssize_t _pongs_size
     cdef bytes _owed_close
     cdef Py_ssize_t _max_first_piece
@@ -54,6 +55,8 @@ cdef class Connection:
     cdef void _begin_frame(self, int before, int first) except *
     cdef _receive_control(self, int opcode, bytes payload, list events)
     cdef _answer_ping(self, bytes payload)
+    cdef _drop_oldest_pong(self, pongs)
+    cdef _drop_pongs_over_budget(self)
     cdef _receive_close(self, bytes payload, list events)
     cdef _end_of_file(self, list events)
     cdef _end(self, Closed closed, list events)
@@ -72,3 +75,4 @@ cdef class Connection:
     cdef bytes _more_random_bytes(self)
     @cython.locals(retained=Py_ssize_t)
     cdef Py_ssize_t _retained(self) except -1
+    cdef _make_room(self)

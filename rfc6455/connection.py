@@ -11,6 +11,7 @@ What the peer does wrong ends as a `Closed` event, with the Close frame queued; 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from .codes import (
@@ -82,6 +83,15 @@ class Connection:
     [TextMessage(text='hello')]
     """
 
+    # The attributes that the compiled class has, named here too so that what works with the one works with the other.
+    # To keep something with a connection, derive a class from it.
+    __slots__ = (
+        *("role", "extensions", "limits", "subprotocol", "awaited_pong", "pongs_received"),
+        *("_parts", "_random", "_masks", "_mask_pool", "_budget", "_parser", "_reader"),
+        *("_max_first_piece", "_max_message", "_received", "_sent", "_out", "_pongs", "_pongs_size", "_owed_close"),
+        *("_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_closed", "__weakref__"),
+    )
+
     def __init__(
         self,
         role: Role,
@@ -121,8 +131,9 @@ class Connection:
         self._received = _IDLE
         self._sent = _IDLE
         self._out: list[bytes] = []
-        # The answers that are owed: they are queued when something is sent, or all is fetched.
-        self._pongs: list[bytes] = []
+        # The answers that are owed: they are queued when something is sent, or all is fetched. There is no deque for
+        # none, as an empty one takes 760 bytes.
+        self._pongs: deque[bytes] | None = None
         self._pongs_size = 0
         self._owed_close: bytes | None = None
         self._sending_opcode = 0
@@ -140,8 +151,8 @@ class Connection:
 
     @property
     def sent(self) -> Direction:
-        """What this end has sent so far. `CLOSED` once the connection is `closed`, though what answers the last
-        messages may still be queued until `data_to_send` is called."""
+        """What this end has sent so far. It is `CLOSED` once the connection is `closed`; answers to the last messages
+        can still be queued then, until `data_to_send` is called."""
         return Direction.CLOSED if self._closed is not None else Direction(self._sent)
 
     @property
@@ -171,8 +182,8 @@ class Connection:
     @property
     def over(self) -> bool:
         """Whether there is nothing left to wait for: the connection is `closed`, and the peer ended its stream or had
-        `Timeouts.tcp_close <Timeouts>` to do so. Send what `data_to_send` still gives, as far as that goes at once, and close
-        the socket.
+        `Timeouts.tcp_close <Timeouts>` to do so. Send what `data_to_send` still gives, as far as that goes at once,
+        and close the socket.
 
         7.1.1: a socket that is closed while input is unread may take back what was sent. So when it is this side's
         turn (`must_close`), the last bytes are followed by the end of its stream, ``shutdown(SHUT_WR)``, and then the
@@ -274,7 +285,7 @@ class Connection:
             if final:
                 parser.max_piece = self._max_first_piece
             if self._retained() > self._budget:
-                raise self._over_budget("what is kept of its messages")
+                self._make_room()
             if reader.decoded >= enough and (final or self._parts):
                 self._has_unread = parser.has_input()
                 return
@@ -313,10 +324,24 @@ class Connection:
         """
         if self._sent == _CLOSED:
             return
-        if len(self._pongs) == self.limits.pongs:
-            self._pongs_size -= len(self._pongs.pop(0)) + OBJECT_OVERHEAD
+        if self._pongs is None:
+            self._pongs = deque()
+        elif len(self._pongs) == self.limits.pongs:
+            self._drop_oldest_pong(self._pongs)
         self._pongs.append(payload)
         self._pongs_size += len(payload) + OBJECT_OVERHEAD
+        if self._retained() > self._budget:
+            self._drop_pongs_over_budget()
+
+    def _drop_oldest_pong(self, pongs: deque[bytes]) -> None:
+        self._pongs_size -= len(pongs.popleft()) + OBJECT_OVERHEAD
+
+    def _drop_pongs_over_budget(self) -> None:
+        """A Ping is no reason to fail an honest peer: Pongs take what all else leaves of the budget, and the oldest
+        give way, as 5.5.3 allows. The newest is owed whatever it takes (5.5.2), which is 189 bytes at the most."""
+        pongs = self._pongs
+        while pongs is not None and len(pongs) > 1 and self._retained() > self._budget:
+            self._drop_oldest_pong(pongs)
 
     def _receive_close(self, payload: bytes, events: list[Event]) -> None:
         """5.5.1: "If an endpoint receives a Close frame and did not previously send a Close frame, the endpoint MUST
@@ -397,7 +422,7 @@ class Connection:
         >>> ws.data_to_send()
         b''
         """
-        if self._pongs:
+        if self._pongs_size:
             self._queue_pongs()
         if self._closed is not None and self._sent != _CLOSED:
             self._finish_sending()
@@ -417,7 +442,8 @@ class Connection:
             first fragment holds for all.
         :raises TypeError: when it is not a ``str``.
         :raises LocalProtocolError: when the text is not valid Unicode (8.1), when a binary message is not finished
-            (5.4), or when this side has closed (5.5.1).
+            (5.4), or when this side has closed (5.5.1). After `Closed` that is from the next `data_to_send` on: until
+            then, what came before the end can still be answered.
 
         >>> client, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
         >>> client.send_text("one message, ", fin=False)
@@ -435,7 +461,8 @@ class Connection:
         :param fin: as in `send_text`.
         :param compress: as in `send_text`.
         :raises TypeError: when it is not bytes.
-        :raises LocalProtocolError: when a text message is not finished (5.4), or when this side has closed (5.5.1).
+        :raises LocalProtocolError: when a text message is not finished (5.4), or when this side has closed (5.5.1),
+            after the end as in `send_text`.
         """
         self._send_data(_BINARY_OPCODE, as_bytes(data), fin, compress)
 
@@ -460,7 +487,8 @@ class Connection:
 
         :param payload: at most 125 bytes.
         :raises TypeError: when the payload is not bytes.
-        :raises LocalProtocolError: when the payload is longer, or when this side has closed (5.5.1).
+        :raises LocalProtocolError: when the payload is longer, or when this side has closed (5.5.1), after the end as
+            in `send_text`.
         """
         self.awaited_pong = self._queue_control(_PING, payload)
 
@@ -480,7 +508,7 @@ class Connection:
 
         :param code: the close code; ``None`` for a Close frame without one.
         :param reason: for people and logs. UTF-8 of at most 123 bytes; a longer one is cut between characters.
-        :raises TypeError: when the reason is not a ``str``.
+        :raises TypeError: when the code is not an ``int``, or the reason not a ``str``.
         :raises LocalProtocolError: for a code that may not travel (7.4), or a reason without a code (5.5.1).
 
         >>> client, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
@@ -494,12 +522,14 @@ class Connection:
             if reason:
                 raise LocalProtocolError("a Close frame with a reason needs a code before it (5.5.1)")
             payload = b""
+        elif not isinstance(code, int):
+            raise TypeError(f"a close code is an int or None, not {type(code).__name__}")
         elif is_sendable_close_code(code):
             payload = _close_payload(code, reason)
         else:
             raise LocalProtocolError(f"the close code {code} must not be sent (7.4); 1000 and 3000 to 4999 always may")
         if self._sent != _CLOSED and self._closed is None:
-            if self._pongs:
+            if self._pongs_size:
                 self._queue_pongs()
             self._queue(_CLOSE, payload)
             self._sent = _CLOSED
@@ -527,7 +557,7 @@ class Connection:
         if after == ILLEGAL:
             reason = why_illegal(self._sent, first & OPCODE_BITS, first >= FIN_BIT)
             raise LocalProtocolError(f"{reason}; nothing was sent (5.4, 5.5.1)")
-        if self._pongs:
+        if self._pongs_size:
             self._queue_pongs()
         return after
 
@@ -571,9 +601,9 @@ class Connection:
             codec.drop()
 
     def _queue_pongs(self) -> None:
-        for payload in self._pongs:
+        for payload in self._pongs or ():
             self._queue(_PONG, payload)
-        self._pongs.clear()
+        self._pongs = None
         self._pongs_size = 0
 
     def _queue(self, first: int, payload: bytes) -> None:
@@ -593,8 +623,10 @@ class Connection:
 
     # What handshakes need.
 
-    def _start(self, head: bytes, unread: bytes) -> None:
-        """Takes over from a handshake: ``head`` is to be sent first, ``unread`` came after the peer's head."""
+    def _start(self, head: bytes, unread: bytes, eof: bool = False) -> None:
+        """Takes over from a handshake: ``head`` is to be sent first, ``unread`` came after the peer's head, and then
+        the end of file where ``eof`` says so: the next `receive_data` tells of it."""
+        self._eof = eof
         if head:
             self._out.append(head)
         if unread:
@@ -609,6 +641,12 @@ class Connection:
         for codec in self.extensions:
             retained += codec.retained_bytes
         return retained
+
+    def _make_room(self) -> None:
+        """What is kept of messages has grown beyond the budget, unless it is Pongs that take the room."""
+        self._drop_pongs_over_budget()
+        if self._retained() - self._pongs_size > self._budget:
+            raise self._over_budget("what is kept of its messages")
 
     def _over_budget(self, what: str) -> RemoteProtocolError:
         reason = f"{what} takes more memory than the budget of {self._budget} bytes"

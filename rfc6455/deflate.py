@@ -53,7 +53,7 @@ class DeflateCodec:
     :param parameters: what was agreed, as the header says it.
     :param inflate_bits: the window that the peer may use.
     :param inflate_takeover: whether the peer may refer to earlier messages.
-    :param deflate_bits: the window that this side uses.
+    :param deflate_bits: the window that this side uses; with 8 it can only leave messages as they are.
     :param deflate_takeover: whether this side may refer to earlier messages.
     """
 
@@ -173,9 +173,10 @@ class DeflateCodec:
         """Whether a message is worth compressing.
 
         With takeover every message is: a short one costs a few bytes, and the later ones gain from it. Without,
-        one that is whole and shorter than the threshold is not.
+        one that is whole and shorter than the threshold is not. Nothing is that zlib cannot compress.
         """
-        return self.deflate_takeover or not fin or len(payload) >= self._config.threshold
+        wanted = self.deflate_takeover or not fin or len(payload) >= self._config.threshold
+        return wanted and self.deflate_bits >= _LEAST_BITS_TO_DEFLATE
 
     def encode(self, payload: bytes, final: bool) -> bytes:
         """Deflates (7.2.1): the next bytes of a message in, the payload of the next frame out."""
@@ -227,6 +228,10 @@ class DeflateCodec:
         self._inflater_is_full = False
 
     def _new_deflater(self, bits: int, mem_level: int) -> Any:
+        if bits < _LEAST_BITS_TO_DEFLATE:
+            # 7.1.2.2 lets a server ask for this. Stored blocks refer to nothing, so that they fit any window; that is
+            # what level 0 of zlib makes, and not of all others.
+            return zlib.compressobj(0, zlib.DEFLATED, -_LEAST_BITS_TO_DEFLATE, 1)
         level = self._config.level
         if level == -1:
             # What each implementation takes by default; isal knows no -1.
@@ -270,9 +275,11 @@ class PerMessageDeflate:
         sets it does so whether it was asked or not (7.1.1.1).
     :param client_no_context_takeover: the same for the client (7.1.1.2).
     :param server_max_window_bits: the largest window that the server may use, 8 to 15 (7.1.2.1). A client asks
-        for it; a server keeps to the smaller of this and what was asked.
+        for it; a server keeps to the smaller of this and what was asked. A server that sets 8 uses 9, as zlib cannot
+        deflate with 8, and declines an offer that asks for 8.
     :param client_max_window_bits: the same for the client (7.1.2.2). A client offers that the server may lower
-        it; a server lowers it where the client offered that.
+        it; a server lowers it where the client offered that. A client that sets 8 offers 9; where the server's answer
+        is 8, it compresses nothing.
     :param level: how hard this side compresses, 0 to 9; -1 is zlib's default (6).
     :param mem_level: the memory for deflating, 1 to 9: ``1 << (mem_level + 9)`` bytes.
     :param threshold: in bytes; a shorter message is not compressed where this side begins each anew.
@@ -340,8 +347,8 @@ class PerMessageDeflate:
             return None
         if asked.get(SERVER_BITS, _LEAST_BITS_TO_DEFLATE) < _LEAST_BITS_TO_DEFLATE:
             return None
-        # 7.1.1: what the client asks of the server binds; what it tells of itself is a hint that binds as well
-        # once the answer repeats it. The server may add either of its own accord.
+        # 7.1.1.1: what the client asks of the server, an answer must grant. 7.1.1.2: what the client tells of itself
+        # is a hint, until the answer repeats it; ours does. The server may also add either of its own accord.
         server_anew = self.server_no_context_takeover or SERVER_TAKEOVER in asked
         client_anew = self.client_no_context_takeover or CLIENT_TAKEOVER in asked
         server_bits = min(asked.get(SERVER_BITS, 15), max(self.server_max_window_bits, _LEAST_BITS_TO_DEFLATE))
@@ -373,10 +380,8 @@ class PerMessageDeflate:
             raise _bad_answer(f"a window of {server_bits} bits, {self.server_max_window_bits} were asked for")
         offered_bits = max(self.client_max_window_bits, _LEAST_BITS_TO_DEFLATE)
         client_bits = agreed.get(CLIENT_BITS, offered_bits)
-        if not _LEAST_BITS_TO_DEFLATE <= client_bits <= offered_bits:
-            raise _bad_answer(
-                f"{CLIENT_BITS}={client_bits}; this client can use {_LEAST_BITS_TO_DEFLATE} to {offered_bits}"
-            )
+        if client_bits > offered_bits:
+            raise _bad_answer(f"{CLIENT_BITS}={client_bits}; at most {offered_bits} were offered")
         server_anew = SERVER_TAKEOVER in agreed
         client_anew = self.client_no_context_takeover or CLIENT_TAKEOVER in agreed
         return DeflateCodec(

@@ -1,8 +1,9 @@
 """What a connection reports: small values, equal by type and content.
 
 The law: an event says what happened and holds no link to the connection. Events are made once for each message
-at full speed, so they are plain slotted classes (a frozen dataclass costs three times as much to make); treat
-them as read-only. They work in ``match``: ``case TextMessage(text): ...``.
+at full speed, so they are plain slotted classes (a frozen dataclass takes much longer to make); treat them as
+read-only. An attribute takes what its annotation says; where the package is compiled, another type is a `TypeError`.
+They work in ``match``: ``case TextMessage(text): ...``.
 """
 
 from __future__ import annotations

@@ -9,14 +9,16 @@ cdef int NOTHING, PIECE, STARTS, ENDS, WHOLE
 cdef int _ILLEGAL, _DATA, _CONTROL
 
 cdef class Frame(Value):
+    # As anybody may set them to anything, which serialize_frame() is there to check.
     cdef public object opcode
-    cdef public bytes payload
-    cdef public bint fin
-    cdef public int rsv
+    cdef public object payload
+    cdef public object fin
+    cdef public object rsv
 
 cpdef bytes as_bytes(data)
 
 cdef class FrameParser:
+    cdef object __weakref__
     cdef public Py_ssize_t max_length
     cdef public Py_ssize_t max_piece
     cdef readonly int first

@@ -50,7 +50,7 @@ _KINDS = tuple([bytes([_kind_of_first_byte(first, bits) for first in range(256)]
 class Frame(Value):
     """One frame (5.2), as a value.
 
-    :ivar opcode: an `Opcode`.
+    :ivar opcode: an `Opcode`, where it was received; what is written may have any of the 16 numbers.
     :ivar payload: the "Payload data", unmasked.
     :ivar fin: whether this is the last fragment of a message.
     :ivar rsv: the bits RSV1 (4), RSV2 (2) and RSV3 (1).
@@ -62,14 +62,14 @@ class Frame(Value):
     __slots__ = ("opcode", "payload", "fin", "rsv")
     __match_args__ = ("opcode", "payload", "fin", "rsv")
 
-    def __init__(self, opcode: Opcode, payload: bytes = b"", fin: bool = True, rsv: int = 0) -> None:
-        self.opcode: Opcode = opcode
+    def __init__(self, opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0) -> None:
+        self.opcode: int = opcode
         self.payload: bytes = payload
         self.fin: bool = fin
         self.rsv: int = rsv
 
 
-def serialize_frame(frame: Frame, masking_key: bytes | None = None) -> bytes:
+def serialize_frame(frame: Frame, masking_key: bytes | bytearray | memoryview | None = None) -> bytes:
     """Gives the bytes of a frame (5.2).
 
     Only what cannot be written at all is refused, so that a test can write frames that a peer must refuse.
@@ -77,7 +77,7 @@ def serialize_frame(frame: Frame, masking_key: bytes | None = None) -> bytes:
     :param masking_key: 4 bytes that a client must take from a strong random source for each frame (5.3);
         ``None`` for a frame of a server.
     :raises LocalProtocolError: for an opcode over 15, RSV bits over 7 or a key that is not 4 bytes long.
-    :raises TypeError: when the payload is not bytes.
+    :raises TypeError: when the payload or the key is not bytes.
 
     >>> hello = rfc6455.Frame(rfc6455.Opcode.TEXT, b"Hello")
     >>> rfc6455.serialize_frame(hello).hex(" ")
@@ -87,9 +87,11 @@ def serialize_frame(frame: Frame, masking_key: bytes | None = None) -> bytes:
     """
     if not 0 <= frame.opcode <= OPCODE_BITS or not 0 <= frame.rsv <= 7:
         raise LocalProtocolError(f"an opcode has 4 bits and RSV has 3, not {frame.opcode} and {frame.rsv} (5.2)")
-    if masking_key is not None and len(masking_key) != 4:
-        raise LocalProtocolError(f"a masking key has 4 bytes, not {len(masking_key)} (5.3)")
-    return pack_frame(frame.fin << 7 | frame.rsv << 4 | frame.opcode, as_bytes(frame.payload), masking_key)
+    key = None if masking_key is None else as_bytes(masking_key)
+    if key is not None and len(key) != 4:
+        raise LocalProtocolError(f"a masking key has 4 bytes, not {len(key)} (5.3)")
+    fin = FIN_BIT if frame.fin else 0
+    return pack_frame(fin | frame.rsv << 4 | frame.opcode, as_bytes(frame.payload), key)
 
 
 def at_most_63_bits(limit: int | None) -> int:
@@ -106,9 +108,7 @@ def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
         return data
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
-    raise TypeError(
-        f"binary data is bytes, bytearray or memoryview, not {type(data).__name__}; use send_text() for str"
-    )
+    raise TypeError(f"binary data is bytes, bytearray or memoryview, not {type(data).__name__}")
 
 
 class FrameParser:
@@ -127,6 +127,13 @@ class FrameParser:
     >>> parser.receive_data(bytes.fromhex("6c6c6f"))
     [Frame(opcode=<Opcode.TEXT: 1>, payload=b'Hello', fin=True, rsv=0)]
     """
+
+    # What it can have when it is compiled. `Connection` has a comment on this.
+    __slots__ = (
+        *("max_length", "max_piece", "first", "length", "payload"),
+        *("_kinds", "_mask_expected", "_data", "_at", "_base", "_frame_at"),
+        *("_in_frame", "_remaining", "_from", "_key", "_turn", "_buffer", "_failure", "__weakref__"),
+    )
 
     def __init__(self, role: Role | None = None, limits: Limits | None = None, reserved_bits: int = 0) -> None:
         if role is not None and not isinstance(role, Role):
@@ -233,8 +240,9 @@ class FrameParser:
         self.payload = b""
 
     def drop(self) -> None:
-        """Forgets all input and goes on with the beginning of a frame."""
+        """Forgets all input and goes on with the beginning of a frame. Until that comes, ``offset`` is what it was."""
         self._base += len(self._data)
+        self._frame_at -= len(self._data)
         self._data = self.payload = b""
         self._at = self._from = 0
         self._in_frame = False

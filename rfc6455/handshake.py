@@ -18,10 +18,11 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from hashlib import sha1
 
-from .codes import Role
+from .codes import VERSION, Role
 from .connection import Connection
 from .errors import HandshakeError, LocalProtocolError
 from .extensions import Extension
+from .frames import as_bytes
 from .headers import Headers, HeaderSource, excerpt
 from .http11 import (
     Request,
@@ -29,19 +30,20 @@ from .http11 import (
     Response,
     ResponseReader,
     check_fields,
+    check_request,
+    explain,
     phrase,
+    refusal,
     serialize_request,
     serialize_response,
 )
-from .limits import Limits
-from .negotiation import SAME_HOST, Offer, Origins, Terms, Wishes, check_extra_headers, explain, refusal
+from .limits import DEFAULT_LIMITS, Limits
+from .negotiation import SAME_HOST, Offer, Origins, Terms, Wishes, check_extra_headers
 from .uri import URI, is_host, parse_uri
 
 # 1.3: "a "Globally Unique Identifier" [...] in string form, which is unlikely to be used by network endpoints that do
 # not understand the WebSocket Protocol".
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-VERSION = "13"
 
 # RFC 9110, 15.5.22: a 426 names what to upgrade to, and 7.8 that Connection lists Upgrade then. 4.2.2: it names the
 # version(s) that the server is capable of understanding.
@@ -105,7 +107,7 @@ class ServerHandshake:
         subprotocols: Sequence[str] = (),
         extensions: Sequence[Extension] = (),
         origins: Origins = SAME_HOST,
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
         *,
         require_subprotocol: bool = False,
         plain_http: bool = False,
@@ -113,12 +115,13 @@ class ServerHandshake:
         self.request: Request | None = None
         self.response: Response | None = None
         self._terms = Terms(subprotocols, extensions, origins, require_subprotocol)
-        self._limits = limits
+        self._limits = limits or DEFAULT_LIMITS
         self._plain_methods = ("GET", "HEAD") if plain_http else ()
         self._stage = _Stage.READING
         self._reader = RequestReader(self._limits)
         self._wishes: Wishes | None = None
         self._unread = bytearray()
+        self._eof = False
         self._out = b""
 
     @classmethod
@@ -130,7 +133,7 @@ class ServerHandshake:
         subprotocols: Sequence[str] = (),
         extensions: Sequence[Extension] = (),
         origins: Origins = SAME_HOST,
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
         *,
         require_subprotocol: bool = False,
     ) -> ServerHandshake:
@@ -142,8 +145,10 @@ class ServerHandshake:
         :raises HandshakeError: when the request must be refused. Its ``response`` is what to answer.
         """
         handshake = cls(subprotocols, extensions, origins, limits, require_subprotocol=require_subprotocol)
+        request = Request(method, target, Headers(headers))
         try:
-            handshake._take_request(Request(method, target, Headers(headers)))
+            check_request(request)
+            handshake._take_request(request)
         except HandshakeError as error:
             handshake._refuse(error)
             raise
@@ -153,23 +158,27 @@ class ServerHandshake:
         """Takes what came from the client, and gives the request when it is whole and good; ``None`` before.
 
         The client "MUST wait for a response" (4.1), so nothing should come after the head. What comes nevertheless,
-        up to ``Limits.head`` bytes, is kept for the connection, in any split.
+        up to ``Limits.head`` bytes, is kept for the connection, in any split; and so is an end of file: the first
+        ``receive_data(None)`` of the connection then gives `Closed`.
 
         :param data: bytes in any portions; ``b""`` is the end of file.
         :raises HandshakeError: when the request must be refused, as soon as that is sure. The answer is queued: send
             what `data_to_send` gives, and close.
         :raises LocalProtocolError: when this handshake is over.
+        :raises TypeError: when the data is something else.
         """
         if self._stage not in (_Stage.READING, _Stage.REQUESTED):
             raise self._out_of_order("receive_data()")
+        new = as_bytes(data)
         try:
             if self.request is None:
-                request = self._reader.receive(data)
+                request = self._reader.receive(new)
                 if request is not None:
                     self._take_request(request)
                     self._keep(self._reader.unread)
             else:
-                self._keep(bytes(data))
+                self._keep(new)
+                self._eof = self._eof or not new
         except HandshakeError as error:
             self._refuse(error)
             raise
@@ -194,9 +203,8 @@ class ServerHandshake:
         response = Response(101, Headers._known_good(_answer_to(self.request) + fields))
         head = serialize_response(response)
         connection = agreement.connection(Role.SERVER, self._limits, parts)
-        connection._start(head, bytes(self._unread))
-        self.response = response
-        self._stage = _Stage.ACCEPTED
+        connection._start(head, bytes(self._unread), self._eof)
+        self._end(_Stage.ACCEPTED, response)
         return connection
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
@@ -205,10 +213,11 @@ class ServerHandshake:
         It may also come before the request is whole, for instance ``reject(408)`` when the time is over. The
         connection ends with it: ``Connection: close`` and ``Content-Length`` are added.
 
-        :param status: 200 to 999 (RFC 9110 15).
+        :param status: 200 to 599 (RFC 9110 15).
         :param headers: to add to the answer. ``Content-Type`` is plain text unless given.
-        :param body: not sent in answer to HEAD.
+        :param body: not sent in answer to HEAD, and not allowed with 204, 205 and 304.
         :raises LocalProtocolError: when the answer cannot be written, or when it is not the time.
+        :raises TypeError: when the body is not bytes.
         """
         if self._stage not in (_Stage.READING, _Stage.REQUESTED):
             raise self._out_of_order("reject()")
@@ -244,9 +253,15 @@ class ServerHandshake:
     def _queue(self, response: Response) -> None:
         is_head = self.request is not None and self.request.method == "HEAD"
         self._out = serialize_response(response._replace(body=b"") if is_head else response)
+        self._end(_Stage.REFUSED, response)
+
+    def _end(self, stage: _Stage, response: Response) -> None:
+        """Nothing that came is kept, but the request, however long this handshake is."""
         self.response = response
-        self._stage = _Stage.REFUSED
-        self._reader, self._unread = RequestReader(self._limits), bytearray()  # nothing of the request is kept
+        self._stage = stage
+        self._reader.drop()
+        self._unread = bytearray()
+        self._wishes = None
 
     def _out_of_order(self, call: str) -> LocalProtocolError:
         return LocalProtocolError(f"{call} cannot be called now: {self._stage.value}")
@@ -403,7 +418,7 @@ class ClientHandshake:
         extensions: Sequence[Extension] = (),
         origin: str | None = None,
         headers: HeaderSource = (),
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
         *,
         parts: bool = False,
         random: Callable[[int], bytes] = os.urandom,
@@ -411,7 +426,7 @@ class ClientHandshake:
         self.uri: URI = parse_uri(uri) if isinstance(uri, str) else uri
         self.response: Response | None = None
         self._offer = Offer(subprotocols, extensions)
-        self._limits = limits
+        self._limits = limits or DEFAULT_LIMITS
         self._parts = parts
         self._random = random
         # 4.1, 7: "a nonce consisting of a randomly selected 16-byte value that has been base64-encoded".
@@ -450,13 +465,15 @@ class ClientHandshake:
             for as long as ``Content-Length``, or when that is missing the open connection, promises more of it. A
             chunked body is not read. Then close.
         :raises LocalProtocolError: when this handshake is over.
+        :raises TypeError: when the data is something else.
         """
         self._check_not_over("receive_data()")
+        new = as_bytes(data)
         try:
             if self.response is not None:
-                self._read_body(self.response, bytes(data), at_end=not data)
+                self._read_body(self.response, new, at_end=not new)
             else:
-                self.response = self._read_head(data)
+                self.response = self._read_head(new)
                 if self.response is not None:
                     if self.response.status == 101:
                         return self._open(self.response)
@@ -480,7 +497,7 @@ class ClientHandshake:
         except HandshakeError as error:
             raise self._refused(error) from None
 
-    def _read_head(self, data: bytes | bytearray | memoryview) -> Response | None:
+    def _read_head(self, data: bytes) -> Response | None:
         response = self._reader.receive(data)
         while response is not None and 100 <= response.status < 200 and response.status != 101:
             # RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
@@ -494,7 +511,7 @@ class ClientHandshake:
         agreement = self._offer.check_answer(response.headers)
         connection = agreement.connection(Role.CLIENT, self._limits, self._parts, self._random)
         connection._start(b"", self._reader.unread)
-        self._over = True
+        self._end()
         return connection
 
     def _read_body(self, response: Response, data: bytes, at_end: bool = False) -> None:
@@ -504,8 +521,14 @@ class ClientHandshake:
             self.response = response._replace(body=bytes(self._body))
             check_response(self.response, self._key)
 
-    def _refused(self, error: HandshakeError) -> HandshakeError:
+    def _end(self) -> None:
+        """Nothing that came is kept, but the response, however long this handshake is."""
         self._over = True
+        self._reader.drop()
+        self._body = bytearray()
+
+    def _refused(self, error: HandshakeError) -> HandshakeError:
+        self._end()
         status = None if self.response is None else self.response.status
         return HandshakeError(status, error.reason, error.section, self.response)
 

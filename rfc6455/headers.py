@@ -27,6 +27,10 @@ OWS = r"[ \t]*"
 _TOKEN = re.compile(rf"{TCHAR}+")
 
 
+# What there was is not shown: it may be a secret.
+_NO_PAIRS = "headers are pairs of a name and a value, or a mapping, and this is neither"
+
+
 class Headers:
     """The header fields of a request or a response: in order, several of one name allowed, names without case.
 
@@ -35,7 +39,7 @@ class Headers:
     Iterating gives ``(name, value)`` pairs as they stood on the wire, so ``Headers(headers) == headers``.
 
     :param source: pairs of `str` or `bytes`, a mapping of `str`, or other Headers. Bytes are taken as latin-1.
-    :raises LocalProtocolError: when a name or a value is neither `str` nor `bytes`.
+    :raises LocalProtocolError: when it is something else, or a name or a value is neither `str` nor `bytes`.
 
     >>> headers = rfc6455.Headers([("Host", "example.com"), ("Via", "one"), ("via", "two")])
     >>> headers["host"], headers["VIA"], headers.get_all("Via"), headers.get("Origin")
@@ -47,7 +51,12 @@ class Headers:
     def __init__(self, source: HeaderSource = ()) -> None:
         if isinstance(source, Mapping):
             source = source.items()
-        self._pairs: Sequence[tuple[str, str]] = [(_text(name), _text(value)) for name, value in source]
+        elif isinstance(source, (str, bytes)):
+            raise LocalProtocolError(_NO_PAIRS)
+        try:
+            self._pairs: Sequence[tuple[str, str]] = [(_text(name), _text(value)) for name, value in source]
+        except (TypeError, ValueError) as error:
+            raise LocalProtocolError(_NO_PAIRS) from error
         self._index: dict[str, tuple[str, ...]] | None = None
         self._is_good = False
 

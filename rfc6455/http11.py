@@ -1,7 +1,7 @@
 """HTTP/1.1 heads: bytes <-> `Request` and `Response` (RFC 9112), within limits.
 
-What lives here: the reader of a head that arrives in any split, and the writer. What must not: bodies, chunking, and
-what the fields mean to a WebSocket (`handshake.py`).
+What lives here: the reader of a head that arrives in any split, and the writer, also of an answer with the short body
+that explains it. What must not: reading bodies, chunking, and what the fields mean to a WebSocket (`handshake.py`).
 
 How the reader works. A head is a sequence of pieces, named as in the ABNF. For each piece a table says which octets it
 is made of and which octet ends it; **what is not in the table is an error**, reported when that octet arrives and not
@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from .errors import HandshakeError, LocalProtocolError
+from .frames import as_bytes
 from .headers import TCHAR, Headers, excerpt, is_token, parse_token_list
 from .limits import Limits
 
@@ -244,6 +245,11 @@ class _HeadReader:
         """How many octets of head were read so far, with the heads before this one."""
         return self._earlier + self._at
 
+    def drop(self) -> None:
+        """Lets go of all that came."""
+        self._buffer = bytearray()
+        self._begin()
+
     def next_head(self) -> None:
         """Goes on with another head after this one. All of them together have the limit of one."""
         self._earlier += self._at
@@ -379,10 +385,37 @@ def _fields(head: str, at: int) -> Headers:
     return Headers._known_good(pairs)
 
 
-# ---- Writing ----
+# ---- What was read elsewhere ----
 
 _TARGET = re.compile(r"[\x21-\x7e]+")
 _FIELD_VALUE = re.compile(_FIELD_OCTETS.decode("latin-1"))
+
+
+def is_target(text: str) -> bool:
+    """Whether ``text`` can be a request-target: visible ASCII (RFC 9112 3.2)."""
+    return _TARGET.fullmatch(text) is not None
+
+
+def is_field_value(text: str) -> bool:
+    """Whether ``text`` can be the value of a field: no CR, LF, NUL or other control character (RFC 9110 5.5)."""
+    return _FIELD_VALUE.fullmatch(text) is not None
+
+
+def check_request(request: Request) -> None:
+    """That a request which somebody else read has in it what `RequestReader` lets through, and no more. What goes by
+    it, to a log or another server, must not be two lines where it was one.
+
+    :raises HandshakeError: 400.
+    """
+    if not is_target(request.target):
+        raise HandshakeError(400, f"the target is {excerpt(request.target)}, not in visible ASCII", "RFC 9112 3.2")
+    for name, value in request.headers:
+        if not is_field_value(value):
+            reason = f"the value of {excerpt(name)} holds a character that no header may hold"
+            raise HandshakeError(400, reason, "RFC 9112 5.5")
+
+
+# ---- Writing ----
 
 
 def serialize_request(request: Request) -> bytes:
@@ -393,7 +426,7 @@ def serialize_request(request: Request) -> bytes:
     """
     if not is_token(request.method):
         raise LocalProtocolError(f"{excerpt(request.method)} is not a method: it must be a token (RFC 9112 3.1)")
-    if not _TARGET.fullmatch(request.target):
+    if not is_target(request.target):
         raise LocalProtocolError(f"the target {excerpt(request.target)} is not in visible ASCII (RFC 9112 3.2)")
     return _serialize(f"{request.method} {request.target} HTTP/1.1\r\n", request.headers)
 
@@ -432,5 +465,33 @@ def check_fields(headers: Iterable[tuple[str, str]]) -> None:
     for name, value in headers:
         if not is_token(name):
             raise LocalProtocolError(f"{excerpt(name)} is not the name of a header: it must be a token (RFC 9110 5.1)")
-        if not _FIELD_VALUE.fullmatch(value):
+        if not is_field_value(value):
             raise LocalProtocolError(f"the value of {name} holds a character that no header may hold (RFC 9110 5.5)")
+
+
+def refusal(status: int, headers: Headers, body: bytes | bytearray | memoryview) -> Response:
+    """Any answer but the one that opens a connection, with the fields that its body needs.
+
+    :raises LocalProtocolError: when the status is not that of a final answer, or cannot have a body.
+    :raises TypeError: when the body is not bytes.
+    """
+    # RFC 9110, 15: "Values outside the range 100..599 are invalid."
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise LocalProtocolError(f"{status!r} cannot refuse a handshake: a final status is required, 200 to 599")
+    content = as_bytes(body)
+    # RFC 9110, 15.3.6: "a server MUST NOT generate content in a 205 response."
+    if content and status in (204, 205, 304):
+        raise LocalProtocolError(f"an answer with status {status} has no body (RFC 9110 6.4.1, 15.3.6)")
+    fields = list(headers)
+    if content and "Content-Type" not in headers:
+        fields.append(("Content-Type", "text/plain; charset=utf-8"))
+    # RFC 9110, 8.6: no Content-Length with 204; with 304 it would be that of another answer.
+    if status not in (204, 304):
+        fields.append(("Content-Length", str(len(content))))
+    return Response(int(status), Headers(fields), content)
+
+
+def explain(error: HandshakeError) -> bytes:
+    """The body of a refusal: which rule was broken, and how."""
+    source = error.section if error.section.startswith("RFC") else f"RFC 6455 {error.section}"
+    return f"{error.reason} ({source})\n".encode("ascii", "backslashreplace")

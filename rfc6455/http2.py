@@ -16,15 +16,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-from .codes import Role
+from .codes import VERSION, Role
 from .connection import Connection
 from .errors import HandshakeError, LocalProtocolError
 from .extensions import Extension
-from .handshake import VERSION
-from .headers import Headers, HeaderSource, excerpt
-from .http11 import Request, Response, check_fields, phrase
+from .headers import Headers, HeaderSource, excerpt, is_token
+from .http11 import Request, Response, check_fields, explain, is_field_value, is_target, phrase, refusal
 from .limits import Limits
-from .negotiation import SAME_HOST, Offer, Origins, Terms, Wishes, check_extra_headers, explain, refusal
+from .negotiation import SAME_HOST, Offer, Origins, Terms, Wishes, canonical_origin, check_extra_headers
 from .uri import URI, is_host, parse_uri
 
 # A header list, as HTTP/2 and HTTP/3 libraries write it: names in lower case, pseudo-header fields first.
@@ -63,7 +62,7 @@ class Http2ServerHandshake:
         subprotocols: Sequence[str] = (),
         extensions: Sequence[Extension] = (),
         origins: Origins = SAME_HOST,
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
         *,
         require_subprotocol: bool = False,
     ) -> None:
@@ -72,6 +71,7 @@ class Http2ServerHandshake:
         self._terms = Terms(subprotocols, extensions, origins, require_subprotocol)
         self._limits = limits
         self._wishes: Wishes | None = None
+        self._out = b""
 
     def receive_headers(self, headers: Iterable[tuple[str | bytes, str | bytes]]) -> Request:
         """Takes the header list of the client's CONNECT request.
@@ -87,7 +87,8 @@ class Http2ServerHandshake:
             self.request = parse_extended_connect(headers)
             self._wishes = self._terms.check(self.request)
         except HandshakeError as error:
-            error.response = self.response = _error_response(error)
+            error.response = _error_response(error)
+            self._end(error.response)
             raise
         return self.request
 
@@ -101,25 +102,28 @@ class Http2ServerHandshake:
         agreement = self._terms.agree(self._wishes, subprotocol)
         fields = [*agreement.fields, *check_extra_headers(headers, _FORBIDDEN)]
         check_fields(fields)
+        connection = agreement.connection(Role.SERVER, self._limits, parts)
         # RFC 8441, 5.1: a 200, as with any CONNECT, takes the place of the 101.
-        self.response = Response(200, Headers(fields), version="HTTP/2")
-        return agreement.connection(Role.SERVER, self._limits, parts)
+        self._end(Response(200, Headers(fields), version="HTTP/2"))
+        return connection
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
         """Answers with another status than 200. Send `headers_to_send` and `data_to_send`, and end the stream.
 
-        :param status: 300 to 999: any 2xx would open the tunnel (RFC 9110 9.3.6).
+        :param status: 300 to 599: any 2xx would open the tunnel (RFC 9110 9.3.6).
         :param headers: to add to the answer.
         :param body: what `data_to_send` gives.
         :raises LocalProtocolError: when the answer cannot be written, or when there is one already.
+        :raises TypeError: when the body is not bytes.
         """
         if self.response is not None:
             raise LocalProtocolError("reject() cannot be called now: the request is answered")
-        if 200 <= status <= 299:
-            raise LocalProtocolError(f"{status} would accept a CONNECT; use accept(), or a status from 300 up")
         fields = check_extra_headers(headers, _FORBIDDEN)
         check_fields(fields)
-        self.response = refusal(status, Headers(fields), body)
+        response = refusal(status, Headers(fields), body)
+        if response.status <= 299:
+            raise LocalProtocolError(f"{status} would accept a CONNECT; use accept(), or a status from 300 up")
+        self._end(response)
 
     def headers_to_send(self) -> HeaderList:
         """The header list of the answer.
@@ -131,8 +135,14 @@ class Http2ServerHandshake:
         return [(b":status", b"%d" % self.response.status), *_lower(self.response.headers)]
 
     def data_to_send(self) -> bytes:
-        """The body of a refusal; the stream ends with it. What an open connection sends comes from the connection."""
-        return b"" if self.response is None else self.response.body
+        """The body of a refusal, once; the stream ends with it. What an open connection sends comes from that."""
+        data, self._out = self._out, b""
+        return data
+
+    def _end(self, response: Response) -> None:
+        self.response = response
+        self._out = response.body
+        self._wishes = None
 
 
 def parse_extended_connect(headers: Iterable[tuple[str | bytes, str | bytes]]) -> Request:
@@ -151,16 +161,20 @@ def parse_extended_connect(headers: Iterable[tuple[str | bytes, str | bytes]]) -
         wrong = ", ".join(sorted(map(excerpt, pseudo.keys() ^ _REQUIRED_PSEUDO)))
         raise HandshakeError(400, f"pseudo-header fields that are missing or not allowed here: {wrong}", "RFC 8441 4")
     _check_target(pseudo)
-    _check_fields(fields, pseudo[":authority"])
+    _check_fields(fields, pseudo)
     others = [(name, value) for name, value in fields if name != "host"]
     return Request("CONNECT", pseudo[":path"], Headers([("host", pseudo[":authority"]), *others]), "HTTP/2")
 
 
 def _split(headers: Iterable[tuple[str | bytes, str | bytes]]) -> tuple[dict[str, str], Headers]:
-    """The pseudo-header fields and the others. RFC 9113, 8.3: the former come first, and each once."""
+    """The pseudo-header fields and the others. RFC 9113, 8.3: the former come first, and each once.
+
+    :raises HandshakeError: 400, also for a field that RFC 9113 8.2.1 forbids; few HTTP libraries look at all of that.
+    """
     pseudo: dict[str, str] = {}
     fields: list[tuple[str, str]] = []
     for name, value in Headers(headers):
+        _check_field(name, value)
         if not name.startswith(":"):
             fields.append((name, value))
         elif fields or name in pseudo:
@@ -170,24 +184,38 @@ def _split(headers: Iterable[tuple[str | bytes, str | bytes]]) -> tuple[dict[str
     return pseudo, Headers(fields)
 
 
+def _check_field(name: str, value: str) -> None:
+    # RFC 9113, 8.2.1: "A field name MUST NOT contain characters in the ranges 0x00-0x20, 0x41-0x5a, or 0x7f-0xff
+    # (all inclusive)"; "With the exception of pseudo-header fields [...], field names MUST NOT include a colon".
+    if not is_token(name.removeprefix(":")):
+        raise HandshakeError(400, f"{excerpt(name)} cannot name a field", "RFC 9113 8.2.1")
+    # "A field value MUST NOT start or end with an ASCII whitespace character".
+    if not is_field_value(value) or value != value.strip(" \t"):
+        reason = f"the value of {excerpt(name)} holds a character that no field may hold there"
+        raise HandshakeError(400, reason, "RFC 9113 8.2.1")
+
+
 def _check_target(pseudo: dict[str, str]) -> None:
     # RFC 8441, 5: 'The scheme of the target URI MUST be "https" for "wss"-schemed WebSockets and "http" for
     # "ws"-schemed WebSockets.'
     if pseudo[":scheme"] not in ("http", "https"):
         raise HandshakeError(400, f"the scheme is {excerpt(pseudo[':scheme'])}, not http or https", "RFC 8441 5")
-    if not pseudo[":path"].startswith("/") or "#" in pseudo[":path"]:
-        raise HandshakeError(400, f":path is {excerpt(pseudo[':path'])}, not a path with a query", "RFC 8441 5")
+    path = pseudo[":path"]
+    if not path.startswith("/") or "#" in path or not is_target(path):
+        raise HandshakeError(400, f":path is {excerpt(path)}, not a path with a query", "RFC 8441 5")
     if not is_host(pseudo[":authority"]):
         raise HandshakeError(400, f":authority is {excerpt(pseudo[':authority'])}, not a host", "RFC 8441 5")
 
 
-def _check_fields(headers: Headers, authority: str) -> None:
+def _check_fields(headers: Headers, pseudo: dict[str, str]) -> None:
     for name, _ in headers:
         # RFC 9113, 8.2: "Field names MUST be converted to lowercase".
         if name in _FORBIDDEN or name != name.lower():
             raise HandshakeError(400, f"{excerpt(name)} must not be in an Extended CONNECT", "RFC 8441 5")
-    # RFC 9113, 8.3.1: a request is malformed when Host "identifies an entity that differs from" :authority.
-    if any(host.lower() != authority.lower() for host in headers.get_all("host")):
+    # RFC 9113, 8.3.1: a request is malformed when Host "identifies an entity that differs from" :authority; the two
+    # "need to be normalized to compare them".
+    targets = [f"{pseudo[':scheme']}://{host}" for host in (pseudo[":authority"], *headers.get_all("host"))]
+    if len(set(map(canonical_origin, targets))) > 1:
         raise HandshakeError(400, "host and :authority differ", "RFC 9113 8.3.1")
     # RFC 8441, 5: Sec-WebSocket-Version is used "as defined in RFC 6455".
     versions = headers.get_all("sec-websocket-version")
@@ -197,8 +225,8 @@ def _check_fields(headers: Headers, authority: str) -> None:
 
 
 def _error_response(error: HandshakeError) -> Response:
-    # RFC 6455, 4.4: the answer to a wrong version is told by its Sec-WebSocket-Version, which harms no other refusal.
-    # (There is no 426 here: it requires Upgrade, which HTTP/2 does not have.)
+    # RFC 6455, 4.4: a client that asked for another version learns from this field which one there is. It is in every
+    # refusal, as it does no harm in the others. (There is no 426: it requires Upgrade, which HTTP/2 does not have.)
     return refusal(error.status or 400, Headers([("sec-websocket-version", VERSION)]), explain(error))
 
 
@@ -224,7 +252,7 @@ class Http2ClientHandshake:
         extensions: Sequence[Extension] = (),
         origin: str | None = None,
         headers: HeaderSource = (),
-        limits: Limits = Limits(),
+        limits: Limits | None = None,
         *,
         parts: bool = False,
         random: Callable[[int], bytes] = os.urandom,

@@ -17,10 +17,11 @@ class Limits:
     :param frame: the largest payload of one data frame as declared in its header, on the wire; 1009 beyond
         it. By default only ``message`` bounds it, so that nobody is refused for the way he cuts a message.
     :param memory: the budget of one connection for all that the peer can make it keep: unread input, the
-        message so far, the state of the extensions, queued replies; 1009 beyond it. ``None``: twice ``message``, as
-        a buffer that grows has room to spare, and 512 KiB, enough for the largest deflate state and one read.
-    :param pongs: how many Pings may wait for their Pong, which goes out with whatever is sent next; beyond that
-        the oldest is not answered. 5.5.3 allows 1, which is all that a keepalive needs.
+        message so far, the state of the extensions, queued replies; 1009 beyond it, but for replies, of which only
+        the newest is kept then. ``None``: twice ``message``, as a buffer that grows has room to spare, and 512 KiB,
+        enough for the largest deflate state and one read.
+    :param pongs: how many Pings may wait for their Pong, which goes out with whatever is sent next; beyond that, or
+        beyond ``memory``, the oldest is not answered. 5.5.3 allows 1, which is all that a keepalive needs.
     :param head: the largest request or response head; 431 beyond it. 16 KiB is the neighbour of nginx
         (8 KiB for a line, 32 KiB in all), Node (16 KiB) and h11 (16 KiB).
     :param line: the longest line in a head; 414 for a request line, 431 for a header. nginx and Apache

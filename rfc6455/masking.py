@@ -18,7 +18,7 @@ def apply_mask(data: bytes | bytearray | memoryview, key: bytes | bytearray | me
     :param data: the payload, from its first byte.
     :param key: the masking key, 4 bytes.
     :returns: as many bytes as ``data`` has; ``data`` is not changed.
-    :raises TypeError: when the payload is not bytes.
+    :raises TypeError: when one of the two is not bytes.
     :raises ValueError: when the key is not 4 bytes long.
 
     >>> key = bytes.fromhex("37 fa 21 3d")
@@ -27,7 +27,7 @@ def apply_mask(data: bytes | bytearray | memoryview, key: bytes | bytearray | me
     >>> rfc6455.apply_mask(rfc6455.apply_mask(b"Hello", key), key)
     b'Hello'
     """
+    payload, key = bytes(memoryview(data)), bytes(memoryview(key))
     if len(key) != 4:
         raise ValueError(f"a masking key has 4 bytes, not {len(key)} (5.3)")
-    payload = bytes(memoryview(data))
-    return mask_slice(payload, 0, len(payload), bytes(key), 0)
+    return mask_slice(payload, 0, len(payload), key, 0)

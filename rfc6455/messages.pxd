@@ -36,6 +36,7 @@ cdef class MessageReader:
 cpdef bytes encode_text(text)
 
 cdef class PreparedMessage:
+    cdef object __weakref__
     cdef readonly int first
     cdef readonly bytes payload
     cdef readonly object compress

@@ -124,7 +124,7 @@ class MessageReader:
         """Takes bytes of the message as the sender's application gave them."""
         self._size += len(data)
         if self._size > self.max_size:
-            # How much more depends on how the input was cut, which an error must not.
+            # Too long by how much depends on how the input was cut, and the error must be the same for every cut.
             raise message_too_big(self.max_size, 1, self.max_size)
         if self._parts:
             self._deliver_part(data, final, events)
@@ -202,6 +202,8 @@ class PreparedMessage:
     81 04 6e 65 77 73
     81 04 6e 65 77 73
     """
+
+    __slots__ = ("first", "payload", "compress", "_frame", "_encoded", "__weakref__")
 
     def __init__(self, message: str | bytes | bytearray | memoryview, *, compress: bool | None = None) -> None:
         is_text = isinstance(message, str)

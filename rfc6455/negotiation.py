@@ -2,8 +2,8 @@
 
 What lives here: the Origin policy (10.2), the choice of the subprotocol (1.9, 4.2.2) and of the extensions (9.1), for
 a server in `Terms`, for a client in `Offer`. Both take header fields and give an `Agreement`, which makes the
-`Connection`; what they do not agree on ends in a `refusal`. What must not: how a request or a response looks on the
-wire; that is `handshake.py` (4) and `http2.py` (RFC 8441).
+`Connection`; what cannot be agreed on ends in a `HandshakeError`. What must not: how a request or a response looks on
+the wire; that is `handshake.py` (4) and `http2.py` (RFC 8441).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .connection import Connection
 from .errors import HandshakeError, LocalProtocolError
 from .extensions import Extension, MessageCodec
 from .headers import ExtensionItem, Headers, HeaderSource, excerpt, is_token, parse_extensions
-from .http11 import Request, Response
+from .http11 import Request
 from .limits import Limits
 
 SUBPROTOCOL = "Sec-WebSocket-Protocol"
@@ -66,7 +66,7 @@ class Agreement(NamedTuple):
         return fields
 
     def connection(
-        self, role: Role, limits: Limits, parts: bool = False, random: Callable[[int], bytes] = os.urandom
+        self, role: Role, limits: Limits | None, parts: bool = False, random: Callable[[int], bytes] = os.urandom
     ) -> Connection:
         """The connection that works as agreed."""
         return Connection(role, self.codecs, limits, parts=parts, subprotocol=self.subprotocol, random=random)
@@ -153,7 +153,7 @@ class Terms:
         if self._origins is OriginPolicy.SAME_HOST:
             allowed = _is_same_host(values[0], request.host or "")
         else:
-            allowed = _canonical_origin(values[0]) in self._origins
+            allowed = canonical_origin(values[0]) in self._origins
         if not allowed:
             raise HandshakeError(403, f"pages of origin {excerpt(values[0])} may not connect here", "10.2")
 
@@ -162,7 +162,7 @@ class Terms:
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-def _canonical_origin(origin: str) -> str:
+def canonical_origin(origin: str) -> str:
     """In lower case and without a default port, so that equal means same."""
     scheme, separator, host = origin.lower().partition("://")
     return scheme + separator + host.removesuffix(_DEFAULT_PORTS.get(scheme, ""))
@@ -182,13 +182,14 @@ def _check_origins(origins: Origins) -> OriginPolicy | frozenset[str]:
         return origins
     if isinstance(origins, str):
         raise LocalProtocolError("origins is a policy or a collection of origins, not one str: write [origin]")
-    for origin in origins:
+    allowed = tuple(origins)
+    for origin in allowed:
         if not _ORIGIN.fullmatch(origin):
             raise LocalProtocolError(
                 f"{excerpt(origin)} can never be an Origin: write scheme://host:port without a path, or 'null'; "
                 "for any origin pass ANY_ORIGIN"
             )
-    return frozenset(map(_canonical_origin, origins))
+    return frozenset(map(canonical_origin, allowed))
 
 
 class Offer:
@@ -247,8 +248,9 @@ def _offer_of(extension: Extension) -> str:
 
 
 def _by_name(extensions: Sequence[Extension]) -> dict[str, Extension]:
-    by_name = {extension.name: extension for extension in extensions}
-    if len(by_name) < len(extensions):
+    wanted = tuple(extensions)
+    by_name = {extension.name: extension for extension in wanted}
+    if len(by_name) < len(wanted):
         raise LocalProtocolError("two of the extensions have the same name; an answer could not be told apart (9.1)")
     return by_name
 
@@ -260,12 +262,13 @@ def check_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:
     """
     if isinstance(subprotocols, str):
         raise LocalProtocolError("subprotocols is a sequence of names, not one str: write [name]")
-    for subprotocol in subprotocols:
-        if not is_token(subprotocol):
-            raise LocalProtocolError(f"{excerpt(subprotocol)} cannot name a subprotocol: it must be a token (4.1)")
-    if len(set(subprotocols)) < len(subprotocols):
-        raise LocalProtocolError(f"a subprotocol comes twice in {list(subprotocols)}; all must be unique (4.1)")
-    return tuple(subprotocols)
+    names = tuple(subprotocols)
+    for name in names:
+        if not is_token(name):
+            raise LocalProtocolError(f"{excerpt(name)} cannot name a subprotocol: it must be a token (4.1)")
+    if len(set(names)) < len(names):
+        raise LocalProtocolError(f"a subprotocol comes twice in {list(names)}; all must be unique (4.1)")
+    return names
 
 
 def check_extra_headers(source: HeaderSource, reserved: Collection[str]) -> list[tuple[str, str]]:
@@ -281,27 +284,3 @@ def check_extra_headers(source: HeaderSource, reserved: Collection[str]) -> list
         if name.lower() in reserved or name.lower().startswith("sec-websocket-"):
             raise LocalProtocolError(f"{excerpt(name)} is written by the handshake itself; use its own arguments")
     return fields
-
-
-def refusal(status: int, headers: Headers, body: bytes) -> Response:
-    """Any answer but the one that opens a connection, with the fields that its body needs.
-
-    :raises LocalProtocolError: when the status is not that of a final answer, or cannot have a body.
-    """
-    if not 200 <= status <= 999:
-        raise LocalProtocolError(f"{status} cannot refuse a handshake: a final status is required, 200 to 999")
-    fields = list(headers)
-    # RFC 9110, 8.6: no Content-Length with 204; with 304 it would be that of another answer.
-    if status in (204, 304):
-        if body:
-            raise LocalProtocolError(f"an answer with status {status} has no body (RFC 9110 6.4.1)")
-        return Response(status, Headers(fields))
-    if body and "Content-Type" not in headers:
-        fields.append(("Content-Type", "text/plain; charset=utf-8"))
-    return Response(status, Headers([*fields, ("Content-Length", str(len(body)))]), bytes(body))
-
-
-def explain(error: HandshakeError) -> bytes:
-    """The body of a refusal: which rule was broken, and how."""
-    source = error.section if error.section.startswith("RFC") else f"RFC 6455 {error.section}"
-    return f"{error.reason} ({source})\n".encode("ascii", "backslashreplace")

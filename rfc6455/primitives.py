@@ -145,5 +145,7 @@ try:
         pack_frame,
         take_payload,
     )
-except ImportError:
-    pass
+except ModuleNotFoundError as error:
+    # There is none. One that is there and cannot be imported is a fault, which the slower bodies would hide.
+    if error.name != f"{__package__}._speedups":
+        raise

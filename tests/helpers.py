@@ -1,8 +1,9 @@
 """What tests of the protocol share: frames written by hand, bytes cut in every way, two ends joined in memory.
 
-The law: nothing here uses the serializer or the parser of the package; reads and pairs are those of `rfc6455.testing`,
-which has its own tests. `wire` puts bits together as the diagram of section 5.2 shows them, `frame` builds on it, and
-`read_frames` reads them back on its own, so that a mistake in the package cannot hide in the tests.
+The law: frames are written and read here and not by the package, neither by its serializer and parser nor by
+`rfc6455.testing.WireFrame`, which is tested with these: what checks itself hides its mistakes. `wire` puts bits
+together as the diagram of section 5.2 shows them, `frame` builds on it, and `read_frames` reads them back on its own.
+Reads and pairs are those of `rfc6455.testing`, which has its own tests.
 """
 
 from __future__ import annotations

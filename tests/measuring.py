@@ -131,7 +131,7 @@ class _Tracer:
         for name, value in frame.f_locals.items():
             self._look_at(value)
             if name == "self":
-                for attribute in getattr(value, "__dict__", {}).values():
+                for attribute in _attributes(value):
                     self._look_at(attribute)
         return self._trace
 
@@ -143,6 +143,12 @@ class _Tracer:
         elif type(value) in (bytes, str) and id(value) not in self._seen:
             self._seen[id(value)] = value
             self.bytes += len(value)
+
+
+def _attributes(value: object) -> list[Any]:
+    """What an object holds, in its slots too."""
+    slots = [name for kind in type(value).__mro__ for name in kind.__dict__.get("__slots__", ()) if name[:2] != "__"]
+    return [*getattr(value, "__dict__", {}).values(), *(getattr(value, name, None) for name in slots)]
 
 
 def check_linear(steps_for: Callable[[int], Iterable[Step]], size: int) -> None:
@@ -175,3 +181,8 @@ def check_time(read: Callable[[str], object], text_of: Callable[[int], str]) -> 
     small_time = processor_time(lambda: read(small))
     # 4 ms are no longer than linear time can be for 64 kB, however little the small one took.
     assert any(processor_time(lambda: read(big)) <= max(40 * small_time, 4_000_000) for _ in range(5))
+
+
+def repeated(unit: str, beginning: str = "", end: str = "") -> Callable[[int], str]:
+    """For `check_time`: makes texts of so many characters, and a few more, that are one thing again and again."""
+    return lambda size: beginning + unit * (size // len(unit)) + end

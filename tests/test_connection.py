@@ -379,6 +379,19 @@ def test_answers_that_are_owed_are_counted(role: Role) -> None:
 
 
 @BOTH_ROLES
+def test_older_answers_give_way_where_the_budget_is_small(role: Role) -> None:
+    """5.5.3 again: the newest is always sent, and an honest peer is not failed for its Pings."""
+    connection = new_connection(role, limits=Limits(pongs=16, memory=1000))
+    pings = [b"%03d" % number + bytes(122) for number in range(10)]
+    events = connection.receive_data(b"".join(to(role, PING, payload) for payload in pings))
+    assert events == [Ping(payload) for payload in pings]
+    assert connection.retained_bytes <= 1000
+    sent = [each.payload for each in read_frames(connection.data_to_send(), role)]
+    assert 1 < len(sent) < 10
+    assert sent == pings[-len(sent) :]
+
+
+@BOTH_ROLES
 def test_pings_in_different_turns_are_all_answered(role: Role) -> None:
     connection = new_connection(role)
     for number in range(5):

@@ -320,6 +320,9 @@ ANSWERS: list[tuple[dict[str, Any], str, bool]] = [
     ({}, "client_no_context_takeover", True),
     ({}, "server_max_window_bits=8", True),
     ({}, "server_max_window_bits=15", True),
+    # 7.1.2.2: 8 is allowed too, though zlib cannot deflate with it.
+    ({}, "client_max_window_bits=8", True),
+    ({"client_max_window_bits": 8}, "client_max_window_bits=8", True),
     ({}, "client_max_window_bits=9", True),
     ({}, "client_max_window_bits=15", True),
     # 7.1.2.2: in an answer the parameter has a value.
@@ -373,7 +376,11 @@ def test_the_client_reads_an_answer(options: dict[str, Any], answer: str, fits: 
         ({}, "server_max_window_bits=16", "server_max_window_bits takes a number from 8 to 15, not '16'"),
         ({"server_no_context_takeover": True}, "", "server_no_context_takeover was asked for and not granted"),
         ({"server_max_window_bits": 10}, "", "a window of 15 bits, 10 were asked for"),
-        ({}, "client_max_window_bits=8", "client_max_window_bits=8; this client can use 9 to 15"),
+        (
+            {"client_max_window_bits": 10},
+            "client_max_window_bits=11",
+            "client_max_window_bits=11; at most 10 were offered",
+        ),
     ],
 )
 def test_the_client_says_what_does_not_fit(options: dict[str, Any], answer: str, reason: str) -> None:
@@ -433,15 +440,34 @@ SETTINGS = st.fixed_dictionaries(
 @pytest.mark.clause("7692:5-answer-is-supported")
 @given(client=SETTINGS, server=SETTINGS)
 def test_two_of_our_ends_understand_each_other(client: dict[str, Any], server: dict[str, Any]) -> None:
-    """But for a window of 8: a server declines to deflate with it, and a client can only fail."""
+    """But for a window of 8 bits at the server, which declines to deflate with it."""
     ours, theirs = PerMessageDeflate(**client), PerMessageDeflate(**server)
     at_server = theirs.accept_offer(words(ours.offer()))
     assert (at_server is None) == (client["server_max_window_bits"] == 8)
-    if at_server is not None and server["client_max_window_bits"] > 8:
+    if at_server is not None:
         ours.accept_answer(answer_words(at_server))
-    elif at_server is not None:
-        with pytest.raises(HandshakeError):
-            ours.accept_answer(answer_words(at_server))
+
+
+@BOTH_TAKEOVERS
+@pytest.mark.parametrize("compress", [None, True])
+def test_a_client_that_may_use_a_window_of_8_leaves_messages_as_they_are(
+    takeover: bool, compress: bool | None
+) -> None:
+    """zlib cannot deflate with it. Where the caller insists, the blocks are stored, which needs no window."""
+    codec = PerMessageDeflate(**both_takeovers(takeover), threshold=0).accept_answer(
+        words("server_no_context_takeover; client_max_window_bits=8")
+    )
+    connection = Connection(CLIENT, [codec])
+    connection.send_bytes(NUMBERS, compress=compress)
+    connection.send_bytes(NUMBERS[:500], fin=False, compress=compress)
+    connection.send_bytes(NUMBERS[500:], compress=compress)
+    connection.send_prepared(rfc6455.PreparedMessage(NUMBERS, compress=compress))
+    data = connection.data_to_send()
+    assert len(data) > 3 * len(NUMBERS)
+    sent = read_frames(data, CLIENT)
+    assert [seen.rsv for seen in sent] == ([0, 0, 0, 0] if compress is None else [4, 4, 0, 4])
+    server = Connection(SERVER, [PerMessageDeflate().accept_offer(words("client_max_window_bits=8"))])
+    assert feed(server, [data]) == [BytesMessage(NUMBERS)] * 3
 
 
 @pytest.mark.clause("7692:7.2.1-window-of-32k")
@@ -555,6 +581,17 @@ def test_when_a_message_is_compressed(
     connection.send_bytes(bytes(size), compress=compress)
     connection.send_text("a" * size, compress=compress)
     assert [seen.rsv for seen in read_frames(connection.data_to_send(), role)] == [expected] * 2
+
+
+@BOTH_ROLES
+@BOTH_TAKEOVERS
+def test_a_last_fragment_that_adds_nothing(role: Role, takeover: bool) -> None:
+    sender = compressing(role, takeover=takeover)
+    sender.send_text("Hello", fin=False, compress=True)
+    sender.send_text("")
+    first, last = read_frames(sender.data_to_send(), role)
+    assert inflated([first.payload + last.payload], takeover) == [b"Hello"]
+    assert last.payload == b"\x00"
 
 
 @BOTH_ROLES
@@ -989,6 +1026,23 @@ def test_input_that_waits_is_told() -> None:
     assert len(payload) + (1 << 15) < codec.retained_bytes < len(payload) + (1 << 16)
 
 
+def test_a_client_that_says_nothing_of_its_window_may_use_the_whole() -> None:
+    """7.1.2.2: without client_max_window_bits in the offer, the window is of 32,768 bytes."""
+    codec = PerMessageDeflate().accept_offer([])
+    assert codec is not None
+    far = random.Random(2).randbytes(16_000)
+    message = far + bytes(16_000) + far
+    assert codec.decode(deflated(message), True) == message
+
+
+def test_a_codec_that_was_dropped_has_nothing_more() -> None:
+    codec = codec_of(SERVER)
+    codec.decode(deflated(bytes(MIB)), True)
+    assert codec.has_more
+    codec.drop()
+    assert (codec.has_more, codec.retained_bytes) == (False, 0)
+
+
 @BOTH_ROLES
 @BOTH_TAKEOVERS
 def test_a_connection_that_has_ended_keeps_nothing_of_zlib(role: Role, takeover: bool) -> None:
@@ -1153,7 +1207,7 @@ def test_any_messages_with_any_parameters_in_any_pieces(role: Role) -> None:
     @settings(max_examples=60)
     @given(
         client=SETTINGS.filter(lambda options: options["server_max_window_bits"] > 8),
-        server=SETTINGS.filter(lambda options: options["client_max_window_bits"] > 8),
+        server=SETTINGS,
         messages=MESSAGES,
         chunks=st.lists(st.integers(0, 10_000), max_size=10),
     )

@@ -11,11 +11,16 @@ What is not compared is `retained_bytes`, as a bytearray makes room in other ste
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
+import shutil
 import struct
 import sys
+import weakref
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -44,6 +49,12 @@ EVERY_BODY = pytest.mark.parametrize("body", list(BODIES.values()), ids=list(BOD
 BOTH_BUILDS = pytest.mark.skipif(
     not rfc6455.__compiled__, reason="the package is not compiled here: there is only one build to run"
 )
+
+
+#: The whole package likewise.
+PACKAGES: dict[str, Any] = {"python": PURE, **({"compiled": INSTALLED} if rfc6455.__compiled__ else {})}
+
+EVERY_PACKAGE = pytest.mark.parametrize("package", list(PACKAGES.values()), ids=list(PACKAGES))
 
 
 # The primitives. First the masks and the frames.
@@ -776,6 +787,96 @@ def test_frames_are_written(opcode: int, payload: bytes, fin: bool, rsv: int, ke
     check_same(trace)
 
 
+# Arguments of other types than the usual ones: what is taken, and what is refused, in which words.
+
+
+def frame_of(package: Any, *fields: Any, key: Any = None, **options: Any) -> Any:
+    return package.serialize_frame(package.Frame(*fields, **options), key)
+
+
+FOUR_BITS = "an opcode has 4 bits and RSV has 3, not {} and {} (5.2)"
+NO_BYTES_ERROR = "binary data is bytes, bytearray or memoryview, not {}"
+NO_CODE_ERROR = "a close code is an int or None, not {}"
+
+UNUSUAL: list[tuple[Callable[[Any], Any], object]] = [
+    (lambda package: frame_of(package, 1, bytearray(b"x")), b"\x81\x01x"),
+    (lambda package: frame_of(package, 1, memoryview(b"x")), b"\x81\x01x"),
+    (lambda package: frame_of(package, 1, memoryview(array("H", [0x7878]))), b"\x81\x02xx"),
+    (lambda package: frame_of(package, 1, b"x", fin=5), b"\x81\x01x"),
+    (lambda package: frame_of(package, 1, b"x", fin=0), b"\x01\x01x"),
+    (lambda package: frame_of(package, 1, b"x", key=bytearray(KEY)), b"\x81\x81" + KEY + naive_mask(b"x", KEY)),
+    (lambda package: frame_of(package, 1, b"x", key=memoryview(KEY)), b"\x81\x81" + KEY + naive_mask(b"x", KEY)),
+    (lambda package: frame_of(package, 1, "x"), TypeError(NO_BYTES_ERROR.format("str"))),
+    (lambda package: frame_of(package, 1, b"x", key="abcd"), TypeError(NO_BYTES_ERROR.format("str"))),
+    (lambda package: frame_of(package, 1, b"x", rsv=1 << 40), FOUR_BITS.format(1, 1 << 40)),
+    (lambda package: frame_of(package, 1 << 40, b"x"), FOUR_BITS.format(1 << 40, 0)),
+    (lambda package: frame_of(package, 1, b"x", rsv=-1), FOUR_BITS.format(1, -1)),
+    (
+        lambda package: frame_of(package, 1, b"x", key=memoryview(array("I", [1, 2, 3, 4]))),
+        "a masking key has 4 bytes, not 16 (5.3)",
+    ),
+    (
+        lambda package: package.apply_mask(b"Hello", memoryview(array("I", [1, 2, 3, 4]))),
+        ValueError("a masking key has 4 bytes, not 16 (5.3)"),
+    ),
+    (lambda package: package.apply_mask(b"Hello", memoryview(array("H", [0, 0]))), b"Hello"),
+    (lambda package: package.Connection(package.SERVER).receive_data("a"), TypeError(NO_BYTES_ERROR.format("str"))),
+    (lambda package: package.Connection(package.SERVER).send_bytes("a"), TypeError(NO_BYTES_ERROR.format("str"))),
+    (lambda package: package.FrameParser().receive_data(5), TypeError(NO_BYTES_ERROR.format("int"))),
+    (lambda package: package.ServerHandshake().receive_data(5), TypeError(NO_BYTES_ERROR.format("int"))),
+    (lambda package: package.ClientHandshake("ws://a/").receive_data(5), TypeError(NO_BYTES_ERROR.format("int"))),
+    (lambda package: package.Connection(package.SERVER).close(1000.0), TypeError(NO_CODE_ERROR.format("float"))),
+    (lambda package: package.Connection(package.SERVER).close(3000.5), TypeError(NO_CODE_ERROR.format("float"))),
+    (lambda package: package.Connection(package.SERVER).close("1000"), TypeError(NO_CODE_ERROR.format("str"))),
+    (lambda package: package.Connection(package.SERVER).close(1000, 5), TypeError("a close reason is a str, not int")),
+]
+
+
+@EVERY_PACKAGE
+@pytest.mark.parametrize(("call", "expected"), UNUSUAL)
+def test_arguments_of_unusual_types(package: Any, call: Callable[[Any], Any], expected: object) -> None:
+    """A `str` that is expected is what a `LocalProtocolError` says."""
+    outcome = attempt(call, package)
+    if isinstance(expected, Exception):
+        assert outcome == plain(expected)
+    elif isinstance(expected, str):
+        assert outcome[:2] == ("LocalProtocolError", expected)
+    else:
+        assert outcome == plain(expected)
+
+
+MAKERS: list[Callable[[Any], Any]] = [
+    lambda package: package.Connection(package.SERVER),
+    lambda package: package.FrameParser(),
+    lambda package: package.PreparedMessage("text"),
+]
+
+
+@EVERY_PACKAGE
+@pytest.mark.parametrize("make", MAKERS)
+def test_what_has_state_has_no_other_attributes_and_can_be_referred_to_weakly(
+    package: Any, make: Callable[[Any], Any]
+) -> None:
+    it = make(package)
+    reference = weakref.ref(it)
+    assert reference() is it
+    with pytest.raises(AttributeError):
+        it.user = "a name that is not there when it is compiled"
+    del it
+    assert reference() is None
+
+
+@EVERY_PACKAGE
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_subclass_may_have_attributes(package: Any, make: Callable[[Any], Any]) -> None:
+    """The way to keep something with a connection."""
+    kind = type(make(package))
+    mine = type("Mine", (kind,), {})
+    it = mine(package.SERVER) if kind is package.Connection else mine() if kind is package.FrameParser else mine("")
+    it.user = "somebody"
+    assert it.user == "somebody"
+
+
 # Handshakes.
 
 NAMES = [*REQUIRED, *ANSWER, "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Origin", "Content-Length"]
@@ -996,6 +1097,23 @@ def test_the_twin_is_the_same_package_without_the_compiler() -> None:
     assert "_speedups" in ours
     assert all(str(module.__file__).endswith(".py") for module in twins.values())
     assert BODIES["compiled"].mask_slice is not BODIES["python"].mask_slice
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_compiled_bodies_that_are_there_and_do_not_work_are_not_passed_over(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be missed only for their speed."""
+    faults = ["import a_module_that_is_not_there", "raise ImportError('undefined symbol')", "mask_slice = None"]
+    package = tmp_path / f"rfc6455_with_fault_{number}"
+    package.mkdir()
+    for name in ("__init__", "_speedups"):
+        (package / f"{name}.py").write_text(faults[number] if name == "_speedups" else "")
+    for name in ("codes", "primitives"):
+        shutil.copyfile(Path(rfc6455.__file__).with_name(f"{name}.py"), package / f"{name}.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError):
+        importlib.import_module(f"{package.name}.primitives")
 
 
 def test_the_comparison_sees_small_differences() -> None:

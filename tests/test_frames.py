@@ -214,6 +214,7 @@ def test_control_frames_of_more_than_125_bytes(role: Role, opcode: int, length: 
     error, fed = error_of(byte_by_byte(to(role, opcode, declared=length)), role)
     assert fed == 2
     assert (error.close_code, error.section) == (1002, "5.5")
+    assert error.reason == "a control frame of more than 125 bytes"
 
 
 @pytest.mark.parametrize("opcode", [CLOSE, PING, PONG])
@@ -456,6 +457,19 @@ def test_pieces_of_a_frame_that_is_longer_than_a_piece_may_be() -> None:
     assert pieces == [(PIECE | STARTS, b"Hello"), (PIECE, b", wor"), (PIECE | ENDS, b"ld")]
 
 
+@pytest.mark.parametrize("more", [b"", b"abc"])
+def test_after_an_error_the_offset_is_that_of_the_bad_frame(more: bytes) -> None:
+    before = frame(TEXT, b"Hello") + frame(TEXT, b"Hello")
+    parser = FrameParser()
+    parser.receive_data(before[:9])
+    for _ in range(2):
+        with pytest.raises(RemoteProtocolError) as caught:
+            parser.receive_data(before[9:] + b"\x83\x00" + more)
+        assert (caught.value.offset, parser.offset) == (len(before), len(before))
+        assert (parser.unparsed, parser.mid_frame) == (0, False)
+        assert parser.total == len(before + b"\x83\x00" + more)
+
+
 def test_dropped_input_is_counted() -> None:
     parser = FrameParser()
     parser.receive_data(frame(TEXT, b"Hello"))
@@ -545,7 +559,7 @@ def test_a_payload_that_is_no_bytes_is_refused(payload: object) -> None:
 @pytest.mark.parametrize("data", ["", "text", 5, None, [1, 2]], ids=repr)
 def test_input_that_is_no_bytes_is_refused(data: object) -> None:
     parser = FrameParser()
-    with pytest.raises(TypeError, match=f"binary data is bytes, bytearray or memoryview, not {type(data).__name__};"):
+    with pytest.raises(TypeError, match=f"is bytes, bytearray or memoryview, not {type(data).__name__}$"):
         parser.receive_data(data)  # type: ignore[arg-type]
     assert parser.total == 0
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
+from array import array
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import pytest
-from helpers import CHUNKINGS, EVERY_CHUNKING, KEY, TEXT, Chunking, cut_at, frame
+from helpers import BINARY, CHUNKINGS, EVERY_CHUNKING, KEY, TEXT, Chunking, cut_at, frame
+from measuring import Memory
 from opening import (
     ANSWER,
     REQUIRED,
@@ -33,8 +36,11 @@ from rfc6455 import (
     CLIENT,
     SERVER,
     URI,
+    BytesMessage,
     ClientHandshake,
+    CloseCause,
     Connection,
+    Event,
     HandshakeError,
     Headers,
     Limits,
@@ -171,6 +177,7 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "target with fragment": (request(line="GET /chat#x HTTP/1.1"), 400, "4.2.1"),
     "absolute target with fragment": (request(line="GET http://a/chat#x HTTP/1.1"), 400, "4.2.1"),
     "target of another scheme": (request(line="GET ftp://a/chat HTTP/1.1"), 400, "4.2.1"),
+    "absolute target without a host": (request(line="GET http:///chat HTTP/1.1"), 400, "RFC 9112 3.2"),
     "absolute target with user": (request(line="GET http://u@a/chat HTTP/1.1"), 400, "RFC 9112 3.2"),
     # 2: "A |Host| header field containing the server's authority"
     "no Host": (request(without="Host"), 400, "RFC 9112 3.2"),
@@ -190,10 +197,13 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "another Upgrade": (request(Upgrade="h2c"), 426, "4.2.1"),
     "empty Upgrade": (request(Upgrade=""), 426, "4.2.1"),
     "Upgrade with a version": (request(Upgrade="websocket/13"), 426, "4.2.1"),
+    # RFC 9110, 5.6.3: around the values of a list only spaces and tabs mean nothing, not all that Unicode calls space.
+    "Upgrade with a space of Latin-1": (request(Upgrade="websocket\x85"), 426, "4.2.1"),
     # 4: "A |Connection| header field that includes the token "Upgrade""
     "no Connection": (request(without="Connection"), 400, "4.2.1"),
     "no upgrade in Connection": (request(Connection="keep-alive"), 400, "4.2.1"),
     "Connection with another word": (request(Connection="Upgraded, x-upgrade"), 400, "4.2.1"),
+    "Connection with a space of Latin-1": (request(Connection="keep-alive,\xa0Upgrade"), 400, "4.2.1"),
     # 5: "A |Sec-WebSocket-Key| header field"
     "no key": (request(without="Sec-WebSocket-Key"), 400, "11.3.1"),
     "two keys": (request(("Sec-WebSocket-Key", SAMPLE_KEY)), 400, "11.3.1"),
@@ -439,6 +449,38 @@ def test_what_a_client_has_arguments_for_cannot_be_added(name: str) -> None:
         client(headers=[(name, "x")])
 
 
+@pytest.mark.parametrize("target", ["/a b", "/a\r\nX: y", "/\n", "/\0", "/\xe9", "/\u20ac", "\x7f"])
+def test_a_target_that_no_request_line_can_hold(target: str) -> None:
+    """Where the request was read elsewhere; what reads it here finds the octet in the line."""
+    with pytest.raises(HandshakeError, match="the target is") as caught:
+        ServerHandshake.from_request("GET", target, REQUIRED)
+    assert (caught.value.status, caught.value.section) == (400, "RFC 9112 3.2")
+    assert caught.value.response is not None
+
+
+@pytest.mark.parametrize("value", ["a\r\nX: y", "a\rb", "a\nb", "\0", "\x7f", "\u20ac"])
+def test_a_value_that_no_header_can_hold(value: str) -> None:
+    with pytest.raises(HandshakeError, match="'X-Name' holds a character that no header may hold") as caught:
+        ServerHandshake.from_request("GET", "/", {**REQUIRED, "X-Name": value})
+    assert (caught.value.status, caught.value.section) == (400, "RFC 9112 5.5")
+    assert value not in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ServerHandshake(limits=None),
+        lambda: ServerHandshake.from_request("GET", "/", REQUIRED, limits=None),
+    ],
+)
+def test_no_limits_are_the_default_ones(make: Callable[[], ServerHandshake]) -> None:
+    handshake = make()
+    if handshake.request is None:
+        handshake.receive_data(request())
+    assert handshake.accept().limits == Limits()
+    assert client(limits=None).from_response(101, ANSWER).limits == Limits()
+
+
 # Rejecting.
 
 
@@ -474,8 +516,30 @@ def test_reject_without_a_body(status: int) -> None:
         rejected(status, (), b"body")
 
 
-@pytest.mark.parametrize("status", [0, 100, 101, 199, 1000])
-def test_reject_with_no_final_status(status: int) -> None:
+def test_reject_with_a_reset() -> None:
+    # RFC 9110, 15.3.6: "a server MUST NOT generate content in a 205 response."
+    assert rejected(205).endswith(b"\r\nContent-Length: 0\r\n\r\n")
+    with pytest.raises(LocalProtocolError, match="has no body"):
+        rejected(205, (), b"body")
+
+
+@pytest.mark.parametrize("body", ["text", 5, None])
+def test_reject_with_a_body_that_is_none(body: Any) -> None:
+    handshake = ServerHandshake()
+    handshake.receive_data(request())
+    with pytest.raises(TypeError, match="binary data is bytes"):
+        handshake.reject(404, (), body)
+    handshake.accept()
+
+
+def test_a_body_is_as_long_as_its_bytes() -> None:
+    assert rejected(404, (), memoryview(array("H", [0x7878, 0x7878]))).endswith(b"Content-Length: 4\r\n\r\nxxxx")
+    assert rejected(HTTPStatus.NOT_FOUND).startswith(b"HTTP/1.1 404 Not Found\r\n")
+
+
+# RFC 9110, 15: "Values outside the range 100..599 are invalid."
+@pytest.mark.parametrize("status", [0, 100, 101, 199, 600, 777, 1000, 404.0, "404", None, True])
+def test_reject_with_no_final_status(status: Any) -> None:
     handshake = ServerHandshake()
     handshake.receive_data(request())
     with pytest.raises(LocalProtocolError, match="cannot refuse a handshake"):
@@ -601,6 +665,27 @@ def test_websocketpp_32(places: list[int]) -> None:
         assert connect(client(), cut_at(response() + down, [place]))[1] == messages
 
 
+def test_a_server_keeps_nothing_of_what_came_behind_the_request() -> None:
+    handshake = ServerHandshake(limits=Limits(head=1_000_000))
+    with Memory() as memory:
+        handshake.receive_data(request() + frame(BINARY, bytes(500_000), key=KEY))
+        ws = handshake.accept()
+        assert ws.receive_data(None) == [BytesMessage(bytes(500_000))]
+        assert memory.kept < 100_000
+    assert handshake.request is not None
+
+
+def test_a_client_keeps_nothing_of_what_came_behind_the_answer() -> None:
+    """The connection has it, however long the handshake is."""
+    handshake = client()
+    with Memory() as memory:
+        ws = handshake.receive_data(response() + frame(BINARY, bytes(500_000)))
+        assert ws is not None
+        assert ws.receive_data(None) == [BytesMessage(bytes(500_000))]
+        assert memory.kept < 100_000
+    assert handshake.response is not None
+
+
 @EVERY_CHUNKING
 def test_what_comes_before_the_answer_is_bounded(chunk: Chunking) -> None:
     # 4.1: "the client MUST wait for a response from the server before sending any further data"
@@ -610,13 +695,48 @@ def test_what_comes_before_the_answer_is_bounded(chunk: Chunking) -> None:
     assert handshake.accept().unread == 400
     error, _, _ = refusal(request() + b"x" * 401, chunk, limits=limits)
     assert (error.status, error.section) == (400, "4.1")
+    assert error.reason == "data came before the answer to the handshake, which must be awaited"
 
 
-def test_end_of_file_after_the_request_changes_nothing() -> None:
+@pytest.mark.parametrize(
+    ("early", "events", "cause"),
+    [
+        (b"", [], CloseCause.EOF_IDLE),
+        (frame(TEXT, b"early", key=KEY), [TextMessage("early")], CloseCause.EOF_IDLE),
+        (frame(TEXT, b"early", key=KEY)[:-1], [], CloseCause.EOF_IN_FRAME),
+    ],
+)
+def test_an_end_of_file_after_the_request_is_kept_for_the_connection(
+    early: bytes, events: list[Event], cause: CloseCause
+) -> None:
     handshake = ServerHandshake()
-    got = handshake.receive_data(request())
+    got = handshake.receive_data(request() + early)
     assert handshake.receive_data(b"") is got
-    handshake.accept()
+    ws = handshake.accept()
+    assert not ws.closed
+    *before, closed = ws.receive_data(None)
+    assert before == events
+    assert (closed.code, closed.how) == (1006, cause)
+    assert (ws.closed, ws.over, ws.must_close) == (True, True, True)
+    assert ws.data_to_send().startswith(b"HTTP/1.1 101 ")
+
+
+def test_an_end_of_file_after_the_request_can_come_twice() -> None:
+    """As a caller has it who asks ``recv`` again."""
+    handshake = ServerHandshake()
+    handshake.receive_data(request())
+    handshake.receive_data(b"")
+    ws = handshake.accept()
+    assert [closed.how for closed in ws.receive_data(b"")] == [CloseCause.EOF_IDLE]
+    assert ws.receive_data(b"") == []
+
+
+def test_a_request_can_be_refused_after_an_end_of_file() -> None:
+    handshake = ServerHandshake()
+    handshake.receive_data(request())
+    handshake.receive_data(b"")
+    handshake.reject(403)
+    assert handshake.data_to_send().startswith(b"HTTP/1.1 403 ")
 
 
 @pytest.mark.parametrize("size", [0, 10, 100])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opening import Runs, error_of
-from tiny_extension import Shift
+from tiny_extension import Shift, ShiftCodec
 
 from rfc6455 import (
     ANY_ORIGIN,
@@ -29,6 +29,7 @@ from rfc6455 import (
     Response,
     TextMessage,
 )
+from rfc6455.extensions import Parameters
 from rfc6455.http2 import Http2ClientHandshake, Http2ServerHandshake
 
 # RFC 8441, 5.1, "Example".
@@ -129,6 +130,9 @@ BAD_REQUESTS: dict[str, tuple[Pairs, int, str]] = {
     "path *": (request(path="*"), 400, "RFC 8441 5"),
     "empty path": (request(path=""), 400, "RFC 8441 5"),
     "path with fragment": (request(path="/#a"), 400, "RFC 8441 5"),
+    "path with a line in it": (request(path="/a\r\nX: y"), 400, "RFC 9113 8.2.1"),
+    "path with a space": (request(path="/a b"), 400, "RFC 8441 5"),
+    "path that is not ASCII": (request(path="/\xe9"), 400, "RFC 8441 5"),
     "empty authority": (request(authority=""), 400, "RFC 8441 5"),
     "authority with user": (request(authority="u@a"), 400, "RFC 8441 5"),
     "unknown pseudo-header field": ([*request()[:5], (":x", "y")], 400, "RFC 8441 4"),
@@ -136,6 +140,16 @@ BAD_REQUESTS: dict[str, tuple[Pairs, int, str]] = {
     "pseudo-header field twice": ([(":path", "/"), *request()], 400, "RFC 9113 8.3"),
     "pseudo-header field at the end": ([*request(without=":path"), (":path", "/")], 400, "RFC 9113 8.3"),
     "status in a request": ([(":status", "200"), *request()], 400, "RFC 8441 4"),
+    # RFC 9113, 8.2.1: "A field value MUST NOT contain the zero value (ASCII NUL, 0x00), line feed (ASCII LF, 0x0a), or
+    # carriage return (ASCII CR, 0x0d) at any position."
+    "value with a line in it": (request(("x", "a\r\nb: c")), 400, "RFC 9113 8.2.1"),
+    "value with a zero": (request(("x", "a\0")), 400, "RFC 9113 8.2.1"),
+    "name with a space": (request(("x y", "z")), 400, "RFC 9113 8.2.1"),
+    "name with a colon": (request(("x:y", "z")), 400, "RFC 9113 8.2.1"),
+    "empty name": (request(("", "z")), 400, "RFC 9113 8.2.1"),
+    # "A field value MUST NOT start or end with an ASCII whitespace character"
+    "value that begins with a space": (request(("x", " a")), 400, "RFC 9113 8.2.1"),
+    "value that ends with a tab": (request(("x", "a\t")), 400, "RFC 9113 8.2.1"),
     # RFC 8441, 5: "They MUST NOT be included in the CONNECT request"
     "connection": (request(("connection", "Upgrade")), 400, "RFC 8441 5"),
     "upgrade": (request(("upgrade", "websocket")), 400, "RFC 8441 5"),
@@ -143,6 +157,12 @@ BAD_REQUESTS: dict[str, tuple[Pairs, int, str]] = {
     "content-length": (request(("content-length", "5")), 400, "RFC 8441 5"),
     "upper case": (request(("X-Name", "y")), 400, "RFC 8441 5"),
     "host of another": (request(("host", "evil.example")), 400, "RFC 9113 8.3.1"),
+    "host with another port": (request(("host", "server.example.com:80")), 400, "RFC 9113 8.3.1"),
+    "host without the port": (
+        request(("host", "server.example.com"), authority="server.example.com:80"),
+        400,
+        "RFC 9113 8.3.1",
+    ),
     "two hosts": (request(("host", "server.example.com"), ("host", "x")), 400, "RFC 9113 8.3.1"),
     # as in RFC 6455
     "no version": (request(without="sec-websocket-version"), 400, "4.2.2"),
@@ -187,6 +207,12 @@ def test_bad_request(pairs: Pairs, status: int, section: str) -> None:
     [
         request(),
         request(("host", "Server.Example.Com")),
+        # RFC 9113, 8.3.1: the two "need to be normalized to compare them"
+        request(("host", "server.example.com:443")),
+        request(("host", "server.example.com"), authority="server.example.com:443"),
+        request(("host", "Server.example.com:80"), scheme="http"),
+        request(("host", "[::1]:443"), authority="[::1]"),
+        request(("x", "")),
         request(("origin", "https://server.example.com")),
         request(("cookie", "a=b"), ("cookie", "c=\xe9")),
         request(scheme="http"),
@@ -235,12 +261,13 @@ def test_reject() -> None:
         (b"content-length", b"14"),
     ]
     assert handshake.data_to_send() == b"No such room.\n"
+    assert handshake.data_to_send() == b""
     with pytest.raises(LocalProtocolError):
         handshake.accept()
 
 
-@pytest.mark.parametrize("status", [0, 101, 200, 204, 299, 1000])
-def test_reject_with_a_status_that_would_not(status: int) -> None:
+@pytest.mark.parametrize("status", [0, 101, 200, 204, 299, 600, 999, 1000, 404.0, "404", None])
+def test_reject_with_a_status_that_would_not(status: Any) -> None:
     # RFC 9110, 9.3.6: any 2xx accepts a CONNECT
     handshake = Http2ServerHandshake()
     handshake.receive_headers(request())
@@ -268,6 +295,26 @@ def test_what_cannot_be_written(headers: Pairs) -> None:
         Http2ClientHandshake("ws://a/", origin="a\nb")
     with pytest.raises(LocalProtocolError):
         Http2ClientHandshake("ws://a/", headers=[("Host", "b")])
+
+
+class Greedy(Shift):
+    """An extension with a fault: it asks for two bits."""
+
+    def accept_offer(self, parameters: Parameters) -> ShiftCodec | None:
+        codec = super().accept_offer(parameters)
+        assert codec is not None
+        codec.reserved_bit = 3
+        return codec
+
+
+def test_an_answer_that_cannot_be_given_is_none() -> None:
+    handshake = Http2ServerHandshake(extensions=[Greedy()])
+    handshake.receive_headers(request(("sec-websocket-extensions", "x-shift; least=0")))
+    with pytest.raises(ValueError, match="a reserved bit of its own"):
+        handshake.accept()
+    assert handshake.response is None
+    handshake.reject(500)
+    assert handshake.headers_to_send()[0] == (b":status", b"500")
 
 
 def test_calls_out_of_order() -> None:
@@ -322,6 +369,7 @@ def test_a_refusal(status: int) -> None:
         ([(":status", "200"), (":status", "200")], None),
         ([(":status", "200"), (":path", "/")], None),
         ([("x", "y"), (":status", "200")], None),
+        ([(":status", "200"), ("x", "a\r\nb: c")], None),
         ([(":status", "200"), ("sec-websocket-protocol", "other")], 200),
         ([(":status", "200"), ("sec-websocket-protocol", "chat"), ("sec-websocket-protocol", "chat")], 200),
         ([(":status", "200"), ("sec-websocket-extensions", "x-other")], 200),

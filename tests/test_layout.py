@@ -52,7 +52,6 @@ FORBIDDEN = {
     "asyncio",
     "concurrent",
     "contextvars",
-    "datetime",
     "io",
     "locale",
     "logging",
@@ -75,6 +74,8 @@ FORBIDDEN = {
     "time",
     "warnings",
 }
+# `datetime` counts days, which needs no clock; these ask for the machine's clock or for the zone it is in.
+FORBIDDEN_OF_DATES = {"now", "utcnow", "today", "fromtimestamp", "astimezone", "timestamp"}
 # Everything else of `os` reads or changes the machine; this is the default of the injectable randomness.
 ALLOWED_FROM_OS = {"urandom"}
 
@@ -223,6 +224,13 @@ def test_no_module_uses_more_of_os_than_its_randomness(path: Path) -> None:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
     }
     assert attributes <= ALLOWED_FROM_OS
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_module_asks_a_date_for_the_time(path: Path) -> None:
+    if any(module == "datetime" for _, module, _ in imports_of(path)):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        assert not {node.attr for node in nodes if isinstance(node, ast.Attribute)} & FORBIDDEN_OF_DATES
 
 
 @pytest.mark.parametrize("path", source_files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())

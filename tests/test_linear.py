@@ -17,6 +17,7 @@ from opening import REQUIRED
 
 import rfc6455
 from rfc6455 import (
+    CLIENT,
     SERVER,
     ClientHandshake,
     Connection,
@@ -204,6 +205,19 @@ INPUTS: list[tuple[Callable[[Role, int], Iterator[Step]], int]] = [
 @pytest.mark.parametrize(("steps", "size"), INPUTS, ids=[steps.__name__ for steps, _ in INPUTS])
 def test_a_connection_is_linear(role: Role, steps: Callable[[Role, int], Iterator[Step]], size: int) -> None:
     check_linear(lambda n: steps(role, n), size)
+
+
+@pytest.mark.parametrize("memory", [None, 1 << 21], ids=["as many as are allowed", "as many as fit"])
+def test_pongs_that_give_way_are_linear(memory: int | None) -> None:
+    """The oldest of many thousand, for each Ping. To move all others up in a list would be out of sight of counts."""
+
+    def read(pings: str) -> None:
+        limits = Limits(pongs=len(pings) // 2, memory=memory and memory * len(pings) >> 16)
+        connection = Connection(CLIENT, limits=limits)
+        connection.receive_data(to(CLIENT, PING) * len(pings))
+        assert connection.retained_bytes >= (len(pings) // 5) << 6
+
+    check_time(read, "p".__mul__)
 
 
 # ---- Handshakes ----

@@ -20,6 +20,7 @@ import pytest
 from deflating import MIB, TAIL, both_takeovers, codec_of, compressing, deflated
 from helpers import BINARY, BOTH_ROLES, CONT, KEY, PING, TEXT, cut_at, feed, to
 from measuring import Memory, consume
+from opening import client, request, response
 
 import rfc6455
 from rfc6455 import (
@@ -465,6 +466,75 @@ def test_a_ping_fits_into_a_message_that_is_nearly_full(role: Role) -> None:
     feed(connection, [to(role, BINARY, bytes(999), fin=False)])
     assert feed(connection, [to(role, PING, bytes(125))]) == [rfc6455.Ping(bytes(125))]
     assert feed(connection, [to(role, CONT, b"!")]) == [BytesMessage(bytes(999) + b"!")]
+
+
+# ---- Handshakes ----
+
+EARLY = large(SERVER, Opcode.BINARY, bytes(15_000))
+LATE = large(rfc6455.CLIENT, Opcode.BINARY, bytes(250_000))
+
+# As long as a line may be, and a list of thousands of parameters once it is read.
+MANY_PARAMETERS = ("Sec-WebSocket-Extensions", "x" + ";y" * 4000)
+
+
+def accepted_with_early_data() -> list[Any]:
+    handshake = rfc6455.ServerHandshake()
+    handshake.receive_data(request(MANY_PARAMETERS) + EARLY)
+    ws = handshake.accept()
+    ws.data_to_send()
+    assert ws.receive_data(None) == [BytesMessage(bytes(15_000))]
+    return [handshake, ws]
+
+
+def opened_with_frames() -> list[Any]:
+    handshake = client()
+    handshake.data_to_send()
+    ws = handshake.receive_data(response() + LATE)
+    assert ws is not None
+    assert ws.receive_data(None) == [BytesMessage(bytes(250_000))]
+    return [handshake, ws]
+
+
+def opened_after_many_interim_responses() -> list[Any]:
+    handshake = client()
+    ws = handshake.receive_data(b"HTTP/1.1 103 x\r\nLink: y\r\n\r\n" * 500 + response())
+    return [handshake, ws]
+
+
+def refused_at_the_server() -> list[Any]:
+    handshake = rfc6455.ServerHandshake()
+    handshake.receive_data(request(MANY_PARAMETERS) + EARLY)
+    handshake.reject(403)
+    handshake.data_to_send()
+    return [handshake]
+
+
+def refused_at_the_client() -> list[Any]:
+    """The body is kept once, for the caller, and nothing of what came after it."""
+    handshake = client(limits=Limits(body=1000))
+    with pytest.raises(rfc6455.HandshakeError):
+        handshake.receive_data(b"HTTP/1.1 404 x\r\nContent-Length: 1000\r\n\r\n" + bytes(250_000))
+    return [handshake]
+
+
+@pytest.mark.parametrize(
+    "perform",
+    [
+        accepted_with_early_data,
+        opened_with_frames,
+        opened_after_many_interim_responses,
+        refused_at_the_server,
+        refused_at_the_client,
+    ],
+)
+def test_a_handshake_that_is_over_keeps_its_heads_only(perform: Callable[[], list[Any]]) -> None:
+    """However long its owner keeps it, as an `Endpoint` does for as long as the connection lasts."""
+    perform()
+    with Memory() as memory:
+        both = perform()
+        # The request with the one long line of it, and a connection.
+        assert memory.kept <= 2 * len(request(MANY_PARAMETERS)) + FIXED + 4000
+    assert both
 
 
 # ---- The parser alone ----

@@ -349,6 +349,16 @@ def test_the_header_of_the_fragment_that_goes_over_is_enough(role: Role, limits:
 
 
 @BOTH_ROLES
+@pytest.mark.parametrize("rsv", [0, 1], ids=["as it is", "decoded"])
+def test_words_for_a_message_whose_fragments_are_too_much(role: Role, rsv: int) -> None:
+    fragments = [b"x" * 60, b"x" * 41] if rsv == 0 else [run(60, b"x"), run(500, b"x")]
+    connection = new_connection(role, extensions=[RunsCodec()], limits=Limits(message=100))
+    (closed,) = connection.receive_data(fragmented(role, TEXT, fragments, rsv=rsv))
+    assert isinstance(closed, Closed)
+    assert closed.reason == "a message of 101 bytes or more; 100 are allowed"
+
+
+@BOTH_ROLES
 def test_lengths_that_add_up_to_more_than_63_bits(role: Role) -> None:
     begin = to(role, BINARY, b"12345", fin=False)
     data = begin + to(role, CONT, b"some", declared=(1 << 63) - 1)
@@ -425,6 +435,11 @@ def test_a_budget_without_a_message_limit_bounds_a_message_that_never_ends(role:
     assert 40_000 <= sent <= 110_000
     assert [type(event) for event in events] == [Closed]
     assert (events[0].code, events[0].error.section) == (1009, "10.4")  # type: ignore[attr-defined]
+
+
+@BOTH_ROLES
+def test_nothing_is_kept_before_the_first_message(role: Role) -> None:
+    assert new_connection(role).retained_bytes == 0
 
 
 @BOTH_ROLES
@@ -519,6 +534,14 @@ def test_parts_come_at_once_and_are_cut_between_characters() -> None:
     assert client.receive_data(b"y") == [BytesPart(b"y", True)]
 
 
+def test_the_beginning_of_a_character_is_kept_and_counted() -> None:
+    client = new_connection(CLIENT, parts=True)
+    assert client.receive_data(b"\x01\x03a\xe2\x82") == [TextPart("a", False)]
+    assert client.retained_bytes == 2
+    assert client.receive_data(b"\x80\x01\xac") == [TextPart("€", True)]
+    assert client.retained_bytes == 0
+
+
 @BOTH_ROLES
 def test_the_message_limit_is_on_the_sum_of_the_parts(role: Role) -> None:
     begin = to(role, BINARY, bytes(60), fin=False)
@@ -607,7 +630,7 @@ def test_lengths_sent(role: Role, length: int) -> None:
 MISUSES: dict[str, tuple[Callable[[Connection], object], type[Exception], str]] = {
     "bytes as text": (lambda ws: ws.send_text(b"x"), TypeError, "send_bytes"),  # type: ignore[arg-type]
     "None as text": (lambda ws: ws.send_text(None), TypeError, "NoneType"),  # type: ignore[arg-type]
-    "text as bytes": (lambda ws: ws.send_bytes("x"), TypeError, "send_text"),  # type: ignore[arg-type]
+    "text as bytes": (lambda ws: ws.send_bytes("x"), TypeError, "binary data is bytes"),  # type: ignore[arg-type]
     "a number as bytes": (lambda ws: ws.send_bytes(5), TypeError, "int"),  # type: ignore[arg-type]
     "a list as bytes": (lambda ws: ws.send_bytes([1]), TypeError, "list"),  # type: ignore[arg-type]
     "text as ping": (lambda ws: ws.ping("x"), TypeError, "str"),  # type: ignore[arg-type]
@@ -926,6 +949,25 @@ def test_one_call_decodes_only_so_much(role: Role) -> None:
     assert calls > 3
     assert connection.receive_data(None) == []
     assert connection.bytes_received == len(data)
+
+
+@BOTH_ROLES
+def test_what_was_decoded_earlier_counts_in_the_call_that_gives_it(role: Role) -> None:
+    """However many calls a message came in, what one call gives is bounded."""
+    connection = new_connection(role, extensions=[RunsCodec()])
+    assert connection.receive_data(to(role, BINARY, run(50_000, b"x") * 8, fin=False, rsv=1)) == []
+    last = to(role, CONT, run(50_000, b"x") * 3)
+    assert connection.receive_data(last + many_grown_messages(role, 1)) == [BytesMessage(b"x" * 550_000)]
+    assert connection.unread == len(many_grown_messages(role, 1))
+
+
+@BOTH_ROLES
+def test_what_no_extension_changed_is_given_at_once_however_large(role: Role) -> None:
+    connection = new_connection(role, extensions=[RunsCodec()])
+    assert connection.receive_data(to(role, BINARY, bytes(600_000), fin=False)) == []
+    events = connection.receive_data(to(role, CONT, b"end") + to(role, TEXT, b"next"))
+    assert events == [BytesMessage(bytes(600_000) + b"end"), TextMessage("next")]
+    assert connection.unread == 0
 
 
 @BOTH_ROLES

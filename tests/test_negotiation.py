@@ -99,6 +99,22 @@ def test_subprotocols_that_can_never_work(bad: Sequence[str]) -> None:
         ClientHandshake("ws://a/", subprotocols=bad)
 
 
+def test_what_is_agreed_to_may_come_from_generators() -> None:
+    handshake = ServerHandshake(
+        subprotocols=(name for name in ["a"]),  # type: ignore[arg-type]
+        extensions=(it for it in [Shift()]),  # type: ignore[arg-type]
+        origins=(it for it in ["https://a.example"]),  # type: ignore[arg-type]
+    )
+    fields = [("Sec-WebSocket-Protocol", "a"), ("Sec-WebSocket-Extensions", "x-shift; least=0")]
+    handshake.receive_data(request(*fields, ("Origin", "https://a.example")))
+    ws = handshake.accept()
+    assert (ws.subprotocol, len(ws.extensions)) == ("a", 1)
+    with pytest.raises(LocalProtocolError, match="comes twice"):
+        client(subprotocols=(name for name in ["a", "a"]))
+    with pytest.raises(LocalProtocolError, match="the same name"):
+        client(extensions=(it for it in [Shift(), Shift()]))
+
+
 # Origins (10.2).
 
 

@@ -69,6 +69,7 @@ from rfc6455.testing import (
     assert_raises_nothing_but,
     assert_refuses,
     assert_same_events_in_any_chunking,
+    cases,
     close_payload,
     every_cut,
     expected_events,
@@ -328,9 +329,29 @@ def connected(response: Head, chunk: Chunking = whole) -> Connection | None:
     return connection or handshake.receive_data(b"")
 
 
+# 1.2 and 1.3, without what a client may leave out. `opening.py` builds on these, so they are written out here.
+REQUEST_OF_THE_RFC = b"""\
+GET /chat HTTP/1.1
+Host: server.example.com
+Upgrade: websocket
+Connection: Upgrade
+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==
+Sec-WebSocket-Version: 13
+
+"""
+ANSWER_OF_THE_RFC = b"""\
+HTTP/1.1 101 Switching Protocols
+Upgrade: websocket
+Connection: Upgrade
+Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=
+
+"""
+
+
 def test_the_plain_heads_are_those_of_the_rfc() -> None:
     assert response_head(SAMPLE_KEY).get_all("Sec-WebSocket-Accept") == [SAMPLE_ACCEPT]
-    assert bytes(request_head()) == opening.request()
+    assert bytes(request_head()) == opening.request() == REQUEST_OF_THE_RFC.replace(b"\n", b"\r\n")
+    assert bytes(response_head()) == ANSWER_OF_THE_RFC.replace(b"\n", b"\r\n")
     assert status_of(served([bytes(request_head())])) == 101
 
 
@@ -654,11 +675,14 @@ def test_no_other_module_imports_hypothesis() -> None:
     assert importers == {("testing", "strategies")}
 
 
-@pytest.mark.parametrize("module", [rfc6455.testing, ws])
+@pytest.mark.parametrize("module", [rfc6455.testing, cases, ws], ids=lambda module: module.__name__)
 def test_each_public_name_is_in_the_reference_once(module: object) -> None:
     page = (ROOT / "docs" / "reference" / "testing.rst").read_text(encoding="utf-8")
     name = module.__name__  # type: ignore[attr-defined]
-    documented = re.findall(rf"^\.\. auto\w+:: {re.escape(name)}\.(\w+)$", page, re.MULTILINE)
+    documented = re.findall(rf"^\.\. auto\w+:: {re.escape(name)}\.(\w+)(?:\(.*\))?$", page, re.MULTILINE)
     assert all(getattr(module, each).__doc__ for each in documented)
-    data = re.findall(r"^\.\. data:: (\w+)$", page, re.MULTILINE) if module is rfc6455.testing else []
+    # What is no class and no function stands below its module's directive.
+    sections = re.split(r"^\.\. module:: ([\w.]+)$", page, flags=re.MULTILINE)
+    below = dict(zip(sections[1::2], sections[2::2], strict=True)).get(name, "")
+    data = re.findall(r"^\.\. data:: (\w+)$", below, re.MULTILINE)
     assert sorted(documented + data) == sorted(module.__all__)  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ from helpers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from measuring import Memory
-from opening import client, request, response
+from opening import ANSWER, REQUIRED, client, request, response
 from tiny_extension import ShiftCodec
 
 from rfc6455 import (
@@ -46,12 +46,15 @@ from rfc6455 import (
     Closed,
     Connection,
     Deadlines,
+    Endpoint,
     Event,
     HandshakeError,
     Limits,
     LocalProtocolError,
     PerMessageDeflate,
     Ping,
+    Request,
+    Response,
     Role,
     ServerHandshake,
     TextMessage,
@@ -278,6 +281,22 @@ def test_the_handshake_of_a_client_is_recorded(chunk: Chunking) -> None:
     assert trace.to_har(recording)["log"]["entries"][0]["response"]["status"] == 101
 
 
+@pytest.mark.parametrize("frames", [b"", HELLO])
+def test_an_end_that_came_before_the_answer_comes_again(frames: bytes) -> None:
+    """A client that does not wait: the connection tells of its end with the first call."""
+    recorder = Recorder(Ticks())
+    handshake = recorder.wrap(ServerHandshake())
+    handshake.receive_data(request() + frames)
+    handshake.receive_data(b"")
+    ws = handshake.accept()
+    calls = [ws.receive_data(None)]
+    assert [event.how for event in calls[0] if isinstance(event, Closed)] == [CloseCause.EOF_IDLE]
+    assert ws.receive_data(None) == []
+    assert kinds(recorder.recording) == ["received", "received", "opened", "resumed"]
+    assert run_again(recorder.recording) == calls
+    assert all(all_forms(recorder.recording))
+
+
 def test_a_refused_handshake_is_all_http() -> None:
     recorder = Recorder(Ticks())
     handshake = recorder.wrap(ServerHandshake())
@@ -296,16 +315,12 @@ def test_a_refused_handshake_is_all_http() -> None:
 
 def test_a_handshake_whose_heads_went_elsewhere() -> None:
     """`from_request` and `from_response`: what does not go through the handshake is not in the recording."""
-    key = "dGhlIHNhbXBsZSBub25jZQ=="
-    fields = {"Host": "a", "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": key}
     recorder = Recorder(Ticks())
-    handshake = recorder.wrap(ServerHandshake.from_request("GET", "/", {**fields, "Sec-WebSocket-Version": "13"}))
+    handshake = recorder.wrap(ServerHandshake.from_request("GET", "/", REQUIRED))
     answer = handshake.accept().data_to_send()
     assert (recorder.recording.received_head, recorder.recording.sent_head) == (0, len(answer))
     at_client = Recorder(Ticks())
-    ws = at_client.wrap(client()).from_response(
-        101, {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="}
-    )
+    ws = at_client.wrap(client()).from_response(101, ANSWER)
     assert ws.receive_data(b"\x81\x02Hi") == [TextMessage("Hi")]
     assert run_again(at_client.recording) == [[TextMessage("Hi")]]
 
@@ -316,17 +331,172 @@ def test_what_cannot_be_recorded() -> None:
         recorder.recording
     with pytest.raises(TypeError, match="not int"):
         recorder.wrap(1)  # type: ignore[call-overload]
-    late = new_connection(SERVER)
-    late.receive_data(HELLO)
-    with pytest.raises(LocalProtocolError, match="has received something"):
-        recorder.wrap(late)
     recorder.wrap(new_connection(SERVER))
     with pytest.raises(LocalProtocolError, match="one connection"):
         recorder.wrap(new_connection(SERVER))
+
+
+def refused_by_a_server() -> ServerHandshake:
     handshake = ServerHandshake()
-    handshake.receive_data(request() + HELLO)
-    with pytest.raises(LocalProtocolError, match="before it was wrapped"):
-        Recorder(Ticks()).wrap(handshake).accept()
+    with pytest.raises(HandshakeError):
+        handshake.receive_data(b"\0")
+    return handshake
+
+
+def refused_by_a_client() -> ClientHandshake:
+    handshake = client()
+    with pytest.raises(HandshakeError):
+        handshake.receive_data(b"\0")
+    return handshake
+
+
+def after(end: Any, data: bytes) -> Any:
+    end.receive_data(data)
+    return end
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: after(new_connection(SERVER), HELLO[:1]),
+        lambda: after(new_connection(SERVER), b""),
+        lambda: after(ServerHandshake(), b"G"),
+        lambda: after(ServerHandshake(), request()),
+        lambda: after(ServerHandshake.from_request("GET", "/", REQUIRED), HELLO),
+        lambda: after(ServerHandshake.from_request("GET", "/", REQUIRED), b""),
+        refused_by_a_server,
+        lambda: after(client(), b"H"),
+        lambda: after(client(), b"HTTP/1.1 100 Continue\r\n\r\n"),
+        lambda: after(client(), b"HTTP/1.1 404 Not Found\r\n\r\nbo"),
+        lambda: after(client(), response()),
+        refused_by_a_client,
+    ],
+)
+def test_what_has_received_something_cannot_be_recorded(make: Callable[[], Any]) -> None:
+    """Its recording would not have the beginning, and tell something else when it is run again."""
+    recorder = Recorder(Ticks())
+    with pytest.raises(LocalProtocolError, match=r"has received something: wrap\(\) it before"):
+        recorder.wrap(make())
+    with pytest.raises(LocalProtocolError, match="nothing is recorded"):
+        recorder.recording
+
+
+# ---- In an Endpoint ----
+
+
+@pytest.mark.parametrize("end", [Connection(SERVER), ServerHandshake(), client()], ids=lambda end: type(end).__name__)
+def test_what_is_recorded_is_an_instance_of_the_same_class(end: Any) -> None:
+    recorded = Recorder(Ticks()).wrap(end)
+    assert recorded is not end
+    assert isinstance(recorded, type(end))
+    # So it can be recorded once more.
+    assert isinstance(Recorder(Ticks()).wrap(recorded), type(end))
+
+
+class Clock:
+    """One time for endpoints and recorders."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def entries_of(recording: Recording) -> list[tuple[float, str, bytes]]:
+    return [(entry.time, entry.kind.value, entry.data) for entry in recording.entries]
+
+
+def test_an_endpoint_over_what_is_recorded() -> None:
+    """Both roles, from the request to the end of TCP: each byte and each call is there, with its time."""
+    clock = Clock()
+    recorders = Recorder(clock), Recorder(clock)
+    asking = Endpoint(recorders[0].wrap(ClientHandshake("ws://server.example.com/chat")))
+    asked = Endpoint(recorders[1].wrap(ServerHandshake()))
+    clock.now = 1.0
+    head = asking.data_to_send()
+    clock.now = 2.0
+    assert [type(event) for event in asked.receive_data(head, clock.now)] == [Request]
+    clock.now = 3.0
+    asked.accept(clock.now).send_text("Hello")
+    answer = asked.data_to_send()
+    clock.now = 4.0
+    events = asking.receive_data(answer, clock.now)
+    assert [type(event) for event in events] == [Response]
+    clock.now = 5.0
+    hello = asking.receive_data(None, clock.now)
+    assert hello == [TextMessage("Hello")]
+    clock.now = 25.0
+    assert asking.advance(clock.now) == []
+    ping = asking.data_to_send()
+    clock.now = 26.0
+    assert [type(event) for event in asked.receive_data(ping, clock.now)] == [Ping]
+    asked.close(1000, "bye")
+    clock.now = 46.0
+    end_of_asking = asking.advance(clock.now)
+    assert [event.how for event in end_of_asking if isinstance(event, Closed)] == [CloseCause.PONG_TIMEOUT]
+    clock.now = 47.0
+    end_of_asked = asked.receive_data(b"", clock.now)
+    assert asked.over
+
+    frames = answer[answer.index(b"\r\n\r\n") + 4 :]
+    assert entries_of(recorders[0].recording) == [
+        (1.0, "sent", head),
+        (4.0, "received", answer),
+        (4.0, "opened", b""),
+        (5.0, "resumed", b""),
+        (25.0, "sent", ping),
+        (46.0, "timed out", b"PONG_TIMEOUT"),
+    ]
+    assert entries_of(recorders[1].recording) == [
+        (2.0, "received", head),
+        (3.0, "opened", b""),
+        (3.0, "sent", answer),
+        (26.0, "received", ping),
+        (26.0, "close", b""),
+        (47.0, "received", b""),
+    ]
+    assert [(recorder.recording.sent_head, recorder.recording.received_head) for recorder in recorders] == [
+        (len(head), len(answer) - len(frames)),
+        (len(answer) - len(frames), len(head)),
+    ]
+    assert run_again(recorders[0].recording) == [hello, end_of_asking]
+    assert run_again(recorders[1].recording)[-1] == end_of_asked
+
+
+def test_an_endpoint_over_a_connection_that_is_recorded() -> None:
+    clock = Clock()
+    recorder = Recorder(clock)
+    endpoint = Endpoint(recorder.wrap(new_connection(SERVER)))
+    clock.now = 1.0
+    assert endpoint.receive_data(HELLO, clock.now) == [TextMessage("Hello")]
+    clock.now = 2.0
+    endpoint.close()
+    close = endpoint.data_to_send()
+    assert entries_of(recorder.recording) == [
+        (0.0, "opened", b""),
+        (1.0, "received", HELLO),
+        (2.0, "close", b""),
+        (2.0, "sent", close),
+    ]
+
+
+@pytest.mark.parametrize("call", ["reject", "close", "time out"])
+def test_an_endpoint_that_refuses_is_recorded(call: str) -> None:
+    clock = Clock()
+    recorder = Recorder(clock)
+    endpoint = Endpoint(recorder.wrap(ServerHandshake()), Timeouts(open=3))
+    clock.now = 1.0
+    endpoint.receive_data(request(), clock.now)
+    clock.now = 5.0
+    {
+        "reject": lambda: endpoint.reject(403),
+        "close": endpoint.close,
+        "time out": lambda: endpoint.advance(clock.now),
+    }[call]()
+    answer = endpoint.data_to_send()
+    assert answer.startswith(b"HTTP/1.1 ")
+    assert entries_of(recorder.recording) == [(1.0, "received", request()), (5.0, "sent", answer)]
 
 
 # ---- The limit ----
@@ -422,7 +592,12 @@ ENTRY = '{"time": 1, "kind": "received", "text": "x"}'
         HEAD + ENTRY.replace('"text": "x"', '"base64": "!"'),
         HEAD + ENTRY.replace('"text": "x"', '"base64": 1'),
         HEAD + ENTRY.replace(', "text": "x"', ""),
+        changed('"extensions": ""', '"extensions": []'),
+        changed('"extensions": ""', '"extensions": null'),
         HEAD + ENTRY.replace("received", "timed out"),
+        HEAD + '{"time": 1, "kind": "timed out", "text": "HANDSHAKE"}',
+        *[HEAD + ENTRY.replace("received", kind) for kind in ("opened", "close", "resumed")],
+        HEAD + '{"time": 1, "kind": "opened", "base64": "/w=="}',
         *[HEAD + ENTRY.replace("1", time) for time in ("NaN", "Infinity", "1e300", "-1e300", "true", '"1"', "null")],
     ],
 )
@@ -430,6 +605,86 @@ def test_what_is_no_recording_is_refused(text: str) -> None:
     assert trace.loads(HEAD + ENTRY).entries == [Entry(1.0, Kind.RECEIVED, b"x")]
     with pytest.raises(ValueError, match="this is not a recording"):
         trace.loads(text)
+
+
+def test_an_entry_that_is_wrong_is_named() -> None:
+    opened = '{"time": 1, "kind": "opened", "text": "\\n    0.000000 < TEXT"}'
+    with pytest.raises(ValueError, match="recording: entry 2: 'opened' has no data"):
+        trace.loads(f"{HEAD}{ENTRY}\n{opened}\n{ENTRY}")
+
+
+FORGED = "\n    0.000000 < TEXT   fin  rsv=000 mask=-        len=2     at=0     'forged'"
+WORDS = st.sampled_from([FORGED, "IDLE_TIMEOUT", "/w==", "permessage-deflate", ""])
+TEXTS = WORDS | st.text(st.characters(max_codepoint=0x80), max_size=9)
+ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS),
+    lambda values: st.one_of(st.lists(values, max_size=2), st.dictionaries(TEXTS, values, max_size=2)),
+    max_leaves=3,
+)
+
+
+def spoilt(good: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Some of them with one value, or one more, that may be anything."""
+
+    def with_one(fields: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+        names = st.sampled_from([*fields, "base64"])
+        return st.builds(lambda name, value: {**fields, name: value}, names, TEXTS | ANYTHING)
+
+    return good | good.flatmap(with_one)
+
+
+TIMES = st.integers(0, 9)
+KINDS = st.sampled_from([kind.value for kind in Kind])
+BASE64 = st.binary(max_size=20).map(lambda data: b64encode(data).decode())
+ENTRIES = spoilt(
+    st.one_of(
+        st.fixed_dictionaries({"time": TIMES, "kind": st.sampled_from(["received", "sent"]), "base64": BASE64}),
+        st.fixed_dictionaries({"time": TIMES, "kind": KINDS, "text": st.just("")}),
+        st.fixed_dictionaries({"time": TIMES, "kind": KINDS, "text": TEXTS}),
+        st.fixed_dictionaries({"time": TIMES, "kind": KINDS, "base64": BASE64}),
+    )
+)
+ABOUT = spoilt(
+    st.builds(
+        lambda **fields: json.loads(HEAD) | fields,
+        role=st.sampled_from(["client", "server"]),
+        received_head=st.integers(0, 20),
+        sent_head=st.integers(0, 20),
+        missing=st.integers(0, 1),
+    )
+)
+
+
+def lines_of_bytes(recording: Recording, kind: Kind) -> int:
+    """How many lines the bytes of a direction make: one for each of HTTP, and for each frame, whole or not."""
+    data = b"".join(entry.data for entry in recording.entries if entry.kind is kind)
+    head = recording.received_head if kind is Kind.RECEIVED else recording.sent_head
+    http, frames = (data[:head], data[head:]) if recording.is_open else (data, b"")
+    shown, rest = read_frames(frames)
+    return len(http.splitlines()) + len(shown) + bool(rest)
+
+
+@settings(max_examples=150)
+@given(lines=st.builds(lambda about, entries: [about, *entries], ABOUT, st.lists(ENTRIES, min_size=1, max_size=3)))
+def test_whatever_can_be_loaded_can_be_shown_and_forges_no_line(lines: list[dict[str, Any]]) -> None:
+    try:
+        recording = trace.loads("\n".join(map(json.dumps, lines)))
+    except ValueError:
+        return
+    text = trace.format_text(recording)
+    title, *shown = text.split("\n")
+    assert all(line.isprintable() for line in (title, *shown))
+    if recording.missing:
+        assert shown.pop() == f"{recording.missing} more entries were not kept"
+    # What a line tells of, behind its time.
+    about = [re.sub(r"^ *-?[0-9]+\.[0-9]{6} ", "", line)[0] for line in shown]
+    ends = sum(entry.kind is Kind.RECEIVED and not entry.data for entry in recording.entries)
+    assert about.count("<") == lines_of_bytes(recording, Kind.RECEIVED) + ends
+    assert about.count(">") == lines_of_bytes(recording, Kind.SENT)
+    told = sum(entry.kind in (Kind.OPENED, Kind.CLOSE, Kind.TIMED_OUT) for entry in recording.entries)
+    # And how it ended, and what was wrong with what was sent.
+    assert told <= about.count("=") + about.count("!") <= told + 2
+    assert trace.to_pcapng(recording)
 
 
 @settings(max_examples=60)
@@ -576,6 +831,12 @@ def test_a_head_cannot_forge_a_line(data: bytes) -> None:
     assert all(line.isascii() and line.isprintable() for line in lines)
 
 
+def test_what_no_recorder_writes_forges_no_line_either() -> None:
+    """A recording that a program has put together, with data where there is none."""
+    recording = Recording(SERVER, [Entry(0.0, Kind.OPENED, b"\n\xff")])
+    assert trace.format_text(recording) == "server\n    0.000000 = open\\n\\xff"
+
+
 def test_a_long_line_of_a_head_is_cut() -> None:
     text = trace.format_text(Recording(SERVER, [Entry(0.0, Kind.RECEIVED, b"x" * 10_000)]))
     assert text == "server\n    0.000000 < " + "x" * 200 + "..."
@@ -650,12 +911,27 @@ def test_the_har_form_of_what_is_no_request(entries: list[Entry]) -> None:
 
 @given(milliseconds=st.integers(0, trace.recording.LAST_SECOND * 1000))
 def test_dates_are_those_of_the_calendar(milliseconds: int) -> None:
-    time = milliseconds / 1000
-    har = trace.to_har(Recording(SERVER, [Entry(time, Kind.OPENED)]))
-    expected = datetime.fromtimestamp(int(time), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-    date = har["log"]["entries"][0]["startedDateTime"]
-    assert date[:-5] == expected
-    assert date[-5:] == f".{int(time * 1000) % 1000:03}Z"
+    expected = datetime.fromtimestamp(milliseconds // 1000, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    assert date_of(milliseconds / 1000) == f"{expected}.{milliseconds % 1000:03}Z"
+
+
+def date_of(time: float) -> str:
+    (entry,) = trace.to_har(Recording(SERVER, [Entry(time, Kind.OPENED)]))["log"]["entries"]
+    return str(entry["startedDateTime"])
+
+
+@pytest.mark.parametrize(
+    ("time", "date"),
+    [
+        (-0.001, "1970-01-01T00:00:00.000Z"),
+        (-1e300, "1970-01-01T00:00:00.000Z"),
+        (trace.recording.LAST_SECOND, "9999-12-31T23:59:59.000Z"),
+        (trace.recording.LAST_SECOND + 1, "9999-12-31T23:59:59.000Z"),
+        (1e300, "9999-12-31T23:59:59.000Z"),
+    ],
+)
+def test_a_time_without_a_date_has_the_nearest(time: float, date: str) -> None:
+    assert date_of(time) == date
 
 
 # ---- pcapng ----

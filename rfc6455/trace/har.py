@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from bisect import bisect_right
 from collections.abc import Iterable
-from itertools import accumulate
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qsl
@@ -112,26 +111,10 @@ def _message(event: Event) -> dict[str, Any] | None:
     return None
 
 
-# The package has no clock and so no calendar; a date is all that it ever needs of one.
+_EPOCH = datetime(1970, 1, 1)
 
 
 def _date(time: float) -> str:
     """A time in ISO 8601; one before 1970 or after 9999 becomes the nearest that is not."""
-    days, milliseconds = divmod(int(min(max(time, 0.0), LAST_SECOND) * 1000), 24 * 60 * 60 * 1000)
-    year = 1970 + days // 366
-    while _days_before(year + 1) <= days:
-        year += 1
-    february = _days_before(year + 1) - _days_before(year) - 337
-    months = (31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30)
-    starts = list(accumulate(months, initial=_days_before(year)))
-    month = bisect_right(starts, days)
-    seconds, milliseconds = divmod(milliseconds, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    day = f"{year:04}-{month:02}-{days - starts[month - 1] + 1:02}"
-    return f"{day}T{minutes // 60:02}:{minutes % 60:02}:{seconds:02}.{milliseconds:03}Z"
-
-
-def _days_before(year: int) -> int:
-    """How many days there are from 1970 to a year, in the Gregorian calendar."""
-    last = year - 1
-    return 365 * (year - 1970) + last // 4 - last // 100 + last // 400 - 477
+    date = _EPOCH + timedelta(milliseconds=round(min(max(time, 0.0), LAST_SECOND) * 1000))
+    return date.isoformat(timespec="milliseconds") + "Z"

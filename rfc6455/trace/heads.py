@@ -6,13 +6,13 @@ for it.
 
 from __future__ import annotations
 
-from ..codes import Role
+from ..codes import VERSION, Role
 from ..errors import HandshakeError
-from ..handshake import VERSION, accept_key
+from ..handshake import accept_key
 from ..headers import Headers
 from ..http11 import Request, RequestReader, Response, ResponseReader
 from ..limits import Limits
-from .recording import Direction, Kind, Recording
+from .recording import Kind, Recording, Way
 
 _UPGRADE = [("Upgrade", "websocket"), ("Connection", "Upgrade")]
 _KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
@@ -34,7 +34,7 @@ def made_up_response(recording: Recording) -> Response:
 def heads(recording: Recording) -> tuple[Request | None, Response | None]:
     """The request and the last response; ``None`` for one that did not come whole, or that is not HTTP."""
     kinds = {recording.role: Kind.SENT, recording.role.peer: Kind.RECEIVED}
-    from_client, from_server = (Direction(recording, kinds[role]) for role in (Role.CLIENT, Role.SERVER))
+    from_client, from_server = (Way(recording, kinds[role]) for role in (Role.CLIENT, Role.SERVER))
     request = _read_request(from_client.data[: from_client.head])
     response = _read_response(from_server.data[: from_server.head])
     if recording.is_open:

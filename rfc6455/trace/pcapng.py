@@ -13,7 +13,7 @@ from ..codes import Role
 from ..http11 import serialize_request, serialize_response
 from .heads import MADE_UP_REQUEST, made_up_response
 from .recording import LAST_SECOND, Kind, Recording
-from .text import find
+from .replaying import find
 
 # Addresses for documentation (RFC 5737), a port for HTTP and one for clients (RFC 6335), and Ethernet addresses that
 # are nobody's.

@@ -7,7 +7,7 @@ refused handshake is in the recording as well.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 from ..codes import CloseCode, Role
 from ..connection import Connection
@@ -72,26 +72,26 @@ class Recorder:
     def wrap(
         self, end: Connection | ServerHandshake | ClientHandshake
     ) -> Connection | ServerHandshake | ClientHandshake:
-        """Gives what is to be used in place of ``end``. It behaves like it, though it is no instance of its class; the
-        connection that comes of a handshake is recorded too.
+        """Gives what is to be used in place of ``end``. It behaves like it, also for ``isinstance`` and so in an
+        `rfc6455.Endpoint`; the connection that comes of a handshake is recorded too.
 
         :param end: a handshake over HTTP/1.1 or, where the handshake was elsewhere, a connection. It has received
             nothing yet.
         :raises TypeError: when it is something else.
-        :raises LocalProtocolError: when the connection has received something, or when this recorder has another.
+        :raises LocalProtocolError: when it has received something, or when this recorder has another.
         """
         if self._recording is not None:
             raise LocalProtocolError("a recorder records one connection; make another for another")
+        if not isinstance(end, (Connection, ServerHandshake, ClientHandshake)):
+            raise TypeError(f"a handshake or a connection can be recorded, not {type(end).__name__}")
+        if _has_received(end):
+            raise LocalProtocolError("this has received something: wrap() it before, or wrap its handshake")
         if isinstance(end, ServerHandshake):
             self._recording = Recording(Role.SERVER)
             return cast("ServerHandshake", _RecordedServerHandshake(end, self))
         if isinstance(end, ClientHandshake):
             self._recording = Recording(Role.CLIENT)
             return cast("ClientHandshake", _RecordedClientHandshake(end, self))
-        if not isinstance(end, Connection):
-            raise TypeError(f"a handshake or a connection can be recorded, not {type(end).__name__}")
-        if end.bytes_received:
-            raise LocalProtocolError("this connection has received something: wrap its handshake, or wrap it earlier")
         self._recording = Recording(end.role)
         return self._open(end)
 
@@ -99,8 +99,6 @@ class Recorder:
 
     def _open(self, connection: Connection) -> Connection:
         recording = self.recording
-        if connection.unread > self._received:
-            raise LocalProtocolError("this handshake had received something before it was wrapped")
         recording.received_head = self._received - connection.unread
         recording.extensions = ", ".join([codec.parameters for codec in connection.extensions])
         recording.limits = connection.limits
@@ -126,75 +124,86 @@ class Recorder:
             self.recording.missing += 1
 
 
-class _RecordedConnection:
-    def __init__(self, connection: Connection, recorder: Recorder) -> None:
-        self._connection = connection
+def _has_received(end: Connection | ServerHandshake | ClientHandshake) -> bool:
+    """Whether a recording that begins now would lack something. An end that is over counts, as nothing will come."""
+    if isinstance(end, Connection):
+        return end.closed or end.bytes_received > 0
+    is_over = end._over if isinstance(end, ClientHandshake) else bool(end._unread) or end._eof
+    return is_over or end.response is not None or end._reader.size > 0
+
+
+_End = TypeVar("_End")
+
+
+class _Recorded(Generic[_End]):
+    """Has all that is in what it wraps, and passes for it where ``isinstance`` decides, as in `Endpoint`."""
+
+    def __init__(self, wrapped: _End, recorder: Recorder) -> None:
+        self._wrapped: _End = wrapped
         self._recorder = recorder
-        self._has_sent = False
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
+        return getattr(self._wrapped, name)
+
+    @property  # type: ignore[misc]  # that of `object` can be set
+    def __class__(self) -> type[Any]:
+        return self._wrapped.__class__
+
+
+class _RecordedConnection(_Recorded[Connection]):
+    def __init__(self, connection: Connection, recorder: Recorder) -> None:
+        super().__init__(connection, recorder)
+        self._has_sent = False
 
     def receive_data(self, data: bytes | bytearray | memoryview | None = None) -> list[Event]:
         if data is not None:
-            data = self._recorder._receive(data)
-        elif self._connection.unread:
+            return self._wrapped.receive_data(self._recorder._receive(data))
+        had_unread = self._wrapped.unread > 0
+        events = self._wrapped.receive_data(None)
+        # Events without input: of an end of file that came before the handshake was answered.
+        if had_unread or events:
             self._recorder._add(Kind.RESUMED)
-        return self._connection.receive_data(data)
+        return events
 
     def data_to_send(self) -> bytes:
-        data = self._recorder._send(self._connection.data_to_send())
+        data = self._recorder._send(self._wrapped.data_to_send())
         # The 101 of a server comes from its connection. None of its frames begins like that.
-        if not self._has_sent and self._connection.role is Role.SERVER and data.startswith(b"HTTP/1.1 101 "):
+        if not self._has_sent and self._wrapped.role is Role.SERVER and data.startswith(b"HTTP/1.1 101 "):
             self._recorder.recording.sent_head = data.index(b"\r\n\r\n") + 4
         self._has_sent = self._has_sent or bool(data)
         return data
 
     def close(self, code: int | None = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
-        does_something = self._connection.sent is not Direction.CLOSED
-        self._connection.close(code, reason)
+        does_something = self._wrapped.sent is not Direction.CLOSED
+        self._wrapped.close(code, reason)
         if does_something:
             self._recorder._add(Kind.CLOSE)
 
     def time_out(self, cause: CloseCause) -> list[Event]:
         self._recorder._add(Kind.TIMED_OUT, cause.name.encode("ascii"))
-        return self._connection.time_out(cause)
+        return self._wrapped.time_out(cause)
 
 
-class _RecordedServerHandshake:
-    def __init__(self, handshake: ServerHandshake, recorder: Recorder) -> None:
-        self._handshake = handshake
-        self._recorder = recorder
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._handshake, name)
-
+class _RecordedServerHandshake(_Recorded[ServerHandshake]):
     def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
-        return self._handshake.receive_data(self._recorder._receive(data))
+        return self._wrapped.receive_data(self._recorder._receive(data))
 
     def accept(self, *arguments: Any, **options: Any) -> Connection:
-        return self._recorder._open(self._handshake.accept(*arguments, **options))
+        return self._recorder._open(self._wrapped.accept(*arguments, **options))
 
     def data_to_send(self) -> bytes:
-        return self._recorder._send(self._handshake.data_to_send())
+        return self._recorder._send(self._wrapped.data_to_send())
 
 
-class _RecordedClientHandshake:
-    def __init__(self, handshake: ClientHandshake, recorder: Recorder) -> None:
-        self._handshake = handshake
-        self._recorder = recorder
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._handshake, name)
-
+class _RecordedClientHandshake(_Recorded[ClientHandshake]):
     def receive_data(self, data: bytes | bytearray | memoryview) -> Connection | None:
-        connection = self._handshake.receive_data(self._recorder._receive(data))
+        connection = self._wrapped.receive_data(self._recorder._receive(data))
         return None if connection is None else self._recorder._open(connection)
 
     def from_response(self, *arguments: Any, **options: Any) -> Connection:
-        return self._recorder._open(self._handshake.from_response(*arguments, **options))
+        return self._recorder._open(self._wrapped.from_response(*arguments, **options))
 
     def data_to_send(self) -> bytes:
-        data = self._recorder._send(self._handshake.data_to_send())
+        data = self._recorder._send(self._wrapped.data_to_send())
         self._recorder.recording.sent_head += len(data)
         return data

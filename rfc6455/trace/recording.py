@@ -44,7 +44,7 @@ class Entry(NamedTuple):
 
     :ivar time: when, in seconds of the clock that the caller gave.
     :ivar kind: what.
-    :ivar data: the bytes that belong to it.
+    :ivar data: the bytes that belong to it, where its `Kind` tells of any.
 
     >>> Entry(1.5, Kind.RECEIVED, b"\\x89\\x00")
     Entry(time=1.5, kind=<Kind.RECEIVED: 'received'>, data=b'\\x89\\x00')
@@ -93,7 +93,7 @@ class Recording:
         return any(entry.kind is Kind.OPENED for entry in self.entries)
 
 
-class Direction:
+class Way:
     """All bytes that went one way, and which entry each came with.
 
     :ivar data: the bytes.

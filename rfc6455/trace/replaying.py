@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 
 from ..codes import Role
 from ..connection import Connection
-from ..errors import LocalProtocolError
-from ..events import CloseCause, Event
+from ..errors import LocalProtocolError, RemoteProtocolError
+from ..events import BytesMessage, CloseCause, Closed, Event, TextMessage
 from ..limits import Limits
-from .recording import Direction, Entry, Kind, Recording, codecs_at
+from .recording import Entry, Kind, Recording, Way, codecs_at
 
 # The number of an entry, and the events of the call that it tells.
 Replayed = tuple[int, "list[Event]"]
@@ -44,12 +44,14 @@ def replay(recording: Recording, make: Callable[[], Connection] | None = None) -
 def replay_received(recording: Recording, make: Callable[[], Connection] | None = None) -> Iterator[Replayed]:
     """As `replay`, with the numbers of the entries."""
     connection = _connection(recording, recording.role, recording.limits) if make is None else make()
-    frame_bytes = dict(Direction(recording, Kind.RECEIVED).frame_bytes())
+    frame_bytes = dict(Way(recording, Kind.RECEIVED).frame_bytes())
     opened_at = next((index for index, entry in enumerate(recording.entries) if entry.kind is Kind.OPENED), None)
     if opened_at is None:
         return
-    # What came in one read with the head is unread when a connection begins.
-    connection._start(b"", b"".join([data for index, data in frame_bytes.items() if index < opened_at]))
+    # What came before that, with the head or while its answer was awaited, is unread when a connection begins.
+    unread = b"".join([data for index, data in frame_bytes.items() if index < opened_at])
+    has_ended = any(entry.kind is Kind.RECEIVED and not entry.data for entry in recording.entries[:opened_at])
+    connection._start(b"", unread, has_ended)
     for index, entry in enumerate(recording.entries[opened_at + 1 :], opened_at + 1):
         match entry.kind:
             case Kind.RECEIVED if index in frame_bytes or not entry.data:
@@ -67,11 +69,53 @@ def replay_received(recording: Recording, make: Callable[[], Connection] | None 
 def replay_sent(recording: Recording) -> Iterator[Replayed]:
     """What the peer makes of the bytes that were sent; its limits are not known."""
     peer = _connection(recording, recording.role.peer, Limits(message=None))
-    for index, data in Direction(recording, Kind.SENT).frame_bytes():
+    for index, data in Way(recording, Kind.SENT).frame_bytes():
         events = peer.receive_data(data)
         while peer.unread:
             events += peer.receive_data(None)
         yield index, events
+
+
+# The first characters or bytes of a message, and how many it has.
+Beginning = tuple["str | bytes", int]
+
+
+class Findings:
+    """What a connection made of the bytes of one direction.
+
+    :ivar messages: the beginning of each message, in order.
+    :ivar end: the number of the entry that ended the connection, and how.
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[Beginning] = []
+        self.end: tuple[int, Closed] | None = None
+
+    @property
+    def violation(self) -> tuple[int, RemoteProtocolError] | None:
+        """The number of the entry that broke a rule, and which."""
+        match self.end:
+            case index, Closed(error=RemoteProtocolError() as error):
+                return index, error
+        return None
+
+
+def find(recording: Recording, kind: Kind, kept: int = 0) -> Findings:
+    """Runs one direction again; with an extension that is not known here, nothing is found.
+
+    :param kept: how long the beginning of a message is at the most.
+    """
+    findings = Findings()
+    if codecs_at(recording.role, recording) is None:
+        return findings
+    for index, events in replay_received(recording) if kind is Kind.RECEIVED else replay_sent(recording):
+        for event in events:
+            match event:
+                case TextMessage(content) | BytesMessage(content):
+                    findings.messages.append((content[:kept], len(content)))
+                case Closed():
+                    findings.end = index, event
+    return findings
 
 
 def _connection(recording: Recording, role: Role, limits: Limits) -> Connection:

@@ -54,7 +54,7 @@ def _write_entry(entry: Entry) -> dict[str, object]:
 def loads(text: str) -> Recording:
     """The recording that `dumps` gave.
 
-    :raises ValueError: when it is anything else.
+    :raises ValueError: when it is anything else. It names the entry that is wrong, counted from 1.
 
     >>> from rfc6455 import SERVER
     >>> loads(dumps(Recording(SERVER))).role
@@ -65,9 +65,17 @@ def loads(text: str) -> Recording:
     """
     try:
         about, *entries = [json.loads(line) for line in text.splitlines() if line.strip()]
-        return _read_recording(about, [_read_entry(entry) for entry in entries])
-    except (ValueError, TypeError, KeyError, AttributeError, HandshakeError, RecursionError) as error:
-        raise ValueError(f"this is not a recording: {type(error).__name__}: {error}") from error
+        return _read_recording(about, [_read_entry(number, entry) for number, entry in enumerate(entries, 1)])
+    except _WRONG as error:
+        raise ValueError(f"this is not a recording: {_words(error)}") from error
+
+
+# What comes of JSON that says something else than expected.
+_WRONG = (ValueError, TypeError, KeyError, AttributeError, HandshakeError, RecursionError)
+
+
+def _words(error: Exception) -> str:
+    return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
 
 
 def _read_recording(about: Mapping[str, Any], entries: list[Entry]) -> Recording:
@@ -78,7 +86,7 @@ def _read_recording(about: Mapping[str, Any], entries: list[Entry]) -> Recording
         entries,
         _natural(about["received_head"]),
         _natural(about["sent_head"]),
-        about["extensions"],
+        _text(about["extensions"]),
         Limits(**about["limits"]),
         _natural(about["missing"]),
     )
@@ -88,12 +96,30 @@ def _read_recording(about: Mapping[str, Any], entries: list[Entry]) -> Recording
     return recording
 
 
-def _read_entry(entry: Mapping[str, Any]) -> Entry:
-    data = b64decode(entry["base64"], validate=True) if "base64" in entry else entry["text"].encode("ascii")
-    kind = Kind(entry["kind"])
-    if kind is Kind.TIMED_OUT:
-        CloseCause[data.decode("ascii")]
-    return Entry(_time(entry["time"]), kind, data)
+def _read_entry(number: int, entry: Mapping[str, Any]) -> Entry:
+    try:
+        data = b64decode(entry["base64"], validate=True) if "base64" in entry else entry["text"].encode("ascii")
+        kind = Kind(entry["kind"])
+        _check_data(kind, data)
+        return Entry(_time(entry["time"]), kind, data)
+    except _WRONG as error:
+        raise ValueError(f"entry {number}: {_words(error)}") from error
+
+
+_TIME_OUTS = {cause.name.encode("ascii") for cause in CloseCause if cause.name.endswith("_TIMEOUT")}
+
+
+def _check_data(kind: Kind, data: bytes) -> None:
+    if kind is Kind.TIMED_OUT and data not in _TIME_OUTS:
+        raise ValueError(f"{data!r} is no time-out")
+    if kind in (Kind.OPENED, Kind.RESUMED, Kind.CLOSE) and data:
+        raise ValueError(f"{kind.value!r} has no data")
+
+
+def _text(text: object) -> str:
+    if not isinstance(text, str):
+        raise ValueError(f"extensions are what a header says, not {text!r}")
+    return text
 
 
 def _natural(number: object) -> int:

@@ -9,16 +9,14 @@ The law: one line tells one thing, whatever bytes it shows. They are literals, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ..codes import FIN_BIT, MASK_BIT, OPCODE_BITS, RSV_BITS, Opcode
-from ..errors import RemoteProtocolError
-from ..events import BytesMessage, Closed, Event, TextMessage
 from ..masking import apply_mask
 from ..primitives import decode_beginning
-from .recording import Direction, Kind, Recording, codecs_at
-from .replaying import replay_received, replay_sent
+from .recording import Kind, Recording, Way, codecs_at
+from .replaying import Beginning, Findings, find
 
 # How much is shown of a payload, and of a line of HTTP.
 _SHOWN = 60
@@ -57,68 +55,27 @@ def format_text(recording: Recording) -> str:
     """
     lines = list(_mark_lines(recording))
     for kind in _ARROWS:
-        direction = Direction(recording, kind)
-        findings = find(recording, kind)
-        lines += _head_lines(direction)
-        lines += _frame_lines(direction, findings.messages)
-        lines += _finding_lines(direction, findings)
+        way = Way(recording, kind)
+        findings = find(recording, kind, _SHOWN)
+        lines += _head_lines(way)
+        lines += _frame_lines(way, findings.messages)
+        lines += _finding_lines(way, findings)
     lines.sort(key=lambda line: line[:2])
     entries = recording.entries
     timed = [f"{entries[line.entry].time - entries[0].time:12.6f} {line.text}" for line in lines]
     return "\n".join([_title(recording), *timed, *_end(recording)])
 
 
-# ---- What was found by running it again ----
+# ---- What stands on no wire ----
 
 
-class Findings:
-    """What a connection made of the bytes of one direction.
-
-    :ivar messages: the beginning of each message, in order, as a literal.
-    :ivar end: the number of the entry that ended the connection, and how.
-    """
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-        self.end: tuple[int, Closed] | None = None
-
-    def take(self, index: int, event: Event) -> None:
-        match event:
-            case TextMessage(content) | BytesMessage(content):
-                self.messages.append(_literal(content[:_SHOWN], len(content)))
-            case Closed():
-                self.end = index, event
-
-    @property
-    def violation(self) -> tuple[int, RemoteProtocolError] | None:
-        """The number of the entry that broke a rule, and which."""
-        match self.end:
-            case index, Closed(error=RemoteProtocolError() as error):
-                return index, error
-        return None
-
-
-def find(recording: Recording, kind: Kind) -> Findings:
-    """Runs the recording again; with an extension that is not known here, nothing is found."""
-    findings = Findings()
-    if codecs_at(recording.role, recording) is not None:
-        run_again = replay_received if kind is Kind.RECEIVED else replay_sent
-        for index, events in run_again(recording):
-            for event in events:
-                findings.take(index, event)
-    return findings
-
-
-def _finding_lines(direction: Direction, findings: Findings) -> Iterator[_Line]:
+def _finding_lines(way: Way, findings: Findings) -> Iterator[_Line]:
     if findings.violation is not None:
         index, error = findings.violation
-        yield _Line(index, direction.head + (error.offset or 0), f"! {direction.kind.value}: {_escape(str(error))}")
-    elif findings.end is not None and direction.kind is Kind.RECEIVED:
+        yield _Line(index, way.head + (error.offset or 0), f"! {way.kind.value}: {_escape(str(error))}")
+    elif findings.end is not None and way.kind is Kind.RECEIVED:
         index, closed = findings.end
-        yield _Line(index, len(direction.data), f"= closed: {int(closed.code)}, {closed.how.value}")
-
-
-# ---- What stands on no wire ----
+        yield _Line(index, len(way.data), f"= closed: {int(closed.code)}, {closed.how.value}")
 
 
 def _title(recording: Recording) -> str:
@@ -137,7 +94,7 @@ def _end(recording: Recording) -> list[str]:
 def _mark_lines(recording: Recording) -> Iterator[_Line]:
     for index, entry in enumerate(recording.entries):
         if entry.kind in _MARKS:
-            yield _Line(index, 0, _MARKS[entry.kind] + entry.data.decode("ascii"))
+            yield _Line(index, 0, _MARKS[entry.kind] + _escape(entry.data.decode("latin-1")))
         elif entry.kind is Kind.RECEIVED and not entry.data:
             yield _Line(index, 0, "< end of the stream")
 
@@ -145,13 +102,13 @@ def _mark_lines(recording: Recording) -> Iterator[_Line]:
 # ---- HTTP ----
 
 
-def _head_lines(direction: Direction) -> Iterator[_Line]:
+def _head_lines(way: Way) -> Iterator[_Line]:
     at = 0
-    for line in direction.data[: direction.head].splitlines(keepends=True):
+    for line in way.data[: way.head].splitlines(keepends=True):
         text = line.rstrip(b"\r\n").decode("latin-1")
         shown = _escape(text[:_SHOWN_OF_HEAD]) + ("..." if len(text) > _SHOWN_OF_HEAD else "")
-        completed = direction.entry_of(at + len(line) - 1)
-        yield _Line(completed, at, f"{_ARROWS[direction.kind]} {shown}".rstrip())
+        completed = way.entry_of(at + len(line) - 1)
+        yield _Line(completed, at, f"{_ARROWS[way.kind]} {shown}".rstrip())
         at += len(line)
 
 
@@ -207,11 +164,11 @@ def _read_frames(data: bytes, at: int) -> Iterator[_SeenFrame]:
         at = stop
 
 
-def _frame_lines(direction: Direction, messages: list[str]) -> Iterator[_Line]:
-    at = direction.head
+def _frame_lines(way: Way, messages: Iterable[Beginning]) -> Iterator[_Line]:
+    at = way.head
     later = iter(messages)
     opcode = rsv = 0  # of the message in hand: its first frame has them
-    for frame in _read_frames(direction.data, at):
+    for frame in _read_frames(way.data, at):
         at = frame.stop
         if frame.opcode >= Opcode.CLOSE:
             payload = _control_literal(frame)
@@ -222,22 +179,22 @@ def _frame_lines(direction: Direction, messages: list[str]) -> Iterator[_Line]:
             # As long as nothing was wrong, each last frame has made a message.
             message = next(later, None) if frame.first & FIN_BIT and frame.is_whole else None
             if message is not None and rsv:
-                payload = f"message: {message}"
-        yield _Line(direction.entry_of(at - 1), frame.at, _frame_line(direction, frame, payload))
-    if rest := direction.data[at:]:
-        shown = f"{_ARROWS[direction.kind]} the beginning of a header: {rest.hex()}"
-        yield _Line(direction.entry_of(len(direction.data) - 1), at, shown)
+                payload = f"message: {_literal(*message)}"
+        yield _Line(way.entry_of(at - 1), frame.at, _frame_line(way, frame, payload))
+    if rest := way.data[at:]:
+        shown = f"{_ARROWS[way.kind]} the beginning of a header: {rest.hex()}"
+        yield _Line(way.entry_of(len(way.data) - 1), at, shown)
 
 
-def _frame_line(direction: Direction, frame: _SeenFrame, payload: str) -> str:
+def _frame_line(way: Way, frame: _SeenFrame, payload: str) -> str:
     name = _NAMES.get(frame.opcode, f"{frame.opcode:#x}")
     fin = "fin" if frame.first & FIN_BIT else "more"
     rsv = (frame.first & RSV_BITS) >> 4
     key = frame.key.hex() or "-"
-    place = frame.at - direction.head
+    place = frame.at - way.head
     came = "" if frame.is_whole else f" ({len(frame.payload)} bytes came)"
     header = f"{name:<6} {fin:<4} rsv={rsv:03b} mask={key:<8} len={frame.length:<5} at={place:<5}"
-    return f"{_ARROWS[direction.kind]} {header} {payload}{came}"
+    return f"{_ARROWS[way.kind]} {header} {payload}{came}"
 
 
 def _data_literal(frame: _SeenFrame, is_text: bool) -> str:

@@ -225,12 +225,12 @@ def echo(connection: Connection, events: Iterable[Event]) -> None:
 
 def check_memory(connection: Connection, read: int) -> None:
     """What is kept is within the budget. What one read leaves unread comes on top, as the caller has read it, and so
-    do one control frame and the Pongs that are owed, as a Ping must fit always."""
+    do one control frame and the newest Pong that is owed, as a Ping must fit always."""
     budget = connection.limits.budget
     assert budget is not None
-    pongs = connection.limits.pongs * (125 + OBJECT_OVERHEAD)
+    pong = 125 + OBJECT_OVERHEAD
     unread = read if connection.unread else 0
-    assert connection.retained_bytes <= budget + pongs + 131 + unread, connection.retained_bytes
+    assert connection.retained_bytes <= budget + pong + 131 + unread, connection.retained_bytes
 
 
 def check_end(connection: Connection, events: Sequence[Event]) -> None:

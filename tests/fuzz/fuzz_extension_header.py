@@ -195,31 +195,29 @@ def check_answer(mine: PerMessageDeflate, parameters: Parameters) -> None:
         return
     assert codec is not None, said
     assert codec.inflate_bits == said.get(SERVER_BITS, 15)
-    assert 9 <= codec.deflate_bits <= said.get(CLIENT_BITS, 15)
+    assert 8 <= codec.deflate_bits <= said.get(CLIENT_BITS, 15)
     assert codec.inflate_takeover == (SERVER_TAKEOVER not in said)
     assert codec.deflate_takeover <= (CLIENT_TAKEOVER not in said)
 
 
 def fits(mine: PerMessageDeflate, said: dict[str, int]) -> bool:
-    """Whether an answer grants what this client asked for, and asks for nothing that it cannot do."""
+    """Whether an answer grants what this client asked for, and no more than it offered."""
     return (
         (SERVER_TAKEOVER in said or not mine.server_no_context_takeover)
         and said.get(SERVER_BITS, 15) <= mine.server_max_window_bits
-        and 9 <= said.get(CLIENT_BITS, 9) <= max(mine.client_max_window_bits, 9)
+        and said.get(CLIENT_BITS, 8) <= max(mine.client_max_window_bits, 9)
     )
 
 
 def check_agreement(client: PerMessageDeflate, server: PerMessageDeflate) -> None:
-    """Two ends of ours agree on the same, but for windows of 8 bits, with which zlib cannot deflate: a server declines
-    one for itself, and a client fails where a server wants it of the client."""
+    """Two ends of ours agree on the same, but for a window of 8 bits at the server, which declines it: zlib cannot
+    deflate with it."""
     ((_, offered),) = parse_extensions([f"{client.name}; {client.offer()}"])
     servers = server.accept_offer(offered)
     if servers is None:
         assert client.server_max_window_bits == 8
         return
     ((_, answered),) = parse_extensions([servers.parameters])
-    if server.client_max_window_bits == 8:
-        return
     clients = client.accept_answer(answered)
     assert servers.deflate_bits <= clients.inflate_bits
     assert clients.deflate_bits <= servers.inflate_bits

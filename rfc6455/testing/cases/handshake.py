@@ -240,7 +240,7 @@ def bad_requests(make: Maker) -> Iterator[Case]:
         head = request(f"{method} {{target}} HTTP/1.1")
         yield refused(f"method-{method}", "4.2.1", f"the method {method}", head, NO_METHOD)
     yield refused("http-1.0", "4.2.1", "a request of HTTP/1.0", request("GET {target} HTTP/1.0"), NO_HTTP_1_0)
-    for name in REQUEST:
+    for name, _ in REQUEST.fields:
         if name != "Sec-WebSocket-Version":
             how = NO_UPGRADE if name in ("Upgrade", "Connection") else BAD_REQUEST
             yield refused(f"no-{name.lower()}", "4.2.1", f"no {name} header", request(without=name), how)
@@ -536,7 +536,7 @@ def bad_answers(make: Maker) -> Iterator[Case]:
     yield dropped(
         "two-accepts", "11.3.3", "two Sec-WebSocket-Accept headers", answer(more="Sec-WebSocket-Accept: {accept}\r\n")
     )
-    for name in ANSWER:
+    for name, _ in ANSWER.fields:
         yield dropped(f"no-{name.lower()}", "4.1", f"no {name} header", answer(without=name))
     for name, value in (("h2c", "h2c"), ("websockets", "websockets"), ("empty", "")):
         yield dropped(f"upgrade-{name}", "4.1", f"Upgrade: {value or 'nothing'}", answer(Upgrade=value))

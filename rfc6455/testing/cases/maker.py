@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
-from ...codes import Role
+from ...codes import Opcode, Role
 from ...masking import apply_mask
+from ..heads import Head, request_head, response_head
 from ..wire import WireFrame, close_payload
 from .model import Case, Codes, Deflate, Echoes, Expectation, Fails, Message
 
-CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+# As plain numbers: a case is data.
+CONT, TEXT, BINARY, CLOSE, PING, PONG = map(int, Opcode)
 NAMES = {CONT: "continuation", TEXT: "text", BINARY: "binary", CLOSE: "close", PING: "ping", PONG: "pong"}
 DATA_OPCODES = (TEXT, BINARY)
 CONTROL_OPCODES = (CLOSE, PING, PONG)
@@ -22,41 +25,29 @@ CONTROL_OPCODES = (CLOSE, PING, PONG)
 # The masking key of the example in 5.7.
 KEY = b"\x37\xfa\x21\x3d"
 
-REQUEST: dict[str, str | None] = {
-    "Host": "{host}",
-    "Upgrade": "websocket",
-    "Connection": "Upgrade",
-    "Sec-WebSocket-Key": "{key}",
-    "Sec-WebSocket-Version": "13",
-}
-ANSWER: dict[str, str | None] = {
-    "Upgrade": "websocket",
-    "Connection": "Upgrade",
-    "Sec-WebSocket-Accept": "{accept}",
-}
+REQUEST = request_head("{key}", "{target}", "{host}")
+ANSWER = response_head().replacing("Sec-WebSocket-Accept", "{accept}")
 
 
-def request(line: str = "GET {target} HTTP/1.1", more: str = "", without: str = "", **changes: str | None) -> bytes:
+def request(line: str = REQUEST.start_line, more: str = "", without: str = "", **changes: str | None) -> bytes:
     """A good request with some fields changed; ``_`` stands for ``-``.
 
     :param line: the request line.
     :param more: further lines, each with its CRLF.
     :param without: the name of a field to leave out. So does ``None`` as its value.
     """
-    return _head(line, REQUEST, more, {**changes, without: None})
+    return _changed(REQUEST.with_line(line), more, {**changes, without: None})
 
 
-def answer(
-    line: str = "HTTP/1.1 101 Switching Protocols", more: str = "", without: str = "", **changes: str | None
-) -> bytes:
+def answer(line: str = ANSWER.start_line, more: str = "", without: str = "", **changes: str | None) -> bytes:
     """A good answer with some fields changed, as with `request`."""
-    return _head(line, ANSWER, more, {**changes, without: None})
+    return _changed(ANSWER.with_line(line), more, {**changes, without: None})
 
 
-def _head(line: str, fields: dict[str, str | None], more: str, changes: dict[str, str | None]) -> bytes:
-    changed = fields | {name.replace("_", "-"): value for name, value in changes.items()}
-    lines = [f"{name}: {value}\r\n" for name, value in changed.items() if value is not None]
-    return f"{line}\r\n{''.join(lines)}{more}\r\n".encode("latin-1")
+def _changed(head: Head, more: str, changes: dict[str, str | None]) -> bytes:
+    fields = dict(head.fields) | {name.replace("_", "-"): value for name, value in changes.items()}
+    kept = tuple((name, value) for name, value in fields.items() if value is not None)
+    return bytes(replace(head, fields=kept)).removesuffix(b"\r\n") + more.encode("latin-1") + b"\r\n"
 
 
 def each_byte(data: bytes) -> tuple[bytes, ...]:
