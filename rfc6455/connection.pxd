@@ -23,6 +23,7 @@ cdef class Connection:
     cdef readonly object limits
     cdef readonly object subprotocol
     cdef public object awaited_pong
+    cdef public object last_pong
     cdef public Py_ssize_t pongs_received
     cdef bint _parts
     cdef object _random

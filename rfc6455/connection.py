@@ -86,7 +86,7 @@ class Connection:
     # The attributes that the compiled class has, named here too so that what works with the one works with the other.
     # To keep something with a connection, derive a class from it.
     __slots__ = (
-        *("role", "extensions", "limits", "subprotocol", "awaited_pong", "pongs_received"),
+        *("role", "extensions", "limits", "subprotocol", "awaited_pong", "last_pong", "pongs_received"),
         *("_parts", "_random", "_masks", "_mask_pool", "_budget", "_parser", "_reader"),
         *("_max_first_piece", "_max_message", "_received", "_sent", "_out", "_pongs", "_pongs_size", "_owed_close"),
         *("_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_closed", "__weakref__"),
@@ -111,6 +111,8 @@ class Connection:
         self.subprotocol: str | None = subprotocol
         #: The payload of the last Ping sent, until its Pong comes.
         self.awaited_pong: bytes | None = None
+        #: The payload of the last Pong that came, asked for or not.
+        self.last_pong: bytes | None = None
         #: How many Pongs have come, asked for or not.
         self.pongs_received: int = 0
         self._parts = parts
@@ -313,6 +315,7 @@ class Connection:
         else:
             events.append(Pong(payload))
             self.pongs_received += 1
+            self.last_pong = payload
             if payload == self.awaited_pong:
                 self.awaited_pong = None
 

@@ -216,19 +216,19 @@ class Deadlines:
 
     def _observe_pong(self, connection: Connection, now: float) -> None:
         """Any Pong shows that the peer is there; only the one to our own Ping tells how long it took."""
-        if self._ping_payload is None or connection.pongs_received == self._pongs_seen:
+        if connection.pongs_received == self._pongs_seen:
             return
-        if connection.awaited_pong is None:
+        self._pongs_seen = connection.pongs_received
+        if connection.last_pong == self._ping_payload:
             self.latency = now - self._pinged_at
-        self._ping_payload = None
-        self._due.pop("pong", None)
-        self._await("ping_interval", now)
+            self._ping_payload = None
+        if self._due.pop("pong", None) is not None:
+            self._await("ping_interval", now)
 
     def _ping(self, connection: Connection, now: float) -> None:
         self._pings += 1
         self._ping_payload = b"%d" % self._pings
         connection.ping(self._ping_payload)
-        self._pongs_seen = connection.pongs_received
         self._pinged_at = now
         del self._due["ping_interval"]
         self._await("pong", now)

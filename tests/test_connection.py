@@ -422,8 +422,10 @@ def test_a_pong_is_an_event_whether_asked_for_or_not(role: Role) -> None:
 def test_pongs_are_counted(role: Role) -> None:
     connection = new_connection(role)
     assert connection.pongs_received == 0
+    assert connection.last_pong is None
     connection.receive_data(to(role, PONG) + to(role, PING) + to(role, PONG, b"x"))
     assert connection.pongs_received == 2
+    assert connection.last_pong == b"x"
 
 
 @BOTH_ROLES

@@ -465,7 +465,7 @@ class Setting(NamedTuple):
 
 
 STATE = ["closed", "must_close", "over", "unread", "sent", "received", "state"]
-STATE += ["awaited_pong", "pongs_received", "bytes_received"]
+STATE += ["awaited_pong", "last_pong", "pongs_received", "bytes_received"]
 
 
 def state_of(connection: Any) -> dict[str, Any]:
