@@ -440,6 +440,7 @@ class Connection:
     def send_text(self, text: str, *, fin: bool = True, compress: bool | None = None) -> None:
         """Queues a text message, or a fragment of one (5.4, 5.6).
 
+        :param text: of any length; no lone surrogates.
         :param fin: ``False`` when more fragments of this message follow; they are sent by further calls.
         :param compress: whether extensions encode the message: ``None`` lets them decide, and the choice of the
             first fragment holds for all.
@@ -461,6 +462,7 @@ class Connection:
     ) -> None:
         """Queues a binary message, or a fragment of one (5.4, 5.6).
 
+        :param data: of any length.
         :param fin: as in `send_text`.
         :param compress: as in `send_text`.
         :raises TypeError: when it is not bytes.
@@ -472,6 +474,7 @@ class Connection:
     def send_prepared(self, prepared: PreparedMessage) -> None:
         """Queues a message that is shared with other connections.
 
+        :param prepared: the message, serialised once for all of them.
         :raises LocalProtocolError: when a message is not finished (5.4), or when this side has closed (5.5.1).
         """
         self._check_step(prepared.first)

@@ -23,7 +23,6 @@ class MessageCodec(Protocol):
     :ivar reserved_bit: the RSV bit that marks a message as changed by this extension: 4 for RSV1, 2 for RSV2,
         1 for RSV3 (5.2). It stands on the first frame of a message only.
     :ivar parameters: what was agreed, as the ``Sec-WebSocket-Extensions`` header says it, name first.
-    :ivar retained_bytes: an upper estimate of the memory that this state holds now.
 
     >>> codec = rfc6455.PerMessageDeflate().accept_offer([])
     >>> codec.decode(codec.encode(b"hello", final=True), final=True)
@@ -34,7 +33,9 @@ class MessageCodec(Protocol):
     parameters: str
 
     @property
-    def retained_bytes(self) -> int: ...
+    def retained_bytes(self) -> int:
+        """An upper estimate of the memory that this state holds now."""
+        ...
 
     def decode(self, payload: bytes, final: bool) -> bytes:
         """Takes the next bytes of a marked message and gives what they mean, some 64 KiB at a time.
@@ -52,7 +53,10 @@ class MessageCodec(Protocol):
         ...
 
     def encode(self, payload: bytes, final: bool) -> bytes:
-        """Takes the next bytes of an outgoing message and gives the payload of its next frame."""
+        """Takes the next bytes of an outgoing message and gives the payload of its next frame.
+
+        :param final: whether these are the last bytes of the message.
+        """
         ...
 
     def wants(self, payload: bytes, fin: bool) -> bool:

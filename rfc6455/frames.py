@@ -74,6 +74,7 @@ def serialize_frame(frame: Frame, masking_key: bytes | bytearray | memoryview | 
 
     Only what cannot be written at all is refused, so that a test can write frames that a peer must refuse.
 
+    :param frame: its opcode is any of 4 bits, its payload of any length.
     :param masking_key: 4 bytes that a client must take from a strong random source for each frame (5.3);
         ``None`` for a frame of a server.
     :raises LocalProtocolError: for an opcode over 15, RSV bits over 7 or a key that is not 4 bytes long.
@@ -193,6 +194,7 @@ class FrameParser:
 
         A payload that is not yet whole is kept, up to the frame limit.
 
+        :param data: as it was read; ``b""`` is no end of file here, and gives nothing.
         :raises RemoteProtocolError: when a header breaks a rule of 5.1, 5.2 or 5.5 (1002) or the limit (1009).
             The frames of this call that came before are in its attribute ``frames``. Each further call raises
             the same again.

@@ -70,13 +70,19 @@ class Headers:
         return headers
 
     def get_all(self, name: str) -> tuple[str, ...]:
-        """The values of all lines called ``name``, in order; empty when there is none."""
+        """The values of all lines called ``name``, in order; empty when there is none.
+
+        :param name: in any case.
+        """
         if self._index is None:
             self._index = self._make_index()
         return self._index.get(name.lower(), ())
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """The value of ``name``, several lines joined by a comma; ``default`` when there is none."""
+        """The value of ``name``, several lines joined by a comma; ``default`` when there is none.
+
+        :param name: in any case.
+        """
         values = self.get_all(name)
         return ", ".join(values) if values else default
 
