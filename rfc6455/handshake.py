@@ -59,6 +59,7 @@ def accept_key(key: str) -> str:
     """The value of ``Sec-WebSocket-Accept`` that answers this ``Sec-WebSocket-Key`` (1.3, 4.2.2).
 
     :param key: as it was sent, without spaces around it.
+
     >>> rfc6455.accept_key("dGhlIHNhbXBsZSBub25jZQ==")
     's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
     """

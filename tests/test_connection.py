@@ -392,6 +392,34 @@ def test_older_answers_give_way_where_the_budget_is_small(role: Role) -> None:
 
 
 @BOTH_ROLES
+@pytest.mark.parametrize("budget", [1, 100, 300])
+def test_the_newest_answer_is_sent_however_small_the_budget_is(role: Role, budget: int) -> None:
+    connection = new_connection(role, limits=Limits(message=100, memory=budget, pongs=16))
+    connection.receive_data(to(role, PING, bytes(125)) + to(role, PING, b"2" * 125))
+    assert [each.payload for each in read_frames(connection.data_to_send(), role)] == [b"2" * 125]
+
+
+@BOTH_ROLES
+def test_answers_give_way_to_a_message_that_grows(role: Role) -> None:
+    connection = new_connection(role, limits=Limits(pongs=16, memory=1000))
+    connection.receive_data(b"".join(to(role, PING, bytes([number]) * 100) for number in range(6)))
+    owed = connection.retained_bytes
+    assert connection.receive_data(to(role, BINARY, bytes(500), fin=False)) == []
+    assert owed < connection.retained_bytes <= 1000
+    sent = [each.payload[:1] for each in read_frames(connection.data_to_send(), role)]
+    assert sent[-1] == b"\x05"
+    assert 0 < len(sent) < 6
+
+
+@BOTH_ROLES
+def test_a_ping_and_a_pong_are_empty_by_default(role: Role) -> None:
+    connection = new_connection(role)
+    connection.ping()
+    connection.pong()
+    assert read_frames(connection.data_to_send(), role) == [(PING, b"", True, 0), (PONG, b"", True, 0)]
+
+
+@BOTH_ROLES
 def test_pings_in_different_turns_are_all_answered(role: Role) -> None:
     connection = new_connection(role)
     for number in range(5):
@@ -556,6 +584,12 @@ def test_words_for_what_a_caller_did_wrong() -> None:
         assert str(caught.value) == words
 
 
+@pytest.mark.parametrize("code", ["1000", 1000.0, b"x"])
+def test_a_code_is_a_number(code: object) -> None:
+    with pytest.raises(TypeError, match=f"a close code is an int or None, not {type(code).__name__}"):
+        new_connection(SERVER).close(code)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("reason", [b"bytes", None, 7])
 def test_a_reason_is_a_text(reason: object) -> None:
     with pytest.raises(TypeError, match=f"a close reason is a str, not {type(reason).__name__}"):
@@ -660,7 +694,7 @@ def test_on_a_closed_connection_close_does_nothing_and_sending_is_refused(role: 
         connection.ping,
         connection.pong,
     ):
-        with pytest.raises(LocalProtocolError):
+        with pytest.raises(LocalProtocolError, match="a frame after a Close frame; nothing was sent"):
             act()
     assert connection.data_to_send() == b""
     assert connection.sent is connection.received is Direction.CLOSED

@@ -607,6 +607,16 @@ def test_the_first_fragment_decides_for_the_message(role: Role) -> None:
     assert inflated([sent[2].payload + sent[3].payload], takeover=False) == [bytes(100)]
 
 
+@pytest.mark.parametrize("size", [500, 1000, 2000, 4000, 8000])
+def test_a_small_window_still_holds_the_whole_message(size: int) -> None:
+    """The end repeats the beginning, which is found as with the largest window."""
+    text = random.Random(size).randbytes(size // 2 - 50).hex().encode()
+    message = text + text[:100]
+    encoded = codec_of(SERVER).encode(message, True)
+    assert inflated([encoded], takeover=False) == [message]
+    assert len(encoded) <= len(deflated(message, level=6)) + 2
+
+
 @pytest.mark.clause("7692:6.1-sends-as-it-is")
 @BOTH_ROLES
 def test_a_message_sent_as_it_is_leaves_the_window_alone(role: Role) -> None:

@@ -628,7 +628,7 @@ def test_lengths_sent(role: Role, length: int) -> None:
 
 
 MISUSES: dict[str, tuple[Callable[[Connection], object], type[Exception], str]] = {
-    "bytes as text": (lambda ws: ws.send_text(b"x"), TypeError, "send_bytes"),  # type: ignore[arg-type]
+    "bytes as text": (lambda ws: ws.send_text(b"x"), TypeError, "a text is a str, not bytes; use send_bytes"),  # type: ignore[arg-type]
     "None as text": (lambda ws: ws.send_text(None), TypeError, "NoneType"),  # type: ignore[arg-type]
     "text as bytes": (lambda ws: ws.send_bytes("x"), TypeError, "binary data is bytes"),  # type: ignore[arg-type]
     "a number as bytes": (lambda ws: ws.send_bytes(5), TypeError, "int"),  # type: ignore[arg-type]

@@ -10,6 +10,8 @@ from upper to lower case or back.
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -68,6 +70,20 @@ class Source:
             return None
         before, after = _differing_lines(self.text, changed.code)
         return Mutant(f"{self.module}-{number}", change.line, change.where, before, after, changed.code)
+
+    def sample(self, size: int) -> list[int]:
+        """The numbers of so many changes, chosen by a hash of what they change into what and in which function.
+
+        So they are the same each time; a smaller sample is a part of a larger one; and when the source is edited, the
+        changes that are still there are still chosen.
+        """
+        seen: Counter[str] = Counter()
+        chosen = []
+        for number, change in enumerate(self._changes):
+            name = "\0".join([change.where, *map(self._tree.code_for_node, (change.old, change.new))])
+            seen[name] += 1
+            chosen.append((hashlib.sha256(f"{name}\0{seen[name]}".encode()).digest(), number))
+        return sorted(number for _, number in sorted(chosen)[:size])
 
     def mutants(self, numbers: Iterable[int] | None = None) -> list[Mutant]:
         """The mutants with these numbers, or all."""

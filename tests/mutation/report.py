@@ -1,23 +1,28 @@
-"""Makes the tables of ``docs/conformance/mutation.rst``, and the same as JSON, from what `run.py` found.
+"""Makes the tables of ``docs/conformance/mutation.rst`` from what `run.py` found.
 
     python tests/mutation/report.py                     # reads build/mutation.json
 
 Every mutant that survived needs a reason in ``survivors.txt``. The report says which one has none, which reason is
-for a mutant that is there no more, and which module is below the goal; each of these is an error.
+for a mutant that did not survive, and which module is below the goal; each of these is an error. A reason for a mutant
+that is in no sample of this run is none: a larger sample may have it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import platform
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import rfc6455
+
 ROOT = Path(__file__).parents[2]
-GENERATED = ROOT / "docs" / "_generated"
+PAGE = ROOT / "docs" / "_generated" / "mutation.rst"
 REASONS = Path(__file__).with_name("survivors.txt")
 
 # At least so much of each module's mutants must be noticed.
@@ -34,12 +39,19 @@ def share_of(figures: dict[str, int]) -> float:
     return 1 - figures["survived"] / figures["mutants"]
 
 
+Key = tuple[str, str, str, str]
+
+
+def key_of(module: str, result: dict[str, Any]) -> Key:
+    return module, result["where"], result["before"], result["after"]
+
+
 class Reasons:
     """Finds the reason in ``survivors.txt``, and knows which of them were never asked for."""
 
     def __init__(self, text: str) -> None:
         lines = [line for line in text.splitlines() if not line.startswith("#")]
-        self._reasons: dict[tuple[str, str, str, str], str] = {}
+        self._reasons: dict[Key, str] = {}
         for group in "\n".join(lines).split("\n\n"):
             self._read(group.strip().splitlines())
         self.unused = set(self._reasons)
@@ -55,7 +67,7 @@ class Reasons:
                 self._reasons[module, where.strip(), before, line[2:].strip()] = reason
 
     def find(self, module: str, survivor: dict[str, Any]) -> str | None:
-        key = (module, survivor["where"], survivor["before"], survivor["after"])
+        key = key_of(module, survivor)
         self.unused.discard(key)
         return self._reasons.get(key)
 
@@ -67,6 +79,7 @@ def summary_of(run: dict[str, Any], reasons: Reasons) -> dict[str, Any]:
         survivors = [result for result in found["results"] if result["outcome"] == "survived"]
         summary[module] = {
             "found": found["found"],
+            "sampled": found["sampled"],
             **figures_of(found["results"]),
             "tests": found["tests"],
             "survivors": [
@@ -84,6 +97,13 @@ def summary_of(run: dict[str, Any], reasons: Reasons) -> dict[str, Any]:
 
 
 def page_of(summary: dict[str, Any]) -> Iterator[str]:
+    yield ".. Made by tests/mutation/report.py; do not edit."
+    yield ""
+    yield f"- rfc6455: {rfc6455.__version__}, pure Python"
+    yield f"- mutmut, of which the changes are: {version('mutmut')}"
+    yield f"- Python: {platform.python_implementation()} {platform.python_version()}"
+    yield f"- system: {platform.system()} {platform.machine()}"
+    yield ""
     yield from _table_of_figures(summary)
     yield "What survived"
     yield "-------------"
@@ -134,16 +154,17 @@ def _list_table(rows: list[list[str]]) -> Iterator[str]:
     yield ""
 
 
-def problems_of(summary: dict[str, Any], reasons: Reasons) -> Iterator[str]:
+def problems_of(run: dict[str, Any], summary: dict[str, Any], reasons: Reasons) -> Iterator[str]:
     for module, found in summary.items():
         if share_of(found) < GOAL:
             yield f"{module}: only {share_of(found):.1%} of the mutants were noticed"
         for survivor in found["survivors"]:
             if survivor["reason"] is None:
                 yield "no reason for this survivor:\n" + _group(module, **survivor)
-    for module, where, before, after in sorted(reasons.unused):
-        if module in summary:
-            yield "a reason for what did not survive:\n" + _group(module, where, before, after)
+    tried = {key_of(module, result) for module, found in run.items() for result in found["results"]}
+    for key in sorted(reasons.unused):
+        if key in tried or (key[0] in summary and not summary[key[0]]["sampled"]):
+            yield "a reason for what did not survive:\n" + _group(*key)
 
 
 def _group(module: str, where: str, before: str, after: str, **_others: Any) -> str:
@@ -156,13 +177,11 @@ def main() -> int:
     parser.add_argument("results", nargs="?", type=Path, default=ROOT / "build" / "mutation.json")
     options = parser.parse_args()
     reasons = Reasons(REASONS.read_text(encoding="utf-8"))
-    summary = summary_of(json.loads(options.results.read_text(encoding="utf-8")), reasons)
-    GENERATED.mkdir(exist_ok=True)
-    as_json = json.dumps(summary, indent=1, ensure_ascii=False)
-    (GENERATED / "mutation.json").write_text(as_json + "\n", encoding="utf-8")
-    (GENERATED / "mutation.rst").write_text("\n".join(page_of(summary)).rstrip() + "\n", encoding="utf-8")
-    problems = list(problems_of(summary, reasons))
-    print("\n".join(problems) or f"{GENERATED / 'mutation.rst'} is written")
+    run = json.loads(options.results.read_text(encoding="utf-8"))
+    summary = summary_of(run, reasons)
+    PAGE.write_text("\n".join(page_of(summary)).rstrip() + "\n", encoding="utf-8")
+    problems = list(problems_of(run, summary, reasons))
+    print("\n".join(problems) or f"{PAGE} is written")
     return 1 if problems else 0
 
 

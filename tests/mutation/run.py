@@ -12,6 +12,17 @@ changed, and a mutant costs no start of an interpreter. The results go to a JSON
 makes the page of it.
 
 It needs ``fork`` (Linux, macOS), and the pure Python package, as an extension module would hide the changed source.
+
+Why the changes are mutmut's, but a runner of our own tries them. On these modules,
+
+- mutmut 3.8.1 changes only the bodies of functions that have no decorator, and only in a process that has imported
+  the module before. Of ``state`` it makes 29 mutants instead of 63, none of them in the table that this module is
+  about; of ``connection`` 648 instead of 822, of ``frames`` 444 instead of 546. The 13 in ``state._flatten``, which
+  runs at the import, it all calls survivors, where the tests kill each; with its fork server, 7 survive and 6 time
+  out, as it tries just the one test that runs when the module is first imported.
+- cosmic-ray 8.7.0 changes the file itself, and leaves it changed when it is stopped. It knows no change of a call, an
+  argument, a result or a string. Of its 3743 mutants of the six modules, 495 are in annotations, which nothing
+  evaluates. It starts an interpreter for each: 1.1 s of a processor for a mutant of ``state`` where this takes 0.34 s.
 """
 
 from __future__ import annotations
@@ -21,7 +32,6 @@ import ast
 import hashlib
 import json
 import os
-import random
 import resource
 import signal
 import sys
@@ -49,7 +59,7 @@ KILLED, SURVIVED, TIMEOUT = "killed", "survived", "timeout"
 
 # A mutant may loop for ever, keep ever more, or wait for ever: then it is stopped. The processor's time counts first,
 # as the machine may be busy with other things.
-MEMORY = 2 << 30
+MEMORY = 1 << 30
 LEAST_SECONDS = 10
 LONGEST_WAIT = 1800
 
@@ -265,9 +275,7 @@ def digest_of(source: Source) -> str:
 def run_module(module: str, size: int | None, workers: int) -> dict[str, Any]:
     """Runs the tests on the mutants of a module, or on so many of them, chosen by chance but always the same ones."""
     source = load(module)
-    numbers = list(range(len(source)))
-    if size is not None and size < len(source):
-        numbers = sorted(random.Random(6455).sample(numbers, size))
+    numbers = source.sample(len(source) if size is None else size)
     results = _run(module, source.mutants(numbers), workers)
     return {
         "tests": tests_of(module),
@@ -297,7 +305,7 @@ def _run(module: str, mutants: list[Mutant], workers: int) -> list[dict[str, Any
     seconds = seconds_of(tests)
     print(f"{module}: {len(mutants)} mutants; the tests take {seconds:.0f} s", flush=True)
     results = {}
-    for result in run_mutants(mutants, tests, workers, LEAST_SECONDS + 5 * seconds):
+    for result in run_mutants(mutants, tests, workers, LEAST_SECONDS + 2 * seconds):
         results[result["name"]] = result
         if result["outcome"] == SURVIVED:
             print("survived: {name}, line {line}: {before} -> {after}".format(**result), flush=True)

@@ -50,3 +50,18 @@ def test_each_mutant_is_the_source_with_one_change() -> None:
     mutants = Source("toy", source).mutants()
     assert [mutant.name for mutant in mutants] == ["toy-0", "toy-1"]
     assert mutants[1].source == "def f(a, b):\n    return a - b  # a sum\n"
+
+
+def test_a_sample_is_a_part_of_a_larger_one_and_outlives_edits() -> None:
+    source = Source("toy", "def f(a, b):\n    return a + b\n\n\ndef g(a):\n    return a > 1 or a + 1 or a + 1\n")
+    everything = source.sample(100)
+    assert everything == list(range(len(source)))
+    for size in range(len(source)):
+        assert set(source.sample(size)) < set(source.sample(size + 1))
+
+    edited = Source("toy", "# New.\nx = y\n\n\n" + source.text)
+    more = len(edited) - len(source)
+    assert more > 0
+    chosen = [(each.where, each.after) for each in source.mutants(source.sample(4))]
+    still_chosen = [(each.where, each.after) for each in edited.mutants(edited.sample(4 + more))]
+    assert set(chosen) <= set(still_chosen)
