@@ -93,7 +93,7 @@ def _work_and_unit(row: Row) -> str:
 def _cell(row: Row, library: str) -> str:
     """Median, best, and how many times the median of the reference."""
     if library not in row.rounds:
-        return "-"
+        return "–"
     median = row.median(library)
     text = f"{quantity(median, row.unit)} ({quantity(row.best(library), row.unit)})"
     base = reference(row)

@@ -80,7 +80,7 @@ def _takes_part(results: Results, case: Case, name: str) -> bool:
 
 
 def _cell(row: Row | None, figure: Figure, name: str) -> str:
-    return "-" if row is None or name not in row.rounds else quantity(row.median(name), figure.unit)
+    return "–" if row is None or name not in row.rounds else quantity(row.median(name), figure.unit)
 
 
 def _verdicts(results: Results) -> Table:
