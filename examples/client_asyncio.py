@@ -23,6 +23,8 @@ from pathlib import Path
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from arguments import add_timeouts, take_timeouts, websocket_uri
+
 import rfc6455
 
 # What waits in the transport while we still send Pongs. Beyond it they wait in the connection, which keeps only the
@@ -67,6 +69,7 @@ class Client:
         self.endpoint = endpoint
         self.lines = lines
         self.sending: asyncio.Task[None] | None = None
+        self.flushing: asyncio.Task[None] | None = None
         self.closed: rfc6455.Closed | None = None
         self.loop = asyncio.get_running_loop()
         self.timer = self.loop.call_soon(self.tick)
@@ -78,8 +81,9 @@ class Client:
                 self.receive(None if self.endpoint.unread else await self.reader.read(65536))
         except OSError:
             self.receive(b"")  # reset
-        if self.sending is not None:
-            self.sending.cancel()
+        for task in (self.sending, self.flushing):
+            if task is not None:
+                task.cancel()
         self.timer.cancel()
         self.writer.close()
         return self.closed
@@ -109,14 +113,27 @@ class Client:
         """Says what happened, writes, and sets the timer."""
         for event in events:
             self.show(event)
-        if self.writer.transport.get_write_buffer_size() < HIGH_WATER:
-            self.writer.write(self.endpoint.data_to_send())
+        if self.writer.transport.get_write_buffer_size() > HIGH_WATER:
+            self.flushing = self.flushing or asyncio.create_task(self.flush())
+        elif data := self.endpoint.data_to_send():
+            self.writer.write(data)
+        elif self.endpoint.must_close and self.writer.can_write_eof():
+            self.writer.write_eof()  # that was the last
         self.timer.cancel()
         due = self.endpoint.next_deadline()
         if self.endpoint.over:
             self.writer.transport.abort()  # `run` reads the end
         elif due is not None:
             self.timer = self.loop.call_at(due, self.tick)
+
+    async def flush(self) -> None:
+        """What did not go into the transport goes there when it has room again."""
+        try:
+            await self.writer.drain()
+        except OSError:
+            pass  # reset; `run` is told, too
+        self.flushing = None
+        self.tick()
 
     def show(self, event: object) -> None:
         match event:
@@ -162,16 +179,15 @@ def give(words: Sequence[str], lines: Lines) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Sends lines to a WebSocket server and prints what comes.")
-    parser.add_argument("uri", type=rfc6455.parse_uri, help="such as ws://localhost:8765/")
+    parser.add_argument("uri", type=websocket_uri, help="such as ws://localhost:8765/")
     parser.add_argument("lines", nargs="*", help="what to send; by default the lines of standard input")
-    for name, seconds in vars(rfc6455.Timeouts()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=seconds, metavar="SECONDS")
+    add_timeouts(parser)
     options = vars(parser.parse_args())
     uri, words = options.pop("uri"), options.pop("lines")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal has every character
     try:
-        closed = asyncio.run(run(uri, words, rfc6455.Timeouts(**options)))
+        closed = asyncio.run(run(uri, words, take_timeouts(options)))
     except asyncio.TimeoutError:
         sys.exit("Cannot connect: it took too long")
     except OSError as error:

@@ -20,6 +20,8 @@ from pathlib import Path
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from arguments import add_address, add_timeouts, take_timeouts
+
 import rfc6455
 
 # Each client has a file descriptor, of which a process usually gets 1024.
@@ -59,12 +61,17 @@ class Server:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client, over streams."""
         session = Session(writer.transport, self)
+        data: bytes | None = None
         try:
-            while not reader.at_eof():
+            while data != b"":
                 await writer.drain()  # back-pressure: who does not take what it is sent is not listened to
-                session.receive(None if session.unread else await reader.read(65536))
+                if session.unread:
+                    await asyncio.sleep(0)  # it may inflate to much, and the others want to run, too
+                data = None if session.unread else await reader.read(65536)
+                session.receive(data)
         except OSError:
-            session.receive(b"")  # reset
+            pass  # reset
+        session.receive(b"")
         writer.close()
         try:
             await writer.wait_closed()
@@ -133,7 +140,8 @@ class Session:
         self.timer = self.loop.call_soon(self.tick)
         server.sessions.add(self)
         if len(server.sessions) > MAX_CLIENTS:
-            self.log("refused: too many clients")
+            self.endpoint.close(reason="too many clients")
+            self.tick()
             transport.abort()
 
     @property
@@ -178,7 +186,7 @@ class Session:
             case rfc6455.Closed(error=rfc6455.HandshakeError() as error):
                 self.log(f"refused: {error}")
             case rfc6455.Closed(code, reason):
-                self.log(f"closed: {int(code)} {reason!r}")
+                self.log(f"closed: {int(code)} {reason!a}")
 
     def end_stream(self) -> None:
         """Says that what was written is the last."""
@@ -200,14 +208,12 @@ class Session:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Sends back each WebSocket message. Ctrl-C ends it.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8765, help="0 for any that is free")
+    add_address(parser)
     parser.add_argument("--protocol", action="store_true", help="by callbacks rather than over streams")
-    for name, seconds in vars(rfc6455.Timeouts()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=seconds, metavar="SECONDS")
+    add_timeouts(parser)
     options = vars(parser.parse_args())
     host, port, protocol = (options.pop(name) for name in ("host", "port", "protocol"))
-    asyncio.run(Server(rfc6455.Timeouts(**options)).run(host, port, protocol))
+    asyncio.run(Server(take_timeouts(options)).run(host, port, protocol))
 
 
 if __name__ == "__main__":

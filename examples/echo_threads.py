@@ -22,10 +22,15 @@ from pathlib import Path
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from arguments import add_address, add_timeouts, take_timeouts
+
 import rfc6455
 
 # select() takes file descriptors below 1024, and each client has one.
 MAX_CLIENTS = 500
+
+# How long to take in nobody after that has failed, in seconds.
+ACCEPT_PAUSE = 0.1
 
 
 class Client:
@@ -81,7 +86,7 @@ class Client:
             case rfc6455.Closed(error=rfc6455.HandshakeError() as error):
                 log(f"{self.address} refused: {error}")
             case rfc6455.Closed(code, reason):
-                log(f"{self.address} closed: {int(code)} {reason!r}")
+                log(f"{self.address} closed: {int(code)} {reason!a}")
 
     def wait(self) -> bytes | None:
         """Waits for what comes first.
@@ -114,8 +119,9 @@ def serve(listener: socket.socket, stop: socket.socket, timeouts: rfc6455.Timeou
     while stop not in select.select([listener, stop], [], [])[0]:
         try:
             sock, address = listener.accept()
-        except OSError:
-            continue  # gone again
+        except OSError:  # gone again; or there is no file descriptor left, and then it is ready again at once
+            select.select([stop], [], [], ACCEPT_PAUSE)
+            continue
         threads = {thread for thread in threads if thread.is_alive()}
         if len(threads) >= MAX_CLIENTS:
             log(f"{address[0]}:{address[1]} refused: too many clients")
@@ -123,18 +129,21 @@ def serve(listener: socket.socket, stop: socket.socket, timeouts: rfc6455.Timeou
             continue
         client = Client(sock, f"{address[0]}:{address[1]}", stop, timeouts)
         thread = threading.Thread(target=client.run)
-        threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no more
+            log(f"{client.address} refused: {error}")
+            sock.close()
+        else:
+            threads.add(thread)
     for thread in threads:
         thread.join()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Sends back each WebSocket message. Ctrl-C ends it.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8765, help="0 for any that is free")
-    for name, seconds in vars(rfc6455.Timeouts()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=seconds, metavar="SECONDS")
+    add_address(parser)
+    add_timeouts(parser)
     options = vars(parser.parse_args())
     address = options.pop("host"), options.pop("port")
     stop, waker = socket.socketpair()
@@ -143,7 +152,7 @@ def main() -> None:
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     with socket.create_server(address, family=family) as listener, stop:
         log(f"listening on port {listener.getsockname()[1]}")
-        serve(listener, stop, rfc6455.Timeouts(**options))
+        serve(listener, stop, take_timeouts(options))
 
 
 if __name__ == "__main__":

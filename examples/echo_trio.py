@@ -24,6 +24,8 @@ import trio
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from arguments import add_address, add_timeouts, take_timeouts
+
 import rfc6455
 
 # Each client has a file descriptor, of which a process usually gets 1024.
@@ -120,7 +122,7 @@ class Client:
             case rfc6455.Closed(error=rfc6455.HandshakeError() as error):
                 print(f"{self.address} refused: {error}", flush=True)
             case rfc6455.Closed(code, reason):
-                print(f"{self.address} closed: {int(code)} {reason!r}", flush=True)
+                print(f"{self.address} closed: {int(code)} {reason!a}", flush=True)
 
     async def wait(self) -> bytes | None:
         """Sends what is outgoing; then reads, unless there is input unread.
@@ -148,13 +150,11 @@ class Client:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Sends back each WebSocket message. Ctrl-C ends it.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8765, help="0 for any that is free")
-    for name, seconds in vars(rfc6455.Timeouts()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=seconds, metavar="SECONDS")
+    add_address(parser)
+    add_timeouts(parser)
     options = vars(parser.parse_args())
     host, port = options.pop("host"), options.pop("port")
-    trio.run(Server(rfc6455.Timeouts(**options)).run, host, port)
+    trio.run(Server(take_timeouts(options)).run, host, port)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ import h2.settings
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from arguments import add_address, add_timeouts, take_timeouts
+
 import rfc6455
 
 HeaderList = Sequence[tuple[bytes, bytes]]
@@ -149,7 +151,10 @@ class Client(asyncio.Protocol):
         all_due = [tunnel.due() for tunnel in self.tunnels.values()] or [self.idle.next_deadline()]
         due = min((at for at in all_due if at is not None), default=None)
         self.timer.cancel()
-        if due is not None:
+        if any(tunnel.can_go_on() for tunnel in self.tunnels.values()):
+            # A step takes one portion of each stream: it may inflate to much, and the others want to run, too.
+            self.timer = self.loop.call_soon(self.step)
+        elif due is not None:
             self.timer = self.loop.call_at(due, self.step)
 
     def flush(self) -> None:
@@ -239,9 +244,7 @@ class Tunnel:
         self.http.send_headers(self.stream, handshake.headers_to_send())
 
     def converse(self, ws: rfc6455.Connection) -> None:
-        while self.client.may_write and not (self.outgoing or ws.closed):
-            if not (ws.unread or self.incoming or self.peer_ended):
-                break
+        if self.can_go_on():
             self.answer(ws, ws.receive_data(None if ws.unread else self.take()))
             self.outgoing += ws.data_to_send()
             self.send()
@@ -249,6 +252,12 @@ class Tunnel:
             ws.close(rfc6455.CloseCode.GOING_AWAY)
         self.answer(ws, self.deadlines.advance(self.client.loop.time()))
         self.outgoing += ws.data_to_send()
+
+    def can_go_on(self) -> bool:
+        """Whether there is input, and the peer takes what it is sent."""
+        if self.ws is None or self.ws.closed or self.outgoing or not self.client.may_write:
+            return False
+        return self.ws.unread > 0 or len(self.incoming) > 0 or self.peer_ended
 
     def take(self) -> bytes:
         """The input that has come, ``b""`` at its end; the peer may send as much again."""
@@ -267,7 +276,7 @@ class Tunnel:
                 case rfc6455.BytesMessage(data) if not self.client.server.ends:
                     ws.send_bytes(data)
                 case rfc6455.Closed(code, reason):
-                    self.log(f"closed: {int(code)} {reason!r}")
+                    self.log(f"closed: {int(code)} {reason!a}")
 
     def send(self) -> None:
         while self.outgoing and self.client.may_write:
@@ -305,13 +314,11 @@ class Tunnel:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Sends back each WebSocket message, over HTTP/2. Ctrl-C ends it.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8765, help="0 for any that is free")
-    for name, seconds in vars(rfc6455.Timeouts()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=seconds, metavar="SECONDS")
+    add_address(parser)
+    add_timeouts(parser)
     options = vars(parser.parse_args())
     host, port = options.pop("host"), options.pop("port")
-    asyncio.run(Server(rfc6455.Timeouts(**options)).run(host, port))
+    asyncio.run(Server(take_timeouts(options)).run(host, port))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from pathlib import Path
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from arguments import add_address, add_timeouts, take_timeouts, websocket_uri
+
 import rfc6455
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -69,10 +71,14 @@ class Leg:
 
     async def run(self) -> None:
         """Reads until the end of file, but nothing before the other side took what came before."""
+        data: bytes | None = None
         try:
-            while not self.reader.at_eof():
+            while data != b"":
                 await self.wait_for_other()
-                self.receive(None if self.ws.unread else await self.reader.read(65536))
+                if self.ws.unread:
+                    await asyncio.sleep(0)  # it may inflate to much, and the others want to run, too
+                data = None if self.ws.unread else await self.reader.read(65536)
+                self.receive(data)
         except OSError:
             self.receive(b"")  # reset
         await self.over.wait()
@@ -217,7 +223,7 @@ class Proxy:
             upstream = Leg(stream, ws, self.timeouts, rfc6455.CloseCode.BAD_GATEWAY, True)
             await self.connect(client, upstream)
             if client.closed is not None:
-                print(f"{host}:{port} closed: {int(client.closed.code)} {client.closed.reason!r}", flush=True)
+                print(f"{host}:{port} closed: {int(client.closed.code)} {client.closed.reason!a}", flush=True)
         self.clients.remove(task)
 
     async def open(
@@ -291,14 +297,12 @@ async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ans
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Passes WebSocket connections on to another server. Ctrl-C ends it.")
-    parser.add_argument("upstream", type=rfc6455.parse_uri, help="where to, such as ws://127.0.0.1:9000")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8765, help="0 for any that is free")
-    for name, seconds in vars(rfc6455.Timeouts()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=seconds, metavar="SECONDS")
+    parser.add_argument("upstream", type=websocket_uri, help="where to, such as ws://127.0.0.1:9000")
+    add_address(parser)
+    add_timeouts(parser)
     options = vars(parser.parse_args())
     upstream, host, port = (options.pop(name) for name in ("upstream", "host", "port"))
-    asyncio.run(Proxy(upstream, rfc6455.Timeouts(**options)).run(host, port))
+    asyncio.run(Proxy(upstream, take_timeouts(options)).run(host, port))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from pathlib import Path
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from arguments import websocket_uri
+
 import rfc6455
 from rfc6455 import trace
 
@@ -74,7 +76,7 @@ def show(recording: trace.Recording, form: str) -> None:
 
 def main_of_record(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="recordings.py record", description="Records a conversation with a server.")
-    parser.add_argument("uri", type=rfc6455.parse_uri, help="such as ws://localhost:8765/")
+    parser.add_argument("uri", type=websocket_uri, help="such as ws://localhost:8765/")
     parser.add_argument("recording", type=Path, help="the file to write")
     parser.add_argument("words", nargs="*", help="the messages to send")
     options = parser.parse_args(arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 import subprocess
@@ -117,6 +118,33 @@ def test_what_a_terminal_would_obey_is_shown() -> None:
         finished = run(uri)
     assert finished.stdout.decode() == "\\x1b[2Jgone\nor \\x9bnot\n(2 bytes)\n"
     assert (finished.returncode, finished.stderr) == (0, b"")
+
+
+def test_the_close_frame_is_sent_when_there_is_room_for_it() -> None:
+    """The line fills the transport, so that the Close frame has to wait; and the server says nothing meanwhile."""
+    closed: list[rfc6455.Event] = []
+
+    def take_all(listener: socket.socket) -> None:
+        sock, _ = listener.accept()
+        with sock:
+            handshake = rfc6455.ServerHandshake(limits=rfc6455.Limits(message=None))
+            while handshake.receive_data(sock.recv(65536)) is None:
+                pass
+            ws = handshake.accept(parts=True)
+            while not ws.closed:
+                sock.sendall(ws.data_to_send())
+                closed[:] = ws.receive_data(sock.recv(65536))[-1:]
+            sock.sendall(ws.data_to_send())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=take_all, args=(listener,))
+        thread.start()
+        noise = random.Random(0).randbytes(8 << 20).hex().encode()
+        finished = run(f"ws://127.0.0.1:{listener.getsockname()[1]}/", typed=noise)
+        thread.join()
+    assert (finished.returncode, finished.stderr) == (0, b"")
+    assert isinstance(closed[0], rfc6455.Closed)
+    assert closed[0].clean
 
 
 def test_nobody_is_there() -> None:

@@ -262,3 +262,33 @@ def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             program.stop()
         assert len(chat.logged("event=disconnect.* code=1000")) == 2
         chat.stop()
+
+
+def test_what_came_with_the_end_is_passed_on() -> None:
+    """Messages that inflate to much, a Close frame and the end of the stream, all at once."""
+    upstream = Upstream()
+    upstream.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)  # so that the proxy has to wait for it
+    count = 10
+    with Program("proxy.py", upstream.uri) as program, socket.create_connection(("127.0.0.1", program.port)) as sock:
+        sock.settimeout(PATIENCE)
+        handshake = rfc6455.ClientHandshake(program.uri, extensions=[rfc6455.PerMessageDeflate()])
+        sock.sendall(handshake.data_to_send())
+        upstream.accept()
+        upstream.open()
+        while (ws := handshake.receive_data(sock.recv(65536))) is None:
+            pass
+        for _ in range(count):
+            ws.send_text("a" * 900_000)
+        ws.close(4321)
+        sock.sendall(ws.data_to_send())
+        sock.shutdown(socket.SHUT_WR)
+        with Peer(program.port) as another:
+            # When that has got through, the proxy has seen all of the first one's input, and its end.
+            another.send(REQUEST)
+            upstream.listener.accept()[0].close()
+        finals = 0
+        while not isinstance(event := upstream.event(), rfc6455.Closed):
+            finals += isinstance(event, rfc6455.TextPart) and event.final
+        assert (finals, event.code) == (count, 4321)
+        upstream.sock.sendall(upstream.ws.data_to_send())
+        upstream.close()

@@ -1,0 +1,42 @@
+"""What the examples' command lines have in common: a place to listen at, a place to connect to, the time-outs."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+import rfc6455
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8765, help="0 for any that is free")
+
+
+def add_timeouts(parser: argparse.ArgumentParser) -> None:
+    """An option for each field of `rfc6455.Timeouts`."""
+    for name, default in vars(rfc6455.Timeouts()).items():
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=seconds, default=default, metavar="SECONDS", help="0 for ever")
+
+
+def take_timeouts(options: dict[str, Any]) -> rfc6455.Timeouts:
+    """Takes them out of what the parser has found."""
+    return rfc6455.Timeouts(**{name: options.pop(name) or None for name in vars(rfc6455.Timeouts())})
+
+
+def websocket_uri(text: str) -> rfc6455.URI:
+    """A type of argument: a ``ws:`` or ``wss:`` URI."""
+    try:
+        return rfc6455.parse_uri(text)
+    except rfc6455.LocalProtocolError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def seconds(text: str) -> float:
+    """A type of argument: a time of which 0 is for ever."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds; 0 is for ever")
+    return value
