@@ -90,7 +90,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--failed", action="store_true", help="show only the cases that FAILED")
     parser.add_argument("--timeout", type=parse_seconds, default=2.0, metavar="SECONDS", help="default 2")
     parser.add_argument(
-        "--wait", type=parse_seconds, default=30.0, metavar="SECONDS", help="for the next client (default 30)"
+        "--wait", type=parse_seconds, default=30.0, metavar="SECONDS", help="for the next request (default 30)"
     )
     parser.add_argument("--insecure", action="store_true", help="for wss: any certificate will do")
     options = parser.parse_args(arguments)

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-from exchange import TcpLine, answer_client
-from judge import Result, Verdict, judge
+from exchange import TcpLine, answer_client, room_for
+from judge import Result, Verdict, judge, printable
 
 from rfc6455.testing.cases import Case
 
@@ -31,13 +31,12 @@ def try_clients(
 
     :param listener: where the clients connect.
     :param timeout: how long to wait for an answer, in seconds.
-    :param patience: how long to wait for the next connection, in seconds.
+    :param patience: how long to wait for the next client that says something, in seconds.
     :param at_once: how many connections may be open.
     :param step: called with each result.
     :raises NoClientError: when no client came in that time.
     """
     run = _Run(cases, timeout, step)
-    listener.settimeout(patience)
     slots = threading.BoundedSemaphore(at_once)
     with ThreadPoolExecutor(at_once) as pool:
         pending: set[Future[None]] = set()
@@ -48,9 +47,8 @@ def try_clients(
                 wait(pending)
                 continue
             slots.acquire()
-            try:
-                sock, _ = listener.accept()
-            except TimeoutError:
+            sock = _next_client(listener, run, patience)
+            if sock is None:
                 slots.release()
                 wait(pending)
                 break
@@ -58,8 +56,20 @@ def try_clients(
             future.add_done_callback(lambda _: slots.release())
             pending.add(future)
     if not run.results:
-        raise NoClientError(f"no client came within {patience:g} seconds")
+        raise NoClientError(f"no client came within {patience:g} seconds{run.silence()}")
     return run.in_order(cases)
+
+
+def _next_client(listener: socket.socket, run: _Run, patience: float) -> socket.socket | None:
+    """The next connection. ``None`` when nobody has said anything for so long: who connects and is silent, as what
+    only looks whether the port is open, must not make a run go on for ever."""
+    while (left := run.heard_at + patience - time.monotonic()) > 0:
+        listener.settimeout(left)
+        try:
+            return listener.accept()[0]
+        except TimeoutError:
+            pass  # a case may have ended meanwhile
+    return None
 
 
 class _Run:
@@ -68,23 +78,41 @@ class _Run:
     def __init__(self, cases: Sequence[Case], timeout: float, step: Callable[[Result], None]) -> None:
         self.waiting = deque(cases)
         self.results: dict[str, Result] = {}
+        self.heard_at = time.monotonic()
         self._timeout = timeout
         self._step = step
         self._seen_keys: set[str] = set()
+        self._silent = 0
         self._lock = threading.Lock()
 
     def serve(self, sock: socket.socket, case: Case) -> None:
         begin = time.monotonic()
-        with sock:
-            transcript = answer_client(case, TcpLine(sock), self._timeout, self._seen_keys)
-        if transcript.head is None:
-            self.waiting.append(case)
-            return
-        verdict = judge(case, transcript)
-        result = Result(case, verdict.verdict, verdict.happened, time.monotonic() - begin)
+        try:
+            verdict = self._try(sock, case)
+        except Exception as error:
+            # Nobody looks at the future; without a result it would seem that no client came.
+            words = printable(f"{type(error).__name__}: {error}")
+            verdict = Result(case, Verdict.FAILED, f"the checker failed: {words}")
         with self._lock:
+            if verdict is None:
+                self._silent += 1
+                self.waiting.append(case)
+                return
+            self.heard_at = time.monotonic()
+            result = Result(case, verdict.verdict, verdict.happened, self.heard_at - begin)
             self.results[case.id] = result
             self._step(result)
 
+    def _try(self, sock: socket.socket, case: Case) -> Result | None:
+        """``None`` when the client has not said anything that is a request."""
+        with sock:
+            transcript = answer_client(case, TcpLine(sock, room_for(case)), self._timeout, self._seen_keys)
+        return None if transcript.head is None else judge(case, transcript)
+
     def in_order(self, cases: Sequence[Case]) -> list[Result]:
-        return [self.results.get(case.id) or Result(case, Verdict.FAILED, "no client came") for case in cases]
+        missing = f"no client came{self.silence()}"
+        return [self.results.get(case.id) or Result(case, Verdict.FAILED, missing) for case in cases]
+
+    def silence(self) -> str:
+        """What to add where no client came."""
+        return f" but {self._silent} without a request" if self._silent else ""

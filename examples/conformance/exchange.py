@@ -31,6 +31,9 @@ PACE = 0.001
 # What is larger than this fills segments by itself.
 SMALL = 1 << 10
 
+# How many bytes a peer may send besides the heads and what it may echo; many times what any honest one needs.
+SPARE = 64 << 10
+
 # How long TCP may stay open after both Close frames, in seconds; and never longer than the time-out.
 LINGER = 1.0
 
@@ -59,14 +62,18 @@ class Line(Protocol):
 
 
 class TcpLine:
-    """A `Line` on which reading and writing go on at the same time, so that no two peers block each other."""
+    """A `Line` on which reading and writing go on at the same time, so that no two peers block each other.
 
-    def __init__(self, sock: socket.socket) -> None:
+    :param room: how many bytes may come; it ends as `End.FLOODED` with more.
+    """
+
+    def __init__(self, sock: socket.socket, room: int) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.end = End.OPEN
         self.take: Callable[[bytes], None] = bytearray().extend
+        self._room = room
         self._can_write = True
 
     def write(self, data: bytes, seconds: float, stop: Callable[[], bool]) -> None:
@@ -99,14 +106,21 @@ class TcpLine:
         return self.end is End.OPEN
 
     def _read(self) -> None:
+        """One portion, as only the caller looks at the time. It is larger than a record of TLS, of which nothing may
+        stay behind where `select` does not see it."""
         try:
-            while data := self.sock.recv(READ_SIZE):
-                self.take(data)
-            self.end = End.CLOSED
+            data = self.sock.recv(READ_SIZE)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            pass
+            return
         except OSError:
             self.end = End.RESET
+            return
+        self.take(data)
+        self._room -= len(data)
+        if not data:
+            self.end = End.CLOSED
+        elif self._room < 0:
+            self.end = End.FLOODED
 
     def _send(self, data: memoryview) -> int:
         try:
@@ -147,7 +161,14 @@ class Server:
         :raises OSError: when there is no connection.
         """
         with self.connect() as sock:
-            return ask_server(case, TcpLine(sock), self.uri, self.timeout)
+            return ask_server(case, TcpLine(sock, room_for(case)), self.uri, self.timeout)
+
+
+def room_for(case: Case) -> int:
+    """How many bytes are at most to be listened to: all that was sent may come back, and all that it says."""
+    sent = sum(map(len, case.writes + case.rest))
+    said = [sum(len(data) for _, data in getattr(expected, "messages", ())) for expected in case.expect]
+    return SPARE + sent + max(said, default=0)
 
 
 def ask_server(case: Case, line: Line, uri: rfc6455.URI, timeout: float) -> Transcript:

@@ -66,6 +66,9 @@ class Result:
 
 Opinion = tuple[Verdict, str]
 
+# How much of a header is shown; no answer that is in order is longer.
+MOST_SHOWN = 200
+
 OK, NON_STRICT, FAILED = Verdict.OK, Verdict.NON_STRICT, Verdict.FAILED
 
 
@@ -76,6 +79,8 @@ def judge(case: Case, transcript: Transcript) -> Result:
 
 
 def _verdict(case: Case, transcript: Transcript) -> Opinion:
+    if transcript.end is End.FLOODED:
+        return FAILED, f"it does not stop sending: {describe(transcript)}"
     if case.deflate is Deflate.NEEDED and (reason := _why_not_tried(case, transcript)):
         return Verdict.UNSUPPORTED, reason
     story = describe(transcript)
@@ -290,7 +295,8 @@ def describe(transcript: Transcript) -> str:
     parts = [*_head_words(transcript), *_frame_words(transcript)]
     if transcript.opened or transcript.head is None:
         # After a refusal nobody waits for the end.
-        parts = [*(parts or ["nothing came"]), transcript.end.value]
+        nothing = "no whole frame" if transcript.end is End.FLOODED else "nothing came"
+        parts = [*(parts or [nothing]), transcript.end.value]
     return ", ".join(parts)
 
 
@@ -299,7 +305,7 @@ def _head_words(transcript: Transcript) -> Iterable[str]:
     if transcript.from_server and head is not None and head.status != 101:
         yield f"HTTP {head.status}" if head.status else f"{head.line[:40]!a}"
     if transcript.answer:
-        yield transcript.answer
+        yield printable(transcript.answer)
 
 
 def _frame_words(transcript: Transcript) -> Iterable[str]:
@@ -314,6 +320,11 @@ def _frame_words(transcript: Transcript) -> Iterable[str]:
         reason = close.payload[2:].decode(errors="replace")
         words = "Close" if code is None else f"Close {code}"
         yield f"{words} {reason!a}" if reason else words
+
+
+def printable(text: str) -> str:
+    """A peer's words, without what a terminal would obey and XML cannot hold; and not too many of them."""
+    return ascii(text[:MOST_SHOWN])[1:-1]
 
 
 def _count(number: int, what: str) -> str:

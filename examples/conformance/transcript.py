@@ -26,6 +26,7 @@ class End(Enum):
     CLOSED = "TCP closed"
     RESET = "TCP reset"
     OPEN = "TCP left open"
+    FLOODED = "nobody reads on"
 
 
 @dataclass(frozen=True)

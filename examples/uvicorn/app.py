@@ -36,7 +36,8 @@ async def room(ws: WebSocket) -> None:
         await ws.send_denial_response(PlainTextResponse("Who are you? Add ?name= to the address.\n", 401))
         return
     await ws.accept()
-    members, own = rooms[ws.path_params["room"]], Lines(BACKLOG)
+    name, own = ws.path_params["room"], Lines(BACKLOG)
+    members = rooms[name]
     members.add(own)
     telling = asyncio.create_task(tell(ws, own))
     try:
@@ -45,6 +46,8 @@ async def room(ws: WebSocket) -> None:
                 put(lines, f"{who}: {text}")
     finally:
         members.discard(own)
+        if not members:  # whoever comes thinks of any name: no room outlives its last member
+            del rooms[name]
         telling.cancel()
 
 

@@ -118,16 +118,18 @@ class RFC6455Protocol(asyncio.Protocol):
     def pause_writing(self) -> None:
         if self._inbox.farewell is None:
             self._writable.clear()
+            self._set_clock()
 
     def resume_writing(self) -> None:
         self._writable.set()
         self._flush()
+        self._set_clock()
 
     # What uvicorn calls.
 
     def shutdown(self) -> None:
         """The server stops: 1012 (Service Restart) for an open connection, 500 for one that waits for the app."""
-        if self._stage in (Stage.REQUESTED, Stage.DENYING):
+        if self._stage in (Stage.REQUESTED, Stage.DENYING) and not self._transport.is_closing():
             self._fail_opening()
         elif self._stage is Stage.ACCEPTED and self._ws is not None and not self._ws.closed:
             self._deadlines.timeouts = replace(self._deadlines.timeouts, close=GRACE)
@@ -154,7 +156,7 @@ class RFC6455Protocol(asyncio.Protocol):
         task.add_done_callback(self._app_ended)
 
     def _send_refusal(self) -> None:
-        self._stage = Stage.OVER
+        # The stage is the app's: one that has not answered yet may still try, and is told that the client is gone.
         self._disconnect(CloseCode.ABNORMAL_CLOSURE)
         if not self._transport.is_closing():
             self._transport.write(self._handshake.data_to_send())
@@ -234,6 +236,7 @@ class RFC6455Protocol(asyncio.Protocol):
     def _deny(self, status: int, headers: Fields, body: bytes) -> None:
         self._handshake.reject(status, [*self._default_headers, *fields_to_add(headers)], body)
         self._log(str(status))
+        self._stage = Stage.OVER
         self._send_refusal()
 
     def _send(self, message: Message) -> None:
@@ -293,7 +296,6 @@ class RFC6455Protocol(asyncio.Protocol):
             self._end()
         else:
             self._read_if(self._inbox.has_room)
-            self._set_timer()
             if self._ws.unread and self._inbox.has_room and self._next_portion is None:
                 self._next_portion = self._loop.call_soon(self._go_on)
 
@@ -310,17 +312,26 @@ class RFC6455Protocol(asyncio.Protocol):
                 self._transport.write(data)
 
     def _read_if(self, wanted: bool) -> None:
-        """While nothing is read, no deadline comes nearer: a Pong that we do not read is not late."""
         if wanted and self._is_paused:
-            self._deadlines.resume(self._loop.time())
             self._transport.resume_reading()
         elif not wanted and not self._is_paused:
-            self._deadlines.pause(self._loop.time())
             self._transport.pause_reading()
         self._is_paused = not wanted
+        self._set_clock()
+
+    def _set_clock(self) -> None:
+        """While the app lets nothing be read, no deadline comes nearer: a Pong that we do not read is not late. Unless
+        the client takes nothing either: the app may wait for just that, and such a client could stay for ever."""
+        if self._is_paused and self._writable.is_set():
+            self._deadlines.pause(self._loop.time())
+        else:
+            self._deadlines.resume(self._loop.time())
+            self._set_timer()
 
     def _set_timer(self) -> None:
         """A timer that is there and earlier stays: it looks again when it is due, which is cheaper than a new one."""
+        if self._ws is None or self._ws.closed or self._transport.is_closing():
+            return  # what is waited for now is the end
         at = self._deadlines.next_deadline()
         if at is not None and (self._timer is None or self._timer.when() > at):
             self._replace_timer(self._loop.call_at(at, self._on_time))

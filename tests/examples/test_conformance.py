@@ -498,6 +498,28 @@ def test_a_server_that_says_nothing_costs_the_timeout_and_fails() -> None:
     assert result.seconds >= 0.2
 
 
+@pytest.mark.parametrize(
+    "portion",
+    [b"\x8a\x00" * 32768, b"\x82\x7f\x00\x00\x00\x7f" + bytes(65530), b"HTTP/1.1 " * 999],
+    ids=["frames", "half a frame", "half a head"],
+)
+def test_a_server_that_does_not_stop_sending(portion: bytes) -> None:
+    def flood(sock: socket.socket) -> None:
+        key = read_request(sock).value("sec-websocket-key")
+        if not portion.startswith(b"HTTP"):
+            sock.sendall(ANSWER.replace(accept_for(KEY), accept_for(key)).encode() + b"\r\n\r\n")
+        while True:
+            sock.sendall(portion)
+
+    cases = [CASES[SERVER][name] for name in ("close.empty", "handshake.plain", "limits.fair-1000-messages")]
+    with serving(flood) as uri:
+        server = exchange.Server(rfc6455.parse_uri(uri), PATIENCE)
+        found = check.try_server(server, cases, lambda result: None)
+    assert [result.verdict for result in found] == [Verdict.FAILED] * len(cases)
+    assert all(result.happened.startswith("it does not stop sending: ") for result in found), found
+    assert all(result.happened.endswith(", nobody reads on") for result in found), found
+
+
 def test_a_server_that_goes_away_in_the_middle_of_a_run() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = exchange.Server(rfc6455.parse_uri(f"ws://127.0.0.1:{listener.getsockname()[1]}/"), 0.2)
@@ -521,8 +543,61 @@ def test_a_client_that_stays_away_fails_its_cases() -> None:
         thread.start()
         found = clients.try_clients(listener, cases, 0.5, 0.5, 1, lambda result: None)
         thread.join(PATIENCE)
-    assert sorted(result.happened == "no client came" for result in found) == [False, True, True]
+    assert sorted(result.happened == "no client came but 1 without a request" for result in found) == [
+        False,
+        True,
+        True,
+    ]
     assert all(result.verdict in (Verdict.FAILED, Verdict.UNSUPPORTED) for result in found)
+
+
+@contextmanager
+def knocking(address: Any) -> Iterator[None]:
+    """Somebody who connects again and again, and goes without a word."""
+    has_ended = threading.Event()
+
+    def knock() -> None:
+        while not has_ended.wait(0.01):
+            socket.create_connection(address).close()
+
+    thread = threading.Thread(target=knock)
+    thread.start()
+    try:
+        yield
+    finally:
+        has_ended.set()
+        thread.join(PATIENCE)
+
+
+def test_who_says_nothing_does_not_make_a_run_go_on_for_ever() -> None:
+    cases = list(CASES[CLIENT].values())[-3:]
+    with socket.create_server(("127.0.0.1", 0)) as listener, knocking(listener.getsockname()):
+        with pytest.raises(clients.NoClientError, match=r"^no client came within 0\.3 seconds but \d+ without a req"):
+            clients.try_clients(listener, cases, 0.5, 0.3, 4, lambda result: None)
+        client = threading.Thread(target=ask_once, args=[listener.getsockname()])
+        client.start()
+        found = clients.try_clients(listener, cases, 0.5, 1, 4, lambda result: None)
+        client.join(PATIENCE)
+    assert sorted(result.happened.startswith("no client came but ") for result in found) == [False, True, True]
+
+
+def ask_once(address: Any) -> None:
+    with socket.create_connection(address) as sock:
+        sock.sendall(GOOD_REQUEST)
+
+
+def test_a_failure_of_the_checker_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("what\x1b it was")
+
+    monkeypatch.setattr(clients, "judge", fail)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = threading.Thread(target=ask_once, args=[listener.getsockname()])
+        client.start()
+        (result,) = clients.try_clients(listener, list(CASES[CLIENT].values())[:1], 0.5, 5, 1, lambda result: None)
+        client.join(PATIENCE)
+    assert result.verdict is Verdict.FAILED
+    assert result.happened == r"the checker failed: ValueError: what\x1b it was"
 
 
 # ---- The command ----
@@ -668,6 +743,16 @@ def test_json() -> None:
         "seconds": 1.5,
     }
     assert results.as_json("ws://x/", "server", SHOWN[:2])["passed"] is True
+
+
+def test_a_header_does_nothing_to_a_terminal_and_fits_into_xml() -> None:
+    answer = f"{ANSWER}\r\nSec-WebSocket-Extensions: x; y=\x1b[2J\x07\x00{'z' * 5000}"
+    result = judged("handshake.plain", b"\x81\x05Hello" + CLOSE, answer=answer)
+    assert r": x; y=\x1b[2J\x07\x00zzz" in result.happened
+    assert result.happened.isascii()
+    assert result.happened.isprintable()
+    assert len(result.happened) < 400
+    ElementTree.fromstring(results.as_junit("ws://x/", "server", [result]))
 
 
 def test_junit() -> None:

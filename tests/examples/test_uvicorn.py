@@ -1034,3 +1034,43 @@ def test_the_command_of_the_readme_runs_from_a_clone() -> None:
             log = process.stderr.read()
         assert process.wait(PATIENCE) in (0, -15)
     assert "Traceback" not in log
+
+
+def test_no_room_outlives_its_last_member() -> None:
+    spec = importlib.util.spec_from_file_location("uvicorn_example_app", EXAMPLE / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    seen: list[list[int]] = []
+
+    async def visit(room: str, stay: asyncio.Event) -> None:
+        messages = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
+
+        async def receive() -> Any:
+            if len(messages) == 1:
+                await stay.wait()
+            return messages.pop(0)
+
+        async def send(message: Any) -> None:
+            assert message["type"] == "websocket.accept"
+
+        scope = {"type": "websocket", "path": f"/room/{room}", "query_string": b"name=Ann", "headers": []}
+        await module.app(scope, receive, send)
+
+    def look() -> None:
+        seen.append([len(members) for members in module.rooms.values()])
+
+    async def main() -> None:
+        first, second = asyncio.Event(), asyncio.Event()
+        visits = [asyncio.ensure_future(visit("a", leave)) for leave in (first, second)]
+        for leave, left in zip((first, second), visits, strict=True):
+            for _ in range(10):
+                await asyncio.sleep(0)
+            look()
+            leave.set()
+            await left
+        look()
+
+    asyncio.run(main())
+    assert seen == [[2], [1], []]

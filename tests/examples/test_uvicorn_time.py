@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 pytest.importorskip("uvicorn")
 
 import uvicorn
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 
 pytestmark = pytest.mark.examples
@@ -300,6 +301,50 @@ async def test_no_pong_is_late_while_the_app_lets_nothing_be_read(loop: Loop) ->
 
 
 @on_a_loop
+async def test_who_floods_and_never_reads_is_not_waited_for(loop: Loop) -> None:
+    """It has made the app wait in `send` and so the inbox full: whichever comes first."""
+    for stalls_first in (False, True):
+        scene = await Scene(loop, ws_max_queue=1).open()
+        if stalls_first:
+            scene.transport.stall()
+        await scene.feed(to(SERVER, TEXT, b"echo me"))
+        assert scene.transport.is_paused
+        await scene.later(100 * (not stalls_first))
+        scene.transport.stall()
+        await scene.say(type="websocket.send", text="waits")
+        assert not scene.outcomes[2:]
+        await scene.later(39)
+        assert not scene.transport.is_closing()
+        await scene.later(2)
+        assert scene.transport.is_closing()
+        assert isinstance(scene.outcomes[-1], OSError)
+        received = await scene.take(2)
+        assert received[0] == text("echo me")
+        assert (received[1]["type"], received[1]["code"]) == ("websocket.disconnect", 3008)
+        await scene.later(11)
+        assert scene.transport.is_lost
+        await scene.finish()
+
+
+@on_a_loop
+async def test_who_reads_again_waits_for_the_app_only(loop: Loop) -> None:
+    scene = await Scene(loop, ws_max_queue=1).open()
+    await scene.feed(to(SERVER, TEXT, b"1"))
+    scene.transport.stall()
+    await scene.later(30)
+    scene.transport.take()
+    assert [frame.opcode for frame in scene.frames()] == [PING]
+    await scene.later(1000)
+    assert not scene.transport.is_closing()
+    assert await scene.take() == [text("1")]
+    await scene.later(9)
+    assert not scene.transport.is_closing()
+    await scene.later(2)
+    assert scene.transport.is_lost
+    await scene.finish()
+
+
+@on_a_loop
 async def test_a_client_that_does_not_answer_the_close_of_the_app_is_hung_up_on(loop: Loop) -> None:
     scene = await Scene(loop).open()
     await scene.say(type="websocket.close", code=4000)
@@ -571,6 +616,47 @@ async def test_who_waits_to_send_is_told_so_even_before_the_farewell(loop: Loop)
     await scene.settle()
     assert isinstance(scene.outcomes[-1], OSError)
     await scene.finish()
+
+
+async def break_the_rules(scene: Scene) -> None:
+    await scene.feed(bytes(20_000))
+
+
+async def leave(scene: Scene) -> None:
+    scene.transport.lose()
+
+
+async def stop_the_server(scene: Scene) -> None:
+    scene.protocol.shutdown()
+
+
+@pytest.mark.parametrize("end", [break_the_rules, leave, stop_the_server])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"type": "websocket.accept"},
+        {"type": "websocket.close"},
+        {"type": "websocket.http.response.start", "status": 404},
+        {"type": "websocket.http.response.body"},
+    ],
+    ids=lambda answer: answer["type"],
+)
+def test_an_answer_to_who_is_gone_is_no_mistake_of_the_app(
+    end: Callable[[Scene], Awaitable[None]], answer: dict[str, Any]
+) -> None:
+    async def test(loop: Loop) -> None:
+        scene = Scene(loop)
+        await scene.take()
+        if answer["type"].endswith("body"):
+            await scene.say(type="websocket.http.response.start", status=404)
+        await end(scene)
+        for _ in range(2):
+            await scene.say(**answer)
+            assert isinstance(scene.outcomes[-1], ClientDisconnected)
+        scene.protocol.shutdown()
+        await scene.finish()
+
+    play(test)
 
 
 @on_a_loop
