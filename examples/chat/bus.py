@@ -97,7 +97,9 @@ class RedisBus:
             socket_connect_timeout=TIMEOUT,
             retry=Retry(NoBackoff(), 0),
         )
-        self._began = time.time() * 1000
+        # When this server began: by its own clock, and in ms by that of Redis, which makes the ids of the entries.
+        self._began = time.monotonic()
+        self._began_at_redis: float | None = None
         self._server = uuid.uuid4().hex
         self._queue: queue.SimpleQueue[_Published | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
@@ -183,7 +185,9 @@ class RedisBus:
             self._go_alone(error)
 
     def _add(self, entries: Iterable[Entry]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
+        # All or none: if one were refused (memory, a disk) and the next taken, others would see a number that is too
+        # high, and skip the missing one for good.
+        pipeline = self._redis.pipeline(transaction=True)
         for entry in entries:
             pipeline.xadd(STREAM, entry.fields(self._server), maxlen=STREAM_LENGTH)
         pipeline.execute()
@@ -194,6 +198,7 @@ class RedisBus:
         """The reader's thread: catches up with the stream, follows it, and begins anew when Redis has been gone."""
         while not self._stopped.is_set():
             try:
+                self._compare_clocks()
                 last = self._catch_up()
                 self._last_sign = 0.0
                 self._connected_at = time.monotonic()
@@ -204,6 +209,17 @@ class RedisBus:
                 self._go_alone(error)
             self._tried.set()
             self._stopped.wait(RETRY_PAUSE)
+
+    def _compare_clocks(self) -> None:
+        """Once, and before the first entry is taken: two machines seldom have the same time."""
+        if self._began_at_redis is None:
+            seconds, microseconds = self._redis.time()
+            age = time.monotonic() - self._began
+            self._began_at_redis = (seconds + microseconds / 1e6 - age) * 1000
+
+    def _is_from_before(self, name: str) -> bool:
+        """Whether the entry of this id came into the stream before this server began."""
+        return self._began_at_redis is not None and int(name.partition("-")[0]) < self._began_at_redis
 
     def _follow(self, last: str) -> str:
         """Takes the entries after the id ``last``, waiting for one; gives the id of the last one taken."""
@@ -255,7 +271,7 @@ class RedisBus:
                 self._take_own(number)
             elif number > self._seen.get(server, 0):
                 self._seen[server] = number
-                if int(name.partition("-")[0]) < self._began:
+                if self._is_from_before(name):
                     self._hub.remember(path, said)  # history: nobody here has waited for it
                 elif path == HELLO:
                     self._hub.publish_names()

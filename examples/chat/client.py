@@ -11,15 +11,17 @@ from __future__ import annotations
 import argparse
 import getpass
 import importlib.util
+import io
 import os
 import select
+import signal
 import socket
 import ssl
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
@@ -54,6 +56,8 @@ class Terminal:
         self.fd = sys.stdin.fileno()
         if self.is_interactive:
             self.fd, write_end = os.pipe()
+            if isinstance(sys.stdin, io.TextIOWrapper):
+                sys.stdin.reconfigure(errors="replace")  # a key that is no UTF-8 must not end the typing
             threading.Thread(target=self._type, args=(write_end,), daemon=True).start()
 
     def show(self, text: str) -> None:
@@ -66,7 +70,7 @@ class Terminal:
     def _type(self, write_end: int) -> None:
         try:
             while True:
-                os.write(write_end, f"{input(PROMPT)}\n".encode())
+                os.write(write_end, f"{input(PROMPT)}\n".encode(errors="replace"))
         except (EOFError, OSError):
             os.close(write_end)
 
@@ -91,8 +95,10 @@ class Client:
     def __init__(self, uri: str, prefix: str, terminal: Terminal) -> None:
         self._uri = rfc6455.parse_uri(uri)
         self._prefix = prefix
+        self._is_interrupted = False
         self._terminal = terminal
         self._typed = b""
+        self._woken, self._waker = socket.socketpair()
         self._deadlines = rfc6455.Deadlines(now=time.monotonic())
         self._sock = self._connect_tcp()
         self._ws = self._open()
@@ -116,19 +122,30 @@ class Client:
         self._deadlines.opened(ws, time.monotonic())
         return ws
 
+    def interrupt(self) -> None:
+        """For the handler of Ctrl-C: the first closes in order, the second ends it at once.
+
+        :raises KeyboardInterrupt: the second time. The first raises nothing: in the midst of reading, that would lose
+            what was read.
+        """
+        if self._is_interrupted:
+            raise KeyboardInterrupt
+        self._is_interrupted = True
+        with suppress(OSError):  # all is over already
+            self._waker.send(b"\0")
+
     def run(self) -> rfc6455.Closed:
         """Sends what is typed and shows what comes, until one side closes."""
         closed: rfc6455.Closed | None = None
-        inputs: list[socket.socket | int] = [self._sock, self._terminal.fd]
+        inputs: list[socket.socket | int] = [self._sock, self._terminal.fd, self._woken]
         while closed is None or not self._ws.must_close:
-            try:
-                ready = self._wait(inputs)
-                if self._terminal.fd in ready and not self._send_typed():
-                    inputs.remove(self._terminal.fd)
-                events = self._receive() if self._sock in ready else []
-            except KeyboardInterrupt:
+            ready = self._wait(inputs)
+            if self._terminal.fd in ready and not self._send_typed():
+                inputs.remove(self._terminal.fd)
+            if self._woken in ready:
+                inputs = [self._sock]  # nothing may be sent after a Close frame
                 self._ws.close()
-                events = []
+            events = self._receive() if self._sock in ready else []
             for event in events + self._deadlines.advance(time.monotonic()):
                 match event:
                     case rfc6455.TextMessage(text):
@@ -138,7 +155,8 @@ class Client:
                     case rfc6455.Closed():
                         closed = event
             self._sock.sendall(self._ws.data_to_send())
-        self._sock.close()
+        for sock in (self._sock, self._woken, self._waker):
+            sock.close()
         return closed
 
     def _wait(self, inputs: list[socket.socket | int]) -> list[socket.socket | int]:
@@ -179,7 +197,11 @@ def main() -> None:
     terminal = Terminal()
     try:
         with terminal.restored():
-            closed = Client(settings.uri, prefix, terminal).run()
+            client = Client(settings.uri, prefix, terminal)
+            signal.signal(signal.SIGINT, lambda *_: client.interrupt())
+            closed = client.run()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)  # as shells have it
     except (OSError, rfc6455.ProtocolError) as error:
         sys.exit(f"Cannot chat with {settings.uri}: {error}")
     terminal.is_interactive = False

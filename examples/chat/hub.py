@@ -7,9 +7,10 @@ Delivering never waits (see `outbox.py`), so the lock is never held for long.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter, OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import lines
@@ -18,6 +19,12 @@ from store import Store
 
 # Rooms that nobody is in are kept for their history, so many of them.
 MAX_EMPTY_ROOMS = 1000
+
+# How many bytes of history a room has at most; lines may be long, and rooms may be many.
+HISTORY_BYTES = 256 << 10
+
+# What a line costs besides its text: its frame's header on the wire, its place in the history.
+LINE_COST = 16
 
 # In place of a member's prefix before there is one: no line begins with it, since lines have no controls.
 NO_PREFIX = "\0"
@@ -43,18 +50,48 @@ class Bus(Protocol):
         """Takes what the other servers should know of who is here."""
 
 
+class History:
+    """The last lines of a room: so many at most, and so many bytes."""
+
+    def __init__(self, most_lines: int, most_bytes: int) -> None:
+        self._most_lines = most_lines
+        self._most_bytes = most_bytes
+        self._lines: deque[tuple[str, int]] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[str]:
+        return (line for line, _ in self._lines)
+
+    def append(self, line: str) -> None:
+        # One emoji makes Python keep the whole line with 4 bytes for each letter; on the wire it may be the other way.
+        cost = max(sys.getsizeof(line), lines.size(line)) + LINE_COST
+        self._lines.append((line, cost))
+        self._bytes += cost
+        while self._bytes > self._most_bytes or len(self._lines) > self._most_lines:
+            self._bytes -= self._lines.popleft()[1]
+
+
 class Room:
     """One room. All methods but the constructor want its lock to be held."""
 
-    def __init__(self, path: str, history: Sequence[str], history_size: int) -> None:
+    def __init__(self, path: str, history: History) -> None:
         self.path = path
         self.lock = threading.Lock()
         self.users = 0  # guarded by the hub's lock
         self.members: set[Member] = set()
         self.names: Counter[str] = Counter()
         self.elsewhere: dict[str, frozenset[str]] = {}  # who is in this room on other servers, by server
-        self.history = deque(history, maxlen=history_size)
+        self.history = history
+        self.is_loaded = False
         self._greeting: Batch | None = None
+
+    def load(self, said: Iterable[str]) -> None:
+        """Takes what was said before anybody came; the first that happens to a room."""
+        self.is_loaded = True
+        self.remember(said)
 
     def greeting(self) -> Batch:
         """What one who joins is told: the history, and who is here."""
@@ -67,9 +104,16 @@ class Room:
         """Who is here, on any server."""
         return set(self.names).union(*self.elsewhere.values())
 
-    def remember(self, said: Sequence[str]) -> None:
-        self.history.extend(line for line in said if not lines.is_said_by_server(line))
+    def remember(self, said: Iterable[str]) -> None:
+        for line in said:
+            if not lines.is_said_by_server(line):
+                self.history.append(line)
         self._greeting = None
+
+    def let_go(self) -> None:
+        """Forgets what can be made again, when nobody is here to need it soon."""
+        if not self.members:
+            self._greeting = None
 
     def tell(self, said: Sequence[str], sender: Member | None) -> None:
         """Tells all but the sender."""
@@ -121,12 +165,14 @@ class Hub:
     """All rooms.
 
     :param store: keeps the history.
-    :param history_size: how many lines one who joins is sent.
+    :param history_lines: how many lines one who joins is sent at most.
+    :param history_bytes: how many bytes.
     """
 
-    def __init__(self, store: Store, history_size: int) -> None:
+    def __init__(self, store: Store, history_lines: int, history_bytes: int = HISTORY_BYTES) -> None:
         self._store = store
-        self._history_size = history_size
+        self._history_lines = history_lines
+        self._history_bytes = history_bytes
         self._lock = threading.Lock()
         self._rooms: OrderedDict[str, Room] = OrderedDict()
         #: With other servers, lines go the way over them; without, straight to the room.
@@ -141,12 +187,15 @@ class Hub:
         return room
 
     def leave(self, room: Room, member: Member) -> None:
-        with room.lock:
-            room.members.discard(member)
-            said = room.rename(member, "")
-            self._tell(room, member, said)
-        with self._lock:
-            room.users -= 1
+        try:
+            with room.lock:
+                room.members.discard(member)
+                said = room.rename(member, "")
+                self._tell(room, member, said)
+                room.let_go()
+        finally:
+            with self._lock:
+                room.users -= 1
 
     def say(self, room: Room, member: Member, texts: Sequence[str]) -> None:
         """Tells the others in the room what one read from the member brought, as one batch.
@@ -240,10 +289,13 @@ class Hub:
             room = self._rooms.get(path)
             if room is None:
                 self._forget_empty_rooms()
-                room = self._rooms[path] = Room(path, self._store.last(path, self._history_size), self._history_size)
+                room = self._rooms[path] = Room(path, History(self._history_lines, self._history_bytes))
             self._rooms.move_to_end(path)
             room.users += users
-            return room
+        with room.lock:  # not with the hub's: while one room waits for the disk, the others go on
+            if not room.is_loaded:
+                room.load(self._store.last(path, self._history_lines, self._history_bytes))
+        return room
 
     def _forget_empty_rooms(self) -> None:
         empty = [path for path, room in self._rooms.items() if not room.users]

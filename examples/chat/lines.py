@@ -8,9 +8,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+# Letters that show nothing, though Python calls them printable: Hangul fillers, a joiner of graphemes.
+_FILLERS = "\u034f\u115f\u1160\u3164\uffa0"
+
 # Controls and line ends, which are not words, and the marks that turn the direction of writing or have no width, with
 # which one text can be made to look like another. U+200C and U+200D stay: Persian and emoji are written with them.
-_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_INVISIBLE = re.compile(
+    f"[\x00-\x1f\x7f-\x9f{_FILLERS}\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+_FILLER = re.compile(f"[{_FILLERS}]")
+
+# What shows nothing at the beginning of a line: besides spaces, joiners and selectors that have nothing before them.
+_BLANK = r"\s\u200c\u200d\u17b4\u17b5\u180b-\u180d\u2800\ufe00-\ufe0f\U000e0100-\U000e01ef"
+
+# A star, or what looks like one, and what stands around it at the beginning of a line.
+_STAR = re.compile(f"[{_BLANK}]*[*\u066d\u204e\u2217\ufe61\uff0a][*\u066d\u204e\u2217\ufe61\uff0a{_BLANK}]*")
+
+# What shows nothing around a name; inside of one it may be of use.
+_EDGES = " \u200c\u200d\u2800"
+
+# In a name: with "Bob left, so" somebody could make the server say that Bob left.
+_NEWS = re.compile(r"(?<=\s)(?:joined|left)\b\S*", re.IGNORECASE)
 
 MAX_NAME = 40
 
@@ -20,13 +39,24 @@ _ANNOUNCEMENT = "* name "
 def clean(text: str) -> str:
     """The text with a space for each invisible character."""
     # Most lines have none, and str.isprintable() sees it at a fraction of the price.
-    return text if text.isprintable() else _INVISIBLE.sub(" ", text)
+    if text.isprintable() and (text.isascii() or not _FILLER.search(text)):
+        return text
+    return _INVISIBLE.sub(" ", text)
+
+
+def size(line: str) -> int:
+    """How many bytes the line is on the wire."""
+    return len(line) if line.isascii() else len(line.encode())
 
 
 def clean_name(text: str) -> str:
-    """The text as a name: no star at its beginning, no colon or comma in it; empty when nothing is left."""
-    name = re.sub("[:,]", " ", clean(text)).strip().lstrip("* ")
-    return " ".join(name.split())[:MAX_NAME]
+    """The text as a name: no star at its beginning, no colon or comma in it, nothing that looks like a notice.
+
+    It is empty when nothing is left.
+    """
+    name = without_star(re.sub("[:,]", " ", clean(text))).strip(_EDGES)
+    short = " ".join(name.split())[:MAX_NAME]
+    return " ".join(_NEWS.sub("", short).split())
 
 
 def announced_name(line: str) -> str | None:
@@ -36,7 +66,8 @@ def announced_name(line: str) -> str | None:
 
 def without_star(line: str) -> str:
     """The line as a client may say it: one with a star would look as if the server said it."""
-    return line.lstrip("* ") if line.startswith("*") else line
+    found = _STAR.match(line)
+    return line[found.end() :] if found else line
 
 
 def prefix(line: str) -> str:

@@ -12,9 +12,13 @@ from collections import deque
 # Values that need no quotes: no space, no quote, no "=", nothing invisible.
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+%@[],")
 
-# What waits to be written, and who writes. If nobody reads the log, its oldest lines are lost, not the chat.
+# What waits to be written. If nobody reads the log, its oldest lines are lost, not the chat.
 _waiting: deque[str] = deque(maxlen=10_000)
-_writing = threading.Lock()
+
+# Guards all that is in here; notified when there is something to write, and when all is written.
+_changed = threading.Condition()
+_writer: threading.Thread | None = None
+_is_writing = False
 
 
 def log(event: str, **fields: object) -> None:
@@ -24,25 +28,45 @@ def log(event: str, **fields: object) -> None:
 
 
 def say(line: str) -> None:
-    """Writes a line for people. A log that nobody reads any more (a closed pipe) does not stop the chat.
+    """Writes a line for people, soon. A log that nobody reads, or no more, does not stop the chat.
 
-    Nobody waits for another who writes: that one writes this line too, even if it comes at its last moment.
+    Only one thread writes: a pipe that is full keeps it waiting, and nobody else.
     """
-    _waiting.append(line)
-    while _waiting and _writing.acquire(blocking=False):
-        try:
-            _write_all()
-        finally:
-            _writing.release()
+    with _changed:
+        _waiting.append(line)
+        _start_writer()
+        if not _is_writing:
+            _changed.notify_all()
 
 
-def _write_all() -> None:
-    lines = []
-    while _waiting:
-        lines.append(_waiting.popleft() + "\n")
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.write("".join(lines))
-        sys.stdout.flush()
+def drain(seconds: float) -> bool:
+    """Waits until all is written, so many seconds at most; says whether it is."""
+    with _changed:
+        return _changed.wait_for(lambda: not (_waiting or _is_writing), seconds)
+
+
+def _start_writer() -> None:
+    """With the first line, and not on import: a program that only reads this module needs no thread."""
+    global _writer
+    if _writer is None:
+        _writer = threading.Thread(target=_write, name="log", daemon=True)
+        _writer.start()
+
+
+def _write() -> None:
+    """The writer's thread."""
+    global _is_writing
+    while True:
+        with _changed:
+            _is_writing = False
+            _changed.notify_all()
+            _changed.wait_for(lambda: _waiting)
+            text = "".join(f"{line}\n" for line in _waiting)
+            _waiting.clear()
+            _is_writing = True
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.write(text)
+            sys.stdout.flush()
 
 
 def _utc(seconds: float) -> str:

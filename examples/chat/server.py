@@ -10,6 +10,7 @@ import _thread
 import errno
 import gc
 import importlib.util
+import os
 import resource
 import selectors
 import signal
@@ -26,8 +27,8 @@ if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the c
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from guard import Guard
-from hub import Hub
-from log import log, say
+from hub import HISTORY_BYTES, Hub
+from log import drain, log, say
 from metrics import Metrics
 from pages import Pages
 from session import Chat, Session
@@ -46,6 +47,9 @@ BACKLOG = 1024
 # How long the clients' threads have to end when the clients were cut, in seconds. By default the server ends after
 # 3 seconds at most, with this and `--stop-timeout`.
 CUT_TIMEOUT = 0.25
+
+# How long the end waits for somebody to read the last lines of the log, in seconds.
+LOG_TIMEOUT = 0.25
 
 # What a thread's stack may grow to. The usual 8 MiB are only reserved, but for thousands of threads even that fails.
 STACK_SIZE = 512 << 10
@@ -104,6 +108,17 @@ def open_store(settings: Settings) -> Store:
     return NoStore() if settings.history is None else SQLiteStore(settings.history, settings.history_lines)
 
 
+def history_limits(settings: Settings) -> tuple[int, int]:
+    """How many lines and bytes of history there may be: no more than half of what an outbox holds, in which it comes
+    to one who joins and may be slow."""
+    lines, size = settings.history_lines, HISTORY_BYTES
+    if settings.outbox_messages:
+        lines = min(lines, settings.outbox_messages // 2)
+    if settings.outbox_bytes:
+        size = min(size, settings.outbox_bytes // 2)
+    return lines, size
+
+
 def open_bus(settings: Settings, hub: Hub) -> RedisBus | None:
     if settings.bus is None:
         return None
@@ -130,7 +145,7 @@ class Server:
         self.url = f"{'http' if tls is None else 'https'}://{host}:{self.port}/"
         self._store = open_store(settings)
         self._stop_timeout = settings.stop_timeout or float("inf")
-        self._hub = Hub(self._store, settings.history_lines)
+        self._hub = Hub(self._store, *history_limits(settings))
         self._bus = self._hub.bus = open_bus(settings, self._hub)
         self._guard = Guard(settings.address_connections, settings.address_rate, settings.clients)
         self._metrics = Metrics()
@@ -320,6 +335,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.stop())
     server.run()
+    if not drain(LOG_TIMEOUT):
+        os._exit(0)  # nobody reads the log; Python would want to flush it at its end, which waits or crashes
 
 
 if __name__ == "__main__":

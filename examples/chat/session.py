@@ -37,6 +37,9 @@ BUSY_READ = 64 << 10
 # would reset the connection, and the client might never see why (7.1.1).
 LINGER = 2.0
 
+# The close codes that have a name.
+_CODES = frozenset(map(int, rfc6455.CloseCode))
+
 _numbers = itertools.count(1)
 
 
@@ -259,7 +262,8 @@ class Session:
                     self._check_outbox()
             if events and not self._may_say(len(events)):
                 self.close(rfc6455.CloseCode.POLICY_VIOLATION, "too many messages")
-            elif texts:
+                break  # what it still sends is dropped in `_linger`: to parse and inflate it would be work for nothing
+            if texts:
                 self._say(room, texts)
         with self._lock:
             self._outbox.put(farewell)
@@ -278,7 +282,8 @@ class Session:
                     self._end = self._end or (event.code, event.reason)
                     self._takes_part = False
                 case _:
-                    self._advance(time.monotonic())  # a Pong that was awaited
+                    # Mostly a Pong that was awaited. It may also be too late for that, and this is the end.
+                    self._take(self._advance(time.monotonic()))
         return texts if took_part else []
 
     def _say(self, room: Room, texts: Sequence[str]) -> None:
@@ -309,7 +314,10 @@ class Session:
             try:
                 return tls.receive_data(data)
             except ssl.SSLError as error:
-                self._log_refused(reason=error.reason)
+                if self._ws is None:
+                    self._log_refused(reason=error.reason)
+                else:
+                    self._end = self._end or (int(rfc6455.CloseCode.ABNORMAL_CLOSURE), f"TLS: {error.reason}")
                 raise
             finally:
                 self._outbox.put_raw(tls.data_to_send())
@@ -342,7 +350,7 @@ class Session:
     def deliver(self, batch: Batch) -> None:
         """Sends the batch, or leaves it in the outbox."""
         with self._lock:
-            if self._takes_part and self._ws is not None:
+            if self._takes_part and self._ws is not None and not self._ws.closed:
                 self._outbox.put(batch.serialised(self._kind, self._ws), batch.count)
                 self._delivered += batch.count
                 self._check_outbox()
@@ -395,8 +403,10 @@ class Session:
         self._takes_part = False
         self._ws.close(code, reason)
         self._end = self._end or (code, reason)
-        self._advance(time.monotonic())
+        events = self._advance(time.monotonic())
         self._outbox.put(self._ws.data_to_send())
+        if events:
+            self._cut()  # it has left an earlier Close frame unanswered for too long
 
     def _advance(self, now: float) -> list[rfc6455.Event]:
         events = self._deadlines.advance(now)
@@ -445,7 +455,8 @@ class Session:
 
     def _log_end(self) -> None:
         code, reason = self._end or (int(rfc6455.CloseCode.ABNORMAL_CLOSURE), "the connection was lost")
-        self._chat.metrics.count("closes", label=f'code="{int(code)}"')
+        # A client may make up thousands of codes, and each label is kept for ever.
+        self._chat.metrics.count("closes", label=f'code="{int(code) if code in _CODES else "other"}"')
         self._log("disconnect", name=self.name, code=int(code), reason=lines.clean(reason))
 
 

@@ -8,7 +8,21 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
+from lines import size
 from log import log
+
+# What no history comes to: as good as no limit.
+MANY_BYTES = 1 << 40
+
+# How long a write waits for another program that has the file, in seconds. A room waits with it, so the chat would
+# rather lose a line of its history than stand still.
+BUSY_TIMEOUT = 0.1
+
+# The same when the server starts: the one before it may not have ended yet.
+START_TIMEOUT = 5.0
+
+# So many rooms are kept; with more, those are forgotten in which nothing has been said for the longest time.
+MAX_ROOMS = 1000
 
 
 class Store(Protocol):
@@ -17,8 +31,8 @@ class Store(Protocol):
     def append(self, room: str, said: Sequence[str]) -> None:
         """Keeps the lines; when it returns, they are safe from the death of this process."""
 
-    def last(self, room: str, count: int) -> list[str]:
-        """The last ``count`` lines of the room, the oldest first."""
+    def last(self, room: str, count: int, most_bytes: int = MANY_BYTES) -> list[str]:
+        """The last ``count`` lines of the room, or fewer that are of ``most_bytes`` bytes; the oldest first."""
 
     def close(self) -> None:
         """Ends its work."""
@@ -30,7 +44,7 @@ class NoStore:
     def append(self, room: str, said: Sequence[str]) -> None:
         pass
 
-    def last(self, room: str, count: int) -> list[str]:
+    def last(self, room: str, count: int, most_bytes: int = MANY_BYTES) -> list[str]:
         return []
 
     def close(self) -> None:
@@ -52,13 +66,15 @@ class SQLiteStore:
         self._lock = threading.Lock()
         self._since_trim: Counter[str] = Counter()
         # Used under the lock only, by whatever thread has it.
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._database = sqlite3.connect(path, START_TIMEOUT, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(
             "CREATE TABLE IF NOT EXISTS lines (id INTEGER PRIMARY KEY, room TEXT NOT NULL, line TEXT NOT NULL);"
             "CREATE INDEX IF NOT EXISTS lines_of_room ON lines (room, id);"
         )
+        self._forget_rooms()
+        self._database.execute(f"PRAGMA busy_timeout={int(1000 * BUSY_TIMEOUT)}")
 
     def append(self, room: str, said: Sequence[str]) -> None:
         """As in `Store`. When the disk is full or broken, the chat goes on and the log tells it."""
@@ -70,30 +86,48 @@ class SQLiteStore:
             except sqlite3.Error as error:
                 log("history", error=error, room=room, lost=len(said))
 
-    def last(self, room: str, count: int) -> list[str]:
-        newest = "SELECT id, line FROM lines WHERE room = ? ORDER BY id DESC LIMIT ?"
+    def last(self, room: str, count: int, most_bytes: int = MANY_BYTES) -> list[str]:
         with self._lock:
             try:
-                rows = self._database.execute(f"SELECT line FROM ({newest}) ORDER BY id", (room, count)).fetchall()
+                return self._last(room, count, most_bytes)
             except sqlite3.Error as error:
                 log("history", error=error, room=room)
-                rows = []
-        return [line for (line,) in rows]
+                return []
 
     def close(self) -> None:
         with self._lock:
             self._database.close()
 
+    def _last(self, room: str, count: int, most_bytes: int) -> list[str]:
+        newest = "SELECT line FROM lines WHERE room = ? ORDER BY id DESC LIMIT ?"
+        said: list[str] = []
+        for (line,) in self._database.execute(newest, (room, count)):
+            most_bytes -= size(line)
+            if most_bytes < 0:
+                break
+            said.append(line)
+        return said[::-1]
+
     def _append(self, room: str, said: Sequence[str]) -> None:
         with self._database:  # commits, or undoes all of it
             self._database.execute("BEGIN")
             self._database.executemany("INSERT INTO lines (room, line) VALUES (?, ?)", [(room, line) for line in said])
+            # Also at a room's first lines: it may have more of them from before the start.
+            is_first = room not in self._since_trim
             self._since_trim[room] += len(said)
-            if self._since_trim[room] > self._keep:
+            if is_first or self._since_trim[room] > self._keep:
                 self._trim(room)
+            if len(self._since_trim) > MAX_ROOMS:
+                self._forget_rooms()
 
     def _trim(self, room: str) -> None:
         """Forgets what is too old; done once for as many lines as are kept, so a line costs little."""
-        del self._since_trim[room]
+        self._since_trim[room] = 0
         too_old = "SELECT id FROM lines WHERE room = ? ORDER BY id DESC LIMIT 1 OFFSET ?"
         self._database.execute(f"DELETE FROM lines WHERE room = ? AND id <= ({too_old})", (room, room, self._keep))
+
+    def _forget_rooms(self) -> None:
+        """Forgets the rooms that are too many; done once for as many as are kept."""
+        self._since_trim.clear()
+        newest = "SELECT room FROM lines GROUP BY room ORDER BY max(id) DESC LIMIT ?"
+        self._database.execute(f"DELETE FROM lines WHERE room NOT IN ({newest})", (MAX_ROOMS,))

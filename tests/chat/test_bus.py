@@ -7,9 +7,11 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chat.support import PATIENCE, ChatServer, Client, missing
@@ -195,6 +197,43 @@ def test_redis_comes_later(redis: Redis, servers: Callable[..., ChatServer]) -> 
         assert near.said(1) == far.said(1) == ["Ann: together"]
         one.wait_for("event=bus state=connected")
         assert "chat_bus 1\n" in one.get("/metrics")[2]
+
+
+def test_clocks_differ(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said while a server is there is told, and what was said before is history, whatever its clock says."""
+    before = redis_hub(redis, [])
+    before.bus.publish("/", None, ["Ann: before"])
+    before.bus.stop()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 1000)
+    told: list[tuple[str, list[str]]] = []
+    one, two = redis_hub(redis, told), redis_hub(redis, [])
+    two.bus.publish("/", None, ["Ann: now"])
+    deadline = time.monotonic() + PATIENCE
+    while len(told) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    one.bus.stop()
+    two.bus.stop()
+    assert told == [("history", ["Ann: before"]), ("line", ["Ann: now"])]
+
+
+def redis_hub(redis: Redis, told: list[tuple[str, list[str]]]) -> Any:
+    """A hub with a bus that runs, in this process; it notes what is delivered."""
+    from bus import RedisBus
+    from hub import Hub
+    from store import NoStore
+
+    class NotingHub(Hub):
+        def deliver_from(self, server: str, path: str, said: Sequence[str]) -> None:
+            told.append(("line", list(said)))
+
+        def remember(self, path: str, said: Sequence[str]) -> None:
+            told.extend([("history", list(said))] if said else [])
+
+    hub = NotingHub(NoStore(), 10)
+    bus = hub.bus = RedisBus(redis.url, hub, 6.0)
+    bus.start()
+    return hub
 
 
 def test_what_is_no_redis() -> None:

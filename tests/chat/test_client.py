@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -100,6 +101,21 @@ def test_a_server_that_restarts_is_a_good_end(clients: list[subprocess.Popen[str
         assert process.wait(PATIENCE) == 0
 
 
+def test_ctrl_c_leaves_in_order(shared_server: ChatServer, clients: list[subprocess.Popen[str]]) -> None:
+    with shared_server.client("Ann", "/interrupt") as ann:
+        bob = start(shared_server, "--name", "Bob", room="/interrupt")
+        clients.append(bob)
+        assert bob.stdin is not None
+        bob.stdin.write("hello\n")
+        bob.stdin.flush()
+        assert ann.said(1) == ["Bob: hello"]
+        bob.send_signal(signal.SIGINT)
+        bob.stdin.write("too late, or not\n")
+        bob.stdin.flush()
+        assert bob.wait(PATIENCE) == 0
+        assert ann.said(1, lambda text: text == "* Bob left")
+
+
 def test_in_a_terminal(shared_server: ChatServer, clients: list[subprocess.Popen[str]]) -> None:
     """What comes while a line is being typed stands above it, and the line can be edited on."""
     pty = pytest.importorskip("pty")
@@ -114,6 +130,8 @@ def test_in_a_terminal(shared_server: ChatServer, clients: list[subprocess.Popen
             clients.append(bob)
             os.close(theirs)
             shown.wait_for("* here: Ann")
+            os.write(ours, b"\xff\r")  # no UTF-8: it is typed on
+            assert ann.said(1) == ["Bob: \ufffd"]
             os.write(ours, b"helo")
             shown.wait_for("helo")
             ann.say("I interrupt")

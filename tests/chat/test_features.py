@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import ssl
 import subprocess
 from pathlib import Path
 
 import pytest
-from chat.support import ChatServer, Client, missing
+from chat.support import PATIENCE, ChatServer, Client, missing
 
 import rfc6455
 
@@ -108,6 +110,13 @@ def test_what_is_no_tls(secure: ChatServer, certificate: tuple[Path, Path]) -> N
         secure.ask(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         secure.wait_for("event=refused .* reason=HTTP_REQUEST")
         secure.ask(bytes(range(256)))
+        with secure_client(secure, certificate) as eve:
+            plain = socket.socket(fileno=os.dup(eve.sock.fileno()))
+            with plain:
+                plain.settimeout(PATIENCE)
+                plain.sendall(b"\x17\x03\x03\0\x20" + bytes(32))  # a record that is not encrypted
+                secure.wait_for('event=disconnect .* code=1006 reason="TLS: ')
+        assert len(secure.logged("event=refused")) == 2
         assert secure.ask(b"\x16\x03\x01\x02\0\1\0") == b""  # half a hello: cut when the time is over
         ann.say("still here")
         assert bob.said(1) == ["Ann: still here"]
@@ -216,6 +225,11 @@ def test_metrics() -> None:
         ann.say(*range(10))
         server.ask(b"nonsense\r\n\r\n")
         server.wait_for("event=refused")
+        with server.client() as inventive:
+            inventive.ws.close(4321)
+            inventive.sock.sendall(inventive.ws.data_to_send())
+            inventive.closed()
+            server.wait_for("event=disconnect")
         ann.close()
         for client in (bob, cy):
             assert client.said(12, bool)[-1] == "* Ann left"
@@ -223,12 +237,12 @@ def test_metrics() -> None:
     assert status == 200
     assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     values = dict(line.rsplit(" ", 1) for line in body.splitlines() if not line.startswith("#"))
-    assert values['chat_connections_total{as="client"}'] == "3"
+    assert values['chat_connections_total{as="client"}'] == "4"
     assert values['chat_connections_total{as="refused"}'] == "1"
-    assert values['chat_closes_total{code="1000"}'] == "1"
+    assert values['chat_closes_total{code="1000"}'] == values['chat_closes_total{code="other"}'] == "1"
     assert values["chat_received_messages_total"] == "11"  # a name and ten lines
-    # Three greetings of two lines; for two, that Ann joined, ten lines, that she left.
-    assert values["chat_delivered_lines_total"] == "30"
+    # Four greetings of two lines; for two, that Ann joined, ten lines, that she left.
+    assert values["chat_delivered_lines_total"] == "32"
     assert values["chat_rooms"] == "1"
     assert int(values["chat_sent_bytes_total"]) > 500
     assert int(values["chat_received_bytes_total"]) > 11 * 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from chat.support import ChatServer
+from chat.support import ChatServer, received
 
 import rfc6455
 
@@ -65,6 +65,15 @@ def test_a_client_that_says_too_much() -> None:
         closed = ann.closed()
         assert (closed.code, closed.reason) == (1008, "too many messages")
         assert watcher.text() == "* Ann left"
+
+
+def test_nothing_more_is_read_of_a_client_that_says_too_much() -> None:
+    """Its answer to our Close frame would be parsed, and all that it sends before; so that is not waited for."""
+    with ChatServer("--rate", "5", "--close-timeout", "60") as server, server.client("Ann") as ann:
+        ann.say(*range(60))
+        events = [event for data in received(ann.sock) for event in ann.ws.receive_data(data)]
+        assert [event.code for event in events if isinstance(event, rfc6455.Closed)] == [1008]
+        assert "code=1008" in server.wait_for("event=disconnect")
 
 
 def test_pings_count_as_messages() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from chat.support import PATIENCE
 
 # Names and lines
 
@@ -20,6 +23,13 @@ import pytest
         ("Ann, Bob: x", "Ann Bob x"),
         ("A\u202en\u200bn", "A n n"),
         ("***", ""),
+        (" \u200d* Ann\u200d", "Ann"),
+        ("Ann\u00ad", "Ann"),
+        ("Bob left, the server restarts and Eve", "Bob the server restarts and Eve"),
+        ("Bob Joined!", "Bob"),
+        ("left", "left"),
+        ("x" * 35 + " leftover", "x" * 35),
+        ("\u2764\ufe0f", "\u2764\ufe0f"),
         ("x" * 100, "x" * 40),
         ("\u0410\u043d\u043d\u0430", "\u0410\u043d\u043d\u0430"),
     ],
@@ -52,9 +62,25 @@ def test_no_invisible_character_is_left() -> None:
     from lines import clean
 
     controls = (*range(0x20), *range(0x7F, 0xA0))
-    for code in (*controls, 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x206A)):
+    others = (0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x180E, 0x200E, 0x200F, 0x3164, 0xFEFF, 0xFFA0)
+    ranges = (*range(0x2028, 0x202F), *range(0x2060, 0x2070), *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080))
+    for code in (*controls, *others, *ranges):
         assert clean(f"a{chr(code)}b") == "a b"
     assert clean("a\u200d\u200cb \u00e9\u4e2d") == "a\u200d\u200cb \u00e9\u4e2d"
+
+
+@pytest.mark.parametrize("before", ["", " ", "\u200d", "\u00ad", "\u3164", "\ufe0f", "\u2800", "\uff0a", "* \u200c"])
+def test_no_line_looks_like_a_notice(before: str) -> None:
+    from lines import clean, without_star
+
+    assert without_star(clean(f"{before}* Bob joined")) == "Bob joined"
+
+
+def test_what_is_no_notice_stays() -> None:
+    from lines import clean, without_star
+
+    for line in ("  indented", "\u2764\ufe0f * 2", "a * b", "Ann: * a list", "\U0001f469\u200d\U0001f4bb codes", ""):
+        assert without_star(clean(line)) == line
 
 
 def test_who_is_there_after_what_a_server_said() -> None:
@@ -145,7 +171,57 @@ def test_a_store_keeps_the_last_lines_of_each_room(tmp_path: Path) -> None:
     assert count <= 2 * 10 + 3
 
 
+def test_a_store_keeps_the_rooms_of_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import store
+
+    path = str(tmp_path / "history.db")
+    monkeypatch.setattr(store, "MAX_ROOMS", 3)
+    rooms = store.SQLiteStore(path, keep=10)
+    for number in range(4):
+        rooms.append(f"/{number}", ["one", "two"])
+        rooms.append("/", ["hello"])
+    assert [rooms.last(f"/{number}", 10) for number in range(4)] == [[]] + [["one", "two"]] * 3
+    for number in range(4, 6):
+        rooms.append(f"/{number}", ["one", "two"])
+    rooms.close()
+    again = store.SQLiteStore(path, keep=2)
+    assert [again.last(f"/{number}", 10) for number in range(6)] == [[]] * 4 + [["one", "two"]] * 2
+    again.append("/5", ["three"])
+    assert again.last("/5", 10) == ["two", "three"]  # what is too old goes, although it is from before
+    again.close()
+
+
+def test_a_store_reads_no_more_bytes_than_are_wanted(tmp_path: Path) -> None:
+    from store import SQLiteStore
+
+    store = SQLiteStore(str(tmp_path / "history.db"), keep=10)
+    store.append("/", ["x" * 10, "\u20ac" * 10, "y" * 10])
+    assert store.last("/", 10, 40) == ["\u20ac" * 10, "y" * 10]
+    assert store.last("/", 10, 39) == ["y" * 10]
+    store.close()
+
+
+def test_a_store_does_not_wait_long_for_another_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from log import drain
+    from store import SQLiteStore
+
+    path = str(tmp_path / "history.db")
+    store = SQLiteStore(path, keep=10)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    store.append("/", ["lost"])
+    assert time.monotonic() - began < 2
+    other.close()
+    assert drain(PATIENCE)
+    assert 'event=history error="database is locked" room=/ lost=1' in capsys.readouterr().out
+    store.append("/", ["kept"])
+    assert store.last("/", 10) == ["kept"]
+    store.close()
+
+
 def test_a_store_that_breaks_does_not_stop_the_chat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from log import drain
     from store import SQLiteStore
 
     path = str(tmp_path / "history.db")
@@ -155,6 +231,7 @@ def test_a_store_that_breaks_does_not_stop_the_chat(tmp_path: Path, capsys: pyte
     database.close()
     store.append("/", ["lost"])
     assert store.last("/", 10) == []
+    assert drain(PATIENCE)
     assert 'event=history error="no such table: lines" room=/ lost=1' in capsys.readouterr().out
     store.close()
 
@@ -194,6 +271,70 @@ def test_empty_rooms_are_kept_for_their_history_but_not_all(monkeypatch: pytest.
         histories[number] = again.told
     assert histories == {5: ["* history 1", "in 5", "* here: "], 0: ["* history 0", "* here: "]}
     assert rooms.rooms() == 2
+
+
+def test_a_history_is_bounded_in_bytes() -> None:
+    import hub
+    from store import NoStore
+
+    rooms = hub.Hub(NoStore(), 100, 10_000)
+    member = Listener()
+    room = rooms.join("/", member)
+    rooms.say(room, member, [f"{number:04}" + "\u20ac" * 332 for number in range(50)])
+    assert [line[:4] for line in room.history] == [f"{number:04}" for number in range(41, 50)]
+    rooms.say(room, member, ["short"] * 200)
+    assert list(room.history) == ["short"] * 100
+    rooms.say(room, member, ["too long " * 2000])
+    assert list(room.history) == []
+
+
+def test_a_history_is_bounded_in_memory() -> None:
+    from hub import History
+
+    history = History(100, 10_000)
+    for _ in range(50):
+        history.append("x" * 900 + "\U0001f600")  # 4 bytes for each, in Python
+    assert len(history) == 2
+
+
+def test_who_leaves_is_not_counted_although_the_others_cannot_be_told() -> None:
+    import hub
+    from store import NoStore
+
+    class Broken(Listener):
+        def deliver(self, batch) -> None:  # type: ignore[no-untyped-def]
+            raise RuntimeError
+
+    rooms = hub.Hub(NoStore(), 10)
+    member = Listener()
+    room = rooms.join("/", member)
+    rooms.say(room, member, ["Ann: hello"])
+    room.members.add(Broken())
+    with pytest.raises(RuntimeError):
+        rooms.leave(room, member)
+    assert rooms.rooms() == 0
+
+
+def test_a_greeting_is_not_kept_for_nobody() -> None:
+    import hub
+    from store import NoStore
+
+    rooms = hub.Hub(NoStore(), 100)
+    members = Listener(), Listener()
+    room, _ = (rooms.join("/", member) for member in members)
+    rooms.leave(room, members[0])
+    assert room._greeting is not None
+    rooms.leave(room, members[1])
+    assert room._greeting is None
+
+
+def test_a_greeting_fits_into_the_outbox() -> None:
+    from server import history_limits
+    from settings import Settings
+
+    assert history_limits(Settings()) == (100, 256 << 10)
+    assert history_limits(Settings(outbox_messages=50, outbox_bytes=9999)) == (25, 4999)
+    assert history_limits(Settings(outbox_messages=0, outbox_bytes=0)) == (100, 256 << 10)
 
 
 # Outbox
@@ -239,28 +380,28 @@ def test_what_was_held_and_is_not_taken_counts() -> None:
 
 
 def test_a_log_line(capsys: pytest.CaptureFixture[str]) -> None:
-    from log import log
+    from log import drain, log
 
     log("connect", client=1, peer="[::1]:80", name="", reason='a "b"\nevent=x \u202e')
+    assert drain(PATIENCE)
     line = capsys.readouterr().out
     assert line.count("\n") == 1
     assert line.endswith('event=connect client=1 peer=[::1]:80 name="" reason="a \\"b\\"\\nevent=x \\u202e"\n')
 
 
-def test_a_line_is_written_by_who_is_writing_already(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_waits_for_who_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     import log
 
     class Stdout:
-        """While it writes the first line, another has two to say, and does not wait."""
+        """While it writes the first line, nobody reads it, and others have two to say. Then the reader is gone."""
 
         def __init__(self) -> None:
             self.written: list[str] = []
+            self.is_read = threading.Event()
 
         def write(self, text: str) -> None:
             self.written.append(text)
-            if len(self.written) == 1:
-                log.say("second")
-                log.say("third")
+            assert self.is_read.wait(PATIENCE)
 
         def flush(self) -> None:
             if len(self.written) == 1:
@@ -269,5 +410,13 @@ def test_a_line_is_written_by_who_is_writing_already(monkeypatch: pytest.MonkeyP
     stdout = Stdout()
     monkeypatch.setattr(log.sys, "stdout", stdout)
     log.say("first")
+    while not stdout.written:
+        pass  # the log's thread has not begun yet
+    log.say("second")
+    log.say("third")
+    assert not log.drain(0.01)
+    stdout.is_read.set()
+    assert log.drain(PATIENCE)
     log.say("fourth")
+    assert log.drain(PATIENCE)
     assert stdout.written == ["first\n", "second\nthird\n", "fourth\n"]

@@ -100,6 +100,26 @@ def test_a_second_signal_ends_it_at_once() -> None:
         assert time.monotonic() - began < 2
 
 
+def test_it_serves_and_ends_although_nobody_reads_its_log() -> None:
+    fcntl = pytest.importorskip("fcntl")
+    if not hasattr(fcntl, "F_SETPIPE_SZ"):
+        pytest.skip("only Linux lets a pipe be made small")
+    command = [sys.executable, str(SERVER), "--host", "127.0.0.1", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        try:
+            assert process.stdout is not None
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+            port = int(process.stdout.readline().split(b"127.0.0.1:")[1].split(b"/")[0])
+            for _ in range(100):
+                with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+                    sock.sendall(b"nonsense\r\n\r\n")
+                    assert sock.recv(12) == b"HTTP/1.1 400"
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+
+
 def other_pythons() -> list[str]:
     """The oldest Python that is supported and a new one, where there are more than the one that runs this."""
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
