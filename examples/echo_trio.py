@@ -47,8 +47,8 @@ class Server:
     async def run(self, host: str, port: int) -> None:
         """Serves until a signal comes, then until all clients have gone."""
         listeners = await trio.open_tcp_listeners(port, host=host)
-        print(f"listening on port {listeners[0].socket.getsockname()[1]}", flush=True)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            print(f"listening on port {listeners[0].socket.getsockname()[1]}", flush=True)
             async with trio.open_nursery() as watch:
                 async with trio.open_nursery() as tasks:
                     watch.start_soon(self.watch, signals, tasks.cancel_scope)
