@@ -66,7 +66,7 @@ class SQLiteStore:
         self._lock = threading.Lock()
         self._since_trim: Counter[str] = Counter()
         # Used under the lock only, by whatever thread has it.
-        self._database = sqlite3.connect(path, START_TIMEOUT, check_same_thread=False, isolation_level=None)
+        self._database = sqlite3.connect(path, timeout=START_TIMEOUT, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(
