@@ -278,6 +278,13 @@ def check_end(connection: Connection, events: Sequence[Event]) -> Closed | None:
     return ends[0]
 
 
+def only_closed(events: Sequence[object]) -> Closed:
+    """The one event that there is."""
+    (closed,) = events
+    assert isinstance(closed, Closed)
+    return closed
+
+
 def check_failed(result: Outcome, role: Role, code: int, section: str, offset: int) -> None:
     """Checks all that a violation leads to (7.1.7): the error, the event, and the Close frame as the last output."""
     assert result.failure == Failure(code, section, offset)

@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from helpers import BINARY, BOTH_ROLES, CLOSE, KEY, PING, PONG, TEXT, close_payload, read_frames, to
+from helpers import BINARY, BOTH_ROLES, CLOSE, KEY, PING, PONG, TEXT, close_payload, only_closed, read_frames, to
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,12 +89,6 @@ class Watched:
 def watched(role: Role, **timeouts: float) -> Watched:
     """With these time-outs and no others."""
     return Watched(role, replace(NO_TIMEOUTS, **timeouts))
-
-
-def only_closed(events: list[Event]) -> Closed:
-    (closed,) = events
-    assert isinstance(closed, Closed)
-    return closed
 
 
 # ---- Opening ----

@@ -39,6 +39,7 @@ from helpers import (
     Chunking,
     cut_at,
     feed,
+    only_closed,
     read_frames,
     to,
 )
@@ -65,12 +66,6 @@ from rfc6455 import (
 BOTH_TAKEOVERS = pytest.mark.parametrize("takeover", [False, True], ids=["anew", "takeover"])
 
 NUMBERS = b"".join(b"%d," % number for number in range(20_000))
-
-
-def only_closed(events: list[Any]) -> Closed:
-    assert len(events) == 1
-    assert isinstance(events[0], Closed)
-    return events[0]
 
 
 # ---- The examples of RFC 7692 7.2.3, byte for byte ----

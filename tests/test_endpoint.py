@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers import BOTH_ROLES, CLOSE, PING, TEXT, close_payload, cut_at, to
+from helpers import BOTH_ROLES, CLOSE, PING, TEXT, close_payload, cut_at, only_closed, to
 from hypothesis import given
 from hypothesis import strategies as st
 from opening import request
@@ -52,12 +52,6 @@ def opened(role: Role) -> Endpoint:
     asked.accept(now=1.0)
     asking.receive_data(asked.data_to_send(), now=1.0)
     return mine
-
-
-def only_closed(events: list[Event] | list[Request | Response | Event]) -> Closed:
-    (closed,) = events
-    assert isinstance(closed, Closed)
-    return closed
 
 
 def connection_of(endpoint: Endpoint) -> Connection:
