@@ -60,7 +60,6 @@ class Endpoint:
         self._is_asked = False  # whether the client's request was given
         # Of a handshake that failed; a connection knows its own end.
         self._closed: Closed | None = None
-        self._events: list[Event] = []  # what is not given yet
         self._eof = False
         self._over_at: float | None = None
         if isinstance(start, Connection):
@@ -191,10 +190,11 @@ class Endpoint:
     def _advance_opening(self, now: float) -> list[Event]:
         if self._closed is None and self.deadlines.advance(now):
             self._give_up(408, CloseCause.OPEN_TIMEOUT.value, CloseCause.OPEN_TIMEOUT)
-        if self._closed is not None:
-            self._wait_for_the_end(now)
-        events, self._events = self._events, []
-        return events
+        if self._closed is None:
+            return []
+        self._wait_for_the_end(now)
+        # The end is given once, by the first advance after it.
+        return [self._closed] if self._must_advance else []
 
     def _receive_head(self, data: bytes, now: float) -> list[Request | Response]:
         assert self.handshake is not None
@@ -237,7 +237,6 @@ class Endpoint:
 
     def _end(self, error: HandshakeError, how: CloseCause = CloseCause.REFUSED) -> None:
         self._closed = Closed(CloseCode.ABNORMAL_CLOSURE, error.reason, False, error, how)
-        self._events.append(self._closed)
         self._must_advance = True
 
     def _wait_for_the_end(self, now: float) -> None:
