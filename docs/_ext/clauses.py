@@ -3,7 +3,7 @@ and which tests show that a hole of another library is not in this one.
 
     .. clauses:: 6455         each section with its clauses, from docs/conformance/clauses.txt
     .. clauses-summary::      how many there are
-    .. security-rows::        the rows of tests/test_security.py with their tests
+    .. security-rows::        the rows of tests/core/test_security.py with their tests
 
 Nothing is typed here: the clauses come from their file, the tests from the sources of the tests. A clause is an item
 of a definition list and not a row of a table, so that it can be read on a phone.
@@ -23,8 +23,8 @@ from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).parent.parent.parent
-SECURITY = ROOT / "tests" / "test_security.py"
-sys.path.insert(0, str(ROOT / "tests"))
+SECURITY = ROOT / "tests" / "core" / "test_security.py"
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from rfc_clauses import CLAUSES, TESTS, Carrier, Clause, all_clauses, carriers  # noqa: E402
 
@@ -151,7 +151,7 @@ class SummaryDirective(SphinxDirective):
 
 
 class Row(NamedTuple):
-    """A row of the table in tests/test_security.py, with the tests that are named after it."""
+    """A row of the table in tests/core/test_security.py, with the tests that are named after it."""
 
     name: str
     where: str

@@ -2,7 +2,7 @@
 
 The inputs below are given to a connection or to a handshake, and a row shows what it said to that, so that it cannot
 be wrong. Written by hand are only the inputs, what they are called, and the meaning of the close codes;
-``tests/test_docs.py`` checks that no rule of the package is without an input. Needs no Sphinx, for that test.
+``tests/tools/test_docs.py`` checks that no rule of the package is without an input. Needs no Sphinx, for that test.
 """
 
 from __future__ import annotations

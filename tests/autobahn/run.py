@@ -16,7 +16,7 @@ Groups 1 to 10 take about a minute for each role. Groups 12 and 13, compression,
 
 It ends with 0 when every case was found OK, or INFORMATIONAL, which the suite says of the cases that test what the RFC
 leaves open; 1 when a case was not, or was not reported; 2 when the suite could not be run; 77 without a Python 2.7.
-Files: this one is the command, `suite` gets and runs the suite, `testee` is what it tests, `report` counts.
+Files: this one is the command, `suite` gets and runs the suite, `report` counts, `tests/support/testee` is tested.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
 
 from report import MISSING, Outcome, RoleReport, as_json, as_rst, as_text
 from suite import HOME, NoPython27Error, Suite, SuiteError, find_wstest, fuzzing_client, fuzzing_server

@@ -7,24 +7,18 @@ Each test runs in Chromium, and in Firefox where there is one. A machine without
 from __future__ import annotations
 
 import os
-import re
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
-from browser.browsers import Chromium, Firefox, executable
-from browser.csp import PAGE
+from browsers import Chromium, Firefox, executable
+from page_server import ROOT, ChatServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Error, Page
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-SERVER = PAGE.with_name("server.py")
-AXE = REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"  # from `npm install --no-save axe-core`
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"  # from `npm install --no-save axe-core`
 
 
 def missing(what: str) -> NoReturn:
@@ -32,53 +26,6 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is missing, and CI must have it")
     pytest.skip(f"{what} is missing")
-
-
-class ChatServer:
-    """The chat's server in a process; its port is chosen at the first start and kept through restarts."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.arguments = arguments
-        self.port = 0
-
-    def start(self) -> None:
-        command = [sys.executable, str(SERVER), "--host", "127.0.0.1", "--port", str(self.port), *self.arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert self.process.stdout is not None
-        self.output = self.process.stdout
-        self.port = self.read_port()
-        # The log goes on: somebody must read it, or the server stands still when the pipe is full.
-        self.reader = threading.Thread(target=self.output.read)
-        self.reader.start()
-
-    def read_port(self) -> int:
-        said = ""
-        for line in self.output:
-            if match := re.search(r"http://127\.0\.0\.1:(\d+)/", line):
-                return int(match[1])
-            said += line
-        raise AssertionError(f"the server ended without its address:\n{said}")
-
-    def stop(self) -> None:
-        """Stop as a restart does: the clients are told."""
-        self.process.terminate()
-        self.ended()
-
-    def kill(self) -> None:
-        """Stop as a crash does."""
-        self.process.kill()
-        self.ended()
-
-    def ended(self) -> None:
-        self.process.wait(timeout=20)
-        self.reader.join()
-        self.output.close()
-
-    def page(self, room: str = "") -> str:
-        return f"http://127.0.0.1:{self.port}/{room}"
-
-    def page_from_disk(self, room: str = "") -> str:
-        return f"{PAGE.as_uri()}?server=ws://127.0.0.1:{self.port}&room={room}"
 
 
 @pytest.fixture

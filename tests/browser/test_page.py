@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser.csp import PAGE, with_hashes
+from csp import PAGE, with_hashes
 
 if TYPE_CHECKING:
-    from browser.conftest import ChatServer
+    from page_server import ChatServer
     from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
     NewPage = Callable[..., Page]
@@ -603,7 +603,7 @@ def test_reduced_motion(new_page: NewPage, motion: str, animation: str) -> None:
 
 
 def test_policy_has_the_hashes_of_the_page() -> None:
-    """After a change of the page: python tests/browser/csp.py"""
+    """After a change of the page: python tests/support/csp.py"""
     html = PAGE.read_text("utf-8")
     assert html == with_hashes(html)
 

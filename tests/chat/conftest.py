@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chat.support import CHAT, ChatServer
+from chat_server import CHAT, ChatServer
 
 sys.path.append(str(CHAT))
 

@@ -7,7 +7,7 @@ import threading
 import zlib
 from collections.abc import Callable
 
-from chat.support import RESET, ChatServer, Client, frame, received
+from chat_server import RESET, ChatServer, Client, frame, received
 
 CLIENTS = 20
 CROWD = 500

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from chat.support import ChatServer, Client, frame, received
+from chat_server import ChatServer, Client, frame, received
 
 import rfc6455
 

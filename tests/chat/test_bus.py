@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat.support import PATIENCE, ChatServer, Client, missing
+from chat_server import PATIENCE, ChatServer, Client, missing
 
 NO_LIMITS = ("--rate", "0", "--address-rate", "0", "--outbox-messages", "0")
 MESSAGES = 10_000

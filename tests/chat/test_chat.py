@@ -7,7 +7,7 @@ import socket
 from contextlib import ExitStack
 
 import pytest
-from chat.support import RESET, ChatServer, Client, frame
+from chat_server import RESET, ChatServer, Client, frame
 
 CLIENTS = 10
 MESSAGES = 200

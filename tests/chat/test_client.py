@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from chat.support import CHAT, PATIENCE, ChatServer
+from chat_server import CHAT, PATIENCE, ChatServer
 
 import rfc6455
 

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from chat.support import PATIENCE, ChatServer, Client, missing
+from chat_server import PATIENCE, ChatServer, Client, missing
 
 import rfc6455
 

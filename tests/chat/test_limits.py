@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from chat.support import ChatServer, received
+from chat_server import ChatServer, received
 
 import rfc6455
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from chat.support import PATIENCE
+from chat_server import PATIENCE
 
 # Names and lines
 

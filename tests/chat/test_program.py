@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from chat.support import CHAT, PATIENCE, ChatServer, copy_of_the_tree
+from chat_server import CHAT, PATIENCE, ChatServer, copy_of_the_tree
 
 SERVER = CHAT / "server.py"
 

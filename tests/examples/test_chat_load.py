@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from examples.support import ROOT
+from programs import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the load needs epoll and /proc")
 

@@ -19,8 +19,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from autobahn import testee
-from examples.support import EXAMPLES, PATIENCE, Program
+import testee
+from programs import EXAMPLES, PATIENCE, Program
 
 import rfc6455
 from rfc6455 import CLIENT, SERVER
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.examples
 
 CASES = {role: {case.id: case for case in cases_for(role)} for role in (SERVER, CLIENT)}
 
-# What ours answers otherwise than the cases like best; tests/test_cases.py has the reasons.
+# What ours answers otherwise than the cases like best; tests/core/test_cases.py has the reasons.
 OTHERWISE = {
     "handshake.empty-line-first": Verdict.NON_STRICT,
     "handshake.latin-1": Verdict.INFORMATIONAL,

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from examples.support import EXAMPLES, PATIENCE, REQUEST, ROOT, Peer, Program
 from helpers import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_payload, to
+from programs import EXAMPLES, PATIENCE, REQUEST, ROOT, Peer, Program
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from examples.support import EXAMPLES, PATIENCE, Program
 from helpers import CLOSE, PING, TEXT, close_payload, to
+from programs import EXAMPLES, PATIENCE, Program
 
 import rfc6455
 from rfc6455 import CLIENT

@@ -20,9 +20,9 @@ import h2.errors
 import h2.events
 import h2.settings
 import pytest
-from chat.support import missing
-from examples.support import PATIENCE, Program
+from chat_server import missing
 from helpers import CLOSE, TEXT, close_payload, frame, to
+from programs import PATIENCE, Program
 
 import rfc6455
 from rfc6455 import SERVER, BytesMessage, Closed, Event, HandshakeError, Ping, TextMessage

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from chat.support import ChatServer, missing
-from examples.support import EXAMPLES, PATIENCE, REQUEST, Peer, Program
+from chat_server import ChatServer, missing
 from helpers import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_payload, to
+from programs import EXAMPLES, PATIENCE, REQUEST, Peer, Program
 
 import rfc6455
 from rfc6455 import CLIENT, SERVER

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 from deflating import codec_of
-from examples.support import EXAMPLES, PATIENCE, Program
 from helpers import BINARY, CLOSE, CONT, PING, PONG, TEXT, counting_random, new_connection, to
+from programs import EXAMPLES, PATIENCE, Program
 
 from rfc6455 import CLIENT, SERVER, ClientHandshake, PerMessageDeflate, Role, ServerHandshake, trace
 from rfc6455.trace import Entry, Kind, Recorder, Recording

@@ -8,7 +8,7 @@
 
 Each harness begins with the committed corpus and the inputs of `seeds`. What it finds on the way, its log, and the
 inputs that fail (``crash-...``, ``timeout-...``) are left in ``build/fuzz``. To see such an input fail again, and to
-keep it, put it into ``tests/fuzz/corpus/NAME`` and run ``pytest tests/test_fuzz_corpus.py``.
+keep it, put it into ``tests/fuzz/corpus/NAME`` and run ``pytest tests/tools/test_fuzz_corpus.py``.
 
 It ends with 0 when nothing failed, with 1 when something did, and with 2 when a harness could not be run.
 Files: this one is the command, `start` runs one harness, `report` reads its log.

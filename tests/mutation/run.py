@@ -134,7 +134,7 @@ def _run_tests(mutant: Mutant | None, tests: Sequence[str], watcher: _Watcher, v
     os.environ["RFC6455_EXPECT"] = "pure"
     # Plain: assertions need not explain themselves. The code of the tests is compiled once and then cached.
     sys.dont_write_bytecode = False
-    options = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-o", "pythonpath=. tests"]
+    options = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-o", "pythonpath=. tests/support"]
     return pytest.main([*options, "--timeout=0", *tests], plugins=[watcher])
 
 
@@ -256,7 +256,7 @@ def path_of(module: str) -> Path:
 
 
 def tests_of(module: str) -> list[str]:
-    return [f"tests/{name}.py" for name in TESTS[module]]
+    return [f"tests/core/{name}.py" for name in TESTS[module]]
 
 
 def load(module: str) -> Source:

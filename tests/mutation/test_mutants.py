@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("mutmut", reason="needs what `tox -e mutation` installs")
 
-from mutation.mutants import Source
+sys.path.append(str(Path(__file__).parent))
+
+from mutants import Source
 
 
 def changes_in(source: str) -> list[tuple[int, str, str, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 # At the end: an installed rfc6455 stays the one that is tested.
-sys.path.append(str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from benchmarks import compression, measure, ours, payloads, report, run, targets
 from benchmarks.libraries import Library, Role, UnsupportedError, installed

@@ -15,7 +15,7 @@ from rfc6455 import Connection, FrameParser, Pong, ServerHandshake
 from rfc6455.headers import parse_extensions
 from rfc6455.testing import request_head
 
-sys.path.append(str(Path(__file__).parent / "fuzz"))
+sys.path.append(str(Path(__file__).parents[1] / "fuzz"))
 
 from harness import CHOICES, CORPUS, NAMES, harness
 from report import Result, as_rst, as_text, read_log

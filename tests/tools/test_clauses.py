@@ -2,7 +2,7 @@
 is a clause.
 
 The table is `docs/conformance/clauses.txt`. That it leaves no sentence out is checked against the text of the RFCs,
-which is not ours to carry, by `python tests/rfc_clauses.py rfc6455.txt rfc7692.txt`.
+which is not ours to carry, by `python tests/support/rfc_clauses.py rfc6455.txt rfc7692.txt`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import rfc6455
 from rfc6455 import SERVER, Connection, Role
 from rfc6455.testing.cases import GROUPS, Case, Deflate, Echoes, Fails, Refuses, cases_for
 
-sys.path.append(str(Path(__file__).parent.parent / "examples" / "conformance"))
+sys.path.append(str(Path(__file__).parents[2] / "examples" / "conformance"))
 
 from exchange import answer_client, ask_server
 from judge import Verdict, judge

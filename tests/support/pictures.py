@@ -1,4 +1,4 @@
-"""Makes the documentation's pictures of the chat: `python tests/browser/pictures.py`, on a machine with Chromium.
+"""Makes the documentation's pictures of the chat: `python tests/support/pictures.py`, on a machine with Chromium.
 
 Four people talk through the real server; one scene, looked at from several windows. The pictures are made by hand,
 when the page has changed, since fonts differ between machines.
@@ -7,19 +7,15 @@ when the page has changed, since fonts differ between machines.
 from __future__ import annotations
 
 import base64
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from browser.browsers import Chromium, executable
-from browser.conftest import REPOSITORY, ChatServer
+from browsers import Chromium, executable
+from page_server import ROOT, ChatServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-TARGET = REPOSITORY / "docs" / "_static"
+TARGET = ROOT / "docs" / "_static"
 SCALE = 4 / 3  # pixels of the picture for one of the page: sharp enough, and below 200 kB
 
 # Minutes after seven in the evening, who, and what.

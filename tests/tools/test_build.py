@@ -18,7 +18,7 @@ import pytest
 # Compiling takes minutes on a busy machine.
 pytestmark = [pytest.mark.build, pytest.mark.timeout(1200)]
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 WINDOWS = os.name == "nt"
 NOT_SOURCES = shutil.ignore_patterns(
     ".*", "build", "dist", "node_modules", "_build", "*.egg-info", "*.so", "*.pyd", "*.c", "__pycache__"

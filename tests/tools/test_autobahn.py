@@ -15,7 +15,7 @@ import pytest
 
 import rfc6455
 
-RUN = Path(__file__).parent / "autobahn" / "run.py"
+RUN = Path(__file__).parents[1] / "autobahn" / "run.py"
 NO_PYTHON27 = 77
 
 

@@ -7,7 +7,7 @@ in `docs/_ext/clauses.py`.
 
 Run with the text of an RFC, as the RFC Editor has it, it tells which key words of it no clause accounts for:
 
-    python tests/rfc_clauses.py rfc6455.txt rfc7692.txt
+    python tests/support/rfc_clauses.py rfc6455.txt rfc7692.txt
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 CLAUSES = TESTS.parent / "docs" / "conformance" / "clauses.txt"
 
 # RFC 2119, the words of section 2 of both RFCs that ask for something.
@@ -121,7 +121,7 @@ def all_clauses() -> list[Clause]:
 class Carrier(NamedTuple):
     """A test that carries a clause.
 
-    :ivar file: below the root of the project, such as ``tests/test_frames.py``.
+    :ivar file: below the root of the project, such as ``tests/core/test_frames.py``.
     """
 
     file: str
