@@ -28,7 +28,7 @@ from distutils.command.clean import clean  # isort: skip
 PACKAGE = Path("rfc6455")
 
 # Hot without types of their own: compiled as they are. All that have a `.pxd` beside them are compiled too.
-HOT_WITHOUT_TYPES = ("headers", "http11", "negotiation", "handshake")
+HOT_WITHOUT_TYPES = ("headers", "http1_heads", "handshake/negotiation", "handshake/http1")
 
 # The annotations in the .py are for readers and type checkers; what a type is in C, the .pxd says alone.
 DIRECTIVES = {"language_level": 3, "annotation_typing": False, "freethreading_compatible": True}
@@ -42,10 +42,10 @@ def extension_modules() -> list[Extension]:
     can_compile = platform.python_implementation() == "CPython" and sys.maxsize >= 2**63 - 1
     if os.environ.get("RFC6455_PURE") == "1" or not can_compile:
         return []
-    sources = {path.stem: path for path in PACKAGE.glob("*.pyx")}
-    for name in {*HOT_WITHOUT_TYPES, *(path.stem for path in PACKAGE.glob("*.pxd"))} - sources.keys():
-        sources[name] = PACKAGE / f"{name}.py"
-    return [Extension(f"{PACKAGE}.{name}", [path.as_posix()]) for name, path in sorted(sources.items())]
+    cython = {path.with_suffix("") for path in PACKAGE.rglob("*.pyx")}
+    python = {*map(PACKAGE.joinpath, HOT_WITHOUT_TYPES), *(path.with_suffix("") for path in PACKAGE.rglob("*.pxd"))}
+    sources = [path.with_suffix(".pyx" if path in cython else ".py") for path in sorted(cython | python)]
+    return [Extension(".".join(path.with_suffix("").parts), [path.as_posix()]) for path in sources]
 
 
 class BuildAllOrNone(build_ext):
@@ -99,7 +99,7 @@ class CleanBeside(clean):
     def run(self) -> None:
         super().run()
         for pattern in ("*.so", "*.pyd"):
-            for path in PACKAGE.glob(pattern):
+            for path in PACKAGE.rglob(pattern):
                 path.unlink()
 
 

@@ -12,14 +12,14 @@ from .errors import HandshakeError, LocalProtocolError, ProtocolError, RemotePro
 from .events import BytesMessage, BytesPart, CloseCause, Closed, Event, Ping, Pong, TextMessage, TextPart
 from .extensions import Extension, MessageCodec, Parameters
 from .frames import Frame, FrameParser, serialize_frame
-from .handshake import ClientHandshake, ServerHandshake, accept_key
+from .handshake.http1 import ClientHandshake, ServerHandshake, accept_key
+from .handshake.http2 import HeaderList, Http2ClientHandshake, Http2ServerHandshake
+from .handshake.negotiation import ANY_ORIGIN, SAME_HOST, OriginPolicy, Origins
 from .headers import Headers, HeaderSource
-from .http2 import HeaderList, Http2ClientHandshake, Http2ServerHandshake
-from .http11 import Request, Response
+from .http1_heads import Request, Response
 from .limits import Limits
 from .masking import apply_mask
 from .messages import PreparedMessage
-from .negotiation import ANY_ORIGIN, SAME_HOST, OriginPolicy, Origins
 from .state import ConnectionState, Direction
 from .uri import URI, parse_uri
 

@@ -15,9 +15,9 @@ from .deadlines import Deadlines, Timeouts
 from .errors import HandshakeError, LocalProtocolError
 from .events import CloseCause, Closed, Event
 from .frames import as_bytes
-from .handshake import ClientHandshake, ServerHandshake
+from .handshake.http1 import ClientHandshake, ServerHandshake
 from .headers import HeaderSource
-from .http11 import Request, Response
+from .http1_heads import Request, Response
 
 
 class Endpoint:

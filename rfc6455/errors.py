@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .frames import Frame
-    from .http11 import Response
+    from .http1_heads import Response
 
 
 class ProtocolError(Exception):

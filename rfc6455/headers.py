@@ -1,7 +1,7 @@
 """Header fields: an ordered multi-dict, and the little grammars that the values of ours are written in.
 
 What lives here: `Headers`; lists of tokens (``Connection``, ``Sec-WebSocket-Protocol``); the extension grammar
-(``Sec-WebSocket-Extensions``). What must not: heads and lines (`http11.py`), and what a value means.
+(``Sec-WebSocket-Extensions``). What must not: heads and lines (`http1_heads.py`), and what a value means.
 
 The law: time is linear in the value, whatever it holds. A pattern is matched at one place, where the last one ended,
 and no two neighbouring repetitions in it can match the same character, so that there is only one way to match and

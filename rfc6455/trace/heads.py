@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from ..codes import VERSION, Role
 from ..errors import HandshakeError
-from ..handshake import accept_key
+from ..handshake.http1 import accept_key
 from ..headers import Headers
-from ..http11 import Request, RequestReader, Response, ResponseReader
+from ..http1_heads import Request, RequestReader, Response, ResponseReader
 from ..limits import Limits
 from .recording import Kind, Recording, Way
 

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 
 from ..codes import Role
-from ..http11 import serialize_request, serialize_response
+from ..http1_heads import serialize_request, serialize_response
 from .heads import MADE_UP_REQUEST, made_up_response
 from .recording import LAST_SECOND, Kind, Recording
 from .replaying import find

@@ -14,8 +14,8 @@ from ..connection import Connection
 from ..errors import LocalProtocolError
 from ..events import CloseCause, Event
 from ..frames import as_bytes
-from ..handshake import ClientHandshake, ServerHandshake
-from ..http11 import Request
+from ..handshake.http1 import ClientHandshake, ServerHandshake
+from ..http1_heads import Request
 from ..state import Direction
 from .recording import Entry, Kind, Recording
 

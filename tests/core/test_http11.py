@@ -19,7 +19,7 @@ from opening import error_of
 
 import rfc6455
 from rfc6455 import HandshakeError, Headers, Limits, LocalProtocolError, Request, Response
-from rfc6455.http11 import RequestReader, ResponseReader, phrase, serialize_request, serialize_response
+from rfc6455.http1_heads import RequestReader, ResponseReader, phrase, serialize_request, serialize_response
 
 # 1.3: "The handshake from the client looks as follows".
 REQUEST = (

@@ -9,7 +9,7 @@ TESTS = {
     "messages": ["test_messages", "test_prepared", "test_parts"],
     "deflate": ["test_deflate", "test_extensions", "test_prepared"],
     "connection": ["test_connection", "test_prepared", "test_extensions", "test_parts"],
-    "handshake": ["test_handshake", "test_handshake_hostile", "test_negotiation"],
+    "handshake.http1": ["test_handshake", "test_handshake_hostile", "test_negotiation"],
 }
 
 # Not run, as they measure time, and may fail on a busy machine whatever the mutant is.

@@ -252,7 +252,7 @@ def seconds_of(tests: Sequence[str]) -> float:
 
 
 def path_of(module: str) -> Path:
-    return ROOT / "rfc6455" / f"{module}.py"
+    return ROOT.joinpath("rfc6455", *module.split(".")).with_suffix(".py")
 
 
 def tests_of(module: str) -> list[str]:

@@ -30,7 +30,7 @@ from rfc6455 import (
     TextMessage,
 )
 from rfc6455.extensions import Parameters
-from rfc6455.http2 import Http2ClientHandshake, Http2ServerHandshake
+from rfc6455.handshake.http2 import Http2ClientHandshake, Http2ServerHandshake
 
 # RFC 8441, 5.1, "Example".
 REQUEST = [

@@ -66,7 +66,7 @@ def test_no_test_carries_an_id_twice() -> None:
 def names_in(module: str) -> frozenset[str]:
     """What a module of the package defines: ``Connection``, ``Connection.close``. Read from its source, since the
     compiled module does not show all of it."""
-    path = PACKAGE / f"{module}.py"
+    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
     tree = ast.parse(path.read_text(encoding="utf-8")) if path.exists() else ast.Module([], [])
     classes = {f"{node.name}.": node for node in tree.body if isinstance(node, ast.ClassDef)}
     return frozenset(
@@ -91,8 +91,8 @@ def test_everything_that_obeys_exists() -> None:
 
 
 def exists(name: str) -> bool:
-    module, _, rest = name.partition(".")
-    return rest in names_in(module)
+    parts = name.split(".")
+    return any(".".join(parts[end:]) in names_in(".".join(parts[:end])) for end in range(1, len(parts)))
 
 
 @pytest.mark.parametrize("name", ["uri", "uri.parse", "uri.URI.parse_uri", "nothing.URI", "codes.Opcode.NONE", ""])

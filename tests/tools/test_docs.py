@@ -129,7 +129,7 @@ def calls_of(makers: set[str], path: Path) -> Iterator[ast.Call]:
 
 def test_every_rule_that_a_peer_can_break_is_in_the_table_of_violations() -> None:
     rows = list(error_cases.violation_rows())
-    calls = [call for path in PACKAGE.glob("*.py") for call in calls_of({"_violation", "RemoteProtocolError"}, path)]
+    calls = [call for path in PACKAGE.rglob("*.py") for call in calls_of({"_violation", "RemoteProtocolError"}, path)]
     texts = [argument.value for call in calls for argument in call.args if isinstance(argument, ast.Constant)]
     rules = {text for text in texts if re.fullmatch(r"(RFC \d+ )?\d+(\.\d+)*", str(text))}
     assert rules
@@ -139,7 +139,7 @@ def test_every_rule_that_a_peer_can_break_is_in_the_table_of_violations() -> Non
 
 def test_every_status_of_a_refusal_is_in_the_table() -> None:
     calls = [
-        call for path in PACKAGE.glob("*.py") if path.stem != "http2" for call in calls_of({"HandshakeError"}, path)
+        call for path in PACKAGE.rglob("*.py") if path.stem != "http2" for call in calls_of({"HandshakeError"}, path)
     ]
     statuses = {argument.value for call in calls for argument in call.args[:1] if isinstance(argument, ast.Constant)}
     assert {str(status) for status in statuses - {None}} <= {status for _, status, _, _ in error_cases.refusal_rows()}

@@ -37,12 +37,10 @@ MODULES = (
     "connection",
     "deadlines",
     "headers",
-    "http11",
+    "http1_heads",
     "uri",
-    "negotiation",
     "handshake",
     "endpoint",
-    "http2",
     "trace",
     "testing",
 )

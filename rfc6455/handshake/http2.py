@@ -7,7 +7,7 @@ How to use it. The server's HTTP settings must enable Extended CONNECT (``SETTIN
 a client must wait until it has seen that. After the handshake the bytes of the stream's DATA frames are those of the
 `Connection`: END_STREAM is its end of file (give ``b""``), and a closed connection ends the stream.
 
-What differs from `handshake.py`: the request is a CONNECT with ``:protocol``; ``Upgrade``, ``Connection``, ``Host``,
+What differs from `http1.py`: the request is a CONNECT with ``:protocol``; ``Upgrade``, ``Connection``, ``Host``,
 and the key with its answer are gone, since HTTP/2 itself says what they were there to prove (RFC 8441 section 5).
 """
 
@@ -16,15 +16,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 
-from .codes import VERSION, Role
-from .connection import Connection
-from .errors import HandshakeError, LocalProtocolError
-from .extensions import Extension
-from .headers import Headers, HeaderSource, excerpt, is_token
-from .http11 import Request, Response, check_fields, explain, is_field_value, is_target, phrase, refusal
-from .limits import Limits
+from ..codes import VERSION, Role
+from ..connection import Connection
+from ..errors import HandshakeError, LocalProtocolError
+from ..extensions import Extension
+from ..headers import Headers, HeaderSource, excerpt, is_token
+from ..http1_heads import Request, Response, check_fields, explain, is_field_value, is_target, phrase, refusal
+from ..limits import Limits
+from ..uri import URI, is_host, parse_uri
 from .negotiation import SAME_HOST, Offer, Origins, Terms, Wishes, canonical_origin, check_extra_headers
-from .uri import URI, is_host, parse_uri
 
 # A header list, as HTTP/2 and HTTP/3 libraries write it: names in lower case, pseudo-header fields first.
 HeaderList = list[tuple[bytes, bytes]]

@@ -18,13 +18,13 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from hashlib import sha1
 
-from .codes import VERSION, Role
-from .connection import Connection
-from .errors import HandshakeError, LocalProtocolError
-from .extensions import Extension
-from .frames import as_bytes
-from .headers import Headers, HeaderSource, excerpt
-from .http11 import (
+from ..codes import VERSION, Role
+from ..connection import Connection
+from ..errors import HandshakeError, LocalProtocolError
+from ..extensions import Extension
+from ..frames import as_bytes
+from ..headers import Headers, HeaderSource, excerpt
+from ..http1_heads import (
     Request,
     RequestReader,
     Response,
@@ -37,9 +37,9 @@ from .http11 import (
     serialize_request,
     serialize_response,
 )
-from .limits import DEFAULT_LIMITS, Limits
+from ..limits import DEFAULT_LIMITS, Limits
+from ..uri import URI, is_host, parse_uri
 from .negotiation import SAME_HOST, Offer, Origins, Terms, Wishes, check_extra_headers
-from .uri import URI, is_host, parse_uri
 
 # 1.3: "a "Globally Unique Identifier" [...] in string form, which is unlikely to be used by network endpoints that do
 # not understand the WebSocket Protocol".

@@ -3,7 +3,7 @@
 What lives here: the Origin policy (10.2), the choice of the subprotocol (1.9, 4.2.2) and of the extensions (9.1), for
 a server in `Terms`, for a client in `Offer`. Both take header fields and give an `Agreement`, which makes the
 `Connection`; what cannot be agreed on ends in a `HandshakeError`. What must not: how a request or a response looks on
-the wire; that is `handshake.py` (4) and `http2.py` (RFC 8441).
+the wire; that is `http1.py` (4) and `http2.py` (RFC 8441).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from .codes import Role
-from .connection import Connection
-from .errors import HandshakeError, LocalProtocolError
-from .extensions import Extension, MessageCodec
-from .headers import ExtensionItem, Headers, HeaderSource, excerpt, is_token, parse_extensions
-from .http11 import Request
-from .limits import Limits
+from ..codes import Role
+from ..connection import Connection
+from ..errors import HandshakeError, LocalProtocolError
+from ..extensions import Extension, MessageCodec
+from ..headers import ExtensionItem, Headers, HeaderSource, excerpt, is_token, parse_extensions
+from ..http1_heads import Request
+from ..limits import Limits
 
 SUBPROTOCOL = "Sec-WebSocket-Protocol"
 EXTENSIONS = "Sec-WebSocket-Extensions"

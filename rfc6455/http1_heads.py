@@ -1,7 +1,7 @@
 """HTTP/1.1 heads: bytes <-> `Request` and `Response` (RFC 9112), within limits.
 
 What lives here: the reader of a head that arrives in any split, and the writer, also of an answer with the short body
-that explains it. What must not: reading bodies, chunking, and what the fields mean to a WebSocket (`handshake.py`).
+that explains it. What must not: reading bodies, chunking, and what the fields mean to a WebSocket (`handshake/`).
 
 How the reader works. A head is a sequence of pieces, named as in the ABNF. For each piece a table says which octets it
 is made of and which octet ends it; **what is not in the table is an error**, reported when that octet arrives and not
