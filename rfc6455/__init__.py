@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from . import connection as _connection
-from .codes import CloseCode, Opcode, Role, is_sendable_close_code
+from .codes import CloseCause, CloseCode, Leniency, Opcode, Role, is_sendable_close_code
 from .connection import Connection
 from .deadlines import Deadlines, Timeouts
 from .deflate import PerMessageDeflate
 from .endpoint import Endpoint
 from .errors import HandshakeError, LocalProtocolError, ProtocolError, RemoteProtocolError
-from .events import BytesMessage, BytesPart, CloseCause, Closed, Event, Ping, Pong, TextMessage, TextPart
+from .events import BytesMessage, BytesPart, Closed, Event, Ping, Pong, TextMessage, TextPart
 from .extensions import Extension, MessageCodec, Parameters
 from .frames import Frame, FrameParser, serialize_frame
 from .handshake.http1 import ClientHandshake, ServerHandshake, accept_key
@@ -58,6 +58,7 @@ __all__ = [
     "Headers",
     "Http2ClientHandshake",
     "Http2ServerHandshake",
+    "Leniency",
     "Limits",
     "LocalProtocolError",
     "MessageCodec",

@@ -1,8 +1,9 @@
 """Numbers and names that the RFC fixes: roles, header bits, opcodes, close codes.
 
 What lives here: the registries of RFC 6455 (sections 5.2, 7.4, 11.6 to 11.8) as enums, the layout of a frame's header
-in numbers, and the one rule about them that does not depend on state: which close codes may travel in a Close frame.
-What must not: anything that parses, counts or remembers.
+in numbers, the one rule about them that does not depend on state (which close codes may travel in a Close frame), and
+the package's own two lists of words: why a connection ended, and which rules can be relaxed.
+Not here: anything that parses, counts or remembers.
 """
 
 from __future__ import annotations
@@ -106,3 +107,58 @@ def is_sendable_close_code(code: int) -> bool:
     [1000, 1011, 3000, 4999]
     """
     return 3000 <= code <= 4999 or code in _REGISTERED_SENDABLE
+
+
+class CloseCause(Enum):
+    """Why a connection ended. The value says it in words.
+
+    The three that begin with ``OPENING`` tell a client whether another try is worth it: after `OPENING_EOF` it is;
+    after `OPENING_REFUSED` the status of the answer decides; after `OPENING_INVALID` the server will not do better.
+
+    >>> (closed,) = rfc6455.Connection(rfc6455.SERVER).receive_data(b"")
+    >>> closed.cause.name
+    'EOF_IDLE'
+    """
+
+    HANDSHAKE = "both sides sent a Close frame"
+    HANDSHAKE_IN_MESSAGE = "both sides sent a Close frame; the peer's cut a message off"
+    EOF_IDLE = "the peer ended the stream between two messages, without a Close frame"
+    EOF_IN_MESSAGE = "the peer ended the stream between two frames of one message"
+    EOF_IN_FRAME = "the peer ended the stream inside a frame"
+    EOF_IN_CLOSE = "the peer ended the stream without answering our Close frame"
+    VIOLATION = "the peer broke the protocol or a limit"
+    OPENING_EOF = "the peer ended the stream before the opening handshake was complete"
+    OPENING_REFUSED = "the opening handshake was refused"
+    OPENING_INVALID = "the peer's part of the opening handshake breaks a rule"
+    OPEN_TIMEOUT = "the opening handshake took too long"
+    CLOSE_TIMEOUT = "the peer did not answer our Close frame in time"
+    PONG_TIMEOUT = "the peer did not answer a Ping in time"
+    IDLE_TIMEOUT = "nothing came from the peer for too long"
+
+
+class Leniency(Enum):
+    """A rule that a handshake or a connection can be told not to insist on. Off unless it is asked for.
+
+    Each is for one peer that is known to need it, such as a device that will never be updated; the value says what is
+    taken then. How often each was used is counted in ``leniencies_used`` of the handshake and the connection.
+
+    - ``UNMASKED_FRAMES``: a server takes frames without a mask (5.1). The mask keeps a hostile page from writing
+      bytes of its choice to a proxy that mistakes them for HTTP (10.3); without it that attack is open.
+    - ``BARE_LF``: lines of a head may end with LF alone (RFC 9112 2.2). A proxy in front that splits lines in another
+      way can be made to see another request (request smuggling); use it only where nothing stands in between.
+    - ``LONG_LENGTHS``: a length may take more bytes than it needs (5.2). A filter that reads lengths in another way
+      can be passed by.
+    - ``MISSING_CONNECTION_UPGRADE``: ``Connection`` need not list ``Upgrade`` (4.1, 4.2.1). The field tells proxies
+      to forward the upgrade knowingly; one that did not may take frames for requests.
+    - ``INVALID_UTF8``: text need not be UTF-8 (8.1), only together with ``decode_text=False``. Whoever decodes it
+      later meets what the sender's program put there.
+
+    >>> rfc6455.Leniency.BARE_LF.value
+    'lines of a head that end with LF alone'
+    """
+
+    UNMASKED_FRAMES = "frames without a mask"
+    BARE_LF = "lines of a head that end with LF alone"
+    LONG_LENGTHS = "lengths in more bytes than they need"
+    MISSING_CONNECTION_UPGRADE = "a Connection field that does not list Upgrade, or none"
+    INVALID_UTF8 = "text that is not UTF-8"

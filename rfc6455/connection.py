@@ -21,13 +21,14 @@ from .codes import (
     MAX_LENGTH,
     OPCODE_BITS,
     RSV_BITS,
+    CloseCause,
     CloseCode,
     Opcode,
     Role,
     is_sendable_close_code,
 )
 from .errors import LocalProtocolError, RemoteProtocolError
-from .events import BytesMessage, CloseCause, Closed, Event, Ping, Pong, TextMessage
+from .events import BytesMessage, Closed, Event, Ping, Pong, TextMessage
 from .extensions import MessageCodec
 from .frames import FrameParser, as_bytes, at_most_63_bits
 from .limits import DEFAULT_LIMITS, Limits

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from .codes import CloseCode
+from .codes import CloseCause, CloseCode
 from .connection import Connection
-from .events import CloseCause, Closed, Event
+from .events import Closed, Event
 from .state import ConnectionState
 
 

@@ -9,11 +9,11 @@ The law: nothing of the protocol is decided here. Each call goes to the object t
 
 from __future__ import annotations
 
-from .codes import CloseCode, is_sendable_close_code
+from .codes import CloseCause, CloseCode, is_sendable_close_code
 from .connection import Connection
 from .deadlines import Deadlines, Timeouts
 from .errors import HandshakeError, LocalProtocolError
-from .events import CloseCause, Closed, Event
+from .events import Closed, Event
 from .frames import as_bytes
 from .handshake.http1 import ClientHandshake, ServerHandshake
 from .headers import HeaderSource
@@ -228,15 +228,15 @@ class Endpoint:
         self.connection = connection
         self.deadlines.opened(connection, now)
 
-    def _give_up(self, status: int, reason: str, how: CloseCause = CloseCause.REFUSED) -> None:
+    def _give_up(self, status: int, reason: str, cause: CloseCause = CloseCause.OPENING_REFUSED) -> None:
         if isinstance(self.handshake, ServerHandshake):
             self.handshake.reject(status, body=reason.encode(errors="replace"))
-            self._end(HandshakeError(status, reason, "4.2.2", self.handshake.response), how)
+            self._end(HandshakeError(status, reason, "4.2.2", self.handshake.response), cause)
         else:
-            self._end(HandshakeError(None, reason, "4.1"), how)
+            self._end(HandshakeError(None, reason, "4.1"), cause)
 
-    def _end(self, error: HandshakeError, how: CloseCause = CloseCause.REFUSED) -> None:
-        self._closed = Closed(CloseCode.ABNORMAL_CLOSURE, error.reason, False, error, how)
+    def _end(self, error: HandshakeError, cause: CloseCause = CloseCause.OPENING_REFUSED) -> None:
+        self._closed = Closed(CloseCode.ABNORMAL_CLOSURE, error.reason, False, error, cause)
         self._must_advance = True
 
     def _wait_for_the_end(self, now: float) -> None:

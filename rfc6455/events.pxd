@@ -29,4 +29,4 @@ cdef class Closed(Event):
     cdef public str reason
     cdef public bint clean
     cdef public object error
-    cdef public object how
+    cdef public object cause

@@ -8,8 +8,9 @@ They work in ``match``: ``case TextMessage(text): ...``.
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING
+
+from .codes import CloseCause
 
 if TYPE_CHECKING:
     from typing import Any
@@ -165,27 +166,6 @@ class Pong(Event):
         self.payload: bytes = payload
 
 
-class CloseCause(Enum):
-    """How a connection came to its end. The value says it in words.
-
-    >>> (closed,) = rfc6455.Connection(rfc6455.SERVER).receive_data(b"")
-    >>> closed.how.name
-    'EOF_IDLE'
-    """
-
-    HANDSHAKE = "both sides sent a Close frame"
-    EOF_IDLE = "the peer ended the stream between two messages, without a Close frame"
-    EOF_IN_MESSAGE = "the peer ended the stream between two frames of one message"
-    EOF_IN_FRAME = "the peer ended the stream inside a frame"
-    EOF_IN_CLOSE = "the peer ended the stream without answering our Close frame"
-    VIOLATION = "the peer broke the protocol or a limit"
-    REFUSED = "the opening handshake failed"
-    OPEN_TIMEOUT = "the opening handshake took too long"
-    CLOSE_TIMEOUT = "the peer did not answer our Close frame in time"
-    PONG_TIMEOUT = "the peer did not answer a Ping in time"
-    IDLE_TIMEOUT = "nothing came from the peer for too long"
-
-
 class Closed(Event):
     """The connection has ended (7.1.4). Comes exactly once, as the last event.
 
@@ -196,17 +176,17 @@ class Closed(Event):
     :ivar clean: whether the closing handshake was completed (7.1.4).
     :ivar error: the `RemoteProtocolError` of a violation, the `HandshakeError` of an opening handshake that failed at
         an `Endpoint`, else ``None``.
-    :ivar how: how it came to the end, as a `CloseCause`.
+    :ivar cause: how it came to the end, as a `CloseCause`.
 
     >>> server = rfc6455.Connection(rfc6455.SERVER)
     >>> server.close(4000, "bye")
     >>> (closed,) = rfc6455.Connection(rfc6455.CLIENT).receive_data(server.data_to_send())
-    >>> closed.code, closed.reason, closed.clean, closed.how.name
+    >>> closed.code, closed.reason, closed.clean, closed.cause.name
     (4000, 'bye', True, 'HANDSHAKE')
     """
 
-    __slots__ = ("code", "reason", "clean", "error", "how")
-    __match_args__ = ("code", "reason", "clean", "error", "how")
+    __slots__ = ("code", "reason", "clean", "error", "cause")
+    __match_args__ = ("code", "reason", "clean", "error", "cause")
 
     def __init__(
         self,
@@ -214,10 +194,10 @@ class Closed(Event):
         reason: str = "",
         clean: bool = False,
         error: ProtocolError | None = None,
-        how: CloseCause = CloseCause.HANDSHAKE,
+        cause: CloseCause = CloseCause.HANDSHAKE,
     ) -> None:
         self.code: int = code
         self.reason: str = reason
         self.clean: bool = clean
         self.error: ProtocolError | None = error
-        self.how: CloseCause = how
+        self.cause: CloseCause = cause

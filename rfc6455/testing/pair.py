@@ -217,7 +217,7 @@ def play(pair: Pair, conversation: Iterable[Action], say: Callable[[Any, Say], N
     >>> pair = Pair(rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER))
     >>> play(pair, [Say(Role.CLIENT, "ping", b"1"), Carry(Role.CLIENT, 2), Say(Role.SERVER, "close", (1000, "bye"))])
     >>> pair.take(Role.CLIENT)
-    [Closed(code=1000, reason='bye', clean=True, error=None, how=<CloseCause.HANDSHAKE...>)]
+    [Closed(code=1000, reason='bye', clean=True, error=None, cause=<CloseCause.HANDSHAKE...>)]
     >>> pair.take(Role.SERVER)[0]
     Ping(payload=b'1')
     """

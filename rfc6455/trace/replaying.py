@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..codes import Role
+from ..codes import CloseCause, Role
 from ..connection import Connection
 from ..errors import LocalProtocolError, RemoteProtocolError
-from ..events import BytesMessage, CloseCause, Closed, Event, TextMessage
+from ..events import BytesMessage, Closed, Event, TextMessage
 from ..limits import Limits
 from .recording import Entry, Kind, Recording, Way, codecs_at
 

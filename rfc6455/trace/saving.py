@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ..codes import Role
+from ..codes import CloseCause, Role
 from ..errors import HandshakeError
-from ..events import CloseCause
 from ..limits import Limits
 from .recording import LAST_SECOND, Entry, Kind, Recording, codecs_at
 

@@ -75,7 +75,7 @@ def _finding_lines(way: Way, findings: Findings) -> Iterator[_Line]:
         yield _Line(index, way.head + (error.offset or 0), f"! {way.kind.value}: {_escape(str(error))}")
     elif findings.end is not None and way.kind is Kind.RECEIVED:
         index, closed = findings.end
-        yield _Line(index, len(way.data), f"= closed: {int(closed.code)}, {closed.how.value}")
+        yield _Line(index, len(way.data), f"= closed: {int(closed.code)}, {closed.cause.value}")
 
 
 def _title(recording: Recording) -> str:

@@ -882,7 +882,7 @@ def test_end_of_file_instead_of_an_answer_to_our_close(
 ) -> None:
     result = same_outcome(role, data(role), eof=True, prepare=lambda connection: connection.close())
     assert result.closed is not None
-    assert (result.closed.code, result.closed.clean, result.closed.how) == (1006, False, CloseCause.EOF_IN_CLOSE)
+    assert (result.closed.code, result.closed.clean, result.closed.cause) == (1006, False, CloseCause.EOF_IN_CLOSE)
 
 
 @pytest.mark.clause("6455:7.2.1-transport-is-lost")
@@ -892,7 +892,7 @@ def test_end_of_file_in_every_place_of_a_frame(role: Role) -> None:
         for length in range(1, len(data)):
             result = outcome(role, data[:length], eof=True)
             assert result.closed is not None
-            assert result.closed.how is CloseCause.EOF_IN_FRAME, length
+            assert result.closed.cause is CloseCause.EOF_IN_FRAME, length
 
 
 @BOTH_ROLES
@@ -900,7 +900,7 @@ def test_end_of_file_after_the_end(role: Role) -> None:
     for data in (to(role, CLOSE), b"\x83"):
         result = outcome(role, data, eof=True)
         assert result.closed is not None
-        assert result.closed.how in (CloseCause.HANDSHAKE, CloseCause.VIOLATION)
+        assert result.closed.cause in (CloseCause.HANDSHAKE, CloseCause.VIOLATION)
 
 
 def test_what_was_queued_before_the_end_of_file_can_still_be_sent() -> None:
@@ -961,7 +961,7 @@ def test_input_of_any_kind_can_be_reused_by_the_caller(role: Role, kind: type) -
         buffer[:] = b"\xff" * len(buffer)
     assert events == [TextMessage("Hello"), Ping(b"ping"), BytesMessage(b"data")]
     assert type(events[2].data) is bytes  # type: ignore[attr-defined]
-    assert connection.receive_data(kind(b""))[0].how is CloseCause.EOF_IDLE  # type: ignore[attr-defined]
+    assert connection.receive_data(kind(b""))[0].cause is CloseCause.EOF_IDLE  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("data", ["", "text", 0, 5, [1, 2], 1.5, {}], ids=repr)
@@ -1053,7 +1053,7 @@ def test_end_of_file_behind_what_is_unread(role: Role) -> None:
     connection._start(b"", to(role, TEXT, b"early") + b"\x81")
     events = connection.receive_data(b"")
     assert events[0] == TextMessage("early")
-    assert events[1].how is CloseCause.EOF_IN_FRAME  # type: ignore[attr-defined]
+    assert events[1].cause is CloseCause.EOF_IN_FRAME  # type: ignore[attr-defined]
 
 
 @BOTH_ROLES

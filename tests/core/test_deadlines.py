@@ -102,7 +102,7 @@ def test_the_opening_handshake_has_a_deadline() -> None:
     assert deadlines.next_deadline() == START + 5
     closed = only_closed(deadlines.advance(START + 5))
     assert (closed.code, closed.clean, closed.error) == (CloseCode.ABNORMAL_CLOSURE, False, None)
-    assert closed.how is CloseCause.OPEN_TIMEOUT
+    assert closed.cause is CloseCause.OPEN_TIMEOUT
     assert closed.reason == CloseCause.OPEN_TIMEOUT.value
     assert deadlines.next_deadline() is None
     assert deadlines.advance(START + 100) == []
@@ -163,7 +163,7 @@ def test_a_pong_that_does_not_come(role: Role) -> None:
     assert [opcode for opcode, _ in ws.sent()] == [PING]
     closed = only_closed(ws.wait(0.2))
     assert (closed.code, closed.clean, closed.error) == (CloseCode.TIMEOUT, False, None)
-    assert closed.how is CloseCause.PONG_TIMEOUT
+    assert closed.cause is CloseCause.PONG_TIMEOUT
     assert ws.connection.closed
     assert ws.connection.must_close
     # The peer is told why, should it still be there.
@@ -192,7 +192,7 @@ def test_other_traffic_is_no_pong(role: Role) -> None:
         assert ws.wait(1) == []
         ws.receive_frame(TEXT, b"text")
         ws.receive_frame(PING, b"ping")
-    assert only_closed(ws.wait(1)).how is CloseCause.PONG_TIMEOUT
+    assert only_closed(ws.wait(1)).cause is CloseCause.PONG_TIMEOUT
 
 
 @BOTH_ROLES
@@ -207,7 +207,7 @@ def test_any_pong_shows_that_the_peer_is_there(role: Role) -> None:
     ws.wait(19)
     ws.receive_frame(PONG, b"heartbeat")
     ws.wait(1)
-    assert only_closed(ws.wait(5)).how is CloseCause.PONG_TIMEOUT
+    assert only_closed(ws.wait(5)).cause is CloseCause.PONG_TIMEOUT
 
 
 @BOTH_ROLES
@@ -233,7 +233,7 @@ def test_the_callers_own_pings_do_not_hide_a_dead_peer(role: Role) -> None:
         ws.tell_time()
         if ws.wait(1):
             break
-    assert only_closed([event for event in ws.events if isinstance(event, Closed)]).how is CloseCause.PONG_TIMEOUT
+    assert only_closed([event for event in ws.events if isinstance(event, Closed)]).cause is CloseCause.PONG_TIMEOUT
     assert ws.now == START + 25
 
 
@@ -299,7 +299,7 @@ def test_the_close_deadline_is_absolute(role: Role) -> None:
         assert ws.due_in == pytest.approx(9 - second)
     closed = only_closed(ws.wait(1))
     assert (closed.code, closed.clean, closed.error) == (CloseCode.ABNORMAL_CLOSURE, False, None)
-    assert closed.how is CloseCause.CLOSE_TIMEOUT
+    assert closed.cause is CloseCause.CLOSE_TIMEOUT
     assert ws.connection.must_close
     assert ws.due_in is None
     assert [opcode for opcode, _ in ws.sent()] == [CLOSE]
@@ -312,7 +312,7 @@ def test_while_closing_only_that_deadline_counts(role: Role) -> None:
     ws.close()
     assert ws.wait(99) == []
     assert [opcode for opcode, _ in ws.sent()] == [CLOSE]
-    assert only_closed(ws.wait(1)).how is CloseCause.CLOSE_TIMEOUT
+    assert only_closed(ws.wait(1)).cause is CloseCause.CLOSE_TIMEOUT
 
 
 @BOTH_ROLES
@@ -386,7 +386,7 @@ def test_without_that_deadline_a_client_waits_for_ever() -> None:
 @BOTH_ROLES
 def test_after_an_end_of_file_nothing_is_awaited(role: Role) -> None:
     ws = watched(role, tcp_close=2, close=10, ping_interval=20, pong=5, idle=3)
-    assert only_closed(ws.receive(b"")).how is CloseCause.EOF_IDLE
+    assert only_closed(ws.receive(b"")).cause is CloseCause.EOF_IDLE
     assert ws.connection.must_close
     assert ws.connection.over
     assert ws.due_in is None
@@ -405,7 +405,7 @@ def test_a_peer_that_was_failed_has_a_moment_to_read_why(role: Role, cause: Clos
     for _ in range(3):
         if not ws.connection.closed and ws.due_in is not None:
             ws.wait(ws.due_in)
-    assert only_closed(ws.events).how is cause
+    assert only_closed(ws.events).cause is cause
     assert ws.connection.must_close
     assert not ws.connection.over
     assert ws.due_in == 2
@@ -429,7 +429,7 @@ def test_any_byte_moves_the_idle_deadline(role: Role) -> None:
     assert ws.events == [TextMessage("slow")]
     closed = only_closed(ws.wait(3))
     assert (closed.code, closed.clean, closed.error) == (CloseCode.TIMEOUT, False, None)
-    assert closed.how is CloseCause.IDLE_TIMEOUT
+    assert closed.cause is CloseCause.IDLE_TIMEOUT
     assert ws.due_in is None
 
 
@@ -440,7 +440,7 @@ def test_what_this_side_sends_does_not_move_the_idle_deadline(role: Role) -> Non
     ws.connection.send_text("text")
     ws.connection.ping(b"ping")
     ws.tell_time()
-    assert only_closed(ws.wait(1)).how is CloseCause.IDLE_TIMEOUT
+    assert only_closed(ws.wait(1)).cause is CloseCause.IDLE_TIMEOUT
 
 
 def test_what_came_with_the_handshake_does_not_move_the_idle_deadline() -> None:
@@ -552,7 +552,7 @@ def test_what_is_waited_for_is_due_then(start: float, pauses: list[tuple[float, 
         deadlines.resume(now)
     at = deadlines.next_deadline()
     assert at is not None
-    assert only_closed(deadlines.advance(at)).how is CloseCause.OPEN_TIMEOUT
+    assert only_closed(deadlines.advance(at)).cause is CloseCause.OPEN_TIMEOUT
 
 
 # ---- Any schedule ----

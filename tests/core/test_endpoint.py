@@ -155,7 +155,7 @@ def test_pings_and_a_pong_that_does_not_come(role: Role) -> None:
     assert endpoint.data_to_send()
     assert endpoint.receive_data(None, now=25.9) == []
     closed = only_closed(endpoint.receive_data(None, now=26.0))
-    assert closed.how is CloseCause.PONG_TIMEOUT
+    assert closed.cause is CloseCause.PONG_TIMEOUT
     assert endpoint.must_close
     assert endpoint.next_deadline() == 28.0
 
@@ -180,7 +180,7 @@ def test_a_handshake_that_fails_is_an_event(failure: str) -> None:
     endpoint = make()
     endpoint.data_to_send()
     closed = only_closed(endpoint.receive_data(data, now=1.0))
-    assert (closed.code, closed.clean, closed.how) == (1006, False, CloseCause.REFUSED)
+    assert (closed.code, closed.clean, closed.cause) == (1006, False, CloseCause.OPENING_REFUSED)
     assert closed.reason.startswith(reason)
     assert isinstance(closed.error, HandshakeError)
     assert closed.error.__traceback__ is None
@@ -218,7 +218,7 @@ def test_a_client_that_does_not_wait_for_the_answer() -> None:
     endpoint = server()
     endpoint.receive_data(request(), now=1.0)
     closed = only_closed(endpoint.receive_data(b"", now=1.5))
-    assert closed.how is CloseCause.REFUSED
+    assert closed.cause is CloseCause.OPENING_REFUSED
     assert endpoint.over
     with pytest.raises(LocalProtocolError, match="over"):
         endpoint.accept(now=1.0)
@@ -231,7 +231,7 @@ def test_a_handshake_that_takes_too_long() -> None:
         endpoint.data_to_send()
         assert endpoint.next_deadline() == 10.0
         closed = only_closed(endpoint.advance(now=10.0))
-        assert (closed.code, closed.how) == (1006, CloseCause.OPEN_TIMEOUT)
+        assert (closed.code, closed.cause) == (1006, CloseCause.OPEN_TIMEOUT)
         assert isinstance(closed.error, HandshakeError)
         assert closed.error.status == (408 if answer else None)
         assert endpoint.data_to_send()[:13] == answer
@@ -251,7 +251,7 @@ def test_close_before_it_is_open() -> None:
         assert endpoint.closed
         assert endpoint.next_deadline() == 0.0
         closed = only_closed(endpoint.advance(now=1.0))
-        assert (closed.code, closed.reason, closed.how) == (1006, "the server ends", CloseCause.REFUSED)
+        assert (closed.code, closed.reason, closed.cause) == (1006, "the server ends", CloseCause.OPENING_REFUSED)
         assert isinstance(closed.error, HandshakeError)
         assert closed.error.status == (503 if answer else None)
         data = endpoint.data_to_send()
@@ -265,7 +265,7 @@ def test_reject() -> None:
     endpoint.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", now=1.0)
     endpoint.reject(200, [("Content-Type", "text/html")], b"<p>")
     closed = only_closed(endpoint.advance(now=1.0))
-    assert (closed.code, closed.reason, closed.how) == (1006, "the answer was 200", CloseCause.REFUSED)
+    assert (closed.code, closed.reason, closed.cause) == (1006, "the answer was 200", CloseCause.OPENING_REFUSED)
     assert endpoint.data_to_send().endswith(b"\r\n\r\n<p>")
     with pytest.raises(LocalProtocolError):
         endpoint.reject(404)

@@ -83,7 +83,7 @@ def test_closed_with_an_error_survives_a_process() -> None:
     again = pickle.loads(pickle.dumps(closed))
     assert isinstance(again.error, RemoteProtocolError)
     assert str(again.error) == str(closed.error)
-    assert (again.code, again.reason, again.clean, again.how) == (1002, "bad", False, CloseCause.VIOLATION)
+    assert (again.code, again.reason, again.clean, again.cause) == (1002, "bad", False, CloseCause.VIOLATION)
 
 
 def described(event: Event) -> str:
@@ -100,10 +100,10 @@ def described(event: Event) -> str:
             return f"ping {payload!r}"
         case Pong(payload):
             return f"pong {payload!r}"
-        case Closed(1000, reason, clean=True, how=CloseCause.HANDSHAKE):
+        case Closed(1000, reason, clean=True, cause=CloseCause.HANDSHAKE):
             return f"closed in order {reason}"
-        case Closed(code, reason, clean, error, how):
-            return f"closed {code} {reason} {clean} {error} {how.name}"
+        case Closed(code, reason, clean, error, cause):
+            return f"closed {code} {reason} {clean} {error} {cause.name}"
     raise AssertionError(event)
 
 
@@ -126,7 +126,7 @@ def test_events_match_by_position_and_by_name(event: Event, text: str) -> None:
 
 def test_closed_by_default_says_the_least() -> None:
     closed = Closed(1000)
-    assert (closed.code, closed.reason, closed.clean, closed.error, closed.how) == (
+    assert (closed.code, closed.reason, closed.clean, closed.error, closed.cause) == (
         1000,
         "",
         False,
@@ -136,4 +136,4 @@ def test_closed_by_default_says_the_least() -> None:
 
 
 def test_each_cause_has_its_own_words() -> None:
-    assert len({cause.value for cause in CloseCause}) == len(CloseCause) == 11
+    assert len({cause.value for cause in CloseCause}) == len(CloseCause) == 14

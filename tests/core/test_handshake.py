@@ -716,7 +716,7 @@ def test_an_end_of_file_after_the_request_is_kept_for_the_connection(
     assert not ws.closed
     *before, closed = ws.receive_data(None)
     assert before == events
-    assert (closed.code, closed.how) == (1006, cause)
+    assert (closed.code, closed.cause) == (1006, cause)
     assert (ws.closed, ws.over, ws.must_close) == (True, True, True)
     assert ws.data_to_send().startswith(b"HTTP/1.1 101 ")
 
@@ -727,7 +727,7 @@ def test_an_end_of_file_after_the_request_can_come_twice() -> None:
     handshake.receive_data(request())
     handshake.receive_data(b"")
     ws = handshake.accept()
-    assert [closed.how for closed in ws.receive_data(b"")] == [CloseCause.EOF_IDLE]
+    assert [closed.cause for closed in ws.receive_data(b"")] == [CloseCause.EOF_IDLE]
     assert ws.receive_data(b"") == []
 
 

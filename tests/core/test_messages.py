@@ -983,7 +983,7 @@ def test_end_of_file_waits_for_what_is_unread(role: Role, last: bytes) -> None:
     assert connection.closed
     closed = events.pop()
     assert isinstance(closed, Closed)
-    assert closed.how.name == ("EOF_IN_FRAME" if last else "EOF_IDLE")
+    assert closed.cause.name == ("EOF_IN_FRAME" if last else "EOF_IDLE")
     assert len(events) == 40
 
 
@@ -1004,7 +1004,7 @@ def test_input_may_go_on_while_some_is_unread_within_the_budget(role: Role) -> N
     *_, closed = connection.receive_data(many_grown_messages(role, 1) * 61_000)
     assert isinstance(closed, Closed)
     assert closed.code == 1009
-    assert closed.how.name == "VIOLATION"
+    assert closed.cause.name == "VIOLATION"
     assert connection.unread == 0
 
 

@@ -356,7 +356,7 @@ def test_each_end_knows_who_broke_the_rules() -> None:
     assert isinstance(at_server, Closed)
     assert isinstance(at_client, Closed)
     assert isinstance(at_server.error, RemoteProtocolError)
-    assert (at_server.code, at_server.clean, at_server.how) == (1002, False, CloseCause.VIOLATION)
-    assert (at_client.code, at_client.clean, at_client.how) == (1002, True, CloseCause.HANDSHAKE)
+    assert (at_server.code, at_server.clean, at_server.cause) == (1002, False, CloseCause.VIOLATION)
+    assert (at_client.code, at_client.clean, at_client.cause) == (1002, True, CloseCause.HANDSHAKE)
     assert at_client.error is None
     assert at_client.reason == f"5.4: {at_server.reason}"

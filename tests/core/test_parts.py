@@ -176,7 +176,7 @@ def test_a_message_that_does_not_end(role: Role) -> None:
         events = feed(connection, [frame[: len(frame) - cut], b""])
         assert events[0] == BytesPart(b"abc"[: 3 - cut], False)
         assert isinstance(events[-1], Closed)
-        assert events[-1].how is how
+        assert events[-1].cause is how
 
 
 # ---- Limits ----
@@ -235,7 +235,7 @@ def test_a_bomb_is_given_in_portions(role: Role) -> None:
     assert total == 64 * MIB
     last = batches[-1]
     assert isinstance(last[-1], Closed)
-    assert last[-1].how is CloseCause.EOF_IDLE
+    assert last[-1].cause is CloseCause.EOF_IDLE
 
 
 # ---- Streaming, through both ends ----

@@ -241,7 +241,7 @@ def test_an_illegal_stream_is_refused_for_its_rule(sender: Role, name: str, data
     assert before == list(stream.events)
     assert isinstance(closed, Closed)
     assert isinstance(closed.error, RemoteProtocolError)
-    assert closed.how is CloseCause.VIOLATION
+    assert closed.cause is CloseCause.VIOLATION
     assert stream.rule == FRAME_RULES[name]
     assert (closed.error.close_code, closed.error.section) == (stream.rule.close_code, stream.rule.section)
 
@@ -511,7 +511,7 @@ def test_a_stream_that_ends_loses_what_is_under_way() -> None:
     pair.carry(SERVER, 3)
     pair.end(SERVER)
     (closed,) = pair.take(CLIENT)
-    assert (closed.code, closed.how) == (1006, CloseCause.EOF_IN_FRAME)
+    assert (closed.code, closed.cause) == (1006, CloseCause.EOF_IN_FRAME)
     assert pair.carry(SERVER) == 0
 
 

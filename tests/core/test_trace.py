@@ -200,7 +200,7 @@ def test_deadlines_work_on_what_is_recorded() -> None:
     assert deadlines.advance(1) == []
     assert ws.data_to_send()
     events = deadlines.advance(2)
-    assert [event.how for event in events if isinstance(event, Closed)] == [CloseCause.PONG_TIMEOUT]
+    assert [event.cause for event in events if isinstance(event, Closed)] == [CloseCause.PONG_TIMEOUT]
     ws.receive_data(to(CLIENT, TEXT, b"too late"))
     assert run_again(recorder.recording) == [events, []]
     assert "= a deadline passed: PONG_TIMEOUT" in trace.format_text(recorder.recording)
@@ -290,7 +290,7 @@ def test_an_end_that_came_before_the_answer_comes_again(frames: bytes) -> None:
     handshake.receive_data(b"")
     ws = handshake.accept()
     calls = [ws.receive_data(None)]
-    assert [event.how for event in calls[0] if isinstance(event, Closed)] == [CloseCause.EOF_IDLE]
+    assert [event.cause for event in calls[0] if isinstance(event, Closed)] == [CloseCause.EOF_IDLE]
     assert ws.receive_data(None) == []
     assert kinds(recorder.recording) == ["received", "received", "opened", "resumed"]
     assert run_again(recorder.recording) == calls
@@ -434,7 +434,7 @@ def test_an_endpoint_over_what_is_recorded() -> None:
     asked.close(1000, "bye")
     clock.now = 46.0
     end_of_asking = asking.advance(clock.now)
-    assert [event.how for event in end_of_asking if isinstance(event, Closed)] == [CloseCause.PONG_TIMEOUT]
+    assert [event.cause for event in end_of_asking if isinstance(event, Closed)] == [CloseCause.PONG_TIMEOUT]
     clock.now = 47.0
     end_of_asked = asked.receive_data(b"", clock.now)
     assert asked.over

@@ -308,7 +308,7 @@ def normal(events: Sequence[Event]) -> list[Event]:
             joined.append(event)
     joined = [event for event in joined if event not in (TextPart("", False), BytesPart(b"", False))]
     last = joined[-1] if joined else None
-    if isinstance(last, Closed) and last.how is CloseCause.VIOLATION:
+    if isinstance(last, Closed) and last.cause is CloseCause.VIOLATION:
         unfinished = list(takewhile(lambda event: not is_final(event), reversed(joined)))
         del joined[len(joined) - len(unfinished) :]
         joined += [event for event in reversed(unfinished) if not isinstance(event, TextPart | BytesPart)]

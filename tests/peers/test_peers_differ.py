@@ -135,7 +135,7 @@ def differ(ours: list[Event], theirs: list[Event]) -> bool:
 
 def comparable(event: Event) -> object:
     """Of the end of a connection the reason is not compared: each library has its own words for a violation."""
-    return (event.code, event.clean, event.how) if isinstance(event, Closed) else event
+    return (event.code, event.clean, event.cause) if isinstance(event, Closed) else event
 
 
 def is_exempt(peer: str, stream: Stream) -> bool:

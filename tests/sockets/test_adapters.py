@@ -186,12 +186,12 @@ class Scene:
             pass
         self.adapter.join()
 
-    def check_over(self, how: CloseCause) -> Closed:
+    def check_over(self, cause: CloseCause) -> Closed:
         """The adapter has closed TCP, its last event says why, and nothing of it is left running."""
         self.read_to_the_end()
         closed = self.event()
         assert isinstance(closed, Closed)
-        assert closed.how is how
+        assert closed.cause is cause
         assert self._events.empty()
         return closed
 
@@ -326,7 +326,7 @@ def test_the_peer_resets_the_connection(scene: Callable[..., Scene], role: Role)
     at.adapter.join()
     closed = at.event()
     assert isinstance(closed, Closed)
-    assert closed.how is CloseCause.EOF_IDLE
+    assert closed.cause is CloseCause.EOF_IDLE
 
 
 @BOTH_ROLES

@@ -192,7 +192,7 @@ class Outcome:
 
     def summary(self) -> tuple[Any, ...]:
         """For comparing two outcomes; an exception is not equal to another with the same content."""
-        closed = self.closed and (self.closed.code, self.closed.reason, self.closed.clean, self.closed.how)
+        closed = self.closed and (self.closed.code, self.closed.reason, self.closed.clean, self.closed.cause)
         return self.events, self.output, closed, self.failure, self.error_text
 
 
@@ -291,7 +291,7 @@ def check_failed(result: Outcome, role: Role, code: int, section: str, offset: i
     assert result.closed is not None
     assert result.closed.code == code
     assert not result.closed.clean
-    assert result.closed.how is CloseCause.VIOLATION
+    assert result.closed.cause is CloseCause.VIOLATION
     last = read_frames(result.output, role)[-1]
     assert (last.opcode, last.fin, last.rsv) == (CLOSE, True, 0)
     assert last.payload[:2] == bytes(divmod(code, 256))

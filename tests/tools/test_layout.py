@@ -25,6 +25,7 @@ MODULES = (
     "codes",
     "errors",
     "limits",
+    "options",
     "events",
     "primitives",
     "masking",
@@ -84,6 +85,7 @@ PUBLIC_NAMES = {
     "SERVER",
     "Opcode",
     "CloseCode",
+    "Leniency",
     "is_sendable_close_code",
     # errors and limits
     "ProtocolError",

@@ -95,12 +95,12 @@ def receive(ws: rfc6455.Connection, data: bytes | bytearray | memoryview) -> Non
                 assert_type(content, bytes)
             case rfc6455.Ping(payload) | rfc6455.Pong(payload):
                 assert_type(payload, bytes)
-            case rfc6455.Closed(code, reason, clean, error, how):
+            case rfc6455.Closed(code, reason, clean, error, cause):
                 assert_type(code, int)
                 assert_type(reason, str)
                 assert_type(clean, bool)
                 assert_type(error, rfc6455.ProtocolError | None)
-                assert_type(how, rfc6455.CloseCause)
+                assert_type(cause, rfc6455.CloseCause)
             case _:
                 assert_type(event, rfc6455.Event)
 
@@ -111,7 +111,7 @@ def tell_why(closed: rfc6455.Closed) -> str:
         assert_type(closed.error.offset, int | None)
         assert_type(closed.error.frames, list[rfc6455.Frame])
         return closed.error.section
-    return closed.reason or closed.how.value
+    return closed.reason or closed.cause.value
 
 
 def mistakes_with_events(event: rfc6455.Event, closed: rfc6455.Closed) -> None:

@@ -1,0 +1,104 @@
+"""What a connection can be told, apart from its role and what was negotiated: one value, handed on whole.
+
+Users pass flat keywords (``limits=``, ``parts=``, ...) to a handshake or a `Connection`; `Options.of` checks them and
+makes the value that everything below takes. A new option is a field of `Options` and its type in `OptionArguments`;
+whoever acts on it reads it there, and nothing in between knows of it.
+
+Not here: what an option does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
+from os import urandom
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from .codes import Leniency
+from .limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class OptionArguments(TypedDict, total=False):
+    """The keywords of `Options`, as ``**options`` of handshakes and connections takes them."""
+
+    limits: Limits | None
+    parts: bool
+    decode_text: bool
+    leniencies: Iterable[Leniency]
+    random: Callable[[int], bytes]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one connection. Every handshake and `Connection` takes these fields as keywords.
+
+    :param limits: bounds on what the peer may make this end keep; ``None`` for the defaults of `Limits`.
+    :param parts: whether messages are given in parts, as bytes arrive (`TextPart`, `BytesPart`), and not whole.
+    :param decode_text: ``False`` for text as bytes, in `EncodedText` events. It is checked to be UTF-8 all the same.
+    :param leniencies: the rules not to insist on; see `Leniency` for what each risks.
+    :param random: gives as many random bytes as it is asked for. A client cuts its masking keys from them, and its
+        ``Sec-WebSocket-Key`` (5.3, 10.3).
+    :raises TypeError: for an argument of the wrong type, or one that does not exist.
+    :raises ValueError: for ``Leniency.INVALID_UTF8`` without ``decode_text=False``.
+
+    >>> rfc6455.Connection(rfc6455.SERVER, limits=5)
+    Traceback (most recent call last):
+    ...
+    TypeError: limits is a Limits or None, not 5; write limits=Limits(message=...)
+    """
+
+    limits: Limits = DEFAULT_LIMITS
+    parts: bool = False
+    decode_text: bool = True
+    leniencies: frozenset[Leniency] = frozenset()
+    random: Callable[[int], bytes] = urandom
+
+    def __post_init__(self) -> None:
+        for name in ("parts", "decode_text"):
+            if type(getattr(self, name)) is not bool:
+                raise TypeError(f"{name} is True or False, not {getattr(self, name)!r}")
+        if not isinstance(self.limits, Limits):
+            raise TypeError(f"limits is a Limits or None, not {self.limits!r}; write limits=Limits(message=...)")
+        if not callable(self.random):
+            raise TypeError(f"random is a callable like os.urandom, not {self.random!r}")
+        if Leniency.INVALID_UTF8 in self.leniencies and self.decode_text:
+            raise ValueError("Leniency.INVALID_UTF8 needs decode_text=False: a str cannot hold such text (8.1)")
+
+    @staticmethod
+    def of(**arguments: Unpack[OptionArguments]) -> Options:
+        """Return the checked value of these keywords."""
+        return DEFAULT_OPTIONS.updated(**arguments)
+
+    def updated(self, **arguments: Unpack[OptionArguments]) -> Options:
+        """Return these options with some of them replaced."""
+        if not arguments:
+            return self
+        changes: dict[str, Any] = {**arguments}
+        unknown = changes.keys() - _NAMES
+        if unknown:
+            raise TypeError(f"there is no option {min(unknown)!r}; the options are {', '.join(sorted(_NAMES))}")
+        if "limits" in changes and changes["limits"] is None:
+            changes["limits"] = DEFAULT_LIMITS
+        if "leniencies" in changes:
+            changes["leniencies"] = _checked_leniencies(changes["leniencies"])
+        return replace(self, **changes)
+
+
+def _checked_leniencies(leniencies: Any) -> frozenset[Leniency]:
+    message = f"leniencies is a set such as {{Leniency.BARE_LF}}, not {leniencies!r}"
+    try:
+        checked = frozenset(leniencies)
+    except TypeError:
+        raise TypeError(message) from None
+    if not all(isinstance(leniency, Leniency) for leniency in checked):
+        raise TypeError(message)
+    return checked
+
+
+_NAMES = frozenset(field.name for field in fields(Options))
+
+# Made once: a connection without options of its own takes this one.
+DEFAULT_OPTIONS = Options()
