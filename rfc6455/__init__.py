@@ -11,7 +11,7 @@ from .endpoint import Endpoint
 from .errors import HandshakeError, LocalProtocolError, ProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, Closed, Event, Ping, Pong, TextMessage, TextPart
 from .extensions import Extension, MessageCodec, Parameters
-from .frames import Frame, FrameParser, serialize_frame
+from .frames import FrameParser, serialize_frame
 from .handshake.http1 import ClientHandshake, ServerHandshake, accept_key
 from .handshake.http2 import HeaderList, Http2ClientHandshake, Http2ServerHandshake
 from .handshake.negotiation import ANY_ORIGIN, SAME_HOST, OriginPolicy, Origins
@@ -22,6 +22,7 @@ from .masking import apply_mask
 from .messages import PreparedMessage
 from .state import ConnectionState, Direction
 from .uri import URI, parse_uri
+from .values import Frame
 
 __version__ = "0.1.0"
 

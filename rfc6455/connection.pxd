@@ -2,7 +2,8 @@ cimport cython
 
 from rfc6455.events cimport BytesMessage, Closed, Event, Ping, Pong, TextMessage
 from rfc6455._speedups cimport pack_frame
-from rfc6455.frames cimport FrameParser, as_bytes
+from rfc6455.arguments cimport as_bytes
+from rfc6455.frames cimport FrameParser
 from rfc6455.messages cimport MessageReader, PreparedMessage, encode_text
 
 cdef int FIN_BIT, RSV_BITS, OPCODE_BITS, CONTROL_BIT, MAX_CONTROL_PAYLOAD

@@ -14,6 +14,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from .arguments import as_bytes, at_most_63_bits
 from .codes import (
     CONTROL_BIT,
     FIN_BIT,
@@ -30,7 +31,7 @@ from .codes import (
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, Closed, Event, Ping, Pong, TextMessage
 from .extensions import MessageCodec
-from .frames import FrameParser, as_bytes, at_most_63_bits
+from .frames import FrameParser
 from .limits import DEFAULT_LIMITS, Limits
 from .messages import MAX_ENCODED_PART, MessageReader, PreparedMessage, encode_text, message_too_big
 from .pieces import ENDS, STARTS, WHOLE

@@ -9,12 +9,12 @@ The law: nothing of the protocol is decided here. Each call goes to the object t
 
 from __future__ import annotations
 
+from .arguments import as_bytes
 from .codes import CloseCause, CloseCode, is_sendable_close_code
 from .connection import Connection
 from .deadlines import Deadlines, Timeouts
 from .errors import HandshakeError, LocalProtocolError
 from .events import Closed, Event
-from .frames import as_bytes
 from .handshake.http1 import ClientHandshake, ServerHandshake
 from .headers import HeaderSource
 from .http1_heads import Request, Response

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-    from .frames import Frame
     from .http1_heads import Response
+    from .values import Frame
 
 
 class ProtocolError(Exception):

@@ -1,5 +1,4 @@
-cdef class Value:
-    pass
+from rfc6455.values cimport Value
 
 cdef class Event(Value):
     pass

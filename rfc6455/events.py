@@ -11,39 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .codes import CloseCause
+from .values import Value
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from .errors import ProtocolError
-
-
-class Value:
-    """The base of events and frames: equality, hash and ``repr()`` over the fields in ``__match_args__``."""
-
-    __slots__ = ()
-
-    def _names(self) -> tuple[str, ...]:
-        # Not declared here: a type for all classes would hide from checkers what `match` can take of each.
-        return getattr(self, "__match_args__", ())
-
-    def _fields(self) -> tuple[Any, ...]:
-        return tuple([getattr(self, name) for name in self._names()])
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return self._fields() == other._fields()
-
-    def __hash__(self) -> int:
-        return hash((type(self), self._fields()))
-
-    def __repr__(self) -> str:
-        fields = ", ".join([f"{name}={value!r}" for name, value in zip(self._names(), self._fields(), strict=True)])
-        return f"{type(self).__name__}({fields})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._fields()
 
 
 class Event(Value):

@@ -1,21 +1,13 @@
 cimport cython
 
 from rfc6455._speedups cimport BytesBuffer, PayloadBuffer, mask_slice, pack_frame, take_payload
-from rfc6455.events cimport Value
+from rfc6455.arguments cimport as_bytes
+from rfc6455.values cimport Frame
 
 cdef int FIN_BIT, RSV_BITS, OPCODE_BITS, CONTROL_BIT, MAX_CONTROL_PAYLOAD
 cdef Py_ssize_t MAX_LENGTH
 cdef int NOTHING, PIECE, STARTS, ENDS, WHOLE
 cdef int _ILLEGAL, _DATA, _CONTROL
-
-cdef class Frame(Value):
-    # As anybody may set them to anything, which serialize_frame() is there to check.
-    cdef public object opcode
-    cdef public object payload
-    cdef public object fin
-    cdef public object rsv
-
-cpdef bytes as_bytes(data)
 
 cdef class FrameParser:
     cdef object __weakref__

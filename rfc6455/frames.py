@@ -12,6 +12,7 @@ and before any payload is looked at. What depends on other frames (5.4) is not k
 from __future__ import annotations
 
 from . import primitives
+from .arguments import as_bytes, at_most_63_bits
 from .codes import (
     CONTROL_BIT,
     FIN_BIT,
@@ -24,10 +25,10 @@ from .codes import (
     Role,
 )
 from .errors import LocalProtocolError, RemoteProtocolError
-from .events import Value
 from .limits import DEFAULT_LIMITS, Limits
 from .pieces import ENDS, NOTHING, PIECE, STARTS, WHOLE
 from .primitives import mask_slice, pack_frame, take_payload
+from .values import Frame
 
 # What the first byte of a header can be.
 _ILLEGAL, _DATA, _CONTROL = 0, 1, 2
@@ -45,28 +46,6 @@ def _kind_of_first_byte(first: int, reserved_bits: int) -> int:
 
 # For each choice of RSV bits that extensions use, the kind of each first byte.
 _KINDS = tuple([bytes([_kind_of_first_byte(first, bits) for first in range(256)]) for bits in range(8)])
-
-
-class Frame(Value):
-    """One frame (5.2), as a value.
-
-    :ivar opcode: an `Opcode`, where it was received; what is written may have any of the 16 numbers.
-    :ivar payload: the "Payload data", unmasked.
-    :ivar fin: whether this is the last fragment of a message.
-    :ivar rsv: the bits RSV1 (4), RSV2 (2) and RSV3 (1).
-
-    >>> rfc6455.Frame(rfc6455.Opcode.TEXT, b"Hel", fin=False)
-    Frame(opcode=<Opcode.TEXT: 1>, payload=b'Hel', fin=False, rsv=0)
-    """
-
-    __slots__ = ("opcode", "payload", "fin", "rsv")
-    __match_args__ = ("opcode", "payload", "fin", "rsv")
-
-    def __init__(self, opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0) -> None:
-        self.opcode: int = opcode
-        self.payload: bytes = payload
-        self.fin: bool = fin
-        self.rsv: int = rsv
 
 
 def serialize_frame(frame: Frame, masking_key: bytes | bytearray | memoryview | None = None) -> bytes:
@@ -93,23 +72,6 @@ def serialize_frame(frame: Frame, masking_key: bytes | bytearray | memoryview | 
         raise LocalProtocolError(f"a masking key has 4 bytes, not {len(key)} (5.3)")
     fin = FIN_BIT if frame.fin else 0
     return pack_frame(fin | frame.rsv << 4 | frame.opcode, as_bytes(frame.payload), key)
-
-
-def at_most_63_bits(limit: int | None) -> int:
-    """Gives a limit as a number that a length can have (5.2); ``None`` is the largest one."""
-    return MAX_LENGTH if limit is None else min(limit, MAX_LENGTH)
-
-
-def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
-    """Gives binary data as ``bytes``.
-
-    :raises TypeError: when it is something else.
-    """
-    if type(data) is bytes:
-        return data
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)
-    raise TypeError(f"binary data is bytes, bytearray or memoryview, not {type(data).__name__}")
 
 
 class FrameParser:

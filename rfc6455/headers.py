@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from .arguments import excerpt
 from .errors import HandshakeError, LocalProtocolError
 from .extensions import Parameters
 
@@ -140,11 +141,6 @@ def _text(value: str | bytes) -> str:
 def is_token(text: str) -> bool:
     """Whether ``text`` is a token, the kind of word that names headers, subprotocols and extensions are."""
     return _TOKEN.fullmatch(text) is not None
-
-
-def excerpt(value: str | bytes, length: int = 60) -> str:
-    """``value`` as a printable ASCII literal for an error message, cut after ``length`` characters of it."""
-    return ascii(value) if len(value) <= length else ascii(value[:length]) + "..."
 
 
 def parse_token_list(values: Iterable[str], name: str) -> list[str]:

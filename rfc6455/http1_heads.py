@@ -21,9 +21,9 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import NamedTuple
 
+from .arguments import as_bytes, excerpt
 from .errors import HandshakeError, LocalProtocolError
-from .frames import as_bytes
-from .headers import TCHAR, Headers, excerpt, is_token, parse_token_list
+from .headers import TCHAR, Headers, is_token, parse_token_list
 from .limits import Limits
 
 CR, LF, SP, COLON = b"\r\n :"

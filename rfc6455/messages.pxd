@@ -1,7 +1,8 @@
 cimport cython
 
 from rfc6455.events cimport BytesMessage, BytesPart, TextMessage, TextPart
-from rfc6455.frames cimport FrameParser, as_bytes
+from rfc6455.arguments cimport as_bytes
+from rfc6455.frames cimport FrameParser
 from rfc6455._speedups cimport BytesBuffer, PayloadBuffer, TextBuffer, pack_frame
 
 cdef int FIN_BIT, _TEXT_OPCODE

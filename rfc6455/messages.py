@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from . import primitives
+from .arguments import as_bytes, at_most_63_bits
 from .codes import FIN_BIT, CloseCode, Opcode
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, Event, TextMessage, TextPart
 from .extensions import MessageCodec
-from .frames import FrameParser, as_bytes, at_most_63_bits
+from .frames import FrameParser
 from .primitives import decode_beginning, pack_frame
 
 # How much input of a message that an extension changed is given on at once where parts are asked for: with

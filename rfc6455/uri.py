@@ -13,8 +13,8 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
+from .arguments import excerpt
 from .errors import LocalProtocolError
-from .headers import excerpt
 
 # RFC 3986, in the order of use:
 #   unreserved    = ALPHA / DIGIT / "-" / "." / "_" / "~"

@@ -18,12 +18,12 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from hashlib import sha1
 
+from ..arguments import as_bytes, excerpt
 from ..codes import VERSION, Role
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension
-from ..frames import as_bytes
-from ..headers import Headers, HeaderSource, excerpt
+from ..headers import Headers, HeaderSource
 from ..http1_heads import (
     Request,
     RequestReader,

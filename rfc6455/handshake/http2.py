@@ -16,11 +16,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 
+from ..arguments import excerpt
 from ..codes import VERSION, Role
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension
-from ..headers import Headers, HeaderSource, excerpt, is_token
+from ..headers import Headers, HeaderSource, is_token
 from ..http1_heads import Request, Response, check_fields, explain, is_field_value, is_target, phrase, refusal
 from ..limits import Limits
 from ..uri import URI, is_host, parse_uri

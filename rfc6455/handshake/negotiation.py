@@ -14,11 +14,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+from ..arguments import excerpt
 from ..codes import Role
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension, MessageCodec
-from ..headers import ExtensionItem, Headers, HeaderSource, excerpt, is_token, parse_extensions
+from ..headers import ExtensionItem, Headers, HeaderSource, is_token, parse_extensions
 from ..http1_heads import Request
 from ..limits import Limits
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast, overload
 
+from ..arguments import as_bytes
 from ..codes import CloseCause, CloseCode, Role
 from ..connection import Connection
 from ..errors import LocalProtocolError
 from ..events import Event
-from ..frames import as_bytes
 from ..handshake.http1 import ClientHandshake, ServerHandshake
 from ..http1_heads import Request
 from ..state import Direction

@@ -23,6 +23,8 @@ PACKAGE = Path(rfc6455.__file__).parent
 
 MODULES = (
     "codes",
+    "arguments",
+    "values",
     "errors",
     "limits",
     "options",

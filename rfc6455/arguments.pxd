@@ -1,0 +1,1 @@
+cpdef bytes as_bytes(data)

@@ -1,0 +1,62 @@
+"""Values: small objects that are equal by type and content, and the one of them that is no event, a frame.
+
+Plain slotted classes rather than frozen dataclasses, which take three times as long to make; treat them as read-only.
+Not here: events (see `events.py`), and anything that reads or writes bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Value:
+    """The base of events and frames: equality, hash and ``repr()`` over the fields in ``__match_args__``."""
+
+    __slots__ = ()
+
+    def _names(self) -> tuple[str, ...]:
+        # Not declared here: a type for all classes would hide from checkers what `match` can take of each.
+        return getattr(self, "__match_args__", ())
+
+    def _fields(self) -> tuple[Any, ...]:
+        return tuple([getattr(self, name) for name in self._names()])
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._fields()))
+
+    def __repr__(self) -> str:
+        fields = ", ".join([f"{name}={value!r}" for name, value in zip(self._names(), self._fields(), strict=True)])
+        return f"{type(self).__name__}({fields})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._fields()
+
+
+class Frame(Value):
+    """One frame (5.2), as a value.
+
+    :ivar opcode: an `Opcode`, where it was received; what is written may have any of the 16 numbers.
+    :ivar payload: the "Payload data", unmasked.
+    :ivar fin: whether this is the last fragment of a message.
+    :ivar rsv: the bits RSV1 (4), RSV2 (2) and RSV3 (1).
+
+    >>> rfc6455.Frame(rfc6455.Opcode.TEXT, b"Hel", fin=False)
+    Frame(opcode=<Opcode.TEXT: 1>, payload=b'Hel', fin=False, rsv=0)
+    """
+
+    __slots__ = ("opcode", "payload", "fin", "rsv")
+    __match_args__ = ("opcode", "payload", "fin", "rsv")
+
+    def __init__(self, opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0) -> None:
+        self.opcode: int = opcode
+        self.payload: bytes = payload
+        self.fin: bool = fin
+        self.rsv: int = rsv
