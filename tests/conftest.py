@@ -9,7 +9,6 @@ nothing, so it does not start.
 
 from __future__ import annotations
 
-import gc
 import os
 from pathlib import Path
 
@@ -46,10 +45,3 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"rfc6455 {rfc6455.__version__} ({build_under_test()}) from {Path(rfc6455.__file__).parent}"
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """The tests themselves are some million objects that stay. Those that measure memory collect garbage again and
-    again, and need not look through these each time."""
-    gc.collect()
-    gc.freeze()

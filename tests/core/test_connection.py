@@ -3,9 +3,7 @@ kept, and the answers that every server owes. Both roles, in every chunking."""
 
 from __future__ import annotations
 
-import gc
 import time
-import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -38,6 +36,7 @@ from helpers import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from measuring import Memory
 from tiny_extension import RunsCodec, ShiftCodec
 
 from rfc6455 import (
@@ -1123,14 +1122,9 @@ def test_nothing_is_kept_of_messages_that_were_delivered(role: Role, size: int, 
     connection = new_connection(role)
     connection.receive_data(to(role, PING) + to(role, TEXT, b"x"))
     connection.data_to_send()
-    gc.collect()
-    tracemalloc.start()
-    try:
+    with Memory() as memory:
         connection.receive_data(bytes(bytearray(data)))
-        gc.collect()
-        kept, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+        kept = memory.kept
     assert connection.retained_bytes < 10
     assert kept < 5000
 
@@ -1141,14 +1135,9 @@ def test_nothing_is_kept_of_a_message_that_failed(role: Role) -> None:
     connection = new_connection(role, limits=Limits(message=1 << 20))
     connection.receive_data(to(role, BINARY, bytes(100_000), fin=False))
     assert connection.retained_bytes >= 100_000
-    gc.collect()
-    tracemalloc.start()
-    try:
+    with Memory() as memory:
         events = connection.receive_data(bytes(bytearray(b"\x83" + bytes(100_000))))
-        gc.collect()
-        kept, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+        kept = memory.kept
     assert len(events) == 1
     assert connection.retained_bytes == 0
     assert kept < 5000

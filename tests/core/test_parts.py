@@ -5,8 +5,6 @@ The memory is what tracemalloc sees, and in it is also what the caller holds: th
 
 from __future__ import annotations
 
-import gc
-import tracemalloc
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -29,6 +27,7 @@ from helpers import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from measuring import Memory
 
 import rfc6455
 import rfc6455.deflate
@@ -270,9 +269,7 @@ def stream_through_both_ends(role: Role, total: int, compress: bool, takeover: b
     received = 0
     expected = pieces_of(total)
     window = b""
-    gc.collect()
-    tracemalloc.start()
-    try:
+    with Memory() as memory:
         for written in send_in_fragments(sender, pieces_of(total), compress):
             for event in receiver.receive_data(written):
                 assert isinstance(event, BytesPart)
@@ -283,9 +280,7 @@ def stream_through_both_ends(role: Role, total: int, compress: bool, takeover: b
                 window = window[READ:]
             assert not receiver.unread
         assert event.final
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+        peak = memory.peak
     assert received == total
     assert window == b""
     return peak

@@ -25,10 +25,14 @@ from rfc6455 import Connection
 
 
 class Memory:
-    """A block in which memory is measured, relative to its beginning; all in bytes."""
+    """A block in which memory is measured, relative to its beginning; all in bytes.
+
+    What is there at the beginning is frozen until the end: it is not traced, and collecting garbage in the block need
+    not look through all tests each time. A run must not stay frozen, as `gc.get_referrers` would miss what is.
+    """
 
     def __enter__(self) -> Memory:
-        gc.collect()
+        gc.freeze()
         tracemalloc.start()
         self._before = tracemalloc.get_traced_memory()[0]
         return self
@@ -37,6 +41,7 @@ class Memory:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         tracemalloc.stop()
+        gc.unfreeze()
 
     @property
     def kept(self) -> int:
