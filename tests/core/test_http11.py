@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
-import h11
 import pytest
 from helpers import CHUNKINGS, EVERY_CHUNKING, Chunking, byte_by_byte, cut_at, whole
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from measuring import check_time, repeated
 from opening import error_of
@@ -406,76 +405,6 @@ def test_what_was_scanned_is_not_scanned_again_with_each_read(unit: str, beginni
             assert reader.receive(portion) is None
 
     check_time(receive, repeated(unit, beginning))
-
-
-# h11 as the judge.
-
-
-def h11_refuses(data: bytes, role: type[h11.CLIENT] | type[h11.SERVER]) -> bool:
-    """Whether h11, as the peer of ``role``, refuses what must be the head of a message, or has not seen all of it."""
-    connection = h11.Connection(h11.SERVER if role is h11.CLIENT else h11.CLIENT, max_incomplete_event_size=1 << 20)
-    if role is h11.SERVER:
-        connection.send(h11.Request(method="GET", target="/", headers=[("Host", "a"), ("Upgrade", "x")]))
-    try:
-        connection.receive_data(data)
-        return connection.next_event() is h11.NEED_DATA
-    except h11.RemoteProtocolError:
-        return True
-
-
-def ours_refuses(reader: Reader, data: bytes) -> bool:
-    heads: list[object] = []
-    return error_of(lambda: heads.append(reader.receive(data))) is not None or heads == [None]
-
-
-MUTATIONS = [
-    b"\r",
-    b"\n",
-    b"\r\n",
-    b" ",
-    b"\t",
-    b":",
-    b"\0",
-    b"\x0b",
-    b"\x7f",
-    b"\x85",
-    b"\xff",
-    b"HTTP/1.0",
-    b"(",
-    b",",
-]
-edits = st.lists(
-    st.tuples(st.integers(0, 400), st.integers(0, 4), st.sampled_from(MUTATIONS) | st.binary(max_size=3)), max_size=3
-)
-
-
-def edited(data: bytes, changes: Sequence[tuple[int, int, bytes]]) -> bytes:
-    for at, cut, new in changes:
-        at %= len(data) + 1
-        data = data[:at] + new + data[at + cut :]
-    return data or b"\0"
-
-
-@given(edits)
-@example([(0, 0, b"\r\n")])
-@example([(18, 2, b"\n")])
-def test_what_h11_refuses_in_a_request_is_refused(changes: list[tuple[int, int, bytes]]) -> None:
-    """A server's own checks of ``Host`` and of lengths, which h11 makes too, come with the handshake's tests."""
-    data = edited(REQUEST, changes)
-    if h11_refuses(data, h11.CLIENT) and b"HTTP/1.1\r\n" in data:
-        heads: list[Request | None] = []
-        error = error_of(lambda: heads.append(RequestReader(Limits()).receive(data)))
-        for head in filter(None, heads):
-            assert error is None
-            assert len(head.headers.get_all("Host")) != 1 or "Content-Length" in head.headers, data
-
-
-@pytest.mark.clause("6455:4.1-answer-conforms")
-@given(edits)
-def test_what_h11_refuses_in_a_response_is_refused(changes: list[tuple[int, int, bytes]]) -> None:
-    data = edited(RESPONSE, changes)
-    if h11_refuses(data, h11.SERVER):
-        assert ours_refuses(ResponseReader(Limits()), data), data
 
 
 @given(st.binary(min_size=1, max_size=200), st.sampled_from([RequestReader, ResponseReader]), st.data())

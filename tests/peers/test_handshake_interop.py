@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+
+pytest.importorskip("websockets")
+pytest.importorskip("wsproto")
+
 import websockets.client
 import websockets.http11
 import websockets.server

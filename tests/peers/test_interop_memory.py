@@ -10,6 +10,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import pytest
+
+pytest.importorskip("websockets")
+pytest.importorskip("wsproto")
+
 import wsproto.connection
 import wsproto.events
 from helpers import BOTH_ROLES, CHUNKINGS, EVERY_CHUNKING, Chunking, cut_at, feed, new_connection

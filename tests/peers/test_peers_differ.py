@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 import pytest
+
+pytest.importorskip("websockets")
+pytest.importorskip("wsproto")
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from other_peers import End, OurEnd, WebsocketsEnd, WsprotoEnd

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import settings
 
 from rfc6455 import (
     CLIENT,
@@ -307,3 +308,8 @@ class ConnectionPair(Pair):
 
     def __init__(self, chunk: Chunking = whole, **options: Any) -> None:
         super().__init__(new_connection(CLIENT, **options), new_connection(SERVER, **options), chunk)
+
+
+def share(percent: int) -> settings:
+    """So many examples in a hundred of those that the profile asks for: each of these tests is one of many."""
+    return settings(max_examples=max(1, settings().max_examples * percent // 100))
