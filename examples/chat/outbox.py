@@ -116,6 +116,8 @@ class Outbox:
         while self._waiting and not self._is_broken:
             data, messages = self._waiting[0]
             taken = self._write(data)
+            if self._is_broken:
+                return
             self.bytes -= taken
             if taken < len(data):
                 self._waiting[0] = (data[taken:], messages)

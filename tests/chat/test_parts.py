@@ -361,6 +361,24 @@ def test_what_is_held_is_sent_with_one_write() -> None:
         assert (outbox.bytes, outbox.messages, blocked) == (0, 0, [])
 
 
+@pytest.mark.parametrize("entries", [1, 2])
+def test_what_waits_when_the_connection_breaks_is_dropped(entries: int) -> None:
+    from outbox import Outbox
+
+    ours, theirs = socket.socketpair()
+    with ours:
+        outbox = Outbox(ours, 0, 0, encrypt=None, blocked=lambda: None)
+        for _ in range(entries):
+            outbox.put(b"x" * (16 << 20), 1)
+        assert not outbox.is_empty
+        theirs.close()
+        outbox.flush()
+        outbox.put(b"more", 1)
+        outbox.flush()
+        assert outbox.is_empty
+        assert (outbox.bytes, outbox.messages) == (0, 0)
+
+
 def test_what_was_held_and_is_not_taken_counts() -> None:
     from outbox import Outbox
 

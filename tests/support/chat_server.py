@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,19 +22,33 @@ import rfc6455
 ROOT = Path(__file__).resolve().parents[2]
 CHAT = ROOT / "examples" / "chat"
 
+# Runs a program so that signals come in the gap before it waits.
+LATE_SIGNAL = Path(__file__).with_name("late_signal.py")
+
+# Runs the server with something in it that is broken.
+BROKEN_CHAT = Path(__file__).with_name("broken_chat.py")
+
 # Long enough for a busy machine; nothing waits so long unless it fails.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 RESET = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}: close() sends RST
 
 
 class ChatServer:
-    """The chat's server in a process, on a port of 127.0.0.1 that it keeps through restarts."""
+    """The chat's server in a process, on a port of 127.0.0.1 that it keeps through restarts.
 
-    def __init__(self, *arguments: str, python: str = sys.executable, program: Path = CHAT / "server.py") -> None:
+    :param runner: a program that runs the server's, such as `LATE_SIGNAL`.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        python: str = sys.executable,
+        program: Path = CHAT / "server.py",
+        runner: Path | None = None,
+    ) -> None:
         self.arguments = arguments
-        self.python = python
-        self.program = program
+        self.command = [python, *([] if runner is None else [str(runner)]), str(program)]
         self.host = "127.0.0.1"
         self.port = 0
         self.process: subprocess.Popen[str] | None = None
@@ -45,9 +61,8 @@ class ChatServer:
         self.kill()
 
     def start(self, *more: str) -> None:
-        command = [self.python, str(self.program), "--host", self.host, "--port", str(self.port)]
         self.process = subprocess.Popen(
-            [*command, *self.arguments, *more],
+            [*self.command, "--host", self.host, "--port", str(self.port), *self.arguments, *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -100,12 +115,19 @@ class ChatServer:
     def threads(self) -> int:
         return self._status("Threads")
 
-    def _status(self, field: str) -> int:
+    def descriptors(self) -> int:
+        """How many file descriptors the server has open."""
+        return sum(1 for _ in self._proc("fd").iterdir())
+
+    def _proc(self, name: str) -> Path:
         assert self.process is not None
-        path = Path(f"/proc/{self.process.pid}/status")
+        path = Path(f"/proc/{self.process.pid}/{name}")
         if not path.exists():
-            pytest.skip("only Linux tells a process's memory and threads in /proc")
-        return int(path.read_text().partition(f"{field}:")[2].split()[0])
+            pytest.skip("only Linux tells a process's memory, threads and descriptors in /proc")
+        return path
+
+    def _status(self, field: str) -> int:
+        return int(self._proc("status").read_text().partition(f"{field}:")[2].split()[0])
 
     def connect(self, **options: int) -> socket.socket:
         """A bare socket, connected; ``options`` are set before (``SO_RCVBUF=...``)."""
@@ -140,6 +162,14 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is missing, and CI must have it")
     pytest.skip(f"{what} is missing")
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    """Looks again and again, and lets others run in between."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < deadline, f"in vain: {what}"
+        time.sleep(0.01)
 
 
 def received(sock: socket.socket) -> Iterator[bytes]:
@@ -218,6 +248,31 @@ class Client:
         closed = self.closed()
         self.sock.close()
         return closed
+
+
+@contextmanager
+def open_session(**settings: Any) -> Iterator[Any]:
+    """A session with an open connection, of which no thread and no caretaker takes care."""
+    from guard import Guard
+    from hub import Hub
+    from metrics import Metrics
+    from pages import Pages
+    from session import Chat, Session
+    from settings import Settings
+    from store import NoStore
+
+    metrics = Metrics()
+    pages = Pages(metrics, dict)
+    chat = Chat(Settings(**settings), Hub(NoStore(), 10), Guard(0, 0, 0), pages, metrics, None)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(rfc6455.ClientHandshake("ws://localhost/").data_to_send())
+        one = Session(ours, "127.0.0.1", 1, chat)
+        one.look()
+        one._open()
+        yield one
+        chat.caretaker.start()  # only now, so that nothing is done behind the test's back
+        chat.caretaker.stop()
 
 
 def frame(first: int, payload: bytes = b"", *, masked: bool = True, length: bytes | None = None) -> bytes:
