@@ -17,6 +17,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
@@ -140,17 +142,31 @@ def serve(listener: socket.socket, stop: socket.socket, timeouts: rfc6455.Timeou
         thread.join()
 
 
+@contextmanager
+def signals() -> Iterator[socket.socket]:
+    """Gives a socket that becomes readable with SIGINT or SIGTERM, and stays so: nobody reads from it.
+
+    A handler in Python could not do this. It runs when the main thread comes to its next step; and if it is about to
+    wait in select(), that is when something else happens. What `set_wakeup_fd` sets up happens at once.
+    """
+    stop, waker = socket.socketpair()
+    with stop, waker:
+        waker.setblocking(False)
+        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        yield stop
+        signal.set_wakeup_fd(-1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Sends back each WebSocket message. Ctrl-C ends it.")
     add_address(parser)
     add_timeouts(parser)
     options = vars(parser.parse_args())
     address = options.pop("host"), options.pop("port")
-    stop, waker = socket.socketpair()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: waker.close())  # the end of a stream wakes all who wait for it, for ever
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    with socket.create_server(address, family=family) as listener, stop:
+    with socket.create_server(address, family=family) as listener, signals() as stop:
         log(f"listening on port {listener.getsockname()[1]}")
         serve(listener, stop, take_timeouts(options))
 

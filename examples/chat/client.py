@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
@@ -99,6 +99,7 @@ class Client:
         self._terminal = terminal
         self._typed = b""
         self._woken, self._waker = socket.socketpair()
+        self._waker.setblocking(False)
         self._deadlines = rfc6455.Deadlines(now=time.monotonic())
         self._sock = self._connect_tcp()
         self._ws = self._open()
@@ -122,20 +123,29 @@ class Client:
         self._deadlines.opened(ws, time.monotonic())
         return ws
 
-    def interrupt(self) -> None:
-        """For the handler of Ctrl-C: the first closes in order, the second ends it at once.
+    def run(self) -> rfc6455.Closed:
+        """Sends what is typed and shows what comes, until one side closes. For the main thread.
 
-        :raises KeyboardInterrupt: the second time. The first raises nothing: in the midst of reading, that would lose
-            what was read.
+        :raises KeyboardInterrupt: the second time that Ctrl-C is pressed. The first raises nothing, since in the midst
+            of reading that would lose what was read; it closes in order.
         """
+        # Python runs a signal's handler when the main thread comes to its next step, which it does not before the end
+        # of a wait that is about to begin. So `_woken` becomes readable when the signal comes, and not by the handler.
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGINT, self._note_interrupt)
+        try:
+            return self._converse()
+        finally:
+            signal.set_wakeup_fd(-1)
+            for sock in (self._sock, self._woken, self._waker):
+                sock.close()
+
+    def _note_interrupt(self, *_: object) -> None:
         if self._is_interrupted:
             raise KeyboardInterrupt
         self._is_interrupted = True
-        with suppress(OSError):  # all is over already
-            self._waker.send(b"\0")
 
-    def run(self) -> rfc6455.Closed:
-        """Sends what is typed and shows what comes, until one side closes."""
+    def _converse(self) -> rfc6455.Closed:
         closed: rfc6455.Closed | None = None
         inputs: list[socket.socket | int] = [self._sock, self._terminal.fd, self._woken]
         while closed is None or not self._ws.must_close:
@@ -143,7 +153,8 @@ class Client:
             if self._terminal.fd in ready and not self._send_typed():
                 inputs.remove(self._terminal.fd)
             if self._woken in ready:
-                inputs = [self._sock]  # nothing may be sent after a Close frame
+                self._woken.recv(4096)
+                inputs = [self._sock, self._woken]  # nothing may be sent after a Close frame
                 self._ws.close()
             events = self._receive() if self._sock in ready else []
             for event in events + self._deadlines.advance(time.monotonic()):
@@ -155,8 +166,6 @@ class Client:
                     case rfc6455.Closed():
                         closed = event
             self._sock.sendall(self._ws.data_to_send())
-        for sock in (self._sock, self._woken, self._waker):
-            sock.close()
         return closed
 
     def _wait(self, inputs: list[socket.socket | int]) -> list[socket.socket | int]:
@@ -198,7 +207,6 @@ def main() -> None:
     try:
         with terminal.restored():
             client = Client(settings.uri, prefix, terminal)
-            signal.signal(signal.SIGINT, lambda *_: client.interrupt())
             closed = client.run()
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)  # as shells have it

@@ -130,7 +130,7 @@ def open_bus(settings: Settings, hub: Hub) -> RedisBus | None:
 
 
 class Server:
-    """The chat on its port. `run` serves until `stop` is called, which a signal handler may do.
+    """The chat on its port. `run` serves until a signal comes.
 
     :raises OSError: when it cannot listen there, or cannot use the certificate.
     :raises sqlite3.Error: when it cannot use the history's file.
@@ -161,13 +161,9 @@ class Server:
         for sock in (*self._listeners, self._woken):
             self._selector.register(sock, selectors.EVENT_READ)
 
-    def stop(self) -> None:
-        """Ends the server: the first call in order, the second at once."""
-        self._stops += 1
-        self._wake()
-
     def run(self) -> None:
-        """Serves until `stop` is called, says goodbye to all, and closes everything."""
+        """Serves until a signal comes, says goodbye to all, and closes everything. For the main thread."""
+        self._obey_signals()
         if self._bus is not None:
             self._bus.start()
         self._chat.caretaker.start()
@@ -183,6 +179,20 @@ class Server:
         self._store.close()
         self._close_rest()
         log("stopped")
+
+    def _obey_signals(self) -> None:
+        """Lets SIGINT and SIGTERM end the server: the first in order, the second at once.
+
+        Python runs the handler of a signal between two steps of the main thread. For a signal that comes after the
+        last look at `_stops` and before the wait in the selector, that would be when the next client comes. So what
+        wakes us is not the handler but what C does at once when a signal comes, with `signal.set_wakeup_fd`.
+        """
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note_signal)
+
+    def _note_signal(self, *_: object) -> None:
+        self._stops += 1
 
     def _wait(self, timeout: float | None = None) -> list[socket.socket]:
         """Waits for something to happen; gives the listeners at which somebody stands."""
@@ -281,7 +291,7 @@ class Server:
         self._wait_for_all_to_go(CUT_TIMEOUT, stops=float("inf"))
 
     def _wait_for_all_to_go(self, timeout: float, stops: float) -> None:
-        """Waits so many seconds at most, or until `stop` was called more than ``stops`` times."""
+        """Waits so many seconds at most, or until more than ``stops`` signals came."""
         deadline = time.monotonic() + timeout
         while self._present() and self._stops <= stops and (left := deadline - time.monotonic()) > 0:
             self._wait(min(left, 1.0))
@@ -306,6 +316,7 @@ class Server:
         }
 
     def _close_rest(self) -> None:
+        signal.set_wakeup_fd(-1)
         self._selector.close()
         self._woken.close()
         self._waker.close()
@@ -332,8 +343,6 @@ def main() -> None:
         server = Server(settings)
     except (OSError, ValueError, sqlite3.Error) as error:
         sys.exit(f"Cannot start on {settings.host}:{settings.port}: {error}")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: server.stop())
     server.run()
     if not drain(LOG_TIMEOUT):
         os._exit(0)  # nobody reads the log; Python would want to flush it at its end, which waits or crashes

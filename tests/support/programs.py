@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 
 # Long enough for a busy machine; nothing waits so long unless it fails.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 # One for each connection and refusal; on HTTP/2 the stream's number stands behind the address.
 LOG_LINE = re.compile(r"[0-9.]+:\d+(/\d+)? (closed: \d{4} .*|refused: .*)")
@@ -32,11 +32,22 @@ REQUEST = (
 
 
 class Program:
-    """An example that serves, in a process of its own; its port is in the first line that it prints."""
+    """An example that serves, in a process of its own; its port is in the first line that it prints.
 
-    def __init__(self, script: str, *arguments: str, python: str = sys.executable, examples: Path = EXAMPLES) -> None:
+    :param runner: a program that runs the example, such as `LATE_SIGNAL`.
+    """
+
+    def __init__(
+        self,
+        script: str,
+        *arguments: str,
+        python: str = sys.executable,
+        examples: Path = EXAMPLES,
+        runner: Path | None = None,
+    ) -> None:
+        run = [python, *([] if runner is None else [str(runner)])]
         self.process = subprocess.Popen(
-            [python, str(examples / script), "--port", "0", *arguments],
+            [*run, str(examples / script), "--port", "0", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
