@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
+import threads
 from hub import Hub, Member
-from log import log
+from log import failure, log
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -92,6 +93,7 @@ class RedisBus:
         self._redis = redis.Redis.from_url(
             url,
             decode_responses=True,
+            encoding_errors="replace",  # or one entry that is not UTF-8 would fail each read of it
             protocol=2,
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
@@ -114,10 +116,7 @@ class RedisBus:
         self._last_number = 0
         # The last number that was had from each other server.
         self._seen: dict[str, int] = {}
-        self._threads = [
-            threading.Thread(target=self._write, name="bus writer", daemon=True),
-            threading.Thread(target=self._read, name="bus reader", daemon=True),
-        ]
+        self._threads: list[threading.Thread] = []
 
     @property
     def is_connected(self) -> bool:
@@ -125,8 +124,7 @@ class RedisBus:
 
     def start(self) -> None:
         """Starts, and waits until the history is there or Redis is known to be gone."""
-        for thread in self._threads:
-            thread.start()
+        self._threads = [threads.start("bus writer", self._write), threads.start("bus reader", self._read)]
         self._tried.wait(2 * TIMEOUT)
 
     def publish(self, path: str, sender: Member | None, said: Sequence[str]) -> None:
@@ -153,15 +151,21 @@ class RedisBus:
         """The writer's thread: numbers what is published, and hands it to Redis; alone, to our own rooms."""
         while True:
             published = self._queued()
-            with self._lock:
-                entries = [self._remember(*each) for each in published if each is not None]
-                is_connected = self.is_connected
-                if not is_connected:
-                    self._deliver_all(entries)
-            if is_connected:
-                self._try_to_add(entries)
+            try:
+                self._write_all(each for each in published if each is not None)
+            except Exception as error:
+                failure(error, lost=len(published))
             if None in published:
                 return
+
+    def _write_all(self, published: Iterable[_Published]) -> None:
+        with self._lock:
+            entries = [self._remember(*each) for each in published]
+            is_connected = self.is_connected
+            if not is_connected:
+                self._deliver_all(entries)
+        if is_connected:
+            self._try_to_add(entries)
 
     def _queued(self) -> list[_Published | None]:
         """Waits for something to be published; gives all of it that there is."""
@@ -181,7 +185,7 @@ class RedisBus:
     def _try_to_add(self, entries: Iterable[Entry]) -> None:
         try:
             self._add(entries)
-        except (redis.RedisError, OSError) as error:
+        except Exception as error:  # most often Redis is gone; whatever it is, nothing may end this thread
             self._go_alone(error)
 
     def _add(self, entries: Iterable[Entry]) -> None:
@@ -205,7 +209,7 @@ class RedisBus:
                 while self.is_connected and not self._stopped.is_set():
                     last = self._follow(last)
                     self._keep_signs_of_life(time.monotonic())
-            except (redis.RedisError, OSError) as error:
+            except Exception as error:  # as above
                 self._go_alone(error)
             self._tried.set()
             self._stopped.wait(RETRY_PAUSE)
@@ -234,12 +238,10 @@ class RedisBus:
 
         What was read before is skipped by its number, so this is right whatever happened to Redis or to its data.
         """
-        last, present, length = "0-0", set(), 0
+        present: set[int] = set()
+        last, length = "0-0", 0
         while answer := _entries(self._redis.xread({STREAM: last}, count=READ_COUNT)):
-            for raw in answer:
-                self._take(raw)
-                if raw[1]["server"] == self._server:
-                    present.add(int(raw[1]["number"]))
+            present.update(filter(None, map(self._take, answer)))
             last = answer[-1][0]
             length += len(answer)
         with self._lock:
@@ -257,19 +259,25 @@ class RedisBus:
         log("bus", state="connected", entries=length, published=len(missing))
         return last
 
-    def _take(self, raw: _Raw) -> None:
-        """Delivers what came out of the stream, unless it was delivered before."""
+    def _take(self, raw: _Raw) -> int | None:
+        """Delivers what came out of the stream, unless it was delivered before; gives the number of one of our own.
+
+        Anybody may write to the stream. An entry with which something is wrong is skipped: those after it are not.
+        """
+        name, fields = raw
         try:
-            name, fields = raw
-            server, number, path = fields["server"], int(fields["number"]), fields["room"]
-            said = json.loads(fields["said"])
-        except (KeyError, ValueError) as error:
-            log("bus", state="connected", skipped=raw, error=error)  # somebody else wrote it
-            return
-        with self._lock:
-            if server == self._server:
+            number = int(fields["number"])
+            if fields["server"] == self._server:
                 self._take_own(number)
-            elif number > self._seen.get(server, 0):
+                return number
+            self._take_other(name, fields["server"], number, fields["room"], _lines(fields["said"]))
+        except Exception as error:
+            failure(error, entry=name)
+        return None
+
+    def _take_other(self, name: str, server: str, number: int, path: str, said: list[str]) -> None:
+        with self._lock:
+            if number > self._seen.get(server, 0):
                 self._seen[server] = number
                 if self._is_from_before(name):
                     self._hub.remember(path, said)  # history: nobody here has waited for it
@@ -279,10 +287,11 @@ class RedisBus:
                     self._hub.deliver_from(server, path, said)
 
     def _take_own(self, number: int) -> None:
-        entry = self._own.get(number)
-        if entry is not None:
-            entry.was_in_stream = True
-            self._deliver_all([entry])
+        with self._lock:
+            entry = self._own.get(number)
+            if entry is not None:
+                entry.was_in_stream = True
+                self._deliver_all([entry])
 
     def _keep_signs_of_life(self, now: float) -> None:
         """Says that this server lives, and looks which others do: one that was killed cannot say who has left."""
@@ -308,8 +317,23 @@ class RedisBus:
         for entry in entries:
             if not entry.is_delivered:
                 entry.is_delivered = True
-                self._hub.deliver(entry.path, entry.sender, entry.said)
+                try:
+                    self._hub.deliver(entry.path, entry.sender, entry.said)
+                except Exception as error:
+                    failure(error, room=entry.path, lost=len(entry.said))
                 entry.sender = None  # who has left need not be remembered
+
+
+def _lines(said: str) -> list[str]:
+    """The lines of an entry.
+
+    :raises Exception: of many kinds, when they are no texts that can be sent.
+    """
+    lines = json.loads(said)
+    if not isinstance(lines, list):
+        raise ValueError("these are no lines")
+    "".join(lines).encode()
+    return lines
 
 
 def _entries(answer: Any) -> list[_Raw]:

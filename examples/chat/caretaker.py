@@ -12,7 +12,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
+
+import threads
 
 # How often the deadlines are looked at, in seconds. They are of several seconds each, so this need not be exact.
 TICK = 0.25
@@ -30,6 +33,9 @@ class Ward(Protocol):
     def tick(self, now: float) -> None:
         """Does what is due."""
 
+    def fail(self, error: Exception) -> None:
+        """Logs what went wrong with it, the first time, and ends it. Never raises."""
+
 
 class Caretaker:
     """Takes care of sessions until it is stopped. All methods may be called from any thread."""
@@ -37,41 +43,46 @@ class Caretaker:
     def __init__(self) -> None:
         self._wards: set[Ward] = set()
         self._released: set[Ward] = set()
-        self._tasks: deque[Callable[[], None]] = deque()
+        self._tasks: deque[tuple[Callable[[Ward], None], Ward]] = deque()
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._selector.register(self._wake_out, selectors.EVENT_READ)
         self._is_stopped = False
-        self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._thread.start()
+        self._thread = threads.start("caretaker", self._run)
 
     def stop(self) -> None:
         """Ends the thread; sockets that are still open are closed."""
-        self._do(self._stop)
-        self._thread.join()
+        self._is_stopped = True
+        self._wake()
+        if self._thread is not None:
+            self._thread.join()
 
     def add(self, ward: Ward) -> None:
         """From now on ``ward.tick`` is called when ``ward.due`` has come."""
-        self._tasks.append(lambda: self._wards.add(ward))  # the next tick is early enough
+        self._tasks.append((self._wards.add, ward))  # the next tick is early enough
 
     def watch(self, ward: Ward) -> None:
         """Calls ``ward.flush`` when its socket takes bytes again, until nothing is left."""
-        self._do(lambda: self._watch(ward))
+        self._do(self._watch, ward)
 
     def release(self, ward: Ward) -> None:
         """Closes the socket when nothing is left to send, or when the ward's time is over.
 
         Only the caretaker closes sockets, so that none is closed while it is watched.
         """
-        self._do(lambda: self._release(ward))
+        self._do(self._release, ward)
 
-    def _do(self, task: Callable[[], None]) -> None:
+    def _do(self, task: Callable[[Ward], None], ward: Ward) -> None:
         """Lets the thread do ``task``; only that thread touches the selector."""
-        self._tasks.append(task)
+        self._tasks.append((task, ward))
+        self._wake()
+
+    def _wake(self) -> None:
         try:
             self._wake_in.send(b"\0")
         except OSError:
@@ -83,49 +94,76 @@ class Caretaker:
             for key, _ in self._selector.select(max(0.0, next_tick - time.monotonic())):
                 if key.data is None:
                     self._wake_out.recv(4096)
-                elif not key.data.flush():
-                    self._unwatch(key.data)
-            while self._tasks:
-                self._tasks.popleft()()
+                else:
+                    self._care(self._flush, key.data)
+            self._do_tasks()
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + TICK
                 self._tick(time.monotonic())
+        self._do_tasks()
+        self._close_all()
+
+    def _do_tasks(self) -> None:
+        while self._tasks:
+            self._care(*self._tasks.popleft())
+
+    def _care(self, task: Callable[[Ward], None], ward: Ward) -> None:
+        """Does ``task`` for one ward. What goes wrong with it ends that one, and is nothing to the others."""
+        try:
+            task(ward)
+        except Exception as error:
+            ward.fail(error)
+            with suppress(Exception):  # it is logged already
+                self._drop(ward)
 
     def _tick(self, now: float) -> None:
         for ward in [ward for ward in self._wards if ward.due <= now]:
-            ward.tick(now)
-            if ward in self._released:
-                self._close(ward)
+            self._care(self._tick_one, ward)
+
+    def _tick_one(self, ward: Ward) -> None:
+        ward.tick(time.monotonic())
+        if ward in self._released:
+            self._close(ward)
 
     def _watch(self, ward: Ward) -> None:
         if ward in self._wards and not self._is_watched(ward):
             self._selector.register(ward.sock, selectors.EVENT_WRITE, ward)
 
+    def _flush(self, ward: Ward) -> None:
+        if ward.flush():
+            return
+        self._unwatch(ward)
+        if ward in self._released:
+            self._close(ward)
+
     def _unwatch(self, ward: Ward) -> None:
         if self._is_watched(ward):
             self._selector.unregister(ward.sock)
-        if ward in self._released:
-            self._close(ward)
 
     def _is_watched(self, ward: Ward) -> bool:
         return ward.sock in self._selector.get_map()
 
     def _release(self, ward: Ward) -> None:
         self._released.add(ward)
-        if not ward.flush():
+        if ward not in self._wards or not ward.flush():
+            self._close(ward)
+
+    def _drop(self, ward: Ward) -> None:
+        """Takes care of it no more, but for its socket. That has been shut, so its thread ends and releases it."""
+        self._wards.discard(ward)
+        self._unwatch(ward)
+        if ward in self._released:
             self._close(ward)
 
     def _close(self, ward: Ward) -> None:
         self._released.discard(ward)
         self._wards.discard(ward)
-        if self._is_watched(ward):
-            self._selector.unregister(ward.sock)
+        self._unwatch(ward)
         ward.sock.close()
 
-    def _stop(self) -> None:
+    def _close_all(self) -> None:
         for ward in list(self._wards):
-            self._close(ward)
+            self._care(self._close, ward)
         self._selector.close()
         self._wake_in.close()
         self._wake_out.close()
-        self._is_stopped = True

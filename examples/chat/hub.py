@@ -119,8 +119,8 @@ class Room:
         """Tells all but the sender."""
         if not said:
             return
+        batch = Batch(said)  # before it is history: what cannot be sent must not greet all who join
         self.remember(said)
-        batch = Batch(said)
         for member in self.members:
             if member is not sender:
                 member.deliver(batch)

@@ -7,7 +7,11 @@ import json
 import sys
 import threading
 import time
+import traceback
 from collections import deque
+from pathlib import Path
+
+import threads
 
 # Values that need no quotes: no space, no quote, no "=", nothing invisible.
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+%@[],")
@@ -17,7 +21,7 @@ _waiting: deque[str] = deque(maxlen=10_000)
 
 # Guards all that is in here; notified when there is something to write, and when all is written.
 _changed = threading.Condition()
-_writer: threading.Thread | None = None
+_is_started = False
 _is_writing = False
 
 
@@ -25,6 +29,16 @@ def log(event: str, **fields: object) -> None:
     """Writes one line. What came from a client cannot forge another one: values are quoted, controls escaped."""
     words = (f"{key}={_quoted(value)}" for key, value in fields.items())
     say(" ".join((f"time={_utc(time.time())}", f"event={event}", *words)))
+
+
+def failure(error: Exception, **fields: object) -> None:
+    """Writes what went wrong with one client, entry or line, and where. That one is dropped: this is all that is left.
+
+    :param fields: which one it was.
+    """
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    place = f"{Path(frame.f_code.co_filename).name}:{line}"
+    log("failure", **fields, error=f"{type(error).__name__}: {error}", at=place)
 
 
 def say(line: str) -> None:
@@ -47,10 +61,10 @@ def drain(seconds: float) -> bool:
 
 def _start_writer() -> None:
     """With the first line, and not on import: a program that only reads this module needs no thread."""
-    global _writer
-    if _writer is None:
-        _writer = threading.Thread(target=_write, name="log", daemon=True)
-        _writer.start()
+    global _is_started
+    if not _is_started:
+        _is_started = True
+        threads.start("log", _write)
 
 
 def _write() -> None:
@@ -64,7 +78,7 @@ def _write() -> None:
             text = "".join(f"{line}\n" for line in _waiting)
             _waiting.clear()
             _is_writing = True
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(Exception):  # nobody reads it any more; and where else could that be told?
             sys.stdout.write(text)
             sys.stdout.flush()
 

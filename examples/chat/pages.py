@@ -10,6 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import unquote
 
+import threads
 from metrics import Metrics
 
 _PAGE = Path(__file__).with_name("index.html")
@@ -67,5 +68,9 @@ class Pages:
         return self._page
 
     def _health(self) -> Answer:
-        state = {"status": "ok", **{name: value for name, (_, value) in self._gauges().items()}}
-        return Answer(HTTPStatus.OK, json.dumps(state).encode() + b"\n", "application/json")
+        gauges = {name: value for name, (_, value) in self._gauges().items()}
+        state: dict[str, object] = {"status": "ok", **gauges}
+        if threads.failed:
+            state |= {"status": "failed", "threads": threads.failed}
+        status = HTTPStatus.SERVICE_UNAVAILABLE if threads.failed else HTTPStatus.OK
+        return Answer(status, json.dumps(state).encode() + b"\n", "application/json")

@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+import threads
 from guard import Guard
 from hub import HISTORY_BYTES, Hub
-from log import drain, log, say
+from log import drain, failure, log, say
 from metrics import Metrics
 from pages import Pages
 from session import Chat, Session
@@ -47,6 +48,9 @@ BACKLOG = 1024
 # How long the clients' threads have to end when the clients were cut, in seconds. By default the server ends after
 # 3 seconds at most, with this and `--stop-timeout`.
 CUT_TIMEOUT = 0.25
+
+# When one of our own threads has failed, how long `/health` tells of it before the server ends, in seconds.
+FAILED_TIMEOUT = 3.0
 
 # How long the end waits for somebody to read the last lines of the log, in seconds.
 LOG_TIMEOUT = 0.25
@@ -161,16 +165,18 @@ class Server:
         for sock in (*self._listeners, self._woken):
             self._selector.register(sock, selectors.EVENT_READ)
 
-    def run(self) -> None:
-        """Serves until a signal comes, says goodbye to all, and closes everything. For the main thread."""
+    def run(self) -> int:
+        """Serves until a signal comes, says goodbye to all, and closes everything. For the main thread.
+
+        :returns: the exit code; not 0 when one of our own threads has failed, which ends the server as well.
+        """
         self._obey_signals()
+        threads.when_one_fails(self._wake)
         if self._bus is not None:
             self._bus.start()
         self._chat.caretaker.start()
         say(f"The chat is at {self.url} (Ctrl-C ends it)")
-        while not self._stops:
-            for listener in self._wait():
-                self._take_in(listener)
+        self._serve()
         self._close_listeners()
         self._say_goodbye()
         if self._bus is not None:
@@ -179,6 +185,7 @@ class Server:
         self._store.close()
         self._close_rest()
         log("stopped")
+        return 1 if threads.failed else 0
 
     def _obey_signals(self) -> None:
         """Lets SIGINT and SIGTERM end the server: the first in order, the second at once.
@@ -193,6 +200,16 @@ class Server:
 
     def _note_signal(self, *_: object) -> None:
         self._stops += 1
+
+    def _serve(self) -> None:
+        """Accepts clients until a signal comes, or until `/health` has told long enough that a thread has failed."""
+        deadline = float("inf")
+        while not self._stops and (left := deadline - time.monotonic()) > 0:
+            for listener in self._wait(None if left == float("inf") else left):
+                self._take_in(listener)
+            if threads.failed and left == float("inf"):
+                log("failed", threads=",".join(threads.failed))
+                deadline = time.monotonic() + FAILED_TIMEOUT
 
     def _wait(self, timeout: float | None = None) -> list[socket.socket]:
         """Waits for something to happen; gives the listeners at which somebody stands."""
@@ -231,13 +248,24 @@ class Server:
                 log("refused", reason=error.strerror)
                 time.sleep(ACCEPT_PAUSE)
                 return
+            session = self._admit(sock, *address[:2])
+            if session is not None:
+                yield session
+
+    def _admit(self, sock: socket.socket, host: str, port: int) -> Session | None:
+        """Makes a session of it, or turns it away. What goes wrong with one is nothing to the next."""
+        reason = self._guard.admit(host, time.monotonic())
+        try:
             sock.setblocking(True)
-            host, port = address[:2]
-            reason = self._guard.admit(host, time.monotonic())
-            if reason:
-                self._turn_away(sock, host, reason)
-            else:
-                yield Session(sock, host, port, self._chat)
+            if not reason:
+                return Session(sock, host, port, self._chat)
+            self._turn_away(sock, host, reason)
+        except Exception as error:
+            failure(error, peer=host)
+            sock.close()
+            if not reason:
+                self._guard.release(host)
+        return None
 
     def _turn_away(self, sock: socket.socket, host: str, reason: str) -> None:
         """Answers without a thread: who is one too many must not cost more than this."""
@@ -271,7 +299,7 @@ class Server:
     def _forget(self, session: Session) -> None:
         with self._sessions_lock:
             self._sessions.discard(session)
-        if self._stops:
+        if self._stops or threads.failed:
             self._wake()
 
     def _close_listeners(self) -> None:
@@ -343,9 +371,10 @@ def main() -> None:
         server = Server(settings)
     except (OSError, ValueError, sqlite3.Error) as error:
         sys.exit(f"Cannot start on {settings.host}:{settings.port}: {error}")
-    server.run()
+    code = server.run()
     if not drain(LOG_TIMEOUT):
-        os._exit(0)  # nobody reads the log; Python would want to flush it at its end, which waits or crashes
+        os._exit(code)  # nobody reads the log; Python would want to flush it at its end, which waits or crashes
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import lines
 from caretaker import Caretaker
 from guard import Bucket, Guard
 from hub import NO_PREFIX, Hub, Room
-from log import log
+from log import failure, log
 from metrics import Metrics
 from outbox import Batch, Outbox
 from pages import Pages, room_of
@@ -121,6 +121,7 @@ class Session:
         # How it ended: the close code and the reason, ours where we began to close.
         self._end: tuple[int, str] | None = None
         self._is_finished = False
+        self._has_failed = False
         self._delivered = 0
         self._settled: Counter[str] = Counter()
         self._deadlines = rfc6455.Deadlines(chat.timeouts, now)
@@ -138,6 +139,8 @@ class Session:
                 self._take_request(self.sock.recv(IDLE_READ, socket.MSG_DONTWAIT))
             except OSError:
                 pass  # nothing yet; or the client is gone, which the session's own thread will see
+            except Exception as error:
+                self.fail(error)
 
     # The client's own thread.
 
@@ -150,6 +153,8 @@ class Session:
             self._linger()
         except OSError:
             pass  # the client is gone; if it had joined, that was told already
+        except Exception as error:
+            self.fail(error)
         finally:
             with self._lock:
                 self._finish()
@@ -348,17 +353,33 @@ class Session:
             self._settled = now
 
     def deliver(self, batch: Batch) -> None:
-        """Sends the batch, or leaves it in the outbox."""
-        with self._lock:
-            if self._takes_part and self._ws is not None and not self._ws.closed:
-                self._outbox.put(batch.serialised(self._kind, self._ws), batch.count)
-                self._delivered += batch.count
-                self._check_outbox()
+        """Sends the batch, or leaves it in the outbox. Never waits or raises."""
+        try:
+            with self._lock:
+                if self._takes_part and self._ws is not None and not self._ws.closed:
+                    self._outbox.put(batch.serialised(self._kind, self._ws), batch.count)
+                    self._delivered += batch.count
+                    self._check_outbox()
+        except Exception as error:
+            self.fail(error)
 
     def close(self, code: int, reason: str) -> None:
-        """Begins the closing handshake; one that has not been opened is cut off."""
+        """Begins the closing handshake; one that has not been opened is cut off. Never waits or raises."""
+        try:
+            with self._lock:
+                self._close(code, reason)
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Ends a session with which something of ours went wrong, which is logged once. Never raises."""
         with self._lock:
-            self._close(code, reason)
+            is_first, self._has_failed = not self._has_failed, True
+            self._takes_part = False
+            self._end = self._end or (int(rfc6455.CloseCode.INTERNAL_ERROR), "an error of the server")
+            self._cut()
+        if is_first:
+            failure(error, client=self.number, peer=self._peer)
 
     def cut(self) -> None:
         """Ends the connection at once."""

@@ -25,6 +25,10 @@ START_TIMEOUT = 5.0
 MAX_ROOMS = 1000
 
 
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
 class Store(Protocol):
     """Keeps the last lines of each room. May be called from any thread."""
 
@@ -67,6 +71,8 @@ class SQLiteStore:
         self._since_trim: Counter[str] = Counter()
         # Used under the lock only, by whatever thread has it.
         self._database = sqlite3.connect(path, timeout=START_TIMEOUT, check_same_thread=False, isolation_level=None)
+        # Another program may have written to the file: one line that is no text must not cost the room its history.
+        self._database.text_factory = _text
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(
@@ -99,7 +105,7 @@ class SQLiteStore:
             self._database.close()
 
     def _last(self, room: str, count: int, most_bytes: int) -> list[str]:
-        newest = "SELECT line FROM lines WHERE room = ? ORDER BY id DESC LIMIT ?"
+        newest = "SELECT CAST(line AS TEXT) FROM lines WHERE room = ? ORDER BY id DESC LIMIT ?"
         said: list[str] = []
         for (line,) in self._database.execute(newest, (room, count)):
             most_bytes -= size(line)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chat_server import CHAT, ChatServer
+from chat_server import CHAT, ChatServer, missing
+from redis_server import Redis
 
 sys.path.append(str(CHAT))
 
@@ -28,6 +31,20 @@ def shared_server() -> Iterator[ChatServer]:
         yield chat
         assert chat.stop() == 0
         assert not chat.logged("Traceback")
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    if shutil.which("redis-server") is None:
+        missing("redis-server")
+    if importlib.util.find_spec("redis") is None:
+        missing("the redis package")
+    directory = tmp_path / "redis"
+    directory.mkdir()
+    server = Redis(directory)
+    server.start()
+    yield server
+    server.kill()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,72 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 from chat_server import PATIENCE, ChatServer, Client, missing
+from redis_server import Redis
 
 NO_LIMITS = ("--rate", "0", "--address-rate", "0", "--outbox-messages", "0")
 MESSAGES = 10_000
-
-
-class Redis:
-    """A Redis server that can die and come back, with its data or without."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        options = {"port": self.port, "bind": "127.0.0.1", "dir": self.directory, "save": "", "appendonly": "yes"}
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        self.process = subprocess.Popen(
-            ["redis-server", *words, "--appendfsync", "always"], stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        log = []
-        for line in self.process.stdout:
-            log.append(line)
-            if "Ready to accept connections" in line:
-                return
-        pytest.fail("Redis did not start:\n" + "".join(log))
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(PATIENCE)
-            assert self.process.stdout is not None
-            self.process.stdout.close()
-            self.process = None
-
-    def forget(self) -> None:
-        shutil.rmtree(self.directory)
-        self.directory.mkdir()
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    if shutil.which("redis-server") is None:
-        missing("redis-server")
-    if importlib.util.find_spec("redis") is None:
-        missing("the redis package")
-    directory = tmp_path / "redis"
-    directory.mkdir()
-    server = Redis(directory)
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture

@@ -1,0 +1,109 @@
+"""The chat's server with something in it that is broken: `broken_chat.py WHAT [ARGUMENT ...]`.
+
+What breaks raises an error that nothing in the server catches, as a mistake of ours might.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+CHAT = Path(__file__).resolve().parents[2] / "examples" / "chat"
+
+
+class BrokenError(BaseException):
+    """What nobody expects."""
+
+
+def fail(*_: object) -> NoReturn:
+    raise BrokenError("this is broken")
+
+
+def fail_as_usual(*_: object) -> NoReturn:
+    raise RuntimeError("this is broken")
+
+
+def unless_broken(real: Callable[..., Any]) -> Callable[..., Any]:
+    """Breaks the method for those who ask for ``/broken``."""
+
+    def method(self: object, asked: str | bytes) -> Any:
+        if "/broken" in str(asked):
+            fail_as_usual()
+        return real(self, asked)
+
+    return method
+
+
+class Once:
+    """What is broken when it is called for the first time."""
+
+    def __init__(self, real: Callable[..., Any]) -> None:
+        self._real = real
+        self._is_used = False
+
+    def __call__(self, *arguments: Any) -> Any:
+        if not self._is_used:
+            self._is_used = True
+            fail_as_usual()
+        return self._real(*arguments)
+
+
+class BrokenStdout:
+    """Standard output that breaks after the first line, in which the server says where it is."""
+
+    def __init__(self) -> None:
+        self._real = sys.stdout
+        self._is_used = False
+
+    def write(self, text: str) -> None:
+        if self._is_used:
+            fail()
+        self._is_used = True
+        self._real.write(text)
+
+    def flush(self) -> None:
+        self._real.flush()
+
+
+def break_it(what: str) -> None:
+    if what == "caretaker":
+        import caretaker
+
+        caretaker.Caretaker._tick = fail  # type: ignore[method-assign]
+    elif what == "log":
+        sys.stdout = BrokenStdout()  # type: ignore[assignment]
+    elif what == "bus writer":
+        import bus
+
+        bus.RedisBus._queued = fail  # type: ignore[method-assign]
+    elif what == "bus reader":
+        import bus
+
+        bus.RedisBus._go_alone = fail  # type: ignore[method-assign]
+        bus.TIMEOUT = 0.1  # for which the server waits to know whether Redis is there
+    elif what == "one session":
+        import server
+
+        server.Session = Once(server.Session)  # type: ignore[assignment, misc]
+    elif what == "look":
+        import session
+
+        session.Session._take_request = unless_broken(session.Session._take_request)  # type: ignore[method-assign]
+    elif what == "pages":
+        import pages
+
+        pages.Pages.answer = unless_broken(pages.Pages.answer)  # type: ignore[method-assign]
+    else:
+        raise ValueError(what)
+
+
+if __name__ == "__main__":
+    sys.path.append(str(CHAT))
+    import server
+
+    break_it(sys.argv.pop(1))
+    # How long `/health` has to be asked in, on the slowest machine.
+    server.FAILED_TIMEOUT = float(sys.argv.pop(1))
+    server.main()

@@ -1,0 +1,48 @@
+"""A Redis server for the tests of the chat's bus."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from chat_server import PATIENCE
+
+
+class Redis:
+    """A Redis server that can die and come back, with its data or without."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        options = {"port": self.port, "bind": "127.0.0.1", "dir": self.directory, "save": "", "appendonly": "yes"}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        self.process = subprocess.Popen(
+            ["redis-server", *words, "--appendfsync", "always"], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        log = []
+        for line in self.process.stdout:
+            log.append(line)
+            if "Ready to accept connections" in line:
+                return
+        pytest.fail("Redis did not start:\n" + "".join(log))
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(PATIENCE)
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+            self.process = None
+
+    def forget(self) -> None:
+        shutil.rmtree(self.directory)
+        self.directory.mkdir()
