@@ -39,7 +39,7 @@ class Ours(Library):
 
     def connect(self, role: Role, deflate: Deflate | None = None) -> Any:
         extensions = [self._codec(role, deflate)] if deflate else []
-        return self.package.Connection(self.package.Role[role.name], extensions, self.limits)
+        return self.package.Connection(self.package.Role[role.name], extensions, limits=self.limits)
 
     def _codec(self, role: Role, deflate: Deflate) -> Any:
         fresh = not deflate.takeover

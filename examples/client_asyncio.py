@@ -77,7 +77,7 @@ class Client:
     async def run(self) -> rfc6455.Closed | None:
         """Prints what comes, until the server has closed."""
         try:
-            while not self.endpoint.over:
+            while not self.endpoint.finished:
                 self.receive(None if self.endpoint.unread else await self.reader.read(65536))
         except OSError:
             self.receive(b"")  # reset
@@ -89,10 +89,10 @@ class Client:
         return self.closed
 
     def receive(self, data: bytes | None) -> None:
-        self.settle(self.endpoint.receive_data(data, self.loop.time()))
+        self.settle(self.endpoint.receive_data(data, now=self.loop.time()))
 
     def tick(self) -> None:
-        self.settle(self.endpoint.advance(self.loop.time()))
+        self.settle(self.endpoint.advance(now=self.loop.time()))
 
     def leave(self, code: int) -> None:
         self.endpoint.close(code)
@@ -121,7 +121,7 @@ class Client:
             self.writer.write_eof()  # that was the last
         self.timer.cancel()
         due = self.endpoint.next_deadline()
-        if self.endpoint.over:
+        if self.endpoint.finished:
             self.writer.transport.abort()  # `run` reads the end
         elif due is not None:
             self.timer = self.loop.call_at(due, self.tick)
@@ -195,7 +195,7 @@ def main() -> None:
     if closed is not None and isinstance(closed.error, rfc6455.HandshakeError):
         sys.exit(f"Cannot connect: {closed.error}".translate(CONTROLS))
     if closed is not None and closed.code not in GOOD_ENDS:
-        sys.exit(f"Disconnected: {int(closed.code)} {closed.reason.translate(CONTROLS)}")
+        sys.exit(f"Disconnected: {int(closed.code)} {str(closed).translate(CONTROLS)}")
 
 
 if __name__ == "__main__":

@@ -150,13 +150,13 @@ class Session:
 
     def receive(self, data: bytes | None = None) -> None:
         """Takes what was read, ``b""`` at its end; ``None`` to go on with what is `unread`."""
-        self.handle(self.endpoint.receive_data(data, self.loop.time()))
+        self.handle(self.endpoint.receive_data(data, now=self.loop.time()))
 
     def tick(self) -> None:
         """Does what is due."""
         if self.server.ends:
             self.endpoint.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
-        self.handle(self.endpoint.advance(self.loop.time()))
+        self.handle(self.endpoint.advance(now=self.loop.time()))
 
     def handle(self, events: Sequence[object]) -> None:
         """Answers what happened, writes, and sets the timer."""
@@ -165,7 +165,7 @@ class Session:
         if data := self.endpoint.data_to_send():
             self.transport.write(data)
         self.timer.cancel()
-        if self.endpoint.over:
+        if self.endpoint.finished:
             self.transport.close()
             self.timer = self.loop.call_later(FAREWELL, self.transport.abort)
             return

@@ -56,7 +56,7 @@ class Client:
         """The whole life of the connection; this is the thread."""
         with self.sock:
             self.sock.setblocking(False)
-            while not self.endpoint.over:
+            while not self.endpoint.finished:
                 self.step(self.wait())
 
     def step(self, data: bytes | None) -> None:
@@ -65,7 +65,7 @@ class Client:
         if self.ends:
             self.endpoint.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
         # Back-pressure: a client that does not take what it is sent is not listened to.
-        for event in self.endpoint.advance(now) if self.outgoing else self.endpoint.receive_data(data, now):
+        for event in self.endpoint.advance(now=now) if self.outgoing else self.endpoint.receive_data(data, now=now):
             self.answer(event, now)
         self.outgoing += self.endpoint.data_to_send()
         try:
@@ -80,7 +80,7 @@ class Client:
     def answer(self, event: object, now: float) -> None:
         match event:
             case rfc6455.Request():
-                self.ws = self.endpoint.accept(now)
+                self.ws = self.endpoint.accept(now=now)
             case rfc6455.TextMessage(text) if not self.ends:
                 self.ws.send_text(text)
             case rfc6455.BytesMessage(data) if not self.ends:

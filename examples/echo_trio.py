@@ -96,7 +96,7 @@ class Client:
         self.endpoint = rfc6455.Endpoint(handshake, server.timeouts, trio.current_time())
 
     async def run(self) -> None:
-        while not self.endpoint.over:
+        while not self.endpoint.finished:
             self.step(await self.wait())
         with trio.move_on_after(FAREWELL), contextlib.suppress(OSError):
             await self.send()
@@ -107,14 +107,14 @@ class Client:
         if self.server.ends:
             self.endpoint.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
         # Back-pressure: a client that does not take what it is sent is not listened to.
-        for event in self.endpoint.advance(now) if self.outgoing else self.endpoint.receive_data(data, now):
+        for event in self.endpoint.advance(now=now) if self.outgoing else self.endpoint.receive_data(data, now=now):
             self.answer(event, now)
         self.outgoing += self.endpoint.data_to_send()
 
     def answer(self, event: object, now: float) -> None:
         match event:
             case rfc6455.Request():
-                self.ws = self.endpoint.accept(now)
+                self.ws = self.endpoint.accept(now=now)
             case rfc6455.TextMessage(text) if not self.server.ends:
                 self.ws.send_text(text)
             case rfc6455.BytesMessage(data) if not self.server.ends:

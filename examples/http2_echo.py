@@ -88,7 +88,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
-        self.idle = rfc6455.Deadlines(self.server.timeouts, self.loop.time())  # how long there may be no WebSocket
+        self.idle = rfc6455.Deadlines(self.server.timeouts, now=self.loop.time())  # how long there may be no WebSocket
         self.timer = self.loop.call_soon(self.step)
         self.address = "{}:{}".format(*transport.get_extra_info("peername") or ("somebody", 0))
         self.http.initiate_connection()
@@ -136,11 +136,11 @@ class Client(asyncio.Protocol):
             self.flush()
         self.tunnels = {stream: tunnel for stream, tunnel in self.tunnels.items() if not tunnel.is_over}
         if self.tunnels:
-            self.idle = rfc6455.Deadlines(self.server.timeouts, self.loop.time())
+            self.idle = rfc6455.Deadlines(self.server.timeouts, now=self.loop.time())
         elif self.server.ends:
             self.http.close_connection()
             self.finish()
-        elif self.idle.advance(self.loop.time()):
+        elif self.idle.advance(now=self.loop.time()):
             self.http.close_connection()
             self.finish("no WebSocket for too long")
         if not self.is_over:
@@ -205,7 +205,7 @@ class Tunnel:
         self.stream = stream
         self.headers: HeaderList | None = headers
         self.ws: rfc6455.Connection | None = None
-        self.deadlines = rfc6455.Deadlines(client.server.timeouts)
+        self.deadlines = rfc6455.Deadlines(client.server.timeouts, now=client.loop.time())
         self.incoming = bytearray()  # what is not worked off, at most a window
         self.unacknowledged = 0
         self.outgoing = bytearray()  # what the peer has not opened its window for
@@ -240,7 +240,7 @@ class Tunnel:
             self.outgoing += handshake.data_to_send()
         else:
             self.ws = handshake.accept()
-            self.deadlines.opened(self.ws, self.client.loop.time())
+            self.deadlines.opened(self.ws, now=self.client.loop.time())
         self.http.send_headers(self.stream, handshake.headers_to_send())
 
     def converse(self, ws: rfc6455.Connection) -> None:
@@ -250,7 +250,7 @@ class Tunnel:
             self.send()
         if self.client.server.ends:
             ws.close(rfc6455.CloseCode.GOING_AWAY)
-        self.answer(ws, self.deadlines.advance(self.client.loop.time()))
+        self.answer(ws, self.deadlines.advance(now=self.client.loop.time()))
         self.outgoing += ws.data_to_send()
 
     def can_go_on(self) -> bool:

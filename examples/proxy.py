@@ -65,8 +65,8 @@ class Leg:
         self.late = 0
         self.closed: rfc6455.Closed | None = None
         self.over = asyncio.Event()
-        self.deadlines = rfc6455.Deadlines(timeouts)
-        self.deadlines.opened(ws, self.loop.time())
+        self.deadlines = rfc6455.Deadlines(timeouts, now=self.loop.time())
+        self.deadlines.opened(ws, now=self.loop.time())
         self.timer = self.loop.call_soon(self.settle)
 
     async def run(self) -> None:
@@ -126,7 +126,7 @@ class Leg:
     def settle(self) -> None:
         """Does what is due on both sides, and writes."""
         for leg in (self, self.other):
-            leg.pass_on(leg.deadlines.advance(self.loop.time()))
+            leg.pass_on(leg.deadlines.advance(now=self.loop.time()))
         for leg in (self, self.other):
             if not leg.over.is_set() and not leg.keeps_its_answer():
                 leg.write()
@@ -223,7 +223,7 @@ class Proxy:
             upstream = Leg(stream, ws, self.timeouts, rfc6455.CloseCode.BAD_GATEWAY, True)
             await self.connect(client, upstream)
             if client.closed is not None:
-                print(f"{host}:{port} closed: {int(client.closed.code)} {client.closed.reason!a}", flush=True)
+                print(f"{host}:{port} closed: {int(client.closed.code)} {str(client.closed)!a}", flush=True)
         self.clients.remove(task)
 
     async def open(

@@ -9,7 +9,18 @@ from .deadlines import Deadlines, Timeouts
 from .deflate import PerMessageDeflate
 from .endpoint import Endpoint
 from .errors import HandshakeError, LocalProtocolError, ProtocolError, RemoteProtocolError
-from .events import BytesMessage, BytesPart, Closed, Event, Ping, Pong, TextMessage, TextPart
+from .events import (
+    BytesMessage,
+    BytesPart,
+    Closed,
+    ConnectionClosedError,
+    EncodedText,
+    Event,
+    Ping,
+    Pong,
+    TextMessage,
+    TextPart,
+)
 from .extensions import Extension, MessageCodec, Parameters
 from .frames import FrameParser, serialize_frame
 from .handshake.http1 import ClientHandshake, ServerHandshake, accept_key
@@ -45,9 +56,11 @@ __all__ = [
     "CloseCode",
     "Closed",
     "Connection",
+    "ConnectionClosedError",
     "ConnectionState",
     "Deadlines",
     "Direction",
+    "EncodedText",
     "Endpoint",
     "Event",
     "Extension",

@@ -4,7 +4,7 @@ from rfc6455.events cimport BytesMessage, Closed, Event, Ping, Pong, TextMessage
 from rfc6455._speedups cimport pack_frame
 from rfc6455.arguments cimport as_bytes
 from rfc6455.frames cimport FrameParser
-from rfc6455.messages cimport MessageReader, PreparedMessage, encode_text
+from rfc6455.messages cimport MessageReader, PreparedMessage, encode_text, unmasked_frame
 
 cdef int FIN_BIT, RSV_BITS, OPCODE_BITS, CONTROL_BIT, MAX_CONTROL_PAYLOAD
 cdef Py_ssize_t MAX_LENGTH
@@ -13,6 +13,7 @@ cdef int ILLEGAL
 cdef bytes STEPS
 cdef int _IDLE, _IN_MESSAGE, _CLOSED
 cdef int _WHOLE_TEXT, _WHOLE_BINARY, _PING, _PONG, _CLOSE
+cdef Py_ssize_t LEAST_UNCOPIED
 cdef int _TEXT_OPCODE, _BINARY_OPCODE, _PING_OPCODE, _CLOSE_OPCODE
 
 cdef Py_ssize_t DECODED_IN_ONE_CALL
@@ -23,7 +24,6 @@ cdef class Connection:
     cdef readonly tuple extensions
     cdef readonly object limits
     cdef readonly object subprotocol
-    cdef public object awaited_pong
     cdef public object last_pong
     cdef public Py_ssize_t pongs_received
     cdef bint _parts
@@ -43,9 +43,12 @@ cdef class Connection:
     cdef Py_ssize_t _max_first_piece
     cdef int _sending_opcode
     cdef object _sending_codecs
-    cdef bint _has_unread
+    cdef readonly bint _has_unread
     cdef bint _eof
     cdef Closed _closed
+    cdef readonly Py_ssize_t _milestones
+
+    cdef _set_up(self, role, codecs, subprotocol, options)
 
     @cython.locals(events=list, new=bytes)
     cpdef list receive_data(self, data=*)
@@ -62,8 +65,13 @@ cdef class Connection:
     cdef _receive_close(self, bytes payload, list events)
     cdef _end_of_file(self, list events)
     cdef _end(self, Closed closed, list events)
-    @cython.locals(out=list, data=bytes)
+    cpdef list _time_out(self, cause)
+    cpdef list _receive_later(self, data, Py_ssize_t waiting)
+    cpdef _tell_end(self)
+    cdef _begin_closing(self, bytes payload)
+    @cython.locals(out=list)
     cpdef bytes data_to_send(self)
+    cdef list _take_out(self)
     @cython.locals(first=int, after=int)
     cdef _send_data(self, int opcode, bytes payload, bint fin, compress)
     @cython.locals(after=int)

@@ -5,14 +5,14 @@
 end of the connection when the peer breaks a rule. It does no I/O, reads no clock, takes no locks and knows no HTTP.
 
 What the peer does wrong ends as a `Closed` event, with the Close frame queued; what the caller does wrong is a
-`LocalProtocolError`, raised before anything changes.
+`LocalProtocolError`, raised before anything changes. To send after the end is neither: a `ConnectionClosedError`.
 """
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .arguments import as_bytes, at_most_63_bits
 from .codes import (
@@ -29,14 +29,39 @@ from .codes import (
     is_sendable_close_code,
 )
 from .errors import LocalProtocolError, RemoteProtocolError
-from .events import BytesMessage, Closed, Event, Ping, Pong, TextMessage
+from .events import (
+    BytesMessage,
+    BytesPart,
+    Closed,
+    ConnectionClosedError,
+    EncodedText,
+    Event,
+    Ping,
+    Pong,
+    TextMessage,
+    TextPart,
+)
 from .extensions import MessageCodec
 from .frames import FrameParser
-from .limits import DEFAULT_LIMITS, Limits
-from .messages import MAX_ENCODED_PART, MessageReader, PreparedMessage, encode_text, message_too_big
+from .limits import Limits
+from .messages import (
+    LEAST_UNCOPIED,
+    MAX_ENCODED_PART,
+    MessageReader,
+    PreparedMessage,
+    encode_text,
+    message_too_big,
+    unmasked_frame,
+)
+from .options import Options
 from .pieces import ENDS, STARTS, WHOLE
 from .primitives import pack_frame
 from .state import ILLEGAL, STEPS, ConnectionState, Direction, connection_state, why_illegal
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .options import OptionArguments
 
 # Plain numbers of the directions: an index into STEPS, and much cheaper to compare than the enum.
 _IDLE, _IN_MESSAGE, _CLOSED = (int(direction) for direction in Direction)
@@ -53,6 +78,20 @@ _CLOSE_OPCODE = int(Opcode.CLOSE)
 
 # 5.5.1: a Close frame's payload begins with a code of 2 bytes.
 MAX_CLOSE_REASON = MAX_CONTROL_PAYLOAD - 2
+
+
+class _DefaultCode(int):
+    """1000 (Normal Closure), where the caller of `Connection.close` named no code."""
+
+
+NO_CODE_NAMED = _DefaultCode(CloseCode.NORMAL_CLOSURE)
+
+# What the Close frame tells the peer that was too slow, in words for its side.
+_REASONS_OF_TIMEOUTS = {
+    CloseCause.PONG_TIMEOUT: "no Pong came in time",
+    CloseCause.IDLE_TIMEOUT: "nothing came for too long",
+    CloseCause.CLOSE_TIMEOUT: "no Close frame came in time",
+}
 
 # How much one call of receive_data() lets extensions decode before it leaves the rest unread. A read of 64 KiB can
 # inflate to 66 MB in messages that are each within their limit.
@@ -72,12 +111,13 @@ class Connection:
 
     :param role: which end this is.
     :param extensions: the state of the extensions that were agreed, in the order of the handshake's answer.
-    :param limits: bounds on what the peer may make this end keep.
-    :param parts: whether to give `TextPart` and `BytesPart` events as bytes arrive rather than whole messages.
     :param subprotocol: the subprotocol that was agreed; only kept for the caller.
-    :param random: gives so many random bytes as it is asked for; masking keys are cut from them (5.3).
-    :raises TypeError: when the role is not a `Role`.
+    :param options: ``limits``, ``parts`` and the others that `options.Options` describes.
+    :raises TypeError: when the role is not a `Role`, or an option has the wrong type.
     :raises ValueError: when two extensions claim the same RSV bit.
+
+    :ivar last_pong: the payload of the last Pong that came, asked for or not; ``None`` before.
+    :ivar pongs_received: how many Pongs have come, asked for or not.
 
     >>> client, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
     >>> client.send_text("hello")
@@ -88,37 +128,43 @@ class Connection:
     # The attributes that the compiled class has, named here too so that what works with the one works with the other.
     # To keep something with a connection, derive a class from it.
     __slots__ = (
-        *("role", "extensions", "limits", "subprotocol", "awaited_pong", "last_pong", "pongs_received"),
+        *("role", "extensions", "limits", "subprotocol", "last_pong", "pongs_received"),
         *("_parts", "_random", "_masks", "_mask_pool", "_budget", "_parser", "_reader"),
         *("_max_first_piece", "_max_message", "_received", "_sent", "_out", "_pongs", "_pongs_size", "_owed_close"),
-        *("_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_closed", "__weakref__"),
+        *("_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_closed", "_milestones", "__weakref__"),
     )
 
     def __init__(
         self,
         role: Role,
         extensions: Sequence[MessageCodec] = (),
-        limits: Limits | None = None,
         *,
-        parts: bool = False,
         subprotocol: str | None = None,
-        random: Callable[[int], bytes] = os.urandom,
+        **options: Unpack[OptionArguments],
     ) -> None:
+        self._set_up(role, extensions, subprotocol, Options.of(**options))
+
+    @classmethod
+    def _agreed(
+        cls, role: Role, codecs: Sequence[MessageCodec], subprotocol: str | None, options: Options
+    ) -> Connection:
+        """Make the connection that comes of a handshake, whose options were checked when it began."""
+        connection = cls.__new__(cls)
+        connection._set_up(role, codecs, subprotocol, options)
+        return connection
+
+    def _set_up(self, role: Role, codecs: Sequence[MessageCodec], subprotocol: str | None, options: Options) -> None:
         if not isinstance(role, Role):
             raise TypeError(f"a role is Role.CLIENT or Role.SERVER, not {role!r}")
-        limits = limits or DEFAULT_LIMITS
+        limits = options.limits
         self.role: Role = role
-        self.extensions: tuple[MessageCodec, ...] = tuple(extensions)
+        self.extensions: tuple[MessageCodec, ...] = tuple(codecs)
         self.limits: Limits = limits
         self.subprotocol: str | None = subprotocol
-        #: The payload of the last Ping sent, until its Pong comes.
-        self.awaited_pong: bytes | None = None
-        #: The payload of the last Pong that came, asked for or not.
         self.last_pong: bytes | None = None
-        #: How many Pongs have come, asked for or not.
         self.pongs_received: int = 0
-        self._parts = parts
-        self._random = random
+        self._parts = options.parts
+        self._random = options.random
         self._masks = role is Role.CLIENT
         self._mask_pool = b""
         self._budget = at_most_63_bits(limits.budget)
@@ -127,9 +173,9 @@ class Connection:
             # The size of a message is checked by the message, as an extension may make it larger or smaller.
             self._parser.max_length = MAX_LENGTH
         # Where a message may turn out to be encoded, parts of it are kept small from its beginning.
-        self._max_first_piece = MAX_ENCODED_PART if parts and self.extensions else MAX_LENGTH
+        self._max_first_piece = MAX_ENCODED_PART if options.parts and self.extensions else MAX_LENGTH
         self._parser.max_piece = self._max_first_piece
-        self._reader = MessageReader(limits.message, self.extensions, parts)
+        self._reader = MessageReader(limits.message, self.extensions, options.parts)
         # A message in one piece is at most so long; none is taken the short way where parts are wanted.
         self._max_message = self._reader.max_size
         self._received = _IDLE
@@ -145,6 +191,8 @@ class Connection:
         self._has_unread = False
         self._eof = False
         self._closed: Closed | None = None
+        # Counts what deadlines depend on: Pongs, and each step towards the end.
+        self._milestones = 0
 
     # How far the connection has come.
 
@@ -166,12 +214,17 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether the `Closed` event was given.
+        """Whether the connection has ended: whether `end` is known.
 
         What `data_to_send` gives is still to be sent. Until then, answers to messages that came before the end can be
         queued: they go out before the Close frame.
         """
         return self._closed is not None
+
+    @property
+    def end(self) -> Closed | None:
+        """The `Closed` event once it is known, also while events before it are still being handled; else ``None``."""
+        return self._closed
 
     @property
     def must_close(self) -> bool:
@@ -184,7 +237,7 @@ class Connection:
         return closed is not None and (self._eof or not closed.clean or self.role is Role.SERVER)
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         """Whether there is nothing left to wait for: the connection is `closed`, and the peer ended its stream or had
         `Timeouts.tcp_close <Timeouts>` to do so. Send what `data_to_send` still gives, as far as that goes at once,
         and close the socket.
@@ -200,6 +253,11 @@ class Connection:
         """How many bytes wait for a call of ``receive_data(None)``: what came with the handshake, or what was left
         so that one call does not decode without bounds. 0 when new input is wanted."""
         return self._parser.unparsed if self._has_unread else 0
+
+    @property
+    def _frame_received(self) -> int:
+        """How many bytes have come of a frame that is not complete."""
+        return self._parser.total - self._parser.offset if self._parser.mid_frame else 0
 
     @property
     def bytes_received(self) -> int:
@@ -232,6 +290,7 @@ class Connection:
         new = b"" if data is None else as_bytes(data)
         if not new and data is not None:
             self._eof = True
+            self._milestones += 1
         if self._closed is None:
             try:
                 self._receive(new, events)
@@ -241,6 +300,21 @@ class Connection:
                 self._fail(self._invalid_utf8(error), events)
             if self._eof and self._closed is None and not self._has_unread:
                 self._end_of_file(events)
+        return events
+
+    def _receive_later(self, data: bytes | bytearray | memoryview, waiting: int) -> list[Event]:
+        """Take input of which no events are made before the next ``receive_data(None)``, because events of ``waiting``
+        bytes have not been handled yet. Both together stay within the budget."""
+        events: list[Event] = []
+        new = as_bytes(data)
+        if self._closed is None:
+            self._parser.feed(new)
+            self._has_unread = True
+            if self._parser.unparsed + waiting > self._budget:
+                self._fail(self._over_budget("what was not handled"), events)
+        if not new:
+            self._eof = True
+            self._milestones += 1
         return events
 
     def _receive(self, new: bytes, events: list[Event]) -> None:
@@ -317,18 +391,16 @@ class Connection:
         else:
             events.append(Pong(payload))
             self.pongs_received += 1
+            self._milestones += 1
             self.last_pong = payload
-            if payload == self.awaited_pong:
-                self.awaited_pong = None
 
     def _answer_ping(self, payload: bytes) -> None:
         """5.5.2: a Ping MUST be answered by a Pong, "unless it already received a Close frame".
 
-        5.5.3: with several unanswered Pings, an endpoint "MAY elect to send a Pong frame for only the most recently
-        processed Ping frame". So a flood of Pings cannot pile up Pongs.
+        That holds after our own Close frame, too, as 5.5.1 forbids only data frames then. 5.5.3: with several
+        unanswered Pings, an endpoint "MAY elect to send a Pong frame for only the most recently processed Ping frame".
+        So a flood of Pings cannot pile up Pongs.
         """
-        if self._sent == _CLOSED:
-            return
         if self._pongs is None:
             self._pongs = deque()
         elif len(self._pongs) == self.limits.pongs:
@@ -350,11 +422,12 @@ class Connection:
 
     def _receive_close(self, payload: bytes, events: list[Event]) -> None:
         """5.5.1: "If an endpoint receives a Close frame and did not previously send a Close frame, the endpoint MUST
-        send a Close frame in response", and it "typically echos the status code"."""
+        send a Close frame in response", and it "typically echos the status code". The reason goes back with it."""
         code, reason = self._parse_close(payload)
-        self._received = _CLOSED
-        self._owed_close = payload[:2]
-        self._end(Closed(code, reason, True, None, CloseCause.HANDSHAKE), events)
+        is_in_message = self._received == _IN_MESSAGE
+        cause = CloseCause.HANDSHAKE_IN_MESSAGE if is_in_message else CloseCause.HANDSHAKE
+        self._owed_close = payload
+        self._end(Closed(code, reason, True, None, cause), events)
 
     def _parse_close(self, payload: bytes) -> tuple[int, str]:
         if not payload:
@@ -377,7 +450,7 @@ class Connection:
             cause = CloseCause.EOF_IN_MESSAGE
         else:
             cause = CloseCause.EOF_IDLE
-        self._end(Closed(CloseCode.ABNORMAL_CLOSURE, cause.value, False, None, cause), events)
+        self._end(Closed(CloseCode.ABNORMAL_CLOSURE, "", False, None, cause), events)
 
     def _fail(self, error: RemoteProtocolError, events: list[Event]) -> None:
         """7.1.7, Fail the WebSocket Connection: say why in a Close frame, and take no more."""
@@ -386,22 +459,22 @@ class Connection:
         # The event is a value: it must not keep the connection, an extension and their input alive.
         error.__traceback__ = error.__cause__ = error.__context__ = None
         self._owed_close = _close_payload(error.close_code, f"{error.section}: {error.reason}")
-        self._end(Closed(error.close_code, error.reason, False, error, CloseCause.VIOLATION), events)
+        self._end(Closed(error.close_code, "", False, error, CloseCause.VIOLATION), events)
 
-    def time_out(self, cause: CloseCause) -> list[Event]:
-        """Ends the connection because a deadline has passed; `Deadlines` calls it.
+    def _time_out(self, cause: CloseCause) -> list[Event]:
+        """End the connection because a deadline has passed, for `Deadlines`.
 
-        :param cause: which deadline; one of the ``..._TIMEOUT`` causes.
-        :returns: the `Closed` event, with 3008 (Timeout) queued for the peer where a Close frame can still be sent.
-            On a connection that is closed already, it only ends the wait for the peer to close TCP: it is `over`.
+        3008 (Timeout) is queued for the peer where a Close frame can still be sent. Where the connection is closed
+        already, only the wait for the peer to close TCP ends: it is `finished`.
         """
         events: list[Event] = []
         if self._closed is not None:
             self._eof = True
+            self._milestones += 1
             return events
         code = CloseCode.ABNORMAL_CLOSURE if self._sent == _CLOSED else CloseCode.TIMEOUT
-        self._owed_close = _close_payload(CloseCode.TIMEOUT, cause.value)
-        self._end(Closed(code, cause.value, False, None, cause), events)
+        self._owed_close = _close_payload(CloseCode.TIMEOUT, _REASONS_OF_TIMEOUTS[cause])
+        self._end(Closed(code, "", False, None, cause), events)
         return events
 
     def _end(self, closed: Closed, events: list[Event]) -> None:
@@ -411,14 +484,24 @@ class Connection:
         self._reader.drop()
         for codec in self.extensions:
             codec.drop()
+        if self._sent == _CLOSED:
+            # This side's Close frame has gone out: nothing follows the peer's, or its failure.
+            self._owed_close = self._pongs = None
+            self._pongs_size = 0
         self._has_unread = False
         self._closed = closed
+        self._milestones += 1
         events.append(closed)
 
     # Sending.
 
+    @property
+    def has_data_to_send(self) -> bool:
+        """Whether `data_to_send` would give anything: something was queued, or a Pong or a Close frame is owed."""
+        return bool(self._out) or self._pongs_size > 0 or self._owed_close is not None
+
     def data_to_send(self) -> bytes:
-        """Gives all that is to be sent now, and forgets it: send it whole, in this order, before later data.
+        """Give all that is to be sent now, and forget it: send it whole, in this order, before later data.
 
         >>> ws = rfc6455.Connection(rfc6455.SERVER)
         >>> ws.send_text("hi")
@@ -427,29 +510,86 @@ class Connection:
         >>> ws.data_to_send()
         b''
         """
+        out = self._take_out()
+        if len(out) == 1:
+            return out[0]
+        return b"".join(out)
+
+    def buffers_to_send(self) -> list[bytes]:
+        """Give the same as `data_to_send`, in pieces: small ones joined, and a large ``bytes`` payload that is sent
+        without a mask as the very object that the caller passed, so that it is not copied.
+
+        For ``StreamWriter.writelines``, for ``socket.sendmsg`` in a loop that knows short writes, or for one
+        ``sendall`` each.
+
+        >>> ws, picture = rfc6455.Connection(rfc6455.SERVER), bytes(100_000)
+        >>> ws.send_bytes(picture)
+        >>> [len(buffer) for buffer in ws.buffers_to_send()]
+        [10, 100000]
+        """
+        out = self._take_out()
+        return out if len(out) < 2 else _small_ones_joined(out)
+
+    def _take_out(self) -> list[bytes]:
         if self._pongs_size:
             self._queue_pongs()
-        if self._closed is not None and self._sent != _CLOSED:
+        if self._closed is not None:
             self._finish_sending()
         out = self._out
-        if len(out) == 1:
-            data = out[0]
-        else:
-            data = b"".join(out)
-        out.clear()
-        return data
+        self._out = []
+        return out
 
-    def send_text(self, text: str, *, fin: bool = True, compress: bool | None = None) -> None:
-        """Queues a text message, or a fragment of one (5.4, 5.6).
+    def send(self, event: Event) -> None:
+        """Queue what an event says: send on what another connection received, as a relay does.
 
-        :param text: of any length; no lone surrogates.
+        A `Closed` is sent as a Close frame with its code and reason; 1005 stands for one without a code.
+
+        :param event: a message, a part of one, a `Ping`, a `Pong` or a `Closed`.
+        :raises TypeError: when it is something else.
+        :raises LocalProtocolError: as the method for that kind of event does; for a `Closed` with 1006 or 1015, which
+            no Close frame may carry (7.4.1). A relay ends TCP without one then.
+
+        >>> relay, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
+        >>> relay.send(rfc6455.TextPart("to be ", final=False))
+        >>> relay.send(rfc6455.TextPart("continued", final=True))
+        >>> server.receive_data(relay.data_to_send())
+        [TextMessage(text='to be continued')]
+        """
+        match event:
+            case TextMessage(text):
+                self.send_text(text)
+            case BytesMessage(data):
+                self.send_bytes(data)
+            case TextPart(text, final):
+                self.send_text(text, fin=final)
+            case BytesPart(data, final):
+                self.send_bytes(data, fin=final)
+            case EncodedText(data, final):
+                self.send_text(data, fin=final)
+            case Ping(payload):
+                self.ping(payload)
+            case Pong(payload):
+                self.pong(payload)
+            case Closed(code, reason):
+                self.close(None if code == CloseCode.NO_STATUS_RCVD else code, reason)
+            case _:
+                raise TypeError(f"an event is sent, such as TextMessage(text), not {type(event).__name__}")
+
+    def send_text(
+        self, text: str | bytes | bytearray | memoryview, *, fin: bool = True, compress: bool | None = None
+    ) -> None:
+        """Queue a text message, or a fragment of one (5.4, 5.6).
+
+        :param text: of any length; no lone surrogates. As ``bytes`` it is sent as it is, once it has been found to be
+            UTF-8. A character may not be cut by two fragments then.
         :param fin: ``False`` when more fragments of this message follow; they are sent by further calls.
         :param compress: whether extensions encode the message: ``None`` lets them decide, and the choice of the
             first fragment holds for all.
-        :raises TypeError: when it is not a ``str``.
+        :raises TypeError: when it is neither a ``str`` nor bytes.
         :raises LocalProtocolError: when the text is not valid Unicode (8.1), when a binary message is not finished
-            (5.4), or when this side has closed (5.5.1). After `Closed` that is from the next `data_to_send` on: until
-            then, what came before the end can still be answered.
+            (5.4), or when this side has closed (5.5.1).
+        :raises ConnectionClosedError: when the connection has ended: from the next `data_to_send` on, as until then
+            what came before the end can still be answered.
 
         >>> client, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
         >>> client.send_text("one message, ", fin=False)
@@ -462,22 +602,23 @@ class Connection:
     def send_bytes(
         self, data: bytes | bytearray | memoryview, *, fin: bool = True, compress: bool | None = None
     ) -> None:
-        """Queues a binary message, or a fragment of one (5.4, 5.6).
+        """Queue a binary message, or a fragment of one (5.4, 5.6).
 
         :param data: of any length.
         :param fin: as in `send_text`.
         :param compress: as in `send_text`.
         :raises TypeError: when it is not bytes.
-        :raises LocalProtocolError: when a text message is not finished (5.4), or when this side has closed (5.5.1),
-            after the end as in `send_text`.
+        :raises LocalProtocolError: when a text message is not finished (5.4), or when this side has closed (5.5.1).
+        :raises ConnectionClosedError: as in `send_text`.
         """
         self._send_data(_BINARY_OPCODE, as_bytes(data), fin, compress)
 
     def send_prepared(self, prepared: PreparedMessage) -> None:
-        """Queues a message that is shared with other connections.
+        """Queue a message that is shared with other connections.
 
         :param prepared: the message, serialised once for all of them.
         :raises LocalProtocolError: when a message is not finished (5.4), or when this side has closed (5.5.1).
+        :raises ConnectionClosedError: as in `send_text`.
         """
         self._check_step(prepared.first)
         codecs = self._codecs_for(prepared.payload, True, prepared.compress)
@@ -488,33 +629,36 @@ class Connection:
         elif self._masks:
             self._queue(prepared.first, prepared.payload)
         else:
-            self._out.append(prepared.frame)
+            self._out += prepared._buffers
 
     def ping(self, payload: bytes | bytearray | memoryview = b"") -> None:
-        """Queues a Ping (5.5.2); `awaited_pong` is its payload until the Pong comes.
-
-        :param payload: at most 125 bytes.
-        :raises TypeError: when the payload is not bytes.
-        :raises LocalProtocolError: when the payload is longer, or when this side has closed (5.5.1), after the end as
-            in `send_text`.
-        """
-        self.awaited_pong = self._queue_control(_PING, payload)
-
-    def pong(self, payload: bytes | bytearray | memoryview = b"") -> None:
-        """Queues a Pong that nobody asked for (5.5.3); Pings are answered by themselves.
+        """Queue a Ping (5.5.2). The peer answers with a `Pong` of the same payload.
 
         :param payload: at most 125 bytes.
         :raises TypeError: when the payload is not bytes.
         :raises LocalProtocolError: when the payload is longer, or when this side has closed (5.5.1).
+        :raises ConnectionClosedError: as in `send_text`.
+        """
+        self._queue_control(_PING, payload)
+
+    def pong(self, payload: bytes | bytearray | memoryview = b"") -> None:
+        """Queue a Pong that nobody asked for (5.5.3). Pings are answered automatically.
+
+        :param payload: at most 125 bytes.
+        :raises TypeError: when the payload is not bytes.
+        :raises LocalProtocolError: when the payload is longer, or when this side has closed (5.5.1).
+        :raises ConnectionClosedError: as in `send_text`.
         """
         self._queue_control(_PONG, payload)
 
-    def close(self, code: int | None = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
-        """Queues a Close frame and so begins the closing handshake (7.1.2); events go on until `Closed` comes.
+    def close(self, code: int | None = NO_CODE_NAMED, reason: str = "") -> None:
+        """Queue a Close frame and so begin the closing handshake (7.1.2); events go on until `Closed` comes.
 
-        Legal in every state, and more than once: where this side has closed already, nothing happens.
+        Legal in every state, and more than once: where this side has closed already, nothing happens. A peer's Close
+        is answered automatically, with what it said; after it, and before `data_to_send` is called, a code that is
+        passed here takes the place of that answer.
 
-        :param code: the close code; ``None`` for a Close frame without one.
+        :param code: the close code, 1000 unless it is given; ``None`` for a Close frame without one.
         :param reason: for people and logs. UTF-8 of at most 123 bytes; a longer one is cut between characters.
         :raises TypeError: when the code is not an ``int``, or the reason not a ``str``.
         :raises LocalProtocolError: for a code that may not travel (7.4), or a reason without a code (5.5.1).
@@ -526,27 +670,25 @@ class Connection:
         >>> closed.code, closed.clean
         (4000, True)
         """
-        if code is None:
-            if reason:
-                raise LocalProtocolError("a Close frame with a reason needs a code before it (5.5.1)")
-            payload = b""
-        elif not isinstance(code, int):
-            raise TypeError(f"a close code is an int or None, not {type(code).__name__}")
-        elif is_sendable_close_code(code):
-            payload = _close_payload(code, reason)
-        else:
-            raise LocalProtocolError(f"the close code {code} must not be sent (7.4); 1000 and 3000 to 4999 always may")
-        if self._sent != _CLOSED and self._closed is None:
-            if self._pongs_size:
-                self._queue_pongs()
-            self._queue(_CLOSE, payload)
-            self._sent = _CLOSED
+        payload = close_payload(code, reason)
+        if self._closed is None:
+            if self._sent != _CLOSED:
+                self._begin_closing(payload)
+        elif self._closed.clean and self._owed_close is not None and code is not NO_CODE_NAMED:
+            self._owed_close = payload
+
+    def _begin_closing(self, payload: bytes) -> None:
+        if self._pongs_size:
+            self._queue_pongs()
+        self._queue(_CLOSE, payload)
+        self._sent = _CLOSED
+        self._milestones += 1
 
     def _send_data(self, opcode: int, payload: bytes, fin: bool, compress: bool | None) -> None:
         first = opcode | FIN_BIT if fin else opcode
         if self._sent == _IN_MESSAGE:
             if opcode != self._sending_opcode:
-                raise LocalProtocolError("text and binary fragments in one message; finish it first (5.4)")
+                raise self._cannot_send()
             first &= FIN_BIT
         after = self._check_step(first)
         if self.extensions:
@@ -563,8 +705,7 @@ class Connection:
         """Gives the state after a frame with this first byte, and queues the Pongs that are to go before it."""
         after = STEPS[self._sent << 8 | first]
         if after == ILLEGAL:
-            reason = why_illegal(self._sent, first & OPCODE_BITS, first >= FIN_BIT)
-            raise LocalProtocolError(f"{reason}; nothing was sent (5.4, 5.5.1)")
+            raise self._cannot_send()
         if self._pongs_size:
             self._queue_pongs()
         return after
@@ -584,11 +725,11 @@ class Connection:
         self._queue(first, payload)
 
     def _queue_shared(self, prepared: PreparedMessage, codec: MessageCodec) -> None:
-        payload, frame = prepared.encoded_by(codec)
+        payload, frame = prepared._encoded_by(codec)
         if self._masks:
             self._queue(prepared.first | codec.reserved_bit << 4, payload)
         else:
-            self._out.append(frame)
+            self._out += frame
 
     def _queue_control(self, first: int, payload: bytes | bytearray | memoryview) -> bytes:
         data = as_bytes(payload)
@@ -598,13 +739,27 @@ class Connection:
         self._queue(first, data)
         return data
 
+    def _cannot_send(self) -> LocalProtocolError:
+        """The error of a frame that may not follow what was sent, in words for the caller."""
+        if self._sent != _CLOSED:
+            kind = "text" if self._sending_opcode == _TEXT_OPCODE else "binary"
+            return LocalProtocolError(f"a {kind} message is not finished; send its last fragment first (5.4)")
+        if self._closed is not None:
+            return ConnectionClosedError(self._closed)
+        return LocalProtocolError("this side has closed; nothing may follow its Close frame (5.5.1)")
+
+    def _tell_end(self) -> None:
+        """The `Closed` event was handed out on its own, after the events before it: their answers are all queued."""
+        self._sent = _CLOSED
+
     def _finish_sending(self) -> None:
         """5.5.1: "An endpoint MAY delay sending a Close frame until its current message is sent"; ours waits for the
         answers to the messages before, which the caller queues while it goes through the events."""
         if self._owed_close is not None:
             self._queue(_CLOSE, self._owed_close)
+            self._owed_close = None
         self._sent = _CLOSED
-        # An answer that came after the end may have made a compressor anew.
+        # An answer that came after the end may have made a compressor of its own.
         for codec in self.extensions:
             codec.drop()
 
@@ -615,7 +770,12 @@ class Connection:
         self._pongs_size = 0
 
     def _queue(self, first: int, payload: bytes) -> None:
-        self._out.append(pack_frame(first, payload, self._next_masking_key() if self._masks else None))
+        if self._masks:
+            self._out.append(pack_frame(first, payload, self._next_masking_key()))
+        elif len(payload) < LEAST_UNCOPIED:
+            self._out.append(pack_frame(first, payload, None))
+        else:
+            self._out += unmasked_frame(first, payload)
 
     def _next_masking_key(self) -> bytes:
         """10.3: a key must be unpredictable, and each frame gets a new one; no byte of the pool is used twice."""
@@ -635,11 +795,10 @@ class Connection:
         """Takes over from a handshake: ``head`` is to be sent first, ``unread`` came after the peer's head, and then
         the end of file where ``eof`` says so: the next `receive_data` tells of it."""
         self._eof = eof
+        self._has_unread = bool(unread) or eof
         if head:
             self._out.append(head)
-        if unread:
-            self._parser.feed(unread)
-            self._has_unread = True
+        self._parser.feed(unread)
 
     # Memory.
 
@@ -686,6 +845,19 @@ def _reserved_bits(codecs: Sequence[MessageCodec]) -> int:
     return bits
 
 
+def close_payload(code: int | None, reason: str) -> bytes:
+    """Return the payload of the Close frame that this side sends (5.5.1), for the arguments of `Connection.close`."""
+    if code is None:
+        if reason:
+            raise LocalProtocolError("a Close frame with a reason needs a code before it (5.5.1)")
+        return b""
+    if not isinstance(code, int):
+        raise TypeError(f"a close code is an int or None, not {type(code).__name__}")
+    if not is_sendable_close_code(code):
+        raise LocalProtocolError(f"the close code {code} must not be sent (7.4); 1000 and 3000 to 4999 always may")
+    return _close_payload(code, reason)
+
+
 def _close_payload(code: int, reason: str) -> bytes:
     """Gives a Close frame's payload (5.5.1), with the reason cut between characters where it is too long."""
     if not isinstance(reason, str):
@@ -694,3 +866,19 @@ def _close_payload(code: int, reason: str) -> bytes:
     if len(encoded) > MAX_CLOSE_REASON:
         encoded = encoded[:MAX_CLOSE_REASON].decode(errors="ignore").encode()
     return code.to_bytes(2, "big") + encoded
+
+
+def _small_ones_joined(buffers: list[bytes]) -> list[bytes]:
+    joined: list[bytes] = []
+    small: list[bytes] = []
+    for buffer in buffers:
+        if len(buffer) < LEAST_UNCOPIED:
+            small.append(buffer)
+            continue
+        if small:
+            joined.append(b"".join(small))
+            small = []
+        joined.append(buffer)
+    if small:
+        joined.append(b"".join(small))
+    return joined

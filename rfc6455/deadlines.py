@@ -4,18 +4,27 @@ A caller asks `Deadlines.next_deadline` how long it may wait, and calls `Deadlin
 wait, read or close. What is due happens in that call: a Ping is queued, or the connection ends with a `Closed` event
 that says which deadline it was. Any clock in seconds that does not go back will do, such as ``time.monotonic()``.
 
-Each deadline is a number that is set when its cause is first seen, and never moved by traffic: a peer that dribbles
-cannot delay a close. Only the caller moves them, who may stop the clock for as long as it does not listen.
+Each deadline is a number that is set when its cause is first seen. ``open``, ``body``, ``close`` and ``tcp_close`` are
+absolute: no traffic moves them, so that a peer that dribbles cannot delay an end. ``pong`` and ``idle`` ask whether
+the peer is alive, and the answer may already be in the socket of a caller that comes late, because its loop was busy
+or its process was stopped. So what is found late is due again at once: the caller reads once more, and only then is
+the peer given up. A caller that does not read for a while stops the clock.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import inf
+from typing import ClassVar
 
 from .codes import CloseCause, CloseCode
 from .connection import Connection
 from .events import Closed, Event
 from .state import ConnectionState
+
+# A peer in the middle of a large frame cannot put a Pong between its bytes (5.4). If as much as this of the frame has
+# come since the last look, the peer is alive, and its Pong is awaited for another period.
+ALIVE_IN_FRAME = 16 << 10
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,8 @@ class Timeouts:
         before 20 s, but a server keeps the socket.
     :param ping_interval: from the last Ping that was answered to the next one. 20 s keeps it below the 30 to 60 s
         after which the usual proxies drop a connection without traffic.
+    :param body: for the body of an answer that refuses the handshake, from the end of its head. 2 s: the status is
+        known already, and what explains it is not worth a long wait.
     :param pong: for the Pong to a Ping. 20 s, as websockets; enough for a lost packet's retransmissions.
     :param close: for the peer's Close frame after ours. 10 s, as websockets.
     :param tcp_close: for the peer to end TCP when the connection is closed (7.1.1): at a client for the server, whose
@@ -34,11 +45,16 @@ class Timeouts:
     :param idle: for any byte at all from the peer. Off by default; of little use together with Pings.
     :raises ValueError: when one is neither over 0 nor ``None``.
 
+    ``Timeouts.NONE`` waits for ever, for everything.
+
     >>> rfc6455.Timeouts(ping_interval=30.0, tcp_close=None)
-    Timeouts(open=10.0, ping_interval=30.0, pong=20.0, close=10.0, tcp_close=None, idle=None)
+    Timeouts(open=10.0, body=2.0, ping_interval=30.0, pong=20.0, close=10.0, tcp_close=None, idle=None)
     """
 
+    NONE: ClassVar[Timeouts]
+
     open: float | None = 10.0
+    body: float | None = 2.0
     ping_interval: float | None = 20.0
     pong: float | None = 20.0
     close: float | None = 10.0
@@ -52,6 +68,10 @@ class Timeouts:
                 raise ValueError(f"Timeouts.{field.name} must be a number of seconds over 0 or None, not {value!r}")
 
 
+Timeouts.NONE = Timeouts(**dict.fromkeys([field.name for field in fields(Timeouts)]))
+
+_DEFAULT_TIMEOUTS = Timeouts()
+
 # What ends the connection when it is due, and how that is called.
 _FATAL = {
     "tcp_close": CloseCause.CLOSE_TIMEOUT,
@@ -59,13 +79,17 @@ _FATAL = {
     "pong": CloseCause.PONG_TIMEOUT,
     "idle": CloseCause.IDLE_TIMEOUT,
 }
+_ASK_WHETHER_ALIVE = ("pong", "idle")
 
 
 class Deadlines:
     """Watches the time for one connection, from its opening handshake on.
 
     :param timeouts: how long to wait for what; ``None`` for the defaults of `Timeouts`.
-    :param now: the time at which the connection began (TCP was there), in seconds.
+    :param now: the time at which the TCP connection was made, in seconds.
+
+    :ivar timeouts: the `Timeouts`.
+    :ivar latency: how long the last Pong took, in seconds; ``None`` before the first.
 
     >>> deadlines, ws = rfc6455.Deadlines(now=100.0), rfc6455.Connection(rfc6455.SERVER)
     >>> deadlines.opened(ws, now=101.0)
@@ -76,45 +100,60 @@ class Deadlines:
     >>> ws.data_to_send().hex(" ")
     '89 01 31'
     >>> (closed,) = deadlines.advance(now=141.0)
-    >>> closed.reason
-    'the peer did not answer a Ping in time'
+    >>> print(closed)
+    the peer did not answer a Ping in time
     """
 
-    def __init__(self, timeouts: Timeouts | None = None, now: float = 0.0) -> None:
-        self.timeouts: Timeouts = timeouts or Timeouts()
-        #: How long the last Pong took, in seconds; ``None`` before the first.
+    # What it can have when it is compiled.
+    __slots__ = (
+        *("timeouts", "latency", "_connection", "_due", "_soonest", "_paused_at", "_milestones_seen", "_has_idle"),
+        *("_pinged_at", "_ping_payload", "_pings", "_pongs_seen", "_bytes_seen", "_pong_bytes", "_looked_at"),
+        *("_gave_up_tcp", "__weakref__"),
+    )
+
+    def __init__(self, timeouts: Timeouts | None = None, *, now: float) -> None:
+        self.timeouts: Timeouts = _checked_timeouts(timeouts)
         self.latency: float | None = None
         self._connection: Connection | None = None
-        # When what is awaited is due, by the name of its field in `Timeouts`.
+        # When what is awaited is due, by the name of its field in `Timeouts`; and the earliest of these times.
         self._due: dict[str, float] = {}
+        self._soonest = inf
         self._paused_at: float | None = None
+        # Nothing has happened that any deadline depends on while `Connection` counts no more than these.
+        self._milestones_seen = -1
+        self._has_idle = self.timeouts.idle is not None
         self._pinged_at = now
         self._ping_payload: bytes | None = None
         self._pings = 0
         self._pongs_seen = 0
+        # How many bytes had come: when `idle` was last set, when `pong` was, and when one of them was found late.
         self._bytes_seen = 0
+        self._pong_bytes = 0
+        self._looked_at: dict[str, int] = {}
+        self._gave_up_tcp = False
         self._await("open", now)
 
-    def opened(self, connection: Connection, now: float) -> None:
-        """Tells that the opening handshake is done.
+    def opened(self, connection: Connection, *, now: float) -> None:
+        """Tell that the opening handshake is done.
 
         :param connection: what is watched from now on.
         :param now: the time in seconds.
         """
         now = self._clock(now)
         self._connection = connection
-        self._due.clear()
+        self._forget_all()
+        self._bytes_seen = connection.bytes_received
+        self._milestones_seen = -1
         self._await("ping_interval", now)
         self._await("idle", now)
-        self._bytes_seen = connection.bytes_received
 
     def next_deadline(self) -> float | None:
         """The time, in seconds of the caller's clock, at which `advance` should be called at the latest; ``None`` when
         nothing is awaited, or while the clock is stopped by `pause`."""
-        return min(self._due.values(), default=None) if self._paused_at is None else None
+        return None if self._soonest == inf or self._paused_at is not None else self._soonest
 
-    def advance(self, now: float) -> list[Event]:
-        """Tells the time. Call it after each read, each close and each wait; then send what `Connection` has to send.
+    def advance(self, *, now: float) -> list[Event]:
+        """Tell the time. Call it after each read, each close and each wait; then send what `Connection` has to send.
 
         After a read that left something `unread <Connection.unread>` go on with that first: the Pong that is waited
         for may be in it.
@@ -122,22 +161,24 @@ class Deadlines:
         :param now: the time in seconds.
         :returns: the `Closed` event when a deadline has ended the connection, else nothing.
         """
-        now = self._clock(now)
+        return self._advance(now)
+
+    def _advance(self, now: float) -> list[Event]:
+        if self._paused_at is not None:
+            now = self._paused_at
         connection = self._connection
         if connection is None:
             return self._advance_opening(now)
+        if now < self._soonest and connection._milestones == self._milestones_seen and not self._has_idle:
+            return []
         self._observe(connection, now)
-        for name, cause in _FATAL.items():
-            if self._is_due(name, now):
-                events = connection.time_out(cause)
-                self._observe_closed(connection, now)
-                return events
-        if self._is_due("ping_interval", now):
+        events = self._end_what_is_due(connection, now)
+        if not events and self._is_due("ping_interval", now):
             self._ping(connection, now)
-        return []
+        return events
 
-    def pause(self, now: float) -> None:
-        """Stops the clock: no deadline comes nearer until `resume`. For a caller that does not listen to the peer for
+    def pause(self, *, now: float) -> None:
+        """Stop the clock: no deadline comes nearer until `resume`. For a caller that does not listen to the peer for
         a while, because what comes could not be passed on: a Pong that is not read is not late.
 
         Whoever can make the caller pause can make it wait for ever, so pause for the sake of others than this peer.
@@ -147,8 +188,8 @@ class Deadlines:
         if self._paused_at is None:
             self._paused_at = now
 
-    def resume(self, now: float) -> None:
-        """Lets the clock go on after `pause`; without one, it changes nothing.
+    def resume(self, *, now: float) -> None:
+        """Let the clock go on after `pause`; without one, it changes nothing.
 
         :param now: the time in seconds.
 
@@ -166,27 +207,73 @@ class Deadlines:
         self._paused_at = None
         self._pinged_at += pause
         self._due = {name: at + pause for name, at in self._due.items()}
+        self._soonest += pause
 
     def _clock(self, now: float) -> float:
         return now if self._paused_at is None else self._paused_at
 
+    # The deadlines that are set.
+
     def _await(self, name: str, now: float) -> None:
         seconds = getattr(self.timeouts, name)
+        self._looked_at.pop(name, None)
         if seconds is not None:
-            self._due[name] = now + seconds
+            self._set(name, now + seconds)
+
+    def _set(self, name: str, at: float) -> None:
+        self._due[name] = at
+        self._soonest = min(self._due.values())
+
+    def _forget(self, name: str) -> bool:
+        """Await this no longer; say whether it was awaited."""
+        was_awaited = self._due.pop(name, None) is not None
+        self._looked_at.pop(name, None)
+        self._soonest = min(self._due.values(), default=inf)
+        return was_awaited
+
+    def _forget_all(self) -> None:
+        self._due.clear()
+        self._looked_at.clear()
+        self._soonest = inf
+        self._ping_payload = None
+
+    def _await_only(self, name: str, now: float) -> None:
+        """From when it is first seen; what comes after that does not move it."""
+        if name not in self._due:
+            self._forget_all()
+            self._await(name, now)
 
     def _is_due(self, name: str, now: float) -> bool:
         return name in self._due and now >= self._due[name]
 
+    # The opening handshake.
+
     def _advance_opening(self, now: float) -> list[Event]:
-        if not self._is_due("open", now):
+        if not (self._is_due("open", now) or self._is_due("body", now)):
             return []
-        self._due.clear()
-        cause = CloseCause.OPEN_TIMEOUT
-        return [Closed(CloseCode.ABNORMAL_CLOSURE, cause.value, False, None, cause)]
+        self._forget_all()
+        return [Closed(CloseCode.ABNORMAL_CLOSURE, "", False, None, CloseCause.OPEN_TIMEOUT)]
+
+    def _await_body(self, now: float) -> None:
+        """The handshake is refused, and the body that explains it is still to come."""
+        if "body" not in self._due:
+            self._await("body", self._clock(now))
+
+    def _opening_failed(self, eof: bool, now: float) -> None:
+        """There will be no connection; only the end of TCP is awaited, unless it has come."""
+        if eof:
+            self._forget_all()
+        elif not self._gave_up_tcp:
+            self._await_only("tcp_close", self._clock(now))
+            if self._is_due("tcp_close", self._clock(now)):
+                self._gave_up_tcp = True
+                self._forget_all()
+
+    # The connection.
 
     def _observe(self, connection: Connection, now: float) -> None:
-        """Sets and clears deadlines by what has happened since the last call."""
+        """Set and clear deadlines by what has happened since the last call."""
+        self._milestones_seen = connection._milestones
         if connection.closed:
             self._observe_closed(connection, now)
         elif connection.state is ConnectionState.CLOSING:
@@ -197,20 +284,14 @@ class Deadlines:
             self._observe_pong(connection, now)
 
     def _observe_closed(self, connection: Connection, now: float) -> None:
-        if connection.over:
-            self._due.clear()
+        self._has_idle = False
+        if connection.finished:
+            self._forget_all()
         else:
             self._await_only("tcp_close", now)
 
-    def _await_only(self, name: str, now: float) -> None:
-        """From when it is first seen; what comes after that does not move it."""
-        if name not in self._due:
-            self._due.clear()
-            self._ping_payload = None
-            self._await(name, now)
-
     def _observe_traffic(self, connection: Connection, now: float) -> None:
-        if connection.bytes_received != self._bytes_seen and "idle" in self._due:
+        if self._has_idle and connection.bytes_received != self._bytes_seen:
             self._bytes_seen = connection.bytes_received
             self._await("idle", now)
 
@@ -222,16 +303,55 @@ class Deadlines:
         if connection.last_pong == self._ping_payload:
             self.latency = now - self._pinged_at
             self._ping_payload = None
-        if self._due.pop("pong", None) is not None:
+        if self._forget("pong"):
             self._await("ping_interval", now)
+
+    def _end_what_is_due(self, connection: Connection, now: float) -> list[Event]:
+        for name, cause in _FATAL.items():
+            if self._is_due(name, now) and not self._looks_once_more(name, connection, now):
+                events = connection._time_out(cause)
+                self._observe_closed(connection, now)
+                return events
+        return []
+
+    def _looks_once_more(self, name: str, connection: Connection, now: float) -> bool:
+        """Whether the peer, who seems to be gone, may still be alive; see the top of the file."""
+        if name not in _ASK_WHETHER_ALIVE:
+            return False
+        received = connection.bytes_received
+        if name == "pong" and min(connection._frame_received, received - self._pong_bytes) >= ALIVE_IN_FRAME:
+            self._await_pong(connection, now)
+            return True
+        if name not in self._looked_at:
+            is_late = now > self._due[name]
+            if is_late:
+                self._looked_at[name] = received
+                self._set(name, now)
+            return is_late
+        if received == self._looked_at[name]:
+            return False
+        self._await(name, now)
+        return True
 
     def _ping(self, connection: Connection, now: float) -> None:
         self._pings += 1
         self._ping_payload = b"%d" % self._pings
         connection.ping(self._ping_payload)
         self._pinged_at = now
-        del self._due["ping_interval"]
-        self._await("pong", now)
+        self._forget("ping_interval")
+        self._await_pong(connection, now)
         if "pong" not in self._due:
             # Where no Pong is demanded, Pings go on without one.
             self._await("ping_interval", now)
+
+    def _await_pong(self, connection: Connection, now: float) -> None:
+        self._pong_bytes = connection.bytes_received
+        self._await("pong", now)
+
+
+def _checked_timeouts(timeouts: Timeouts | None) -> Timeouts:
+    if timeouts is None:
+        return _DEFAULT_TIMEOUTS
+    if not isinstance(timeouts, Timeouts):
+        raise TypeError(f"timeouts is a Timeouts or None, not {timeouts!r}; write timeouts=Timeouts(open=...)")
+    return timeouts

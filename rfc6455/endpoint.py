@@ -4,247 +4,484 @@ A loop around a socket has the same three things to keep together, whatever it w
 handshake or to the connection, the time is told after whatever happened, and at the end the last bytes are followed
 by a wait for the peer's. `Endpoint` keeps them together, so that such a loop has one phase and not three.
 
-The law: nothing of the protocol is decided here. Each call goes to the object that is its own, and time follows.
+    ws = rfc6455.Endpoint(rfc6455.ServerHandshake(), now=clock())
+    while not ws.finished:
+        for event in ws.events(data, now=clock()):      # all that came of it, one at a time
+            ...                                         # answer: ws.accept(), ws.send_text(), ws.close(), ...
+        send(ws.data_to_send())
+        data = receive(until=ws.next_deadline())        # None when that time has come, b"" at the end of the stream
+
+Nothing stays behind. Events are made as far as they are taken: while an event waits, or input of which none was made
+yet, `Endpoint.next_deadline` is the time last told, so that a loop comes back at once, and `Endpoint.events` goes on.
+
+The law: nothing of the protocol is decided here. Each call goes to the object whose business it is, and time follows.
 """
 
 from __future__ import annotations
 
-from .arguments import as_bytes
-from .codes import CloseCause, CloseCode, is_sendable_close_code
-from .connection import Connection
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from .codes import CloseCause, CloseCode
+from .connection import NO_CODE_NAMED, OBJECT_OVERHEAD, Connection, close_payload
 from .deadlines import Deadlines, Timeouts
 from .errors import HandshakeError, LocalProtocolError
-from .events import Closed, Event
+from .events import Closed, ConnectionClosedError, Event
 from .handshake.http1 import ClientHandshake, ServerHandshake
+from .handshake.http2 import HeaderList, Http2ClientHandshake, Http2ServerHandshake
 from .headers import HeaderSource
 from .http1_heads import Request, Response
+from .messages import PreparedMessage
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .options import OptionArguments
+
+_SERVERS = (ServerHandshake, Http2ServerHandshake)
+_CLIENTS = (ClientHandshake, Http2ClientHandshake)
 
 
 class Endpoint:
-    """A handshake, the connection that comes of it, and their deadlines.
+    """A handshake, the connection that comes of it, and their deadlines, as one object.
 
-    :param start: what it begins with: a `ServerHandshake`, a `ClientHandshake`, or a `Connection` whose handshake was
-        done elsewhere.
-    :param timeouts: how long to wait for what; ``None`` for the defaults of `Timeouts`.
-    :param now: the time at which TCP was there, in seconds of the caller's clock.
-    :raises TypeError: when it cannot begin with that. On a stream of HTTP/2 it begins with the connection.
+    It takes no locks: where several threads use one, they share one lock around all calls.
 
-    :ivar handshake: the handshake, unless it was done elsewhere.
+    :param start: what it begins with: a handshake of either role over HTTP/1.1, HTTP/2 or HTTP/3, or a `Connection`
+        whose handshake was done elsewhere.
+    :param timeouts: how long to wait for what; ``None`` for the defaults of `Timeouts`, ``Timeouts.NONE`` for ever.
+    :param now: the time at which the TCP connection was made, in seconds of the caller's clock. Any clock will do that
+        does not go back, such as ``time.monotonic()``.
+    :raises TypeError: when it cannot begin with that.
+
+    :ivar handshake: the handshake; ``None`` where it was done elsewhere.
     :ivar connection: the `Connection` once it is open, also when it is closed again; ``None`` before.
-    :ivar deadlines: the `Deadlines`, for `Deadlines.latency`, `Deadlines.pause` and `Deadlines.resume`.
+    :ivar deadlines: the `Deadlines`.
 
     >>> client = rfc6455.Endpoint(rfc6455.ClientHandshake("ws://example.com/chat"), now=0.0)
     >>> server = rfc6455.Endpoint(rfc6455.ServerHandshake(), now=0.0)
-    >>> (request,) = server.receive_data(client.data_to_send(), now=0.1)
-    >>> request.path
-    '/chat'
-    >>> server.accept(now=0.1).send_text("hello")
-    >>> (response,) = client.receive_data(server.data_to_send(), now=0.2)
-    >>> response.status
-    101
-    >>> client.receive_data(None, now=0.2)
-    [TextMessage(text='hello')]
+    >>> for event in server.events(client.data_to_send(), now=0.1):
+    ...     print(event.method, event.path)
+    ...     connection = server.accept(now=0.1)
+    ...     server.send_text("hello")
+    GET /chat
+    >>> response, message = client.events(server.data_to_send(), now=0.2)
+    >>> response.status, message
+    (101, TextMessage(text='hello'))
     """
+
+    # What it can have when it is compiled.
+    __slots__ = (
+        *("handshake", "connection", "deadlines", "_now", "_must_advance", "_waiting", "_at", "_is_asked"),
+        *("_closed", "_eof", "__weakref__"),
+    )
 
     def __init__(
         self,
-        start: ServerHandshake | ClientHandshake | Connection,
+        start: ServerHandshake | ClientHandshake | Http2ServerHandshake | Http2ClientHandshake | Connection,
         timeouts: Timeouts | None = None,
-        now: float = 0.0,
+        *,
+        now: float,
     ) -> None:
-        self.handshake: ServerHandshake | ClientHandshake | None = None
+        self.handshake: ServerHandshake | ClientHandshake | Http2ServerHandshake | Http2ClientHandshake | None = None
         self.connection: Connection | None = None
-        self.deadlines: Deadlines = Deadlines(timeouts, now)
+        self.deadlines: Deadlines = Deadlines(timeouts, now=now)
         self._now = now  # as it was last told
         self._must_advance = False  # whether a call without the time has changed what is due
+        # The events that were not taken yet: those from `_at` on.
+        self._waiting: list[Request | Response | Event] = []
+        self._at = 0
         self._is_asked = False  # whether the client's request was given
         # Of a handshake that failed; a connection knows its own end.
         self._closed: Closed | None = None
         self._eof = False
-        self._over_at: float | None = None
         if isinstance(start, Connection):
-            self._open(start, now)
-        elif isinstance(start, (ServerHandshake, ClientHandshake)):
+            self._open(start)
+        elif isinstance(start, (*_SERVERS, *_CLIENTS)):
             self.handshake = start
         else:
-            raise TypeError(f"an endpoint begins with a handshake over HTTP/1.1 or a Connection, not {start!r}")
+            raise TypeError(f"an endpoint begins with a handshake or a Connection, not {start!r}")
 
     # How far it has come.
 
     @property
+    def request(self) -> Request | None:
+        """The client's request: at a server once it has come, at a client from the beginning."""
+        return None if self.handshake is None else self.handshake.request
+
+    @property
+    def response(self) -> Response | None:
+        """The server's answer to the request, once there is one."""
+        return None if self.handshake is None else self.handshake.response
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that was agreed (1.9); ``None`` where there is none."""
+        return None if self.connection is None else self.connection.subprotocol
+
+    @property
+    def latency(self) -> float | None:
+        """How long the last Pong took, in seconds; ``None`` before the first. See `Deadlines`."""
+        return self.deadlines.latency
+
+    @property
     def closed(self) -> bool:
-        """Whether the end has come, be it that of the connection or of a handshake that failed. The `Closed` event
-        says so, in this call or the next."""
-        return self._closed is not None if self.connection is None else self.connection.closed
+        """Whether the end has come, be it that of the connection or of a handshake that failed: whether `end` is
+        known."""
+        return self.end is not None
+
+    @property
+    def end(self) -> Closed | None:
+        """The `Closed` event once it is known, also while events before it are still being handled; else ``None``."""
+        return self._closed if self.connection is None else self.connection.end
 
     @property
     def must_close(self) -> bool:
-        """Whether it is this side's turn to end TCP, once all is sent: see `Connection.must_close`."""
+        """Whether it is this side's turn to end TCP, or its stream of HTTP/2, once all is sent: see
+        `Connection.must_close`."""
         return self._closed is not None if self.connection is None else self.connection.must_close
 
     @property
-    def over(self) -> bool:
-        """Whether there is nothing left to wait for: see `Connection.over`. Then close the socket."""
-        if self.connection is None:
-            return self._closed is not None and self._eof
-        return self.connection.over
+    def finished(self) -> bool:
+        """Whether there is nothing left to wait for: see `Connection.finished`. Then close the socket."""
+        if self.connection is not None:
+            return self.connection.finished
+        return self._closed is not None and (self._eof or self.deadlines._gave_up_tcp)
 
     @property
     def unread(self) -> int:
-        """How many bytes wait for ``receive_data(None, now)``: see `Connection.unread`."""
+        """How many bytes of input wait until the events before them are taken: see `Connection.unread`."""
         return 0 if self.connection is None else self.connection.unread
 
     # What happens.
 
-    def receive_data(
-        self, data: bytes | bytearray | memoryview | None, now: float
-    ) -> list[Request | Response | Event]:
-        """Takes what came from the peer, and tells the time.
+    def events(
+        self, data: bytes | bytearray | memoryview | None = None, *, now: float
+    ) -> Iterator[Request | Response | Event]:
+        """Take what came from the peer, tell the time, and give what happened, one event after the other.
+
+        The data is taken when this is called, however much of the iterator is used. A server's first event is the
+        `Request`, to be answered with `accept` or `reject`; a client's first is the `Response` that opens the
+        connection. The last is `Closed`, once. Where the opening handshake failed, its code is 1006 and its ``error``
+        a `HandshakeError`, whose ``status`` is the answer's.
+
+        Events that are not taken come first in the next call. Until then they count as memory that the peer takes, and
+        no further ones are made.
 
         :param data: bytes in any portions; ``b""`` at the end of the stream, also when it was reset; ``None`` when
-            nothing new was read, to go on with what is `unread`.
+            nothing new was read, because a deadline has come or something is left to go on with.
         :param now: the time in seconds.
-        :returns: what happened, in order. A server's first is the `Request`, to be answered with `accept` or `reject`;
-            a client's first is the `Response` that opens the connection. The last is `Closed`, once. Where the opening
-            handshake failed, its code is 1006 and its ``error`` a `HandshakeError`, whose ``status`` is the answer's.
+        :raises TypeError: when the data is something else.
         """
-        if self.connection is not None:
-            events = self.connection.receive_data(data)
-            # What is waited for may be in what is unread.
-            return [*events] if self.connection.unread else [*events, *self.advance(now)]
-        new = None if data is None else as_bytes(data)
-        if new is not None and not new:
-            self._eof = True
-        if self._closed is not None or new is None:
-            return [*self.advance(now)]
-        return [*self._receive_head(new, now), *self.advance(now)]
+        self._receive(data, now)
+        return _Events(self)
 
-    def advance(self, now: float) -> list[Event]:
-        """Tells the time. Call it when `next_deadline` has come, then send what there is to send. `receive_data` does
-        it, too.
+    def receive_data(
+        self, data: bytes | bytearray | memoryview | None, *, now: float
+    ) -> list[Request | Response | Event]:
+        """Do one step of what `events` does: the events that one call can give in bounded time and memory.
 
+        While something is `unread`, or a request was just accepted, go on with ``receive_data(None, now=now)``;
+        `next_deadline` says so, too. The arguments and errors are those of `events`.
+        """
+        self._receive(data, now)
+        waiting = self._waiting[self._at :] if self._at else self._waiting
+        self._waiting = []
+        self._at = 0
+        return waiting
+
+    def receive_headers(
+        self, headers: Iterable[tuple[str | bytes, str | bytes]], *, now: float
+    ) -> Iterator[Request | Response | Event]:
+        """Take the header list of the peer over HTTP/2 or HTTP/3, and give what happened as `events` does.
+
+        :param headers: as `Http2ServerHandshake.receive_headers` and `Http2ClientHandshake.receive_headers` take it.
         :param now: the time in seconds.
-        :returns: the `Closed` event where one is due, else nothing.
+        :raises LocalProtocolError: when a header list is not awaited.
         """
+        handshake = self.handshake
+        if not isinstance(handshake, (Http2ServerHandshake, Http2ClientHandshake)) or self.closed:
+            raise LocalProtocolError("receive_headers() is for a handshake over HTTP/2 that has not ended")
         self._now = now
-        events = self.deadlines.advance(now) if self.connection is not None else self._advance_opening(now)
-        self._must_advance = False
-        return events
+        self._take_head(lambda: handshake.receive_headers(headers))
+        self._advance()
+        return _Events(self)
+
+    def advance(self, *, now: float) -> list[Request | Response | Event]:
+        """Tell the time, as ``receive_data(None, now=now)``.
+
+        :param now: the time in seconds.
+        :returns: what happened: the `Closed` event where one is due, and what had been left unread.
+        """
+        return self.receive_data(None, now=now)
 
     def next_deadline(self) -> float | None:
-        """The time, in seconds of the caller's clock, at which `advance` should be called at the latest; ``None`` when
-        nothing is awaited. After `close` or `reject` that is at once."""
-        if self._must_advance:
+        """The time, in seconds of the caller's clock, at which `events` should be called at the latest; ``None`` when
+        nothing is awaited. After `close` or `reject`, and while something is left to go on with, that is at once: the
+        time last told."""
+        if self._must_advance or self._waiting or (self.connection is not None and self.connection._has_unread):
             return self._now
-        return self.deadlines.next_deadline() if self._closed is None else self._over_at
+        return self.deadlines.next_deadline()
+
+    def pause(self, *, now: float) -> None:
+        """Stop the clock, for a caller that does not read for a while: see `Deadlines.pause`."""
+        self.deadlines.pause(now=now)
+
+    def resume(self, *, now: float) -> None:
+        """Let the clock go on after `pause`: see `Deadlines.resume`."""
+        self.deadlines.resume(now=now)
+
+    # What is sent.
+
+    @property
+    def has_data_to_send(self) -> bool:
+        """Whether `data_to_send` would give anything."""
+        if self.connection is not None:
+            return self.connection.has_data_to_send
+        return not self._is_given_up_client() and self.handshake is not None and self.handshake.has_data_to_send
 
     def data_to_send(self) -> bytes:
-        """Gives all that is to be sent now, and forgets it: send it whole, in this order, before later data."""
+        """Give all that is to be sent now, and forget it: send it whole, in this order, before later data."""
         if self.connection is not None:
             return self.connection.data_to_send()
-        assert self.handshake is not None
-        if self._closed is not None and isinstance(self.handshake, ClientHandshake):
-            return b""  # a request that was given up before it was sent is not sent
-        return self.handshake.data_to_send()
+        # A request that was given up before it was sent is not sent.
+        return b"" if self.handshake is None or self._is_given_up_client() else self.handshake.data_to_send()
 
-    # What a server answers, and the end.
+    def buffers_to_send(self) -> list[bytes]:
+        """Give the same in pieces, so that a large payload is not copied: see `Connection.buffers_to_send`."""
+        if self.connection is not None:
+            return self.connection.buffers_to_send()
+        data = self.data_to_send()
+        return [data] if data else []
+
+    def headers_to_send(self) -> HeaderList:
+        """Give the header list that is due, once: the request or the answer of the opening handshake, for a caller
+        that has it written by an HTTP library. Empty when none is due.
+
+        Over HTTP/2 and HTTP/3 it has the pseudo-header fields. Over HTTP/1.1 it has not (the status is in `response`),
+        and the head is no longer in `data_to_send`.
+        """
+        return [] if self.handshake is None or self._is_given_up_client() else self.handshake.headers_to_send()
 
     def accept(
-        self, now: float, subprotocol: str | None = None, headers: HeaderSource = (), *, parts: bool = False
+        self,
+        subprotocol: str | None = None,
+        headers: HeaderSource = (),
+        *,
+        now: float,
+        **options: Unpack[OptionArguments],
     ) -> Connection:
-        """Opens the connection: `ServerHandshake.accept`, whose other arguments and errors it has.
+        """Open the connection: `ServerHandshake.accept`, whose other arguments and errors it has.
 
         :param now: the time in seconds.
         :raises LocalProtocolError: also when the client has gone meanwhile, which a `Closed` event has told.
         """
-        connection = self._unanswered("accept()").accept(subprotocol, headers, parts=parts)
-        self._open(connection, now)
+        connection = self._unanswered("accept()").accept(subprotocol, headers, **options)
+        self._now = now
+        self._open(connection)
         return connection
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
-        """Gives another answer than the 101: `ServerHandshake.reject`, whose arguments and errors it has. `Closed`
-        comes with the next `advance`, which is due at once."""
+        """Give another answer than the one that opens: `ServerHandshake.reject`, whose arguments and errors it has.
+        `Closed` is the next event; it is due at once."""
         handshake = self._unanswered("reject()")
         handshake.reject(status, headers, body)
-        self._end(HandshakeError(status, f"the answer was {status}", "4.2.2", handshake.response))
+        reason = f"the answer was {status}"
+        self._end(HandshakeError(status, reason, "4.2.2", handshake.response, CloseCause.OPENING_REFUSED))
 
-    def close(self, code: int | None = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
-        """Begins the end, whatever there is: on a connection with `Connection.close`; a client that waits for an
-        answer gets 503; a handshake of our own is given up. Legal always, as often as one likes. The next `advance`
-        is due at once.
+    def send_text(
+        self, text: str | bytes | bytearray | memoryview, *, fin: bool = True, compress: bool | None = None
+    ) -> None:
+        """Queue a text message, or a fragment of one: `Connection.send_text`, whose arguments and errors it has.
 
-        :param code: the close code; see `Connection.close`.
-        :param reason: as much as fits of it is sent.
-        :raises LocalProtocolError: when the code or the reason cannot be sent.
+        :raises LocalProtocolError: also when the connection is not open yet.
+        :raises ConnectionClosedError: also when the `Closed` event has been taken from `events`.
+        """
+        self._opened("send_text()").send_text(text, fin=fin, compress=compress)
+
+    def send_bytes(
+        self, data: bytes | bytearray | memoryview, *, fin: bool = True, compress: bool | None = None
+    ) -> None:
+        """Queue a binary message, or a fragment of one: `Connection.send_bytes`, with the errors of `send_text`."""
+        self._opened("send_bytes()").send_bytes(data, fin=fin, compress=compress)
+
+    def send_prepared(self, prepared: PreparedMessage) -> None:
+        """Queue a message that is shared with others: `Connection.send_prepared`, with the errors of `send_text`."""
+        self._opened("send_prepared()").send_prepared(prepared)
+
+    def send(self, event: Event) -> None:
+        """Queue what an event says: `Connection.send`, with the errors of `send_text`."""
+        self._opened("send()").send(event)
+
+    def ping(self, payload: bytes | bytearray | memoryview = b"") -> None:
+        """Queue a Ping: `Connection.ping`, with the errors of `send_text`."""
+        self._opened("ping()").ping(payload)
+
+    def pong(self, payload: bytes | bytearray | memoryview = b"") -> None:
+        """Queue a Pong that nobody asked for: `Connection.pong`, with the errors of `send_text`."""
+        self._opened("pong()").pong(payload)
+
+    def close(self, code: int | None = NO_CODE_NAMED, reason: str = "") -> None:
+        """Begin the end, whatever there is: on a connection with `Connection.close`; a client that waits for an
+        answer gets 503; a handshake of our own is given up. Legal always, as often as one likes. Call `events` soon
+        after it, since it changes what is due.
+
+        The arguments and errors are those of `Connection.close`.
         """
         if self.connection is not None:
             self.connection.close(code, reason)
             self._must_advance = True
-        elif code is not None and not is_sendable_close_code(code):
-            raise LocalProtocolError(f"close code {code} must not be sent (7.4)")
-        elif self._closed is None:
-            self._give_up(503, reason or "closed before it was open")
+            return
+        close_payload(code, reason)
+        if self._closed is None:
+            self._give_up(503, reason or "closed before it was open", CloseCause.OPENING_REFUSED)
+
+    # One step.
+
+    def _receive(self, data: bytes | bytearray | memoryview | None, now: float) -> None:
+        self._now = now
+        connection = self.connection
+        if connection is None:
+            self._receive_opening(data)
+        elif not self._waiting:
+            self._waiting = connection.receive_data(data)  # type: ignore[assignment]
+        elif data is not None:
+            self._waiting += connection._receive_later(data, self._size_of_waiting())
+        if self.connection is None or not self.connection._has_unread:
+            self._advance()
+
+    def _next_event(self) -> Request | Response | Event | None:
+        """Give the next event, made of what is unread where none waits; ``None`` when there is nothing left."""
+        while self._at >= len(self._waiting):
+            connection = self.connection
+            if connection is not None and connection._has_unread:
+                self._waiting = connection.receive_data(None)  # type: ignore[assignment]
+                self._at = 0
+                if not connection._has_unread:
+                    self._advance()
+            elif self._must_advance:
+                self._advance()
+            else:
+                return None
+        event = self._waiting[self._at]
+        self._at += 1
+        if self._at == len(self._waiting):
+            self._waiting = []
+            self._at = 0
+        if isinstance(event, Closed) and self.connection is not None:
+            self.connection._tell_end()
+        return event
+
+    def _advance(self) -> None:
+        """Tell the time, unless what is waited for may be in what is unread."""
+        if self.connection is not None:
+            events = self.deadlines._advance(self._now)
+            if events:
+                self._waiting += events
+        else:
+            self._advance_opening()
+        self._must_advance = False
+
+    def _size_of_waiting(self) -> int:
+        """How much memory the events take that wait."""
+        size = 0
+        for event in self._waiting[self._at :]:
+            for name in getattr(event, "__match_args__", ()):
+                value = getattr(event, name)
+                size += len(value) if isinstance(value, (str, bytes)) else 0
+            size += OBJECT_OVERHEAD
+        return size
 
     # The opening handshake.
 
-    def _advance_opening(self, now: float) -> list[Event]:
-        if self._closed is None and self.deadlines.advance(now):
+    def _advance_opening(self) -> None:
+        if self._closed is None and self.deadlines._advance(self._now):
             self._give_up(408, CloseCause.OPEN_TIMEOUT.value, CloseCause.OPEN_TIMEOUT)
-        if self._closed is None:
-            return []
-        self._wait_for_the_end(now)
-        # The end is given once, by the first advance after it.
-        return [self._closed] if self._must_advance else []
+        if self._closed is not None:
+            self.deadlines._opening_failed(self._eof, self._now)
 
-    def _receive_head(self, data: bytes, now: float) -> list[Request | Response]:
-        assert self.handshake is not None
+    def _receive_opening(self, data: bytes | bytearray | memoryview | None) -> None:
+        handshake = self.handshake
+        if data is None or handshake is None:
+            return
+        is_end = not len(data)
+        self._eof = self._eof or is_end
+        if self._closed is None:
+            self._take_head(lambda: handshake.receive_data(data))
+        if is_end and self._closed is None:
+            # Only a server comes here: a client's handshake has an error of its own.
+            reason = "the client did not wait for the answer"
+            self._end(HandshakeError(None, reason, "4.1", cause=CloseCause.OPENING_EOF))
+
+    def _take_head(self, receive: Callable[[], Connection | Request | None]) -> None:
         try:
-            opened = self.handshake.receive_data(data)
-            if not data:
-                # Only a server comes here: a client's handshake has an error of its own.
-                raise HandshakeError(None, "the client did not wait for the answer", "4.1")
+            opened = receive()
         except HandshakeError as error:
             # The event is a value: it must not keep what the traceback refers to.
             error.__traceback__ = error.__cause__ = error.__context__ = None
             self._end(error)
-            return []
+            return
         if isinstance(opened, Connection):
-            self._open(opened, now)
-            response = self.handshake.response
-            return [] if response is None else [response]
-        if opened is None or self._is_asked:
-            return []
-        self._is_asked = True
-        return [opened]
+            self._open(opened)
+            if self.response is not None:
+                self._waiting.append(self.response)
+        elif opened is not None and not self._is_asked:
+            self._is_asked = True
+            self._waiting.append(opened)
+        elif opened is None and self.response is not None:
+            self.deadlines._await_body(self._now)
 
-    def _unanswered(self, call: str) -> ServerHandshake:
+    def _open(self, connection: Connection) -> None:
+        self.connection = connection
+        self.deadlines.opened(connection, now=self._now)
+
+    def _unanswered(self, call: str) -> ServerHandshake | Http2ServerHandshake:
         if self._closed is not None:
-            raise LocalProtocolError(f"{call} cannot be called now: the opening handshake is over")
-        if not isinstance(self.handshake, ServerHandshake):
-            raise LocalProtocolError(f"{call} cannot be called here: it is for the server's opening handshake")
+            raise LocalProtocolError(f"{call} comes too late: the opening handshake has ended; {self._closed}")
+        if not isinstance(self.handshake, _SERVERS):
+            raise LocalProtocolError(f"{call} is for the server's side of an opening handshake, and this is not one")
         return self.handshake
 
-    def _open(self, connection: Connection, now: float) -> None:
-        self.connection = connection
-        self.deadlines.opened(connection, now)
+    def _opened(self, call: str) -> Connection:
+        if self.connection is not None:
+            return self.connection
+        if self._closed is not None:
+            raise ConnectionClosedError(self._closed)
+        what = "accept() has been called" if isinstance(self.handshake, _SERVERS) else "the Response has come"
+        raise LocalProtocolError(f"{call} comes too early: the connection is open once {what}")
 
-    def _give_up(self, status: int, reason: str, cause: CloseCause = CloseCause.OPENING_REFUSED) -> None:
-        if isinstance(self.handshake, ServerHandshake):
+    def _is_given_up_client(self) -> bool:
+        return self._closed is not None and isinstance(self.handshake, _CLIENTS)
+
+    def _give_up(self, status: int, reason: str, cause: CloseCause) -> None:
+        if isinstance(self.handshake, _SERVERS):
             self.handshake.reject(status, body=reason.encode(errors="replace"))
-            self._end(HandshakeError(status, reason, "4.2.2", self.handshake.response), cause)
+            self._end(HandshakeError(status, reason, "4.2.2", self.handshake.response, cause))
+        elif self.response is not None and self.handshake is not None:
+            # The status of the refusal is known; its body took too long.
+            self._end(self.handshake.give_up())
         else:
-            self._end(HandshakeError(None, reason, "4.1"), cause)
+            self._end(HandshakeError(None, reason, "4.1", cause=cause))
 
-    def _end(self, error: HandshakeError, cause: CloseCause = CloseCause.OPENING_REFUSED) -> None:
-        self._closed = Closed(CloseCode.ABNORMAL_CLOSURE, error.reason, False, error, cause)
+    def _end(self, error: HandshakeError) -> None:
+        self._closed = Closed(CloseCode.ABNORMAL_CLOSURE, "", False, error, error.cause)
+        self._waiting.append(self._closed)
         self._must_advance = True
 
-    def _wait_for_the_end(self, now: float) -> None:
-        """As `Deadlines` does it for a connection that is closed."""
-        tcp_close = self.deadlines.timeouts.tcp_close
-        if self._over_at is not None and now >= self._over_at:
-            self._eof = True
-        if self._eof or tcp_close is None:
-            self._over_at = None
-        elif self._over_at is None:
-            self._over_at = now + tcp_close
+
+class _Events:
+    """What `Endpoint.events` returns. It has no state of its own: all that are alive go through the same events."""
+
+    __slots__ = ("_endpoint",)
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def __iter__(self) -> Iterator[Request | Response | Event]:
+        return self
+
+    def __next__(self) -> Request | Response | Event:
+        event = self._endpoint._next_event()
+        if event is None:
+            raise StopIteration
+        return event

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .codes import CloseCause
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -92,6 +94,8 @@ class HandshakeError(ProtocolError):
     :ivar section: the section with the rule.
     :ivar response: at a server, the answer that was queued; at a client, the server's answer as far as it was
         understood, else ``None``.
+    :ivar cause: ``CloseCause.OPENING_EOF`` where the stream ended too early, ``OPENING_REFUSED`` where the answer is
+        another than the one that opens, ``OPENING_INVALID`` where a rule is broken.
 
     >>> try:
     ...     rfc6455.ServerHandshake.from_request("POST", "/", {"Host": "example.com"})
@@ -100,12 +104,20 @@ class HandshakeError(ProtocolError):
     405: the method is 'POST'; GET is required (section 4.2.1) - Allow: GET
     """
 
-    def __init__(self, status: int | None, reason: str, section: str = "4", response: Response | None = None) -> None:
-        super().__init__(status, reason, section, response)
+    def __init__(
+        self,
+        status: int | None,
+        reason: str,
+        section: str = "4",
+        response: Response | None = None,
+        cause: CloseCause = CloseCause.OPENING_INVALID,
+    ) -> None:
+        super().__init__(status, reason, section, response, cause)
         self.status = status
         self.reason = reason
         self.section = section
         self.response = response
+        self.cause = cause
 
     def __str__(self) -> str:
         status = "" if self.status is None else f"{int(self.status)}: "

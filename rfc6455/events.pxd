@@ -1,29 +1,30 @@
 from rfc6455.values cimport Value
 
-cdef class Event(Value):
-    pass
-
-cdef class TextMessage(Event):
+cdef class TextMessage(Value):
     cdef public str text
 
-cdef class BytesMessage(Event):
+cdef class BytesMessage(Value):
     cdef public bytes data
 
-cdef class TextPart(Event):
+cdef class TextPart(Value):
     cdef public str text
     cdef public bint final
 
-cdef class BytesPart(Event):
+cdef class BytesPart(Value):
     cdef public bytes data
     cdef public bint final
 
-cdef class Ping(Event):
+cdef class EncodedText(Value):
+    cdef public bytes data
+    cdef public bint final
+
+cdef class Ping(Value):
     cdef public bytes payload
 
-cdef class Pong(Event):
+cdef class Pong(Value):
     cdef public bytes payload
 
-cdef class Closed(Event):
+cdef class Closed(Value):
     cdef public object code
     cdef public str reason
     cdef public bint clean

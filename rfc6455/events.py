@@ -8,26 +8,12 @@ They work in ``match``: ``case TextMessage(text): ...``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .codes import CloseCause
+from .codes import CloseCause, CloseCode
+from .errors import LocalProtocolError, ProtocolError
 from .values import Value
 
-if TYPE_CHECKING:
-    from .errors import ProtocolError
 
-
-class Event(Value):
-    """The base of all events.
-
-    >>> rfc6455.TextMessage("hi") == rfc6455.TextMessage("hi") != rfc6455.BytesMessage(b"hi")
-    True
-    """
-
-    __slots__ = ()
-
-
-class TextMessage(Event):
+class TextMessage(Value):
     """A whole text message (5.6).
 
     :ivar text: the message; never with lone surrogates, since it was valid UTF-8 (8.1).
@@ -43,7 +29,7 @@ class TextMessage(Event):
         self.text: str = text
 
 
-class BytesMessage(Event):
+class BytesMessage(Value):
     """A whole binary message (5.6).
 
     :ivar data: the message.
@@ -59,7 +45,7 @@ class BytesMessage(Event):
         self.data: bytes = data
 
 
-class TextPart(Event):
+class TextPart(Value):
     """The next piece of a text message, where a connection gives parts. Cut between characters.
 
     :ivar text: the piece; empty when only a part of a character has come, or nothing more at the end.
@@ -80,7 +66,7 @@ class TextPart(Event):
         self.final: bool = final
 
 
-class BytesPart(Event):
+class BytesPart(Value):
     """The next piece of a binary message, where a connection gives parts.
 
     :ivar data: the piece; may be empty.
@@ -101,7 +87,27 @@ class BytesPart(Event):
         self.final: bool = final
 
 
-class Ping(Event):
+class EncodedText(Value):
+    """A text message, or the next part of one, as bytes, where a connection was made with ``decode_text=False``.
+
+    :ivar data: UTF-8, checked (8.1), unless ``Leniency.INVALID_UTF8`` lets any bytes pass. A part may end within a
+        character.
+    :ivar final: whether the message ends here; always where whole messages are given.
+
+    >>> ws = rfc6455.Connection(rfc6455.CLIENT, decode_text=False)
+    >>> ws.receive_data(bytes.fromhex("81 02 c3a9"))
+    [EncodedText(data=b'\xc3\xa9', final=True)]
+    """
+
+    __slots__ = ("data", "final")
+    __match_args__ = ("data", "final")
+
+    def __init__(self, data: bytes, final: bool = True) -> None:
+        self.data: bytes = data
+        self.final: bool = final
+
+
+class Ping(Value):
     """The peer sent a Ping (5.5.2). The Pong goes out with the next ``data_to_send()``; nothing needs to be done.
 
     :ivar payload: at most 125 bytes.
@@ -121,7 +127,7 @@ class Ping(Event):
         self.payload: bytes = payload
 
 
-class Pong(Event):
+class Pong(Value):
     """The peer sent a Pong (5.5.3), asked for or not.
 
     :ivar payload: at most 125 bytes; that of the Ping which it answers.
@@ -137,23 +143,27 @@ class Pong(Event):
         self.payload: bytes = payload
 
 
-class Closed(Event):
+class Closed(Value):
     """The connection has ended (7.1.4). Comes exactly once, as the last event.
+
+    ``str()`` gives the whole story in a sentence, for people and logs.
 
     :ivar code: the code of the peer's Close frame (1005 if that was empty); where none came, the code that says
         what the peer did wrong in a violation, 3008 after a time-out of an open connection, and 1006 when the stream
         just ended, or the opening or the closing handshake took too long (7.1.5).
-    :ivar reason: the peer's reason; where none came, what happened, in words.
+    :ivar reason: the reason in the peer's Close frame, in its words and nothing else; empty where none came.
     :ivar clean: whether the closing handshake was completed (7.1.4).
     :ivar error: the `RemoteProtocolError` of a violation, the `HandshakeError` of an opening handshake that failed at
         an `Endpoint`, else ``None``.
-    :ivar cause: how it came to the end, as a `CloseCause`.
+    :ivar cause: why it ended, as a `CloseCause`.
 
     >>> server = rfc6455.Connection(rfc6455.SERVER)
     >>> server.close(4000, "bye")
     >>> (closed,) = rfc6455.Connection(rfc6455.CLIENT).receive_data(server.data_to_send())
     >>> closed.code, closed.reason, closed.clean, closed.cause.name
     (4000, 'bye', True, 'HANDSHAKE')
+    >>> print(closed)
+    both sides sent a Close frame; the peer's has code 4000 and the reason 'bye'
     """
 
     __slots__ = ("code", "reason", "clean", "error", "cause")
@@ -172,3 +182,45 @@ class Closed(Event):
         self.clean: bool = clean
         self.error: ProtocolError | None = error
         self.cause: CloseCause = cause
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return f"{self.cause.value}: {self.error}"
+        if not self.clean:
+            return self.cause.value
+        if self.code == CloseCode.NO_STATUS_RCVD:
+            return f"{self.cause.value}; the peer's has no code"
+        reason = f" and the reason {self.reason!r}" if self.reason else ""
+        return f"{self.cause.value}; the peer's has code {int(self.code)}{reason}"
+
+
+# All that `Connection.receive_data` can give. As a union, so that a type checker can tell whether a ``match`` has a
+# case for each, with ``assert_never`` for the rest.
+Event = TextMessage | BytesMessage | TextPart | BytesPart | EncodedText | Ping | Pong | Closed
+
+
+class ConnectionClosedError(LocalProtocolError):
+    """A message could not be sent because the connection has ended. The peer or the network did that, not a mistake
+    in the program.
+
+    It lives here, and not with the other errors, because it carries an event.
+
+    :ivar closed: the `Closed` event.
+
+    >>> client, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
+    >>> client.close(1001, "leaving")
+    >>> (closed,) = server.receive_data(client.data_to_send())
+    >>> answer = server.data_to_send()
+    >>> try:
+    ...     server.send_text("too late")
+    ... except rfc6455.ConnectionClosedError as error:
+    ...     print(error.closed.code, error.closed.reason)
+    1001 leaving
+    """
+
+    def __init__(self, closed: Closed) -> None:
+        super().__init__(closed)
+        self.closed: Closed = closed
+
+    def __str__(self) -> str:
+        return f"nothing can be sent, as the connection has ended: {self.closed}"

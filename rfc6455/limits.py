@@ -21,7 +21,8 @@ class Limits:
         the newest is kept then. ``None``: twice ``message``, as a buffer that grows has room to spare, and 512 KiB,
         enough for the largest deflate state and one read.
     :param pongs: how many Pings may wait for their Pong, which goes out with whatever is sent next; beyond that, or
-        beyond ``memory``, the oldest is not answered. 5.5.3 allows 1, which is all that a keepalive needs.
+        beyond ``memory``, the oldest is not answered. 5.5.3 allows 1; 16 also serve a peer that sends several at once
+        and counts the answers, and take 3 KiB at the most.
     :param head: the largest request or response head; 431 beyond it. 16 KiB is the neighbour of nginx
         (8 KiB for a line, 32 KiB in all), Node (16 KiB) and h11 (16 KiB).
     :param line: the longest line in a head; 414 for a request line, 431 for a header. nginx and Apache
@@ -39,7 +40,7 @@ class Limits:
     message: int | None = 1 << 20
     frame: int | None = None
     memory: int | None = None
-    pongs: int = 1
+    pongs: int = 16
     head: int = 16 << 10
     line: int = 8 << 10
     headers: int = 100

@@ -34,13 +34,16 @@ cdef class MessageReader:
     cdef void _go_on(self, bint final, list events) except *
     cdef _deliver_part(self, bytes data, bint final, list events)
 
+cdef Py_ssize_t LEAST_UNCOPIED
+
 cpdef bytes encode_text(text)
+cpdef list unmasked_frame(int first, bytes payload)
 
 cdef class PreparedMessage:
     cdef object __weakref__
     cdef readonly int first
     cdef readonly bytes payload
     cdef readonly object compress
-    cdef bytes _frame
+    cdef readonly list _buffers
     cdef dict _encoded
-    cpdef tuple encoded_by(self, codec)
+    cpdef tuple _encoded_by(self, codec)

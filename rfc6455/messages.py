@@ -16,7 +16,11 @@ from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, Event, TextMessage, TextPart
 from .extensions import MessageCodec
 from .frames import FrameParser
-from .primitives import decode_beginning, pack_frame
+from .primitives import decode_beginning, pack_frame, pack_header
+
+# A payload from this size on is sent as it is, behind its header. Below, a copy costs less than one more buffer does
+# in `socket.sendmsg` or `StreamWriter.writelines`.
+LEAST_UNCOPIED = 16 << 10
 
 # How much input of a message that an extension changed is given on at once where parts are asked for: with
 # deflate's largest ratio (1032:1) a part then has at most 516 KiB.
@@ -167,18 +171,38 @@ def message_too_big(size: int, more: int, max_size: int) -> RemoteProtocolError:
     return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4")
 
 
-def encode_text(text: str) -> bytes:
-    """Gives the UTF-8 of a text (5.6).
+def encode_text(text: str | bytes | bytearray | memoryview) -> bytes:
+    """Return the UTF-8 of a text (5.6), which may be given as such.
 
-    :raises TypeError: when it is not a ``str``.
-    :raises LocalProtocolError: when it has a lone surrogate, which UTF-8 cannot say (8.1).
+    :raises TypeError: when it is neither a ``str`` nor bytes.
+    :raises LocalProtocolError: when it has a lone surrogate, which UTF-8 cannot say, or is bytes that are not UTF-8
+        (8.1).
     """
     if not isinstance(text, str):
-        raise TypeError(f"a text is a str, not {type(text).__name__}; use send_bytes() for bytes")
+        return _checked_utf8(text)
     try:
         return text.encode()
     except UnicodeEncodeError as error:
         raise LocalProtocolError(f"the text cannot be sent, as it is not valid Unicode (8.1): {error}") from error
+
+
+def _checked_utf8(text: bytes | bytearray | memoryview) -> bytes:
+    if not isinstance(text, (bytes, bytearray, memoryview)):
+        raise TypeError(f"a text is a str, or bytes that are UTF-8, not {type(text).__name__}")
+    encoded = as_bytes(text)
+    if not encoded.isascii():
+        try:
+            encoded.decode()
+        except UnicodeDecodeError as error:
+            raise LocalProtocolError(f"the text cannot be sent, as it is not UTF-8 (8.1): {error}") from error
+    return encoded
+
+
+def unmasked_frame(first: int, payload: bytes) -> list[bytes]:
+    """Return the buffers of a server's frame whose first byte is ``first``: one, or its header and a large payload."""
+    if len(payload) < LEAST_UNCOPIED:
+        return [pack_frame(first, payload, None)]
+    return [pack_header(first, 0, len(payload)), payload]
 
 
 class PreparedMessage:
@@ -204,28 +228,28 @@ class PreparedMessage:
     81 04 6e 65 77 73
     """
 
-    __slots__ = ("first", "payload", "compress", "_frame", "_encoded", "__weakref__")
+    __slots__ = ("first", "payload", "compress", "_buffers", "_encoded", "__weakref__")
 
     def __init__(self, message: str | bytes | bytearray | memoryview, *, compress: bool | None = None) -> None:
         is_text = isinstance(message, str)
         self.first: int = FIN_BIT | (Opcode.TEXT if is_text else Opcode.BINARY)
         self.payload: bytes = encode_text(message) if isinstance(message, str) else as_bytes(message)
         self.compress: bool | None = compress
-        self._frame = pack_frame(self.first, self.payload, None)
-        self._encoded: dict[Hashable, tuple[bytes, bytes]] = {}
+        self._buffers = unmasked_frame(self.first, self.payload)
+        self._encoded: dict[Hashable, tuple[bytes, list[bytes]]] = {}
 
     @property
     def frame(self) -> bytes:
         """The frame that every server's connection can send as it is where no extension encodes it."""
-        return self._frame
+        return b"".join(self._buffers)
 
-    def encoded_by(self, codec: MessageCodec) -> tuple[bytes, bytes]:
-        """Gives the payload as ``codec``, and all with an equal key, encode it; and a server's frame with it."""
+    def _encoded_by(self, codec: MessageCodec) -> tuple[bytes, list[bytes]]:
+        """Return the payload as ``codec``, and all with an equal key, encode it; and a server's frame with it."""
         key = codec.shared_key
         encoded = self._encoded.get(key)
         if encoded is None:
             payload = codec.encode_shared(self.payload)
-            frame = pack_frame(self.first | codec.reserved_bit << 4, payload, None)
+            frame = unmasked_frame(self.first | codec.reserved_bit << 4, payload)
             encoded = self._encoded[key] = payload, frame
         codec.forget_sent()
         return encoded

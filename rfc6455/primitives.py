@@ -51,11 +51,11 @@ def pack_frame(first: int, payload: bytes, masking_key: bytes | None) -> bytes:
     """Gives the bytes of a frame (5.2) whose first byte (FIN, RSV, opcode) is ``first``."""
     length = len(payload)
     if masking_key is None:
-        return _pack_header(first, 0, length) + payload
-    return _pack_header(first, MASK_BIT, length) + masking_key + mask_slice(payload, 0, length, masking_key, 0)
+        return pack_header(first, 0, length) + payload
+    return pack_header(first, MASK_BIT, length) + masking_key + mask_slice(payload, 0, length, masking_key, 0)
 
 
-def _pack_header(first: int, mask_bit: int, length: int) -> bytes:
+def pack_header(first: int, mask_bit: int, length: int) -> bytes:
     """5.2: "the minimal number of bytes MUST be used to encode the length"."""
     if length <= 125:
         return (first << 8 | mask_bit | length).to_bytes(2, "big")

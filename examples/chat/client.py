@@ -120,7 +120,7 @@ class Client:
         self._sock.sendall(handshake.data_to_send())
         while (ws := handshake.receive_data(self._sock.recv(65536))) is None:
             pass
-        self._deadlines.opened(ws, time.monotonic())
+        self._deadlines.opened(ws, now=time.monotonic())
         return ws
 
     def run(self) -> rfc6455.Closed:
@@ -157,7 +157,7 @@ class Client:
                 inputs = [self._sock, self._woken]  # nothing may be sent after a Close frame
                 self._ws.close()
             events = self._receive() if self._sock in ready else []
-            for event in events + self._deadlines.advance(time.monotonic()):
+            for event in events + self._deadlines.advance(now=time.monotonic()):
                 match event:
                     case rfc6455.TextMessage(text):
                         self._terminal.show(text)
@@ -214,7 +214,7 @@ def main() -> None:
         sys.exit(f"Cannot chat with {settings.uri}: {error}")
     terminal.is_interactive = False
     if closed.code not in GOOD_ENDS:
-        sys.exit(f"Disconnected: {int(closed.code)} {clean(closed.reason)}")
+        sys.exit(f"Disconnected: {int(closed.code)} {clean(str(closed))}")
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ class Session:
         self._has_failed = False
         self._delivered = 0
         self._settled: Counter[str] = Counter()
-        self._deadlines = rfc6455.Deadlines(chat.timeouts, now)
+        self._deadlines = rfc6455.Deadlines(chat.timeouts, now=now)
         self.due = _time_of(self._deadlines)
         chat.caretaker.add(self)
 
@@ -236,7 +236,7 @@ class Session:
             self._outbox.hold()
             self._outbox.put(ws.data_to_send())
             self._kind = tuple(codec.shared_key for codec in ws.extensions)
-            self._deadlines.opened(ws, time.monotonic())
+            self._deadlines.opened(ws, now=time.monotonic())
             self.due = _time_of(self._deadlines)
             self._takes_part = True
         return ws
@@ -430,7 +430,7 @@ class Session:
             self._cut()  # it has left an earlier Close frame unanswered for too long
 
     def _advance(self, now: float) -> list[rfc6455.Event]:
-        events = self._deadlines.advance(now)
+        events = self._deadlines.advance(now=now)
         self.due = _time_of(self._deadlines)
         return events
 

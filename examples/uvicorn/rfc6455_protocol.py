@@ -79,7 +79,8 @@ class RFC6455Protocol(asyncio.Protocol):
             limits=_limits(config.ws_max_size),
         )
         # They are looked at from the accept on: an app may take as long as it likes for that.
-        self._deadlines = rfc6455.Deadlines(_timeouts(config.ws_ping_interval, config.ws_ping_timeout))
+        timeouts = _timeouts(config.ws_ping_interval, config.ws_ping_timeout)
+        self._deadlines = rfc6455.Deadlines(timeouts, now=self._loop.time())
         self._ws: rfc6455.Connection | None = None
         self._has_ended = False  # the client's side of TCP
         self._broke_rules = False
@@ -214,7 +215,7 @@ class RFC6455Protocol(asyncio.Protocol):
         self._ws = self._handshake.accept(message.get("subprotocol") or None, headers)
         self._stage = Stage.ACCEPTED
         self._log("[accepted]")
-        self._deadlines.opened(self._ws, self._loop.time())
+        self._deadlines.opened(self._ws, now=self._loop.time())
         self._receive(None)
 
     def _forbid(self, message: Message) -> None:
@@ -288,7 +289,7 @@ class RFC6455Protocol(asyncio.Protocol):
 
     def _step(self) -> None:
         assert self._ws is not None
-        self._handle(self._deadlines.advance(self._loop.time()))
+        self._handle(self._deadlines.advance(now=self._loop.time()))
         self._flush()
         if self._transport.is_closing():
             return

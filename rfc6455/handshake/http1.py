@@ -10,13 +10,13 @@ rule it obeys above it. A refusal closes: its answer says ``Connection: close``,
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from hashlib import sha1
+from typing import TYPE_CHECKING, Any
 
 from ..arguments import as_bytes, excerpt
 from ..codes import VERSION, Role
@@ -37,9 +37,14 @@ from ..http1_heads import (
     serialize_request,
     serialize_response,
 )
-from ..limits import DEFAULT_LIMITS, Limits
+from ..options import Options
 from ..uri import URI, is_host, parse_uri
 from .negotiation import SAME_HOST, Offer, Origins, Terms, Wishes, check_extra_headers
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..options import OptionArguments
 
 # 1.3: "a "Globally Unique Identifier" [...] in string form, which is unlikely to be used by network endpoints that do
 # not understand the WebSocket Protocol".
@@ -85,11 +90,11 @@ class ServerHandshake:
     :param extensions: what the server is ready to use, such as ``PerMessageDeflate()`` (9).
     :param origins: which pages may connect (10.2): `SAME_HOST`, `ANY_ORIGIN`, or a collection of origins such as
         ``["https://example.com", "null"]``; 403 for others. What sends no ``Origin`` is not a browser and may connect.
-    :param limits: bounds on the head, then on the connection.
     :param require_subprotocol: whether a client that asks for none of ``subprotocols`` is refused, with 400. By
         default the connection then has no subprotocol; a browser that asked for some fails it.
     :param plain_http: whether a GET or HEAD request that wants no WebSocket is given to the caller too, who answers it
         with `reject`, be it ``reject(200, body=page)``. By default it is refused, with 426.
+    :param options: ``limits``, also on the head, and the others that `options.Options` describes.
     :raises LocalProtocolError: when an argument can never work.
 
     :ivar request: the request, when its head has come; also when it was refused.
@@ -109,15 +114,16 @@ class ServerHandshake:
         subprotocols: Sequence[str] = (),
         extensions: Sequence[Extension] = (),
         origins: Origins = SAME_HOST,
-        limits: Limits | None = None,
         *,
         require_subprotocol: bool = False,
         plain_http: bool = False,
+        **options: Unpack[OptionArguments],
     ) -> None:
         self.request: Request | None = None
         self.response: Response | None = None
         self._terms = Terms(subprotocols, extensions, origins, require_subprotocol)
-        self._limits = limits or DEFAULT_LIMITS
+        self._options = Options.of(**options)
+        self._limits = self._options.limits
         self._plain_methods = ("GET", "HEAD") if plain_http else ()
         self._stage = _Stage.READING
         self._reader = RequestReader(self._limits)
@@ -132,12 +138,7 @@ class ServerHandshake:
         method: str,
         target: str,
         headers: HeaderSource,
-        subprotocols: Sequence[str] = (),
-        extensions: Sequence[Extension] = (),
-        origins: Origins = SAME_HOST,
-        limits: Limits | None = None,
-        *,
-        require_subprotocol: bool = False,
+        **options: Any,
     ) -> ServerHandshake:
         """A handshake whose request was read elsewhere, as HTTP/1.1; `accept` or `reject` come next.
 
@@ -146,7 +147,7 @@ class ServerHandshake:
         :param headers: the header fields: pairs of `str` or `bytes`, or a mapping of `str`.
         :raises HandshakeError: when the request must be refused. Its ``response`` is what to answer.
         """
-        handshake = cls(subprotocols, extensions, origins, limits, require_subprotocol=require_subprotocol)
+        handshake = cls(**options)
         request = Request(method, target, Headers(headers))
         try:
             check_request(request)
@@ -186,12 +187,17 @@ class ServerHandshake:
             raise
         return self.request
 
-    def accept(self, subprotocol: str | None = None, headers: HeaderSource = (), *, parts: bool = False) -> Connection:
+    def accept(
+        self,
+        subprotocol: str | None = None,
+        headers: HeaderSource = (),
+        **options: Unpack[OptionArguments],
+    ) -> Connection:
         """Opens the connection; its ``data_to_send()`` begins with the 101 (4.2.2).
 
         :param subprotocol: one that the client asked for; by default the first of the server's own that it asked for.
         :param headers: to add to the answer, such as ``Set-Cookie``.
-        :param parts: for the `Connection`: whether messages come in parts.
+        :param options: in place of those of the handshake, for this connection.
         :raises LocalProtocolError: when the client did not ask for that subprotocol, when a header cannot be written,
             or when it is not the time. Nothing has changed then.
         """
@@ -204,7 +210,7 @@ class ServerHandshake:
         check_fields(fields)
         response = Response(101, Headers._known_good(_answer_to(self.request) + fields))
         head = serialize_response(response)
-        connection = agreement.connection(Role.SERVER, self._limits, parts)
+        connection = agreement.connection(Role.SERVER, self._options.updated(**options))
         connection._start(head, bytes(self._unread), self._eof)
         self._end(_Stage.ACCEPTED, response)
         return connection
@@ -224,6 +230,11 @@ class ServerHandshake:
         if self._stage not in (_Stage.READING, _Stage.REQUESTED):
             raise self._out_of_order("reject()")
         self._queue(_closing(status, _extra(headers), body))
+
+    @property
+    def has_data_to_send(self) -> bool:
+        """Whether `data_to_send` would give anything."""
+        return bool(self._out)
 
     def data_to_send(self) -> bytes:
         """The answer of a refused handshake, once; ``b""`` otherwise. The 101 comes from the `Connection`."""
@@ -395,9 +406,7 @@ class ClientHandshake:
     :param extensions: what to ask for, such as ``PerMessageDeflate()`` (9).
     :param origin: for ``Origin``; ``None`` for a client that is not a browser.
     :param headers: to add to the request, such as ``Authorization``.
-    :param limits: bounds on the response, then on the connection.
-    :param parts: for the `Connection`: whether messages come in parts.
-    :param random: gives so many random bytes as it is asked for: 16 for the key here, then the masks.
+    :param options: ``limits``, also on the response, and the others that `options.Options` describes.
     :raises LocalProtocolError: when the URI is not valid, or an argument cannot be written.
 
     :ivar uri: the `URI`.
@@ -420,19 +429,15 @@ class ClientHandshake:
         extensions: Sequence[Extension] = (),
         origin: str | None = None,
         headers: HeaderSource = (),
-        limits: Limits | None = None,
-        *,
-        parts: bool = False,
-        random: Callable[[int], bytes] = os.urandom,
+        **options: Unpack[OptionArguments],
     ) -> None:
         self.uri: URI = parse_uri(uri) if isinstance(uri, str) else uri
         self.response: Response | None = None
         self._offer = Offer(subprotocols, extensions)
-        self._limits = limits or DEFAULT_LIMITS
-        self._parts = parts
-        self._random = random
+        self._options = Options.of(**options)
+        self._limits = self._options.limits
         # 4.1, 7: "a nonce consisting of a randomly selected 16-byte value that has been base64-encoded".
-        self._key = b64encode(random(16)).decode("ascii")
+        self._key = b64encode(self._options.random(16)).decode("ascii")
         fields = self._own_fields() + ([] if origin is None else [("Origin", origin)])
         extra = check_extra_headers(headers, _WRITTEN_BY_CLIENT)
         self.request: Request = Request("GET", self.uri.resource_name, Headers([*fields, *extra]))
@@ -450,6 +455,11 @@ class ClientHandshake:
             ("Sec-WebSocket-Version", VERSION),
             *self._offer.fields,
         ]
+
+    @property
+    def has_data_to_send(self) -> bool:
+        """Whether `data_to_send` would give anything."""
+        return bool(self._out)
 
     def data_to_send(self) -> bytes:
         """The request, once; ``b""`` after that."""
@@ -499,6 +509,16 @@ class ClientHandshake:
         except HandshakeError as error:
             raise self._refused(error) from None
 
+    def give_up(self) -> HandshakeError:
+        """End the wait for the rest of a refusal's body, and return the error with what has come of it."""
+        assert self.response is not None
+        self.response = self.response._replace(body=bytes(self._body))
+        try:
+            check_response(self.response, self._key)
+        except HandshakeError as error:
+            return self._refused(error)
+        raise AssertionError("a response that opens has no body to wait for")
+
     def _read_head(self, data: bytes) -> Response | None:
         response = self._reader.receive(data)
         while response is not None and 100 <= response.status < 200 and response.status != 101:
@@ -511,7 +531,7 @@ class ClientHandshake:
     def _open(self, response: Response) -> Connection:
         check_response(response, self._key)
         agreement = self._offer.check_answer(response.headers)
-        connection = agreement.connection(Role.CLIENT, self._limits, self._parts, self._random)
+        connection = agreement.connection(Role.CLIENT, self._options)
         connection._start(b"", self._reader.unread)
         self._end()
         return connection

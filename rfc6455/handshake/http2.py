@@ -13,8 +13,8 @@ and the key with its answer are gone, since HTTP/2 itself says what they were th
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ..arguments import excerpt
 from ..codes import VERSION, Role
@@ -23,9 +23,14 @@ from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension
 from ..headers import Headers, HeaderSource, is_token
 from ..http1_heads import Request, Response, check_fields, explain, is_field_value, is_target, phrase, refusal
-from ..limits import Limits
+from ..options import Options
 from ..uri import URI, is_host, parse_uri
 from .negotiation import SAME_HOST, Offer, Origins, Terms, Wishes, canonical_origin, check_extra_headers
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..options import OptionArguments
 
 # A header list, as HTTP/2 and HTTP/3 libraries write it: names in lower case, pseudo-header fields first.
 HeaderList = list[tuple[bytes, bytes]]
@@ -63,14 +68,14 @@ class Http2ServerHandshake:
         subprotocols: Sequence[str] = (),
         extensions: Sequence[Extension] = (),
         origins: Origins = SAME_HOST,
-        limits: Limits | None = None,
         *,
         require_subprotocol: bool = False,
+        **options: Unpack[OptionArguments],
     ) -> None:
         self.request: Request | None = None
         self.response: Response | None = None
         self._terms = Terms(subprotocols, extensions, origins, require_subprotocol)
-        self._limits = limits
+        self._options = Options.of(**options)
         self._wishes: Wishes | None = None
         self._out = b""
 
@@ -93,7 +98,12 @@ class Http2ServerHandshake:
             raise
         return self.request
 
-    def accept(self, subprotocol: str | None = None, headers: HeaderSource = (), *, parts: bool = False) -> Connection:
+    def accept(
+        self,
+        subprotocol: str | None = None,
+        headers: HeaderSource = (),
+        **options: Unpack[OptionArguments],
+    ) -> Connection:
         """Opens the connection. Send `headers_to_send` first, without ending the stream.
 
         The arguments and errors are those of `ServerHandshake.accept`.
@@ -103,7 +113,7 @@ class Http2ServerHandshake:
         agreement = self._terms.agree(self._wishes, subprotocol)
         fields = [*agreement.fields, *check_extra_headers(headers, _FORBIDDEN)]
         check_fields(fields)
-        connection = agreement.connection(Role.SERVER, self._limits, parts)
+        connection = agreement.connection(Role.SERVER, self._options.updated(**options))
         # RFC 8441, 5.1: a 200, as with any CONNECT, takes the place of the 101.
         self._end(Response(200, Headers(fields), version="HTTP/2"))
         return connection
@@ -134,6 +144,11 @@ class Http2ServerHandshake:
         if self.response is None:
             raise LocalProtocolError("there is no answer yet: call accept() or reject()")
         return [(b":status", b"%d" % self.response.status), *_lower(self.response.headers)]
+
+    @property
+    def has_data_to_send(self) -> bool:
+        """Whether `data_to_send` would give anything."""
+        return bool(self._out)
 
     def data_to_send(self) -> bytes:
         """The body of a refusal, once; the stream ends with it. What an open connection sends comes from that."""
@@ -253,17 +268,12 @@ class Http2ClientHandshake:
         extensions: Sequence[Extension] = (),
         origin: str | None = None,
         headers: HeaderSource = (),
-        limits: Limits | None = None,
-        *,
-        parts: bool = False,
-        random: Callable[[int], bytes] = os.urandom,
+        **options: Unpack[OptionArguments],
     ) -> None:
         self.uri: URI = parse_uri(uri) if isinstance(uri, str) else uri
         self.response: Response | None = None
         self._offer = Offer(subprotocols, extensions)
-        self._limits = limits
-        self._parts = parts
-        self._random = random
+        self._options = Options.of(**options)
         fields = [("sec-websocket-version", VERSION), *self._offer.fields]
         if origin is not None:
             fields.append(("origin", origin))
@@ -305,7 +315,7 @@ class Http2ClientHandshake:
         except HandshakeError as error:
             status = None if self.response is None else self.response.status
             raise HandshakeError(status, error.reason, error.section, self.response) from None
-        return agreement.connection(Role.CLIENT, self._limits, self._parts, self._random)
+        return agreement.connection(Role.CLIENT, self._options)
 
 
 def _parse_status(pseudo: dict[str, str]) -> int:

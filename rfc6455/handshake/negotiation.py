@@ -8,9 +8,8 @@ the wire; that is `http1.py` (4) and `http2.py` (RFC 8441).
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension, MessageCodec
 from ..headers import ExtensionItem, Headers, HeaderSource, is_token, parse_extensions
 from ..http1_heads import Request
-from ..limits import Limits
+from ..options import Options
 
 SUBPROTOCOL = "Sec-WebSocket-Protocol"
 EXTENSIONS = "Sec-WebSocket-Extensions"
@@ -66,11 +65,9 @@ class Agreement(NamedTuple):
             fields.append((EXTENSIONS, ", ".join(codec.parameters for codec in self.codecs)))
         return fields
 
-    def connection(
-        self, role: Role, limits: Limits | None, parts: bool = False, random: Callable[[int], bytes] = os.urandom
-    ) -> Connection:
-        """The connection that works as agreed."""
-        return Connection(role, self.codecs, limits, parts=parts, subprotocol=self.subprotocol, random=random)
+    def connection(self, role: Role, options: Options) -> Connection:
+        """Return the connection that works as agreed."""
+        return Connection._agreed(role, self.codecs, self.subprotocol, options)
 
 
 class Wishes(NamedTuple):

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast, overload
 
 from ..arguments import as_bytes
-from ..codes import CloseCause, CloseCode, Role
-from ..connection import Connection
+from ..codes import CloseCause, Role
+from ..connection import NO_CODE_NAMED, Connection
 from ..errors import LocalProtocolError
 from ..events import Event
 from ..handshake.http1 import ClientHandshake, ServerHandshake
@@ -165,6 +165,13 @@ class _RecordedConnection(_Recorded[Connection]):
             self._recorder._add(Kind.RESUMED)
         return events
 
+    def _receive_later(self, data: bytes | bytearray | memoryview, waiting: int) -> list[Event]:
+        return self._wrapped._receive_later(self._recorder._receive(data), waiting)
+
+    def buffers_to_send(self) -> list[bytes]:
+        data = self.data_to_send()
+        return [data] if data else []
+
     def data_to_send(self) -> bytes:
         data = self._recorder._send(self._wrapped.data_to_send())
         # The 101 of a server comes from its connection. None of its frames begins like that.
@@ -173,15 +180,15 @@ class _RecordedConnection(_Recorded[Connection]):
         self._has_sent = self._has_sent or bool(data)
         return data
 
-    def close(self, code: int | None = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+    def close(self, code: int | None = NO_CODE_NAMED, reason: str = "") -> None:
         does_something = self._wrapped.sent is not Direction.CLOSED
         self._wrapped.close(code, reason)
         if does_something:
             self._recorder._add(Kind.CLOSE)
 
-    def time_out(self, cause: CloseCause) -> list[Event]:
+    def _time_out(self, cause: CloseCause) -> list[Event]:
         self._recorder._add(Kind.TIMED_OUT, cause.name.encode("ascii"))
-        return self._wrapped.time_out(cause)
+        return self._wrapped._time_out(cause)
 
 
 class _RecordedServerHandshake(_Recorded[ServerHandshake]):

@@ -59,7 +59,7 @@ def replay_received(recording: Recording, make: Callable[[], Connection] | None 
             case Kind.RESUMED:
                 yield index, connection.receive_data(None)
             case Kind.TIMED_OUT:
-                yield index, connection.time_out(CloseCause[entry.data.decode("ascii")])
+                yield index, connection._time_out(CloseCause[entry.data.decode("ascii")])
             case Kind.CLOSE:
                 connection.close()
             case Kind.SENT:
@@ -124,4 +124,4 @@ def _connection(recording: Recording, role: Role, limits: Limits) -> Connection:
         raise LocalProtocolError(
             f"what {recording.extensions!r} does is not known here: give the recording its codecs"
         )
-    return Connection(role, codecs, limits)
+    return Connection(role, codecs, limits=limits)

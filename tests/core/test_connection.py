@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from helpers import (
@@ -46,6 +47,7 @@ from rfc6455 import (
     CloseCause,
     Closed,
     Connection,
+    ConnectionClosedError,
     ConnectionState,
     Direction,
     Event,
@@ -231,7 +233,8 @@ def test_words_for_a_violation(role: Role, name: str, words: str) -> None:
     violation, code, section = LESSONS[name]
     *_, closed = new_connection(role).receive_data(violation(role))
     assert isinstance(closed, Closed)
-    assert closed.reason == words
+    assert closed.reason == ""
+    assert str(closed) == f"the peer broke the protocol or a limit: {closed.error}"
     assert str(closed.error) == f"{words} (section {section} at byte 0; close code {code})"
 
 
@@ -244,7 +247,8 @@ def test_a_message_in_one_frame_may_be_as_large_as_the_limit(role: Role, opcode:
     assert message in (TextMessage("x" * 10), BytesMessage(b"x" * 10))
     (closed,) = new_connection(role, limits=limits).receive_data(to(role, opcode, b"x" * 11))
     assert isinstance(closed, Closed)
-    assert (closed.code, closed.reason) == (1009, "a message of 11 bytes or more; 10 are allowed")
+    assert isinstance(closed.error, RemoteProtocolError)
+    assert (closed.code, closed.error.reason) == (1009, "a message of 11 bytes or more; 10 are allowed")
 
 
 @BOTH_ROLES
@@ -266,7 +270,7 @@ def test_reserved_bits_on_a_continuation(role: Role) -> None:
     assert isinstance(closed, Closed)
     assert isinstance(closed.error, RemoteProtocolError)
     assert closed.error.section == "RFC 7692 6.1"
-    assert closed.reason == "reserved bits on a continuation frame; only the first frame has them"
+    assert closed.error.reason == "reserved bits on a continuation frame; only the first frame has them"
 
 
 @BOTH_ROLES
@@ -455,32 +459,42 @@ def test_pongs_are_counted(role: Role) -> None:
     assert connection.last_pong == b"x"
 
 
-@BOTH_ROLES
-def test_which_pong_is_awaited(role: Role) -> None:
-    connection = new_connection(role)
-    assert connection.awaited_pong is None
-    connection.ping(b"1")
-    assert connection.awaited_pong == b"1"
-    connection.receive_data(to(role, PONG, b"other"))
-    assert connection.awaited_pong == b"1"
-    connection.ping(b"2")
-    connection.receive_data(to(role, PONG, b"1"))
-    assert connection.awaited_pong == b"2"
-    connection.receive_data(to(role, PONG, b"2"))
-    assert connection.awaited_pong is None
-    connection.ping()
-    assert connection.awaited_pong == b""
-    connection.receive_data(to(role, PONG))
-    assert connection.awaited_pong is None
-
-
 @pytest.mark.clause("6455:5.5.2-ping-is-answered")
+@EVERY_CHUNKING
 @BOTH_ROLES
-def test_no_pong_after_our_close_but_the_ping_is_still_an_event(role: Role) -> None:
+def test_pings_after_our_close_are_answered_until_the_peer_has_closed(role: Role, chunk: Chunking) -> None:
+    """5.5.1 forbids data frames after a Close frame; 5.5.2 asks for a Pong until the peer has sent one."""
+    connection = new_connection(role)
+    connection.close()
+    pings = [str(number).encode() for number in range(20)]
+    for portion in chunk(b"".join(to(role, PING, ping) for ping in pings)):
+        connection.receive_data(portion)
+    sent = read_frames(connection.data_to_send(), role)
+    assert sent == [(CLOSE, b"\x03\xe8", True, 0), *((PONG, ping, True, 0) for ping in pings[-16:])]
+    for portion in chunk(to(role, PING, b"last") + to(role, CLOSE, b"\x03\xe8")):
+        connection.receive_data(portion)
+    sent = read_frames(connection.data_to_send(), role)
+    # Nothing may follow once both Close frames have passed, so the last Pong goes out only if it was fetched before.
+    assert sent == []
+    assert connection.closed
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("end", ["violation", "time-out", "end of file"])
+def test_no_pong_after_our_close_where_the_peer_fails(role: Role, end: str) -> None:
     connection = new_connection(role)
     connection.close()
     connection.data_to_send()
-    assert connection.receive_data(to(role, PING, b"x")) == [Ping(b"x")]
+    connection.receive_data(to(role, PING, b"x"))
+    match end:
+        case "violation":
+            connection.receive_data(b"\x83")
+        case "time-out":
+            connection._time_out(CloseCause.CLOSE_TIMEOUT)
+        case _:
+            connection.receive_data(b"")
+    assert connection.closed
+    assert not connection.has_data_to_send
     assert connection.data_to_send() == b""
 
 
@@ -506,7 +520,7 @@ def test_a_close_is_echoed(role: Role, code: int, reason: str) -> None:
     result = same_outcome(role, to(role, CLOSE, close_payload(code, reason.encode())) + to(role, TEXT, b"late"))
     assert result.closed == Closed(code, reason, True, None, CloseCause.HANDSHAKE)
     assert result.events == []
-    assert read_frames(result.output, role) == [(CLOSE, close_payload(code), True, 0)]
+    assert read_frames(result.output, role) == [(CLOSE, close_payload(code, reason.encode()), True, 0)]
 
 
 @pytest.mark.clause("6455:5.5.1-close-is-answered")
@@ -572,7 +586,7 @@ def test_words_for_what_a_caller_did_wrong() -> None:
     connection.send_text("begun", fin=False)
     control_frame = "a control frame has at most 125 bytes, not 126 (5.5)"
     calls: list[tuple[Callable[[], object], str]] = [
-        (lambda: connection.send_bytes(b"x"), "text and binary fragments in one message; finish it first (5.4)"),
+        (lambda: connection.send_bytes(b"x"), "a text message is not finished; send its last fragment first (5.4)"),
         (lambda: connection.ping(bytes(126)), control_frame),
         (lambda: connection.pong(bytes(126)), control_frame),
         (lambda: connection.close(None, "why"), "a Close frame with a reason needs a code before it (5.5.1)"),
@@ -682,19 +696,26 @@ def test_on_a_closed_connection_close_does_nothing_and_sending_is_refused(role: 
         case "end of file":
             connection.receive_data(b"")
         case _:
-            connection.time_out(CloseCause.PONG_TIMEOUT)
+            connection._time_out(CloseCause.PONG_TIMEOUT)
     assert connection.closed
     connection.data_to_send()
     connection.close()
+    closed = connection.end
+    assert closed is not None
     for act in (
         lambda: connection.send_text("x"),
+        lambda: connection.send(TextMessage("x")),
         lambda: connection.send_bytes(b"x"),
         lambda: connection.send_text("x", fin=False),
         connection.ping,
         connection.pong,
     ):
-        with pytest.raises(LocalProtocolError, match="a frame after a Close frame; nothing was sent"):
+        with pytest.raises(
+            ConnectionClosedError, match="nothing can be sent, as the connection has ended: "
+        ) as caught:
             act()
+        assert caught.value.closed is closed
+        assert str(caught.value).endswith(str(closed))
     assert connection.data_to_send() == b""
     assert connection.sent is connection.received is Direction.CLOSED
 
@@ -718,14 +739,15 @@ def test_the_close_frame_of_a_failure_says_what_was_wrong_in_123_bytes(role: Rol
     data = to(role, TEXT, b"x", fin=False) + to(role, TEXT, b"x")
     result = outcome(role, data)
     assert result.closed is not None
+    assert isinstance(result.closed.error, RemoteProtocolError)
     payload = read_frames(result.output, role)[-1].payload
-    assert f"5.4: {result.closed.reason}".encode()[:123] == payload[2:]
+    assert f"5.4: {result.closed.error.reason}".encode()[:123] == payload[2:]
 
 
 # One read may bring messages and the end together. Their answers still go out, before our own Close frame.
 
 ENDINGS: dict[str, tuple[Callable[[Role], bytes], bytes | None]] = {
-    "close": (lambda role: to(role, CLOSE, close_payload(4000, b"bye")), close_payload(4000)),
+    "close": (lambda role: to(role, CLOSE, close_payload(4000, b"bye")), close_payload(4000, b"bye")),
     "empty close": (lambda role: to(role, CLOSE), b""),
     "violation": (lambda role: b"\x83", close_payload(1002)),
     "end of file": (lambda role: b"", None),
@@ -748,7 +770,8 @@ def test_answers_to_messages_before_the_end_go_out_before_the_close_frame(
     assert (connection.state, connection.sent) == (ConnectionState.CLOSED, Direction.CLOSED)
     connection.send_text("answer")
     connection.send_text("answer")
-    connection.close(1000, "too late to choose")
+    connection.close()
+    assert connection.has_data_to_send
     sent = read_frames(connection.data_to_send(), role)
     assert sent[:3] == [(PONG, b"ping", True, 0), (TEXT, b"answer", True, 0), (TEXT, b"answer", True, 0)]
     if close is None:
@@ -756,10 +779,54 @@ def test_answers_to_messages_before_the_end_go_out_before_the_close_frame(
     else:
         (seen,) = sent[3:]
         assert seen.opcode == CLOSE
-        assert seen.payload[:2] == close
+        assert seen.payload.startswith(close)
     with pytest.raises(LocalProtocolError):
         connection.send_text("after our Close")
     assert connection.data_to_send() == b""
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("received", [b"", close_payload(1000, b"theirs")])
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [((4000, "mine"), close_payload(4000, b"mine")), ((1000,), close_payload(1000)), ((None,), b"")],
+)
+def test_a_code_that_is_named_takes_the_place_of_the_answer(
+    role: Role, received: bytes, arguments: tuple[Any, ...], sent: bytes
+) -> None:
+    connection = new_connection(role)
+    connection.receive_data(to(role, CLOSE, received))
+    connection.close(*arguments)
+    connection.close()
+    assert read_frames(connection.data_to_send(), role) == [(CLOSE, sent, True, 0)]
+    connection.close(4001)
+    assert connection.data_to_send() == b""
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("end", [b"\x83", b""])
+def test_no_code_takes_the_place_of_what_a_failure_says(role: Role, end: bytes) -> None:
+    connection = new_connection(role)
+    connection.receive_data(end)
+    told = [seen.payload[:2] for seen in read_frames(sent_at(role, end), role)]
+    connection.close(4000)
+    assert [seen.payload[:2] for seen in read_frames(connection.data_to_send(), role)] == told
+
+
+def sent_at(role: Role, end: bytes) -> bytes:
+    """What another connection sends at this end, when nobody calls close()."""
+    other = new_connection(role)
+    other.receive_data(end)
+    return other.data_to_send()
+
+
+@BOTH_ROLES
+@EVERY_CHUNKING
+def test_a_message_that_the_close_cuts_off(role: Role, chunk: Chunking) -> None:
+    connection = new_connection(role)
+    data = to(role, TEXT, b"begun", fin=False) + to(role, PING, b"x") + to(role, CLOSE, close_payload(1000, b"bye"))
+    events = feed(connection, chunk(data))
+    assert events == [Ping(b"x"), Closed(1000, "bye", True, None, CloseCause.HANDSHAKE_IN_MESSAGE)]
 
 
 @BOTH_ROLES
@@ -870,7 +937,7 @@ ENDS: dict[str, tuple[Callable[[Role], bytes], CloseCause]] = {
 def test_end_of_file(role: Role, data: Callable[[Role], bytes], cause: CloseCause) -> None:
     """7.1.5: without a Close frame the code is 1006."""
     result = same_outcome(role, data(role), eof=True)
-    assert result.closed == Closed(1006, cause.value, False, None, cause)
+    assert result.closed == Closed(1006, "", False, None, cause)
     assert all(seen.opcode == PONG for seen in read_frames(result.output, role))
 
 
@@ -911,19 +978,26 @@ def test_what_was_queued_before_the_end_of_file_can_still_be_sent() -> None:
 
 # Deadlines end a connection through here.
 
+# In words for the peer, who reads them.
+REASONS_OF_TIMEOUTS = {
+    CloseCause.CLOSE_TIMEOUT: b"no Close frame came in time",
+    CloseCause.PONG_TIMEOUT: b"no Pong came in time",
+    CloseCause.IDLE_TIMEOUT: b"nothing came for too long",
+}
+
 
 @BOTH_ROLES
 @pytest.mark.parametrize("cause", [CloseCause.CLOSE_TIMEOUT, CloseCause.PONG_TIMEOUT, CloseCause.IDLE_TIMEOUT])
 def test_time_out(role: Role, cause: CloseCause) -> None:
     connection = new_connection(role)
     connection.receive_data(to(role, TEXT, b"begun", fin=False))
-    assert connection.time_out(cause) == [Closed(3008, cause.value, False, None, cause)]
+    assert connection._time_out(cause) == [Closed(3008, "", False, None, cause)]
     assert read_frames(connection.data_to_send(), role) == [
-        (CLOSE, close_payload(3008, cause.value.encode()), True, 0)
+        (CLOSE, close_payload(3008, REASONS_OF_TIMEOUTS[cause]), True, 0)
     ]
     assert connection.must_close
     assert connection.retained_bytes == 0
-    assert connection.time_out(cause) == []
+    assert connection._time_out(cause) == []
     assert connection.receive_data(to(role, TEXT, b"late")) == []
 
 
@@ -933,7 +1007,7 @@ def test_time_out_of_our_close(role: Role) -> None:
     connection = new_connection(role)
     connection.close()
     connection.data_to_send()
-    assert connection.time_out(cause) == [Closed(1006, cause.value, False, None, cause)]
+    assert connection._time_out(cause) == [Closed(1006, "", False, None, cause)]
     assert connection.data_to_send() == b""
 
 
@@ -941,7 +1015,7 @@ def test_time_out_ends_a_clients_wait_for_tcp() -> None:
     client = new_connection(CLIENT)
     client.receive_data(b"\x88\x00")
     assert not client.must_close
-    assert client.time_out(CloseCause.CLOSE_TIMEOUT) == []
+    assert client._time_out(CloseCause.CLOSE_TIMEOUT) == []
     assert client.must_close
 
 
@@ -1082,7 +1156,7 @@ def test_sending_before_what_is_unread_is_read(role: Role) -> None:
 def test_what_it_was_made_with_can_be_asked() -> None:
     codec = ShiftCodec()
     limits = Limits(message=5)
-    server = Connection(SERVER, [codec], limits, subprotocol="chat")
+    server = Connection(SERVER, [codec], limits=limits, subprotocol="chat")
     assert server.role is SERVER
     assert server.extensions == (codec,)
     assert server.limits is limits

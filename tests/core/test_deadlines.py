@@ -32,7 +32,7 @@ from rfc6455 import (
 
 START = 1000.0
 
-NO_TIMEOUTS = Timeouts(**dict.fromkeys([field.name for field in fields(Timeouts)]))
+NO_TIMEOUTS = Timeouts.NONE
 
 
 class Watched:
@@ -42,8 +42,8 @@ class Watched:
         self.role = role
         self.now = START
         self.connection = Connection(role)
-        self.deadlines = Deadlines(timeouts, self.now)
-        self.deadlines.opened(self.connection, self.now)
+        self.deadlines = Deadlines(timeouts, now=self.now)
+        self.deadlines.opened(self.connection, now=self.now)
         self.events: list[Event] = []
 
     def wait(self, seconds: float) -> list[Event]:
@@ -58,7 +58,7 @@ class Watched:
         return events
 
     def tell_time(self) -> list[Event]:
-        events = self.deadlines.advance(self.now)
+        events = self.deadlines.advance(now=self.now)
         at = self.deadlines.next_deadline()
         assert at is None or at > self.now, "what is due must be done at once"
         self.events += events
@@ -95,30 +95,30 @@ def watched(role: Role, **timeouts: float) -> Watched:
 
 
 def test_the_opening_handshake_has_a_deadline() -> None:
-    deadlines = Deadlines(Timeouts(open=5), START)
+    deadlines = Deadlines(Timeouts(open=5), now=START)
     assert deadlines.next_deadline() == START + 5
-    assert deadlines.advance(START) == []
-    assert deadlines.advance(START + 4.999) == []
+    assert deadlines.advance(now=START) == []
+    assert deadlines.advance(now=START + 4.999) == []
     assert deadlines.next_deadline() == START + 5
-    closed = only_closed(deadlines.advance(START + 5))
+    closed = only_closed(deadlines.advance(now=START + 5))
     assert (closed.code, closed.clean, closed.error) == (CloseCode.ABNORMAL_CLOSURE, False, None)
     assert closed.cause is CloseCause.OPEN_TIMEOUT
-    assert closed.reason == CloseCause.OPEN_TIMEOUT.value
+    assert (closed.reason, str(closed)) == ("", CloseCause.OPEN_TIMEOUT.value)
     assert deadlines.next_deadline() is None
-    assert deadlines.advance(START + 100) == []
+    assert deadlines.advance(now=START + 100) == []
 
 
 def test_once_open_that_deadline_is_gone() -> None:
-    deadlines = Deadlines(Timeouts(open=5, ping_interval=60), START)
-    deadlines.opened(Connection(SERVER), START + 4)
+    deadlines = Deadlines(Timeouts(open=5, ping_interval=60), now=START)
+    deadlines.opened(Connection(SERVER), now=START + 4)
     assert deadlines.next_deadline() == START + 64
-    assert deadlines.advance(START + 6) == []
+    assert deadlines.advance(now=START + 6) == []
 
 
 def test_without_an_opening_deadline_there_is_none() -> None:
-    deadlines = Deadlines(NO_TIMEOUTS, START)
+    deadlines = Deadlines(NO_TIMEOUTS, now=START)
     assert deadlines.next_deadline() is None
-    assert deadlines.advance(START + 1e9) == []
+    assert deadlines.advance(now=START + 1e9) == []
 
 
 # ---- Pings ----
@@ -338,10 +338,10 @@ def test_a_server_closes_after_both_closes_and_waits_a_little_for_the_end() -> N
     ws = watched(SERVER, tcp_close=2, close=10, ping_interval=20, idle=3)
     assert only_closed(ws.receive_frame(CLOSE, close_payload(1000))).clean
     assert ws.connection.must_close
-    assert not ws.connection.over
+    assert not ws.connection.finished
     assert ws.due_in == 2
     assert ws.wait(2) == []
-    assert ws.connection.over
+    assert ws.connection.finished
     assert ws.due_in is None
 
 
@@ -360,7 +360,7 @@ def test_a_client_waits_for_tcp_after_both_closes_and_not_for_long() -> None:
     assert ws.due_in == pytest.approx(1)
     assert ws.wait(1) == []
     assert ws.connection.must_close
-    assert ws.connection.over
+    assert ws.connection.finished
     assert ws.due_in is None
     assert [type(event) for event in ws.events].count(Closed) == 1
 
@@ -388,7 +388,7 @@ def test_after_an_end_of_file_nothing_is_awaited(role: Role) -> None:
     ws = watched(role, tcp_close=2, close=10, ping_interval=20, pong=5, idle=3)
     assert only_closed(ws.receive(b"")).cause is CloseCause.EOF_IDLE
     assert ws.connection.must_close
-    assert ws.connection.over
+    assert ws.connection.finished
     assert ws.due_in is None
     assert ws.wait(100) == []
 
@@ -407,12 +407,12 @@ def test_a_peer_that_was_failed_has_a_moment_to_read_why(role: Role, cause: Clos
             ws.wait(ws.due_in)
     assert only_closed(ws.events).cause is cause
     assert ws.connection.must_close
-    assert not ws.connection.over
+    assert not ws.connection.finished
     assert ws.due_in == 2
     ws.wait(1)
     ws.receive(b"what still comes does not move it")
     assert ws.wait(1) == []
-    assert ws.connection.over
+    assert ws.connection.finished
     assert ws.due_in is None
 
 
@@ -447,14 +447,157 @@ def test_what_came_with_the_handshake_does_not_move_the_idle_deadline() -> None:
     """Nor does working through it later: those bytes came before the connection was open."""
     connection = Connection(SERVER)
     connection._start(b"", to(SERVER, TEXT, b"early") * 2)
-    deadlines = Deadlines(replace(NO_TIMEOUTS, idle=3), START)
-    deadlines.opened(connection, START)
+    deadlines = Deadlines(replace(NO_TIMEOUTS, idle=3), now=START)
+    deadlines.opened(connection, now=START)
     assert connection.receive_data(None) == [TextMessage("early")] * 2
-    assert deadlines.advance(START + 1) == []
+    assert deadlines.advance(now=START + 1) == []
     assert deadlines.next_deadline() == START + 3
 
 
+# ---- Callers that come late ----
+
+# A loop was busy, or a process was stopped: the deadline has passed, and what was awaited may lie in the socket.
+LATE = 3600.0
+
+
+def pinged(role: Role) -> tuple[Watched, bytes]:
+    """An open connection whose Pong is awaited, and the payload of the Ping."""
+    ws = watched(role, ping_interval=20, pong=5, close=10, tcp_close=2)
+    ws.wait(20)
+    ((_, payload),) = ws.sent()
+    return ws, payload
+
+
+def tell_time_late(ws: Watched, seconds: float = LATE) -> list[Event]:
+    """The time has gone on without the caller, who then tells it."""
+    ws.now += seconds
+    return ws.deadlines.advance(now=ws.now)
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("late", [5.001, LATE])
+def test_a_late_caller_finds_the_pong_in_its_socket(role: Role, late: float) -> None:
+    ws, payload = pinged(role)
+    assert tell_time_late(ws, late) == []
+    assert ws.due_in == 0, "it reads before it waits"
+    ws.now += 0.001
+    assert [type(event).__name__ for event in ws.receive_frame(PONG, payload)] == ["Pong"]
+    assert ws.due_in == 20
+    assert not ws.connection.closed
+
+
+@BOTH_ROLES
+def test_a_late_caller_still_finds_that_a_peer_is_gone(role: Role) -> None:
+    ws, _ = pinged(role)
+    assert tell_time_late(ws) == []
+    assert ws.due_in == 0
+    assert only_closed(ws.deadlines.advance(now=ws.now)).cause is CloseCause.PONG_TIMEOUT
+
+
+@BOTH_ROLES
+def test_bytes_that_a_late_caller_finds_are_a_reason_to_wait_anew_once(role: Role) -> None:
+    ws, _ = pinged(role)
+    for _ in range(2):
+        assert tell_time_late(ws) == []
+        ws.now += 0.001
+        assert ws.receive_frame(TEXT, b"sent before the Pong") == [TextMessage("sent before the Pong")]
+        assert ws.due_in == 5
+    assert tell_time_late(ws) == []
+    assert only_closed(ws.deadlines.advance(now=ws.now + 0.001)).cause is CloseCause.PONG_TIMEOUT
+
+
+@BOTH_ROLES
+def test_a_late_caller_finds_the_bytes_of_a_peer_that_was_not_idle(role: Role) -> None:
+    ws = watched(role, idle=3)
+    assert tell_time_late(ws) == []
+    assert ws.due_in == 0
+    assert ws.receive(b"\x81" if role is CLIENT else b"\x81\x85") == []
+    assert ws.due_in == 3
+    assert tell_time_late(ws) == []
+    assert only_closed(ws.deadlines.advance(now=ws.now)).cause is CloseCause.IDLE_TIMEOUT
+
+
+@BOTH_ROLES
+def test_dribble_does_not_save_a_peer_from_a_caller_that_is_late(role: Role) -> None:
+    """`close` and `tcp_close` are absolute: only what is awaited itself ends the wait."""
+    ws = watched(role, close=10, tcp_close=2)
+    ws.close()
+    ws.now += LATE
+    assert only_closed(ws.receive(to(role, TEXT, b"dribble"))[-1:]).cause is CloseCause.CLOSE_TIMEOUT
+    ws.tell_time()
+    ws.now += LATE
+    assert ws.receive(b"dribble") == []
+    assert ws.connection.finished
+
+
+@BOTH_ROLES
+def test_a_late_caller_finds_the_close_in_its_socket(role: Role) -> None:
+    ws = watched(role, close=10)
+    ws.close()
+    ws.now += LATE
+    assert only_closed(ws.receive_frame(CLOSE, close_payload(1000))).clean
+
+
+@BOTH_ROLES
+def test_the_opening_is_absolute(role: Role) -> None:
+    deadlines = Deadlines(Timeouts(open=5), now=START)
+    assert only_closed(deadlines.advance(now=START + LATE)).cause is CloseCause.OPEN_TIMEOUT
+
+
+# ---- A large frame in progress ----
+
+
+def begin_large_frame(ws: Watched) -> None:
+    whole = to(ws.role, BINARY, bytes(200_000))
+    ws.receive(whole[: -200_000 or None])
+
+
+@BOTH_ROLES
+def test_a_pong_is_awaited_anew_while_a_large_frame_comes(role: Role) -> None:
+    """A peer cannot put its Pong into the frame that it is sending (5.4)."""
+    ws, payload = pinged(role)
+    begin_large_frame(ws)
+    for _ in range(3):
+        for _ in range(5):
+            assert ws.wait(0.9) == []
+            ws.receive(bytes(4 << 10))
+        assert ws.wait(0.5) == []
+    ws.receive(bytes(200_000 - 15 * (4 << 10)))
+    assert isinstance(ws.events[-1], BytesMessage)
+    ws.receive_frame(PONG, payload)
+    assert ws.due_in == 20
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize(("size", "lives"), [(16 << 10, True), ((16 << 10) - 20, False)])
+def test_a_dribble_is_not_a_large_frame_in_progress(role: Role, size: int, lives: bool) -> None:
+    ws, _ = pinged(role)
+    begin_large_frame(ws)
+    for _ in range(3):
+        if not ws.connection.closed:
+            ws.receive(bytes(size))
+            ws.wait(5)
+    assert ws.connection.closed is not lives
+
+
+@BOTH_ROLES
+def test_what_came_of_other_frames_does_not_count(role: Role) -> None:
+    ws, _ = pinged(role)
+    for _ in range(5):
+        ws.receive_frame(BINARY, bytes(20_000))
+    begin_large_frame(ws)
+    assert only_closed(ws.wait(5)).cause is CloseCause.PONG_TIMEOUT
+
+
 # ---- What is refused ----
+
+
+@pytest.mark.parametrize("timeouts", [5, {}, "10", Timeouts])
+def test_timeouts_are_timeouts(timeouts: object) -> None:
+    with pytest.raises(
+        TypeError, match=r"timeouts is a Timeouts or None, not .*; write timeouts=Timeouts\(open=...\)"
+    ):
+        Deadlines(timeouts, now=0.0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Timeouts)])
@@ -477,7 +620,7 @@ def test_any_time_over_zero_or_none_will_do(name: str) -> None:
 def test_no_deadline_comes_nearer_while_the_clock_is_stopped(cause: str) -> None:
     ws = watched(CLIENT, **{cause: 8.0}) if cause != "pong" else watched(CLIENT, ping_interval=1, pong=8)
     if cause == "open":
-        ws.deadlines = Deadlines(Timeouts(open=8), ws.now)
+        ws.deadlines = Deadlines(Timeouts(open=8), now=ws.now)
     elif cause == "close":
         ws.close()
     elif cause == "tcp_close":
@@ -486,24 +629,24 @@ def test_no_deadline_comes_nearer_while_the_clock_is_stopped(cause: str) -> None
         ws.wait(1)
     ws.wait(3)
     assert ws.due_in == 5
-    ws.deadlines.pause(ws.now)
+    ws.deadlines.pause(now=ws.now)
     assert ws.due_in is None
     assert ws.wait(50) == ws.tell_time() == []
-    ws.deadlines.pause(ws.now)
+    ws.deadlines.pause(now=ws.now)
     ws.wait(50)
-    ws.deadlines.resume(ws.now)
+    ws.deadlines.resume(now=ws.now)
     assert ws.due_in == 5
-    ws.deadlines.resume(ws.now + 1000)
+    ws.deadlines.resume(now=ws.now + 1000)
     assert ws.due_in == 5
 
 
 def test_what_begins_while_the_clock_is_stopped_is_watched_from_then_on() -> None:
     ws = watched(SERVER, close=10, tcp_close=2)
-    ws.deadlines.pause(ws.now)
+    ws.deadlines.pause(now=ws.now)
     ws.wait(7)
     ws.close()
     ws.wait(60)
-    ws.deadlines.resume(ws.now)
+    ws.deadlines.resume(now=ws.now)
     assert ws.due_in == 10
 
 
@@ -512,9 +655,9 @@ def test_latency_is_without_the_time_in_which_nobody_listened() -> None:
     ws.wait(20)
     ((_, payload),) = ws.sent()
     ws.wait(1)
-    ws.deadlines.pause(ws.now)
+    ws.deadlines.pause(now=ws.now)
     ws.wait(30)
-    ws.deadlines.resume(ws.now)
+    ws.deadlines.resume(now=ws.now)
     ws.wait(1)
     ws.receive_frame(PONG, payload)
     assert ws.deadlines.latency == 2
@@ -544,15 +687,15 @@ ODD_SECONDS = st.floats(min_value=0.001, max_value=1e6)
 @given(start=ODD_SECONDS, pauses=st.lists(st.tuples(ODD_SECONDS, ODD_SECONDS), max_size=5))
 def test_what_is_waited_for_is_due_then(start: float, pauses: list[tuple[float, float]]) -> None:
     now = start
-    deadlines = Deadlines(Timeouts(open=1e7), now)
+    deadlines = Deadlines(Timeouts(open=1e7), now=now)
     for before, during in pauses:
         now += before
-        deadlines.pause(now)
+        deadlines.pause(now=now)
         now += during
-        deadlines.resume(now)
+        deadlines.resume(now=now)
     at = deadlines.next_deadline()
     assert at is not None
-    assert only_closed(deadlines.advance(at)).cause is CloseCause.OPEN_TIMEOUT
+    assert only_closed(deadlines.advance(now=at)).cause is CloseCause.OPEN_TIMEOUT
 
 
 # ---- Any schedule ----
@@ -596,9 +739,9 @@ def perform(ws: Watched, step: str) -> None:
     elif step == "my close":
         ws.close()
     elif step == "pause":
-        ws.deadlines.pause(ws.now)
+        ws.deadlines.pause(now=ws.now)
     elif step == "resume":
-        ws.deadlines.resume(ws.now)
+        ws.deadlines.resume(now=ws.now)
     elif step == "my ping" and not connection.closed and connection.sent != 2:
         connection.ping(b"mine")
         ws.tell_time()
@@ -623,14 +766,14 @@ def test_any_schedule(role: Role) -> None:
                 perform(ws, step)
             ends = [event for event in ws.events if isinstance(event, Closed)]
             assert len(ends) == ws.connection.closed
-        ws.deadlines.resume(ws.now)
+        ws.deadlines.resume(now=ws.now)
         ws.wait(100)
         assert sum(isinstance(event, Closed) for event in ws.events) == ws.connection.closed
         if is_watched(timeouts, ws.connection):
             assert ws.connection.closed
         if ws.connection.closed and timeouts.tcp_close is not None:
-            assert ws.connection.over
-        if ws.connection.over:
+            assert ws.connection.finished
+        if ws.connection.finished:
             assert ws.connection.must_close
             assert ws.due_in is None
 
@@ -646,12 +789,12 @@ def is_watched(timeouts: Timeouts, connection: Connection) -> bool:
 
 @given(timeouts=TIMEOUTS, waits=st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, 5.0, 30.0]), max_size=10))
 def test_any_schedule_before_the_connection_is_open(timeouts: Timeouts, waits: list[float]) -> None:
-    deadlines = Deadlines(timeouts, START)
+    deadlines = Deadlines(timeouts, now=START)
     events: list[Event] = []
     now = START
     for seconds in waits:
         now += seconds
-        events += deadlines.advance(now)
+        events += deadlines.advance(now=now)
         at = deadlines.next_deadline()
         assert at is None or at > now
     is_late = timeouts.open is not None and now >= START + timeouts.open and bool(waits)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers import BOTH_ROLES, CLOSE, PING, TEXT, close_payload, cut_at, only_closed, to
+from helpers import BOTH_ROLES, CLOSE, PING, PONG, TEXT, close_payload, cut_at, only_closed, read_frames, to
 from hypothesis import given
 from hypothesis import strategies as st
 from opening import request
@@ -15,10 +15,12 @@ import rfc6455
 from rfc6455 import (
     CLIENT,
     SERVER,
+    BytesMessage,
     ClientHandshake,
     CloseCause,
     Closed,
     Connection,
+    ConnectionClosedError,
     Endpoint,
     Event,
     HandshakeError,
@@ -79,7 +81,7 @@ def test_the_request_is_given_once_and_what_came_with_it_is_unread() -> None:
 def test_the_response_is_given_and_what_came_with_it_is_unread() -> None:
     asking, asked = client(), server()
     asked.receive_data(asking.data_to_send(), now=1.0)
-    asked.accept(1.0, headers=[("X-Room", "7")]).send_text("welcome")
+    asked.accept(now=1.0, headers=[("X-Room", "7")]).send_text("welcome")
     (response,) = asking.receive_data(asked.data_to_send(), now=1.0)
     assert isinstance(response, Response)
     assert response.headers["X-Room"] == "7"
@@ -128,11 +130,11 @@ def test_a_closing_handshake_and_the_end_of_tcp(role: Role) -> None:
     assert closed.clean
     assert endpoint.closed
     assert endpoint.must_close is (role is SERVER)
-    assert not endpoint.over
+    assert not endpoint.finished
     assert endpoint.next_deadline() == 5.0
     assert endpoint.receive_data(b"", now=4.0) == []
     assert endpoint.must_close
-    assert endpoint.over
+    assert endpoint.finished
     assert endpoint.next_deadline() is None
 
 
@@ -141,9 +143,9 @@ def test_a_peer_that_does_not_end_tcp(role: Role) -> None:
     endpoint = opened(role)
     only_closed(endpoint.receive_data(to(role, CLOSE), now=3.0))
     assert endpoint.advance(now=4.9) == []
-    assert not endpoint.over
+    assert not endpoint.finished
     assert endpoint.advance(now=5.0) == []
-    assert endpoint.over
+    assert endpoint.finished
 
 
 @BOTH_ROLES
@@ -162,33 +164,41 @@ def test_pings_and_a_pong_that_does_not_come(role: Role) -> None:
 
 # ---- It never opens ----
 
-FAILURES: dict[str, tuple[Callable[[], Endpoint], bytes, str]] = {
-    "a bad request": (server, b"GET / HTTP/1.1\r\n\r\n", "there are no Host headers"),
-    "no request": (server, b"", "end of file in the head"),
+FAILURES: dict[str, tuple[Callable[[], Endpoint], bytes, CloseCause, int | None]] = {
+    "a bad request": (server, b"GET / HTTP/1.1\r\n\r\n", CloseCause.OPENING_INVALID, 400),
+    "no request": (server, b"", CloseCause.OPENING_EOF, 400),
     "another answer": (
         client,
         b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
-        "the server answered 404 Not Found",
+        CloseCause.OPENING_REFUSED,
+        404,
     ),
-    "no answer": (client, b"", "end of file in the head"),
+    "no answer": (client, b"", CloseCause.OPENING_EOF, None),
+    "no HTTP": (client, b"SSH-2.0-OpenSSH_9.2\r\n", CloseCause.OPENING_INVALID, None),
+    "a bad 101": (client, b"HTTP/1.1 101 Switching Protocols\r\n\r\n", CloseCause.OPENING_INVALID, 101),
 }
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_a_handshake_that_fails_is_an_event(failure: str) -> None:
-    make, data, reason = FAILURES[failure]
+    make, data, cause, status = FAILURES[failure]
     endpoint = make()
     endpoint.data_to_send()
     closed = only_closed(endpoint.receive_data(data, now=1.0))
-    assert (closed.code, closed.clean, closed.cause) == (1006, False, CloseCause.OPENING_REFUSED)
-    assert closed.reason.startswith(reason)
+    assert (closed.code, closed.reason, closed.clean, closed.cause) == (1006, "", False, cause)
     assert isinstance(closed.error, HandshakeError)
+    assert closed.error.status == status
     assert closed.error.__traceback__ is None
+    assert str(closed) == f"{cause.value}: {closed.error}"
     assert endpoint.closed
+    assert endpoint.end is closed
     assert endpoint.must_close
     assert endpoint.connection is None
-    assert endpoint.over is (not data)
+    assert endpoint.finished is (not data)
     assert endpoint.next_deadline() == (3.0 if data else None)
+    with pytest.raises(ConnectionClosedError, match="the connection has ended") as caught:
+        endpoint.send_text("x")
+    assert caught.value.closed is closed
 
 
 def test_the_answer_to_a_bad_request_is_there_and_its_end_is_waited_for() -> None:
@@ -196,21 +206,21 @@ def test_the_answer_to_a_bad_request_is_there_and_its_end_is_waited_for() -> Non
     only_closed(endpoint.receive_data(b"GET / HTTP/1.1\r\n\r\n", now=1.0))
     assert endpoint.data_to_send().startswith(b"HTTP/1.1 400 ")
     assert endpoint.receive_data(b"what comes is dropped", now=2.0) == []
-    assert not endpoint.over
+    assert not endpoint.finished
     assert endpoint.next_deadline() == 3.0
     assert endpoint.advance(now=3.0) == []
-    assert endpoint.over
+    assert endpoint.finished
     assert endpoint.next_deadline() is None
 
 
 def test_without_a_deadline_for_tcp_only_its_end_is_waited_for() -> None:
-    endpoint = Endpoint(ServerHandshake(), Timeouts(tcp_close=None))
+    endpoint = Endpoint(ServerHandshake(), Timeouts(tcp_close=None), now=0.0)
     only_closed(endpoint.receive_data(b"?\r\n", now=1.0))
     assert endpoint.next_deadline() is None
     assert endpoint.advance(now=1e9) == []
-    assert not endpoint.over
+    assert not endpoint.finished
     endpoint.receive_data(b"", now=1e9)
-    assert endpoint.over
+    assert endpoint.finished
 
 
 def test_a_client_that_does_not_wait_for_the_answer() -> None:
@@ -218,11 +228,11 @@ def test_a_client_that_does_not_wait_for_the_answer() -> None:
     endpoint = server()
     endpoint.receive_data(request(), now=1.0)
     closed = only_closed(endpoint.receive_data(b"", now=1.5))
-    assert closed.cause is CloseCause.OPENING_REFUSED
-    assert endpoint.over
-    with pytest.raises(LocalProtocolError, match="over"):
+    assert closed.cause is CloseCause.OPENING_EOF
+    assert endpoint.finished
+    with pytest.raises(LocalProtocolError, match="too late"):
         endpoint.accept(now=1.0)
-    with pytest.raises(LocalProtocolError, match="over"):
+    with pytest.raises(LocalProtocolError, match="too late"):
         endpoint.reject(404)
 
 
@@ -238,7 +248,7 @@ def test_a_handshake_that_takes_too_long() -> None:
         assert endpoint.must_close
         assert endpoint.next_deadline() == 12.0
         assert endpoint.advance(now=12.0) == []
-        assert endpoint.over
+        assert endpoint.finished
 
 
 def test_close_before_it_is_open() -> None:
@@ -251,8 +261,9 @@ def test_close_before_it_is_open() -> None:
         assert endpoint.closed
         assert endpoint.next_deadline() == 0.0
         closed = only_closed(endpoint.advance(now=1.0))
-        assert (closed.code, closed.reason, closed.cause) == (1006, "the server ends", CloseCause.OPENING_REFUSED)
+        assert (closed.code, closed.reason, closed.cause) == (1006, "", CloseCause.OPENING_REFUSED)
         assert isinstance(closed.error, HandshakeError)
+        assert closed.error.reason == "the server ends"
         assert closed.error.status == (503 if answer else None)
         data = endpoint.data_to_send()
         assert data[:13] == answer
@@ -265,7 +276,9 @@ def test_reject() -> None:
     endpoint.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", now=1.0)
     endpoint.reject(200, [("Content-Type", "text/html")], b"<p>")
     closed = only_closed(endpoint.advance(now=1.0))
-    assert (closed.code, closed.reason, closed.cause) == (1006, "the answer was 200", CloseCause.OPENING_REFUSED)
+    assert (closed.code, closed.reason, closed.cause) == (1006, "", CloseCause.OPENING_REFUSED)
+    assert isinstance(closed.error, HandshakeError)
+    assert (closed.error.status, closed.error.reason) == (200, "the answer was 200")
     assert endpoint.data_to_send().endswith(b"\r\n\r\n<p>")
     with pytest.raises(LocalProtocolError):
         endpoint.reject(404)
@@ -277,7 +290,7 @@ def test_a_refused_call_changes_nothing() -> None:
         endpoint.accept(now=1.0)
     endpoint.receive_data(request(), now=1.0)
     with pytest.raises(LocalProtocolError):
-        endpoint.accept(1.0, "unknown")
+        endpoint.accept("unknown", now=1.0)
     with pytest.raises(LocalProtocolError):
         endpoint.reject(404, [("Bad Name", "x")])
     assert endpoint.advance(now=1.0) == []
@@ -288,11 +301,284 @@ def test_a_refused_call_changes_nothing() -> None:
 
 
 def test_only_servers_answer() -> None:
-    for endpoint in (client(), Endpoint(Connection(CLIENT)), Endpoint(Connection(SERVER))):
-        with pytest.raises(LocalProtocolError, match="server's opening handshake"):
+    for endpoint in (client(), Endpoint(Connection(CLIENT), now=0.0), Endpoint(Connection(SERVER), now=0.0)):
+        with pytest.raises(LocalProtocolError, match="server's side of an opening handshake"):
             endpoint.accept(now=1.0)
-        with pytest.raises(LocalProtocolError, match="server's opening handshake"):
+        with pytest.raises(LocalProtocolError, match="server's side of an opening handshake"):
             endpoint.reject(404)
+
+
+# ---- Before it is open ----
+
+
+CALLS: dict[str, Callable[[Endpoint], object]] = {
+    "send_text": lambda endpoint: endpoint.send_text("x"),
+    "send_bytes": lambda endpoint: endpoint.send_bytes(b"x"),
+    "send_prepared": lambda endpoint: endpoint.send_prepared(rfc6455.PreparedMessage("x")),
+    "send": lambda endpoint: endpoint.send(TextMessage("x")),
+    "ping": lambda endpoint: endpoint.ping(),
+    "pong": lambda endpoint: endpoint.pong(),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_is_sent_too_early(name: str) -> None:
+    for endpoint, what in ((server(), "accept() has been called"), (client(), "the Response has come")):
+        words = f"{name}() comes too early: the connection is open once {what}"
+        with pytest.raises(LocalProtocolError) as caught:
+            CALLS[name](endpoint)
+        assert (type(caught.value), str(caught.value)) == (LocalProtocolError, words)
+
+
+@pytest.mark.parametrize("arguments", [(None, "why"), ("1000",), (1005,), (1000, 5)])
+def test_the_checks_of_close_are_those_of_the_connection(arguments: tuple[Any, ...]) -> None:
+    errors = []
+    for end in (server(), client(), opened(SERVER), Connection(SERVER)):
+        with pytest.raises((TypeError, LocalProtocolError)) as caught:
+            end.close(*arguments)
+        errors.append((type(caught.value), str(caught.value)))
+        assert not end.closed
+    assert len(set(errors)) == 1
+
+
+# ---- All there is, one at a time ----
+
+
+def talk() -> tuple[Endpoint, bytes]:
+    """A client that has asked, and its server's answer with a message behind it."""
+    asking, asked = client(), server()
+    asked.receive_data(asking.data_to_send(), now=1.0)
+    asked.accept(now=1.0)
+    asked.send_text("welcome")
+    return asking, asked.data_to_send()
+
+
+def test_a_client_gets_the_answer_and_the_message_behind_it_from_one_call() -> None:
+    asking, data = talk()
+    response, message = asking.events(data, now=1.0)
+    assert isinstance(response, Response)
+    assert message == TextMessage("welcome")
+
+
+def test_a_request_with_messages_behind_it_that_is_accepted_on_the_way() -> None:
+    endpoint = server()
+    got: list[object] = []
+    stream = request() + to(SERVER, TEXT, b"one") + to(SERVER, TEXT, b"two") + to(SERVER, CLOSE, close_payload(1000))
+    for event in endpoint.events(stream, now=1.0):
+        got.append(event)
+        match event:
+            case Request():
+                endpoint.accept(now=1.0)
+            case TextMessage(text):
+                endpoint.send_text(text.upper())
+    assert got[1:] == [TextMessage("one"), TextMessage("two"), Closed(1000, "", True)]
+    sent = endpoint.data_to_send()
+    assert sent.endswith(b"\x81\x03ONE\x81\x03TWO\x88\x02\x03\xe8")
+
+
+def test_a_request_that_is_accepted_after_the_loop() -> None:
+    endpoint = server()
+    (asked,) = endpoint.events(request() + to(SERVER, TEXT, b"early"), now=1.0)
+    assert isinstance(asked, Request)
+    assert list(endpoint.events(to(SERVER, TEXT, b"more"), now=2.0)) == []
+    endpoint.accept(now=3.0)
+    assert endpoint.next_deadline() == 3.0
+    assert list(endpoint.events(now=4.0)) == [TextMessage("early"), TextMessage("more")]
+    assert endpoint.next_deadline() == 23.0
+
+
+def test_an_end_of_file_that_came_before_it_was_accepted() -> None:
+    endpoint = server()
+    handshake = endpoint.handshake
+    assert isinstance(handshake, ServerHandshake)
+    handshake.receive_data(request() + to(SERVER, TEXT, b"early"))
+    handshake.receive_data(b"")
+    endpoint.accept(now=1.0)
+    assert endpoint.next_deadline() == 1.0
+    text, closed = endpoint.events(now=1.0)
+    assert text == TextMessage("early")
+    assert isinstance(closed, Closed)
+    assert closed.cause is CloseCause.EOF_IDLE
+    assert endpoint.finished
+
+
+@pytest.mark.parametrize("taken", range(5))
+def test_events_that_are_not_taken_come_first_in_the_next_call(taken: int) -> None:
+    endpoint = opened(SERVER)
+    messages = [TextMessage(str(number)) for number in range(6)]
+    frames = [to(SERVER, TEXT, message.text.encode()) for message in messages]
+    events = endpoint.events(b"".join(frames[:4]), now=2.0)
+    got = [next(events) for _ in range(min(taken, 4))]
+    if taken < 4:
+        assert endpoint.next_deadline() == 2.0
+        assert endpoint.next_deadline() == 2.0
+    again = endpoint.events(b"".join(frames[4:]), now=3.0)
+    got += list(again)
+    assert got == messages
+    assert list(events) == list(again) == []
+    assert endpoint.next_deadline() == 21.0
+
+
+def test_the_data_is_taken_when_it_is_called() -> None:
+    endpoint = opened(SERVER)
+    endpoint.events(to(SERVER, PING, b"x"), now=2.0)
+    endpoint.events(to(SERVER, CLOSE, close_payload(4000)), now=2.0)
+    endpoint.events(b"", now=2.0)
+    assert not endpoint.closed, "the Ping has not been taken yet"
+    ping, closed = endpoint.events(now=2.0)
+    assert (ping, closed) == (Ping(b"x"), Closed(4000, "", True))
+    assert endpoint.finished
+
+
+@BOTH_ROLES
+def test_what_is_not_taken_counts_in_the_budget(role: Role) -> None:
+    limits = rfc6455.Limits(message=10_000, memory=100_000)
+    endpoint = Endpoint(Connection(role, limits=limits), TIMEOUTS, now=0.0)
+    message = to(role, TEXT, bytes(9_000))
+    reads = 0
+    while endpoint.end is None:
+        endpoint.events(message, now=1.0)
+        reads += 1
+        assert reads < 20
+    *messages, closed = endpoint.events(now=1.0)
+    assert isinstance(closed, Closed)
+    assert closed.code == 1009
+    assert len(messages) == 1, "what was not read is dropped by the violation"
+
+
+@BOTH_ROLES
+def test_large_compressed_messages_in_one_read(role: Role) -> None:
+    """A read of 20 KB that inflates to 8 MB: one message in hand at a time, and none of them is left behind."""
+    asked, asking = pair_with(rfc6455.PerMessageDeflate())
+    far, near = (asking, asked) if role is SERVER else (asked, asking)
+    for _ in range(8):
+        far.send_bytes(bytes(1 << 20))
+    sizes = [len(event.data) for event in near.events(far.data_to_send(), now=2.0) if isinstance(event, BytesMessage)]
+    assert sizes == [1 << 20] * 8
+
+
+@BOTH_ROLES
+def test_the_end_is_known_while_messages_before_it_are_handled(role: Role) -> None:
+    endpoint = opened(role)
+    endpoint.data_to_send()
+    events = endpoint.events(to(role, TEXT, b"last words") + to(role, CLOSE, close_payload(4001, b"bye")), now=2.0)
+    assert next(events) == TextMessage("last words")
+    end = endpoint.end
+    assert end == Closed(4001, "bye", True)
+    assert endpoint.must_close is (role is SERVER)
+    endpoint.send_text("an answer still goes out")
+    assert next(events) is end
+    with pytest.raises(ConnectionClosedError) as caught:
+        endpoint.send_text("too late")
+    assert caught.value.closed is end
+    assert [seen.opcode for seen in read_frames(endpoint.data_to_send(), role)] == [TEXT, CLOSE]
+
+
+@BOTH_ROLES
+def test_a_code_that_is_named_once_closed_was_taken(role: Role) -> None:
+    for arguments, payload in (((), close_payload(4001, b"bye")), ((4002, "mine"), close_payload(4002, b"mine"))):
+        endpoint = opened(role)
+        endpoint.data_to_send()
+        for event in endpoint.events(to(role, CLOSE, close_payload(4001, b"bye")), now=2.0):
+            assert isinstance(event, Closed)
+            endpoint.close(*arguments)
+        assert read_frames(endpoint.data_to_send(), role) == [(CLOSE, payload, True, 0)]
+
+
+@BOTH_ROLES
+def test_after_our_own_close_it_is_a_mistake_of_the_program(role: Role) -> None:
+    endpoint = opened(role)
+    endpoint.close()
+    with pytest.raises(LocalProtocolError, match="this side has closed") as caught:
+        endpoint.send_text("x")
+    assert type(caught.value) is LocalProtocolError
+
+
+def test_a_rejection_ends_in_the_same_loop() -> None:
+    endpoint = server()
+    got = []
+    for event in endpoint.events(request(), now=1.0):
+        got.append(event)
+        if isinstance(event, Request):
+            endpoint.reject(403)
+    assert [type(event) for event in got] == [Request, Closed]
+    assert endpoint.data_to_send().startswith(b"HTTP/1.1 403 ")
+
+
+def test_a_late_caller_and_the_pong_that_lies_in_its_socket() -> None:
+    for answered in (True, False):
+        endpoint = opened(SERVER)
+        endpoint.data_to_send()
+        list(endpoint.events(now=21.0))
+        (ping,) = read_frames(endpoint.data_to_send(), SERVER)
+        assert list(endpoint.events(now=3600.0)) == []
+        assert endpoint.next_deadline() == 3600.0
+        if answered:
+            assert list(endpoint.events(to(SERVER, PONG, ping.payload), now=3600.1)) == [rfc6455.Pong(ping.payload)]
+            assert endpoint.next_deadline() == 3620.1
+        else:
+            (closed,) = endpoint.events(now=3600.0)
+            assert isinstance(closed, Closed)
+            assert closed.cause is CloseCause.PONG_TIMEOUT
+
+
+def test_the_body_of_a_refusal_has_a_deadline_of_its_own() -> None:
+    for end in (b"", None):
+        endpoint = client()
+        endpoint.data_to_send()
+        head = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 100\r\n\r\nwho are"
+        assert list(endpoint.events(head, now=5.0)) == []
+        assert endpoint.next_deadline() == 7.0
+        assert list(endpoint.events(b" you?", now=6.0)) == []
+        assert endpoint.next_deadline() == 7.0
+        (closed,) = endpoint.events(end, now=7.0)
+        assert isinstance(closed, Closed)
+        assert closed.cause is CloseCause.OPENING_REFUSED
+        assert isinstance(closed.error, HandshakeError)
+        assert closed.error.status == 401
+        assert closed.error.response is not None
+        assert closed.error.response.body == b"who are you?"
+        assert closed.error.response.headers["WWW-Authenticate"] == "Basic"
+
+
+def test_the_opening_is_over_at_its_own_deadline_also_in_a_body() -> None:
+    endpoint = client()
+    list(endpoint.events(b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\n", now=9.5))
+    assert endpoint.next_deadline() == 10.0
+    (closed,) = endpoint.events(now=10.0)
+    assert isinstance(closed, Closed)
+    assert isinstance(closed.error, HandshakeError)
+    assert closed.error.status == 503
+
+
+def test_no_deadlines_at_all() -> None:
+    endpoint = Endpoint(ServerHandshake(), Timeouts.NONE, now=0.0)
+    assert endpoint.next_deadline() is None
+    list(endpoint.events(request(), now=1e6))
+    endpoint.accept(now=2e6)
+    assert endpoint.next_deadline() is None
+    endpoint.close()
+    assert list(endpoint.events(now=3e6)) == []
+    assert endpoint.next_deadline() is None
+
+
+@BOTH_ROLES
+def test_a_clock_that_is_stopped(role: Role) -> None:
+    endpoint = opened(role)
+    endpoint.pause(now=2.0)
+    assert endpoint.next_deadline() is None
+    assert list(endpoint.events(now=100.0)) == []
+    endpoint.resume(now=100.0)
+    assert endpoint.next_deadline() == 119.0
+
+
+def test_what_there_is_to_send() -> None:
+    endpoint = client()
+    assert endpoint.has_data_to_send
+    (head,) = endpoint.buffers_to_send()
+    assert head.startswith(b"GET /chat HTTP/1.1\r\n")
+    assert not endpoint.has_data_to_send
+    assert endpoint.buffers_to_send() == []
 
 
 # ---- Two of them, any schedule ----
@@ -310,13 +596,13 @@ def test_both_ends_come_to_an_end(data: st.DataObject) -> None:
         for event in events:
             closed[name] += isinstance(event, Closed)
             if isinstance(event, Request) and data.draw(st.booleans(), label="accept"):
-                ends[name].accept(now)
+                ends[name].accept(now=now)
 
     def step(name: str, size: int) -> None:
         other = "server" if name == "client" else "client"
         portion = bytes(wires[name][:size])
         del wires[name][:size]
-        note(name, ends[name].receive_data(portion or None, now))
+        note(name, list(ends[name].events(portion or None, now=now)))
         wires[other] += ends[name].data_to_send()
 
     for _ in range(data.draw(st.integers(0, 12))):
@@ -329,15 +615,15 @@ def test_both_ends_come_to_an_end(data: st.DataObject) -> None:
         elif action == "close":
             ends[name].close(1001)
         else:
-            note(name, ends[name].receive_data(b"", now))
+            note(name, ends[name].receive_data(b"", now=now))
     for name, end in ends.items():
         end.close()
-        note(name, end.advance(now))
-        while not end.over:
+        note(name, end.advance(now=now))
+        while not end.finished:
             at = end.next_deadline()
             assert at is not None
             now = max(now, at)
-            note(name, end.advance(now))
+            note(name, end.advance(now=now))
         assert end.closed
         assert end.must_close
         assert closed[name] == 1
@@ -347,10 +633,10 @@ def test_both_ends_come_to_an_end(data: st.DataObject) -> None:
 # ---- What it refuses ----
 
 
-@pytest.mark.parametrize("start", [None, "ws://example.com/", rfc6455.Http2ServerHandshake()])
+@pytest.mark.parametrize("start", [None, "ws://example.com/", ServerHandshake, b""])
 def test_what_it_cannot_begin_with(start: Any) -> None:
     with pytest.raises(TypeError, match="an endpoint begins with"):
-        Endpoint(start)
+        Endpoint(start, now=0.0)
 
 
 @pytest.mark.parametrize("make", [server, client, lambda: opened(SERVER)])
@@ -383,8 +669,8 @@ def test_a_pong_that_is_unread_is_not_late() -> None:
 
 
 def pair_with(extension: rfc6455.Extension) -> tuple[Endpoint, Endpoint]:
-    asking = Endpoint(ClientHandshake(URI, extensions=[extension]), TIMEOUTS)
-    asked = Endpoint(ServerHandshake(extensions=[extension]), Timeouts(ping_interval=None))
+    asking = Endpoint(ClientHandshake(URI, extensions=[extension]), TIMEOUTS, now=0.0)
+    asked = Endpoint(ServerHandshake(extensions=[extension]), Timeouts(ping_interval=None), now=0.0)
     asked.receive_data(asking.data_to_send(), now=1.0)
     asked.accept(now=1.0)
     asking.receive_data(asked.data_to_send(), now=1.0)

@@ -717,7 +717,7 @@ def test_an_end_of_file_after_the_request_is_kept_for_the_connection(
     *before, closed = ws.receive_data(None)
     assert before == events
     assert (closed.code, closed.cause) == (1006, cause)
-    assert (ws.closed, ws.over, ws.must_close) == (True, True, True)
+    assert (ws.closed, ws.finished, ws.must_close) == (True, True, True)
     assert ws.data_to_send().startswith(b"HTTP/1.1 101 ")
 
 
@@ -807,10 +807,10 @@ def test_from_request_that_must_be_refused(method: str, change: dict[str, str], 
 
 def test_from_request_can_require_a_subprotocol() -> None:
     with pytest.raises(HandshakeError) as caught:
-        ServerHandshake.from_request("GET", "/", REQUIRED, ["chat"], require_subprotocol=True)
+        ServerHandshake.from_request("GET", "/", REQUIRED, subprotocols=["chat"], require_subprotocol=True)
     assert caught.value.status == 400
     asked = REQUIRED | {"Sec-WebSocket-Protocol": "chat"}
-    handshake = ServerHandshake.from_request("GET", "/", asked, ["chat"], require_subprotocol=True)
+    handshake = ServerHandshake.from_request("GET", "/", asked, subprotocols=["chat"], require_subprotocol=True)
     assert handshake.accept().subprotocol == "chat"
 
 

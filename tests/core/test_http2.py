@@ -224,7 +224,7 @@ def test_good_request(pairs: Pairs) -> None:
 
 
 def test_accept_with_everything() -> None:
-    handshake = Http2ServerHandshake(["superchat"], [Shift(3)], ANY_ORIGIN, Limits(message=5))
+    handshake = Http2ServerHandshake(["superchat"], [Shift(3)], ANY_ORIGIN, limits=Limits(message=5))
     handshake.receive_headers([*REQUEST, ("sec-websocket-extensions", "x-shift; least=3")])
     ws = handshake.accept("chat", [("Set-Cookie", "a=b")], parts=True)
     assert handshake.headers_to_send() == [
@@ -238,7 +238,7 @@ def test_accept_with_everything() -> None:
 
 
 def test_required_subprotocol() -> None:
-    handshake = Http2ServerHandshake(["other"], require_subprotocol=True)
+    handshake = Http2ServerHandshake(subprotocols=["other"], require_subprotocol=True)
     with pytest.raises(HandshakeError, match="one of these subprotocols is required: other"):
         handshake.receive_headers(request())
 
@@ -370,7 +370,7 @@ def test_a_refusal(status: int) -> None:
     ],
 )
 def test_bad_response(pairs: Pairs, status: int | None) -> None:
-    handshake = Http2ClientHandshake("ws://a/", ["chat"])
+    handshake = Http2ClientHandshake("ws://a/", subprotocols=["chat"])
     with pytest.raises(HandshakeError) as caught:
         handshake.receive_headers(pairs)
     assert caught.value.status == status

@@ -145,7 +145,7 @@ class ModelEnd:
             cause = CloseCause.EOF_IN_MESSAGE
         else:
             cause = CloseCause.EOF_IDLE
-        self.end(Closed(1006, cause.value, False, None, cause))
+        self.end(Closed(1006, "", False, None, cause))
 
     def end(self, closed: Closed) -> None:
         self.events.append(closed)

@@ -258,7 +258,7 @@ def test_a_rule_that_a_single_frame_cannot_break_is_told() -> None:
 
 def served(portions: Sequence[bytes]) -> bytes:
     """What our server answers to a request."""
-    handshake = ServerHandshake(["b"], origins=ANY_ORIGIN)
+    handshake = ServerHandshake(subprotocols=["b"], origins=ANY_ORIGIN)
     try:
         requests = [handshake.receive_data(portion) for portion in portions]
     except HandshakeError:

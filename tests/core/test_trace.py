@@ -158,8 +158,8 @@ def test_whatever_comes_a_replay_gives_the_same_events_call_by_call(
                 do(connection, deeds[number])
         assert traced.data_to_send() == plain.data_to_send()
     if end == "time out":
-        calls.append(traced.time_out(CloseCause.PONG_TIMEOUT))
-        assert calls[-1] == plain.time_out(CloseCause.PONG_TIMEOUT)
+        calls.append(traced._time_out(CloseCause.PONG_TIMEOUT))
+        assert calls[-1] == plain._time_out(CloseCause.PONG_TIMEOUT)
     assert run_again(recorder.recording) == calls
     assert run_again(recorder.recording, make) == calls
     for form in all_forms(recorder.recording):
@@ -195,11 +195,11 @@ def test_what_a_call_refuses_is_not_recorded() -> None:
 
 def test_deadlines_work_on_what_is_recorded() -> None:
     recorder, ws = recorded(CLIENT)
-    deadlines = Deadlines(Timeouts(ping_interval=1, pong=1), 0)
-    deadlines.opened(ws, 0)
-    assert deadlines.advance(1) == []
+    deadlines = Deadlines(Timeouts(ping_interval=1, pong=1), now=0)
+    deadlines.opened(ws, now=0)
+    assert deadlines.advance(now=1) == []
     assert ws.data_to_send()
-    events = deadlines.advance(2)
+    events = deadlines.advance(now=2)
     assert [event.cause for event in events if isinstance(event, Closed)] == [CloseCause.PONG_TIMEOUT]
     ws.receive_data(to(CLIENT, TEXT, b"too late"))
     assert run_again(recorder.recording) == [events, []]
@@ -418,7 +418,7 @@ def test_an_endpoint_over_what_is_recorded() -> None:
     clock.now = 2.0
     assert [type(event) for event in asked.receive_data(head, clock.now)] == [Request]
     clock.now = 3.0
-    asked.accept(clock.now).send_text("Hello")
+    asked.accept(now=clock.now).send_text("Hello")
     answer = asked.data_to_send()
     clock.now = 4.0
     events = asking.receive_data(answer, clock.now)
@@ -437,7 +437,7 @@ def test_an_endpoint_over_what_is_recorded() -> None:
     assert [event.cause for event in end_of_asking if isinstance(event, Closed)] == [CloseCause.PONG_TIMEOUT]
     clock.now = 47.0
     end_of_asked = asked.receive_data(b"", clock.now)
-    assert asked.over
+    assert asked.finished
 
     frames = answer[answer.index(b"\r\n\r\n") + 4 :]
     assert entries_of(recorders[0].recording) == [

@@ -38,7 +38,7 @@ class Upstream:
         """Takes the proxy's connection and reads its request."""
         self.sock, _ = self.listener.accept()
         self.sock.settimeout(PATIENCE)
-        self.handshake = rfc6455.ServerHandshake(["chat"], limits=rfc6455.Limits(message=None))
+        self.handshake = rfc6455.ServerHandshake(subprotocols=["chat"], limits=rfc6455.Limits(message=None))
         while (request := self.handshake.receive_data(self.sock.recv(65536))) is None:
             pass
         self.request = request

@@ -109,7 +109,7 @@ def test_our_refusal_is_understood_by_websockets() -> None:
 @pytest.mark.clause("6455:4.1-request-is-http")
 @EVERY_CHUNKING
 def test_our_client_with_the_server_of_wsproto(chunk: Chunking) -> None:
-    ours = ClientHandshake("ws://example.com/x", ["a", "chat"])
+    ours = ClientHandshake("ws://example.com/x", subprotocols=["a", "chat"])
     theirs = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
     for portion in chunk(ours.data_to_send()):
         theirs.receive_data(portion)
@@ -128,7 +128,7 @@ def test_our_client_with_the_server_of_wsproto(chunk: Chunking) -> None:
 def test_our_server_with_the_client_of_wsproto(chunk: Chunking) -> None:
     theirs = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
     sent = theirs.send(wsproto.events.Request("example.com", "/x", subprotocols=["chat"]))
-    ours = ServerHandshake(["chat"])
+    ours = ServerHandshake(subprotocols=["chat"])
     ask(ours, chunk(sent))
     ws = ours.accept()
     ws.send_text("hello")

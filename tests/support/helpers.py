@@ -248,7 +248,7 @@ def _failure(closed: Closed | None) -> tuple[Failure | None, str]:
         return None, ""
     error = closed.error
     assert isinstance(error, RemoteProtocolError)
-    assert (error.close_code, error.reason) == (closed.code, closed.reason)
+    assert (error.close_code, closed.reason) == (closed.code, "")
     return Failure(int(error.close_code), error.section, error.offset), str(error)
 
 

@@ -162,9 +162,9 @@ def mistakes_with_a_connection(ws: rfc6455.Connection) -> None:
 
 
 def keep_alive(ws: rfc6455.Connection, now: float) -> float | None:
-    deadlines = rfc6455.Deadlines(rfc6455.Timeouts(ping_interval=30, idle=None), now)
+    deadlines = rfc6455.Deadlines(rfc6455.Timeouts(ping_interval=30, idle=None), now=now)
     deadlines.opened(ws, now)
-    assert_type(deadlines.advance(now), list[rfc6455.Event])
+    assert_type(deadlines.advance(now=now), list[rfc6455.Event])
     assert_type(deadlines.latency, float | None)
     assert_type(deadlines.timeouts.pong, float | None)
     return deadlines.next_deadline()

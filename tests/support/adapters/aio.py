@@ -32,14 +32,14 @@ class Adapter(asyncio.Protocol):
 
     def step(self, data: bytes | None = None) -> None:
         """Takes what was read, writes what there is to write, and sets the timer."""
-        events = self.endpoint.receive_data(data, self.clock())
+        events = self.endpoint.receive_data(data, now=self.clock())
         while self.endpoint.unread or events:
             for event in events:
                 if isinstance(event, Request):
                     self.endpoint.accept(self.clock())
                 elif not isinstance(event, Response):
                     self.on_event(event)
-            events = self.endpoint.receive_data(None, self.clock())
+            events = self.endpoint.receive_data(None, now=self.clock())
         self.transport.write(self.endpoint.data_to_send())
         if self.timer is not None:
             self.timer.cancel()

@@ -48,7 +48,7 @@ class Adapter:
 
     def step(self, data: bytes | None) -> bytes:
         with self.lock:
-            for event in self.endpoint.receive_data(data, self.clock()):
+            for event in self.endpoint.receive_data(data, now=self.clock()):
                 if isinstance(event, Request):
                     self.endpoint.accept(self.clock())
                 elif not isinstance(event, Response):
