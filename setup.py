@@ -1,21 +1,23 @@
-"""What pyproject.toml cannot say: which modules become extension modules, and what to do where they cannot.
+"""What pyproject.toml cannot say: how the modules in the list of `rfc6455/_build.py` are compiled, or left alone.
 
 The `.py` files are the only source. Cython compiles the hot ones as they are, with the types from the `.pxd` files
-beside them, to extension modules that are installed next to the `.py` and are imported in their stead.
+beside them. All of them are linked into one extension module, `rfc6455/_compiled`, in which `_build.py` finds them.
 
     RFC6455_PURE unset   try to compile; where that fails, install the `.py` files alone, which do the same slower
     RFC6455_PURE=1       do not compile
     RFC6455_PURE=0       compile, and let a failure be a failure (release wheels, tests of the compiled package)
 
 `rfc6455.__compiled__` tells which came out. For developers, `python setup.py build_ext --inplace` compiles in the
-source tree, where the extension modules hide the sources until `python setup.py clean` removes them.
+source tree, where the extension module hides the sources until `python setup.py clean` removes it.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import platform
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, setup  # first: it brings its own distutils
@@ -27,33 +29,56 @@ from distutils.command.clean import clean  # isort: skip
 
 PACKAGE = Path("rfc6455")
 
-# Hot without types of their own: compiled as they are. All that have a `.pxd` beside them are compiled too.
-HOT_WITHOUT_TYPES = ("headers", "http1_heads", "handshake/negotiation", "handshake/http1")
+# annotation_typing: the annotations in the .py are for readers and type checkers; the .pxd alone has the types of C.
+# auto_pickle: the classes that can be pickled say how. What Cython adds to all the others takes a seventh of the C
+# compiler's work, and does no more than raise an error, as Python does without it.
+# emit_code_comments: nobody reads the C.
+DIRECTIVES = {
+    "language_level": 3,
+    "annotation_typing": False,
+    "auto_pickle": False,
+    "emit_code_comments": False,
+    "freethreading_compatible": True,
+}
 
-# The annotations in the .py are for readers and type checkers; what a type is in C, the .pxd says alone.
-DIRECTIVES = {"language_level": 3, "annotation_typing": False, "freethreading_compatible": True}
-# -g0: what is debugged is the .py; without it an extension module is several times as large.
-UNIX_FLAGS = ["-O3", "-g0"]
+# How hard the C compiler tries. -O3 for all takes a third longer than this, and what it makes faster is less than can
+# be measured here; with -O1 for all, receiving small messages takes a tenth to a fifth longer.
+LEVEL = "-O2"
+LEVELS = {
+    "_speedups": "-O3",  # loops over bytes, which only -O3 makes work on 16 bytes at a time
+    "arguments": "-O1",  # one short function
+    "deflate": "-O1",  # zlib takes the time
+    "values": "-O1",  # base classes; what is hot of them is Python's own
+}
+# -g0: what is debugged is the .py; without it the extension module is several times as large.
+UNIX_FLAGS = ["-g0"]
+
+
+def modules() -> list[str]:
+    """Return `MODULES` of `_build.py`, which is not imported, as it would look for what is to be built."""
+    body = ast.parse((PACKAGE / "_build.py").read_text(encoding="utf-8")).body
+    (value,) = [node.value for node in body if isinstance(node, ast.Assign) and ast.unparse(node.targets) == "MODULES"]
+    return list(ast.literal_eval(value))
+
+
+def source_of(module: str) -> str:
+    """Return the path of a module's source: the `.pyx` where there is one, else the `.py`."""
+    path = PACKAGE.joinpath(*module.split("."))
+    cython = path.with_suffix(".pyx")
+    return (cython if cython.exists() else path.with_suffix(".py")).as_posix()
 
 
 def extension_modules() -> list[Extension]:
-    """The modules to compile, in the order of their names: from `.pyx`, from `.py` with a `.pxd`, and the hot ones."""
+    """Return the one extension module, or none where nothing is to be compiled."""
     # 5.2: a length has up to 63 bits, and is a Py_ssize_t in the `.pxd`.
     can_compile = platform.python_implementation() == "CPython" and sys.maxsize >= 2**63 - 1
     if os.environ.get("RFC6455_PURE") == "1" or not can_compile:
         return []
-    cython = {path.with_suffix("") for path in PACKAGE.rglob("*.pyx")}
-    python = {*map(PACKAGE.joinpath, HOT_WITHOUT_TYPES), *(path.with_suffix("") for path in PACKAGE.rglob("*.pxd"))}
-    sources = [path.with_suffix(".pyx" if path in cython else ".py") for path in sorted(cython | python)]
-    return [Extension(".".join(path.with_suffix("").parts), [path.as_posix()]) for path in sources]
+    return [Extension(f"{PACKAGE}._compiled", [source_of(module) for module in modules()])]
 
 
 class BuildAllOrNone(build_ext):
-    """Compile every extension module, or leave none: modules compiled against each other cannot be mixed."""
-
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.parallel = self.parallel or os.cpu_count()
+    """Compile every module into the one extension module, or leave none."""
 
     def run(self) -> None:
         try:
@@ -61,31 +86,40 @@ class BuildAllOrNone(build_ext):
         except (Exception, SystemExit) as error:
             if os.environ.get("RFC6455_PURE") == "0":
                 raise
-            self.warn(f"no extension modules, the package will be pure Python: {error}")
+            self.warn(f"no extension module, the package will be pure Python: {error}")
             self._leave_none()
 
-    def build_extensions(self) -> None:
-        self._cythonize()
-        if self.compiler.compiler_type == "unix":
-            for extension in self.extensions:
-                extension.extra_compile_args = UNIX_FLAGS
-        super().build_extensions()
+    def build_extension(self, extension: Extension) -> None:
+        """Compile the modules side by side, each in its own way, and have setuptools link what came out."""
+        sources = dict(zip(modules(), self._translated(), strict=True))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = [*pool.map(self._compile, sources, sources.values())]
+        extension.sources, extension.extra_objects = [], [path for paths in objects for path in paths]
+        self.force = True
+        super().build_extension(extension)
 
-    def _cythonize(self) -> None:
+    def get_export_symbols(self, extension: Extension) -> list[str]:
+        """Return what each module in the file is loaded by; the file itself is none of them."""
+        return [f"PyInit_{module.rpartition('.')[2]}" for module in modules()]
+
+    def _translated(self) -> list[str]:
         """Have Cython write the C into the temporary directory, so that it gets into no sdist and no wheel."""
         try:
             from Cython.Build import cythonize
         except ImportError as error:
             raise CompileError("Cython is not installed") from error
         done = cythonize(
-            [Extension(extension.name, extension.sources) for extension in self.extensions],
+            [Extension(f"{PACKAGE}.{module}", [source_of(module)]) for module in modules()],
             build_dir=self.build_temp,
             compiler_directives=DIRECTIVES,
             quiet=True,
         )
-        sources = {extension.name: extension.sources for extension in done}
-        for extension in self.extensions:
-            extension.sources = sources[extension.name]
+        return [extension.sources[0] for extension in done]
+
+    def _compile(self, module: str, source: str) -> list[str]:
+        unix = self.compiler.compiler_type == "unix"
+        flags = [LEVELS.get(module, LEVEL), *UNIX_FLAGS] if unix else None
+        return self.compiler.compile([source], output_dir=self.build_temp, extra_postargs=flags)
 
     def _leave_none(self) -> None:
         for extension in self.extensions:
@@ -94,7 +128,7 @@ class BuildAllOrNone(build_ext):
 
 
 class CleanBeside(clean):
-    """`clean` that removes the extension modules which `build_ext --inplace` put beside their sources, too."""
+    """`clean` that removes the extension module which `build_ext --inplace` put beside the sources, too."""
 
     def run(self) -> None:
         super().run()

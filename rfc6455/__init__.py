@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import connection as _connection
+from . import _build
 from .codes import CloseCause, CloseCode, Leniency, Opcode, Role, is_sendable_close_code
 from .connection import Connection
 from .deadlines import Deadlines, Timeouts
@@ -38,7 +38,7 @@ from .values import Frame
 __version__ = "0.1.0"
 
 #: Whether the modules that run now were compiled; they do the same either way.
-__compiled__: bool = not _connection.__file__.endswith(".py")
+__compiled__: bool = _build.COMPILED
 
 CLIENT = Role.CLIENT
 SERVER = Role.SERVER

@@ -1,0 +1,77 @@
+"""Which build runs: the compiled modules, or the sources beside them; all of one, or all of the other.
+
+The compiled modules lie in one file, the extension module ``_compiled``. Python alone would look in it for none of
+them; a finder for the names of this package does. Without the finder only the sources are found. The package is
+therefore never half compiled, and where the file is not there or may not be used, the sources do the same, slower:
+
+- with ``RFC6455_PURE=1`` in the environment when the package is first imported;
+- in a second interpreter of the process (a subinterpreter, or the main one after it): the compiled modules keep
+  their types in variables of C, and belong to the interpreter that came first.
+
+Not here: how the modules are compiled (``setup.py``).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
+from importlib.util import spec_from_file_location
+from types import ModuleType
+
+# What `setup.py` compiles: all that a message passes on its way. Types in a `.pxd` beside the source are what makes a
+# module faster, so each has one. Left out is what was compiled without types and gained nothing that can be measured:
+# headers, heads of HTTP/1.1, the opening handshake (a tenth fewer instructions, the same time, half of the work).
+# To add a module, write its `.pxd`, add its name (`package.module` in a subpackage; no two end in the same word) and
+# keep it only if `benchmarks/run.py` shows what it is for: each takes one to six seconds of every installation.
+MODULES = (
+    "_speedups",
+    "arguments",
+    "connection",
+    "deflate",
+    "events",
+    "frames",
+    "messages",
+    "values",
+)
+
+# What Python (3.12 and newer) says of a module that a subinterpreter may not load; what Cython says to the second
+# interpreter that tries. Any other failure to load what is there is a fault, which the slower sources would hide.
+_IN_ANOTHER_INTERPRETER = ("does not support loading in subinterpreters", "Interpreter change detected")
+
+
+class _Finder:
+    """Finds the compiled modules in their one file, for as long as the package that brought it is the imported one."""
+
+    def __init__(self, package: ModuleType, file: str) -> None:
+        self._package = package
+        self._file = file
+        self._names = {f"{package.__name__}.{name}" for name in MODULES}
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
+        if name not in self._names or sys.modules.get(self._package.__name__) is not self._package:
+            return None
+        return spec_from_file_location(name, self._file, loader=ExtensionFileLoader(name, self._file))
+
+
+def _use_compiled(package: ModuleType) -> bool:
+    """Have the compiled modules found, if they are there and may be used; tell whether."""
+    file = PathFinder.find_spec(f"{package.__name__}._compiled", package.__path__)
+    if os.environ.get("RFC6455_PURE") == "1" or file is None or file.origin is None:
+        return False
+    finder = _Finder(package, file.origin)
+    sys.meta_path.insert(0, finder)
+    try:
+        # One interpreter gets the first module, and with it all others.
+        import_module(f"{package.__name__}.{MODULES[0]}")
+    except ImportError as error:
+        sys.meta_path.remove(finder)
+        if not any(words in str(error) for words in _IN_ANOTHER_INTERPRETER):
+            raise
+        return False
+    return True
+
+
+COMPILED = _use_compiled(sys.modules[__package__])
