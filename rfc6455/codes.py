@@ -90,9 +90,11 @@ class CloseCode(IntEnum):
     TIMEOUT = 3008
 
 
-# 7.4.1: 1004 is reserved and 1005, 1006, 1015 "MUST NOT be set as a status code in a Close control frame
-# by an endpoint"; 7.4.2: 1000-2999 belong to the protocol, so one that is not registered means nothing yet.
-_REGISTERED_SENDABLE = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
+# 7.4.1: these "MUST NOT be set as a status code in a Close control frame by an endpoint".
+LOCAL_CLOSE_CODES = frozenset({CloseCode.NO_STATUS_RCVD, CloseCode.ABNORMAL_CLOSURE, CloseCode.TLS_HANDSHAKE})
+
+# 7.4.2: 0 to 2999 belong to the protocol, so one of them that is not registered means nothing yet.
+_REGISTERED_SENDABLE = frozenset(CloseCode) - LOCAL_CLOSE_CODES
 
 
 def is_sendable_close_code(code: int) -> bool:
