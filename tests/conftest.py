@@ -1,7 +1,7 @@
 """What every test run shares: hypothesis profiles, and which build of the package it runs on.
 
-By default hypothesis is deterministic (profile ``ci``), so that a run can be repeated; the profile ``thorough``
-searches on: ``HYPOTHESIS_PROFILE=thorough pytest``.
+By default hypothesis is deterministic, so that a run can be repeated, and tries few examples (profile ``quick``). CI
+tries more on some Pythons (``ci``), and ``HYPOTHESIS_PROFILE=thorough pytest`` searches on.
 
 ``RFC6455_EXPECT=pure`` or ``=compiled`` says which build is under test. A run on the other one would prove
 nothing, so it does not start.
@@ -10,12 +10,18 @@ nothing, so it does not start.
 from __future__ import annotations
 
 import os
+import re
+import sys
+from collections.abc import Generator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import rfc6455
+
+Report = TypeVar("Report", pytest.CollectReport, pytest.TestReport)
 
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile(
@@ -25,9 +31,8 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-# For the Pythons that repeat what another one has searched.
 settings.register_profile("quick", settings.get_profile("ci"), max_examples=15)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def build_under_test() -> str:
@@ -45,3 +50,34 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"rfc6455 {rfc6455.__version__} ({build_under_test()}) from {Path(rfc6455.__file__).parent}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return in_ci_all_is_there((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return in_ci_all_is_there((yield))
+
+
+def in_ci_all_is_there(report: Report) -> Report:
+    """What is skipped for want of a library proves nothing: in CI it is a failure. A module of the system may lack."""
+    reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
+    lacking = re.search(r"could not import '(\w+)", reason)
+    if os.environ.get("CI") == "true" and report.skipped and lacking and lacking[1] not in sys.stdlib_module_names:
+        report.outcome = "failed"
+        report.longrepr = f"{reason}, and CI must have it"
+    return report
+
+
+CHAT = Path(__file__).parent / "chat"
+# Those of its tests that take the chat's modules one by one.
+IN_THIS_PROCESS = {"test_parts.py", "test_session.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if CHAT in item.path.parents and item.path.name not in IN_THIS_PROCESS:
+            item.add_marker(pytest.mark.processes)

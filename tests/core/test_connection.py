@@ -1187,6 +1187,7 @@ def test_data_to_send_is_forgotten_and_not_sent_twice() -> None:
 # Memory and time.
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 @pytest.mark.parametrize("size", [200_000, 100])
 @pytest.mark.parametrize("rest", [0, 1, 3, 7], ids=["all", "first byte", "half a header", "half a frame"])
@@ -1203,6 +1204,7 @@ def test_nothing_is_kept_of_messages_that_were_delivered(role: Role, size: int, 
     assert kept < 5000
 
 
+@pytest.mark.measured
 @pytest.mark.clause("6455:7.1.7-takes-no-more")
 @BOTH_ROLES
 def test_nothing_is_kept_of_a_message_that_failed(role: Role) -> None:
@@ -1302,6 +1304,7 @@ LINEAR: dict[str, tuple[Callable[[int], bytes], int]] = {
 }
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(("make", "read"), list(LINEAR.values()), ids=list(LINEAR))
 def test_time_is_linear(make: Callable[[int], bytes], read: int) -> None:
     """Eight times the input: eight times the time if it is linear, 64 times if it is quadratic."""

@@ -946,6 +946,7 @@ def test_every_overshoot_is_refused(role: Role, takeover: bool, limit: int) -> N
             assert feed(connection, [to(role, BINARY, deflated(b"!"), rsv=4)]) == [BytesMessage(b"!")]
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 @pytest.mark.parametrize("overshoot", [0, 1, 2, 300, 10_000_000])
 def test_a_first_fragment_that_is_exactly_at_the_limit(role: Role, overshoot: int) -> None:
@@ -1002,6 +1003,7 @@ def test_zlib_objects_are_made_when_first_used(role: Role, takeover: bool) -> No
     assert connection.retained_bytes >= 1 << 15
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 @pytest.mark.parametrize(("bits", "mem_level"), [(9, 1), (10, 5), (12, 8), (15, 8), (15, 9)])
 def test_what_zlib_takes_is_told(role: Role, bits: int, mem_level: int) -> None:

@@ -489,6 +489,7 @@ def test_dropped_input_is_forgotten() -> None:
 # Memory: bytes that come one at a time leave nothing behind but the payload.
 
 
+@pytest.mark.measured
 def test_a_dribbled_frame_keeps_at_most_twice_its_payload() -> None:
     size = 20_000
     data = to(SERVER, BINARY, bytes(size))

@@ -665,6 +665,7 @@ def test_websocketpp_32(places: list[int]) -> None:
         assert connect(client(), cut_at(response() + down, [place]))[1] == messages
 
 
+@pytest.mark.measured
 def test_a_server_keeps_nothing_of_what_came_behind_the_request() -> None:
     handshake = ServerHandshake(limits=Limits(head=1_000_000))
     with Memory() as memory:
@@ -675,6 +676,7 @@ def test_a_server_keeps_nothing_of_what_came_behind_the_request() -> None:
     assert handshake.request is not None
 
 
+@pytest.mark.measured
 def test_a_client_keeps_nothing_of_what_came_behind_the_answer() -> None:
     """The connection has it, however long the handshake is."""
     handshake = client()

@@ -91,6 +91,7 @@ def test_any_bytes_at_all(data: bytes, to_server: bool, cuts: list[int]) -> None
     assert error is None or (isinstance(error, HandshakeError) and error.reason.isascii())
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("name", ["Connection", "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Upgrade", "X"])
 @pytest.mark.parametrize("piece", [" ", ",", '"', "\\", ";", "=", "a,", "\xff"])
 def test_cve_2021_32640_ws(name: str, piece: str) -> None:

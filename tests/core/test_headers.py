@@ -254,6 +254,7 @@ NASTY = [
 HEADS = ["", "a", "a;b", 'a;b="', "a; b=", "a; b =", 'a;b="\\']
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("nasty", NASTY, ids=map(excerpt, NASTY))
 @pytest.mark.parametrize("parse", [parse_extensions, lambda values: parse_token_list(values, "X")])
 def test_patterns_that_backtrack(nasty: str, parse: Callable[[list[str]], object]) -> None:

@@ -326,6 +326,7 @@ def test_the_same_answer_in_every_split_for_all_limits(limits: Limits, head: byt
     assert result(cut_at(head, cuts)) == result([head]) == result(byte_by_byte(head))
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(
     ("reader_type", "start"), [(RequestReader, b"GET / HTTP/1.1\r\n"), (ResponseReader, b"HTTP/1.1 101 x\r\n")]
 )
@@ -395,6 +396,7 @@ def test_cve_2026_65623_bandit() -> None:
 START = {"a": "GET /", " ": "GET / HTTP/1.1\r\nA:", "A:b\r\n": "GET / HTTP/1.1\r\n"}
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize(("unit", "beginning"), START.items(), ids=repr)
 def test_what_was_scanned_is_not_scanned_again_with_each_read(unit: str, beginning: str) -> None:
     """The patterns work in C, where no step can be counted."""

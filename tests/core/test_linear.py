@@ -31,6 +31,8 @@ from rfc6455 import (
     serialize_frame,
 )
 
+pytestmark = pytest.mark.measured
+
 NO_LIMITS = Limits(message=None, head=1 << 30, line=1 << 30, headers=1 << 30)
 
 

@@ -37,6 +37,8 @@ from rfc6455 import (
     serialize_frame,
 )
 
+pytestmark = pytest.mark.measured
+
 BOTH_TAKEOVERS = pytest.mark.parametrize("takeover", [False, True], ids=["anew", "takeover"])
 
 READ = 64 << 10

@@ -442,6 +442,7 @@ def test_nothing_is_kept_before_the_first_message(role: Role) -> None:
     assert new_connection(role).retained_bytes == 0
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 def test_empty_fragments_without_end_cost_nothing(role: Role) -> None:
     connection = new_connection(role)
@@ -459,6 +460,7 @@ def test_empty_fragments_without_end_cost_nothing(role: Role) -> None:
     assert after - before < len(fragments) + 2000
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.parametrize("size", [1, 100])
@@ -849,6 +851,7 @@ def test_bad_text_out_of_an_extension(role: Role) -> None:
 BOMB = run(0xFFFF, b"x") * 100
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 @pytest.mark.parametrize("parts", [False, True])
 @pytest.mark.parametrize("fragments", [1, 100])

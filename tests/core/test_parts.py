@@ -286,6 +286,7 @@ def stream_through_both_ends(role: Role, total: int, compress: bool, takeover: b
     return peak
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 @pytest.mark.parametrize(
     "total", [64 * MIB, pytest.param(1024 * MIB, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
@@ -294,6 +295,7 @@ def test_a_message_larger_than_memory(role: Role, total: int) -> None:
     assert stream_through_both_ends(role, total, compress=False, takeover=False) < MIB
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 @BOTH_TAKEOVERS
 @pytest.mark.parametrize(

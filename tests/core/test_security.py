@@ -226,6 +226,7 @@ def closed_of(events: list[Any]) -> Closed:
 # ---- Compression ----
 
 
+@pytest.mark.measured
 @pytest.mark.clause("6455:10.4-limits-hold")
 @BOTH_ROLES
 @pytest.mark.parametrize("frames", [1, 10, 1000])
@@ -246,6 +247,7 @@ def test_bombs(role: Role, frames: int) -> None:
     assert peak <= MIB // 4 + MIB // 2
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 def test_bombs_in_many_messages(role: Role) -> None:
     """Each is within the limit; there are many in one read."""
@@ -267,6 +269,7 @@ def test_inflated_size(role: Role) -> None:
     assert feed(connection, [to(role, BINARY, payload, rsv=4)]) == [BytesMessage(bytes(10_000))]
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 @pytest.mark.parametrize("limit", [1, 1000, 65_536, 131_072])
 def test_budget_of_zero(role: Role, limit: int) -> None:
@@ -400,6 +403,7 @@ def is_accepted(role: Role, parameters: list[Any]) -> bool:
 # ---- Frames and messages ----
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_incomplete_frame(role: Role, opcode: int) -> None:
@@ -413,6 +417,7 @@ def test_incomplete_frame(role: Role, opcode: int) -> None:
     assert connection.retained_bytes <= 100_000
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 def test_incomplete_frame_costs_only_what_came(role: Role) -> None:
     """No room is made for what was only announced."""
@@ -432,6 +437,7 @@ def test_incomplete_frame_after_fragments(role: Role) -> None:
     check_failed(result, role, 1009, "10.4", len(begin))
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_tiny_reads(role: Role, opcode: int) -> None:
@@ -447,6 +453,7 @@ def test_tiny_reads(role: Role, opcode: int) -> None:
         assert len(receive(frame[-1:])) == 1
 
 
+@pytest.mark.measured
 @pytest.mark.clause("6455:10.4-limits-hold")
 @BOTH_ROLES
 @pytest.mark.parametrize("size", [0, 1])
@@ -486,6 +493,7 @@ def test_ping_in_a_full_message(role: Role, limits: Limits) -> None:
     assert closed.clean
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 def test_measured_again(role: Role) -> None:
     def fragments(size: int) -> Iterator[Step]:
@@ -577,6 +585,7 @@ def test_long_lengths_that_add_up(role: Role, first: int, parts: bool) -> None:
     check_failed(result, role, 1009, "10.4", len(begin))
 
 
+@pytest.mark.measured
 @pytest.mark.clause("6455:7.1.7-takes-no-more")
 @BOTH_ROLES
 def test_input_after_an_error(role: Role) -> None:
@@ -596,6 +605,7 @@ def test_input_after_an_error(role: Role) -> None:
         assert connection.data_to_send() == b""
 
 
+@pytest.mark.measured
 @pytest.mark.clause("6455:7.2.2-aborts")
 @BOTH_ROLES
 def test_input_after_an_error_of_the_handshake(role: Role) -> None:
@@ -734,6 +744,7 @@ def test_any_bytes_in_headers_or_instead_of_them(data: bytes, begins_well: bool,
         pass
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 @pytest.mark.parametrize("is_one_line", [True, False])
 def test_long_head(role: Role, is_one_line: bool) -> None:
@@ -756,6 +767,7 @@ def test_long_head(role: Role, is_one_line: bool) -> None:
     assert role is CLIENT or caught.value.status == 431
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 def test_long_head_is_linear(role: Role) -> None:
     def reads(size: int) -> Iterator[Step]:
@@ -806,6 +818,7 @@ def test_many_headers_or_none(left_out: str) -> None:
 LISTS = ["Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol", "Connection", "Upgrade"]
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize("unit", [" ", ",", '"', "\\", " ,", '\\"', "a ", "a,", ";"], ids=repr)
 def test_backtracking(name: str, unit: str) -> None:
@@ -1252,6 +1265,7 @@ def test_many_pings(role: Role) -> None:
     assert read_frames(connection.data_to_send(), role) == [(PONG, b"999", True, 0)]
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 def test_many_pings_that_are_each_answered_are_kept_within_the_budget(role: Role) -> None:
     """The oldest Pongs give way (5.5.3), also to a message that grows, and no Ping fails the connection."""

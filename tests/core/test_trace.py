@@ -515,6 +515,7 @@ def test_the_limit_keeps_the_beginning() -> None:
     assert recorder.recording.entries[-1].data
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("size", [1, 1000])
 def test_a_recording_takes_no_more_memory_than_its_limit(size: int) -> None:
     recorder = Recorder(Ticks(), limit=50_000)

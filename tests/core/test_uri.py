@@ -196,6 +196,7 @@ def test_any_text_is_a_uri_or_our_own_error(text: str) -> None:
         assert parse_uri(str(parse_uri(text))) == parse_uri(text)
 
 
+@pytest.mark.measured
 @pytest.mark.parametrize("piece", [":", "/", "[", "]", "%", "@", "?", "a", "%20", "0", ".", "\xe9"])
 def test_time_is_linear(piece: str) -> None:
     def read(uri: str) -> None:

@@ -19,6 +19,8 @@ from benchmarks.libraries import Library, Role, UnsupportedError, installed
 from benchmarks.payloads import Deflate, Stream
 from benchmarks.work import Receive, Scale, Send, Work, all_works
 
+pytestmark = pytest.mark.bench
+
 TINY = Scale(counts=5000, sizes=100)
 WORKS = {work.name: work for work in all_works(TINY)}
 LIBRARIES, ABSENT = installed()

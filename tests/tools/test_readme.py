@@ -69,6 +69,13 @@ def test_ci_finds_one_test_command() -> None:
     assert command.endswith("/tox -p auto")
 
 
+def test_each_part_of_ci_has_a_job() -> None:
+    (parts,) = re.findall(r"^PARTS=\((.+)\)$", (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    (jobs,) = re.findall(r"^ +part: \[(.+)\]$", workflow, re.MULTILINE)
+    assert jobs.split(", ") == parts.split()
+
+
 def test_the_links_into_the_tree_lead_somewhere() -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README.read_text(encoding="utf-8"))
     assert links
