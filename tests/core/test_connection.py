@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from helpers import (
@@ -132,31 +132,53 @@ def test_5_7_examples_are_sent() -> None:
 # What every server should answer, and every client: the frames of the table in memory.
 
 
-def lessons() -> dict[str, tuple[Callable[[Role], bytes], int, str]]:
-    """What the peer sends, the close code of the answer, and the section."""
-    cases: dict[str, tuple[Callable[[Role], bytes], int, str]] = {
-        "mask in the wrong direction": (lambda role: to(role.peer, TEXT, b"x"), 1002, "5.1"),
-        "text is not UTF-8": (lambda role: to(role, TEXT, b"abc\xffdef"), 1007, "8.1"),
-        "text is not UTF-8, half a frame": (lambda role: to(role, TEXT, b"abc\xff", declared=90), 1007, "8.1"),
-        "text is not UTF-8, first fragment": (lambda role: to(role, TEXT, b"\xc0", fin=False), 1007, "8.1"),
-        "ping of 126": (lambda role: to(role, PING, bytes(126)), 1002, "5.5"),
-        "pong of 126": (lambda role: to(role, PONG, bytes(126)), 1002, "5.5"),
-        "close of 126": (lambda role: to(role, CLOSE, b"\x03\xe8" + bytes(124)), 1002, "5.5"),
-        "fragmented ping": (lambda role: to(role, PING, fin=False), 1002, "5.5"),
-        "fragmented pong": (lambda role: to(role, PONG, fin=False), 1002, "5.5"),
-        "fragmented close": (lambda role: to(role, CLOSE, fin=False), 1002, "5.5"),
-        "continuation first": (lambda role: to(role, CONT, b"x"), 1002, "5.4"),
-        "continuation first, more": (lambda role: to(role, CONT, b"x", fin=False), 1002, "5.4"),
-        "length of 125 in 2 bytes": (lambda role: to(role, TEXT, bytes(125), length_bits=16), 1002, "5.2"),
-        "length of 65535 in 8 bytes": (lambda role: to(role, TEXT, bytes(65535), length_bits=64), 1002, "5.2"),
-        "length of 2^63": (lambda role: to(role, BINARY, declared=1 << 63), 1002, "5.2"),
-        "length of 2^64-1": (lambda role: to(role, BINARY, declared=(1 << 64) - 1), 1002, "5.2"),
-        "length of 2^63-1": (lambda role: to(role, BINARY, declared=(1 << 63) - 1), 1009, "10.4"),
-        "over the limit by one": (lambda role: to(role, BINARY, declared=(1 << 20) + 1), 1009, "10.4"),
-        "close of 1 byte": (lambda role: to(role, CLOSE, b"\x03"), 1002, "5.5.1"),
-        "close reason is not UTF-8": (lambda role: to(role, CLOSE, b"\x03\xe8\xce\xba\xff"), 1007, "8.1"),
-        "close reason is cut in a character": (lambda role: to(role, CLOSE, b"\x03\xe8\xe2\x82"), 1007, "8.1"),
-        "close reason with a surrogate": (lambda role: to(role, CLOSE, b"\x03\xe8\xed\xa0\x80"), 1007, "8.1"),
+class Lesson(NamedTuple):
+    """What the peer sends, the close code of the answer, the section, and the clauses that it breaks."""
+
+    violation: Callable[[Role], bytes]
+    code: int
+    section: str
+    clauses: tuple[str, ...]
+
+
+NO_KEYWORD = ("6455:10.7-input-is-validated",)  # the section says what is valid, without a key word of RFC 2119
+MASKS = ("6455:5.1-unmasked-is-refused", "6455:5.1-masked-is-refused")
+UTF8 = ("6455:8.1-bad-utf8-fails",)
+WHOLE = ("6455:5.4-control-is-whole", "6455:5.5-not-fragmented")
+SHORT = ("6455:5.5-at-most-125",)
+LEAST = ("6455:5.2-length-is-minimal",)
+BITS = ("6455:5.2-length-has-63-bits",)
+LIMITED = ("6455:10.4-limits-hold",)
+RESERVED = ("6455:5.2-rsv-is-refused",)
+OPCODES = ("6455:5.2-opcode-is-refused",)
+NEVER_SENT = {code: (f"6455:7.4.1-never-{code}",) for code in (1005, 1006, 1015)}
+
+
+def lessons() -> dict[str, Lesson]:
+    """Each violation by its name."""
+    cases: dict[str, tuple[Callable[[Role], bytes], int, str, tuple[str, ...]]] = {
+        "mask in the wrong direction": (lambda role: to(role.peer, TEXT, b"x"), 1002, "5.1", MASKS),
+        "text is not UTF-8": (lambda role: to(role, TEXT, b"abc\xffdef"), 1007, "8.1", UTF8),
+        "text is not UTF-8, half a frame": (lambda role: to(role, TEXT, b"abc\xff", declared=90), 1007, "8.1", UTF8),
+        "text is not UTF-8, first fragment": (lambda role: to(role, TEXT, b"\xc0", fin=False), 1007, "8.1", UTF8),
+        "ping of 126": (lambda role: to(role, PING, bytes(126)), 1002, "5.5", SHORT),
+        "pong of 126": (lambda role: to(role, PONG, bytes(126)), 1002, "5.5", SHORT),
+        "close of 126": (lambda role: to(role, CLOSE, b"\x03\xe8" + bytes(124)), 1002, "5.5", SHORT),
+        "fragmented ping": (lambda role: to(role, PING, fin=False), 1002, "5.5", WHOLE),
+        "fragmented pong": (lambda role: to(role, PONG, fin=False), 1002, "5.5", WHOLE),
+        "fragmented close": (lambda role: to(role, CLOSE, fin=False), 1002, "5.5", WHOLE),
+        "continuation first": (lambda role: to(role, CONT, b"x"), 1002, "5.4", NO_KEYWORD),
+        "continuation first, more": (lambda role: to(role, CONT, b"x", fin=False), 1002, "5.4", NO_KEYWORD),
+        "length of 125 in 2 bytes": (lambda role: to(role, TEXT, bytes(125), length_bits=16), 1002, "5.2", LEAST),
+        "length of 65535 in 8 bytes": (lambda role: to(role, TEXT, bytes(65535), length_bits=64), 1002, "5.2", LEAST),
+        "length of 2^63": (lambda role: to(role, BINARY, declared=1 << 63), 1002, "5.2", BITS),
+        "length of 2^64-1": (lambda role: to(role, BINARY, declared=(1 << 64) - 1), 1002, "5.2", BITS),
+        "length of 2^63-1": (lambda role: to(role, BINARY, declared=(1 << 63) - 1), 1009, "10.4", LIMITED),
+        "over the limit by one": (lambda role: to(role, BINARY, declared=(1 << 20) + 1), 1009, "10.4", LIMITED),
+        "close of 1 byte": (lambda role: to(role, CLOSE, b"\x03"), 1002, "5.5.1", ("6455:5.5.1-code-first",)),
+        "close reason is not UTF-8": (lambda role: to(role, CLOSE, b"\x03\xe8\xce\xba\xff"), 1007, "8.1", UTF8),
+        "close reason is cut in a character": (lambda role: to(role, CLOSE, b"\x03\xe8\xe2\x82"), 1007, "8.1", UTF8),
+        "close reason with a surrogate": (lambda role: to(role, CLOSE, b"\x03\xe8\xed\xa0\x80"), 1007, "8.1", UTF8),
     }
     for bit in (1, 2, 4):
         for opcode in (TEXT, BINARY, PING, PONG, CLOSE):
@@ -164,6 +186,7 @@ def lessons() -> dict[str, tuple[Callable[[Role], bytes], int, str]]:
                 lambda role, bit=bit, opcode=opcode: to(role, opcode, b"", rsv=bit),  # type: ignore[misc]
                 1002,
                 "5.2",
+                RESERVED,
             )
     for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15):
         for fin in (True, False):
@@ -171,18 +194,20 @@ def lessons() -> dict[str, tuple[Callable[[Role], bytes], int, str]]:
                 lambda role, opcode=opcode, fin=fin: to(role, opcode, b"x", fin=fin),  # type: ignore[misc]
                 1002,
                 "5.2",
+                OPCODES,
             )
     for code in (0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535):
         cases[f"close code {code}"] = (
             lambda role, code=code: to(role, CLOSE, close_payload(code)),  # type: ignore[misc]
             1002,
             "7.4",
+            NEVER_SENT.get(code, NO_KEYWORD),
         )
-    return cases
+    return {name: Lesson(*row) for name, row in cases.items()}
 
 
 LESSONS = lessons()
-LESSON = pytest.mark.parametrize(("violation", "code", "section"), list(LESSONS.values()), ids=list(LESSONS))
+LESSON = pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)
 
 
 @pytest.mark.clause(
@@ -198,23 +223,40 @@ LESSON = pytest.mark.parametrize(("violation", "code", "section"), list(LESSONS.
     "6455:5.5.1-code-first",
     "6455:7.1.7-sends-close",
     "6455:7.1.7-takes-no-more",
+    "6455:7.4.1-never-1005",
+    "6455:7.4.1-never-1006",
+    "6455:7.4.1-never-1015",
     "6455:8.1-bad-utf8-fails",
+    "6455:10.4-limits-hold",
     "6455:10.7-input-is-validated",
     "6455:10.7-close-says-why",
 )
 @BOTH_ROLES
 @LESSON
-def test_violations(role: Role, violation: Callable[[Role], bytes], code: int, section: str) -> None:
+def test_violations(role: Role, lesson: Lesson) -> None:
     """The messages before it are delivered, the ping before it is answered, the Close frame is queued, the rest is
     dropped, and `Closed` says what was wrong and where."""
     before = to(role, TEXT, b"good") + to(role, PING, b"ping") + to(role, BINARY, b"as well")
     late = to(role, TEXT, b"late") + to(role, PING, b"late") + to(role, CLOSE, b"\x03\xe8")
-    result = same_outcome(role, before + violation(role) + late)
-    check_failed(result, role, code, section, len(before))
+    result = same_outcome(role, before + lesson.violation(role) + late)
+    check_failed(result, role, lesson.code, lesson.section, len(before))
     assert result.events == [TextMessage("good"), Ping(b"ping"), BytesMessage(b"as well")]
     sent = read_frames(result.output, role)
     assert [seen.opcode for seen in sent] == [PONG, CLOSE]
     assert sent[0].payload == b"ping"
+
+
+def test_each_violation_breaks_a_clause_that_its_test_carries() -> None:
+    (mark,) = [mark for mark in test_violations.pytestmark if mark.name == "clause"]  # type: ignore[attr-defined]
+    broken = {clause for lesson in LESSONS.values() for clause in lesson.clauses}
+    # The others are what each row shows of the answer.
+    assert set(mark.args) - broken == {
+        "6455:7.1.7-sends-close",
+        "6455:7.1.7-takes-no-more",
+        "6455:10.7-close-says-why",
+    }
+    assert broken <= set(mark.args)
+    assert all(lesson.clauses for lesson in LESSONS.values())
 
 
 # The words for what a connection itself finds wrong; the parser's are tested with it.
@@ -230,7 +272,7 @@ WORDS = {
 @BOTH_ROLES
 @pytest.mark.parametrize(("name", "words"), WORDS.items(), ids=WORDS)
 def test_words_for_a_violation(role: Role, name: str, words: str) -> None:
-    violation, code, section = LESSONS[name]
+    violation, code, section, _ = LESSONS[name]
     *_, closed = new_connection(role).receive_data(violation(role))
     assert isinstance(closed, Closed)
     assert closed.reason == ""
@@ -275,11 +317,11 @@ def test_reserved_bits_on_a_continuation(role: Role) -> None:
 
 @BOTH_ROLES
 @LESSON
-def test_violations_after_our_close(role: Role, violation: Callable[[Role], bytes], code: int, section: str) -> None:
+def test_violations_after_our_close(role: Role, lesson: Lesson) -> None:
     """5.5.1: nothing is sent after a Close frame, not even another one."""
-    result = same_outcome(role, violation(role), prepare=lambda connection: connection.close(1001, "bye"))
+    result = same_outcome(role, lesson.violation(role), prepare=lambda connection: connection.close(1001, "bye"))
     assert result.failure is not None
-    assert result.failure[:2] == (code, section)
+    assert result.failure[:2] == (lesson.code, lesson.section)
     assert read_frames(result.output, role) == [(CLOSE, b"\x03\xe9bye", True, 0)]
 
 
