@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -17,6 +16,9 @@ from page_server import ROOT, ChatServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Error, Page
+
+# How long a page may take to show something, in ms; nothing waits so long unless it fails.
+PATIENCE = 60_000
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"  # from `npm install --no-save axe-core`
 
@@ -60,9 +62,10 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Chromium | Firefox]:
     if path is None:
         missing(request.param.__name__)
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         missing("playwright")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         started = request.param(playwright, path)
         yield started
@@ -92,7 +95,7 @@ def new_page(browser: Chromium | Firefox) -> Iterator[Callable[..., Page]]:
 
     def make(*, refusals: bool = False, **options: Any) -> Page:
         context = browser.new_context(**{"reduced_motion": "reduce", **options})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.extend(faults_in(error, refusals)))
@@ -111,11 +114,3 @@ def axe() -> str:
     if not AXE.exists():
         missing("axe-core (npm install --no-save axe-core)")
     return AXE.read_text("utf-8")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These tests start processes and wait for them; on a busy machine one may wait in vain. It is told as a rerun."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.flaky(reruns=2))

@@ -86,7 +86,7 @@ class EchoServer:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.settimeout(10)
+        self.listener.settimeout(60)
         self.url = f"ws://127.0.0.1:{self.listener.getsockname()[1]}/"
         self.handshake = ServerHandshake(extensions=[PerMessageDeflate(**options)], origins=ANY_ORIGIN)
         self.endpoint = Endpoint(self.handshake)

@@ -42,14 +42,7 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
     directory = tmp_path / "redis"
     directory.mkdir()
     server = Redis(directory)
-    server.start()
-    yield server
-    server.kill()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These tests start processes and wait for them; on a busy machine one may wait in vain. It is told as a rerun."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.flaky(reruns=2))
+    with server.reserved:
+        server.start()
+        yield server
+        server.kill()

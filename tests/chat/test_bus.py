@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from chat_server import PATIENCE, ChatServer, Client, missing
+from chat_server import ChatServer, Client, missing, wait_until
 from redis_server import Redis
 
 NO_LIMITS = ("--rate", "0", "--address-rate", "0", "--outbox-messages", "0")
@@ -155,9 +155,7 @@ def test_clocks_differ(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, list[str]]] = []
     one, two = redis_hub(redis, told), redis_hub(redis, [])
     two.bus.publish("/", None, ["Ann: now"])
-    deadline = time.monotonic() + PATIENCE
-    while len(told) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: len(told) >= 2, "both entries come")
     one.bus.stop()
     two.bus.stop()
     assert told == [("history", ["Ann: before"]), ("line", ["Ann: now"])]
@@ -190,15 +188,14 @@ def test_what_is_no_redis() -> None:
 
 
 def test_who_is_here_on_all_servers(servers: Callable[..., ChatServer]) -> None:
-    switches = ("--bus-timeout", "1")
+    switches = ("--bus-timeout", "3")
     one, two = servers(*switches), servers(*switches)
     with one.client("Ann") as ann, two.client("Bob") as bob, two.client("Ann") as second:
         assert ann.text() == "* Bob joined"
         second.say("the same person")
         assert ann.said(1) == bob.said(1) == ["Ann: the same person"]
         third = servers(*switches)
-        while not {"Ann", "Bob"} <= set(names_at(third)):
-            pass  # the others have not answered its greeting yet
+        wait_until(lambda: {"Ann", "Bob"} <= set(names_at(third)), "the others answer its greeting")
         with third.client("Cy") as cy:
             assert ann.said(1, lambda text: text == "* Cy joined")
             two.kill()  # so nobody says who leaves; the others find it out

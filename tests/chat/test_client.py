@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from chat_server import CHAT, PATIENCE, ChatServer
+from chat_server import CHAT, PATIENCE, PATIENT, ChatServer
 
 import rfc6455
 
@@ -92,7 +92,7 @@ def test_no_server(clients: list[subprocess.Popen[str]]) -> None:
 
 
 def test_a_server_that_restarts_is_a_good_end(clients: list[subprocess.Popen[str]]) -> None:
-    with ChatServer() as other:
+    with ChatServer(*PATIENT) as other:
         process = start(other, "--name", "Bob")
         clients.append(process)
         assert process.stdout is not None

@@ -75,7 +75,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture
 def secure(certificate: tuple[Path, Path]):  # type: ignore[no-untyped-def]
     cert, key = certificate
-    with ChatServer("--cert", str(cert), "--key", str(key), "--open-timeout", "1") as server:
+    with ChatServer("--cert", str(cert), "--key", str(key), "--open-timeout", "3") as server:
         yield server
         assert server.stop() == 0
         assert not server.logged("Traceback")

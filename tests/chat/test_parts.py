@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import sqlite3
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -201,17 +200,20 @@ def test_a_store_reads_no_more_bytes_than_are_wanted(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_store_does_not_wait_long_for_another_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_does_not_wait_long_for_another_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only when it is opened, for the server that is to end; here that would be for longer than this test may take."""
+    import store as module
     from log import drain
     from store import SQLiteStore
 
+    monkeypatch.setattr(module, "START_TIMEOUT", 3600.0)
     path = str(tmp_path / "history.db")
     store = SQLiteStore(path, keep=10)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    began = time.monotonic()
     store.append("/", ["lost"])
-    assert time.monotonic() - began < 2
     other.close()
     assert drain(PATIENCE)
     assert 'event=history error="database is locked" room=/ lost=1' in capsys.readouterr().out

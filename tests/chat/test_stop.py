@@ -24,7 +24,8 @@ def test_a_signal_just_before_the_wait_for_clients(number: int) -> None:
 
 
 def test_a_second_signal_just_before_the_wait_for_those_who_leave() -> None:
-    with ChatServer("--stop-timeout", "0", runner=LATE_SIGNAL) as server, server.client("Ann"):
+    switches = ("--stop-timeout", "0", "--close-timeout", "0")  # it would wait for ever
+    with ChatServer(*switches, runner=LATE_SIGNAL) as server, server.client("Ann"):
         assert server.process is not None
         server.process.send_signal(signal.SIGTERM)
         server.wait_for("event=stopping")

@@ -12,5 +12,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.examples)
-            # Real processes on a machine that may be busy: a failure is tried again, and told.
-            item.add_marker(pytest.mark.flaky(reruns=1))

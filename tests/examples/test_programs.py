@@ -235,7 +235,7 @@ def test_a_client_that_does_not_answer_a_ping_is_timed_out(start: Start) -> None
 
 
 def test_a_client_that_answers_its_pings_may_stay(start: Start) -> None:
-    program = start("--ping-interval", "0.05", "--pong", "10", "--idle", "20")
+    program = start("--ping-interval", "0.05", "--pong", "60", "--idle", "60")
     with Peer(program.port).open() as peer:
         for _ in range(5):
             opcode, payload = peer.frame()
@@ -335,7 +335,7 @@ def test_a_reason_is_logged_whatever_the_output_can_hold(server: Program) -> Non
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_sends_the_clients_away(start: Start, number: int) -> None:
-    program = start("--open", "1")
+    program = start("--open", "3")
     silent = Peer(program.port)
     peers = [Peer(program.port).open() for _ in range(3)]
     program.process.send_signal(number)

@@ -148,9 +148,9 @@ def test_the_close_frame_is_sent_when_there_is_room_for_it() -> None:
 
 
 def test_nobody_is_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    finished = run(f"ws://127.0.0.1:{port}/")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens there, and nobody else can
+        finished = run(f"ws://127.0.0.1:{taken.getsockname()[1]}/")
     assert finished.returncode == 1
     assert finished.stderr.startswith(b"Cannot connect: ")
 

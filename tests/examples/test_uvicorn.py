@@ -41,10 +41,8 @@ from uvicorn.config import HTTP_PROTOCOLS, WS_PROTOCOLS
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-pytestmark = [pytest.mark.examples, pytest.mark.flaky(reruns=2)]
-
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "uvicorn"
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 OURS = "rfc6455_protocol:RFC6455Protocol"
 YARDSTICKS = [name for name in ("websockets-sansio", "wsproto") if name in WS_PROTOCOLS]

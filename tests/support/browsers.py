@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Playwright
+    from playwright.sync_api import Browser, BrowserContext, BrowserType, Playwright
+
+# How often a browser is started until it runs, and how long each may take, in ms.
+STARTS = 3
+START_TIMEOUT = 60_000
 
 
 class Chromium:
@@ -27,7 +31,7 @@ class Chromium:
     )
 
     def __init__(self, playwright: Playwright, executable: str) -> None:
-        self.browser = playwright.chromium.launch(executable_path=executable, args=self.arguments)
+        self.browser = started(playwright.chromium, executable_path=executable, args=self.arguments)
 
     def new_context(self, **options: Any) -> BrowserContext:
         return self.browser.new_context(**options)
@@ -61,8 +65,8 @@ class Firefox:
             "ui.prefersReducedMotion": int(reduced_motion == "reduce"),
             "ui.primaryPointerCapabilities": 6,  # fine, and it can hover: a headless Firefox has no mouse by itself
         }
-        return self.launcher.launch(
-            channel="moz-firefox", executable_path=self.executable, firefox_user_prefs=settings
+        return started(
+            self.launcher, channel="moz-firefox", executable_path=self.executable, firefox_user_prefs=settings
         )
 
     def context(self, browser: Browser, **options: Any) -> BrowserContext:
@@ -80,6 +84,18 @@ class Firefox:
     def close(self) -> None:
         for browser in self.browsers.values():
             browser.close()
+
+
+def started(launcher: BrowserType, **options: Any) -> Browser:
+    """A browser that runs. One that does not start, which is no fault of the page's, is started again."""
+    from playwright.sync_api import Error
+
+    for _ in range(STARTS - 1):
+        try:
+            return launcher.launch(timeout=START_TIMEOUT, **options)
+        except Error as error:  # noqa: PERF203
+            print(f"started again: {error.message}")
+    return launcher.launch(timeout=START_TIMEOUT, **options)
 
 
 def executable(browser: type[Chromium | Firefox]) -> str | None:

@@ -31,6 +31,12 @@ BROKEN_CHAT = Path(__file__).with_name("broken_chat.py")
 # Long enough for a busy machine; nothing waits so long unless it fails.
 PATIENCE = 60.0
 
+# For a test that is slow to read or to send; a test of these deadlines has switches of its own, which count.
+UNHURRIED = ("--ping-interval", "0", "--open-timeout", str(PATIENCE))
+
+# For a server that waits as long for its clients when it stops.
+PATIENT = ("--stop-timeout", str(PATIENCE), "--close-timeout", str(PATIENCE))
+
 RESET = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}: close() sends RST
 
 
@@ -62,7 +68,7 @@ class ChatServer:
 
     def start(self, *more: str) -> None:
         self.process = subprocess.Popen(
-            [*self.command, "--host", self.host, "--port", str(self.port), *self.arguments, *more],
+            [*self.command, "--host", self.host, "--port", str(self.port), *UNHURRIED, *self.arguments, *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

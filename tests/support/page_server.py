@@ -50,7 +50,7 @@ class ChatServer:
         self.ended()
 
     def ended(self) -> None:
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
         self.reader.join()
         self.output.close()
 
