@@ -214,7 +214,7 @@ def main() -> None:
         sys.exit(f"Cannot chat with {settings.uri}: {error}")
     terminal.is_interactive = False
     if closed.code not in GOOD_ENDS:
-        sys.exit(f"Disconnected: {int(closed.code)} {clean(str(closed))}")
+        sys.exit(f"Disconnected: {int(closed.code)} {clean(closed.reason if closed.clean else str(closed))}")
 
 
 if __name__ == "__main__":

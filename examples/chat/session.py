@@ -284,7 +284,7 @@ class Session:
                 case rfc6455.BytesMessage():
                     self._close(rfc6455.CloseCode.UNSUPPORTED_DATA, "this chat is of text")
                 case rfc6455.Closed():
-                    self._end = self._end or (event.code, event.reason)
+                    self._end = self._end or (event.code, event.reason if event.clean else str(event))
                     self._takes_part = False
                 case _:
                     # Mostly a Pong that was awaited. It may also be too late for that, and this is the end.
