@@ -71,7 +71,7 @@ cdef class Connection:
     cdef _begin_closing(self, bytes payload)
     @cython.locals(out=list)
     cpdef bytes data_to_send(self)
-    cdef list _take_out(self)
+    cpdef list _take_out(self, bint ends)
     @cython.locals(first=int, after=int)
     cdef _send_data(self, int opcode, bytes payload, bint fin, compress)
     @cython.locals(after=int)

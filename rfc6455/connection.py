@@ -498,7 +498,11 @@ class Connection:
     @property
     def has_data_to_send(self) -> bool:
         """Whether `data_to_send` would give anything: something was queued, or a Pong or a Close frame is owed."""
-        return bool(self._out) or self._pongs_size > 0 or self._owed_close is not None
+        return self._has_queued or self._owed_close is not None
+
+    @property
+    def _has_queued(self) -> bool:
+        return bool(self._out) or self._pongs_size > 0
 
     def data_to_send(self) -> bytes:
         """Give all that is to be sent now, and forget it: send it whole, in this order, before later data.
@@ -510,7 +514,7 @@ class Connection:
         >>> ws.data_to_send()
         b''
         """
-        out = self._take_out()
+        out = self._take_out(True)
         if len(out) == 1:
             return out[0]
         return b"".join(out)
@@ -527,13 +531,14 @@ class Connection:
         >>> [len(buffer) for buffer in ws.buffers_to_send()]
         [10, 100000]
         """
-        out = self._take_out()
-        return out if len(out) < 2 else _small_ones_joined(out)
+        return small_ones_joined(self._take_out(True))
 
-    def _take_out(self) -> list[bytes]:
+    def _take_out(self, ends: bool) -> list[bytes]:
+        """Take all that is queued. ``ends`` is False where the caller has events in hand from before the end: then the
+        Close frame that is owed waits for the answers to these."""
         if self._pongs_size:
             self._queue_pongs()
-        if self._closed is not None:
+        if self._closed is not None and ends:
             self._finish_sending()
         out = self._out
         self._out = []
@@ -868,7 +873,9 @@ def _close_payload(code: int, reason: str) -> bytes:
     return code.to_bytes(2, "big") + encoded
 
 
-def _small_ones_joined(buffers: list[bytes]) -> list[bytes]:
+def small_ones_joined(buffers: list[bytes]) -> list[bytes]:
+    if len(buffers) < 2:
+        return buffers
     joined: list[bytes] = []
     small: list[bytes] = []
     for buffer in buffers:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .codes import CloseCause, CloseCode
-from .connection import NO_CODE_NAMED, OBJECT_OVERHEAD, Connection, close_payload
+from .connection import NO_CODE_NAMED, OBJECT_OVERHEAD, Connection, close_payload, small_ones_joined
 from .deadlines import Deadlines, Timeouts
 from .errors import HandshakeError, LocalProtocolError
 from .events import Closed, ConnectionClosedError, Event
@@ -138,12 +138,17 @@ class Endpoint:
     @property
     def must_close(self) -> bool:
         """Whether it is this side's turn to end TCP, or its stream of HTTP/2, once all is sent: see
-        `Connection.must_close`."""
+        `Connection.must_close`. Not before the `Closed` event has been taken: until then there may be more to send."""
+        if self._waiting:
+            return False
         return self._closed is not None if self.connection is None else self.connection.must_close
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to wait for: see `Connection.finished`. Then close the socket."""
+        """Whether there is nothing left to wait for, and the `Closed` event has been taken: see `Connection.finished`.
+        Then close the socket."""
+        if self._waiting:
+            return False
         if self.connection is not None:
             return self.connection.finished
         return self._closed is not None and (self._eof or self.deadlines._gave_up_tcp)
@@ -207,13 +212,15 @@ class Endpoint:
         self._advance()
         return _Events(self)
 
-    def advance(self, *, now: float) -> list[Request | Response | Event]:
-        """Tell the time, as ``receive_data(None, now=now)``.
+    def advance(self, *, now: float) -> None:
+        """Tell the time and take no events: for a loop that is held up, because the peer does not take what it is sent.
+        Its messages wait, but its time runs: wait until ``deadlines.next_deadline()``, which counts nothing that is
+        left to go on with. If a deadline ends the connection, `closed` says so, and the last event is `Closed`.
 
         :param now: the time in seconds.
-        :returns: what happened: the `Closed` event where one is due, and what had been left unread.
         """
-        return self.receive_data(None, now=now)
+        self._now = now
+        self._advance()
 
     def next_deadline(self) -> float | None:
         """The time, in seconds of the caller's clock, at which `events` should be called at the latest; ``None`` when
@@ -237,20 +244,24 @@ class Endpoint:
     def has_data_to_send(self) -> bool:
         """Whether `data_to_send` would give anything."""
         if self.connection is not None:
-            return self.connection.has_data_to_send
+            return self.connection._has_queued if self._waiting else self.connection.has_data_to_send
         return not self._is_given_up_client() and self.handshake is not None and self.handshake.has_data_to_send
 
     def data_to_send(self) -> bytes:
-        """Give all that is to be sent now, and forget it: send it whole, in this order, before later data."""
+        """Give all that is to be sent now, and forget it: send it whole, in this order, before later data.
+
+        It may be called between two events. A Close frame that is owed comes when the last event has been taken, as the
+        answers to the messages before it go first.
+        """
         if self.connection is not None:
-            return self.connection.data_to_send()
+            return b"".join(self.connection._take_out(False)) if self._waiting else self.connection.data_to_send()
         # A request that was given up before it was sent is not sent.
         return b"" if self.handshake is None or self._is_given_up_client() else self.handshake.data_to_send()
 
     def buffers_to_send(self) -> list[bytes]:
         """Give the same in pieces, so that a large payload is not copied: see `Connection.buffers_to_send`."""
         if self.connection is not None:
-            return self.connection.buffers_to_send()
+            return small_ones_joined(self.connection._take_out(not self._waiting))
         data = self.data_to_send()
         return [data] if data else []
 

@@ -124,7 +124,7 @@ def test_a_closing_handshake_and_the_end_of_tcp(role: Role) -> None:
     endpoint.close(1001)
     assert not endpoint.closed
     assert endpoint.next_deadline() == 1.0
-    assert endpoint.advance(now=2.0) == []
+    assert endpoint.receive_data(None, now=2.0) == []
     assert endpoint.next_deadline() == 12.0
     closed = only_closed(endpoint.receive_data(to(role, CLOSE, close_payload(1000)), now=3.0))
     assert closed.clean
@@ -142,9 +142,9 @@ def test_a_closing_handshake_and_the_end_of_tcp(role: Role) -> None:
 def test_a_peer_that_does_not_end_tcp(role: Role) -> None:
     endpoint = opened(role)
     only_closed(endpoint.receive_data(to(role, CLOSE), now=3.0))
-    assert endpoint.advance(now=4.9) == []
+    assert endpoint.receive_data(None, now=4.9) == []
     assert not endpoint.finished
-    assert endpoint.advance(now=5.0) == []
+    assert endpoint.receive_data(None, now=5.0) == []
     assert endpoint.finished
 
 
@@ -153,7 +153,7 @@ def test_pings_and_a_pong_that_does_not_come(role: Role) -> None:
     endpoint = opened(role)
     endpoint.data_to_send()
     assert endpoint.next_deadline() == 21.0
-    assert endpoint.advance(now=21.0) == []
+    assert endpoint.receive_data(None, now=21.0) == []
     assert endpoint.data_to_send()
     assert endpoint.receive_data(None, now=25.9) == []
     closed = only_closed(endpoint.receive_data(None, now=26.0))
@@ -208,7 +208,7 @@ def test_the_answer_to_a_bad_request_is_there_and_its_end_is_waited_for() -> Non
     assert endpoint.receive_data(b"what comes is dropped", now=2.0) == []
     assert not endpoint.finished
     assert endpoint.next_deadline() == 3.0
-    assert endpoint.advance(now=3.0) == []
+    assert endpoint.receive_data(None, now=3.0) == []
     assert endpoint.finished
     assert endpoint.next_deadline() is None
 
@@ -217,7 +217,7 @@ def test_without_a_deadline_for_tcp_only_its_end_is_waited_for() -> None:
     endpoint = Endpoint(ServerHandshake(), Timeouts(tcp_close=None), now=0.0)
     only_closed(endpoint.receive_data(b"?\r\n", now=1.0))
     assert endpoint.next_deadline() is None
-    assert endpoint.advance(now=1e9) == []
+    assert endpoint.receive_data(None, now=1e9) == []
     assert not endpoint.finished
     endpoint.receive_data(b"", now=1e9)
     assert endpoint.finished
@@ -240,14 +240,14 @@ def test_a_handshake_that_takes_too_long() -> None:
     for endpoint, answer in ((server(), b"HTTP/1.1 408 "), (client(), b"")):
         endpoint.data_to_send()
         assert endpoint.next_deadline() == 10.0
-        closed = only_closed(endpoint.advance(now=10.0))
+        closed = only_closed(endpoint.receive_data(None, now=10.0))
         assert (closed.code, closed.cause) == (1006, CloseCause.OPEN_TIMEOUT)
         assert isinstance(closed.error, HandshakeError)
         assert closed.error.status == (408 if answer else None)
         assert endpoint.data_to_send()[:13] == answer
         assert endpoint.must_close
         assert endpoint.next_deadline() == 12.0
-        assert endpoint.advance(now=12.0) == []
+        assert endpoint.receive_data(None, now=12.0) == []
         assert endpoint.finished
 
 
@@ -260,7 +260,7 @@ def test_close_before_it_is_open() -> None:
         endpoint.close()
         assert endpoint.closed
         assert endpoint.next_deadline() == 0.0
-        closed = only_closed(endpoint.advance(now=1.0))
+        closed = only_closed(endpoint.receive_data(None, now=1.0))
         assert (closed.code, closed.reason, closed.cause) == (1006, "", CloseCause.OPENING_REFUSED)
         assert isinstance(closed.error, HandshakeError)
         assert closed.error.reason == "the server ends"
@@ -275,7 +275,7 @@ def test_reject() -> None:
     endpoint = server(plain_http=True)
     endpoint.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", now=1.0)
     endpoint.reject(200, [("Content-Type", "text/html")], b"<p>")
-    closed = only_closed(endpoint.advance(now=1.0))
+    closed = only_closed(endpoint.receive_data(None, now=1.0))
     assert (closed.code, closed.reason, closed.cause) == (1006, "", CloseCause.OPENING_REFUSED)
     assert isinstance(closed.error, HandshakeError)
     assert (closed.error.status, closed.error.reason) == (200, "the answer was 200")
@@ -293,7 +293,7 @@ def test_a_refused_call_changes_nothing() -> None:
         endpoint.accept("unknown", now=1.0)
     with pytest.raises(LocalProtocolError):
         endpoint.reject(404, [("Bad Name", "x")])
-    assert endpoint.advance(now=1.0) == []
+    assert endpoint.receive_data(None, now=1.0) == []
     assert not endpoint.closed
     endpoint.accept(now=1.0)
     with pytest.raises(LocalProtocolError):
@@ -465,9 +465,10 @@ def test_the_end_is_known_while_messages_before_it_are_handled(role: Role) -> No
     assert next(events) == TextMessage("last words")
     end = endpoint.end
     assert end == Closed(4001, "bye", True)
-    assert endpoint.must_close is (role is SERVER)
+    assert not endpoint.must_close
     endpoint.send_text("an answer still goes out")
     assert next(events) is end
+    assert endpoint.must_close is (role is SERVER)
     with pytest.raises(ConnectionClosedError) as caught:
         endpoint.send_text("too late")
     assert caught.value.closed is end
@@ -618,12 +619,12 @@ def test_both_ends_come_to_an_end(data: st.DataObject) -> None:
             note(name, ends[name].receive_data(b"", now=now))
     for name, end in ends.items():
         end.close()
-        note(name, end.advance(now=now))
+        note(name, end.receive_data(None, now=now))
         while not end.finished:
             at = end.next_deadline()
             assert at is not None
             now = max(now, at)
-            note(name, end.advance(now=now))
+            note(name, end.receive_data(None, now=now))
         assert end.closed
         assert end.must_close
         assert closed[name] == 1
@@ -651,7 +652,7 @@ def test_what_is_no_input(make: Callable[[], Endpoint]) -> None:
 def test_a_pong_that_is_unread_is_not_late() -> None:
     """A read of three large messages and the Pong; the caller takes long over each message."""
     peer, mine = pair_with(rfc6455.PerMessageDeflate())
-    mine.advance(now=21.0)
+    mine.receive_data(None, now=21.0)
     (ping,) = [event for event in peer.receive_data(mine.data_to_send(), now=21.0) if isinstance(event, Ping)]
     ws = connection_of(peer)
     pongs = peer.data_to_send()
