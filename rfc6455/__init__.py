@@ -23,11 +23,12 @@ from .events import (
 )
 from .extensions import Extension, MessageCodec, Parameters
 from .frames import FrameParser, serialize_frame
+from .handshake.fields import Request
 from .handshake.http1 import ClientHandshake, ServerHandshake, accept_key
-from .handshake.http2 import HeaderList, Http2ClientHandshake, Http2ServerHandshake
+from .handshake.http2 import Http2ClientHandshake, Http2ServerHandshake
 from .handshake.negotiation import ANY_ORIGIN, SAME_HOST, OriginPolicy, Origins
-from .headers import Headers, HeaderSource
-from .http1_heads import Request, Response
+from .handshake.opening import HeaderList
+from .headers import Headers, HeaderSource, Response
 from .limits import Limits
 from .masking import apply_mask
 from .messages import PreparedMessage

@@ -30,3 +30,21 @@ def at_most_63_bits(limit: int | None) -> int:
 def excerpt(value: str | bytes, length: int = 60) -> str:
     """Return ``value`` as a printable ASCII literal for an error message, cut after ``length`` characters of it."""
     return ascii(value) if len(value) <= length else ascii(value[:length]) + "..."
+
+
+def check_type(value: object, wanted: type | tuple[type, ...], what: str) -> None:
+    """Check that an argument has one of the types ``wanted``.
+
+    :param what: the beginning of the message, which names the argument and says what to pass: ``"uri is a str"``.
+    :raises TypeError: when it has not. The message does not show a value that may be a secret.
+    """
+    # A bool is an int to Python, and never what is meant.
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
+        raise TypeError(f"{what}, not {described(value)}")
+
+
+def described(value: object) -> str:
+    """Return what a wrong argument is, in words: simple values as they are, of all others the type."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return repr(value)
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__

@@ -805,6 +805,16 @@ class Connection:
             self._out.append(head)
         self._parser.feed(unread)
 
+    def _withdraw_head(self) -> bool:
+        """Take the head of the handshake's answer out of what is to be sent, and return whether it was still there.
+
+        No frame begins as it does: the first byte would have the reserved opcode 8 without FIN.
+        """
+        if not self._out or not self._out[0].startswith(b"HTTP/"):
+            return False
+        del self._out[0]
+        return True
+
     # Memory.
 
     def _retained(self) -> int:

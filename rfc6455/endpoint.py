@@ -27,10 +27,11 @@ from .connection import NO_CODE_NAMED, OBJECT_OVERHEAD, Connection, close_payloa
 from .deadlines import Deadlines, Timeouts
 from .errors import HandshakeError, LocalProtocolError
 from .events import Closed, ConnectionClosedError, Event
+from .handshake.fields import Request
 from .handshake.http1 import ClientHandshake, ServerHandshake
-from .handshake.http2 import HeaderList, Http2ClientHandshake, Http2ServerHandshake
-from .headers import HeaderSource
-from .http1_heads import Request, Response
+from .handshake.http2 import Http2ClientHandshake, Http2ServerHandshake
+from .handshake.opening import HeaderList
+from .headers import HeaderSource, Response
 from .messages import PreparedMessage
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from .codes import CloseCause
 if TYPE_CHECKING:
     from typing import Any
 
-    from .http1_heads import Response
+    from .headers import Response
     from .values import Frame
 
 
@@ -94,11 +94,11 @@ class HandshakeError(ProtocolError):
     :ivar section: the section with the rule.
     :ivar response: at a server, the answer that was queued; at a client, the server's answer as far as it was
         understood, else ``None``.
-    :ivar cause: ``CloseCause.OPENING_EOF`` where the stream ended too early, ``OPENING_REFUSED`` where the answer is
-        another than the one that opens, ``OPENING_INVALID`` where a rule is broken.
+    :ivar cause: ``OPENING_EOF`` when the stream ended too early, ``OPENING_REFUSED`` when the answer is another one
+        than that which opens a connection, ``OPENING_INVALID`` when the peer's part breaks a rule.
 
     >>> try:
-    ...     rfc6455.ServerHandshake.from_request("POST", "/", {"Host": "example.com"})
+    ...     rfc6455.ServerHandshake().receive_request("POST", "/", {"Host": "example.com"})
     ... except rfc6455.HandshakeError as error:
     ...     print(error, "- Allow:", error.response.headers["Allow"])
     405: the method is 'POST'; GET is required (section 4.2.1) - Allow: GET

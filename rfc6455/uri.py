@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from .arguments import excerpt
+from .arguments import check_type, excerpt
 from .errors import LocalProtocolError
 
 # RFC 3986, in the order of use:
@@ -47,6 +47,7 @@ class URI:
     :ivar port: 1 to 65535.
     :ivar resource_name: path and query, what stands in the request line; begins with ``/``.
     :raises LocalProtocolError: when a component is not valid (3).
+    :raises TypeError: when one has the wrong type.
 
     >>> uri = rfc6455.URI(secure=True, host="::1", port=8443, resource_name="/chat")
     >>> str(uri), uri.host_header
@@ -59,6 +60,10 @@ class URI:
     resource_name: str = "/"
 
     def __post_init__(self) -> None:
+        check_type(self.secure, bool, "secure is True or False")
+        check_type(self.host, str, "host is a str")
+        check_type(self.port, int, "port is an int")
+        check_type(self.resource_name, str, "resource_name is a str")
         _check_host(self.host)
         if not 1 <= self.port <= 65535:
             raise LocalProtocolError(f"the port of a WebSocket URI is 1 to 65535, not {self.port}")
@@ -86,10 +91,12 @@ def parse_uri(uri: str) -> URI:
     :raises LocalProtocolError: when it is not a valid WebSocket URI: "If any of the components are invalid, the
         client MUST ``_Fail the WebSocket Connection_``" (4.1). The message names the component, and never the whole
         URI, which may hold a secret.
+    :raises TypeError: when it is not a `str`.
 
     >>> rfc6455.parse_uri("wss://Example.com/chat?room=1")
     URI(secure=True, host='example.com', port=443, resource_name='/chat?room=1')
     """
+    check_type(uri, str, "a URI is a str such as 'wss://example.com/chat'")
     if "#" in uri:
         # 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on these
         # URIs."
@@ -103,6 +110,18 @@ def parse_uri(uri: str) -> URI:
     path, _, query = parts[3].partition("?")
     resource_name = (path or "/") + (f"?{query}" if query else "")
     return URI(scheme == "wss", host, _DEFAULT_PORT[scheme] if port is None else port, resource_name)
+
+
+def as_uri(uri: str | URI) -> URI:
+    """Return where to connect, as a handshake takes it.
+
+    :raises TypeError: when it is neither a `str` nor a `URI`.
+    :raises LocalProtocolError: as `parse_uri` does.
+    """
+    if isinstance(uri, URI):
+        return uri
+    check_type(uri, str, "uri is a str such as 'wss://example.com/chat' or a URI")
+    return parse_uri(uri)
 
 
 def _split_authority(authority: str) -> tuple[str, int | None]:

@@ -1,8 +1,8 @@
 """The opening handshake over HTTP/1.1, both roles (section 4).
 
 What lives here: `ServerHandshake` reads a request and answers it, `ClientHandshake` writes a request and reads the
-answer. Each ends by giving a `Connection`, or in a `HandshakeError`. What the two ends agree on, and the Origin
-policy, is in `negotiation.py`.
+answer. Each ends by giving a `Connection`, or in a `HandshakeError`. Not here: what does not depend on the version of
+HTTP (`opening.py`), what the two ends agree on (`negotiation.py`), and heads as bytes (`http1_heads.py`).
 
 The law: there is no 101 unless every check has passed. Each check is one function that returns or raises, with the
 rule it obeys above it. A refusal closes: its answer says ``Connection: close``, and the handshake takes no more.
@@ -11,35 +11,31 @@ rule it obeys above it. A refusal closes: its answer says ``Connection: close``,
 from __future__ import annotations
 
 import re
-import sys
 from base64 import b64encode
-from collections.abc import Sequence
-from enum import Enum
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha1
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from ..arguments import as_bytes, excerpt
-from ..codes import VERSION, Role
+from ..arguments import as_bytes, check_type, excerpt
+from ..codes import VERSION, CloseCause, Leniency
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension
-from ..headers import Headers, HeaderSource
+from ..headers import Headers, HeaderSource, Response
 from ..http1_heads import (
-    Request,
+    HeadError,
     RequestReader,
-    Response,
     ResponseReader,
-    check_fields,
     check_request,
-    explain,
-    phrase,
-    refusal,
     serialize_request,
     serialize_response,
 )
 from ..options import Options
-from ..uri import URI, is_host, parse_uri
-from .negotiation import SAME_HOST, Offer, Origins, Terms, Wishes, check_extra_headers
+from ..uri import URI, as_uri, is_host
+from .fields import Request, options_in
+from .negotiation import SAME_HOST, Offer, Origins, Terms, check_extra_headers
+from .opening import ClientOpening, HeaderList, ServerOpening, Stage
+from .refusals import explain, refusal
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -59,9 +55,11 @@ _CLOSE_AND_UPGRADE = [("Connection", "close, Upgrade"), ("Upgrade", "websocket")
 _HOP_BY_HOP = frozenset({"connection", "upgrade", "content-length", "transfer-encoding"})
 _WRITTEN_BY_CLIENT = _HOP_BY_HOP | {"host", "origin"}
 
+_T = TypeVar("_T")
+
 
 def accept_key(key: str) -> str:
-    """The value of ``Sec-WebSocket-Accept`` that answers this ``Sec-WebSocket-Key`` (1.3, 4.2.2).
+    """Return the value of ``Sec-WebSocket-Accept`` that answers this ``Sec-WebSocket-Key`` (1.3, 4.2.2).
 
     :param key: as it was sent, without spaces around it.
 
@@ -71,22 +69,26 @@ def accept_key(key: str) -> str:
     return b64encode(sha1((key + _GUID).encode("latin-1")).digest()).decode("ascii")
 
 
+def _read(reader: RequestReader | ResponseReader, read: Callable[[], _T], is_eof: bool) -> _T:
+    """Have a head read, and tell what is wrong with it as an error of the handshake."""
+    try:
+        return read()
+    except HeadError as error:
+        cause = CloseCause.OPENING_EOF if is_eof else CloseCause.OPENING_INVALID
+        raise HandshakeError(error.status, error.reason, error.section, cause=cause) from None
+
+
+def _pairs(fields: Iterable[tuple[str, str]]) -> HeaderList:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+
+
 # ---- The server ----
 
 
-class _Stage(Enum):
-    """How far a server's handshake has come; the value says what can be done about it."""
-
-    READING = "call receive_data() until it returns the request"
-    REQUESTED = "answer the request with accept() or reject()"
-    ACCEPTED = "go on with the connection that accept() returned"
-    REFUSED = "send what data_to_send() gives and close"
-
-
-class ServerHandshake:
+class ServerHandshake(ServerOpening):
     """The server's side of one opening handshake (4.2).
 
-    :param subprotocols: the subprotocols that the server speaks, the one it likes best first (1.9).
+    :param subprotocols: the subprotocols that the server speaks, in order of preference (1.9).
     :param extensions: what the server is ready to use, such as ``PerMessageDeflate()`` (9).
     :param origins: which pages may connect (10.2): `SAME_HOST`, `ANY_ORIGIN`, or a collection of origins such as
         ``["https://example.com", "null"]``; 403 for others. What sends no ``Origin`` is not a browser and may connect.
@@ -94,11 +96,13 @@ class ServerHandshake:
         default the connection then has no subprotocol; a browser that asked for some fails it.
     :param plain_http: whether a GET or HEAD request that wants no WebSocket is given to the caller too, who answers it
         with `reject`, be it ``reject(200, body=page)``. By default it is refused, with 426.
-    :param options: ``limits``, also on the head, and the others that `options.Options` describes.
+    :param options: ``limits``, also on the head, ``leniencies``, and the others that `options.Options` describes.
     :raises LocalProtocolError: when an argument can never work.
+    :raises TypeError: when an argument has the wrong type.
 
-    :ivar request: the request, when its head has come; also when it was refused.
-    :ivar response: the head of the answer, when there is one, for callers who log it or send it by other means.
+    :ivar request: the request, once its head has come; also when it was refused.
+    :ivar response: the head of the answer, once there is one, for callers who log it or send it by other means.
+    :ivar leniencies_used: how often which `Leniency` was used.
 
     >>> client = rfc6455.ClientHandshake("ws://example.com/chat", subprotocols=["v2", "v1"])
     >>> server = rfc6455.ServerHandshake(subprotocols=["v1"])
@@ -111,54 +115,23 @@ class ServerHandshake:
 
     def __init__(
         self,
+        *,
         subprotocols: Sequence[str] = (),
         extensions: Sequence[Extension] = (),
         origins: Origins = SAME_HOST,
-        *,
         require_subprotocol: bool = False,
         plain_http: bool = False,
         **options: Unpack[OptionArguments],
     ) -> None:
-        self.request: Request | None = None
-        self.response: Response | None = None
-        self._terms = Terms(subprotocols, extensions, origins, require_subprotocol)
-        self._options = Options.of(**options)
-        self._limits = self._options.limits
+        super().__init__(Terms(subprotocols, extensions, origins, require_subprotocol), Options.of(**options))
+        check_type(plain_http, bool, "plain_http is True or False")
         self._plain_methods = ("GET", "HEAD") if plain_http else ()
-        self._stage = _Stage.READING
-        self._reader = RequestReader(self._limits)
-        self._wishes: Wishes | None = None
-        self._unread = bytearray()
-        self._eof = False
-        self._out = b""
-
-    @classmethod
-    def from_request(
-        cls,
-        method: str,
-        target: str,
-        headers: HeaderSource,
-        **options: Any,
-    ) -> ServerHandshake:
-        """A handshake whose request was read elsewhere, as HTTP/1.1; `accept` or `reject` come next.
-
-        :param method: such as ``"GET"``.
-        :param target: the request-target as it was sent, such as ``"/chat?room=1"``.
-        :param headers: the header fields: pairs of `str` or `bytes`, or a mapping of `str`.
-        :raises HandshakeError: when the request must be refused. Its ``response`` is what to answer.
-        """
-        handshake = cls(**options)
-        request = Request(method, target, Headers(headers))
-        try:
-            check_request(request)
-            handshake._take_request(request)
-        except HandshakeError as error:
-            handshake._refuse(error)
-            raise
-        return handshake
+        self._reader = RequestReader(self._options.limits, bare_lf=self._is_lenient(Leniency.BARE_LF))
+        self._head = b""  # of a refusal, until it is sent
+        self._body = b""
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
-        """Takes what came from the client, and gives the request when it is whole and good; ``None`` before.
+        """Take what came from the client, and return the request when it is whole and good; ``None`` before.
 
         The client "MUST wait for a response" (4.1), so nothing should come after the head. What comes nevertheless,
         up to ``Limits.head`` bytes, is kept for the connection, in any split; and so is an end of file: the first
@@ -167,56 +140,63 @@ class ServerHandshake:
         :param data: bytes in any portions; ``b""`` is the end of file.
         :raises HandshakeError: when the request must be refused, as soon as that is sure. The answer is queued: send
             what `data_to_send` gives, and close.
-        :raises LocalProtocolError: when this handshake is over.
+        :raises LocalProtocolError: when this handshake has ended.
         :raises TypeError: when the data is something else.
         """
-        if self._stage not in (_Stage.READING, _Stage.REQUESTED):
-            raise self._out_of_order("receive_data()")
+        self._check_stage("receive_data()", Stage.READING, Stage.REQUESTED)
         new = as_bytes(data)
-        try:
-            if self.request is None:
-                request = self._reader.receive(new)
-                if request is not None:
-                    self._take_request(request)
-                    self._keep(self._reader.unread)
-            else:
-                self._keep(new)
-                self._eof = self._eof or not new
-        except HandshakeError as error:
-            self._refuse(error)
-            raise
+        if self.request is None:
+            self._refusing(lambda: self._read_request(new))
+        else:
+            self._refusing(lambda: self._receive_early(new))
         return self.request
 
+    def receive_request(self, method: str, target: str, headers: HeaderSource) -> Request:
+        """Take a request that was read elsewhere, as HTTP/1.1, and return it.
+
+        What came behind its head, if anything did, is for `receive_data`.
+
+        :param method: such as ``"GET"``.
+        :param target: the request-target as it was sent, such as ``"/chat?room=1"``.
+        :param headers: the header fields: pairs of `str` or `bytes`, or a mapping of `str`.
+        :raises HandshakeError: when the request must be refused. Its ``response`` is what to answer.
+        :raises LocalProtocolError: when this handshake has received something before.
+        :raises TypeError: when an argument has the wrong type.
+
+        >>> server = rfc6455.ServerHandshake(plain_http=True)
+        >>> server.receive_request("GET", "/chat", {"Host": "example.com"}).is_upgrade
+        False
+        """
+        check_type(method, str, "method is a str such as 'GET'")
+        check_type(target, str, "target is a str such as '/chat?room=1'")
+        request = Request(method, target, Headers(headers))
+        if self._has_received:
+            raise LocalProtocolError("receive_request() cannot be called now: this handshake has received something")
+        self._refusing(lambda: self._take_request(request))
+        return request
+
     def accept(
-        self,
-        subprotocol: str | None = None,
-        headers: HeaderSource = (),
-        **options: Unpack[OptionArguments],
+        self, subprotocol: str | None = None, headers: HeaderSource = (), **options: Unpack[OptionArguments]
     ) -> Connection:
-        """Opens the connection; its ``data_to_send()`` begins with the 101 (4.2.2).
+        """Open the connection; its ``data_to_send()`` begins with the 101 (4.2.2), unless `headers_to_send` took that.
 
         :param subprotocol: one that the client asked for; by default the first of the server's own that it asked for.
         :param headers: to add to the answer, such as ``Set-Cookie``.
         :param options: in place of those of the handshake, for this connection.
         :raises LocalProtocolError: when the client did not ask for that subprotocol, when a header cannot be written,
-            or when it is not the time. Nothing has changed then.
+            or when called too early or too late. Nothing has changed then.
+        :raises TypeError: when an argument has the wrong type.
         """
-        if self._stage is not _Stage.REQUESTED or self.request is None:
-            raise self._out_of_order("accept()")
-        if self._wishes is None:
-            raise LocalProtocolError("the request asks for no WebSocket; answer it with reject(), which may say 200")
-        agreement = self._terms.agree(self._wishes, subprotocol)
-        fields = [*agreement.fields, *_extra(headers)]
-        check_fields(fields)
+        agreement, fields = self._agree(subprotocol, headers, _HOP_BY_HOP)
+        assert self.request is not None
         response = Response(101, Headers._known_good(_answer_to(self.request) + fields))
         head = serialize_response(response)
-        connection = agreement.connection(Role.SERVER, self._options.updated(**options))
-        connection._start(head, bytes(self._unread), self._eof)
-        self._end(_Stage.ACCEPTED, response)
+        connection = self._open(agreement, response, self._options.updated(**options), head)
+        self._reader.drop()
         return connection
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
-        """Queues another answer than the 101: a refusal, a redirection, or with ``plain_http`` a page.
+        """Queue another answer than the 101: a refusal, a redirection, or with ``plain_http`` a page.
 
         It may also come before the request is whole, for instance ``reject(408)`` when the time is over. The
         connection ends with it: ``Connection: close`` and ``Content-Length`` are added.
@@ -224,68 +204,93 @@ class ServerHandshake:
         :param status: 200 to 599 (RFC 9110 15).
         :param headers: to add to the answer. ``Content-Type`` is plain text unless given.
         :param body: not sent in answer to HEAD, and not allowed with 204, 205 and 304.
-        :raises LocalProtocolError: when the answer cannot be written, or when it is not the time.
+        :raises LocalProtocolError: when the answer cannot be written, or when called too late.
         :raises TypeError: when the body is not bytes.
         """
-        if self._stage not in (_Stage.READING, _Stage.REQUESTED):
-            raise self._out_of_order("reject()")
-        self._queue(_closing(status, _extra(headers), body))
+        self._check_stage("reject()", Stage.READING, Stage.REQUESTED)
+        self._queue(_closing(status, check_extra_headers(headers, _HOP_BY_HOP), body))
 
     @property
     def has_data_to_send(self) -> bool:
         """Whether `data_to_send` would give anything."""
-        return bool(self._out)
+        return bool(self._head or self._body)
 
     def data_to_send(self) -> bytes:
-        """The answer of a refused handshake, once; ``b""`` otherwise. The 101 comes from the `Connection`."""
-        data, self._out = self._out, b""
+        """Return the answer of a refused handshake, once; ``b""`` otherwise. The 101 comes from the `Connection`."""
+        data = self._head + self._body
+        self._head = self._body = b""
         return data
 
-    def _take_request(self, request: Request) -> None:
+    def headers_to_send(self) -> HeaderList:
+        """Return the header fields of the answer, once, for a caller who has them written by other means.
+
+        They are without the status, which is in ``response``. The head is taken out of what is to be sent, here or by
+        the connection; the body of a refusal is left.
+
+        :returns: pairs of name and value; ``[]`` when there is no answer yet, or when its head has been fetched.
+
+        >>> server = rfc6455.ServerHandshake(plain_http=True)
+        >>> request = server.receive_request("GET", "/", {"Host": "example.com"})
+        >>> server.reject(200, body=b"hello")
+        >>> server.response.status, server.headers_to_send()[0], server.data_to_send()
+        (200, (b'Connection', b'close'), b'hello')
+        """
+        is_due = self._take_head_of_connection() or bool(self._head)
+        self._head = b""
+        return _pairs(self.response.headers) if is_due and self.response is not None else []
+
+    def _read_request(self, data: bytes) -> None:
+        head = _read(self._reader, lambda: self._reader.receive_data(data), not data)
+        if head is not None:
+            self._count(Leniency.BARE_LF, self._reader.bare_lfs)
+            self._take_request(Request(*head), is_checked=True)
+            if self._reader.unread:
+                self._receive_early(self._reader.unread)
+
+    def _take_request(self, request: Request, is_checked: bool = False) -> None:
         self.request = request
+        if not is_checked:
+            _read(self._reader, lambda: check_request(request), False)
         check_host(request)
         if self._plain_methods and not request.is_upgrade:
             check_method(request, self._plain_methods)
             check_no_body(request.headers)
         else:
-            check_upgrade(request)
+            self._check_upgrade(request)
             self._wishes = self._terms.check(request)
-        self._stage = _Stage.REQUESTED
+        self._stage = Stage.REQUESTED
 
-    def _keep(self, data: bytes) -> None:
-        self._unread += data
-        if len(self._unread) > self._limits.head:
-            raise HandshakeError(400, "data came before the answer to the handshake, which must be awaited", "4.1")
+    def _check_upgrade(self, request: Request) -> None:
+        lists_upgrade = "upgrade" in options_in(request.headers, "Connection")
+        is_lenient = self._is_lenient(Leniency.MISSING_CONNECTION_UPGRADE)
+        check_upgrade(request, needs_connection=not is_lenient)
+        self._count(Leniency.MISSING_CONNECTION_UPGRADE, not lists_upgrade)
 
-    def _refuse(self, error: HandshakeError) -> None:
-        # RFC 9110, 15.5.6: the answer 405 "MUST generate an Allow header field".
-        methods = [("Allow", ", ".join(self._plain_methods or ("GET",)))] if error.status == 405 else []
-        error.response = _closing(error.status or 400, methods, explain(error))
-        self._queue(error.response)
+    def _refusing(self, step: Callable[[], None]) -> None:
+        """Take a step, and queue the answer when it ends in a refusal."""
+        try:
+            step()
+        except HandshakeError as error:
+            # RFC 9110, 15.5.6: the answer 405 "MUST generate an Allow header field".
+            methods = [("Allow", ", ".join(self._plain_methods or ("GET",)))] if error.status == 405 else []
+            error.response = _closing(error.status or 400, methods, explain(error))
+            self._queue(error.response)
+            raise
 
     def _queue(self, response: Response) -> None:
+        self._head = serialize_response(response._replace(body=b""))
         is_head = self.request is not None and self.request.method == "HEAD"
-        self._out = serialize_response(response._replace(body=b"") if is_head else response)
-        self._end(_Stage.REFUSED, response)
-
-    def _end(self, stage: _Stage, response: Response) -> None:
-        """Nothing that came is kept, but the request, however long this handshake is."""
-        self.response = response
-        self._stage = stage
+        self._body = b"" if is_head else response.body
+        self._end(Stage.REFUSED, response)
         self._reader.drop()
-        self._unread = bytearray()
-        self._wishes = None
 
-    def _out_of_order(self, call: str) -> LocalProtocolError:
-        return LocalProtocolError(f"{call} cannot be called now: {self._stage.value}")
+    @property
+    def _has_received(self) -> bool:
+        return super()._has_received or self._reader.has_input
 
 
 def _closing(status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
     return refusal(status, Headers([*headers, *(_CLOSE_AND_UPGRADE if status == 426 else _CLOSE)]), body)
-
-
-def _extra(headers: HeaderSource) -> list[tuple[str, str]]:
-    return check_extra_headers(headers, _HOP_BY_HOP)
 
 
 def _answer_to(request: Request) -> list[tuple[str, str]]:
@@ -301,8 +306,10 @@ def _answer_to(request: Request) -> list[tuple[str, str]]:
 
 
 def check_host(request: Request) -> None:
-    """4.2.1, 2: "A |Host| header field containing the server's authority." RFC 9112, 3.2: a server "MUST respond with
-    a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host header field and to any request
+    """Check the authority that was asked for.
+
+    4.2.1, 2: "A |Host| header field containing the server's authority." RFC 9112, 3.2: a server "MUST respond with a
+    400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host header field and to any request
     message that contains more than one Host header field line or a Host header field with an invalid field value."
     """
     # 3.2.2: a target in absolute form replaces what the field says, but not the need for a good one.
@@ -311,21 +318,27 @@ def check_host(request: Request) -> None:
             raise HandshakeError(400, f"Host is {excerpt(host)}, not a host with an optional port", "RFC 9112 3.2")
 
 
-def check_upgrade(request: Request) -> None:
-    """That ``request`` asks for a WebSocket of this version in the right way, all of 4.2.1 but ``Host`` and lists.
+def check_upgrade(request: Request, needs_connection: bool = True) -> None:
+    """Check that ``request`` asks for a WebSocket of this version in the right way: all of 4.2.1 but ``Host`` and
+    lists.
 
-    :raises HandshakeError: 400, 405 or 426.
+    :param needs_connection: whether ``Connection`` must list ``Upgrade``.
+    :raises HandshakeError: 400, 405, 426 or 505.
     """
+    # 4.1, 2: "the HTTP version MUST be at least 1.1".
+    if request.version != "HTTP/1.1":
+        reason = f"the HTTP version is {excerpt(request.version)}; HTTP/1.1 is required"
+        raise HandshakeError(505, reason, "4.2.1")
     check_method(request, ("GET",))
     _check_target(request)
     check_no_body(request.headers)
-    _check_upgrade_fields(request.headers)
+    _check_upgrade_fields(request.headers, needs_connection)
     _check_version(request.headers)
     _check_key(request.headers)
 
 
 def check_method(request: Request, methods: Sequence[str]) -> None:
-    """4.2.1, 1: "An HTTP/1.1 or higher GET request"."""
+    """Check the method. 4.2.1, 1: "An HTTP/1.1 or higher GET request"."""
     if request.method not in methods:
         required = " or ".join(methods)
         raise HandshakeError(405, f"the method is {excerpt(request.method)}; {required} is required", "4.2.1")
@@ -339,8 +352,8 @@ def _check_target(request: Request) -> None:
 
 
 def check_no_body(headers: Headers) -> None:
-    """That nothing announces a body. A server that ignored one would take its bytes for frames, or leave them to be
-    taken for the next request. ``Content-Length: 0`` says that there is none, and some clients send it with every
+    """Check that nothing announces a body. A server that ignored one would take its bytes for frames, or leave them to
+    be taken for the next request. ``Content-Length: 0`` says that there is none, and some clients send it with every
     request.
     """
     if "Transfer-Encoding" in headers:
@@ -349,14 +362,14 @@ def check_no_body(headers: Headers) -> None:
         raise HandshakeError(400, "Content-Length announces a body; a handshake has none", "RFC 9112 6.2")
 
 
-def _check_upgrade_fields(headers: Headers) -> None:
+def _check_upgrade_fields(headers: Headers, needs_connection: bool) -> None:
     # 4.2.1, 3: "An |Upgrade| header field containing the value "websocket", treated as an ASCII case-insensitive
     # value."
-    if "websocket" not in _options(headers, "Upgrade"):
+    if "websocket" not in options_in(headers, "Upgrade"):
         raise HandshakeError(426, "Upgrade does not list websocket; this is a WebSocket server", "4.2.1")
     # 4.2.1, 4: "A |Connection| header field that includes the token "Upgrade", treated as an ASCII case-insensitive
     # value."
-    if "upgrade" not in _options(headers, "Connection"):
+    if needs_connection and "upgrade" not in options_in(headers, "Connection"):
         raise HandshakeError(400, "Connection does not list Upgrade", "4.2.1")
 
 
@@ -390,28 +403,25 @@ def _only(headers: Headers, name: str, section: str) -> str:
     return values[0]
 
 
-def _options(headers: Headers, name: str) -> list[str]:
-    """What ``Upgrade`` or ``Connection`` lists, in lower case."""
-    return [option.strip(" \t") for option in ",".join(headers.get_all(name)).lower().split(",")]
-
-
 # ---- The client ----
 
 
-class ClientHandshake:
+class ClientHandshake(ClientOpening):
     """The client's side of one opening handshake (4.1).
 
     :param uri: where to connect, a ``ws:`` or ``wss:`` URI or a `URI`. To open TCP and TLS is for the caller.
-    :param subprotocols: the subprotocols to ask for, the one it likes best first (1.9).
+    :param subprotocols: the subprotocols to ask for, in order of preference (1.9).
     :param extensions: what to ask for, such as ``PerMessageDeflate()`` (9).
     :param origin: for ``Origin``; ``None`` for a client that is not a browser.
     :param headers: to add to the request, such as ``Authorization``.
-    :param options: ``limits``, also on the response, and the others that `options.Options` describes.
+    :param options: ``limits``, also on the response, ``leniencies``, and the others that `options.Options` describes.
     :raises LocalProtocolError: when the URI is not valid, or an argument cannot be written.
+    :raises TypeError: when an argument has the wrong type.
 
     :ivar uri: the `URI`.
     :ivar request: the request, for callers who send it by other means.
-    :ivar response: the head of the response, when it has come.
+    :ivar response: the head of the response, once it has come.
+    :ivar leniencies_used: how often which `Leniency` was used.
 
     >>> client = rfc6455.ClientHandshake("wss://example.com/chat?room=1")
     >>> client.uri.host, client.uri.port
@@ -422,29 +432,26 @@ class ClientHandshake:
     True
     """
 
+    _opening_status = 101
+
     def __init__(
         self,
         uri: str | URI,
+        *,
         subprotocols: Sequence[str] = (),
         extensions: Sequence[Extension] = (),
         origin: str | None = None,
         headers: HeaderSource = (),
         **options: Unpack[OptionArguments],
     ) -> None:
-        self.uri: URI = parse_uri(uri) if isinstance(uri, str) else uri
-        self.response: Response | None = None
-        self._offer = Offer(subprotocols, extensions)
-        self._options = Options.of(**options)
-        self._limits = self._options.limits
+        self.uri: URI = as_uri(uri)
+        super().__init__(Offer(subprotocols, extensions), Options.of(**options))
         # 4.1, 7: "a nonce consisting of a randomly selected 16-byte value that has been base64-encoded".
         self._key = b64encode(self._options.random(16)).decode("ascii")
-        fields = self._own_fields() + ([] if origin is None else [("Origin", origin)])
-        extra = check_extra_headers(headers, _WRITTEN_BY_CLIENT)
-        self.request: Request = Request("GET", self.uri.resource_name, Headers([*fields, *extra]))
+        fields = [*self._own_fields(), *self._fields_of_caller(origin, headers, _WRITTEN_BY_CLIENT)]
+        self.request: Request = Request("GET", self.uri.resource_name, Headers(fields))
         self._out = serialize_request(self.request)
-        self._over = False
-        self._reader = ResponseReader(self._limits)
-        self._body = bytearray()
+        self._reader = ResponseReader(self._options.limits, bare_lf=self._is_lenient(Leniency.BARE_LF))
 
     def _own_fields(self) -> list[tuple[str, str]]:
         return [
@@ -462,113 +469,104 @@ class ClientHandshake:
         return bool(self._out)
 
     def data_to_send(self) -> bytes:
-        """The request, once; ``b""`` after that."""
+        """Return the request, once; ``b""`` after that."""
         data, self._out = self._out, b""
         return data
 
+    def headers_to_send(self) -> HeaderList:
+        """Return the header fields of the request, once, for a caller who has it written by other means.
+
+        They are without method and target, which are in ``request``; `data_to_send` then gives nothing.
+
+        :returns: pairs of name and value; ``[]`` when the request has been fetched.
+
+        >>> rfc6455.ClientHandshake("ws://example.com/chat").headers_to_send()[0]
+        (b'Host', b'example.com')
+        """
+        return _pairs(self.request.headers) if self.data_to_send() else []
+
     def receive_data(self, data: bytes | bytearray | memoryview) -> Connection | None:
-        """Takes what came from the server, and gives the connection when the handshake is done; ``None`` before.
+        """Take what came from the server, and return the connection when the handshake is done; ``None`` before.
 
         Frames that came with the response are the connection's ``unread``.
 
         :param data: bytes in any portions; ``b""`` is the end of file.
         :raises HandshakeError: when there is no connection: the response breaks a rule, or it is another answer than
             the 101. Its ``response`` then has the body as far as it came, ``Limits.body`` bytes at most: it is waited
-            for as long as ``Content-Length``, or when that is missing the open connection, promises more of it. A
-            chunked body is not read. Then close.
-        :raises LocalProtocolError: when this handshake is over.
+            for until it is whole, and for as long as the caller does not `give_up`. Then close.
+        :raises LocalProtocolError: when this handshake has given its result.
         :raises TypeError: when the data is something else.
         """
-        self._check_not_over("receive_data()")
+        self._check_not_done("receive_data()")
         new = as_bytes(data)
-        try:
-            if self.response is not None:
-                self._read_body(self.response, new, at_end=not new)
-            else:
-                self.response = self._read_head(new)
-                if self.response is not None:
-                    if self.response.status == 101:
-                        return self._open(self.response)
-                    self._read_body(self.response, self._reader.unread)
-        except HandshakeError as error:
-            raise self._refused(error) from None
-        return None
+        return self._result(lambda: self._receive(new))
 
-    def from_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
-        """The connection, when the response was read elsewhere, as HTTP/1.1.
+    def receive_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
+        """Take a response that was read elsewhere, as HTTP/1.1, and return the connection.
 
         :param status: the status code.
         :param headers: the header fields: pairs of `str` or `bytes`, or a mapping of `str`.
         :param body: what was read of the body of a refusal, to be shown in the error.
         :raises HandshakeError: when there is no connection, as with `receive_data`.
+        :raises LocalProtocolError: when this handshake has received something before.
+        :raises TypeError: when an argument has the wrong type.
         """
-        self._check_not_over("from_response()")
-        self.response = Response(status, Headers(headers), body)
-        try:
-            return self._open(self.response)
-        except HandshakeError as error:
-            raise self._refused(error) from None
+        check_type(status, int, "status is an int such as 101")
+        response = Response(status, Headers(headers), as_bytes(body))
+        self._check_not_done("receive_response()")
+        if self._has_received:
+            raise LocalProtocolError("receive_response() cannot be called now: this handshake has received something")
+        self.response = response
+        return self._result(lambda: self._open(response))
 
-    def give_up(self) -> HandshakeError:
-        """End the wait for the rest of a refusal's body, and return the error with what has come of it."""
-        assert self.response is not None
-        self.response = self.response._replace(body=bytes(self._body))
-        try:
-            check_response(self.response, self._key)
-        except HandshakeError as error:
-            return self._refused(error)
-        raise AssertionError("a response that opens has no body to wait for")
+    def _receive(self, data: bytes) -> Connection | None:
+        if self.response is not None:
+            self._receive_body(data)
+            return None
+        self.response = _read(self._reader, lambda: self._read_head(data), not data)
+        if self.response is None:
+            return None
+        self._count(Leniency.BARE_LF, self._reader.bare_lfs)
+        if self.response.status == self._opening_status:
+            return self._open(self.response)
+        self._await_body(self.response, self._reader.unread)
+        return None
 
     def _read_head(self, data: bytes) -> Response | None:
-        response = self._reader.receive(data)
+        response = self._reader.receive_data(data)
         while response is not None and 100 <= response.status < 200 and response.status != 101:
             # RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
             # response". All of them together are bounded like one.
             self._reader.next_head()
-            response = self._reader.receive(None)
+            response = self._reader.receive_data(None)
         return response
 
     def _open(self, response: Response) -> Connection:
-        check_response(response, self._key)
-        agreement = self._offer.check_answer(response.headers)
-        connection = agreement.connection(Role.CLIENT, self._options)
-        connection._start(b"", self._reader.unread)
-        self._end()
-        return connection
-
-    def _read_body(self, response: Response, data: bytes, at_end: bool = False) -> None:
-        size = min(_body_size(response), self._limits.body)
-        self._body += data[: size - len(self._body)]
-        if len(self._body) == size or at_end:
-            self.response = response._replace(body=bytes(self._body))
-            check_response(self.response, self._key)
+        # 4.1, 1: "If the status code received from the server is not 101, the client handles the response per HTTP".
+        if response.status != self._opening_status:
+            raise self._refused()
+        lists_upgrade = "upgrade" in options_in(response.headers, "Connection")
+        is_lenient = self._is_lenient(Leniency.MISSING_CONNECTION_UPGRADE)
+        check_response(response, self._key, needs_connection=not is_lenient)
+        self._count(Leniency.MISSING_CONNECTION_UPGRADE, not lists_upgrade)
+        return self._connection(self._offer.check_answer(response.headers), self._reader.unread)
 
     def _end(self) -> None:
-        """Nothing that came is kept, but the response, however long this handshake is."""
-        self._over = True
+        super()._end()
         self._reader.drop()
-        self._body = bytearray()
 
-    def _refused(self, error: HandshakeError) -> HandshakeError:
-        self._end()
-        status = None if self.response is None else self.response.status
-        return HandshakeError(status, error.reason, error.section, self.response)
-
-    def _check_not_over(self, call: str) -> None:
-        if self._over:
-            raise LocalProtocolError(f"{call} cannot be called now: this handshake has given its result")
+    @property
+    def _has_received(self) -> bool:
+        return super()._has_received or self._reader.has_input
 
 
-def check_response(response: Response, key: str) -> None:
-    """That ``response`` opens the connection that was asked for with ``key`` (4.1, the second list), but for what was
+def check_response(response: Response, key: str, needs_connection: bool = True) -> None:
+    """Check that a 101 opens the connection that was asked for with ``key`` (4.1, the second list), but for what was
     agreed.
 
+    :param needs_connection: whether ``Connection`` must list ``Upgrade``.
     :raises HandshakeError: when it does not.
     """
-    # 4.1, 1: "If the status code received from the server is not 101, the client handles the response per HTTP".
-    if response.status != 101:
-        words = f"{response.status} {phrase(response.status)}".strip()
-        raise HandshakeError(None, f"the server answered {words}, not 101", "4.1")
     headers = response.headers
     if response.version != "HTTP/1.1":
         raise HandshakeError(None, "the 101 is not of HTTP/1.1", "4.2.2")
@@ -577,21 +575,8 @@ def check_response(response: Response, key: str) -> None:
     if _only(headers, "Upgrade", "4.1").lower() != "websocket":
         raise HandshakeError(None, f"Upgrade is {excerpt(headers['Upgrade'])}, not websocket", "4.1")
     # 4.1, 3: Connection contains "a token that is an ASCII case-insensitive match for the value "Upgrade"".
-    if "upgrade" not in _options(headers, "Connection"):
+    if needs_connection and "upgrade" not in options_in(headers, "Connection"):
         raise HandshakeError(None, "Connection does not list Upgrade", "4.1")
     # 4.1, 4: the value of Sec-WebSocket-Accept; 11.3.3: it "MUST NOT appear more than once".
     if _only(headers, "Sec-WebSocket-Accept", "11.3.3") != accept_key(key):
         raise HandshakeError(None, "Sec-WebSocket-Accept does not answer our Sec-WebSocket-Key", "4.1")
-
-
-_LENGTH = re.compile(r"[0-9]{1,18}")
-
-
-def _body_size(response: Response) -> int:
-    """How much of a body to wait for (RFC 9112 6.3)."""
-    lengths = response.headers.get_all("Content-Length")
-    if response.status in (204, 304) or "Transfer-Encoding" in response.headers:
-        return 0
-    if not lengths:
-        return sys.maxsize
-    return int(lengths[0]) if len(lengths) == 1 and _LENGTH.fullmatch(lengths[0]) else 0

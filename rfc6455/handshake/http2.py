@@ -1,6 +1,6 @@
 """The opening handshake on a stream of HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220), both roles.
 
-What lives here: header lists in, header lists out, as an HTTP/2 or HTTP/3 library takes and gives them. What must not:
+What lives here: header lists in, header lists out, as an HTTP/2 or HTTP/3 library takes and gives them. Not here:
 frames, streams and settings of HTTP, which are that library's.
 
 How to use it. The server's HTTP settings must enable Extended CONNECT (``SETTINGS_ENABLE_CONNECT_PROTOCOL`` = 1), and
@@ -13,27 +13,30 @@ and the key with its answer are gone, since HTTP/2 itself says what they were th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..arguments import excerpt
-from ..codes import VERSION, Role
+from ..arguments import as_bytes, check_type, excerpt
+from ..codes import VERSION, CloseCause
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension
-from ..headers import Headers, HeaderSource, is_token
-from ..http1_heads import Request, Response, check_fields, explain, is_field_value, is_target, phrase, refusal
+from ..headers import Headers, HeaderSource, Response, is_token
+from ..http1_heads import check_fields, is_field_value, is_target
 from ..options import Options
-from ..uri import URI, is_host, parse_uri
-from .negotiation import SAME_HOST, Offer, Origins, Terms, Wishes, canonical_origin, check_extra_headers
+from ..uri import URI, as_uri, is_host
+from .fields import Request
+from .negotiation import SAME_HOST, Offer, Origins, Terms, canonical_origin, check_extra_headers
+from .opening import ClientOpening, HeaderList, ServerOpening, Stage
+from .refusals import explain, refusal
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..options import OptionArguments
 
-# A header list, as HTTP/2 and HTTP/3 libraries write it: names in lower case, pseudo-header fields first.
-HeaderList = list[tuple[bytes, bytes]]
+# What the methods below take as a header list.
+_Pairs = Iterable[tuple["str | bytes", "str | bytes"]]
 
 # RFC 9113, 8.2.2: connection-specific fields make a message malformed. RFC 8441, 5: "They MUST NOT be included in the
 # CONNECT request defined here." Content-Length would announce a body, and there is only the tunnel.
@@ -45,14 +48,15 @@ _WRITTEN_BY_CLIENT = _FORBIDDEN | {"host", "origin"}
 _REQUIRED_PSEUDO = frozenset({":method", ":protocol", ":scheme", ":path", ":authority"})
 
 
-class Http2ServerHandshake:
+class Http2ServerHandshake(ServerOpening):
     """The server's side of one opening handshake over HTTP/2 or HTTP/3.
 
-    The arguments are those of `ServerHandshake`, without ``plain_http``. Of ``limits`` only what concerns the
-    connection applies: the size of header lists is for the HTTP library to bound.
+    The arguments are those of `ServerHandshake`, without ``plain_http``. The size of header lists is for the HTTP
+    library to bound.
 
     :ivar request: the request, as if it had come over HTTP/1.1: ``:path`` as target, ``:authority`` as ``Host``.
-    :ivar response: the answer, when there is one.
+    :ivar response: the answer, once there is one.
+    :ivar leniencies_used: how often which `Leniency` was used.
 
     >>> client = rfc6455.Http2ClientHandshake("wss://example.com/chat")
     >>> server = rfc6455.Http2ServerHandshake()
@@ -65,61 +69,85 @@ class Http2ServerHandshake:
 
     def __init__(
         self,
+        *,
         subprotocols: Sequence[str] = (),
         extensions: Sequence[Extension] = (),
         origins: Origins = SAME_HOST,
-        *,
         require_subprotocol: bool = False,
         **options: Unpack[OptionArguments],
     ) -> None:
-        self.request: Request | None = None
-        self.response: Response | None = None
-        self._terms = Terms(subprotocols, extensions, origins, require_subprotocol)
-        self._options = Options.of(**options)
-        self._wishes: Wishes | None = None
-        self._out = b""
+        super().__init__(Terms(subprotocols, extensions, origins, require_subprotocol), Options.of(**options))
+        self._headers_are_due = False
+        self._body = b""
 
-    def receive_headers(self, headers: Iterable[tuple[str | bytes, str | bytes]]) -> Request:
-        """Takes the header list of the client's CONNECT request.
+    def receive_headers(self, headers: _Pairs) -> Request:
+        """Take the header list of the client's CONNECT request, and return the request.
 
-        :param headers: pairs of `str` or `bytes`, with the pseudo-header fields.
+        :param headers: pairs of `str` or `bytes`, with the pseudo-header fields; without them, see `receive_request`.
         :raises HandshakeError: when the request must be refused: send what `headers_to_send` and `data_to_send` give,
             and end the stream.
         :raises LocalProtocolError: when there was a request already.
+        :raises TypeError: when it is not a header list.
         """
-        if self.request is not None or self.response is not None:
-            raise LocalProtocolError("a handshake takes one request; make another for another stream")
-        try:
-            self.request = parse_extended_connect(headers)
-            self._wishes = self._terms.check(self.request)
-        except HandshakeError as error:
-            error.response = _error_response(error)
-            self._end(error.response)
-            raise
+        fields = Headers(headers)
+        return self._receive("receive_headers()", lambda: parse_extended_connect(fields))
+
+    def receive_request(self, method: str, target: str, headers: HeaderSource) -> Request:
+        """Take a request whose pseudo-header fields were read elsewhere, and return it. ASGI servers hand requests on
+        in this form; ``:protocol`` and ``:scheme`` are taken to have been checked.
+
+        :param method: ``"CONNECT"``.
+        :param target: the ``:path``, such as ``"/chat?room=1"``.
+        :param headers: the other fields, in any case, with ``Host`` for the ``:authority``.
+        :raises HandshakeError: as `receive_headers` does.
+        :raises LocalProtocolError: when there was a request already, or a pseudo-header field is among the fields.
+        :raises TypeError: when an argument has the wrong type.
+
+        >>> server = rfc6455.Http2ServerHandshake()
+        >>> fields = [("host", "example.com"), ("sec-websocket-version", "13")]
+        >>> server.receive_request("CONNECT", "/chat?room=1", fields).query
+        'room=1'
+        """
+        check_type(method, str, "method is a str: 'CONNECT'")
+        check_type(target, str, "target is a str such as '/chat?room=1'")
+        fields = Headers(headers)
+        if any(name.startswith(":") for name, _ in fields):
+            raise LocalProtocolError("a list with pseudo-header fields is for receive_headers()")
+        return self._receive("receive_request()", lambda: _parse_split_connect(method, target, fields))
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
+        """Take what came in DATA frames before the request was answered, and return the request; ``None`` where there
+        is none.
+
+        The client must wait for the answer (4.1). What comes nevertheless, up to ``Limits.head`` bytes, is kept for
+        the connection, and so is the end of the stream.
+
+        :param data: bytes in any portions; ``b""`` is the end of the stream.
+        :raises HandshakeError: when the request must be refused, as with `receive_headers`.
+        :raises LocalProtocolError: when this handshake has ended.
+        :raises TypeError: when the data is something else.
+        """
+        self._check_stage("receive_data()", Stage.READING, Stage.REQUESTED)
+        new = as_bytes(data)
+        self._refusing(lambda: self._take_data(new))
         return self.request
 
     def accept(
-        self,
-        subprotocol: str | None = None,
-        headers: HeaderSource = (),
-        **options: Unpack[OptionArguments],
+        self, subprotocol: str | None = None, headers: HeaderSource = (), **options: Unpack[OptionArguments]
     ) -> Connection:
-        """Opens the connection. Send `headers_to_send` first, without ending the stream.
+        """Open the connection. Send `headers_to_send` first, without ending the stream.
 
         The arguments and errors are those of `ServerHandshake.accept`.
         """
-        if self._wishes is None or self.response is not None:
-            raise LocalProtocolError("accept() cannot be called now: it is the answer to a request that was received")
-        agreement = self._terms.agree(self._wishes, subprotocol)
-        fields = [*agreement.fields, *check_extra_headers(headers, _FORBIDDEN)]
-        check_fields(fields)
-        connection = agreement.connection(Role.SERVER, self._options.updated(**options))
+        agreement, fields = self._agree(subprotocol, headers, _FORBIDDEN)
         # RFC 8441, 5.1: a 200, as with any CONNECT, takes the place of the 101.
-        self._end(Response(200, Headers(fields), version="HTTP/2"))
+        response = Response(200, Headers(fields), version="HTTP/2")
+        connection = self._open(agreement, response, self._options.updated(**options))
+        self._headers_are_due = True
         return connection
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
-        """Answers with another status than 200. Send `headers_to_send` and `data_to_send`, and end the stream.
+        """Answer with another status than 200. Send `headers_to_send` and `data_to_send`, and end the stream.
 
         :param status: 300 to 599: any 2xx would open the tunnel (RFC 9110 9.3.6).
         :param headers: to add to the answer.
@@ -127,69 +155,124 @@ class Http2ServerHandshake:
         :raises LocalProtocolError: when the answer cannot be written, or when there is one already.
         :raises TypeError: when the body is not bytes.
         """
-        if self.response is not None:
-            raise LocalProtocolError("reject() cannot be called now: the request is answered")
+        self._check_stage("reject()", Stage.READING, Stage.REQUESTED)
         fields = check_extra_headers(headers, _FORBIDDEN)
         check_fields(fields)
         response = refusal(status, Headers(fields), body)
         if response.status <= 299:
             raise LocalProtocolError(f"{status} would accept a CONNECT; use accept(), or a status from 300 up")
-        self._end(response)
+        self._refuse(response)
 
     def headers_to_send(self) -> HeaderList:
-        """The header list of the answer.
-
-        :raises LocalProtocolError: when there is no answer yet.
-        """
-        if self.response is None:
-            raise LocalProtocolError("there is no answer yet: call accept() or reject()")
+        """Return the header list of the answer, once; ``[]`` when none is due."""
+        if not self._headers_are_due or self.response is None:
+            return []
+        self._headers_are_due = False
         return [(b":status", b"%d" % self.response.status), *_lower(self.response.headers)]
 
     @property
     def has_data_to_send(self) -> bool:
         """Whether `data_to_send` would give anything."""
-        return bool(self._out)
+        return bool(self._body)
 
     def data_to_send(self) -> bytes:
-        """The body of a refusal, once; the stream ends with it. What an open connection sends comes from that."""
-        data, self._out = self._out, b""
+        """Return the body of a refusal, once; the stream ends with it."""
+        data, self._body = self._body, b""
         return data
 
-    def _end(self, response: Response) -> None:
-        self.response = response
-        self._out = response.body
-        self._wishes = None
+    def _receive(self, call: str, parse: Callable[[], Request]) -> Request:
+        if self.request is not None or self._stage is not Stage.READING:
+            raise LocalProtocolError(f"{call} cannot be called now: make another handshake for another stream")
+        self._refusing(lambda: self._take_request(parse()))
+        assert self.request is not None
+        return self.request
+
+    def _take_request(self, request: Request) -> None:
+        self.request = request
+        self._wishes = self._terms.check(request)
+        self._stage = Stage.REQUESTED
+
+    def _take_data(self, data: bytes) -> None:
+        if self._stage is Stage.REQUESTED:
+            self._receive_early(data)
+        elif data:
+            raise HandshakeError(400, "data came before the request", "RFC 9113 8.1")
+        else:
+            reason = "the stream ended before the request came"
+            raise HandshakeError(400, reason, "RFC 9113 8.1", cause=CloseCause.OPENING_EOF)
+
+    def _refusing(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except HandshakeError as error:
+            # RFC 6455, 4.4: a client that asked for another version learns from this field which one there is. It is
+            # in every refusal, as it does no harm in the others. (There is no 426: it requires Upgrade, which HTTP/2
+            # does not have.)
+            fields = Headers([("sec-websocket-version", VERSION)])
+            error.response = refusal(error.status or 400, fields, explain(error))
+            self._refuse(error.response)
+            raise
+
+    def _refuse(self, response: Response) -> None:
+        self._headers_are_due = True
+        self._body = response.body
+        self._end(Stage.REFUSED, response)
 
 
-def parse_extended_connect(headers: Iterable[tuple[str | bytes, str | bytes]]) -> Request:
-    """The request in the header list of an Extended CONNECT, when it asks for a WebSocket (RFC 8441 4, 5).
+def parse_extended_connect(headers: Headers) -> Request:
+    """Return the request in the header list of an Extended CONNECT, if it asks for a WebSocket (RFC 8441 4, 5).
 
     :raises HandshakeError: 400, or 501 for another protocol than WebSocket.
     """
     pseudo, fields = _split(headers)
-    method = pseudo.get(":method", "")
-    if method != "CONNECT":
-        raise HandshakeError(400, f"the method is {excerpt(method)}; CONNECT is required", "RFC 8441 5")
+    _check_method(pseudo.get(":method", ""))
     if ":protocol" in pseudo and pseudo[":protocol"] != "websocket":
         # RFC 9220, 3: the status for a :protocol "that is unknown or is not supported".
         raise HandshakeError(501, f"the protocol {excerpt(pseudo[':protocol'])} is not supported", "RFC 9220 3")
     if pseudo.keys() != _REQUIRED_PSEUDO:
         wrong = ", ".join(sorted(map(excerpt, pseudo.keys() ^ _REQUIRED_PSEUDO)))
         raise HandshakeError(400, f"pseudo-header fields that are missing or not allowed here: {wrong}", "RFC 8441 4")
-    _check_target(pseudo)
-    _check_fields(fields, pseudo)
+    # RFC 8441, 5: 'The scheme of the target URI MUST be "https" for "wss"-schemed WebSockets and "http" for
+    # "ws"-schemed WebSockets.'
+    if pseudo[":scheme"] not in ("http", "https"):
+        raise HandshakeError(400, f"the scheme is {excerpt(pseudo[':scheme'])}, not http or https", "RFC 8441 5")
+    _check_target(pseudo[":path"], pseudo[":authority"])
+    for name, _ in fields:
+        # RFC 9113, 8.2: "Field names MUST be converted to lowercase".
+        if name != name.lower():
+            raise HandshakeError(400, f"{excerpt(name)} is not in lower case", "RFC 9113 8.2")
+    _check_fields(fields)
+    _check_hosts(pseudo, fields.get_all("host"))
     others = [(name, value) for name, value in fields if name != "host"]
     return Request("CONNECT", pseudo[":path"], Headers([("host", pseudo[":authority"]), *others]), "HTTP/2")
 
 
-def _split(headers: Iterable[tuple[str | bytes, str | bytes]]) -> tuple[dict[str, str], Headers]:
+def _parse_split_connect(method: str, target: str, fields: Headers) -> Request:
+    """The same for a request whose pseudo-header fields were read elsewhere."""
+    _check_method(method)
+    for name, value in fields:
+        _check_field(name, value)
+    hosts = fields.get_all("host")
+    if len(hosts) != 1:
+        raise HandshakeError(400, f"there are {len(hosts) or 'no'} host fields; one is required", "RFC 9113 8.3.1")
+    _check_target(target, hosts[0])
+    _check_fields(fields)
+    return Request("CONNECT", target, fields, "HTTP/2")
+
+
+def _check_method(method: str) -> None:
+    if method != "CONNECT":
+        raise HandshakeError(400, f"the method is {excerpt(method)}; CONNECT is required", "RFC 8441 5")
+
+
+def _split(headers: Headers) -> tuple[dict[str, str], Headers]:
     """The pseudo-header fields and the others. RFC 9113, 8.3: the former come first, and each once.
 
     :raises HandshakeError: 400, also for a field that RFC 9113 8.2.1 forbids; few HTTP libraries look at all of that.
     """
     pseudo: dict[str, str] = {}
     fields: list[tuple[str, str]] = []
-    for name, value in Headers(headers):
+    for name, value in headers:
         _check_field(name, value)
         if not name.startswith(":"):
             fields.append((name, value))
@@ -211,48 +294,41 @@ def _check_field(name: str, value: str) -> None:
         raise HandshakeError(400, reason, "RFC 9113 8.2.1")
 
 
-def _check_target(pseudo: dict[str, str]) -> None:
-    # RFC 8441, 5: 'The scheme of the target URI MUST be "https" for "wss"-schemed WebSockets and "http" for
-    # "ws"-schemed WebSockets.'
-    if pseudo[":scheme"] not in ("http", "https"):
-        raise HandshakeError(400, f"the scheme is {excerpt(pseudo[':scheme'])}, not http or https", "RFC 8441 5")
-    path = pseudo[":path"]
+def _check_target(path: str, authority: str) -> None:
     if not path.startswith("/") or "#" in path or not is_target(path):
         raise HandshakeError(400, f":path is {excerpt(path)}, not a path with a query", "RFC 8441 5")
-    if not is_host(pseudo[":authority"]):
-        raise HandshakeError(400, f":authority is {excerpt(pseudo[':authority'])}, not a host", "RFC 8441 5")
+    if not is_host(authority):
+        raise HandshakeError(400, f":authority is {excerpt(authority)}, not a host", "RFC 8441 5")
 
 
-def _check_fields(headers: Headers, pseudo: dict[str, str]) -> None:
-    for name, _ in headers:
-        # RFC 9113, 8.2: "Field names MUST be converted to lowercase".
-        if name in _FORBIDDEN or name != name.lower():
+def _check_fields(fields: Headers) -> None:
+    for name, _ in fields:
+        if name.lower() in _FORBIDDEN:
             raise HandshakeError(400, f"{excerpt(name)} must not be in an Extended CONNECT", "RFC 8441 5")
-    # RFC 9113, 8.3.1: a request is malformed when Host "identifies an entity that differs from" :authority; the two
-    # "need to be normalized to compare them".
-    targets = [f"{pseudo[':scheme']}://{host}" for host in (pseudo[":authority"], *headers.get_all("host"))]
-    if len(set(map(canonical_origin, targets))) > 1:
-        raise HandshakeError(400, "host and :authority differ", "RFC 9113 8.3.1")
     # RFC 8441, 5: Sec-WebSocket-Version is used "as defined in RFC 6455".
-    versions = headers.get_all("sec-websocket-version")
+    versions = fields.get_all("sec-websocket-version")
     if versions != (VERSION,):
         got = excerpt(", ".join(versions)) if versions else "missing"
         raise HandshakeError(400, f"sec-websocket-version is {got}; {VERSION} is required", "4.2.2")
 
 
-def _error_response(error: HandshakeError) -> Response:
-    # RFC 6455, 4.4: a client that asked for another version learns from this field which one there is. It is in every
-    # refusal, as it does no harm in the others. (There is no 426: it requires Upgrade, which HTTP/2 does not have.)
-    return refusal(error.status or 400, Headers([("sec-websocket-version", VERSION)]), explain(error))
+def _check_hosts(pseudo: dict[str, str], hosts: Sequence[str]) -> None:
+    # RFC 9113, 8.3.1: a request is malformed when Host "identifies an entity that differs from" :authority; the two
+    # "need to be normalized to compare them".
+    targets = [f"{pseudo[':scheme']}://{host}" for host in (pseudo[":authority"], *hosts)]
+    if len(set(map(canonical_origin, targets))) > 1:
+        raise HandshakeError(400, "host and :authority differ", "RFC 9113 8.3.1")
 
 
-class Http2ClientHandshake:
+class Http2ClientHandshake(ClientOpening):
     """The client's side of one opening handshake over HTTP/2 or HTTP/3.
 
-    The arguments are those of `ClientHandshake`; of ``limits`` only what concerns the connection applies.
+    The arguments are those of `ClientHandshake`. The size of header lists is for the HTTP library to bound.
 
     :ivar uri: the `URI`.
-    :ivar response: the response, when it has come.
+    :ivar request: the request, as if it were sent over HTTP/1.1: ``:path`` as target, ``:authority`` as ``Host``.
+    :ivar response: the response, once it has come.
+    :ivar leniencies_used: how often which `Leniency` was used.
 
     >>> client = rfc6455.Http2ClientHandshake("wss://example.com/chat")
     >>> dict(client.headers_to_send())[b":protocol"]
@@ -261,27 +337,37 @@ class Http2ClientHandshake:
     'CLIENT'
     """
 
+    _opening_status = 200
+
     def __init__(
         self,
         uri: str | URI,
+        *,
         subprotocols: Sequence[str] = (),
         extensions: Sequence[Extension] = (),
         origin: str | None = None,
         headers: HeaderSource = (),
         **options: Unpack[OptionArguments],
     ) -> None:
-        self.uri: URI = parse_uri(uri) if isinstance(uri, str) else uri
-        self.response: Response | None = None
-        self._offer = Offer(subprotocols, extensions)
-        self._options = Options.of(**options)
-        fields = [("sec-websocket-version", VERSION), *self._offer.fields]
-        if origin is not None:
-            fields.append(("origin", origin))
-        self._fields = Headers([*fields, *check_extra_headers(headers, _WRITTEN_BY_CLIENT)])
+        self.uri: URI = as_uri(uri)
+        super().__init__(Offer(subprotocols, extensions), Options.of(**options))
+        self._fields = [
+            ("sec-websocket-version", VERSION),
+            *self._offer.fields,
+            *self._fields_of_caller(origin, headers, _WRITTEN_BY_CLIENT),
+        ]
         check_fields(self._fields)
+        fields = Headers([("host", self.uri.host_header), *self._fields])
+        self.request: Request = Request("CONNECT", self.uri.resource_name, fields, "HTTP/2")
+        self._headers_are_due = True
 
     def headers_to_send(self) -> HeaderList:
-        """The header list of the request. Send it without ending the stream (RFC 8441 5.1)."""
+        """Return the header list of the request, once; ``[]`` after that. Send it without ending the stream (RFC 8441
+        5.1).
+        """
+        if not self._headers_are_due:
+            return []
+        self._headers_are_due = False
         pseudo = [
             (":method", "CONNECT"),
             (":protocol", "websocket"),
@@ -291,37 +377,98 @@ class Http2ClientHandshake:
         ]
         return [*_lower(pseudo), *_lower(self._fields)]
 
-    def receive_headers(self, headers: Iterable[tuple[str | bytes, str | bytes]]) -> Connection | None:
-        """Takes the header list of a response, and gives the connection; ``None`` for an interim response (1xx).
+    @property
+    def has_data_to_send(self) -> bool:
+        """Always false: the request is a header list."""
+        return False
+
+    def data_to_send(self) -> bytes:
+        """Return ``b""``: the request is a header list."""
+        return b""
+
+    def receive_headers(self, headers: _Pairs) -> Connection | None:
+        """Take the header list of a response, and return the connection.
+
+        ``None`` for an interim response (1xx), for the trailers of a refusal, and for a refusal whose body is still to
+        come: then there is a ``response``, and the body is for `receive_data`.
 
         :param headers: pairs of `str` or `bytes`, with ``:status``.
-        :raises HandshakeError: when there is no connection. Its ``response`` has no body: that is on the stream.
-        :raises LocalProtocolError: when there was a response already.
+        :raises HandshakeError: when there is no connection, and no body to wait for.
+        :raises LocalProtocolError: when this handshake has given its result.
+        :raises TypeError: when it is not a header list.
         """
+        self._check_not_done("receive_headers()")
+        fields = Headers(headers)
+        return self._result(lambda: self._receive_headers(fields))
+
+    def receive_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
+        """Take a final response whose ``:status`` was read elsewhere, and return the connection.
+
+        :param status: the status code.
+        :param headers: the other fields.
+        :param body: what was read of the body of a refusal, to be shown in the error.
+        :raises HandshakeError: when there is no connection.
+        :raises LocalProtocolError: when this handshake has had a response.
+        :raises TypeError: when an argument has the wrong type.
+        """
+        check_type(status, int, "status is an int such as 200")
+        response = Response(status, Headers(headers), as_bytes(body), "HTTP/2")
+        self._check_not_done("receive_response()")
         if self.response is not None:
-            raise LocalProtocolError("this handshake has given its result")
-        try:
-            pseudo, fields = _split(headers)
-            response = Response(_parse_status(pseudo), fields, version="HTTP/2")
-            if response.status < 200:
-                return None
-            self.response = response
-            # RFC 9110, 9.3.6: "Any 2xx (Successful) response indicates that the sender [...] will switch to tunnel
-            # mode".
-            if response.status > 299:
-                words = f"{response.status} {phrase(response.status)}".strip()
-                raise HandshakeError(None, f"the server answered {words}, not 200", "RFC 8441 5")
-            agreement = self._offer.check_answer(fields)
-        except HandshakeError as error:
-            status = None if self.response is None else self.response.status
-            raise HandshakeError(status, error.reason, error.section, self.response) from None
-        return agreement.connection(Role.CLIENT, self._options)
+            raise LocalProtocolError("receive_response() cannot be called now: there was a response")
+        self.response = response
+        return self._result(lambda: self._open(response))
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> Connection | None:
+        """Take the next bytes of the body of a refusal. What an open connection receives is for that.
+
+        :param data: bytes in any portions; ``b""`` is the end of the stream.
+        :returns: ``None``, while more of the body is awaited.
+        :raises HandshakeError: when all of the body is there. Its ``response`` has it, ``Limits.body`` bytes at most.
+        :raises LocalProtocolError: when this handshake has given its result.
+        :raises TypeError: when the data is something else.
+        """
+        self._check_not_done("receive_data()")
+        new = as_bytes(data)
+        self._result(lambda: self._take_data(new))
+        return None
+
+    def _receive_headers(self, headers: Headers) -> Connection | None:
+        if self.response is not None:
+            return None  # RFC 9113, 8.1: trailers
+        pseudo, fields = _split(headers)
+        response = Response(_parse_status(pseudo), fields, version="HTTP/2")
+        if response.status < 200:
+            return None
+        self.response = response
+        # RFC 9110, 9.3.6: "Any 2xx (Successful) response indicates that the sender [...] will switch to tunnel mode".
+        if response.status <= 299:
+            return self._open(response)
+        self._await_body(response, b"")
+        return None
+
+    def _open(self, response: Response) -> Connection:
+        if not 200 <= response.status <= 299:
+            raise self._refused()
+        return self._connection(self._offer.check_answer(response.headers))
+
+    def _take_data(self, data: bytes) -> None:
+        if self.response is not None:
+            self._receive_body(data)
+        elif data:
+            raise HandshakeError(None, "data came before the response", "RFC 9113 8.1")
+        else:
+            reason = "the stream ended before the response came"
+            raise HandshakeError(None, reason, "RFC 9113 8.1", cause=CloseCause.OPENING_EOF)
 
 
 def _parse_status(pseudo: dict[str, str]) -> int:
     status = pseudo.get(":status", "")
     if len(pseudo) != 1 or len(status) != 3 or not (status.isascii() and status.isdigit()) or status < "100":
         raise HandshakeError(None, "the response has no :status of 3 digits, or more than that", "RFC 9113 8.3.2")
+    # RFC 9113, 8.6: HTTP/2 "removes support for the 101 (Switching Protocols) informational status code".
+    if status == "101":
+        raise HandshakeError(None, "the response is a 101, which HTTP/2 does not have; a 200 opens", "RFC 9113 8.6")
     return int(status)
 
 

@@ -11,19 +11,16 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from ..arguments import excerpt
-from ..codes import Role
+from ..arguments import check_type, described, excerpt
+from ..codes import CloseCause, Role
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension, MessageCodec
-from ..headers import ExtensionItem, Headers, HeaderSource, is_token, parse_extensions
-from ..http1_heads import Request
+from ..headers import Headers, HeaderSource, is_token
 from ..options import Options
-
-SUBPROTOCOL = "Sec-WebSocket-Protocol"
-EXTENSIONS = "Sec-WebSocket-Extensions"
+from .fields import EXTENSIONS, SUBPROTOCOL, ExtensionItem, Request, parse_extensions
 
 
 class OriginPolicy(Enum):
@@ -40,6 +37,8 @@ ANY_ORIGIN = OriginPolicy.ANY_ORIGIN
 
 # What the argument ``origins`` takes: a policy, or the origins that may connect, such as "https://example.com".
 Origins = OriginPolicy | Collection[str]
+
+_T = TypeVar("_T")
 
 # RFC 6454, 6.2 and 7.1. origin = scheme "://" host [ ":" port ], or "null"
 _ORIGIN = re.compile(r"null|[A-Za-z][A-Za-z0-9+.\-]*://[^\s/?#@*]*")
@@ -71,7 +70,7 @@ class Agreement(NamedTuple):
 
 
 class Wishes(NamedTuple):
-    """What the client's handshake asks for: its subprotocols and its extensions, the one it likes best first."""
+    """What the client's handshake asks for: its subprotocols and its extensions, in its order of preference."""
 
     subprotocols: Sequence[str]
     extensions: Sequence[ExtensionItem]
@@ -90,6 +89,7 @@ class Terms:
         self._subprotocols = check_subprotocols(subprotocols)
         self._extensions = _by_name(extensions)
         self._origins = _check_origins(origins)
+        check_type(require_subprotocol, bool, "require_subprotocol is True or False")
         self._require_subprotocol = require_subprotocol
 
     def check(self, request: Request) -> Wishes:
@@ -105,7 +105,7 @@ class Terms:
             raise HandshakeError(400, f"{SUBPROTOCOL} lists a subprotocol twice", "4.1")
         if self._require_subprotocol and self._first_common(subprotocols) is None:
             reason = f"one of these subprotocols is required: {', '.join(self._subprotocols)}"
-            raise HandshakeError(400, reason, "1.9")
+            raise HandshakeError(400, reason, "1.9", cause=CloseCause.OPENING_REFUSED)
         return Wishes(subprotocols, parse_extensions(request.headers.get_all(EXTENSIONS)))
 
     def agree(self, wishes: Wishes, subprotocol: str | None) -> Agreement:
@@ -115,6 +115,7 @@ class Terms:
         :raises LocalProtocolError: when the client did not ask for that subprotocol (4.2.2: "The value chosen MUST
             be derived from the client's handshake").
         """
+        check_type(subprotocol, (str, type(None)), "subprotocol is a str or None")
         if subprotocol is None:
             subprotocol = self._first_common(wishes.subprotocols)
         elif subprotocol not in wishes.subprotocols:
@@ -153,7 +154,8 @@ class Terms:
         else:
             allowed = canonical_origin(values[0]) in self._origins
         if not allowed:
-            raise HandshakeError(403, f"pages of origin {excerpt(values[0])} may not connect here", "10.2")
+            reason = f"pages of origin {excerpt(values[0])} may not connect here"
+            raise HandshakeError(403, reason, "10.2", cause=CloseCause.OPENING_REFUSED)
 
 
 # RFC 6454, 6.2: an origin has no port when it is the default one of its scheme.
@@ -178,10 +180,10 @@ def _is_same_host(origin: str, host: str) -> bool:
 def _check_origins(origins: Origins) -> OriginPolicy | frozenset[str]:
     if isinstance(origins, OriginPolicy):
         return origins
-    if isinstance(origins, str):
-        raise LocalProtocolError("origins is a policy or a collection of origins, not one str: write [origin]")
-    allowed = tuple(origins)
+    what = "origins is SAME_HOST, ANY_ORIGIN or a collection such as ['https://example.com']"
+    allowed = _items(origins, what)
     for origin in allowed:
+        check_type(origin, str, what)
         if not _ORIGIN.fullmatch(origin):
             raise LocalProtocolError(
                 f"{excerpt(origin)} can never be an Origin: write scheme://host:port without a path, or 'null'; "
@@ -245,8 +247,20 @@ def _offer_of(extension: Extension) -> str:
     return f"{extension.name}; {parameters}" if parameters else extension.name
 
 
+def _items(values: Iterable[_T], what: str) -> tuple[_T, ...]:
+    """The values of an argument that holds several. One str is never meant as its letters."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{what}, not {described(values)}")
+    return tuple(values)
+
+
 def _by_name(extensions: Sequence[Extension]) -> dict[str, Extension]:
-    wanted = tuple(extensions)
+    what = "extensions is a sequence of objects such as PerMessageDeflate()"
+    wanted = _items(extensions, what)
+    for extension in wanted:
+        # A class has the methods, too, but cannot be asked.
+        if isinstance(extension, type) or not callable(getattr(extension, "accept_offer", None)):
+            raise TypeError(f"{what}, not {described(extension)}")
     by_name = {extension.name: extension for extension in wanted}
     if len(by_name) < len(wanted):
         raise LocalProtocolError("two of the extensions have the same name; an answer could not be told apart (9.1)")
@@ -254,14 +268,15 @@ def _by_name(extensions: Sequence[Extension]) -> dict[str, Extension]:
 
 
 def check_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:
-    """The application's own subprotocols, when each can be sent (4.1, requirement 10).
+    """Return the application's own subprotocols, if each can be sent (4.1, requirement 10).
 
     :raises LocalProtocolError: when one is not a token, or comes twice.
+    :raises TypeError: when it is not a sequence of str.
     """
-    if isinstance(subprotocols, str):
-        raise LocalProtocolError("subprotocols is a sequence of names, not one str: write [name]")
-    names = tuple(subprotocols)
+    what = "subprotocols is a sequence of names such as ['chat']"
+    names = _items(subprotocols, what)
     for name in names:
+        check_type(name, str, what)
         if not is_token(name):
             raise LocalProtocolError(f"{excerpt(name)} cannot name a subprotocol: it must be a token (4.1)")
     if len(set(names)) < len(names):
@@ -270,13 +285,12 @@ def check_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_extra_headers(source: HeaderSource, reserved: Collection[str]) -> list[tuple[str, str]]:
-    """The header fields that the application adds.
+    """Return the header fields that the application adds.
 
     :param reserved: names in lower case that the handshake writes itself.
     :raises LocalProtocolError: when one is reserved. Whether they can be written is seen when they are.
+    :raises TypeError: when they are not header fields.
     """
-    if not source:
-        return []
     fields = list(Headers(source))
     for name, _ in fields:
         if name.lower() in reserved or name.lower().startswith("sec-websocket-"):

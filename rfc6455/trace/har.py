@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl
 from .. import __version__
 from ..codes import Opcode
 from ..events import BytesMessage, Closed, Event, TextMessage
-from ..http1_heads import Request, Response, phrase
+from ..headers import Request, Response
+from ..http1_heads import phrase
 from .heads import heads
 from .recording import LAST_SECOND, Recording
 from .replaying import replay_received, replay_sent

@@ -7,10 +7,9 @@ for it.
 from __future__ import annotations
 
 from ..codes import VERSION, Role
-from ..errors import HandshakeError
 from ..handshake.http1 import accept_key
-from ..headers import Headers
-from ..http1_heads import Request, RequestReader, Response, ResponseReader
+from ..headers import Headers, Request, Response
+from ..http1_heads import HeadError, RequestReader, ResponseReader
 from ..limits import Limits
 from .recording import Kind, Recording, Way
 
@@ -45,20 +44,20 @@ def heads(recording: Recording) -> tuple[Request | None, Response | None]:
 
 def _read_request(data: bytes) -> Request | None:
     try:
-        return RequestReader(_enough_for(data)).receive(data)
-    except HandshakeError:
+        return RequestReader(_enough_for(data)).receive_data(data)
+    except HeadError:
         return None
 
 
 def _read_response(data: bytes) -> Response | None:
     reader = ResponseReader(_enough_for(data))
     try:
-        response = reader.receive(data)
+        response = reader.receive_data(data)
         # RFC 9110, 15.2: interim responses may come before the one that counts.
         while response is not None and response.status < 200 and response.status != 101:
             reader.next_head()
-            response = reader.receive(None)
-    except HandshakeError:
+            response = reader.receive_data(None)
+    except HeadError:
         return None
     return response
 

@@ -14,8 +14,9 @@ from ..codes import CloseCause, Role
 from ..connection import NO_CODE_NAMED, Connection
 from ..errors import LocalProtocolError
 from ..events import Event
+from ..handshake.fields import Request
 from ..handshake.http1 import ClientHandshake, ServerHandshake
-from ..http1_heads import Request
+from ..headers import HeaderSource
 from ..state import Direction
 from .recording import Entry, Kind, Recording
 
@@ -128,8 +129,8 @@ def _has_received(end: Connection | ServerHandshake | ClientHandshake) -> bool:
     """Whether a recording that begins now would lack something. An end that is over counts, as nothing will come."""
     if isinstance(end, Connection):
         return end.closed or end.bytes_received > 0
-    is_over = end._over if isinstance(end, ClientHandshake) else bool(end._unread) or end._eof
-    return is_over or end.response is not None or end._reader.size > 0
+    is_over = end._is_done if isinstance(end, ClientHandshake) else bool(end._early) or end._eof
+    return is_over or end.response is not None or end._reader.has_input
 
 
 _End = TypeVar("_End")
@@ -207,8 +208,8 @@ class _RecordedClientHandshake(_Recorded[ClientHandshake]):
         connection = self._wrapped.receive_data(self._recorder._receive(data))
         return None if connection is None else self._recorder._open(connection)
 
-    def from_response(self, *arguments: Any, **options: Any) -> Connection:
-        return self._recorder._open(self._wrapped.from_response(*arguments, **options))
+    def receive_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
+        return self._recorder._open(self._wrapped.receive_response(status, headers, body))
 
     def data_to_send(self) -> bytes:
         data = self._recorder._send(self._wrapped.data_to_send())

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ..codes import Role
 from ..deflate import PerMessageDeflate
 from ..extensions import MessageCodec
-from ..headers import parse_extensions
+from ..handshake.fields import parse_extensions
 from ..limits import Limits
 
 # The end of the year 9999, in seconds since 1970: ISO 8601 has four digits for a year.

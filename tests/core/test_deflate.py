@@ -45,7 +45,7 @@ from helpers import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opening import REQUIRED
+from opening import REQUIRED, asked
 
 import rfc6455
 from rfc6455 import (
@@ -269,7 +269,7 @@ HEADERS: list[tuple[list[str], dict[str, Any], str | None]] = [
 def test_the_header_of_a_request(lines: list[str], options: dict[str, Any], answer: str | None) -> None:
     extension = PerMessageDeflate(**options)
     request = [*REQUIRED.items(), *(("Sec-WebSocket-Extensions", line) for line in lines)]
-    handshake = rfc6455.ServerHandshake.from_request("GET", "/", request, extensions=[extension])
+    handshake = asked("GET", "/", request, extensions=[extension])
     connection = handshake.accept()
     assert handshake.response is not None
     header = handshake.response.headers.get("Sec-WebSocket-Extensions")
@@ -415,7 +415,7 @@ def test_an_answer_to_no_offer_fails_the_handshake() -> None:
         ("Sec-WebSocket-Extensions", "permessage-deflate"),
     ]
     with pytest.raises(HandshakeError):
-        client.from_response(101, answer)
+        client.receive_response(101, answer)
 
 
 WINDOWS = st.integers(8, 15)

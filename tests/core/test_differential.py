@@ -1076,10 +1076,10 @@ def test_client_handshakes(
 def test_heads_that_others_read(opening: Opening, extra: list[Any], method: str, target: str) -> None:
     def trace(package: Any) -> Iterator[Any]:
         options = opening.options(package)
-        make = package.ServerHandshake.from_request
-        yield attempt(make, method, target, [*REQUIRED.items(), *extra], **options)
+        server = package.ServerHandshake(**options)
+        yield attempt(server.receive_request, method, target, [*REQUIRED.items(), *extra]), plain(server.response)
         client = package.ClientHandshake("ws://x/", **options, random=sample_nonce())
-        yield attempt(client.from_response, 101, [*ANSWER.items(), *extra]), plain(client.response)
+        yield attempt(client.receive_response, 101, [*ANSWER.items(), *extra]), plain(client.response)
 
     check_same(trace)
 

@@ -423,7 +423,7 @@ def answered(extensions: list[Any], answer: str | None) -> Connection:
     ]
     if answer is not None:
         headers.append(("Sec-WebSocket-Extensions", answer))
-    return client.from_response(101, headers)
+    return client.receive_response(101, headers)
 
 
 def test_two_extensions_of_one_name_are_refused_when_set() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from helpers import EVERY_CHUNKING, Chunking
 from hypothesis import given
 from hypothesis import strategies as st
 from opening import Runs, error_of
@@ -15,6 +16,7 @@ from rfc6455 import (
     CLIENT,
     SERVER,
     URI,
+    CloseCause,
     HandshakeError,
     Headers,
     Limits,
@@ -73,9 +75,9 @@ def test_the_server_of_5_1(as_bytes: bool) -> None:
 def test_the_client_of_5_1() -> None:
     handshake = Http2ClientHandshake(
         "wss://server.example.com/chat",
-        ["chat", "superchat"],
-        [PerMessageDeflate(server_no_context_takeover=False, client_no_context_takeover=False)],
-        "http://www.example.com",
+        subprotocols=["chat", "superchat"],
+        extensions=[PerMessageDeflate(server_no_context_takeover=False, client_no_context_takeover=False)],
+        origin="http://www.example.com",
     )
     sent = handshake.headers_to_send()
     assert sent[:5] == encoded(REQUEST[:5])
@@ -148,7 +150,7 @@ BAD_REQUESTS: dict[str, tuple[Pairs, int, str]] = {
     "upgrade": (request(("upgrade", "websocket")), 400, "RFC 8441 5"),
     "transfer-encoding": (request(("transfer-encoding", "chunked")), 400, "RFC 8441 5"),
     "content-length": (request(("content-length", "5")), 400, "RFC 8441 5"),
-    "upper case": (request(("X-Name", "y")), 400, "RFC 8441 5"),
+    "upper case": (request(("X-Name", "y")), 400, "RFC 9113 8.2"),
     "host of another": (request(("host", "evil.example")), 400, "RFC 9113 8.3.1"),
     "host with another port": (request(("host", "server.example.com:80")), 400, "RFC 9113 8.3.1"),
     "host without the port": (
@@ -224,7 +226,9 @@ def test_good_request(pairs: Pairs) -> None:
 
 
 def test_accept_with_everything() -> None:
-    handshake = Http2ServerHandshake(["superchat"], [Shift(3)], ANY_ORIGIN, limits=Limits(message=5))
+    handshake = Http2ServerHandshake(
+        subprotocols=["superchat"], extensions=[Shift(3)], origins=ANY_ORIGIN, limits=Limits(message=5)
+    )
     handshake.receive_headers([*REQUEST, ("sec-websocket-extensions", "x-shift; least=3")])
     ws = handshake.accept("chat", [("Set-Cookie", "a=b")], parts=True)
     assert handshake.headers_to_send() == [
@@ -313,11 +317,11 @@ def test_an_answer_that_cannot_be_given_is_none() -> None:
 def test_calls_out_of_order() -> None:
     handshake = Http2ServerHandshake()
     assert handshake.data_to_send() == b""
-    for call in (handshake.accept, handshake.headers_to_send):
-        with pytest.raises(LocalProtocolError):
-            call()
+    assert handshake.headers_to_send() == []
+    with pytest.raises(LocalProtocolError, match="the request must be received first"):
+        handshake.accept()
     handshake.receive_headers(request())
-    with pytest.raises(LocalProtocolError, match="make another for another stream"):
+    with pytest.raises(LocalProtocolError, match="make another handshake for another stream"):
         handshake.receive_headers(request())
     handshake.accept()
     with pytest.raises(LocalProtocolError):
@@ -333,7 +337,7 @@ def test_calls_out_of_order() -> None:
 
 @pytest.mark.parametrize("status", ["200", "201", "299"])
 def test_a_2xx_opens(status: str) -> None:
-    handshake = Http2ClientHandshake("ws://a/", ["chat"], [Shift(), Runs()])
+    handshake = Http2ClientHandshake("ws://a/", subprotocols=["chat"], extensions=[Shift(), Runs()])
     assert handshake.receive_headers([(":status", "103"), ("link", "x")]) is None
     ws = handshake.receive_headers(encoded([(":status", status), ("sec-websocket-extensions", "x-runs")]))
     assert ws is not None
@@ -343,10 +347,52 @@ def test_a_2xx_opens(status: str) -> None:
 @pytest.mark.parametrize("status", [300, 403, 501, 999])
 def test_a_refusal(status: int) -> None:
     handshake = Http2ClientHandshake("ws://a/")
+    assert handshake.receive_headers([(":status", str(status)), ("x", "y")]) is None
+    assert handshake.response == Response(status, Headers([("x", "y")]), version="HTTP/2")
     with pytest.raises(HandshakeError, match="not 200") as caught:
-        handshake.receive_headers([(":status", str(status)), ("x", "y")])
-    assert caught.value.status == status
-    assert caught.value.response == handshake.response == Response(status, Headers([("x", "y")]), version="HTTP/2")
+        handshake.receive_data(b"")
+    assert (caught.value.status, caught.value.cause) == (status, CloseCause.OPENING_REFUSED)
+    assert caught.value.response == handshake.response
+
+
+@EVERY_CHUNKING
+def test_the_body_of_a_refusal(chunk: Chunking) -> None:
+    """The stream ends with it, or Content-Length says how long it is; trailers mean nothing."""
+    for length in ([], [("content-length", "4")]):
+        handshake = Http2ClientHandshake("ws://a/")
+        assert handshake.receive_headers([(":status", "403"), *length]) is None
+        portions = [*chunk(b"No.\n"), *([] if length else [b""])]
+        for portion in portions[:-1]:
+            assert handshake.receive_data(portion) is None
+        if not length:
+            assert handshake.receive_headers([("x-trailer", "y")]) is None
+        with pytest.raises(HandshakeError) as caught:
+            handshake.receive_data(portions[-1])
+        assert caught.value.response is handshake.response is not None
+        assert (caught.value.status, handshake.response.body) == (403, b"No.\n")
+        with pytest.raises(LocalProtocolError, match="has given its result"):
+            handshake.receive_data(b"")
+
+
+@pytest.mark.parametrize("fields", [[("content-length", "0")], []])
+def test_a_refusal_that_has_no_body(fields: Pairs) -> None:
+    status = "403" if fields else "304"
+    with pytest.raises(HandshakeError, match=f"the server answered {status}"):
+        Http2ClientHandshake("ws://a/").receive_headers([(":status", status), *fields])
+
+
+@pytest.mark.parametrize(
+    ("data", "cause"), [(b"", CloseCause.OPENING_EOF), (b"x", CloseCause.OPENING_INVALID)], ids=["end", "data"]
+)
+def test_a_stream_without_a_head(data: bytes, cause: CloseCause) -> None:
+    server = Http2ServerHandshake()
+    with pytest.raises(HandshakeError) as caught:
+        server.receive_data(data)
+    assert (caught.value.status, caught.value.cause) == (400, cause)
+    assert server.headers_to_send()[0] == (b":status", b"400")
+    with pytest.raises(HandshakeError) as caught:
+        Http2ClientHandshake("ws://a/").receive_data(data)
+    assert (caught.value.status, caught.value.response, caught.value.cause) == (None, None, cause)
 
 
 @pytest.mark.parametrize(
@@ -360,6 +406,8 @@ def test_a_refusal(status: int) -> None:
         ([(":status", "099")], None),
         ([(":status", "\xb2\xb2\xb2")], None),
         ([(":status", "200"), (":status", "200")], None),
+        # RFC 9113, 8.6
+        ([(":status", "101")], None),
         ([(":status", "200"), (":path", "/")], None),
         ([("x", "y"), (":status", "200")], None),
         ([(":status", "200"), ("x", "a\r\nb: c")], None),
@@ -386,11 +434,11 @@ values = st.sampled_from([*dict(REQUEST).values(), "200", "", "\xff", "a;b="]) |
 
 @given(st.lists(st.tuples(names, values), max_size=5), st.booleans())
 def test_any_header_list(extra: Any, with_request: bool) -> None:
-    server = Http2ServerHandshake(["chat"], [PerMessageDeflate(), Shift()])
+    server = Http2ServerHandshake(subprotocols=["chat"], extensions=[PerMessageDeflate(), Shift()])
     error = error_of(lambda: server.receive_headers([*(request() if with_request else []), *extra]))
+    assert isinstance(error, HandshakeError | None)
     if error is None:
         server.accept()
-    assert isinstance(error, HandshakeError | None)
     assert server.headers_to_send()[0][0] == b":status"
-    client = Http2ClientHandshake("ws://a/", ["chat"], [PerMessageDeflate(), Shift()])
+    client = Http2ClientHandshake("ws://a/", subprotocols=["chat"], extensions=[PerMessageDeflate(), Shift()])
     assert isinstance(error_of(lambda: client.receive_headers([(":status", "200"), *extra])), HandshakeError | None)

@@ -13,7 +13,7 @@ import pytest
 from deflating import codec_of, compressing, deflated, finished
 from helpers import BINARY, BOTH_ROLES, CLOSE, CONT, KEY, PING, TEXT, byte_by_byte, close_payload, to
 from measuring import Step, check_linear, check_time, consume, work
-from opening import REQUIRED
+from opening import REQUIRED, asked
 
 import rfc6455
 from rfc6455 import (
@@ -322,7 +322,7 @@ BEGINNINGS = ["", "a", 'a; b="', 'a; b="\\', "permessage-deflate; client_max_win
 def server_reads(name: str, value: str) -> None:
     fields = [(key, old) for key, old in REQUIRED.items() if key != name]
     try:
-        ServerHandshake.from_request("GET", "/", [*fields, (name, value)], extensions=[PerMessageDeflate()]).accept()
+        asked("GET", "/", [*fields, (name, value)], extensions=[PerMessageDeflate()]).accept()
     except HandshakeError:
         pass
 
@@ -335,7 +335,7 @@ def client_reads(name: str, value: str) -> None:
         ("Sec-WebSocket-Accept", rfc6455.accept_key(handshake.request.headers["Sec-WebSocket-Key"])),
     ]
     try:
-        handshake.from_response(101, [*((key, old) for key, old in fields if key != name), (name, value)])
+        handshake.receive_response(101, [*((key, old) for key, old in fields if key != name), (name, value)])
     except HandshakeError:
         pass
 

@@ -91,7 +91,7 @@ def test_none_in_common_can_be_refused(fields: Lines) -> None:
 
 
 @pytest.mark.clause("6455:4.1-subprotocols-are-tokens", "6455:4.1-subprotocols-are-unique")
-@pytest.mark.parametrize("bad", [["a b"], [""], ["a", "a"], ["\xe9"], ["a\r\nX: y"], "chat"])
+@pytest.mark.parametrize("bad", [["a b"], [""], ["a", "a"], ["\xe9"], ["a\r\nX: y"]])
 def test_subprotocols_that_can_never_work(bad: Sequence[str]) -> None:
     with pytest.raises(LocalProtocolError):
         ServerHandshake(subprotocols=bad)
@@ -230,7 +230,6 @@ def test_no_origins_at_all() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        "https://example.com",
         ["https://example.com/"],
         ["https://example.com/path"],
         ["example.com"],

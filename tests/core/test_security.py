@@ -38,7 +38,7 @@ from helpers import (
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from measuring import Memory, Step, check_linear, check_time, consume
-from opening import REQUIRED
+from opening import REQUIRED, asked
 
 import rfc6455
 from rfc6455 import (
@@ -314,7 +314,7 @@ def test_rsv1_without_the_extension(role: Role, monkeypatch: pytest.MonkeyPatch)
 def test_rsv1_without_the_extension_though_it_was_offered() -> None:
     """A client that offered compression, and a server that did not take it."""
     handshake = ClientHandshake("ws://example.com/", extensions=[PerMessageDeflate()])
-    connection = handshake.from_response(101, answer_to(handshake))
+    connection = handshake.receive_response(101, answer_to(handshake))
     assert closed_of(feed(connection, [to(CLIENT, TEXT, deflated(b"Hello"), rsv=4)])).code == CloseCode.PROTOCOL_ERROR
 
 
@@ -718,7 +718,7 @@ def test_any_bytes_in_headers_that_others_parsed(name: str, value: str) -> None:
     assert refusal is None or 400 <= refusal.status < 500
     client = ClientHandshake("ws://example.com/", subprotocols=["a"], extensions=[PerMessageDeflate()])
     try:
-        client.from_response(101, [*answer_to(client), (name, value)])
+        client.receive_response(101, [*answer_to(client), (name, value)])
     except HandshakeError:
         pass
 
@@ -727,7 +727,7 @@ def refusal_of(fields: list[tuple[str, Any]]) -> Response | None:
     """What a server answers to a request that it was given as fields, unless it is a 101."""
     options: dict[str, Any] = {"subprotocols": ["a"], "extensions": [PerMessageDeflate()]}
     try:
-        ServerHandshake.from_request("GET", "/", fields, **options).accept()
+        asked("GET", "/", fields, **options).accept()
     except HandshakeError as error:
         return error.response
     return None
@@ -827,13 +827,13 @@ def test_backtracking(name: str, unit: str) -> None:
     def server(value: str) -> None:
         fields = [field for field in UPGRADE if field[0] != name]
         with pytest.raises(HandshakeError):
-            ServerHandshake.from_request("GET", "/", [*fields, (name, value)], extensions=[PerMessageDeflate()])
+            asked("GET", "/", [*fields, (name, value)], extensions=[PerMessageDeflate()])
 
     def client(value: str) -> None:
         handshake = ClientHandshake("ws://example.com/", subprotocols=["a"], extensions=[PerMessageDeflate()])
         fields = [field for field in answer_to(handshake) if field[0] != name]
         with pytest.raises(HandshakeError):
-            handshake.from_response(101, [*fields, (name, value)])
+            handshake.receive_response(101, [*fields, (name, value)])
 
     for read in (server, client):
         for beginning in ("", "a", 'a; b="'):
@@ -862,13 +862,13 @@ def test_odd_names(name: str) -> None:
         assert handshake.accept().extensions == ()
         client = ClientHandshake("ws://example.com/", subprotocols=["chat"], extensions=[PerMessageDeflate()])
         with pytest.raises(HandshakeError):
-            client.from_response(101, [*answer_to(client), ("Sec-WebSocket-Extensions", offer)])
+            client.receive_response(101, [*answer_to(client), ("Sec-WebSocket-Extensions", offer)])
     server = ServerHandshake(subprotocols=["chat"])
     server.receive_data(request([*UPGRADE, ("Sec-WebSocket-Protocol", f"{name}, chat")]))
     assert server.accept().subprotocol == "chat"
     client = ClientHandshake("ws://example.com/", subprotocols=["chat"])
     with pytest.raises(HandshakeError):
-        client.from_response(101, [*answer_to(client), ("Sec-WebSocket-Protocol", name)])
+        client.receive_response(101, [*answer_to(client), ("Sec-WebSocket-Protocol", name)])
 
 
 def test_odd_names_twice() -> None:
@@ -883,7 +883,7 @@ def test_odd_names_twice() -> None:
         assert len(handshake.accept().extensions) == expected
         client = ClientHandshake("ws://example.com/", extensions=[PerMessageDeflate(**both_takeovers(True))])
         with pytest.raises(HandshakeError):
-            client.from_response(101, [*answer_to(client), ("Sec-WebSocket-Extensions", offer)])
+            client.receive_response(101, [*answer_to(client), ("Sec-WebSocket-Extensions", offer)])
     check_refused(request([*UPGRADE, ("Sec-WebSocket-Protocol", "chat, chat")]), 400)
 
 
@@ -1006,7 +1006,7 @@ def test_origin_matching(origin: str, status: int | None) -> None:
 
 
 def test_origin_matching_takes_no_patterns() -> None:
-    for bad in (["*"], ["https://*.example.com"], ["example.com"], ["https://example.com/"], "https://example.com"):
+    for bad in (["*"], ["https://*.example.com"], ["example.com"], ["https://example.com/"]):
         with pytest.raises(LocalProtocolError):
             ServerHandshake(origins=bad)
     both = [("Origin", "https://example.com"), ("Origin", "https://evil")]
@@ -1051,7 +1051,7 @@ def test_two_hosts(second: str) -> None:
     check_refused(request([("Host", "example.com, evil.example"), *UPGRADE[1:]]), 400)
     check_refused(request(UPGRADE[1:]), 400)
     with pytest.raises(HandshakeError):
-        ServerHandshake.from_request("GET", "/", [*UPGRADE, ("host", second)])
+        asked("GET", "/", [*UPGRADE, ("host", second)])
 
 
 # Each of these breaks one rule of a request that is right otherwise.

@@ -44,7 +44,7 @@ from rfc6455 import (
     is_sendable_close_code,
     serialize_frame,
 )
-from rfc6455.headers import parse_extensions
+from rfc6455.handshake.fields import parse_extensions
 from rfc6455.testing import (
     CHUNKINGS,
     FRAME_RULES,
@@ -286,7 +286,9 @@ def test_an_illegal_request_is_refused_with_its_status(name: str, data: st.DataO
 def connected(response: Head, chunk: Chunking = whole) -> Connection | None:
     """What our client makes of a response to the sample key, in which it asked for the subprotocol "chat"."""
     nonce = b"the sample nonce"
-    handshake = rfc6455.ClientHandshake("ws://server.example.com/chat", ["chat"], random=lambda size: nonce[:size])
+    handshake = rfc6455.ClientHandshake(
+        "ws://server.example.com/chat", subprotocols=["chat"], random=lambda size: nonce[:size]
+    )
     connection = None
     for portion in chunk(bytes(response)):
         connection = handshake.receive_data(portion)

@@ -34,7 +34,7 @@ from helpers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from measuring import Memory
-from opening import ANSWER, REQUIRED, client, request, response
+from opening import ANSWER, REQUIRED, asked, client, request, response
 from tiny_extension import ShiftCodec
 
 from rfc6455 import (
@@ -314,13 +314,13 @@ def test_a_refused_handshake_is_all_http() -> None:
 
 
 def test_a_handshake_whose_heads_went_elsewhere() -> None:
-    """`from_request` and `from_response`: what does not go through the handshake is not in the recording."""
+    """`from_request` and `receive_response`: what does not go through the handshake is not in the recording."""
     recorder = Recorder(Ticks())
-    handshake = recorder.wrap(ServerHandshake.from_request("GET", "/", REQUIRED))
+    handshake = recorder.wrap(asked("GET", "/", REQUIRED))
     answer = handshake.accept().data_to_send()
     assert (recorder.recording.received_head, recorder.recording.sent_head) == (0, len(answer))
     at_client = Recorder(Ticks())
-    ws = at_client.wrap(client()).from_response(101, ANSWER)
+    ws = at_client.wrap(client()).receive_response(101, ANSWER)
     assert ws.receive_data(b"\x81\x02Hi") == [TextMessage("Hi")]
     assert run_again(at_client.recording) == [[TextMessage("Hi")]]
 
@@ -362,8 +362,8 @@ def after(end: Any, data: bytes) -> Any:
         lambda: after(new_connection(SERVER), b""),
         lambda: after(ServerHandshake(), b"G"),
         lambda: after(ServerHandshake(), request()),
-        lambda: after(ServerHandshake.from_request("GET", "/", REQUIRED), HELLO),
-        lambda: after(ServerHandshake.from_request("GET", "/", REQUIRED), b""),
+        lambda: after(asked("GET", "/", REQUIRED), HELLO),
+        lambda: after(asked("GET", "/", REQUIRED), b""),
         refused_by_a_server,
         lambda: after(client(), b"H"),
         lambda: after(client(), b"HTTP/1.1 100 Continue\r\n\r\n"),

@@ -15,7 +15,7 @@ from naive import is_token
 
 from rfc6455 import HandshakeError, PerMessageDeflate
 from rfc6455.deflate import DeflateCodec
-from rfc6455.headers import ExtensionItem, parse_extensions, parse_token_list, serialize_extension
+from rfc6455.handshake.fields import ExtensionItem, parse_extensions, parse_token_list
 
 WORDS = (
     b"permessage-deflate",
@@ -80,9 +80,13 @@ def check_extensions(lines: Sequence[str]) -> list[ExtensionItem]:
     assert items == expected, (items, expected)
     if items is None:
         return []
-    written = ", ".join(serialize_extension(name, parameters) for name, parameters in items)
+    written = ", ".join("; ".join([name, *map(written_parameter, parameters)]) for name, parameters in items)
     assert parse_extensions([written]) == items, written
     return items
+
+
+def written_parameter(parameter: tuple[str, str | None]) -> str:
+    return "=".join(word for word in parameter if word is not None)
 
 
 def naive_extensions(lines: Sequence[str]) -> list[ExtensionItem] | None:

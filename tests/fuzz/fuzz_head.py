@@ -123,7 +123,8 @@ def answer_to(handshake: ServerHandshake, request: Request, stream: bytes, optio
         return "plain", request, handshake.data_to_send()
     check_request(head, request, options)
     from_fields = {name: value for name, value in options.items() if name != "plain_http"}
-    again = ServerHandshake.from_request(request.method, request.target, list(request.headers), **from_fields)
+    again = ServerHandshake(**from_fields)
+    again.receive_request(request.method, request.target, list(request.headers))
     answer = connection.data_to_send()
     assert again.accept().data_to_send() == answer
     check_answer(answer, head, options)

@@ -72,7 +72,7 @@ def h11_refuses(data: bytes, role: type) -> bool:
 
 def ours_refuses(reader: RequestReader | ResponseReader, data: bytes) -> bool:
     heads: list[object] = []
-    return error_of(lambda: heads.append(reader.receive(data))) is not None or heads == [None]
+    return error_of(lambda: heads.append(reader.receive_data(data))) is not None or heads == [None]
 
 
 MUTATIONS = [
@@ -111,7 +111,7 @@ def test_what_h11_refuses_in_a_request_is_refused(changes: list[tuple[int, int, 
     data = edited(request(("Origin", "http://example.com"), ("Sec-WebSocket-Protocol", "chat, superchat")), changes)
     if h11_refuses(data, h11.CLIENT) and b"HTTP/1.1\r\n" in data:
         heads: list[Request | None] = []
-        error = error_of(lambda: heads.append(RequestReader(Limits()).receive(data)))
+        error = error_of(lambda: heads.append(RequestReader(Limits()).receive_data(data)))
         for head in filter(None, heads):
             assert error is None
             assert len(head.headers.get_all("Host")) != 1 or "Content-Length" in head.headers, data

@@ -91,9 +91,11 @@ def ask(handshake: Http2ClientHandshake) -> tuple[End, End]:
 
 
 def test_a_websocket_on_a_stream() -> None:
-    near = Http2ClientHandshake("ws://example.com/x", ["chat"], [PerMessageDeflate()], "http://example.com")
+    near = Http2ClientHandshake(
+        "ws://example.com/x", subprotocols=["chat"], extensions=[PerMessageDeflate()], origin="http://example.com"
+    )
     client, server = ask(near)
-    far = Http2ServerHandshake(["chat"], [PerMessageDeflate()])
+    far = Http2ServerHandshake(subprotocols=["chat"], extensions=[PerMessageDeflate()])
     got = far.receive_headers(server.of(h2.events.RequestReceived)[0].headers)
     assert (got.path, got.host) == ("/x", "example.com")
     server.ws = far.accept()
@@ -131,8 +133,11 @@ def test_a_refusal_on_a_stream() -> None:
     server.http.send_data(server.stream, far.data_to_send(), end_stream=True)
     exchange(client, server)
     (answer,) = client.of(h2.events.ResponseReceived)
+    assert near.receive_headers(answer.headers) is None
     with pytest.raises(HandshakeError, match="403 Forbidden") as caught:
-        near.receive_headers(answer.headers)
+        near.receive_data(client.body)
     assert caught.value.status == 403
+    assert caught.value.response is not None
+    assert caught.value.response.body == client.body
     assert client.ended
     assert b"'http://evil.example' may not connect here" in client.body

@@ -44,7 +44,12 @@ def websockets_server(deflate: bool) -> websockets.server.ServerProtocol:
 @EVERY_CHUNKING
 @EXTENSIONS_OF_OURS
 def test_our_client_with_the_server_of_websockets(chunk: Chunking, deflate: bool) -> None:
-    ours = ClientHandshake("ws://example.com/x", ["chat"], [PerMessageDeflate()] if deflate else [], origin="http://a")
+    ours = ClientHandshake(
+        "ws://example.com/x",
+        subprotocols=["chat"],
+        extensions=[PerMessageDeflate()] if deflate else [],
+        origin="http://a",
+    )
     theirs = websockets_server(deflate)
     for portion in chunk(ours.data_to_send()):
         theirs.receive_data(portion)
@@ -70,7 +75,7 @@ def test_our_server_with_the_client_of_websockets(chunk: Chunking, deflate: bool
         extensions=[ClientPerMessageDeflateFactory()] if deflate else None,
     )
     theirs.send_request(theirs.connect())
-    ours = ServerHandshake(["chat"], [PerMessageDeflate()] if deflate else [])
+    ours = ServerHandshake(subprotocols=["chat"], extensions=[PerMessageDeflate()] if deflate else [])
     ask(ours, chunk(b"".join(theirs.data_to_send())))
     ws = ours.accept()
     for portion in chunk(ws.data_to_send()):

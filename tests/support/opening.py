@@ -18,6 +18,7 @@ from rfc6455 import (
     Connection,
     Event,
     HandshakeError,
+    HeaderSource,
     LocalProtocolError,
     ProtocolError,
     Request,
@@ -58,6 +59,13 @@ def head(line: str, fields: Lines) -> bytes:
 def client(uri: str = "ws://server.example.com/chat", **options: Any) -> ClientHandshake:
     """A client whose key is that of 1.3."""
     return ClientHandshake(uri, random=lambda size: b"the sample nonce"[:size], **options)
+
+
+def asked(method: str, target: str, headers: HeaderSource, **options: Any) -> ServerHandshake:
+    """A server whose request was read elsewhere."""
+    handshake = ServerHandshake(**options)
+    assert handshake.receive_request(method, target, headers) is handshake.request
+    return handshake
 
 
 def ask(handshake: ServerHandshake, portions: Sequence[bytes]) -> Request:
@@ -115,11 +123,11 @@ def refusal(data: bytes, chunk: Chunking = whole, **options: Any) -> tuple[Hands
     assert error.section.encode() in answer.body
     assert sent.endswith(b"\r\n\r\n" + answer.body)
     assert b" 101 " not in sent
-    with pytest.raises(LocalProtocolError, match=r"accept\(\) cannot be called now: send what data_to_send"):
+    with pytest.raises(LocalProtocolError, match=r"accept\(\) cannot be called now: send what headers_to_send"):
         handshake.accept()
-    with pytest.raises(LocalProtocolError, match="send what data_to_send"):
+    with pytest.raises(LocalProtocolError, match="send what headers_to_send"):
         handshake.receive_data(b"x")
-    with pytest.raises(LocalProtocolError, match="send what data_to_send"):
+    with pytest.raises(LocalProtocolError, match="send what headers_to_send"):
         handshake.reject(400)
     return error, answer, sent
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rfc6455 import Connection, FrameParser, Pong, ServerHandshake
-from rfc6455.headers import parse_extensions
+from rfc6455.handshake.fields import parse_extensions
 from rfc6455.testing import request_head
 
 sys.path.append(str(Path(__file__).parents[1] / "fuzz"))

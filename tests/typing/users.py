@@ -43,7 +43,9 @@ def serve(reads: Iterator[bytes]) -> rfc6455.Connection | None:
 
 
 def connect(reads: Iterator[bytes]) -> rfc6455.Connection:
-    handshake = rfc6455.ClientHandshake("wss://example.com/chat", ["chat"], headers={"Authorization": "Bearer x"})
+    handshake = rfc6455.ClientHandshake(
+        "wss://example.com/chat", subprotocols=["chat"], headers={"Authorization": "Bearer x"}
+    )
     assert_type(handshake.uri, rfc6455.URI)
     assert_type(handshake.uri.port, int)
     assert_type(handshake.request, rfc6455.Request)
@@ -56,15 +58,17 @@ def connect(reads: Iterator[bytes]) -> rfc6455.Connection:
 
 
 def handshakes_of_other_programs(headers: list[tuple[bytes, bytes]]) -> None:
-    handshake = rfc6455.ServerHandshake.from_request("GET", "/", headers, origins=rfc6455.ANY_ORIGIN)
-    assert_type(handshake, rfc6455.ServerHandshake)
+    handshake = rfc6455.ServerHandshake(origins=rfc6455.ANY_ORIGIN)
+    assert_type(handshake.receive_request("GET", "/", headers), rfc6455.Request)
+    assert_type(handshake.headers_to_send(), list[tuple[bytes, bytes]])
     assert_type(handshake.accept("chat", parts=True), rfc6455.Connection)
-    assert_type(rfc6455.ClientHandshake("ws://a/").from_response(101, {"Upgrade": "websocket"}), rfc6455.Connection)
+    assert_type(rfc6455.ClientHandshake("ws://a/").receive_response(101, {"Upgrade": "websocket"}), rfc6455.Connection)
     server = rfc6455.Http2ServerHandshake()
     assert_type(server.receive_headers(headers), rfc6455.Request)
     assert_type(server.headers_to_send(), list[tuple[bytes, bytes]])
     client = rfc6455.Http2ClientHandshake(rfc6455.URI(True, "example.com", 443))
     assert_type(client.receive_headers([(b":status", b"200")]), rfc6455.Connection | None)
+    assert_type(client.give_up(), rfc6455.HandshakeError)
 
 
 def mistakes_in_handshakes(handshake: rfc6455.ClientHandshake, request: rfc6455.Request) -> None:
@@ -73,7 +77,7 @@ def mistakes_in_handshakes(handshake: rfc6455.ClientHandshake, request: rfc6455.
     request.headers["Host"] = "example.com"  # type: ignore[index]
     rfc6455.ServerHandshake(origins=None)  # type: ignore[arg-type]
     rfc6455.ServerHandshake(extensions=["permessage-deflate"])  # type: ignore[list-item]
-    rfc6455.ServerHandshake([], [], rfc6455.SAME_HOST, rfc6455.Limits(), True)  # type: ignore[call-arg]
+    rfc6455.ServerHandshake([], [], rfc6455.SAME_HOST, rfc6455.Limits(), True)  # type: ignore[misc]
 
 
 # --- events -----------------------------------------------------------------------------------------------------

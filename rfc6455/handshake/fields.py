@@ -1,0 +1,156 @@
+"""What header fields mean to a WebSocket: the `Request` of an opening handshake, and the grammars of its own fields.
+
+What lives here: lists of tokens (``Connection``, ``Sec-WebSocket-Protocol``) and the extension grammar
+(``Sec-WebSocket-Extensions``). Not here: what is agreed on (`negotiation.py`), and heads as bytes (`http1_heads.py`).
+
+The law: time is linear in the value, whatever it holds. A pattern is matched at one place, where the last one ended,
+and no two neighbouring repetitions in it can match the same character, so that there is only one way to match and
+nothing to try again. The ABNF stands above each pattern.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ..arguments import excerpt
+from ..errors import HandshakeError
+from ..headers import TCHAR, Headers, is_token
+from ..headers import Request as HttpRequest
+
+SUBPROTOCOL = "Sec-WebSocket-Protocol"
+EXTENSIONS = "Sec-WebSocket-Extensions"
+
+# An extension as offered or agreed: its name, and its parameters in order (9.1).
+ExtensionItem = tuple[str, "list[tuple[str, str | None]]"]
+
+# RFC 9110, 5.6.3. OWS = *( SP / HTAB )
+OWS = r"[ \t]*"
+
+
+class Request(HttpRequest):
+    """The head of a client's opening handshake, over any version of HTTP.
+
+    :ivar method: ``"GET"``, or over HTTP/2 and HTTP/3 ``"CONNECT"``.
+    :ivar target: the request-target as it was sent: ``"/chat?room=1"``, or a whole ``http:`` URI.
+    :ivar headers: the header fields.
+    :ivar version: ``"HTTP/1.1"`` or ``"HTTP/2"``; ``"HTTP/1.0"`` only where a server takes plain HTTP, too.
+
+    >>> request = rfc6455.Request("GET", "/chat?room=1", rfc6455.Headers({"Host": "example.com"}))
+    >>> request.path, request.query, request.host, request.origin
+    ('/chat', 'room=1', 'example.com', None)
+    """
+
+    __slots__ = ()
+
+    @property
+    def origin(self) -> str | None:
+        """The origin of the script that connects, or ``None`` if it is not a browser that does (4.1, 10.2)."""
+        return self.headers.get("Origin")
+
+    @property
+    def subprotocols(self) -> list[str]:
+        """The subprotocols that the client speaks, in its order of preference (4.1).
+
+        :raises HandshakeError: when the header does not follow its grammar; never for a request that was checked.
+        """
+        return parse_token_list(self.headers.get_all(SUBPROTOCOL), SUBPROTOCOL)
+
+    @property
+    def is_upgrade(self) -> bool:
+        """Whether the client wants a WebSocket, be the request for it right or wrong.
+
+        A key without ``Upgrade`` counts: that is what is left when a proxy has taken the hop-by-hop fields away.
+        """
+        return "Sec-WebSocket-Key" in self.headers or "websocket" in options_in(self.headers, "Upgrade")
+
+
+def options_in(headers: Headers, name: str) -> list[str]:
+    """Return what ``Upgrade`` or ``Connection`` lists, in lower case."""
+    return [option.strip(" \t") for option in ",".join(headers.get_all(name)).lower().split(",")]
+
+
+def parse_token_list(values: Iterable[str], name: str) -> list[str]:
+    """Return the tokens of a list header, in order. Empty elements are skipped, as RFC 9110 5.6.1.2 asks of a
+    recipient.
+
+    :param values: the value of each line of that header; several lines are one list.
+    :param name: of the header, for the error.
+    :raises HandshakeError: 400, when an element is not a token, or when a line lists nothing.
+    """
+    tokens: list[str] = []
+    for value in values:
+        # 1#element = *( "," OWS ) element *( OWS "," [ OWS element ] )        (RFC 9110, 5.6.1)
+        elements = [element for part in value.split(",") if (element := part.strip(" \t"))]
+        if not elements:
+            raise HandshakeError(400, f"{name} lists nothing; at least one token is required", "4.3")
+        for element in elements:
+            if not is_token(element):
+                raise HandshakeError(400, f"{name} lists {excerpt(element)}, which is not a token", "4.3")
+        tokens += elements
+    return tokens
+
+
+# The grammar of 4.3 and 9.1, with the "implied *LWS" of RFC 2616 written out as OWS:
+#
+#   extension-list  = 1#extension
+#   extension       = extension-token *( ";" extension-param )
+#   extension-param = token [ "=" (token | quoted-string) ]
+#                   ; When using the quoted-string syntax variant, the value after quoted-string unescaping
+#                   ; MUST conform to the 'token' ABNF.
+#
+# RFC 9110, 5.6.4:
+#   quoted-string   = DQUOTE *( qdtext / quoted-pair ) DQUOTE
+#   qdtext          = HTAB / SP / %x21 / %x23-5B / %x5D-7E / obs-text
+#   quoted-pair     = "\" ( HTAB / SP / VCHAR / obs-text )
+_EXTENSION_NAME = re.compile(rf"[ \t,]*({TCHAR}+){OWS}")
+_END_OF_LIST = re.compile(r"[ \t,]*")
+_QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
+_EXTENSION_PARAM = re.compile(rf";{OWS}({TCHAR}+){OWS}(?:={OWS}(?:({TCHAR}+)|{_QUOTED}){OWS})?")
+_QUOTED_PAIR = re.compile(r"\\(.)")
+
+
+def parse_extensions(values: Iterable[str]) -> list[ExtensionItem]:
+    """Return what ``Sec-WebSocket-Extensions`` lists, in order: ``[("x", [("bits", "10"), ("flag", None)]), ...]``.
+
+    A name or a parameter may come several times: whether that means anything is for the extension to say.
+
+    :param values: the value of each line of that header; several lines are one list (11.3.2, erratum 3433).
+    :raises HandshakeError: 400, when a value does not follow the grammar of 9.1.
+    """
+    items: list[ExtensionItem] = []
+    for value in values:
+        items += _parse_extension_list(value)
+    return items
+
+
+def _parse_extension_list(value: str) -> list[ExtensionItem]:
+    items: list[ExtensionItem] = []
+    at = 0
+    while (name := _EXTENSION_NAME.match(value, at)) is not None:
+        parameters: list[tuple[str, str | None]] = []
+        at = name.end()
+        while (parameter := _EXTENSION_PARAM.match(value, at)) is not None:
+            parameters.append((parameter[1], _parameter_value(parameter, value)))
+            at = parameter.end()
+        if at < len(value) and value[at] != ",":
+            raise _bad_extensions(value, at)
+        items.append((name[1], parameters))
+    if not items or _END_OF_LIST.fullmatch(value, at) is None:
+        raise _bad_extensions(value, at)
+    return items
+
+
+def _parameter_value(parameter: re.Match[str], value: str) -> str | None:
+    token, quoted = parameter.group(2, 3)
+    if quoted is None:
+        return token
+    unquoted = _QUOTED_PAIR.sub(r"\1", quoted)
+    if not is_token(unquoted):
+        raise _bad_extensions(value, parameter.start(3))
+    return unquoted
+
+
+def _bad_extensions(value: str, at: int) -> HandshakeError:
+    reason = f"Sec-WebSocket-Extensions does not follow the grammar at character {at}: {excerpt(value[at : at + 61])}"
+    return HandshakeError(400, reason, "9.1")

@@ -1,0 +1,211 @@
+"""What one side of an opening handshake does over any version of HTTP: the stages it goes through, and what it keeps.
+
+What lives here: the common part of the servers (`ServerOpening`) and of the clients (`ClientOpening`). Not here: how a
+request or a response looks on the wire; that is `http1.py` (4) and `http2.py` (RFC 8441).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from enum import Enum
+from typing import TypeVar
+
+from ..arguments import check_type
+from ..codes import CloseCause, Leniency, Role
+from ..connection import Connection
+from ..errors import HandshakeError, LocalProtocolError
+from ..headers import HeaderSource, Response
+from ..http1_bodies import BodyReader
+from ..http1_heads import check_fields, phrase
+from ..options import Options
+from .fields import Request
+from .negotiation import Agreement, Offer, Terms, Wishes, check_extra_headers
+
+# A header list as HTTP libraries take and give it. Over HTTP/2 and HTTP/3 the pseudo-header fields come first, and all
+# names are in lower case.
+HeaderList = list[tuple[bytes, bytes]]
+
+_T = TypeVar("_T")
+
+
+class Stage(Enum):
+    """How far a server's handshake has come; the value says what can be done about it."""
+
+    READING = "the request must be received first"
+    REQUESTED = "answer the request with accept() or reject()"
+    ACCEPTED = "go on with the connection that accept() returned"
+    REFUSED = "send what headers_to_send() and data_to_send() give, and close"
+
+
+class _Opening:
+    """What both sides have.
+
+    :ivar response: the head of the server's answer, once there is one.
+    :ivar leniencies_used: how often which `Leniency` was used.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.response: Response | None = None
+        self.leniencies_used: dict[Leniency, int] = {}
+        self._options = options
+
+    def _is_lenient(self, leniency: Leniency) -> bool:
+        return leniency in self._options.leniencies
+
+    def _count(self, leniency: Leniency, uses: int) -> None:
+        if uses:
+            self.leniencies_used[leniency] = self.leniencies_used.get(leniency, 0) + uses
+
+
+class ServerOpening(_Opening):
+    """A server's side.
+
+    :ivar request: the request, once its head has come; also when it was refused.
+    """
+
+    def __init__(self, terms: Terms, options: Options) -> None:
+        super().__init__(options)
+        self.request: Request | None = None
+        self._terms = terms
+        self._stage = Stage.READING
+        self._wishes: Wishes | None = None
+        self._early = bytearray()
+        self._eof = False
+        self._connection: Connection | None = None  # as long as it has the head of our answer
+
+    @property
+    def _has_received(self) -> bool:
+        return self._stage is not Stage.READING
+
+    def _receive_early(self, data: bytes) -> None:
+        """Keep what came before the answer, for the connection."""
+        self._early += data
+        self._eof = self._eof or not data
+        if len(self._early) > self._options.limits.head:
+            raise HandshakeError(400, "data came before the answer to the handshake, which must be awaited", "4.1")
+
+    def _agree(
+        self, subprotocol: str | None, headers: HeaderSource, reserved: Collection[str]
+    ) -> tuple[Agreement, list[tuple[str, str]]]:
+        """Return what is agreed on, and the fields of the answer that say it, with those of the caller."""
+        self._check_stage("accept()", Stage.REQUESTED)
+        if self._wishes is None:
+            raise LocalProtocolError("the request asks for no WebSocket; answer it with reject(), which may say 200")
+        agreement = self._terms.agree(self._wishes, subprotocol)
+        fields = [*agreement.fields, *check_extra_headers(headers, reserved)]
+        check_fields(fields)
+        return agreement, fields
+
+    def _open(self, agreement: Agreement, response: Response, options: Options, head: bytes = b"") -> Connection:
+        connection = agreement.connection(Role.SERVER, options)
+        connection._start(head, bytes(self._early), self._eof)
+        self._end(Stage.ACCEPTED, response)
+        self._connection = connection
+        return connection
+
+    def _take_head_of_connection(self) -> bool:
+        """Take the head of our answer back from the connection, and return whether that still had it."""
+        connection, self._connection = self._connection, None
+        return connection is not None and connection._withdraw_head()
+
+    def _end(self, stage: Stage, response: Response) -> None:
+        """Keep nothing of what came but the request, however long this handshake lives."""
+        self.response = response
+        self._stage = stage
+        self._early = bytearray()
+        self._wishes = None
+
+    def _check_stage(self, call: str, *stages: Stage) -> None:
+        if self._stage not in stages:
+            raise LocalProtocolError(f"{call} cannot be called now: {self._stage.value}")
+
+
+class ClientOpening(_Opening):
+    """A client's side. In the end the response has the body, as far as that was read."""
+
+    _opening_status: int  # of the answer that opens the connection
+
+    def __init__(self, offer: Offer, options: Options) -> None:
+        super().__init__(options)
+        self._offer = offer
+        self._body: BodyReader | None = None
+        self._is_done = False
+
+    @property
+    def _has_received(self) -> bool:
+        return self._is_done or self.response is not None
+
+    def give_up(self) -> HandshakeError:
+        """End the wait for an answer, or for the body of a refusal, and return the error that says so.
+
+        :returns: an error with status and response as far as they came.
+        :raises LocalProtocolError: when this handshake has given its result.
+
+        >>> client = rfc6455.ClientHandshake("ws://example.com/")
+        >>> client.receive_data(b"HTTP/1.1 401 Unauthorized\\r\\n\\r\\nwho are") is None
+        True
+        >>> client.give_up().response.body
+        b'who are'
+        """
+        self._check_not_done("give_up()")
+        if self._body is not None:
+            return self._failed(self._refused())
+        return self._failed(HandshakeError(None, "no answer came", "4.1", cause=CloseCause.OPENING_EOF))
+
+    def _fields_of_caller(
+        self, origin: str | None, headers: HeaderSource, reserved: Collection[str]
+    ) -> list[tuple[str, str]]:
+        check_type(origin, (str, type(None)), "origin is a str such as 'https://example.com' or None")
+        own = [] if origin is None else [("Origin", origin)]
+        return [*own, *check_extra_headers(headers, reserved)]
+
+    def _connection(self, agreement: Agreement, unread: bytes = b"") -> Connection:
+        connection = agreement.connection(Role.CLIENT, self._options)
+        connection._start(b"", unread)
+        self._end()
+        return connection
+
+    def _result(self, step: Callable[[], _T]) -> _T:
+        """Take a step, and turn an error of it into one that tells all that is known."""
+        try:
+            return step()
+        except HandshakeError as error:
+            raise self._failed(error) from None
+
+    def _await_body(self, response: Response, data: bytes) -> None:
+        """Begin to collect the body of an answer that opens no connection."""
+        self._body = BodyReader(response, self._options.limits.body)
+        if data:
+            self._body.receive_data(data)
+        self._check_body()
+
+    def _receive_body(self, data: bytes) -> None:
+        assert self._body is not None
+        self._body.receive_data(data)
+        self._check_body()
+
+    def _check_body(self) -> None:
+        if self._body is not None and self._body.complete:
+            raise self._refused()
+
+    def _refused(self) -> HandshakeError:
+        assert self.response is not None
+        if self._body is not None:
+            self.response = self.response._replace(body=self._body.body)
+        words = f"{self.response.status} {phrase(self.response.status)}".strip()
+        reason = f"the server answered {words}, not {self._opening_status}"
+        return HandshakeError(self.response.status, reason, "4.1", cause=CloseCause.OPENING_REFUSED)
+
+    def _failed(self, error: HandshakeError) -> HandshakeError:
+        self._end()
+        status = None if self.response is None else self.response.status
+        return HandshakeError(status, error.reason, error.section, self.response, error.cause)
+
+    def _end(self) -> None:
+        """Keep nothing of what came but the response, however long this handshake lives."""
+        self._is_done = True
+        self._body = None
+
+    def _check_not_done(self, call: str) -> None:
+        if self._is_done:
+            raise LocalProtocolError(f"{call} cannot be called now: this handshake has given its result")

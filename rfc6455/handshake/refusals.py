@@ -1,0 +1,38 @@
+"""Answers that open no connection, as a server gives them over any version of HTTP.
+
+Not here: how they are read; that is `opening.py`.
+"""
+
+from __future__ import annotations
+
+from ..arguments import as_bytes
+from ..errors import HandshakeError, LocalProtocolError
+from ..headers import Headers, Response
+
+
+def refusal(status: int, headers: Headers, body: bytes | bytearray | memoryview) -> Response:
+    """Return any answer but the one that opens a connection, with the fields that its body needs.
+
+    :raises LocalProtocolError: when the status is not that of a final answer, or cannot have a body.
+    :raises TypeError: when the body is not bytes.
+    """
+    # RFC 9110, 15: "Values outside the range 100..599 are invalid."
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise LocalProtocolError(f"{status!r} cannot refuse a handshake: a final status is required, 200 to 599")
+    content = as_bytes(body)
+    # RFC 9110, 15.3.6: "a server MUST NOT generate content in a 205 response."
+    if content and status in (204, 205, 304):
+        raise LocalProtocolError(f"an answer with status {status} has no body (RFC 9110 6.4.1, 15.3.6)")
+    fields = list(headers)
+    if content and "Content-Type" not in headers:
+        fields.append(("Content-Type", "text/plain; charset=utf-8"))
+    # RFC 9110, 8.6: no Content-Length with 204; with 304 it would be that of another answer.
+    if status not in (204, 304):
+        fields.append(("Content-Length", str(len(content))))
+    return Response(int(status), Headers(fields), content)
+
+
+def explain(error: HandshakeError) -> bytes:
+    """Return the body of a refusal: which rule was broken, and how."""
+    source = error.section if error.section.startswith("RFC") else f"RFC 6455 {error.section}"
+    return f"{error.reason} ({source})\n".encode("ascii", "backslashreplace")
