@@ -6,7 +6,7 @@ from . import _build
 from .codes import CloseCause, CloseCode, Leniency, Opcode, Role, is_sendable_close_code
 from .connection import Connection
 from .deadlines import Deadlines, Timeouts
-from .deflate import PerMessageDeflate
+from .deflate import DeflateParameters, PerMessageDeflate
 from .endpoint import Endpoint
 from .errors import HandshakeError, LocalProtocolError, ProtocolError, RemoteProtocolError
 from .events import (
@@ -60,6 +60,7 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionState",
     "Deadlines",
+    "DeflateParameters",
     "Direction",
     "EncodedText",
     "Endpoint",

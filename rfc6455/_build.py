@@ -32,6 +32,7 @@ MODULES = (
     "connection",
     "deflate",
     "events",
+    "extensions",
     "frames",
     "messages",
     "values",

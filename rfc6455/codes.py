@@ -129,6 +129,7 @@ class CloseCause(Enum):
     EOF_IN_FRAME = "the peer ended the stream inside a frame"
     EOF_IN_CLOSE = "the peer ended the stream without answering our Close frame"
     VIOLATION = "the peer broke the protocol or a limit"
+    EXTENSION_FAILED = "an extension raised an exception on this side"
     OPENING_EOF = "the peer ended the stream before the opening handshake was complete"
     OPENING_REFUSED = "the opening handshake was refused"
     OPENING_INVALID = "the peer's part of the opening handshake breaks a rule"

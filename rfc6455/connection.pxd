@@ -1,6 +1,7 @@
 cimport cython
 
-from rfc6455.events cimport BytesMessage, Closed, Event, Ping, Pong, TextMessage
+from rfc6455.events cimport BytesMessage, Closed, Ping, Pong, TextMessage
+from rfc6455.extensions cimport MessageCodec, encoded
 from rfc6455._speedups cimport pack_frame
 from rfc6455.arguments cimport as_bytes
 from rfc6455.frames cimport FrameParser
@@ -45,6 +46,7 @@ cdef class Connection:
     cdef object _sending_codecs
     cdef readonly bint _has_unread
     cdef bint _eof
+    cdef object _held
     cdef Closed _closed
     cdef readonly Py_ssize_t _milestones
 
@@ -52,6 +54,7 @@ cdef class Connection:
 
     @cython.locals(events=list, new=bytes)
     cpdef list receive_data(self, data=*)
+    cdef void _take_in(self, bytes new, list events) except *
     @cython.locals(had_unread=bint)
     cdef void _receive(self, bytes new, list events) except *
     @cython.locals(parser=FrameParser, reader=MessageReader, enough=Py_ssize_t, piece=int, first=int, payload=bytes, before=int, after=int, final=bint)
@@ -76,6 +79,7 @@ cdef class Connection:
     cdef _send_data(self, int opcode, bytes payload, bint fin, compress)
     @cython.locals(after=int)
     cdef int _check_step(self, int first) except -1
+    @cython.locals(codec=MessageCodec)
     cdef _queue_encoded(self, int first, codecs, bytes payload)
     cdef _queue_pongs(self)
     cdef _finish_sending(self)
@@ -83,6 +87,6 @@ cdef class Connection:
     @cython.locals(pool=bytes)
     cdef bytes _next_masking_key(self)
     cdef bytes _more_random_bytes(self)
-    @cython.locals(retained=Py_ssize_t)
+    @cython.locals(codec=MessageCodec, retained=Py_ssize_t)
     cdef Py_ssize_t _retained(self) except -1
     cdef _make_room(self)

@@ -41,7 +41,7 @@ from .events import (
     TextMessage,
     TextPart,
 )
-from .extensions import MessageCodec
+from .extensions import MessageCodec, check_codecs, encoded, marks_of
 from .frames import FrameParser
 from .limits import Limits
 from .messages import (
@@ -131,7 +131,16 @@ class Connection:
         *("role", "extensions", "limits", "subprotocol", "last_pong", "pongs_received"),
         *("_parts", "_random", "_masks", "_mask_pool", "_budget", "_parser", "_reader"),
         *("_max_first_piece", "_max_message", "_received", "_sent", "_out", "_pongs", "_pongs_size", "_owed_close"),
-        *("_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_closed", "_milestones", "__weakref__"),
+        *(
+            "_sending_opcode",
+            "_sending_codecs",
+            "_has_unread",
+            "_eof",
+            "_held",
+            "_closed",
+            "_milestones",
+            "__weakref__",
+        ),
     )
 
     def __init__(
@@ -158,7 +167,7 @@ class Connection:
             raise TypeError(f"a role is Role.CLIENT or Role.SERVER, not {role!r}")
         limits = options.limits
         self.role: Role = role
-        self.extensions: tuple[MessageCodec, ...] = tuple(codecs)
+        self.extensions: tuple[MessageCodec, ...] = check_codecs(codecs)
         self.limits: Limits = limits
         self.subprotocol: str | None = subprotocol
         self.last_pong: bytes | None = None
@@ -168,7 +177,7 @@ class Connection:
         self._masks = role is Role.CLIENT
         self._mask_pool = b""
         self._budget = at_most_63_bits(limits.budget)
-        self._parser = FrameParser(role, limits, _reserved_bits(self.extensions))
+        self._parser = FrameParser(role, limits, sum(codec.reserved_bits for codec in self.extensions))
         if limits.frame is None:
             # The size of a message is checked by the message, as an extension may make it larger or smaller.
             self._parser.max_length = MAX_LENGTH
@@ -190,6 +199,8 @@ class Connection:
         self._sending_codecs: Sequence[MessageCodec] = ()
         self._has_unread = False
         self._eof = False
+        # Events for the next call: those before an exception.
+        self._held: list[Event] | None = None
         self._closed: Closed | None = None
         # Counts what deadlines depend on: Pongs, and each step towards the end.
         self._milestones = 0
@@ -279,6 +290,7 @@ class Connection:
         :returns: the events, in order. When the connection ends with this call, the last one is `Closed`; later
             input is dropped.
         :raises TypeError: when the data is something else.
+        :raises Exception: whatever an extension raised, as `MessageCodec` says; the next call goes on.
 
         >>> ws = rfc6455.Connection(rfc6455.CLIENT)
         >>> ws.receive_data(bytes.fromhex("81 02 68"))
@@ -286,21 +298,42 @@ class Connection:
         >>> ws.receive_data(bytes.fromhex("69 89 00"))
         [TextMessage(text='hi'), Ping(payload=b'')]
         """
-        events: list[Event] = []
         new = b"" if data is None else as_bytes(data)
+        events = self._take_held() if self._held is not None else []
         if not new and data is not None:
             self._eof = True
             self._milestones += 1
+        try:
+            self._take_in(new, events)
+        except Exception:
+            # The peer's faults are events by now, so this is an extension's.
+            self._fail_by_extension(events)
+            raise
+        return events
+
+    def _take_held(self) -> list[Event]:
+        events = self._held or []
+        self._held = None
+        self._has_unread = False
+        return events
+
+    def _hold(self, events: list[Event]) -> None:
+        """Keep the events of a call that ends with an exception, for the next one."""
+        self._held = events
+        self._has_unread = True
+
+    def _take_in(self, new: bytes, events: list[Event]) -> None:
         if self._closed is None:
             try:
                 self._receive(new, events)
             except RemoteProtocolError as error:
                 self._fail(error, events)
             except UnicodeDecodeError as error:
+                if self._reader.in_codec or self._closed is not None:
+                    raise
                 self._fail(self._invalid_utf8(error), events)
             if self._eof and self._closed is None and not self._has_unread:
                 self._end_of_file(events)
-        return events
 
     def _receive_later(self, data: bytes | bytearray | memoryview, waiting: int) -> list[Event]:
         """Take input of which no events are made before the next ``receive_data(None)``, because events of ``waiting``
@@ -461,6 +494,17 @@ class Connection:
         self._owed_close = _close_payload(error.close_code, f"{error.section}: {error.reason}")
         self._end(Closed(error.close_code, "", False, error, CloseCause.VIOLATION), events)
 
+    def _fail_by_extension(self, events: list[Event]) -> None:
+        """Give up after an exception that is no fault of the peer's: what an extension does next could be wrong.
+
+        7.4.1: 1011 is for "an unexpected condition that prevented [an endpoint] from fulfilling the request". The
+        exception goes to the caller; the events before it, and then `Closed`, are what the next call gives.
+        """
+        if self._closed is None:
+            self._owed_close = _close_payload(CloseCode.INTERNAL_ERROR, "")
+            self._end(Closed(CloseCode.INTERNAL_ERROR, "", False, None, CloseCause.EXTENSION_FAILED), events)
+        self._hold(events)
+
     def _time_out(self, cause: CloseCause) -> list[Event]:
         """End the connection because a deadline has passed, for `Deadlines`.
 
@@ -482,8 +526,6 @@ class Connection:
         self._received = _CLOSED
         self._parser.drop()
         self._reader.drop()
-        for codec in self.extensions:
-            codec.drop()
         if self._sent == _CLOSED:
             # This side's Close frame has gone out: nothing follows the peer's, or its failure.
             self._owed_close = self._pongs = None
@@ -492,6 +534,12 @@ class Connection:
         self._closed = closed
         self._milestones += 1
         events.append(closed)
+        try:
+            for codec in self.extensions:
+                codec.drop()
+        except Exception:
+            self._hold(events)
+            raise
 
     # Sending.
 
@@ -627,7 +675,7 @@ class Connection:
         """
         self._check_step(prepared.first)
         codecs = self._codecs_for(prepared.payload, True, prepared.compress)
-        if len(codecs) > 1:
+        if len(codecs) > 1 or (codecs and codecs[0].shared_key is None):
             self._queue_encoded(prepared.first, codecs, prepared.payload)
         elif codecs:
             self._queue_shared(prepared, codecs[0])
@@ -723,16 +771,26 @@ class Connection:
     def _queue_encoded(self, first: int, codecs: Sequence[MessageCodec], payload: bytes) -> None:
         """9.1: the extensions see the data in the order of the handshake; their bits stand on the first frame only."""
         begins = first & OPCODE_BITS
-        for codec in codecs:
-            payload = codec.encode(payload, first >= FIN_BIT)
-            if begins:
-                first |= codec.reserved_bit << 4
+        try:
+            for codec in codecs:
+                payload = encoded(codec, payload, first >= FIN_BIT)
+                if begins:
+                    first |= marks_of(codec) << 4
+        except Exception:
+            if self._closed is None:
+                self._fail_by_extension([])
+            raise
         self._queue(first, payload)
 
     def _queue_shared(self, prepared: PreparedMessage, codec: MessageCodec) -> None:
-        payload, frame = prepared._encoded_by(codec)
+        try:
+            first, payload, frame = prepared._encoded_by(codec)
+        except Exception:
+            if self._closed is None:
+                self._fail_by_extension([])
+            raise
         if self._masks:
-            self._queue(prepared.first | codec.reserved_bit << 4, payload)
+            self._queue(first, payload)
         else:
             self._out += frame
 
@@ -763,10 +821,11 @@ class Connection:
         if self._owed_close is not None:
             self._queue(_CLOSE, self._owed_close)
             self._owed_close = None
-        self._sent = _CLOSED
-        # An answer that came after the end may have made a compressor of its own.
-        for codec in self.extensions:
-            codec.drop()
+        if self._sent != _CLOSED:
+            self._sent = _CLOSED
+            # An answer that came after the end may have made a compressor of its own.
+            for codec in self.extensions:
+                codec.drop()
 
     def _queue_pongs(self) -> None:
         for payload in self._pongs or ():
@@ -847,17 +906,6 @@ class Connection:
         byte = error.object[error.start]
         reason = f"text that is not UTF-8: {error.reason} at {byte:#04x}"
         return RemoteProtocolError(CloseCode.INVALID_DATA, reason, "8.1", self._parser.offset)
-
-
-def _reserved_bits(codecs: Sequence[MessageCodec]) -> int:
-    bits = 0
-    for codec in codecs:
-        if codec.reserved_bit not in (1, 2, 4) or bits & codec.reserved_bit:
-            raise ValueError(
-                f"each extension needs a reserved bit of its own, not {codec.reserved_bit} ({codec.parameters})"
-            )
-        bits |= codec.reserved_bit
-    return bits
 
 
 def close_payload(code: int | None, reason: str) -> bytes:

@@ -1,9 +1,12 @@
 cimport cython
 
+from rfc6455.extensions cimport MessageCodec
+
 cdef bytes TAIL, FINAL_TAIL, EMPTY_MESSAGE
 
-cdef class DeflateCodec:
+cdef class DeflateCodec(MessageCodec):
     cdef public str parameters
+    cdef readonly object agreed
     cdef readonly int inflate_bits
     cdef readonly bint inflate_takeover
     cdef readonly int deflate_bits
@@ -22,16 +25,16 @@ cdef class DeflateCodec:
 
     cdef bint _has_more(self) noexcept
     @cython.locals(data=bytes)
-    cpdef bytes decode(self, bytes payload, bint final)
+    cpdef decode(self, bytes payload, bint final)
     @cython.locals(portion=bytes, data=bytes)
     cdef bytes _inflate(self)
     cdef bint _ends_with_its_stream(self) except -1
     cdef _end_of_message(self)
-    cpdef bint wants(self, bytes payload, bint fin) except -1
+    cpdef wants(self, bytes payload, bint fin)
     @cython.locals(encoded=bytes)
-    cpdef bytes encode(self, bytes payload, bint final)
+    cpdef encode(self, bytes payload, bint final)
     @cython.locals(size=Py_ssize_t, bits=int, level=int, encoded=bytes)
-    cpdef bytes encode_shared(self, bytes payload)
+    cpdef encode_shared(self, bytes payload)
     cdef _new_deflater(self, int bits, int mem_level)
 
 cdef bytes _without_tail(bytes encoded)

@@ -1,20 +1,24 @@
 """permessage-deflate (RFC 7692): the extension that compresses messages.
 
-`PerMessageDeflate` is what the application wants and what is agreed in the handshake (7.1); `DeflateCodec` is the
-state of one connection, with the zlib objects made when they are first used, since most connections that agree on
-compression are idle or small. What must not live here: message limits; `decode` gives at most `MAX_PIECE` bytes
-at a time, so that whoever counts can stop in time.
+`PerMessageDeflate` is what the application wants, `DeflateParameters` what an offer or an answer says; the tables of
+the negotiation (7.1) are in between. `DeflateCodec` is the state of one connection (7.2). Its zlib objects are made
+when they are first used, since most connections that agree on compression are idle or small.
+
+Not here: message limits. `decode` gives at most `MAX_PIECE` bytes at a time, so that whoever counts can stop in time.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Literal
 
-from .codes import CloseCode
+from .codes import CloseCode, Role
 from .errors import HandshakeError, RemoteProtocolError
-from .extensions import Parameters
+from .extensions import Extension, MessageCodec, Parameters
 
 # 7.2.1: an encoded message ends with an empty stored block of which these last four bytes are not sent.
 TAIL = b"\x00\x00\xff\xff"
@@ -43,40 +47,374 @@ CLIENT_BITS = "client_max_window_bits"
 # spaces and the digits of other scripts are refused without a thought.
 _WINDOW_BITS = {str(bits): bits for bits in range(8, 16)}
 
+# What a server asks of a client whose context it has to keep: 9 KiB in place of 39, and messages of JSON are about a
+# tenth larger; see the table in docs/howto/compression.rst. Below that, the 7 KiB that any window costs weigh more.
+_BITS_OF_KEPT_CONTEXT = 11
+
 # zlib cannot deflate with a window of 256 bytes: it silently takes 512 (zlib's issue 171).
 _LEAST_BITS_TO_DEFLATE = 9
 
 
-class DeflateCodec:
-    """The state of permessage-deflate on one connection (RFC 7692, section 7.2).
+@dataclass(frozen=True)
+class DeflateParameters:
+    """The parameters of permessage-deflate that one offer or one answer has (RFC 7692, section 7.1).
 
-    :param parameters: what was agreed, as the header says it.
-    :param inflate_bits: the window that the peer may use.
-    :param inflate_takeover: whether the peer may refer to earlier messages.
-    :param deflate_bits: the window that this side uses; with 8 it can only leave messages as they are.
-    :param deflate_takeover: whether this side may refer to earlier messages.
+    :param server_no_context_takeover: whether it is there (7.1.1.1).
+    :param client_no_context_takeover: whether it is there (7.1.1.2).
+    :param server_max_window_bits: 8 to 15; ``None`` where it is not there (7.1.2.1).
+    :param client_max_window_bits: 8 to 15; ``None`` where it is not there; ``True`` where it has no value, as only an
+        offer may say (7.1.2.2): the client understands the parameter.
+    :raises ValueError: when a number is out of its range.
+    :raises TypeError: when an argument is of another type.
+
+    >>> offered = rfc6455.DeflateParameters.parse([("client_max_window_bits", None)])
+    >>> offered.client_max_window_bits, offered.server_max_window_bits
+    (True, None)
+    >>> print(rfc6455.DeflateParameters(server_no_context_takeover=True, client_max_window_bits=11))
+    server_no_context_takeover; client_max_window_bits=11
     """
 
-    # 6: "This document allocates the RSV1 bit".
-    reserved_bit = 4
+    server_no_context_takeover: bool = False
+    client_no_context_takeover: bool = False
+    server_max_window_bits: int | None = None
+    client_max_window_bits: int | Literal[True] | None = None
+
+    def __post_init__(self) -> None:
+        _check_choice(SERVER_TAKEOVER, self.server_no_context_takeover, (True, False))
+        _check_choice(CLIENT_TAKEOVER, self.client_no_context_takeover, (True, False))
+        if self.server_max_window_bits is not None:
+            _check_range(SERVER_BITS, self.server_max_window_bits, 8, 15)
+        if self.client_max_window_bits is not None and self.client_max_window_bits is not True:
+            _check_range(CLIENT_BITS, self.client_max_window_bits, 8, 15)
+
+    @classmethod
+    def parse(cls, parameters: Parameters) -> DeflateParameters:
+        """Return the value of parameters as a header has them.
+
+        :param parameters: pairs of a name and a value, ``None`` where there is no value.
+        :raises ValueError: for anything that 7.1 does not allow in an offer, with the reason.
+        """
+        found: dict[str, Any] = {}
+        for name, value in parameters:
+            if name in found:
+                raise ValueError(f"{name} comes twice")
+            found[name] = _parse_value(name, value)
+        return cls(**found)
+
+    def __str__(self) -> str:
+        """Return them as a header has them, without the name of the extension; ``""`` for none."""
+        return "; ".join(self._words())
+
+    def _words(self) -> Iterator[str]:
+        if self.server_no_context_takeover:
+            yield SERVER_TAKEOVER
+        if self.client_no_context_takeover:
+            yield CLIENT_TAKEOVER
+        if self.server_max_window_bits is not None:
+            yield f"{SERVER_BITS}={self.server_max_window_bits}"
+        if self.client_max_window_bits is True:
+            yield CLIENT_BITS
+        elif self.client_max_window_bits is not None:
+            yield f"{CLIENT_BITS}={self.client_max_window_bits}"
+
+
+def _parse_value(name: str, value: str | None) -> int:
+    """Return what a parameter says: ``True`` for one without a value."""
+    if name in (SERVER_TAKEOVER, CLIENT_TAKEOVER):
+        if value is not None:
+            raise ValueError(f"{name} takes no value, but has {value!r}")
+        return True
+    if name not in (SERVER_BITS, CLIENT_BITS):
+        raise ValueError(f"an unknown parameter {name!r}")
+    if value is None and name == CLIENT_BITS:
+        return True
+    if value not in _WINDOW_BITS:
+        raise ValueError(f"{name} takes a number from 8 to 15, not {value!r}")
+    return _WINDOW_BITS[value]
+
+
+class PerMessageDeflate(Extension):
+    """permessage-deflate as the application wants it; given to a handshake in ``extensions``.
+
+    A side that keeps its context (*takeover*) refers to what it sent before: short messages become smaller, and both
+    ends need memory between messages. ``True`` and ``False`` insist; with the default ``None`` this end begins each
+    message afresh, and lets the peer decide for itself. What a client did not offer is not laid on it then, which is
+    the answer that works with every client that was tried: some do not read ``client_no_context_takeover``.
+
+    :param server_no_context_takeover: whether the server begins each message afresh (7.1.1.1). A client asks for it;
+        a server does so, and says so, unless this is ``False``.
+    :param client_no_context_takeover: the same for the client (7.1.1.2). A client does so unless this is ``False``; a
+        server agrees to it where it is offered, and with ``True`` demands it of every client.
+    :param server_max_window_bits: the largest window that the server may use, 8 to 15 (7.1.2.1). A client asks
+        for it; a server keeps to the smaller of this and what was asked. A server that sets 8 uses 9, as zlib cannot
+        deflate with 8, and declines an offer that asks for 8.
+    :param client_max_window_bits: the same for the client (7.1.2.2). A client offers that the server may lower
+        it; a server lowers it where the client offered that. ``None`` is 15, but for a server that has to keep the
+        context of a client: it asks for 11, which takes 9 KiB in place of 39. A client that sets 8 offers 9; where
+        the server's answer is 8, it compresses nothing.
+    :param require_client_max_window_bits: whether a server declines an offer that does not let it lower the
+        client's window. The connection is then not compressed.
+    :param level: how hard this side compresses, 0 to 9; -1 is zlib's default (6).
+    :param mem_level: the memory for deflating, 1 to 9: ``1 << (mem_level + 9)`` bytes.
+    :param threshold: in bytes; a shorter message is not compressed where this side begins each afresh.
+    :param implementation: a module with the interface of ``zlib`` (``zlib_ng.zlib_ng``, ``isal.isal_zlib``).
+    :raises ValueError: when a number is out of its range.
+    :raises TypeError: when an argument is of another type.
+
+    >>> client = rfc6455.ClientHandshake("ws://example.com/", extensions=[rfc6455.PerMessageDeflate()])
+    >>> server = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate(server_max_window_bits=11)])
+    >>> request = server.receive_data(client.data_to_send())
+    >>> server.accept().extensions[0].parameters.split("; ")[-1]
+    'server_max_window_bits=11'
+    """
+
+    name = "permessage-deflate"
 
     def __init__(
         self,
-        config: PerMessageDeflate,
-        parameters: str,
         *,
-        inflate_bits: int,
-        inflate_takeover: bool,
-        deflate_bits: int,
-        deflate_takeover: bool,
+        server_no_context_takeover: bool | None = None,
+        client_no_context_takeover: bool | None = None,
+        server_max_window_bits: int = 15,
+        client_max_window_bits: int | None = None,
+        require_client_max_window_bits: bool = False,
+        level: int = -1,
+        mem_level: int = 8,
+        threshold: int = 64,
+        implementation: Any = zlib,
     ) -> None:
-        self.parameters = parameters
-        self.inflate_bits = inflate_bits
-        self.inflate_takeover = inflate_takeover
-        self.deflate_bits = deflate_bits
-        self.deflate_takeover = deflate_takeover
+        _check_choice("server_no_context_takeover", server_no_context_takeover, (None, True, False))
+        _check_choice("client_no_context_takeover", client_no_context_takeover, (None, True, False))
+        _check_choice("require_client_max_window_bits", require_client_max_window_bits, (True, False))
+        _check_range("server_max_window_bits", server_max_window_bits, 8, 15)
+        if client_max_window_bits is not None:
+            _check_range("client_max_window_bits", client_max_window_bits, 8, 15)
+        _check_range("level", level, -1, 9)
+        _check_range("mem_level", mem_level, 1, 9)
+        _check_range("threshold", threshold, 0, 1 << 62)
+        self.server_no_context_takeover = server_no_context_takeover
+        self.client_no_context_takeover = client_no_context_takeover
+        self.server_max_window_bits = server_max_window_bits
+        self.client_max_window_bits = client_max_window_bits
+        self.require_client_max_window_bits = require_client_max_window_bits
+        self.level = level
+        self.mem_level = mem_level
+        self.threshold = threshold
+        self.implementation = implementation
+
+    def offer(self) -> str:
+        """Return the client's offer (7.1), where *M* is a number below 15:
+
+        ==========================  ============  ========
+        parameter                   configured    offered
+        ==========================  ============  ========
+        server_no_context_takeover  None or True  there
+        server_no_context_takeover  False         absent
+        client_no_context_takeover  None or True  there
+        client_no_context_takeover  False         absent
+        server_max_window_bits      15            absent
+        server_max_window_bits      M             M
+        client_max_window_bits      None or 15    there
+        client_max_window_bits      M             M
+        ==========================  ============  ========
+        """
+        client_bits = self._offered_client_bits()
+        offered = DeflateParameters(
+            server_no_context_takeover=self.server_no_context_takeover is not False,
+            client_no_context_takeover=self.client_no_context_takeover is not False,
+            server_max_window_bits=_unless_15(self.server_max_window_bits),
+            # 7.1.2.2: without a value it says that the client understands the parameter.
+            client_max_window_bits=True if client_bits == 15 else client_bits,
+        )
+        return str(offered)
+
+    def accept_offer(self, parameters: Parameters) -> DeflateCodec | None:
+        """Return what the server makes of an offer, or ``None`` to decline it.
+
+        *M* and *N* are numbers; what is configured for the client's window is *M* below 15.
+
+        ==========================  =====================  ===============  =========
+        parameter                   configured             offered          answered
+        ==========================  =====================  ===============  =========
+        server_no_context_takeover  None or True           absent or there  there
+        server_no_context_takeover  False                  absent           absent
+        server_no_context_takeover  False                  there            there
+        client_no_context_takeover  None or False          absent           absent
+        client_no_context_takeover  True                   absent           there
+        client_no_context_takeover  None or True or False  there            there
+        server_max_window_bits      15                     absent           absent
+        server_max_window_bits      M                      absent           M
+        server_max_window_bits      15                     N                N
+        server_max_window_bits      M                      N                min(M, N)
+        client_max_window_bits      None or M              absent           absent
+        client_max_window_bits      M, required            absent           declined
+        client_max_window_bits      None                   there            11
+        client_max_window_bits      None                   N                min(11, N)
+        client_max_window_bits      M                      there            M
+        client_max_window_bits      M                      N                min(M, N)
+        ==========================  =====================  ===============  =========
+
+        The 11 is asked for only where the client keeps its context and nobody chose that: with
+        ``client_no_context_takeover`` in the answer, or configured as ``False``, it is 15, and 15 is not said.
+
+        7.1: a server MUST decline an offer with a parameter that is unknown, comes twice, or has a value that is not
+        allowed. It also declines one that asks it to deflate with a window of 8 bits, which zlib cannot do.
+        """
+        try:
+            offered = DeflateParameters.parse(parameters)
+        except ValueError:
+            return None
+        answer = self._answer_to(offered)
+        return None if answer is None else DeflateCodec(self, answer, Role.SERVER)
+
+    def accept_answer(self, parameters: Parameters) -> DeflateCodec:
+        """Return what the client makes of the server's answer to `offer`.
+
+        7.1: it MUST fail the connection where the answer is invalid, or "represents" a configuration that it does not
+        support. *M* is what it offered, *N* what the answer has.
+
+        ==========================  =============  ===============  ===============
+        parameter                   configured     answered         in use
+        ==========================  =============  ===============  ===============
+        server_no_context_takeover  None or False  absent           absent
+        server_no_context_takeover  True           absent           fails
+        server_no_context_takeover  None or True   there            there
+        server_no_context_takeover  False          there            there
+        client_no_context_takeover  None or True   absent or there  there
+        client_no_context_takeover  False          absent           absent
+        client_no_context_takeover  False          there            there
+        server_max_window_bits      15             absent           15
+        server_max_window_bits      M              absent           fails
+        server_max_window_bits      M              N above M        fails
+        server_max_window_bits      M              N up to M        N
+        client_max_window_bits      M              absent           M
+        client_max_window_bits      M              N above M        fails
+        client_max_window_bits      M              N up to M        N
+        client_max_window_bits      M              there            fails
+        ==========================  =============  ===============  ===============
+
+        :raises HandshakeError: where the table says that it fails, with the reason.
+        """
+        try:
+            answer = DeflateParameters.parse(parameters)
+            self._check_answer(answer)
+        except ValueError as error:
+            reason = f"the server's answer about permessage-deflate does not fit: {error}"
+            raise HandshakeError(None, reason, "RFC 7692 7.1") from error
+        return DeflateCodec(self, answer, Role.CLIENT)
+
+    def _answer_to(self, offered: DeflateParameters) -> DeflateParameters | None:
+        if offered.client_max_window_bits is None and self.require_client_max_window_bits:
+            return None
+        server_bits = offered.server_max_window_bits
+        if server_bits is not None and server_bits < _LEAST_BITS_TO_DEFLATE:
+            return None
+        own_bits = max(self.server_max_window_bits, _LEAST_BITS_TO_DEFLATE)
+        # 7.1.1.2: what the client says of itself is a hint, until the answer repeats it; ours does.
+        client_resets = self.client_no_context_takeover is True or offered.client_no_context_takeover
+        return DeflateParameters(
+            # 7.1.1.1: an answer must grant what the client asks of the server. The server may add it unasked.
+            server_no_context_takeover=self.server_no_context_takeover is not False
+            or offered.server_no_context_takeover,
+            client_no_context_takeover=client_resets,
+            # 7.1.2.1: an asked-for limit is granted by saying it, even where it limits nothing.
+            server_max_window_bits=_unless_15(own_bits) if server_bits is None else min(server_bits, own_bits),
+            client_max_window_bits=self._answered_client_bits(offered.client_max_window_bits, client_resets),
+        )
+
+    def _answered_client_bits(self, offered: int | None, client_resets: bool) -> int | None:
+        """7.1.2.2: an answer may limit the client only if the offer said that the client understands that."""
+        if offered is None:
+            return None
+        most = self.client_max_window_bits
+        if most is None:
+            has_to_keep = not client_resets and self.client_no_context_takeover is None
+            most = _BITS_OF_KEPT_CONTEXT if has_to_keep else 15
+        return _unless_15(most if offered is True else min(offered, most))
+
+    def _check_answer(self, answer: DeflateParameters) -> None:
+        if self.server_no_context_takeover and not answer.server_no_context_takeover:
+            raise ValueError(f"{SERVER_TAKEOVER} was asked for and not granted")
+        server_bits = answer.server_max_window_bits or 15
+        if server_bits > self.server_max_window_bits:
+            raise ValueError(f"a window of {server_bits} bits, {self.server_max_window_bits} were asked for")
+        client_bits, offered_bits = answer.client_max_window_bits, self._offered_client_bits()
+        if client_bits is True:
+            raise ValueError(f"{CLIENT_BITS} takes a number from 8 to 15, not None")
+        if client_bits is not None and client_bits > offered_bits:
+            raise ValueError(f"{CLIENT_BITS}={client_bits}; at most {offered_bits} were offered")
+
+    def _offered_client_bits(self) -> int:
+        return max(self.client_max_window_bits or 15, _LEAST_BITS_TO_DEFLATE)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash((self.server_max_window_bits, self.client_max_window_bits, self.level, self.mem_level))
+
+    def __repr__(self) -> str:
+        defaults = vars(PerMessageDeflate())
+        changed = [f"{name}={value!r}" for name, value in vars(self).items() if value != defaults[name]]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A module is pickled by its name."""
+        state = vars(self).copy()
+        if isinstance(self.implementation, ModuleType):
+            state["implementation"] = _ModuleName(self.implementation.__name__)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if isinstance(self.implementation, _ModuleName):
+            self.implementation = import_module(self.implementation)
+
+
+class _ModuleName(str):
+    """The name of a module, in a pickle."""
+
+
+def _unless_15(bits: int) -> int | None:
+    return None if bits == 15 else bits
+
+
+class DeflateCodec(MessageCodec):
+    """The state of permessage-deflate on one connection (RFC 7692, section 7.2).
+
+    :param config: how this side compresses.
+    :param agreed: the parameters of the answer.
+    :param role: which end this is.
+
+    :ivar agreed: as given.
+    :ivar inflate_bits: the window that the peer may use.
+    :ivar inflate_takeover: whether the peer may refer to earlier messages.
+    :ivar deflate_bits: the window that this side uses; with 8 it can only leave messages as they are.
+    :ivar deflate_takeover: whether this side may refer to earlier messages.
+    """
+
+    # 6: "This document allocates the RSV1 bit".
+    reserved_bits = 4
+
+    def __init__(self, config: PerMessageDeflate, agreed: DeflateParameters, role: Role) -> None:
+        server_bits = agreed.server_max_window_bits or 15
+        server_takeover = not agreed.server_no_context_takeover
+        client_takeover = not agreed.client_no_context_takeover
+        if role is Role.SERVER:
+            self.inflate_bits = agreed.client_max_window_bits or 15
+            self.inflate_takeover = client_takeover
+            self.deflate_bits = server_bits
+            self.deflate_takeover = server_takeover
+        else:
+            self.inflate_bits = server_bits
+            self.inflate_takeover = server_takeover
+            # 7.1.2.2, 7.1.1.2: a client keeps to what it offered, also where the answer does not mention it.
+            self.deflate_bits = agreed.client_max_window_bits or config._offered_client_bits()
+            self.deflate_takeover = client_takeover and config.client_no_context_takeover is False
+        self.agreed = agreed
+        self.parameters = "; ".join([PerMessageDeflate.name, *agreed._words()])
         # What is added to a message before it is inflated.
-        self._tail = TAIL if inflate_takeover else FINAL_TAIL
+        self._tail = TAIL if self.inflate_takeover else FINAL_TAIL
         self._config = config
         self._zlib = config.implementation
         self._inflater: Any = None
@@ -265,185 +603,17 @@ def _without_tail(encoded: bytes) -> bytes:
     return encoded[: -len(TAIL)] if encoded else EMPTY_MESSAGE
 
 
-class PerMessageDeflate:
-    """permessage-deflate as the application wants it; given to a handshake in ``extensions``.
-
-    The defaults keep memory small: each side begins each message anew (no context takeover), so a connection
-    holds no zlib state between messages.
-
-    :param server_no_context_takeover: the server begins each message anew. A client asks for it; a server that
-        sets it does so whether it was asked or not (7.1.1.1).
-    :param client_no_context_takeover: the same for the client (7.1.1.2).
-    :param server_max_window_bits: the largest window that the server may use, 8 to 15 (7.1.2.1). A client asks
-        for it; a server keeps to the smaller of this and what was asked. A server that sets 8 uses 9, as zlib cannot
-        deflate with 8, and declines an offer that asks for 8.
-    :param client_max_window_bits: the same for the client (7.1.2.2). A client offers that the server may lower
-        it; a server lowers it where the client offered that. A client that sets 8 offers 9; where the server's answer
-        is 8, it compresses nothing.
-    :param level: how hard this side compresses, 0 to 9; -1 is zlib's default (6).
-    :param mem_level: the memory for deflating, 1 to 9: ``1 << (mem_level + 9)`` bytes.
-    :param threshold: in bytes; a shorter message is not compressed where this side begins each anew.
-    :param implementation: a module with the interface of ``zlib`` (``zlib_ng.zlib_ng``, ``isal.isal_zlib``).
-    :raises ValueError: when a number is out of its range.
-
-    >>> client = rfc6455.ClientHandshake("ws://example.com/", extensions=[rfc6455.PerMessageDeflate()])
-    >>> server = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate(server_max_window_bits=11)])
-    >>> request = server.receive_data(client.data_to_send())
-    >>> server.accept().extensions[0].parameters.split("; ")[-1]
-    'server_max_window_bits=11'
-    """
-
-    name = "permessage-deflate"
-
-    def __init__(
-        self,
-        *,
-        server_no_context_takeover: bool = True,
-        client_no_context_takeover: bool = True,
-        server_max_window_bits: int = 15,
-        client_max_window_bits: int = 15,
-        level: int = -1,
-        mem_level: int = 8,
-        threshold: int = 64,
-        implementation: Any = zlib,
-    ) -> None:
-        _check_range("server_max_window_bits", server_max_window_bits, 8, 15)
-        _check_range("client_max_window_bits", client_max_window_bits, 8, 15)
-        _check_range("level", level, -1, 9)
-        _check_range("mem_level", mem_level, 1, 9)
-        _check_range("threshold", threshold, 0, 1 << 62)
-        self.server_no_context_takeover = server_no_context_takeover
-        self.client_no_context_takeover = client_no_context_takeover
-        self.server_max_window_bits = server_max_window_bits
-        self.client_max_window_bits = client_max_window_bits
-        self.level = level
-        self.mem_level = mem_level
-        self.threshold = threshold
-        self.implementation = implementation
-
-    def offer(self) -> str:
-        """The client's offer (7.1)."""
-        words = []
-        if self.server_no_context_takeover:
-            words.append(SERVER_TAKEOVER)
-        if self.client_no_context_takeover:
-            words.append(CLIENT_TAKEOVER)
-        if self.server_max_window_bits < 15:
-            words.append(f"{SERVER_BITS}={self.server_max_window_bits}")
-        # 7.1.2.2: without a value it says that the client understands the parameter.
-        bits = max(self.client_max_window_bits, _LEAST_BITS_TO_DEFLATE)
-        words.append(CLIENT_BITS if bits == 15 else f"{CLIENT_BITS}={bits}")
-        return "; ".join(words)
-
-    def accept_offer(self, parameters: Parameters) -> DeflateCodec | None:
-        """The server's answer to an offer, or ``None`` to decline it.
-
-        7.1: a server MUST decline an offer with a parameter that is unknown, comes twice, or has a value that is not
-        allowed. It also declines one that asks it to deflate with a window of 8 bits, which zlib cannot do.
-        """
-        try:
-            asked = _parse_parameters(parameters)
-        except ValueError:
-            return None
-        if asked.get(SERVER_BITS, _LEAST_BITS_TO_DEFLATE) < _LEAST_BITS_TO_DEFLATE:
-            return None
-        # 7.1.1.1: what the client asks of the server, an answer must grant. 7.1.1.2: what the client tells of itself
-        # is a hint, until the answer repeats it; ours does. The server may also add either of its own accord.
-        server_anew = self.server_no_context_takeover or SERVER_TAKEOVER in asked
-        client_anew = self.client_no_context_takeover or CLIENT_TAKEOVER in asked
-        server_bits = min(asked.get(SERVER_BITS, 15), max(self.server_max_window_bits, _LEAST_BITS_TO_DEFLATE))
-        # 7.1.2.2: an answer may limit the client only if the offer said that the client understands that.
-        client_bits = min(asked[CLIENT_BITS], self.client_max_window_bits) if CLIENT_BITS in asked else 15
-        return DeflateCodec(
-            self,
-            # 7.1.2.1: an asked-for limit is granted by saying it, even where it limits nothing.
-            _join_parameters(server_anew, client_anew, server_bits, client_bits, SERVER_BITS in asked),
-            inflate_bits=client_bits,
-            inflate_takeover=not client_anew,
-            deflate_bits=server_bits,
-            deflate_takeover=not server_anew,
-        )
-
-    def accept_answer(self, parameters: Parameters) -> DeflateCodec:
-        """What the client makes of the server's answer to `offer`.
-
-        :raises HandshakeError: when the answer does not fit the offer (7.1: the client MUST fail the connection).
-        """
-        try:
-            agreed = _parse_parameters(parameters, values_required=True)
-        except ValueError as error:
-            raise _bad_answer(str(error)) from error
-        if self.server_no_context_takeover and SERVER_TAKEOVER not in agreed:
-            raise _bad_answer(f"{SERVER_TAKEOVER} was asked for and not granted")
-        server_bits = agreed.get(SERVER_BITS, 15)
-        if server_bits > self.server_max_window_bits:
-            raise _bad_answer(f"a window of {server_bits} bits, {self.server_max_window_bits} were asked for")
-        offered_bits = max(self.client_max_window_bits, _LEAST_BITS_TO_DEFLATE)
-        client_bits = agreed.get(CLIENT_BITS, offered_bits)
-        if client_bits > offered_bits:
-            raise _bad_answer(f"{CLIENT_BITS}={client_bits}; at most {offered_bits} were offered")
-        server_anew = SERVER_TAKEOVER in agreed
-        client_anew = self.client_no_context_takeover or CLIENT_TAKEOVER in agreed
-        return DeflateCodec(
-            self,
-            _join_parameters(
-                server_anew, CLIENT_TAKEOVER in agreed, server_bits, agreed.get(CLIENT_BITS, 15), SERVER_BITS in agreed
-            ),
-            inflate_bits=server_bits,
-            inflate_takeover=not server_anew,
-            deflate_bits=client_bits,
-            deflate_takeover=not client_anew,
-        )
-
-
-def _join_parameters(
-    server_anew: bool, client_anew: bool, server_bits: int, client_bits: int, say_server_bits: bool = False
-) -> str:
-    words = [PerMessageDeflate.name]
-    if server_anew:
-        words.append(SERVER_TAKEOVER)
-    if client_anew:
-        words.append(CLIENT_TAKEOVER)
-    if server_bits < 15 or say_server_bits:
-        words.append(f"{SERVER_BITS}={server_bits}")
-    if client_bits < 15:
-        words.append(f"{CLIENT_BITS}={client_bits}")
-    return "; ".join(words)
-
-
-def _parse_parameters(parameters: Parameters, values_required: bool = False) -> dict[str, int]:
-    """Reads the four parameters; those without a number count as 15 for window bits, and as 1.
-
-    :param values_required: whether ``client_max_window_bits`` needs a value, as it does in an answer (7.1.2.2).
-    :raises ValueError: for anything that 7.1 does not allow, with the reason.
-    """
-    numbers: dict[str, int] = {}
-    for name, value in parameters:
-        if name in numbers:
-            raise ValueError(f"{name} comes twice")
-        if name in (SERVER_TAKEOVER, CLIENT_TAKEOVER):
-            if value is not None:
-                raise ValueError(f"{name} takes no value, but has {value!r}")
-            numbers[name] = 1
-        elif name not in (SERVER_BITS, CLIENT_BITS):
-            raise ValueError(f"an unknown parameter {name!r}")
-        elif value is None and name == CLIENT_BITS and not values_required:
-            numbers[name] = 15
-        elif value not in _WINDOW_BITS:
-            raise ValueError(f"{name} takes a number from 8 to 15, not {value!r}")
-        else:
-            numbers[name] = _WINDOW_BITS[value]
-    return numbers
-
-
 def _bad_data(reason: str) -> RemoteProtocolError:
     return RemoteProtocolError(CloseCode.INVALID_DATA, reason, "RFC 7692 7.2.2")
 
 
-def _bad_answer(reason: str) -> HandshakeError:
-    return HandshakeError(None, f"the server's answer about permessage-deflate does not fit: {reason}", "RFC 7692 7.1")
+def _check_range(name: str, value: object, least: int, most: int) -> None:
+    if type(value) is not int:
+        raise TypeError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value}")
 
 
-def _check_range(name: str, value: int, least: int, most: int) -> None:
-    if type(value) is not int or not least <= value <= most:
-        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+def _check_choice(name: str, value: object, choices: tuple[bool | None, ...]) -> None:
+    if not any(value is choice for choice in choices):
+        raise TypeError(f"{name} must be {' or '.join(map(str, choices))}, not {value!r}")

@@ -1,92 +1,149 @@
 """What an extension is (section 9): how it is negotiated, and what it does to messages.
 
-Two interfaces. An `Extension` is configuration that the application gives to a handshake; it can offer itself
-(client), answer an offer (server) and read the answer (client). Each of these ends in a `MessageCodec`, the
-state of that extension on one connection, which changes the payload of data messages on the way in and out.
+Two base classes. An `Extension` is configuration that the application gives to a handshake; it can offer itself
+(client), answer an offer (server) and read the answer (client). Each of these ends in a `MessageCodec`, the state of
+that extension on one connection, which changes the payload of data messages on the way in and out. Each needs two
+members; the others have defaults, which are those of an extension without parameters and without memory.
 
 Control frames are never changed: no registered extension does, and a Close that needs an extension to be read
-would be one that a failing extension could lose. `deflate.py` is the first user; a second one is in the tests.
+would be one that a failing extension could lose.
+
+Not here: any extension. `deflate.py` is the first user.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Protocol
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, NoReturn
+
+from .arguments import described
+from .codes import CloseCode
+from .errors import HandshakeError, LocalProtocolError, RemoteProtocolError
 
 # One offer or answer as the header has it, in order: ("client_max_window_bits", None), ("x", "15").
 Parameters = Sequence[tuple[str, "str | None"]]
 
 
-class MessageCodec(Protocol):
-    """The state of one extension on one connection.
+class MessageCodec:
+    """The state of one extension on one connection. Derive from it, and define `encode` and `decode`.
 
-    :ivar reserved_bit: the RSV bit that marks a message as changed by this extension: 4 for RSV1, 2 for RSV2,
-        1 for RSV3 (5.2). It stands on the first frame of a message only.
-    :ivar parameters: what was agreed, as the ``Sec-WebSocket-Extensions`` header says it, name first.
+    An exception that a codec raises is a fault of this end, unless it is a `RemoteProtocolError`: the connection fails
+    with 1011, and the exception reaches whoever called the connection. What came before it is not lost: the next
+    ``receive_data(None)`` gives it, and then `Closed`.
 
-    >>> codec = rfc6455.PerMessageDeflate().accept_offer([])
-    >>> codec.decode(codec.encode(b"hello", final=True), final=True)
-    b'hello'
+    :cvar reserved_bits: the RSV bits that mark a message as changed by this extension, on its first frame only (5.2):
+        4 for RSV1, 2 for RSV2, 1 for RSV3, or a sum of them. Two extensions of one connection share none.
+    :ivar parameters: what was agreed, as the ``Sec-WebSocket-Extensions`` header says it, name first. Where a codec
+        says nothing, the handshake fills in the name.
+
+    >>> class Backwards(rfc6455.MessageCodec):
+    ...     def encode(self, payload, final):
+    ...         return payload[::-1]
+    ...     decode = encode
+    >>> sender = rfc6455.Connection(rfc6455.SERVER, [Backwards()])
+    >>> sender.send_text("abc")
+    >>> sender.data_to_send()
+    b'\\xc1\\x03cba'
     """
 
-    reserved_bit: int
-    parameters: str
+    reserved_bits = 4
+    parameters = ""
 
-    @property
-    def retained_bytes(self) -> int:
-        """An upper estimate of the memory that this state holds now."""
-        ...
+    def encode(self, payload: bytes, final: bool) -> bytes:
+        """Take the next bytes of an outgoing message, and return the payload of its next frame.
+
+        :param payload: what one call to send gave: a message, or a fragment of one; may be empty.
+        :param final: whether these are the last bytes of the message.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define encode(payload, final)")
 
     def decode(self, payload: bytes, final: bool) -> bytes:
-        """Takes the next bytes of a marked message and gives what they mean, some 64 KiB at a time.
+        """Take the next bytes of a marked message, and return what they mean: all of it, or some 64 KiB at a time.
 
-        While ``has_more`` is true afterwards, the rest waits: call again with ``b""`` and the same ``final``.
+        While `has_more` is true afterwards, the rest waits, and the next call is with ``b""`` and the same ``final``.
 
+        :param payload: the bytes as they come, cut anywhere; may be empty.
         :param final: whether these are the last bytes of the message.
         :raises RemoteProtocolError: when the bytes make no sense; 1007 for bad data.
         """
-        ...
+        raise NotImplementedError(f"{type(self).__name__} does not define decode(payload, final)")
+
+    # Which bits stand on a message.
+
+    @property
+    def marks(self) -> int:
+        """The bits for the message whose first payload `encode` or `encode_shared` has just returned.
+
+        Asked only of a codec with several bits. By default all of them.
+        """
+        return self.reserved_bits
+
+    def begin(self, marks: int) -> None:
+        """Note that a marked message begins to come in.
+
+        Called only for a codec with several bits. By default it refuses a message that does not have all of them.
+
+        :param marks: those of `reserved_bits` that stand on its first frame; at least one.
+        :raises RemoteProtocolError: when these bits together mean nothing.
+        """
+        if marks != self.reserved_bits:
+            reason = f"reserved bits {marks:03b} without the others of {self.reserved_bits:03b}"
+            raise RemoteProtocolError(CloseCode.PROTOCOL_ERROR, reason, "5.2")
+
+    def wants(self, payload: bytes, fin: bool) -> bool:
+        """Return whether a message that begins with ``payload`` (and ends there if ``fin``) is worth encoding."""
+        return True
+
+    # Memory.
 
     @property
     def has_more(self) -> bool:
         """Whether `decode` holds back output of input that it already took."""
-        ...
+        return False
 
-    def encode(self, payload: bytes, final: bool) -> bytes:
-        """Takes the next bytes of an outgoing message and gives the payload of its next frame.
+    @property
+    def retained_bytes(self) -> int:
+        """An upper estimate of the memory that this state holds now; it counts against ``Limits.memory``."""
+        return 0
 
-        :param final: whether these are the last bytes of the message.
+    def drop(self) -> None:
+        """Let go of all memory: the connection has ended.
+
+        Nothing is decoded any more; what is still encoded must not refer to earlier messages.
         """
-        ...
 
-    def wants(self, payload: bytes, fin: bool) -> bool:
-        """Whether a message that begins with ``payload`` (and ends there if ``fin``) is worth encoding."""
-        ...
+    # Messages that several connections share (`PreparedMessage`).
 
     @property
     def shared_key(self) -> Hashable:
-        """What `encode_shared` depends on: codecs with equal keys give equal bytes."""
-        ...
+        """What `encode_shared` depends on: codecs with equal keys return equal bytes. ``None`` for no sharing."""
+        return None
 
     def encode_shared(self, payload: bytes) -> bytes:
-        """Encodes a whole message without use of, or effect on, the state of this connection."""
-        ...
+        """Encode a whole message without use of, or effect on, the state of this connection.
+
+        Called only where `shared_key` is not ``None``. By default it is `encode`, which is right for a codec that
+        remembers nothing of one message for the next.
+        """
+        return self.encode(payload, True)
 
     def forget_sent(self) -> None:
-        """Called when this connection sends what `encode_shared` gave: later messages must not refer to what it
-        sent before."""
-        ...
+        """Note that this connection sends what `encode_shared` returned, perhaps at another connection's codec.
 
-    def drop(self) -> None:
-        """Called when the connection has ended: lets go of all memory. Nothing is decoded any more; what is still
-        encoded must not refer to earlier messages."""
-        ...
+        Later messages must not refer to what was sent before.
+        """
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} is the state of one connection, and cannot be copied or pickled")
 
 
-class Extension(Protocol):
+class Extension:
     """An extension as configured by the application. It holds no state of a connection.
 
-    :ivar name: the registered token, such as ``permessage-deflate``.
+    Derive from it. An extension without parameters defines `name` and `codec`; one with parameters defines `offer`,
+    `accept_offer` and `accept_answer` instead of `codec`.
+
+    :cvar name: the registered token, such as ``permessage-deflate``.
 
     >>> extension = rfc6455.PerMessageDeflate()
     >>> extension.accept_offer([("server_max_window_bits", "10")]).parameters.split("; ")[-1]
@@ -97,22 +154,148 @@ class Extension(Protocol):
 
     name: str
 
+    def codec(self) -> MessageCodec:
+        """Make the state for a new connection."""
+        raise NotImplementedError(f"{type(self).__name__} defines neither codec() nor what is called instead")
+
     def offer(self) -> str:
-        """The offer of a client: the parameters as in the header, without the name; may be empty."""
-        ...
+        """Return the offer of a client: the parameters as in the header, without the name. By default none."""
+        return ""
 
     def accept_offer(self, parameters: Parameters) -> MessageCodec | None:
-        """The server's choice.
+        """Make the server's choice. By default an offer with parameters is declined.
 
         :param parameters: those of one offer, in order; the value is ``None`` where a parameter has none.
         :returns: the state agreed on, or ``None`` to decline this offer (9.1: "no harm").
         """
-        ...
+        return None if parameters else self.codec()
 
     def accept_answer(self, parameters: Parameters) -> MessageCodec:
-        """The client reads the server's answer to its offer.
+        """Read the server's answer to the client's offer. By default an answer has no parameters.
 
         :param parameters: as in `accept_offer`.
         :raises HandshakeError: when the answer is not one to this offer; the connection must fail (4.1).
         """
-        ...
+        if parameters:
+            reason = f"{self.name} has no parameters, but the answer gives it {parameters[0][0]}"
+            raise HandshakeError(None, reason, "9.1")
+        return self.codec()
+
+
+def encoded(codec: MessageCodec, payload: bytes, final: bool) -> bytes:
+    """Return what ``codec.encode`` returns.
+
+    :raises TypeError: when that is not ``bytes``.
+    """
+    return _checked(codec, "encode", codec.encode(payload, final))
+
+
+def decoded(codec: MessageCodec, payload: bytes, final: bool) -> bytes:
+    """Return what ``codec.decode`` returns.
+
+    :raises TypeError: when that is not ``bytes``.
+    """
+    return _checked(codec, "decode", codec.decode(payload, final))
+
+
+def encoded_shared(codec: MessageCodec, payload: bytes) -> bytes:
+    """Return what ``codec.encode_shared`` returns.
+
+    :raises TypeError: when that is not ``bytes``.
+    """
+    return _checked(codec, "encode_shared", codec.encode_shared(payload))
+
+
+def _checked(codec: MessageCodec, method: str, data: Any) -> bytes:
+    if type(data) is not bytes:
+        raise TypeError(f"{type(codec).__name__}.{method}() returned {type(data).__name__}, not bytes")
+    return data
+
+
+def has_several_bits(codec: MessageCodec) -> bool:
+    """Return whether there is a choice of which bits stand on a message."""
+    bits = codec.reserved_bits
+    return bits & bits - 1 != 0
+
+
+def marks_of(codec: MessageCodec) -> int:
+    """Return the bits for the message that ``codec`` has just begun to encode.
+
+    :raises ValueError: when the codec names no bits, or others than its own.
+    """
+    if not has_several_bits(codec):
+        return codec.reserved_bits
+    marks = codec.marks
+    if type(marks) is not int or not marks or marks & ~codec.reserved_bits:
+        raise ValueError(f"{type(codec).__name__}.marks are some of the bits {codec.reserved_bits:03b}, not {marks!r}")
+    return marks
+
+
+def check_codecs(codecs: Any) -> tuple[MessageCodec, ...]:
+    """Check the extensions of a connection: each is a codec, and has reserved bits that no other has (9).
+
+    :raises TypeError: for what is no `MessageCodec`, with what to do instead.
+    :raises ValueError: when reserved bits are out of range or claimed twice.
+    """
+    checked = _items(codecs, _CODECS)
+    claimed = 0
+    for codec in checked:
+        check_codec(codec)
+        if codec.reserved_bits & claimed:
+            raise ValueError(
+                f"two extensions claim the reserved bits {codec.reserved_bits & claimed:03b}; "
+                f"give {type(codec).__name__} other reserved_bits"
+            )
+        claimed |= codec.reserved_bits
+    return checked
+
+
+def check_codec(codec: Any) -> MessageCodec:
+    """Check that this is a codec with reserved bits.
+
+    :raises TypeError: when it is none, with what to do instead.
+    :raises ValueError: when its reserved bits are not from 1 to 7.
+    """
+    if not isinstance(codec, MessageCodec):
+        instead = "; pass an Extension to a handshake, whose Connection has its codec"
+        raise TypeError(f"{_CODECS}, not {described(codec)}{instead if _is_kind_of(codec, Extension) else ''}")
+    bits = codec.reserved_bits
+    if type(bits) is not int or not 1 <= bits <= 7:
+        raise ValueError(f"{type(codec).__name__}.reserved_bits is 4, 2, 1 or a sum of them, not {bits!r} (5.2)")
+    return codec
+
+
+def check_extensions(extensions: Any) -> dict[str, Extension]:
+    """Check the extensions of a handshake, and return them by name.
+
+    :raises TypeError: for what is no `Extension`, with what to do instead.
+    :raises LocalProtocolError: when two have the same name: an answer could not be told apart (9.1).
+    """
+    by_name: dict[str, Extension] = {}
+    for extension in _items(extensions, _EXTENSIONS):
+        if not isinstance(extension, Extension):
+            instead = "; pass a MessageCodec to a Connection, or to a handshake the Extension that makes it"
+            words = described(extension) + (instead if _is_kind_of(extension, MessageCodec) else "")
+            raise TypeError(f"{_EXTENSIONS}, not {words}")
+        if extension.name in by_name:
+            raise LocalProtocolError(
+                f"two of the extensions have the same name, {extension.name!r}; "
+                "an answer could not be told apart (9.1)"
+            )
+        by_name[extension.name] = extension
+    return by_name
+
+
+_CODECS = "extensions of a Connection is a sequence of MessageCodec objects"
+_EXTENSIONS = "extensions is a sequence of objects such as PerMessageDeflate()"
+
+
+def _items(values: Any, what: str) -> tuple[Any, ...]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{what}, not {described(values)}")
+    return tuple(values)
+
+
+def _is_kind_of(wrong: Any, kind: type[Extension | MessageCodec]) -> bool:
+    """Whether it is such an object, or the class where an object was meant."""
+    return isinstance(wrong, kind) or (isinstance(wrong, type) and issubclass(wrong, kind))

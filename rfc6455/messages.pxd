@@ -2,6 +2,7 @@ cimport cython
 
 from rfc6455.events cimport BytesMessage, BytesPart, TextMessage, TextPart
 from rfc6455.arguments cimport as_bytes
+from rfc6455.extensions cimport MessageCodec, decoded, encoded_shared
 from rfc6455.frames cimport FrameParser
 from rfc6455._speedups cimport BytesBuffer, PayloadBuffer, TextBuffer, pack_frame
 
@@ -10,6 +11,7 @@ cdef int FIN_BIT, _TEXT_OPCODE
 cdef class MessageReader:
     cdef readonly Py_ssize_t max_size
     cdef tuple _all_codecs
+    cdef list _choosing
     cdef bint _parts
     cdef object _codecs
     cdef bint _is_encoded
@@ -20,6 +22,7 @@ cdef class MessageReader:
     cdef PayloadBuffer _buffer
     cdef bytes _torn
     cdef readonly Py_ssize_t decoded
+    cdef readonly bint in_codec
 
     @cython.locals(alone=bint)
     cdef int begin(self, int opcode, int rsv) except -1
@@ -28,7 +31,7 @@ cdef class MessageReader:
     cdef void take(self, FrameParser parser, int piece, bint final, list events) except *
     cdef Py_ssize_t decoded_before(self) except -1
     cdef Py_ssize_t kept(self) except -1
-    @cython.locals(decoded=bytes)
+    @cython.locals(codec=MessageCodec, data=bytes, more=bint)
     cdef _decode(self, Py_ssize_t depth, bytes payload, bint final, list events)
     cdef void _deliver(self, bytes data, bint final, list events) except *
     cdef void _go_on(self, bint final, list events) except *
@@ -46,4 +49,5 @@ cdef class PreparedMessage:
     cdef readonly object compress
     cdef readonly list _buffers
     cdef dict _encoded
-    cpdef tuple _encoded_by(self, codec)
+    @cython.locals(first=int, payload=bytes)
+    cpdef tuple _encoded_by(self, MessageCodec codec)

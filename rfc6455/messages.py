@@ -14,7 +14,7 @@ from .arguments import as_bytes, at_most_63_bits
 from .codes import FIN_BIT, CloseCode, Opcode
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, Event, TextMessage, TextPart
-from .extensions import MessageCodec
+from .extensions import MessageCodec, decoded, encoded_shared, has_several_bits, marks_of
 from .frames import FrameParser
 from .primitives import decode_beginning, pack_frame, pack_header
 
@@ -40,6 +40,8 @@ class MessageReader:
     def __init__(self, max_size: int | None, codecs: Sequence[MessageCodec], parts: bool) -> None:
         self.max_size: int = at_most_63_bits(max_size)
         self._all_codecs = codecs
+        # Those that several reserved bits can stand for.
+        self._choosing = [codec for codec in codecs if has_several_bits(codec)]
         self._parts = parts
         self._codecs: Sequence[MessageCodec] = ()
         self._is_encoded = False
@@ -53,6 +55,8 @@ class MessageReader:
         self._torn = b""
         # How many bytes came out of extensions, ever.
         self.decoded: int = 0
+        # Whether an extension is at work: what is raised meanwhile is its own, and no fault of the peer's text.
+        self.in_codec: bool = False
 
     def begin(self, opcode: int, rsv: int) -> bool:
         """Begins a message; says whether an extension changed it."""
@@ -64,10 +68,13 @@ class MessageReader:
             # The parser lets no bits through but those of the extensions: of one alone, it is that one's.
             alone = len(self._all_codecs) == 1
             self._codecs = self._all_codecs if alone else self._codecs_with(rsv)
+            for codec in self._choosing:
+                if codec.reserved_bits & rsv:
+                    codec.begin(codec.reserved_bits & rsv)
         return self._is_encoded
 
     def _codecs_with(self, rsv: int) -> Sequence[MessageCodec]:
-        return [codec for codec in self._all_codecs if codec.reserved_bit & rsv]
+        return [codec for codec in self._all_codecs if codec.reserved_bits & rsv]
 
     def check_length(self, length: int) -> None:
         """Refuses a frame by its declared length, before its payload has come.
@@ -114,13 +121,15 @@ class MessageReader:
         """
         codec = self._codecs[depth]
         while True:
-            decoded = codec.decode(payload, final)
+            self.in_codec = True
+            data = decoded(codec, payload, final)
             more = codec.has_more
-            self.decoded += len(decoded)
+            self.in_codec = False
+            self.decoded += len(data)
             if depth:
-                self._decode(depth - 1, decoded, final and not more, events)
+                self._decode(depth - 1, data, final and not more, events)
             else:
-                self._deliver(decoded, final and not more, events)
+                self._deliver(data, final and not more, events)
             if not more:
                 return
             payload = b""
@@ -236,20 +245,23 @@ class PreparedMessage:
         self.payload: bytes = encode_text(message) if isinstance(message, str) else as_bytes(message)
         self.compress: bool | None = compress
         self._buffers = unmasked_frame(self.first, self.payload)
-        self._encoded: dict[Hashable, tuple[bytes, list[bytes]]] = {}
+        self._encoded: dict[Hashable, tuple[int, bytes, list[bytes]]] = {}
 
     @property
     def frame(self) -> bytes:
         """The frame that every server's connection can send as it is where no extension encodes it."""
         return b"".join(self._buffers)
 
-    def _encoded_by(self, codec: MessageCodec) -> tuple[bytes, list[bytes]]:
-        """Return the payload as ``codec``, and all with an equal key, encode it; and a server's frame with it."""
+    def _encoded_by(self, codec: MessageCodec) -> tuple[int, bytes, list[bytes]]:
+        """Return what ``codec``, and all with an equal `MessageCodec.shared_key`, make of it.
+
+        :returns: the first byte of the frame, its payload, and the whole frame of a server.
+        """
         key = codec.shared_key
         encoded = self._encoded.get(key)
         if encoded is None:
-            payload = codec.encode_shared(self.payload)
-            frame = unmasked_frame(self.first | codec.reserved_bit << 4, payload)
-            encoded = self._encoded[key] = payload, frame
+            payload = encoded_shared(codec, self.payload)
+            first = self.first | marks_of(codec) << 4
+            encoded = self._encoded[key] = first, payload, unmasked_frame(first, payload)
         codec.forget_sent()
         return encoded

@@ -17,7 +17,7 @@ from ..arguments import check_type, described, excerpt
 from ..codes import CloseCause, Role
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
-from ..extensions import Extension, MessageCodec
+from ..extensions import Extension, MessageCodec, Parameters, check_codec, check_extensions
 from ..headers import Headers, HeaderSource, is_token
 from ..options import Options
 from .fields import EXTENSIONS, SUBPROTOCOL, ExtensionItem, Request, parse_extensions
@@ -87,7 +87,7 @@ class Terms:
         require_subprotocol: bool,
     ) -> None:
         self._subprotocols = check_subprotocols(subprotocols)
-        self._extensions = _by_name(extensions)
+        self._extensions = check_extensions(extensions)
         self._origins = _check_origins(origins)
         check_type(require_subprotocol, bool, "require_subprotocol is True or False")
         self._require_subprotocol = require_subprotocol
@@ -134,11 +134,11 @@ class Terms:
         waiting = dict(self._extensions)
         claimed = 0
         for name, parameters in offers:
-            codec = waiting[name].accept_offer(parameters) if name in waiting else None
+            codec = _codec_for_offer(waiting[name], parameters) if name in waiting else None
             # 9: two extensions cannot both own a reserved bit; the one that was liked less is declined.
-            if codec is not None and not codec.reserved_bit & claimed:
+            if codec is not None and not codec.reserved_bits & claimed:
                 codecs.append(codec)
-                claimed |= codec.reserved_bit
+                claimed |= codec.reserved_bits
                 del waiting[name]
         return codecs
 
@@ -197,7 +197,7 @@ class Offer:
 
     def __init__(self, subprotocols: Sequence[str], extensions: Sequence[Extension]) -> None:
         self._subprotocols = check_subprotocols(subprotocols)
-        self._extensions = _by_name(extensions)
+        self._extensions = check_extensions(extensions)
 
     @property
     def fields(self) -> list[tuple[str, str]]:
@@ -234,11 +234,12 @@ class Offer:
             if name not in waiting:
                 # 4.1, 5: "an extension that was not present in the client's handshake", or one that is used already.
                 raise HandshakeError(None, f"extension {excerpt(name)} was not asked for, or is there twice", "4.1")
-            codec = waiting.pop(name).accept_answer(parameters)
-            if codec.reserved_bit & claimed:
+            extension = waiting.pop(name)
+            codec = _named(extension, extension.accept_answer(parameters))
+            if codec.reserved_bits & claimed:
                 raise HandshakeError(None, f"extension {excerpt(name)} and another claim the same reserved bit", "9")
             codecs.append(codec)
-            claimed |= codec.reserved_bit
+            claimed |= codec.reserved_bits
         return codecs
 
 
@@ -254,17 +255,16 @@ def _items(values: Iterable[_T], what: str) -> tuple[_T, ...]:
     return tuple(values)
 
 
-def _by_name(extensions: Sequence[Extension]) -> dict[str, Extension]:
-    what = "extensions is a sequence of objects such as PerMessageDeflate()"
-    wanted = _items(extensions, what)
-    for extension in wanted:
-        # A class has the methods, too, but cannot be asked.
-        if isinstance(extension, type) or not callable(getattr(extension, "accept_offer", None)):
-            raise TypeError(f"{what}, not {described(extension)}")
-    by_name = {extension.name: extension for extension in wanted}
-    if len(by_name) < len(wanted):
-        raise LocalProtocolError("two of the extensions have the same name; an answer could not be told apart (9.1)")
-    return by_name
+def _codec_for_offer(extension: Extension, parameters: Parameters) -> MessageCodec | None:
+    codec = extension.accept_offer(parameters)
+    return None if codec is None else _named(extension, codec)
+
+
+def _named(extension: Extension, codec: MessageCodec) -> MessageCodec:
+    """Check what an extension made, and let it say at least its name where it says nothing of parameters."""
+    if not check_codec(codec).parameters:
+        codec.parameters = extension.name
+    return codec
 
 
 def check_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:

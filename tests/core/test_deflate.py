@@ -230,26 +230,35 @@ FIREFOX = "permessage-deflate"
 SAFARI = "permessage-deflate"
 OLD_SAFARI = "x-webkit-deflate-frame"
 
-ALONE = "server_no_context_takeover; client_no_context_takeover"
+BOTH = "server_no_context_takeover; client_no_context_takeover"
+# What a server says that lays nothing on a client which did not offer it.
+OWN = "server_no_context_takeover"
 
 HEADERS: list[tuple[list[str], dict[str, Any], str | None]] = [
-    ([CHROMIUM], {}, ALONE),
+    ([CHROMIUM], {}, f"{OWN}; client_max_window_bits=11"),
     ([CHROMIUM], both_takeovers(True), ""),
-    ([CHROMIUM], {"client_max_window_bits": 11}, f"{ALONE}; client_max_window_bits=11"),
-    ([FIREFOX], {}, ALONE),
-    ([FIREFOX], {"client_max_window_bits": 11}, ALONE),
+    ([CHROMIUM], both_takeovers(False), BOTH),
+    ([CHROMIUM], {"client_max_window_bits": 12}, f"{OWN}; client_max_window_bits=12"),
+    ([CHROMIUM], {"client_max_window_bits": 15}, OWN),
+    ([FIREFOX], {}, OWN),
+    ([FIREFOX], {"client_no_context_takeover": True}, BOTH),
+    ([FIREFOX], {"client_max_window_bits": 11}, OWN),
+    ([FIREFOX], {"client_max_window_bits": 11, "require_client_max_window_bits": True}, None),
+    ([CHROMIUM], {"client_max_window_bits": 12, "require_client_max_window_bits": True},
+        f"{OWN}; client_max_window_bits=12"),
+    ([FIREFOX, CHROMIUM], {"require_client_max_window_bits": True}, f"{OWN}; client_max_window_bits=11"),
     ([SAFARI], both_takeovers(True), ""),
     ([OLD_SAFARI], {}, None),
-    ([f"{OLD_SAFARI}, {SAFARI}"], {}, ALONE),
+    ([f"{OLD_SAFARI}, {SAFARI}"], {}, OWN),
     # Several offers: the first that is acceptable wins.
-    (["permessage-deflate; server_max_window_bits=8, permessage-deflate"], {}, ALONE),
-    (["permessage-deflate; x, permessage-deflate; client_max_window_bits"], {}, ALONE),
-    (["permessage-deflate; client_max_window_bits=9, permessage-deflate"], {}, f"{ALONE}; client_max_window_bits=9"),
-    (["permessage-deflate; bogus", "permessage-deflate"], {}, ALONE),
+    (["permessage-deflate; server_max_window_bits=8, permessage-deflate"], {}, OWN),
+    (["permessage-deflate; x, permessage-deflate; client_max_window_bits"], {}, f"{OWN}; client_max_window_bits=11"),
+    (["permessage-deflate; client_max_window_bits=9, permessage-deflate"], {}, f"{OWN}; client_max_window_bits=9"),
+    (["permessage-deflate; bogus", "permessage-deflate"], {}, OWN),
     (["permessage-deflate; bogus, permessage-deflate; server_max_window_bits=0"], {}, None),
     # A quoted value means what it says without the quotes (9.1).
-    (['permessage-deflate; client_max_window_bits="10"'], {}, f"{ALONE}; client_max_window_bits=10"),
-    (['permessage-deflate; client_max_window_bits="1\\0"'], {}, f"{ALONE}; client_max_window_bits=10"),
+    (['permessage-deflate; client_max_window_bits="10"'], {}, f"{OWN}; client_max_window_bits=10"),
+    (['permessage-deflate; client_max_window_bits="1\\0"'], {}, f"{OWN}; client_max_window_bits=10"),
     (['permessage-deflate; client_max_window_bits="16"'], {}, None),
     (["x-other; client_max_window_bits=10"], {}, None),
     (["permessage-deflate-2"], {}, None),
@@ -287,7 +296,7 @@ def test_the_header_of_a_request(lines: list[str], options: dict[str, Any], answ
 # What the client has set, and its offer.
 CLIENT_OFFERS: list[tuple[dict[str, Any], str]] = [
     ({}, "client_max_window_bits"),
-    (both_takeovers(False), f"{ALONE}; client_max_window_bits"),
+    (both_takeovers(False), f"{BOTH}; client_max_window_bits"),
     ({"server_max_window_bits": 8}, "server_max_window_bits=8; client_max_window_bits"),
     ({"server_max_window_bits": 12}, "server_max_window_bits=12; client_max_window_bits"),
     ({"client_max_window_bits": 12}, "client_max_window_bits=12"),
@@ -394,8 +403,7 @@ def test_the_client_says_what_does_not_fit(options: dict[str, Any], answer: str,
         ("client_no_context_takeover", None),
         ("server_max_window_bits=10; client_max_window_bits=11", None),
         ("server_max_window_bits=15", None),
-        # The largest window is what the client uses anyway.
-        ("client_max_window_bits=15", ""),
+        ("client_max_window_bits=15", None),
     ],
 )
 def test_the_clients_codec_tells_what_was_agreed(answer: str, parameters: str | None) -> None:
@@ -467,24 +475,29 @@ def test_a_client_that_may_use_a_window_of_8_leaves_messages_as_they_are(
 
 @pytest.mark.clause("7692:7.2.1-window-of-32k")
 @pytest.mark.parametrize(
-    "options",
+    ("options", "error"),
     [
-        {"server_max_window_bits": 7},
-        {"server_max_window_bits": 16},
-        {"client_max_window_bits": 0},
-        {"client_max_window_bits": "15"},
-        {"client_max_window_bits": None},
-        {"level": -2},
-        {"level": 10},
-        {"mem_level": 0},
-        {"mem_level": 10},
-        {"threshold": -1},
-        {"threshold": 1.5},
-        {"level": True},
+        ({"server_max_window_bits": 7}, ValueError),
+        ({"server_max_window_bits": 16}, ValueError),
+        ({"server_max_window_bits": None}, TypeError),
+        ({"client_max_window_bits": 0}, ValueError),
+        ({"client_max_window_bits": "15"}, TypeError),
+        ({"client_max_window_bits": True}, TypeError),
+        ({"require_client_max_window_bits": None}, TypeError),
+        ({"require_client_max_window_bits": 1}, TypeError),
+        ({"server_no_context_takeover": 1}, TypeError),
+        ({"client_no_context_takeover": "yes"}, TypeError),
+        ({"level": -2}, ValueError),
+        ({"level": 10}, ValueError),
+        ({"level": True}, TypeError),
+        ({"mem_level": 0}, ValueError),
+        ({"mem_level": 10}, ValueError),
+        ({"threshold": -1}, ValueError),
+        ({"threshold": 1.5}, TypeError),
     ],
 )
-def test_numbers_out_of_range_are_refused_when_set(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(options))):
+def test_what_cannot_be_is_refused_when_set(options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error, match=next(iter(options))):
         PerMessageDeflate(**options)
 
 
@@ -507,8 +520,6 @@ def test_a_number_out_of_range_is_told_with_its_range() -> None:
 @pytest.mark.clause("7692:7.3-window-of-1024")
 def test_the_windows_are_the_largest_by_default() -> None:
     """7.3: "an LZ77 sliding window size of 1,024 or more is RECOMMENDED"."""
-    config = PerMessageDeflate()
-    assert config.server_max_window_bits == config.client_max_window_bits == 15
     for role in (SERVER, CLIENT):
         codec = codec_of(role)
         assert codec.inflate_bits == codec.deflate_bits == 15  # type: ignore[attr-defined]

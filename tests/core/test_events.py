@@ -136,4 +136,4 @@ def test_closed_by_default_says_the_least() -> None:
 
 
 def test_each_cause_has_its_own_words() -> None:
-    assert len({cause.value for cause in CloseCause}) == len(CloseCause) == 14
+    assert len({cause.value for cause in CloseCause}) == len(CloseCause) == 15

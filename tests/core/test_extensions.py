@@ -1,7 +1,7 @@
-"""The interface of an extension (section 9), proved by two small ones besides permessage-deflate.
+"""The interface of an extension (section 9), proved by small ones besides permessage-deflate.
 
-`tiny_extension.py` has them: Shift (RSV2), which carries state over the fragments of a message, and Runs (RSV3), which
-changes its length.
+`tiny_extension.py` has them: Invert, which defines nothing that has a default; Shift (RSV2), which carries state over
+the fragments of a message; Runs (RSV3), which changes its length; Either, which chooses between RSV2 and RSV3.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from helpers import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_extension import RunsCodec, Shift, ShiftCodec, run, shifted
+from tiny_extension import EitherCodec, Invert, InvertCodec, RunsCodec, Shift, ShiftCodec, run, shifted
 
 import rfc6455
 from rfc6455 import (
@@ -36,23 +36,30 @@ from rfc6455 import (
     SERVER,
     BytesMessage,
     BytesPart,
+    CloseCause,
     CloseCode,
     Closed,
     Connection,
+    Endpoint,
+    Extension,
     HandshakeError,
     Limits,
     LocalProtocolError,
+    MessageCodec,
+    PerMessageDeflate,
     Ping,
     PreparedMessage,
     Role,
     TextMessage,
 )
-from rfc6455.extensions import MessageCodec, Parameters
 
 RSV1, RSV2, RSV3 = 4, 2, 1
 
 # Each set of extensions, in the order of the handshake; made anew for each connection.
 SETS: dict[str, Callable[[Role], list[MessageCodec]]] = {
+    "invert": lambda role: [InvertCodec()],
+    "either": lambda role: [EitherCodec()],
+    "either, invert": lambda role: [EitherCodec(), InvertCodec()],
     "shift": lambda role: [ShiftCodec()],
     "runs": lambda role: [RunsCodec()],
     "shift, runs": lambda role: [ShiftCodec(), RunsCodec()],
@@ -152,7 +159,7 @@ def test_the_limit_counts_what_the_extensions_give(role: Role, make: Callable[[R
     for size in (1000, 1001, 3000):
         peer = Connection(role.peer, make(role.peer))
         peer.send_bytes(bytes(size), compress=True)
-        connection = Connection(role, make(role), Limits(message=1000))
+        connection = Connection(role, make(role), limits=Limits(message=1000))
         events = feed(connection, [peer.data_to_send()])
         if size == 1000:
             assert events == [BytesMessage(bytes(1000))]
@@ -165,7 +172,7 @@ def test_the_limit_counts_what_the_extensions_give(role: Role, make: Callable[[R
 @BOTH_ROLES
 def test_output_that_is_held_back_comes_in_pieces(role: Role) -> None:
     """A codec gives a piece at a time; whoever wants parts gets them so."""
-    connection = Connection(role, [RunsCodec()], Limits(message=None), parts=True)
+    connection = Connection(role, [RunsCodec()], limits=Limits(message=None), parts=True)
     payload = run(65_535, b"a") * 5
     parts = feed(connection, [to(role, BINARY, payload, rsv=RSV3)])
     sizes = [len(part.data) for part in parts if isinstance(part, BytesPart)]
@@ -204,14 +211,15 @@ def test_reading_on_while_something_is_unread_is_bounded_by_the_budget(role: Rol
     """One read may be larger than the budget, as it is the caller who chose its size."""
     frame = to(role, BINARY, BIG_RUN, rsv=RSV3)
     for reads_on in (False, True):
-        connection = Connection(role, [RunsCodec()], Limits(memory=100))
+        connection = Connection(role, [RunsCodec()], limits=Limits(memory=100))
         assert connection.receive_data(frame * 200) == [BIG_MESSAGE] * 9
         assert connection.unread > 100
         *events, last = connection.receive_data(frame if reads_on else None)
         assert events == [BIG_MESSAGE] * (9 if reads_on else 8)
         if reads_on:
             assert isinstance(last, Closed)
-            assert last.reason == "unread input takes more memory than the budget of 100 bytes"
+            assert last.error is not None
+            assert last.error.reason == "unread input takes more memory than the budget of 100 bytes"
         assert connection.closed is reads_on
 
 
@@ -219,7 +227,7 @@ def test_reading_on_while_something_is_unread_is_bounded_by_the_budget(role: Rol
 def test_parts_of_an_encoded_message_are_kept_small_after_a_message_that_is_not(role: Role) -> None:
     bomb = to(role, BINARY, run(1000, b"a") * 2000, rsv=RSV3)
     for size in (100, 5000):
-        connection = Connection(role, [RunsCodec()], Limits(message=None), parts=True)
+        connection = Connection(role, [RunsCodec()], limits=Limits(message=None), parts=True)
         *plain, rest = connection.receive_data(to(role, BINARY, bytes(size)))
         assert rest == BytesPart(bytes(size - 512 * len(plain)), True)
         assert len(plain) == (size > 512)
@@ -246,7 +254,7 @@ def test_what_a_codec_keeps_is_counted(role: Role) -> None:
             return self._place_in
 
     frame = to(role, BINARY, bytes(600), fin=False, rsv=RSV2)
-    connection = Connection(role, [Hoarder()], Limits(message=100_000, memory=1500))
+    connection = Connection(role, [Hoarder()], limits=Limits(message=100_000, memory=1500))
     assert feed(connection, [frame]) == []
     (closed,) = feed(connection, [to(role, CONT, bytes(600), fin=False)])
     assert isinstance(closed, Closed)
@@ -308,23 +316,14 @@ def test_a_prepared_message_is_encoded_once_and_tells_each_codec() -> None:
 # ---- In the handshake ----
 
 
-class Named:
+class Named(Extension):
     """An extension that says yes to anything."""
 
     def __init__(self, name: str, codec: Callable[[], MessageCodec]) -> None:
         self.name = name
         self._codec = codec
 
-    def offer(self) -> str:
-        return ""
-
-    def accept_offer(self, parameters: Parameters) -> MessageCodec | None:
-        return self._made()
-
-    def accept_answer(self, parameters: Parameters) -> MessageCodec:
-        return self._made()
-
-    def _made(self) -> MessageCodec:
+    def codec(self) -> MessageCodec:
         codec = self._codec()
         codec.parameters = self.name
         return codec
@@ -434,17 +433,19 @@ def test_two_extensions_of_one_name_are_refused_when_set() -> None:
         rfc6455.ClientHandshake("ws://example.com/", extensions=both)
 
 
-@pytest.mark.parametrize("bit", [0, 3, 8])
-def test_an_extension_claims_one_reserved_bit(bit: int) -> None:
+@pytest.mark.parametrize("bits", [0, 8, -1, True, "4", None])
+def test_reserved_bits_are_some_of_the_three(bits: Any) -> None:
     codec = ShiftCodec()
-    codec.reserved_bit = bit
-    with pytest.raises(ValueError, match="reserved bit"):
+    codec.reserved_bits = bits
+    with pytest.raises(ValueError, match="reserved_bits is 4, 2, 1 or a sum of them"):
         Connection(SERVER, [codec])
 
 
-def test_two_extensions_cannot_share_a_reserved_bit() -> None:
-    with pytest.raises(ValueError, match="of its own"):
+def test_two_extensions_cannot_share_reserved_bits() -> None:
+    with pytest.raises(ValueError, match="claim the reserved bits 010"):
         Connection(SERVER, [ShiftCodec(), ShiftCodec()])
+    with pytest.raises(ValueError, match="claim the reserved bits 001"):
+        Connection(SERVER, [EitherCodec(), RunsCodec()])
 
 
 @BOTH_ROLES
@@ -458,3 +459,302 @@ def test_deflate_beside_another(role: Role) -> None:
         to(role, TEXT, shifted(deflated(b"both"), 0, 1), rsv=RSV1 | RSV2),
     ])  # fmt: skip
     assert feed(connection, [stream]) == [TextMessage(text) for text in ("none", "deflate", "shift", "both")]
+
+
+# ---- As little as can be ----
+
+
+def test_an_extension_without_parameters_is_a_name_and_a_codec() -> None:
+    header, client, server = opened([Invert()], [Invert()])
+    assert header == "x-invert"
+    assert [codec.parameters for codec in client.extensions] == ["x-invert"]
+    for sender, receiver in ((client, server), (server, client)):
+        sender.send_text("abc")
+        data = sender.data_to_send()
+        (frame,) = read_frames(data, sender.role)
+        assert (frame.rsv, frame.payload) == (RSV1, bytes(octet ^ 255 for octet in b"abc"))
+        assert receiver.receive_data(data) == [TextMessage("abc")]
+
+
+def test_an_extension_without_parameters_declines_an_offer_that_has_some() -> None:
+    assert Invert().accept_offer([("x", None)]) is None
+    with pytest.raises(HandshakeError, match="x-invert has no parameters, but the answer gives it x"):
+        answered([Invert()], "x-invert; x=1")
+
+
+class Nothing(Extension):
+    name = "x-nothing"
+
+
+@pytest.mark.parametrize(
+    ("call", "missing"),
+    [
+        (lambda: MessageCodec().encode(b"", True), "encode"),
+        (lambda: MessageCodec().decode(b"", True), "decode"),
+        (lambda: Nothing().accept_offer([]), "codec"),
+    ],
+)
+def test_what_must_be_defined_is_named(call: Callable[[], object], missing: str) -> None:
+    with pytest.raises(NotImplementedError, match=missing):
+        call()
+
+
+# ---- Two bits ----
+
+
+@BOTH_ROLES
+def test_a_codec_with_two_bits_chooses_and_is_told(role: Role) -> None:
+    sender, receiver = Connection(role, [EitherCodec()]), Connection(role.peer, [EitherCodec()])
+    for text, marks in (("plain", RSV2), (" turned", RSV3), ("plain again", RSV2)):
+        sender.send_text(text, fin=False)
+        sender.send_text(" rest")
+        data = sender.data_to_send()
+        assert [frame.rsv for frame in read_frames(data, role)] == [marks, 0]
+        assert feed(receiver, [data]) == [TextMessage(text + " rest")]
+    sender.send_prepared(PreparedMessage(" shared"))
+    (frame,) = read_frames(sender.data_to_send(), role)
+    assert frame.rsv == RSV3
+
+
+@BOTH_ROLES
+@EVERY_CHUNKING
+def test_bits_that_together_mean_nothing_are_the_peers_violation(role: Role, chunk: Chunking) -> None:
+    stream = to(role, TEXT, b"x", rsv=RSV2 | RSV3)
+    check_failed(outcome(role, stream, chunk, extensions=lambda: [EitherCodec()]), role, 1002, "x-either", 0)
+
+
+class BothBits(InvertCodec):
+    reserved_bits = 6
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("rsv", [RSV1, RSV2])
+def test_by_default_all_bits_stand_on_a_message(role: Role, rsv: int) -> None:
+    sender, receiver = Connection(role, [BothBits()]), Connection(role.peer, [BothBits()])
+    sender.send_text("x")
+    data = sender.data_to_send()
+    assert [frame.rsv for frame in read_frames(data, role)] == [6]
+    assert feed(receiver, [data]) == [TextMessage("x")]
+    stream = to(role, TEXT, b"x", rsv=rsv)
+    check_failed(outcome(role, stream, extensions=lambda: [BothBits()]), role, 1002, "5.2", 0)
+
+
+@pytest.mark.parametrize("marks", [0, 4, 7, None, True])
+def test_a_codec_marks_with_its_own_bits_only(marks: Any) -> None:
+    class Wrong(EitherCodec):
+        marks = None
+
+    Wrong.marks = marks
+    connection = Connection(SERVER, [Wrong()])
+    with pytest.raises(ValueError, match="marks are some of the bits 011"):
+        connection.send_text("x")
+    check_given_up(connection, [])
+
+
+# ---- What an extension does wrong is no fault of the peer's ----
+
+
+def check_given_up(connection: Connection, events: list[Any]) -> None:
+    """The peer is told 1011, and the caller loses nothing: the next call gives what came before."""
+    assert connection.closed
+    assert connection.receive_data(None) == [
+        *events,
+        Closed(CloseCode.INTERNAL_ERROR, "", False, None, CloseCause.EXTENSION_FAILED),
+    ]
+    frames = read_frames(connection.data_to_send(), connection.role)
+    assert [frame.payload for frame in frames if frame.opcode == 8] == [b"\x03\xf3"]
+    assert connection.receive_data(b"more") == []
+
+
+FAULTS: list[Exception] = [
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    ValueError("a codec's own"),
+    MemoryError(),
+    LocalProtocolError("nested"),
+]
+EVERY_FAULT = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+
+
+class Faulty(InvertCodec):
+    """Raises ``fault`` in the method ``where``."""
+
+    def __init__(self, where: str, fault: Exception) -> None:
+        self.where = where
+        self.fault = fault
+
+    def _perhaps(self, where: str) -> None:
+        if where == self.where:
+            raise self.fault
+
+    def decode(self, payload: bytes, final: bool) -> bytes:
+        self._perhaps("decode")
+        return super().decode(payload, final)
+
+    def encode(self, payload: bytes, final: bool) -> bytes:
+        self._perhaps("encode")
+        return super().encode(payload, final)
+
+    @property
+    def has_more(self) -> bool:
+        self._perhaps("has_more")
+        return False
+
+    def drop(self) -> None:
+        self._perhaps("drop")
+
+
+@BOTH_ROLES
+@EVERY_FAULT
+@pytest.mark.parametrize("where", ["decode", "has_more"])
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+def test_a_fault_while_decoding(role: Role, fault: Exception, where: str, opcode: int) -> None:
+    connection = Connection(role, [Faulty(where, fault)])
+    stream = to(role, TEXT, b"before") + to(role, opcode, b"x", rsv=RSV1) + to(role, TEXT, b"after")
+    with pytest.raises(type(fault)) as raised:
+        connection.receive_data(stream)
+    assert raised.value is fault
+    check_given_up(connection, [TextMessage("before")])
+
+
+@BOTH_ROLES
+@EVERY_FAULT
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_fault_while_encoding(role: Role, fault: Exception, prepared: bool) -> None:
+    connection = Connection(role, [Faulty("encode", fault)])
+    send: Callable[[Any], None] = connection.send_prepared if prepared else connection.send_text
+    message = PreparedMessage("x") if prepared else "x"
+    with pytest.raises(type(fault)) as raised:
+        send(message)
+    assert raised.value is fault
+    check_given_up(connection, [])
+
+
+@BOTH_ROLES
+@EVERY_FAULT
+@pytest.mark.parametrize("end", ["close", "violation", "end of file"])
+def test_a_fault_at_the_end_loses_no_event(role: Role, fault: Exception, end: str) -> None:
+    connection = Connection(role, [Faulty("drop", fault)])
+    stream = {"close": to(role, 8, b"\x03\xe8"), "violation": to(role, 3, b""), "end of file": b""}[end]
+    connection.receive_data(to(role, TEXT, b"before"))
+    with pytest.raises(type(fault)):
+        connection.receive_data(stream)
+    (closed,) = connection.receive_data(None)
+    assert isinstance(closed, Closed)
+    assert closed.code == {"close": 1000, "violation": 1002, "end of file": 1006}[end]
+    with pytest.raises(type(fault)):
+        connection.data_to_send()
+    if end != "end of file":
+        assert [frame.opcode for frame in read_frames(connection.data_to_send(), role)] == [8]
+
+
+def test_what_failed_at_the_end_of_the_connection_does_not_hide_what_was_held() -> None:
+    """A message that is sent after the exception meets the same codec."""
+    connection = Connection(SERVER, [Faulty("decode", ValueError("in"))])
+    with pytest.raises(ValueError, match="in"):
+        connection.receive_data(to(SERVER, TEXT, b"first") + to(SERVER, TEXT, b"x", rsv=RSV1))
+    connection.extensions[0].where = "encode"  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="in"):
+        connection.send_text("answer")
+    check_given_up(connection, [TextMessage("first")])
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("wrong", [None, "text", 5, bytearray(b"x"), memoryview(b"x")])
+def test_a_codec_that_returns_no_bytes(role: Role, wrong: Any) -> None:
+    class Wrong(MessageCodec):
+        shared_key = 1
+
+        def encode(self, payload: bytes, final: bool) -> bytes:
+            return wrong
+
+        decode = encode
+
+    name = type(wrong).__name__
+    for send in (lambda ws: ws.send_text("x"), lambda ws: ws.send_prepared(PreparedMessage("x"))):
+        connection = Connection(role, [Wrong()])
+        with pytest.raises(TypeError, match=rf"Wrong.encode\w*\(\) returned {name}, not bytes"):
+            send(connection)
+        check_given_up(connection, [])
+    connection = Connection(role, [Wrong()])
+    with pytest.raises(TypeError, match=rf"Wrong.decode\(\) returned {name}, not bytes"):
+        connection.receive_data(to(role, TEXT, b"x", rsv=RSV1))
+    check_given_up(connection, [])
+
+
+@BOTH_ROLES
+def test_text_that_is_not_utf8_once_decoded_is_the_peers(role: Role) -> None:
+    stream = to(role, TEXT, b"\x00", rsv=RSV1)
+    check_failed(outcome(role, stream, extensions=lambda: [InvertCodec()]), role, 1007, "8.1", 0)
+
+
+# ---- Wrong arguments ----
+
+
+@pytest.mark.parametrize(
+    ("extensions", "words"),
+    [
+        ([PerMessageDeflate], r"such as PerMessageDeflate\(\), not the class PerMessageDeflate$"),
+        ([InvertCodec()], "not InvertCodec; pass a MessageCodec to a Connection"),
+        (PerMessageDeflate(), "not PerMessageDeflate$"),
+        ("permessage-deflate", "not str$"),
+        ([None], "not None$"),
+        (None, "not None$"),
+        (5, "not 5$"),
+    ],
+)
+def test_what_is_no_extension_is_refused_by_a_handshake(extensions: Any, words: str) -> None:
+    for make in (
+        lambda: rfc6455.ServerHandshake(extensions=extensions),
+        lambda: rfc6455.ClientHandshake("ws://example.com/", extensions=extensions),
+    ):
+        with pytest.raises(TypeError, match=words):
+            make()
+
+
+@pytest.mark.parametrize(
+    ("extensions", "words"),
+    [
+        ([PerMessageDeflate()], "not PerMessageDeflate; pass an Extension to a handshake"),
+        ([PerMessageDeflate], "not the class PerMessageDeflate; pass an Extension to a handshake"),
+        ([InvertCodec], "MessageCodec objects, not the class InvertCodec$"),
+        (InvertCodec(), "not InvertCodec$"),
+        ([object()], "not object$"),
+        ([None], "not None$"),
+        (None, "not None$"),
+        ("x", "not str$"),
+    ],
+)
+def test_what_is_no_codec_is_refused_by_a_connection(extensions: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        Connection(CLIENT, extensions)
+
+
+class Forgetful(Extension):
+    name = "x-forgetful"
+
+    def codec(self) -> Any:
+        return None
+
+
+def test_an_extension_that_makes_no_codec() -> None:
+    with pytest.raises(TypeError, match="not None"):
+        answered([Forgetful()], "x-forgetful")
+    assert opened([Forgetful()], [Forgetful()])[0] is None
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("step", [False, True], ids=["events", "receive_data"])
+def test_an_endpoint_goes_on_after_a_fault(role: Role, step: bool) -> None:
+    """What is held is due at once, and the loop that catches the exception finds it with ``events(None)``."""
+    ws = Endpoint(Connection(role, [Faulty("decode", KeyError("a bug"))]), now=0.0)
+    stream = to(role, TEXT, b"before") + to(role, TEXT, b"x", rsv=RSV1)
+    take: Callable[[bytes | None], Any] = ws.receive_data if step else ws.events  # type: ignore[assignment]
+    with pytest.raises(KeyError):
+        list(take(stream, now=0.0))  # type: ignore[call-arg]
+    assert ws.next_deadline() == 0.0
+    first, closed = take(None, now=1.0)  # type: ignore[call-arg]
+    assert first == TextMessage("before")
+    assert closed == ws.end
+    assert (closed.code, closed.cause) == (1011, CloseCause.EXTENSION_FAILED)
+    assert list(take(None, now=2.0)) == []  # type: ignore[call-arg]
+    assert [frame.payload for frame in read_frames(ws.data_to_send(), role)] == [b"\x03\xf3"]

@@ -992,7 +992,7 @@ def test_good_answer(chunk: Chunking, data: bytes) -> None:
     ws, _ = connect(handshake, chunk(data))
     assert ws.role is CLIENT
     # 9.1: the operations come in the order of the answer, and erratum 3433 lets it have several lines
-    assert [codec.reserved_bit for codec in ws.extensions] == ([1, 2] if b"x-runs" in data else [])
+    assert [codec.reserved_bits for codec in ws.extensions] == ([1, 2] if b"x-runs" in data else [])
     assert ws.subprotocol == ("superchat" if b"superchat" in data else None)
 
 

@@ -238,7 +238,7 @@ def test_accept_with_everything() -> None:
         (b"set-cookie", b"a=b"),
     ]
     assert ws.limits.message == 5
-    assert [codec.reserved_bit for codec in ws.extensions] == [2]
+    assert [codec.reserved_bits for codec in ws.extensions] == [2]
 
 
 def test_required_subprotocol() -> None:
@@ -295,19 +295,19 @@ def test_what_cannot_be_written(headers: Pairs) -> None:
 
 
 class Greedy(Shift):
-    """An extension with a fault: it asks for two bits."""
+    """An extension with a fault: it asks for a fourth bit."""
 
     def accept_offer(self, parameters: Parameters) -> ShiftCodec | None:
         codec = super().accept_offer(parameters)
         assert codec is not None
-        codec.reserved_bit = 3
+        codec.reserved_bits = 8
         return codec
 
 
 def test_an_answer_that_cannot_be_given_is_none() -> None:
     handshake = Http2ServerHandshake(extensions=[Greedy()])
     handshake.receive_headers(request(("sec-websocket-extensions", "x-shift; least=0")))
-    with pytest.raises(ValueError, match="a reserved bit of its own"):
+    with pytest.raises(ValueError, match="reserved_bits is 4, 2, 1"):
         handshake.accept()
     assert handshake.response is None
     handshake.reject(500)
@@ -341,7 +341,7 @@ def test_a_2xx_opens(status: str) -> None:
     assert handshake.receive_headers([(":status", "103"), ("link", "x")]) is None
     ws = handshake.receive_headers(encoded([(":status", status), ("sec-websocket-extensions", "x-runs")]))
     assert ws is not None
-    assert [codec.reserved_bit for codec in ws.extensions] == [1]
+    assert [codec.reserved_bits for codec in ws.extensions] == [1]
 
 
 @pytest.mark.parametrize("status", [300, 403, 501, 999])

@@ -257,7 +257,7 @@ def test_same_host_is_the_default() -> None:
 def test_extensions_are_agreed_in_the_clients_order() -> None:
     data = request(("Sec-WebSocket-Extensions", "x-shift; least=3, permessage-deflate, x-shift; least=3"))
     ws, answer = accepted(data, extensions=[PerMessageDeflate(), Shift(3)])
-    assert [codec.reserved_bit for codec in ws.extensions] == [2, 4]
+    assert [codec.reserved_bits for codec in ws.extensions] == [2, 4]
     assert answer["Sec-WebSocket-Extensions"].startswith("x-shift; least=3, permessage-deflate")
 
 
@@ -289,7 +289,7 @@ class SameBit(Shift):
 
     def _codec(self) -> Any:
         codec = super()._codec()
-        codec.reserved_bit = 4
+        codec.reserved_bits = 4
         return codec
 
 
@@ -297,7 +297,7 @@ class SameBit(Shift):
 def test_no_two_codecs_own_one_reserved_bit() -> None:
     data = request(("Sec-WebSocket-Extensions", "x-same-bit; least=0, permessage-deflate, x-shift; least=0"))
     ws, answer = accepted(data, extensions=[PerMessageDeflate(), SameBit(), Shift()])
-    assert [codec.reserved_bit for codec in ws.extensions] == [4, 2]
+    assert [codec.reserved_bits for codec in ws.extensions] == [4, 2]
     assert answer["Sec-WebSocket-Extensions"] == "x-same-bit; least=0, x-shift; least=0"
     handshake = client(extensions=[PerMessageDeflate(server_no_context_takeover=False), SameBit()])
     with pytest.raises(HandshakeError, match="claim the same reserved bit"):

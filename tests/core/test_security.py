@@ -890,7 +890,7 @@ def test_odd_names_twice() -> None:
 BREAKS = ["\r\nX-Evil: 1", "\r", "\n", "\x00", "\r\n\r\nGET / HTTP/1.1", "\x0b", "\u2028", "\u010d\u010a"]
 
 
-class EvilExtension:
+class EvilExtension(rfc6455.Extension):
     """An extension whose words in the header were made from what someone typed."""
 
     def __init__(self, text: str) -> None:

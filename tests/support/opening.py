@@ -17,6 +17,7 @@ from rfc6455 import (
     ClientHandshake,
     Connection,
     Event,
+    Extension,
     HandshakeError,
     HeaderSource,
     LocalProtocolError,
@@ -25,7 +26,6 @@ from rfc6455 import (
     Response,
     ServerHandshake,
 )
-from rfc6455.extensions import Parameters
 
 # The samples are for those who import them from here.
 from rfc6455.testing import SAMPLE_ACCEPT as SAMPLE_ACCEPT
@@ -88,18 +88,12 @@ def connect(handshake: ClientHandshake, portions: Sequence[bytes]) -> tuple[Conn
     raise AssertionError("the handshake did not end")
 
 
-class Runs:
+class Runs(Extension):
     """`RunsCodec` for a handshake, without parameters."""
 
     name = "x-runs"
 
-    def offer(self) -> str:
-        return ""
-
-    def accept_offer(self, parameters: Parameters) -> RunsCodec | None:
-        return None if parameters else RunsCodec()
-
-    def accept_answer(self, parameters: Parameters) -> RunsCodec:
+    def codec(self) -> RunsCodec:
         return RunsCodec()
 
 

@@ -1,32 +1,82 @@
-"""Two small extensions that are not permessage-deflate, to show that the interface of section 9 carries others.
+"""Small extensions that are not permessage-deflate, to show that the interface of section 9 carries others.
 
-`Shift` (RSV2) adds to each byte its place in the message; it has state over the fragments of a message. `Runs`
-(RSV3) is run-length encoding; it makes messages longer or shorter, holds output back, keeps input that was cut in an
-awkward place, and can find that its input makes no sense.
+`Invert` is as small as an extension can be. `Shift` (RSV2) adds to each byte its place in the message; it has state
+over the fragments of a message. `Runs` (RSV3) is run-length encoding; it makes messages longer or shorter, holds
+output back, keeps input that was cut in an awkward place, and can find that its input makes no sense. `Either` owns
+two bits, and chooses between them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 
-from rfc6455 import HandshakeError, RemoteProtocolError
-from rfc6455.extensions import Parameters
+from rfc6455 import Extension, HandshakeError, MessageCodec, Parameters, RemoteProtocolError
 
 #: What `MessageCodec.decode` may give at once.
 MOST_AT_ONCE = 64 << 10
+
+
+class InvertCodec(MessageCodec):
+    """Each bit of a message travels inverted."""
+
+    def encode(self, payload: bytes, final: bool) -> bytes:
+        return bytes(octet ^ 255 for octet in payload)
+
+    def decode(self, payload: bytes, final: bool) -> bytes:
+        return bytes(octet ^ 255 for octet in payload)
+
+
+class Invert(Extension):
+    """`InvertCodec` for a handshake."""
+
+    name = "x-invert"
+
+    def codec(self) -> InvertCodec:
+        return InvertCodec()
+
+
+class EitherCodec(MessageCodec):
+    """A message that begins with a space travels inverted, marked by RSV3; any other as it is, marked by RSV2."""
+
+    reserved_bits = 3
+    parameters = "x-either"
+    shared_key: Hashable = "x-either"
+
+    def __init__(self) -> None:
+        self.marks_in = self.marks_out = 0
+        self.begins = True
+
+    @property
+    def marks(self) -> int:
+        return self.marks_out
+
+    def encode(self, payload: bytes, final: bool) -> bytes:
+        if self.begins:
+            self.marks_out = 1 if payload.startswith(b" ") else 2
+        self.begins = final
+        return self._turned(self.marks_out, payload)
+
+    def begin(self, marks: int) -> None:
+        if marks == 3:
+            raise RemoteProtocolError(1002, "RSV2 and RSV3 on one message", "x-either")
+        self.marks_in = marks
+
+    def decode(self, payload: bytes, final: bool) -> bytes:
+        return self._turned(self.marks_in, payload)
+
+    def _turned(self, marks: int, payload: bytes) -> bytes:
+        return bytes(octet ^ 255 for octet in payload) if marks == 1 else payload
 
 
 def shifted(data: bytes, place: int, sign: int) -> bytes:
     return bytes((octet + sign * (place + i)) % 256 for i, octet in enumerate(data))
 
 
-class ShiftCodec:
+class ShiftCodec(MessageCodec):
     """Byte number i of a message travels as (byte + i) modulo 256."""
 
-    reserved_bit = 2
+    reserved_bits = 2
     parameters = "x-shift"
-    has_more = False
-    retained_bytes = 0
     shared_key: Hashable = "x-shift"
 
     def __init__(self, least: int = 0) -> None:
@@ -59,10 +109,10 @@ class ShiftCodec:
         self.forgotten += 1
 
 
-class RunsCodec:
+class RunsCodec(MessageCodec):
     """A run of equal bytes travels as three bytes: its length, high byte first, and the byte."""
 
-    reserved_bit = 1
+    reserved_bits = 1
     parameters = "x-runs"
     shared_key: Hashable = "x-runs"
 
@@ -95,9 +145,6 @@ class RunsCodec:
     def encode(self, payload: bytes, final: bool) -> bytes:
         return self.encode_shared(payload)
 
-    def wants(self, payload: bytes, fin: bool) -> bool:
-        return True
-
     def encode_shared(self, payload: bytes) -> bytes:
         encoded = b""
         at = 0
@@ -109,9 +156,6 @@ class RunsCodec:
             at += length
         return encoded
 
-    def forget_sent(self) -> None:
-        pass
-
     def drop(self) -> None:
         self._input = self._output = b""
 
@@ -121,7 +165,7 @@ def run(length: int, octet: bytes) -> bytes:
     return length.to_bytes(2, "big") + octet
 
 
-class Shift:
+class Shift(Extension):
     """`ShiftCodec` for a handshake: it has one parameter, ``least``, which both ends must name alike."""
 
     name = "x-shift"

@@ -131,6 +131,7 @@ PUBLIC_NAMES = {
     "MessageCodec",
     "Parameters",
     "PerMessageDeflate",
+    "DeflateParameters",
     # the handshake
     "ServerHandshake",
     "ClientHandshake",

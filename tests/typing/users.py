@@ -8,7 +8,7 @@ it must find. Both checkers report an ``ignore`` that is not needed, so a mistak
 from __future__ import annotations
 
 import zlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator
 
 from typing_extensions import assert_type
 
@@ -207,14 +207,8 @@ def headers() -> None:
 # --- an extension of the user's own -----------------------------------------------------------------------------
 
 
-class Rot13:
-    """The state of an extension on one connection; it names no class of the package."""
-
-    reserved_bit = 2
-    parameters = "x-rot13"
-    retained_bytes = 0
-    has_more = False
-    shared_key: Hashable = "x-rot13"
+class Rot13(rfc6455.MessageCodec):
+    reserved_bits = 2
 
     def decode(self, payload: bytes, final: bool) -> bytes:
         return payload
@@ -222,35 +216,16 @@ class Rot13:
     def encode(self, payload: bytes, final: bool) -> bytes:
         return payload
 
-    def wants(self, payload: bytes, fin: bool) -> bool:
-        return True
 
-    def encode_shared(self, payload: bytes) -> bytes:
-        return payload
-
-    def forget_sent(self) -> None: ...
-
-    def drop(self) -> None: ...
-
-
-class Rot13Extension:
+class Rot13Extension(rfc6455.Extension):
     name = "x-rot13"
 
-    def offer(self) -> str:
-        return ""
-
-    def accept_offer(self, parameters: Sequence[tuple[str, str | None]]) -> Rot13 | None:
-        return None if parameters else Rot13()
-
-    def accept_answer(self, parameters: Sequence[tuple[str, str | None]]) -> Rot13:
+    def codec(self) -> Rot13:
         return Rot13()
 
 
 class Unfinished:
     name = "x-unfinished"
-
-    def offer(self) -> str:
-        return ""
 
 
 def extensions() -> None:
@@ -259,6 +234,7 @@ def extensions() -> None:
     rfc6455.Connection(rfc6455.SERVER, [Rot13()])
     rfc6455.Connection(rfc6455.SERVER, [Rot13Extension()])  # type: ignore[list-item]
     rfc6455.ServerHandshake(extensions=[Unfinished()])  # type: ignore[list-item]
+    assert_type(rfc6455.DeflateParameters.parse([("client_max_window_bits", None)]), rfc6455.DeflateParameters)
 
 
 # --- tests of the user's own ------------------------------------------------------------------------------------

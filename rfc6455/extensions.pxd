@@ -1,0 +1,14 @@
+cdef class MessageCodec:
+    # What an override in Python returns is checked where it is used, as it can be anything.
+    cpdef encode(self, bytes payload, bint final)
+    cpdef decode(self, bytes payload, bint final)
+    cpdef begin(self, int marks)
+    cpdef wants(self, bytes payload, bint fin)
+    cpdef encode_shared(self, bytes payload)
+    cpdef forget_sent(self)
+    cpdef drop(self)
+
+cpdef bytes encoded(MessageCodec codec, bytes payload, bint final)
+cpdef bytes decoded(MessageCodec codec, bytes payload, bint final)
+cpdef bytes encoded_shared(MessageCodec codec, bytes payload)
+cdef bytes _checked(MessageCodec codec, str method, data)
