@@ -1,1 +1,1 @@
-cpdef bytes as_bytes(data, what=*)
+cpdef bytes as_bytes(data)

@@ -214,9 +214,10 @@ class Endpoint:
         return _Events(self)
 
     def advance(self, *, now: float) -> None:
-        """Tell the time and take no events: for a loop that is held up, because the peer does not take what it is sent.
-        Its messages wait, but its time runs: wait until ``deadlines.next_deadline()``, which counts nothing that is
-        left to go on with. If a deadline ends the connection, `closed` says so, and the last event is `Closed`.
+        """Tell the time and take no events: for a loop that is held up because the peer does not take what it is sent.
+
+        The peer's messages wait, but its time runs: wait until ``deadlines.next_deadline()``, which counts nothing that
+        is left to go on with. Where a deadline ends the connection, `closed` says so, and `Closed` is the last event.
 
         :param now: the time in seconds.
         """
@@ -251,8 +252,8 @@ class Endpoint:
     def data_to_send(self) -> bytes:
         """Give all that is to be sent now, and forget it: send it whole, in this order, before later data.
 
-        It may be called between two events. A Close frame that is owed comes when the last event has been taken, as the
-        answers to the messages before it go first.
+        It may be called between two events. A Close frame that is owed comes once the last event has been taken, after
+        the answers to the messages before it.
         """
         if self.connection is not None:
             return b"".join(self.connection._take_out(False)) if self._waiting else self.connection.data_to_send()
