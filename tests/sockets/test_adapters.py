@@ -28,7 +28,6 @@ from rfc6455 import (
     CloseCause,
     CloseCode,
     Closed,
-    Connection,
     Endpoint,
     Event,
     Ping,
@@ -53,7 +52,7 @@ class Clock:
 class Running(Protocol):
     """An adapter at work, whichever it is."""
 
-    def do(self, act: Callable[[Connection], object]) -> None: ...
+    def do(self, act: Callable[[Endpoint], object]) -> None: ...
 
     def wake(self) -> None: ...
 
@@ -66,14 +65,14 @@ class RunningThreads:
     def __init__(self, sock: socket.socket, *arguments: Any) -> None:
         self.adapter = threads.Adapter(sock, *arguments)
 
-    def do(self, act: Callable[[Connection], object]) -> None:
-        self.adapter.call(lambda endpoint: act(endpoint.connection))
+    def do(self, act: Callable[[Endpoint], object]) -> None:
+        self.adapter.call(act)
 
     def wake(self) -> None:
         self.adapter.call(lambda endpoint: None)
 
     def latency(self) -> float | None:
-        return self.adapter.endpoint.deadlines.latency
+        return self.adapter.endpoint.latency
 
     def join(self) -> None:
         self.adapter.thread.join(PATIENCE)
@@ -96,11 +95,11 @@ class RunningAsyncio:
         self._is_up.set()
         await self.adapter.done
 
-    def do(self, act: Callable[[Connection], object]) -> None:
+    def do(self, act: Callable[[Endpoint], object]) -> None:
         done = threading.Event()
 
         def call() -> None:
-            self.adapter.call(lambda endpoint: act(endpoint.connection))
+            self.adapter.call(act)
             done.set()
 
         self.loop.call_soon_threadsafe(call)
@@ -110,7 +109,7 @@ class RunningAsyncio:
         self.loop.call_soon_threadsafe(self.adapter.step)
 
     def latency(self) -> float | None:
-        return self.adapter.endpoint.deadlines.latency
+        return self.adapter.endpoint.latency
 
     def join(self) -> None:
         self._thread.join(PATIENCE)
@@ -129,7 +128,7 @@ class Scene:
             sock, _ = listener.accept()
         self._buffer = b""
         handshake = ServerHandshake() if role is SERVER else ClientHandshake("ws://example.com/")
-        self.adapter = run(sock, Endpoint(handshake, timeouts, self.clock()), self._events.put, self.clock)
+        self.adapter = run(sock, Endpoint(handshake, timeouts, now=self.clock()), self._events.put, self.clock)
 
     def open(self) -> Scene:
         """Does the peer's part of the opening handshake."""
@@ -213,7 +212,7 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Callable[..., Scene]]:
 
     def make(role: Role, **timeouts: float | None) -> Scene:
         defaults: dict[str, float | None] = dict.fromkeys(
-            ["open", "ping_interval", "pong", "close", "tcp_close", "idle"]
+            ["open", "body", "ping_interval", "pong", "close", "tcp_close", "idle"]
         )
         scenes.append(Scene(request.param, role, Timeouts(**{**defaults, **timeouts})))
         return scenes[-1]

@@ -31,16 +31,17 @@ class Adapter(asyncio.Protocol):
         self.step()
 
     def step(self, data: bytes | None = None) -> None:
-        """Takes what was read, writes what there is to write, and sets the timer."""
-        events = self.endpoint.receive_data(data, now=self.clock())
-        while self.endpoint.unread or events:
-            for event in events:
-                if isinstance(event, Request):
-                    self.endpoint.accept(self.clock())
-                elif not isinstance(event, Response):
+        """Take what was read, write what there is to write, and set the timer."""
+        for event in self.endpoint.events(data, now=self.clock()):
+            match event:
+                case Request():
+                    self.endpoint.accept(now=self.clock())
+                case Response():
+                    pass
+                case _:
                     self.on_event(event)
-            events = self.endpoint.receive_data(None, now=self.clock())
-        self.transport.write(self.endpoint.data_to_send())
+        if data := self.endpoint.data_to_send():
+            self.transport.write(data)
         if self.timer is not None:
             self.timer.cancel()
         if self.endpoint.must_close:

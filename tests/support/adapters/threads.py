@@ -38,7 +38,7 @@ class Adapter:
                     data = b""
 
     def wait(self) -> bytes | None:
-        if self.endpoint.must_close or self.endpoint.unread:
+        if self.endpoint.must_close:
             return None
         at = self.endpoint.next_deadline()
         ready = select.select([self.sock, self.wakes], [], [], None if at is None else max(0, at - self.clock()))[0]
@@ -48,9 +48,12 @@ class Adapter:
 
     def step(self, data: bytes | None) -> bytes:
         with self.lock:
-            for event in self.endpoint.receive_data(data, now=self.clock()):
-                if isinstance(event, Request):
-                    self.endpoint.accept(self.clock())
-                elif not isinstance(event, Response):
-                    self.on_event(event)
+            for event in self.endpoint.events(data, now=self.clock()):
+                match event:
+                    case Request():
+                        self.endpoint.accept(now=self.clock())
+                    case Response():
+                        pass
+                    case _:
+                        self.on_event(event)
             return self.endpoint.data_to_send()
