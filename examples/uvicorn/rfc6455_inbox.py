@@ -43,7 +43,7 @@ class Inbox:
     def put(self, event: rfc6455.TextMessage | rfc6455.BytesMessage) -> None:
         if self.farewell is None:
             self._waiting.append(event)
-            self._size += _size(event)
+            self._size += size_of(event)
             self._arrived.set()
 
     def close(self, code: int, reason: str) -> None:
@@ -63,11 +63,17 @@ class Inbox:
             self._arrived.clear()
             await self._arrived.wait()
         event = self._waiting.popleft()
-        self._size -= _size(event)
+        self._size -= size_of(event)
         if isinstance(event, rfc6455.TextMessage):
             return {"type": "websocket.receive", "text": event.text}
         return {"type": "websocket.receive", "bytes": event.data}
 
 
-def _size(event: rfc6455.TextMessage | rfc6455.BytesMessage) -> int:
-    return len(event.text if isinstance(event, rfc6455.TextMessage) else event.data)
+def size_of(event: object) -> int:
+    """Return the bytes or characters of a message; 0 for another event."""
+    match event:
+        case rfc6455.TextMessage(text):
+            return len(text)
+        case rfc6455.BytesMessage(data):
+            return len(data)
+    return 0

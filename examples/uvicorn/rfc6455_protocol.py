@@ -7,7 +7,7 @@ other: order, back-pressure, and an end that both are told of. What the bytes me
 for the app is in `rfc6455_inbox.py`, the form of the scope in `rfc6455_asgi.py`.
 
 The law: whatever happens on an open connection, be it a read, a call of the app or a timer, ends in `_step`, which
-tells the time, writes what there is to write and decides whether to read on. Nothing awaits between looking at the
+writes what there is to write and decides whether to read on. Nothing awaits between looking at the
 state and changing it, so no lock is needed. All that a client can make this end keep has a bound: `Inbox` for what the
 app has not taken, the transport's high-water mark for what the client has not taken, `Limits` for the rest.
 """
@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from rfc6455_asgi import Fields, Message, Stage, fields_to_add, scope_of
-from rfc6455_inbox import Inbox
+from rfc6455_inbox import Inbox, size_of
 from uvicorn.config import Config
 from uvicorn.protocols.utils import ClientDisconnected, get_client_addr, get_path_with_query_string
 from uvicorn.server import ServerState
@@ -39,8 +39,13 @@ logger = logging.getLogger("uvicorn.error")
 # why, in seconds. A client that is there needs a round trip.
 GRACE = 2.0
 
-# When the connection is over but not all was sent: how long to wait for some of it to be taken, in seconds.
-LINGER = 10.0
+# When the connection is over but not all was sent: how long to wait for some of it to be taken, in seconds. An app may
+# end with megabytes in the transport, which a slow client is still taking.
+FLUSH = 10.0
+
+# How much of one client's messages is handled before it is the others' turn, in bytes or characters; one read can
+# inflate to very much.
+TURN = 512 << 10
 
 
 class RFC6455Protocol(asyncio.Protocol):
@@ -73,16 +78,14 @@ class RFC6455Protocol(asyncio.Protocol):
         self._tasks = cast("set[Any]", server_state.tasks)
         self._loop = _loop or asyncio.get_running_loop()
         self._is_paused = False  # whether nothing is read, as the app has too much
-        self._handshake = rfc6455.ServerHandshake(
+        handshake = rfc6455.ServerHandshake(
             extensions=self.extensions if config.ws_per_message_deflate else (),
             origins=self.origins,
             limits=_limits(config.ws_max_size),
         )
-        # They are looked at from the accept on: an app may take as long as it likes for that.
         timeouts = _timeouts(config.ws_ping_interval, config.ws_ping_timeout)
-        self._deadlines = rfc6455.Deadlines(timeouts, now=self._loop.time())
-        self._ws: rfc6455.Connection | None = None
-        self._has_ended = False  # the client's side of TCP
+        self._ws = rfc6455.Endpoint(handshake, timeouts, now=self._loop.time())
+        self._has_more = False  # whether events are left, as the app has no room or it is the others' turn
         self._broke_rules = False
         self._stage = Stage.REQUESTED
         self._inbox = Inbox(config.ws_max_queue)
@@ -101,19 +104,17 @@ class RFC6455Protocol(asyncio.Protocol):
         self._connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._ws is not None:
+        if self._is_open or not self._transport.is_closing():
             self._receive(data)
-        elif not self._transport.is_closing():
-            self._receive_request(data)
 
     def eof_received(self) -> None:
-        self._receive_end()
+        self._receive(b"")
         self._hang_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
         self._replace_timer(None)
-        self._receive_end()
+        self._receive(b"")
         self._writable.set()
 
     def pause_writing(self) -> None:
@@ -132,23 +133,13 @@ class RFC6455Protocol(asyncio.Protocol):
         """The server stops: 1012 (Service Restart) for an open connection, 500 for one that waits for the app."""
         if self._stage in (Stage.REQUESTED, Stage.DENYING) and not self._transport.is_closing():
             self._fail_opening()
-        elif self._stage is Stage.ACCEPTED and self._ws is not None and not self._ws.closed:
-            self._deadlines.timeouts = replace(self._deadlines.timeouts, close=GRACE)
+        elif self._stage is Stage.ACCEPTED and not self._ws.closed:
+            self._ws.deadlines.timeouts = replace(self._ws.deadlines.timeouts, close=GRACE)
             self._say_goodbye(CloseCode.SERVICE_RESTART)
         else:
             self._hang_up()
 
     # The opening handshake. uvicorn has read the request, and writes it out again for us.
-
-    def _receive_request(self, data: bytes) -> None:
-        try:
-            request = self._handshake.receive_data(data)
-        except rfc6455.HandshakeError as error:
-            logger.warning("WebSocket handshake refused: %s", error)
-            self._send_refusal()
-        else:
-            if request is not None and not self._scope:
-                self._start_app(request)
 
     def _start_app(self, request: rfc6455.Request) -> None:
         self._scope = scope_of(request, self._config, self._transport, self._app_state)
@@ -160,18 +151,18 @@ class RFC6455Protocol(asyncio.Protocol):
         # The stage is the app's: one that has not answered yet may still try, and is told that the client is gone.
         self._disconnect(CloseCode.ABNORMAL_CLOSURE)
         if not self._transport.is_closing():
-            self._transport.write(self._handshake.data_to_send())
+            self._transport.write(self._ws.data_to_send())
             self._hang_up()
 
     def _fail_opening(self) -> None:
         # None of the headers that an app or an option adds: they may be what failed.
-        self._handshake.reject(500, body=b"Internal Server Error")
+        self._ws.reject(500, body=b"Internal Server Error")
         self._send_refusal()
 
     # The app: its task, what it receives, what it sends.
 
     async def _run_app(self) -> CloseCode:
-        """Gives the code that says how it ended (7.4.1)."""
+        """Return the code that says how it ended (7.4.1)."""
         try:
             await self._app(self._scope, self._asgi_receive, self._asgi_send)
         except ClientDisconnected:
@@ -188,7 +179,7 @@ class RFC6455Protocol(asyncio.Protocol):
         seen from outside."""
         self._tasks.discard(task)
         code = CloseCode.INTERNAL_ERROR if task.cancelled() else task.result()
-        if self._ws is not None:
+        if self._is_open:
             self._say_goodbye(code)
         elif not self._transport.is_closing():
             if code == CloseCode.NORMAL_CLOSURE:
@@ -197,7 +188,7 @@ class RFC6455Protocol(asyncio.Protocol):
 
     async def _asgi_receive(self) -> Message:
         message = await self._inbox.get()
-        if self._ws is not None and (self._is_paused or self._ws.unread):
+        if self._is_open and (self._is_paused or self._has_more):
             self._receive(None)  # there may be room again
         return message
 
@@ -212,10 +203,9 @@ class RFC6455Protocol(asyncio.Protocol):
 
     def _accept(self, message: Message) -> None:
         headers = [*self._default_headers, *message.get("headers", ())]
-        self._ws = self._handshake.accept(message.get("subprotocol") or None, headers)
+        self._ws.accept(message.get("subprotocol") or None, headers, now=self._loop.time())
         self._stage = Stage.ACCEPTED
         self._log("[accepted]")
-        self._deadlines.opened(self._ws, now=self._loop.time())
         self._receive(None)
 
     def _forbid(self, message: Message) -> None:
@@ -235,13 +225,12 @@ class RFC6455Protocol(asyncio.Protocol):
             self._deny(status, headers, bytes(body))
 
     def _deny(self, status: int, headers: Fields, body: bytes) -> None:
-        self._handshake.reject(status, [*self._default_headers, *fields_to_add(headers)], body)
+        self._ws.reject(status, [*self._default_headers, *fields_to_add(headers)], body)
         self._log(str(status))
         self._stage = Stage.OVER
         self._send_refusal()
 
     def _send(self, message: Message) -> None:
-        assert self._ws is not None
         data, text = message.get("bytes"), message.get("text")
         if data is not None:
             self._ws.send_bytes(data)
@@ -258,59 +247,66 @@ class RFC6455Protocol(asyncio.Protocol):
 
     # The open connection.
 
+    @property
+    def _is_open(self) -> bool:
+        """Whether the app has accepted; it stays so when the connection is closed again."""
+        return self._ws.connection is not None
+
     def _receive(self, data: bytes | None) -> None:
-        """Goes through what has come, as far as the app has room for it; the rest stays ``unread``. One call is one
-        portion: when the app has closed there is always room, and a client could make us inflate for ever."""
-        assert self._ws is not None
-        if self._ws.closed:
+        """Take what has come, ``b""`` at its end, and go through it while the app has room for it and it is not the
+        others' turn: when the app has closed there is always room. The rest is left to the library."""
+        if self._ws.must_close:
             return  # what is left of a client that is being hung up on
-        if data is not None or (self._ws.unread and self._inbox.has_room):
-            self._handle(self._ws.receive_data(data))
-        if self._has_ended and not self._ws.unread:
-            self._handle(self._ws.receive_data(b""))
+        size = 0
+        self._has_more = not self._inbox.has_room
+        events = self._ws.events(data, now=self._loop.time())
+        while not self._has_more or self._ws.closed:
+            event = next(events, None)
+            if event is None:
+                self._has_more = False
+                break
+            self._handle(event)
+            size += size_of(event)
+            self._has_more = not self._inbox.has_room or size >= TURN
         self._step()
 
-    def _receive_end(self) -> None:
-        """The client has ended the stream, or is lost. The app is told when it has taken what came before."""
-        self._has_ended = True
-        if self._ws is not None:
-            self._receive(None)
-        else:
-            self._disconnect(CloseCode.ABNORMAL_CLOSURE)
-
-    def _handle(self, events: Sequence[rfc6455.Event]) -> None:
-        for event in events:
-            match event:
-                case rfc6455.TextMessage() | rfc6455.BytesMessage():
-                    self._inbox.put(event)
-                case rfc6455.Closed(code, reason, _, error):
-                    self._broke_rules = error is not None
-                    self._disconnect(code, reason)
+    def _handle(self, event: rfc6455.Request | rfc6455.Response | rfc6455.Event) -> None:
+        match event:
+            case rfc6455.Request():
+                self._start_app(event)
+            case rfc6455.TextMessage() | rfc6455.BytesMessage():
+                self._inbox.put(event)
+            case rfc6455.Closed(error=rfc6455.HandshakeError() as error):
+                if self._stage is Stage.REQUESTED:
+                    logger.warning("WebSocket handshake refused: %s", error)
+                self._send_refusal()
+            case rfc6455.Closed(code, reason, _, error):
+                self._broke_rules = error is not None
+                self._disconnect(code, reason)
 
     def _step(self) -> None:
-        assert self._ws is not None
-        self._handle(self._deadlines.advance(now=self._loop.time()))
+        """Write what there is to write; then end, or go on, or wait for more."""
+        if not self._is_open:
+            return
         self._flush()
         if self._transport.is_closing():
             return
-        if self._ws.closed:
+        if self._ws.must_close:
             self._end()
-        else:
-            self._read_if(self._inbox.has_room)
-            if self._ws.unread and self._inbox.has_room and self._next_portion is None:
-                self._next_portion = self._loop.call_soon(self._go_on)
+            return
+        self._read_if(self._inbox.has_room)
+        if self._has_more and self._inbox.has_room and self._next_portion is None:
+            self._next_portion = self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         self._next_portion = None
         self._receive(None)
 
     def _flush(self) -> None:
-        """Writes what is owed. While the client does not take what there is, the library keeps it: of the Pongs only
-        the last (5.5.3), so that a flood of Pings cannot pile up answers."""
-        if self._ws is not None and self._writable.is_set() and not self._transport.is_closing():
-            data = self._ws.data_to_send()
-            if data:
-                self._transport.write(data)
+        """Write what is owed. While the client does not take what there is, the library keeps it: of the Pongs only
+        the last few (5.5.3), so that a flood of Pings cannot pile up answers."""
+        if self._writable.is_set() and not self._transport.is_closing() and (buffers := self._ws.buffers_to_send()):
+            self._transport.writelines(buffers)
 
     def _read_if(self, wanted: bool) -> None:
         if wanted and self._is_paused:
@@ -324,28 +320,29 @@ class RFC6455Protocol(asyncio.Protocol):
         """While the app lets nothing be read, no deadline comes nearer: a Pong that we do not read is not late. Unless
         the client takes nothing either: the app may wait for just that, and such a client could stay for ever."""
         if self._is_paused and self._writable.is_set():
-            self._deadlines.pause(self._loop.time())
+            self._ws.pause(now=self._loop.time())
         else:
-            self._deadlines.resume(self._loop.time())
+            self._ws.resume(now=self._loop.time())
             self._set_timer()
 
     def _set_timer(self) -> None:
         """A timer that is there and earlier stays: it looks again when it is due, which is cheaper than a new one."""
-        if self._ws is None or self._ws.closed or self._transport.is_closing():
+        if not self._is_open or self._ws.closed or self._transport.is_closing():
             return  # what is waited for now is the end
-        at = self._deadlines.next_deadline()
+        at = self._ws.deadlines.next_deadline()
         if at is not None and (self._timer is None or self._timer.when() > at):
             self._replace_timer(self._loop.call_at(at, self._on_time))
 
     def _on_time(self) -> None:
         self._timer = None
-        self._step()
+        if self._has_more:
+            self._ws.advance(now=self._loop.time())
+        self._receive(None)
 
     # The end.
 
     def _say_goodbye(self, code: int, reason: str = "") -> None:
-        """Begins the closing handshake (7.1.2), whose deadline the library keeps; the app is told at once."""
-        assert self._ws is not None
+        """Begin the closing handshake (7.1.2), whose deadline the library keeps; the app is told at once."""
         self._ws.close(code, reason)
         self._disconnect(code, reason)
         self._receive(None)
@@ -366,16 +363,16 @@ class RFC6455Protocol(asyncio.Protocol):
         self._replace_timer(self._loop.call_later(GRACE, self._hang_up))
 
     def _hang_up(self) -> None:
-        """Closes TCP when all is sent, or when the client takes nothing of it for `LINGER` seconds."""
+        """Close TCP when all is sent, or when the client takes nothing of it for `FLUSH` seconds."""
         if not self._transport.is_closing():
             left = self._transport.get_write_buffer_size()
             self._transport.close()
-            self._replace_timer(self._loop.call_later(LINGER, self._cut, left))
+            self._replace_timer(self._loop.call_later(FLUSH, self._cut, left))
 
     def _cut(self, left_before: int) -> None:
         left = self._transport.get_write_buffer_size()
         if 0 < left < left_before:
-            self._replace_timer(self._loop.call_later(LINGER, self._cut, left))
+            self._replace_timer(self._loop.call_later(FLUSH, self._cut, left))
         else:
             self._transport.abort()
 
@@ -407,4 +404,5 @@ def _limits(max_size: int | None) -> rfc6455.Limits:
 
 @lru_cache
 def _timeouts(ping_interval: float | None, pong: float | None) -> rfc6455.Timeouts:
-    return rfc6455.Timeouts(ping_interval=ping_interval or None, pong=pong or None)
+    """Return the time-outs of a connection; an app may take as long as it likes to answer the opening handshake."""
+    return rfc6455.Timeouts(open=None, ping_interval=ping_interval or None, pong=pong or None)
