@@ -4,7 +4,10 @@
 
 The law: each side is a connection of its own, with its own compression, Pings and deadlines; what passes between them
 is parts of messages, and how they closed. Nothing is read from one side before the other took what came before. A
-Close frame is answered when the other side has answered it, so that nothing that was on its way is lost.
+Close frame is answered when the other side has answered it, so that nothing that was on its way is lost. No code is
+made up: where one side is lost or fails, TCP is cut on the other, whose peer sees what it would see without a proxy.
+
+It takes `Endpoint.receive_data`, one step of `Endpoint.events`: after that, a side whose peer has closed still sends.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import dataclasses
 import importlib.util
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
@@ -39,38 +42,35 @@ PASSED_ON = ("authorization", "cookie", "user-agent")
 # Each client has two file descriptors, of which a process usually gets 1024.
 MAX_CLIENTS = 250
 
-# After our last byte, how long a peer has to take it and to close, in seconds. Closing TCP with input unread resets
-# the connection, and a reset may overtake our Close frame (7.1.1).
-LINGER = 2.0
+# How long what was written last may wait in the transport when there is nothing else to wait for, in seconds.
+FAREWELL = 2.0
 
 
 class Leg:
     """One of the two connections.
 
-    :param lost_code: the close code that tells the other side that this one was lost.
     :param is_trusted: whether its deadlines count only the time in which we listen to it. While the other side holds
         it up, its Pongs are not heard; but a client could hold itself up for ever.
     """
 
-    other: Leg
+    other: Leg | None = None
 
-    def __init__(
-        self, stream: Stream, ws: rfc6455.Connection, timeouts: rfc6455.Timeouts, lost_code: int, is_trusted: bool
-    ) -> None:
+    def __init__(self, stream: Stream, ws: rfc6455.Endpoint, is_trusted: bool) -> None:
         self.reader, self.writer = stream
         self.ws = ws
-        self.lost_code = lost_code
         self.is_trusted = is_trusted
         self.loop = asyncio.get_running_loop()
         self.late = 0
-        self.closed: rfc6455.Closed | None = None
+        self.is_cut = False
+        self.may_read = asyncio.Event()
         self.over = asyncio.Event()
-        self.deadlines = rfc6455.Deadlines(timeouts, now=self.loop.time())
-        self.deadlines.opened(ws, now=self.loop.time())
+        # Set when its part of the opening handshake has come: the request, the response, or the end.
+        self.opened: asyncio.Future[rfc6455.Request | rfc6455.Response | rfc6455.Closed] = self.loop.create_future()
+        self.may_read.set()
         self.timer = self.loop.call_soon(self.settle)
 
     async def run(self) -> None:
-        """Reads until the end of file, but nothing before the other side took what came before."""
+        """Read until the end of the stream, but nothing before the other side took what came before."""
         data: bytes | None = None
         try:
             while data != b"":
@@ -82,78 +82,123 @@ class Leg:
         except OSError:
             self.receive(b"")  # reset
         await self.over.wait()
-        await close(self.writer)
         self.timer.cancel()
+        await close(self.writer)
 
     async def wait_for_other(self) -> None:
+        await self.may_read.wait()
+        if self.other is None:
+            return
         if self.is_trusted:
-            self.deadlines.pause(self.loop.time())
+            self.ws.pause(now=self.loop.time())
         try:
             await self.other.writer.drain()
         except OSError:
             pass  # reset; its own `run` is told, too
-        self.deadlines.resume(self.loop.time())
+        self.ws.resume(now=self.loop.time())
         self.set_timer()
 
     def receive(self, data: bytes | None) -> None:
-        if not self.over.is_set():
-            self.pass_on(self.ws.receive_data(data))
-            self.settle()
+        if not self.is_cut:
+            self.pass_on(self.ws.receive_data(data, now=self.loop.time()))
+        elif data == b"":
+            self.over.set()
+        self.settle()
 
-    def pass_on(self, events: Sequence[rfc6455.Event]) -> None:
-        """A Ping is not passed on, as it is answered already, and no Pong, as it was asked for here."""
+    def pass_on(self, events: Sequence[rfc6455.Request | rfc6455.Response | rfc6455.Event]) -> None:
+        """Pass on messages and the end. A Ping is not, as it is answered already, and no Pong, as it was asked for
+        here."""
         for event in events:
             match event:
+                case rfc6455.Request() | rfc6455.Response():
+                    self.opened.set_result(event)
+                    self.may_read.clear()  # until there is another side to take it
                 case rfc6455.TextPart(text, final) if text or final:
-                    self.other.send(self.other.ws.send_text, text, final)
+                    self.send(event, len(text))
                 case rfc6455.BytesPart(data, final) if data or final:
-                    self.other.send(self.other.ws.send_bytes, data, final)
-                case rfc6455.Closed(code, reason, clean):
-                    self.closed = event
-                    self.other.close(*(code, reason) if clean else (self.lost_code,))
+                    self.send(event, len(data))
+                case rfc6455.Closed():
+                    self.end(event)
 
-    def send(self, send: Callable[..., None], part: str | bytes, final: bool) -> None:
-        if self.closed is not None:
-            self.late += len(part)
+    def send(self, part: rfc6455.Event, size: int) -> None:
+        if self.other is None or self.other.is_cut:
+            return
+        if self.other.ws.closed:
+            self.other.late += size
         try:
-            send(part, fin=final)
+            self.other.ws.send(part)
         except rfc6455.LocalProtocolError:
-            pass  # this side has had its Close frame
+            pass  # that side has had its Close frame
 
-    def close(self, code: int, reason: str = "") -> None:
-        self.ws.close(None if code == rfc6455.CloseCode.NO_STATUS_RCVD else code, reason)
+    def end(self, closed: rfc6455.Closed) -> None:
+        if not self.opened.done():
+            self.opened.set_result(closed)
+        elif self.other is not None and closed.clean:
+            self.other.ws.send(closed)
+        elif self.other is not None:
+            self.other.cut()
+
+    def cut(self) -> None:
+        """Close TCP without a Close frame, once all is sent."""
+        if not self.over.is_set() and not self.is_cut and not self.ws.closed:
+            self.write()
+            self.is_cut = True
+            self.writer.close()
+            self.timer.cancel()
+            self.timer = self.loop.call_later(FAREWELL, self.writer.transport.abort)
+            self.may_read.set()
 
     def settle(self) -> None:
-        """Does what is due on both sides, and writes."""
-        for leg in (self, self.other):
-            leg.pass_on(leg.deadlines.advance(now=self.loop.time()))
-        for leg in (self, self.other):
-            if not leg.over.is_set() and not leg.keeps_its_answer():
+        """Do what is due on both sides, and write."""
+        legs = [self] if self.other is None else [self, self.other]
+        for leg in legs:
+            leg.tell_time()
+        for leg in legs:
+            if not leg.over.is_set() and not leg.is_cut and not leg.keeps_its_answer():
                 leg.write()
+                leg.finish_if_over()
+
+    def tell_time(self) -> None:
+        if not self.is_cut:
+            self.ws.advance(now=self.loop.time())
+            if self.ws.closed:
+                self.pass_on(self.ws.receive_data(None, now=self.loop.time()))
 
     def keeps_its_answer(self) -> bool:
         """Whether the peer's Close frame is not to be answered yet: the other side has not answered."""
-        closed = self.closed
-        return closed is not None and closed.clean and self.other.closed is None and self.late < MAX_LATE
+        end, other = self.ws.end, self.other
+        if end is None or other is None or not end.clean:
+            return False
+        return not (other.ws.closed or other.is_cut) and self.late < MAX_LATE
 
     def write(self) -> None:
-        self.writer.write(self.ws.data_to_send())
-        if self.ws.must_close:
+        if buffers := self.ws.buffers_to_send():
+            self.writer.writelines(buffers)
+
+    def finish_if_over(self) -> None:
+        """End our side of TCP when it is our turn, and all of it when there is nothing left to wait for."""
+        if self.ws.finished:
             self.over.set()
+            self.writer.close()
             self.timer.cancel()
-            self.timer = end(self.writer)
+            self.timer = self.loop.call_later(FAREWELL, self.writer.transport.abort)
+            self.may_read.set()
+            return
+        if self.ws.must_close:
+            self.may_read.set()
+            end_stream(self.writer)
         self.set_timer()
 
     def set_timer(self) -> None:
-        due = self.deadlines.next_deadline()
-        if not self.over.is_set():
+        due = self.ws.deadlines.next_deadline()
+        if not self.over.is_set() and not self.is_cut:
             self.timer.cancel()
             if due is not None:
                 self.timer = self.loop.call_at(due, self.settle)
 
 
-def end(writer: asyncio.StreamWriter) -> asyncio.TimerHandle:
-    """Says that nothing more comes, and gives the peer time to say the same; then the end of file is sure to come."""
+def end_stream(writer: asyncio.StreamWriter) -> None:
+    """Say that nothing more comes."""
     try:
         if writer.can_write_eof():
             writer.write_eof()
@@ -161,7 +206,6 @@ def end(writer: asyncio.StreamWriter) -> asyncio.TimerHandle:
             writer.close()  # TLS, which has no half-closed connections
     except OSError:
         pass  # reset
-    return asyncio.get_running_loop().call_later(LINGER, writer.transport.abort)
 
 
 async def close(writer: asyncio.StreamWriter) -> None:
@@ -183,7 +227,7 @@ class Proxy:
         self.ends = False
 
     async def run(self, host: str, port: int) -> None:
-        """Serves until a signal comes, then until all clients have gone."""
+        """Serve until a signal comes, then until all clients have gone."""
         signalled = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, signalled.set)
@@ -198,11 +242,11 @@ class Proxy:
 
     def send_away(self, *legs: Leg) -> None:
         for leg in legs:
-            leg.close(rfc6455.CloseCode.GOING_AWAY)
+            leg.ws.close(rfc6455.CloseCode.GOING_AWAY)
             leg.settle()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One client; a task of its own."""
+        """Serve one client; this is a task of its own."""
         host, port = (writer.get_extra_info("peername") or ("somebody", 0))[:2]
         if len(self.clients) >= MAX_CLIENTS:
             print(f"{host}:{port} refused: too many clients", flush=True)
@@ -211,88 +255,90 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self.clients.add(task)
-        handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()], limits=LIMITS)
-        try:
-            stream, ws = await self.open(reader, handshake)
-        except rfc6455.HandshakeError as error:
-            print(f"{host}:{port} refused: {error}", flush=True)
-            await refuse(reader, writer, handshake.data_to_send())
-        else:
-            client_ws = handshake.accept(ws.subprotocol, parts=True)
-            client = Leg((reader, writer), client_ws, self.timeouts, rfc6455.CloseCode.GOING_AWAY, False)
-            upstream = Leg(stream, ws, self.timeouts, rfc6455.CloseCode.BAD_GATEWAY, True)
-            await self.connect(client, upstream)
-            if client.closed is not None:
-                print(f"{host}:{port} closed: {int(client.closed.code)} {str(client.closed)!a}", flush=True)
+        handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()], limits=LIMITS, parts=True)
+        client = Leg((reader, writer), self.endpoint(handshake), False)
+        running = [asyncio.create_task(client.run())]
+        self.legs.add(client)
+        refusal = await self.open(client, running)
+        if self.ends:
+            self.send_away(client)
+        await asyncio.gather(*running)
+        closed = client.ws.end
+        if refusal is not None:
+            print(f"{host}:{port} refused: {refusal}", flush=True)
+        elif closed is not None:
+            print(f"{host}:{port} closed: {int(closed.code)} {closed.reason!a}", flush=True)
+        self.legs -= {client, client.other or client}
         self.clients.remove(task)
 
-    async def open(
-        self, reader: asyncio.StreamReader, handshake: rfc6455.ServerHandshake
-    ) -> tuple[Stream, rfc6455.Connection]:
-        """Reads the client's request and opens a connection upstream for it.
+    def endpoint(self, handshake: rfc6455.ServerHandshake | rfc6455.ClientHandshake) -> rfc6455.Endpoint:
+        return rfc6455.Endpoint(handshake, self.timeouts, now=asyncio.get_running_loop().time())
 
-        :raises HandshakeError: when that is not possible; the answer for the client is queued.
+    async def open(self, client: Leg, running: list[asyncio.Task[None]]) -> rfc6455.HandshakeError | None:
+        """Wait for the client's request, open a connection upstream for it, and answer.
+
+        :returns: why the client was refused.
         """
-        opening = asyncio.wait_for(self.open_upstream(reader, handshake), self.timeouts.open)
+        request = await client.opened
+        if isinstance(request, rfc6455.Closed):
+            assert isinstance(request.error, rfc6455.HandshakeError)
+            return request.error
+        assert isinstance(request, rfc6455.Request)
+        client.ws.pause(now=client.loop.time())  # what it waits for now is not its own doing
         try:
-            return await opening
+            upstream = await self.connect(request)
+            self.legs.add(upstream)
+            running.append(asyncio.create_task(upstream.run()))
+            answer = await upstream.opened
+            refusal = refusal_of(answer) if isinstance(answer, rfc6455.Closed) else None
         except rfc6455.HandshakeError as error:
-            if handshake.response is None:  # it is upstream that refuses
-                handshake.reject(error.status if error.status is not None and error.status >= 300 else 502)
-            raise
-        except asyncio.TimeoutError:
-            reason, status = "the opening handshake took too long", 408 if handshake.request is None else 504
-        except OSError as error:
-            reason, status = f"there is no connection: {error}", 502
-        except rfc6455.LocalProtocolError as error:
-            reason, status = f"a request that cannot be passed on: {error}", 400
-        handshake.reject(status)
-        raise rfc6455.HandshakeError(status, reason)
+            refusal = error
+        client.ws.resume(now=client.loop.time())
+        if refusal is not None:
+            client.ws.reject(refusal.status or 502)
+        else:
+            client.ws.accept(upstream.ws.subprotocol, now=client.loop.time())
+            client.other, upstream.other = upstream, client
+            upstream.may_read.set()
+            if self.ends:
+                self.send_away(client, upstream)
+        client.may_read.set()
+        client.settle()
+        return refusal
 
-    async def open_upstream(
-        self, reader: asyncio.StreamReader, handshake: rfc6455.ServerHandshake
-    ) -> tuple[Stream, rfc6455.Connection]:
-        while (request := handshake.receive_data(await reader.read(65536))) is None:
-            pass
-        uri = dataclasses.replace(self.upstream, resource_name=request.resource_name)
-        opening = rfc6455.ClientHandshake(
-            uri,
-            request.subprotocols,
-            [rfc6455.PerMessageDeflate()],
-            headers=[(name, value) for name, value in request.headers if name.lower() in PASSED_ON],
-            limits=LIMITS,
-            parts=True,
-        )
-        stream = await asyncio.open_connection(uri.host, uri.port, ssl=uri.secure or None)
+    async def connect(self, request: rfc6455.Request) -> Leg:
+        """Connect to the server for a client's request.
+
+        :raises HandshakeError: when that is not possible, with the status for the client.
+        """
         try:
-            stream[1].write(opening.data_to_send())
-            while (ws := opening.receive_data(await stream[0].read(65536))) is None:
-                pass
-        except BaseException:
-            stream[1].close()
-            raise
-        return stream, ws
+            uri = dataclasses.replace(self.upstream, resource_name=request.resource_name)
+            handshake = rfc6455.ClientHandshake(
+                uri,
+                subprotocols=request.subprotocols,
+                extensions=[rfc6455.PerMessageDeflate()],
+                headers=[(name, value) for name, value in request.headers if name.lower() in PASSED_ON],
+                limits=LIMITS,
+                parts=True,
+            )
+            opening = asyncio.open_connection(uri.host, uri.port, ssl=uri.secure or None)
+            stream = await asyncio.wait_for(opening, self.timeouts.open)
+        except asyncio.TimeoutError:
+            raise rfc6455.HandshakeError(504, "it took too long to connect") from None
+        except OSError as error:
+            raise rfc6455.HandshakeError(502, f"there is no connection: {error}") from None
+        except rfc6455.LocalProtocolError as error:
+            raise rfc6455.HandshakeError(400, f"a request that cannot be passed on: {error}") from None
+        return Leg(stream, self.endpoint(handshake), True)
 
-    async def connect(self, client: Leg, upstream: Leg) -> None:
-        """Lets the two talk until both have closed."""
-        client.other, upstream.other = upstream, client
-        self.legs |= {client, upstream}
-        if self.ends:
-            self.send_away(client, upstream)
-        await asyncio.gather(client.run(), upstream.run())
-        self.legs -= {client, upstream}
 
-
-async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bytes) -> None:
-    writer.write(answer)
-    timer = end(writer)
-    try:
-        while await reader.read(65536):
-            pass
-    except OSError:
-        pass  # reset
-    await close(writer)
-    timer.cancel()
+def refusal_of(closed: rfc6455.Closed) -> rfc6455.HandshakeError:
+    """Return the error for the client: what upstream answered, 504 where it did not in time, 502 where it is wrong."""
+    error = closed.error
+    if isinstance(error, rfc6455.HandshakeError) and error.status is not None and error.status >= 300:
+        return error
+    status = 504 if closed.cause is rfc6455.CloseCause.OPEN_TIMEOUT else 502
+    return rfc6455.HandshakeError(status, str(closed))
 
 
 def main() -> None:
