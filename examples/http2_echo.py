@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
+import math
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import h2.config
@@ -43,8 +44,15 @@ SETTINGS = {
     h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: 16 << 10,
 }
 
-# After our last byte, how long the peer has to take it and to end its side, in seconds.
-LINGER = 2.0
+# How much is collected before it is sent, in bytes.
+ENOUGH = 64 << 10
+
+# How long one WebSocket may keep the others waiting, in seconds; one read can inflate to very much.
+TURN = 0.01
+
+# How long a peer that has ended its side of a stream has to take the rest, and one of TCP to end its side of that
+# after our last byte, in seconds.
+FAREWELL = 2.0
 
 
 class Server:
@@ -56,7 +64,7 @@ class Server:
         self.ends = False
 
     async def run(self, host: str, port: int) -> None:
-        """Serves until a signal comes, then until all clients have gone."""
+        """Serve until a signal comes, then until all clients have gone."""
         loop = asyncio.get_running_loop()
         signalled = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -88,7 +96,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
-        self.idle = rfc6455.Deadlines(self.server.timeouts, now=self.loop.time())  # how long there may be no WebSocket
+        self.busy_at = self.loop.time()  # when there was a WebSocket last
         self.timer = self.loop.call_soon(self.step)
         self.address = "{}:{}".format(*transport.get_extra_info("peername") or ("somebody", 0))
         self.http.initiate_connection()
@@ -125,7 +133,7 @@ class Client(asyncio.Protocol):
                 self.finish()
 
     def step(self) -> None:
-        """Does what can be done now, on each stream, and sets the timer."""
+        """Do what can be done now, on each stream, and sets the timer."""
         if self.is_over:
             return
         if self.unacknowledged:
@@ -136,25 +144,28 @@ class Client(asyncio.Protocol):
             self.flush()
         self.tunnels = {stream: tunnel for stream, tunnel in self.tunnels.items() if not tunnel.is_over}
         if self.tunnels:
-            self.idle = rfc6455.Deadlines(self.server.timeouts, now=self.loop.time())
+            self.busy_at = self.loop.time()
         elif self.server.ends:
             self.http.close_connection()
             self.finish()
-        elif self.idle.advance(now=self.loop.time()):
+        elif self.idle_until() <= self.loop.time():
             self.http.close_connection()
             self.finish("no WebSocket for too long")
         if not self.is_over:
             self.flush()
             self.set_timer()
 
+    def idle_until(self) -> float:
+        """How long there may be no WebSocket: as long as an opening handshake may take."""
+        seconds = self.server.timeouts.open
+        return math.inf if seconds is None else self.busy_at + seconds
+
     def set_timer(self) -> None:
-        all_due = [tunnel.due() for tunnel in self.tunnels.values()] or [self.idle.next_deadline()]
-        due = min((at for at in all_due if at is not None), default=None)
+        due = min([tunnel.due() for tunnel in self.tunnels.values()] or [self.idle_until()])
         self.timer.cancel()
         if any(tunnel.can_go_on() for tunnel in self.tunnels.values()):
-            # A step takes one portion of each stream: it may inflate to much, and the others want to run, too.
             self.timer = self.loop.call_soon(self.step)
-        elif due is not None:
+        elif due < math.inf:
             self.timer = self.loop.call_at(due, self.step)
 
     def flush(self) -> None:
@@ -173,7 +184,7 @@ class Client(asyncio.Protocol):
         self.finish()
 
     def finish(self, reason: str = "") -> None:
-        """Writes the last, says that it was, and gives the client time to say the same."""
+        """Write the last, say that it was, and give the client time to say the same."""
         if self.is_over:
             return
         self.is_over = True
@@ -187,7 +198,7 @@ class Client(asyncio.Protocol):
         except OSError:
             pass  # reset
         self.timer.cancel()
-        self.timer = self.loop.call_later(LINGER, self.transport.abort)
+        self.timer = self.loop.call_later(FAREWELL, self.transport.abort)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.finish()
@@ -204,81 +215,92 @@ class Tunnel:
         self.http = client.http
         self.stream = stream
         self.headers: HeaderList | None = headers
-        self.ws: rfc6455.Connection | None = None
-        self.deadlines = rfc6455.Deadlines(client.server.timeouts, now=client.loop.time())
+        handshake = rfc6455.Http2ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
+        self.ws = rfc6455.Endpoint(handshake, client.server.timeouts, now=client.loop.time())
+        self.has_more = False  # whether events are left
         self.incoming = bytearray()  # what is not worked off, at most a window
         self.unacknowledged = 0
         self.outgoing = bytearray()  # what the peer has not opened its window for
         self.peer_ended = False
         self.we_ended = False
-        self.over_at: float | None = None
+        self.over_at = math.inf  # when what the peer does not take is thrown away
         self.is_over = False
 
     def note(self, data: bytes, size: int) -> None:
-        """Notes input that took up ``size`` of the window."""
+        """Note input that took up ``size`` of the window."""
         self.unacknowledged += size
-        if self.over_at is None:
+        if not self.ws.closed:
             self.incoming += data
 
     def step(self) -> None:
-        """Goes on as far as the peer's windows allow."""
-        if self.headers is not None:
-            self.open(self.headers)
-            self.headers = None
-        if self.ws is not None:
-            self.converse(self.ws)
-        self.send()
-        if self.ws is None or self.ws.must_close:
-            self.end()
-
-    def open(self, headers: HeaderList) -> None:
-        handshake = rfc6455.Http2ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
-        try:
-            handshake.receive_headers(headers)
-        except rfc6455.HandshakeError as error:
-            self.log(f"refused: {error}")
-            self.outgoing += handshake.data_to_send()
-        else:
-            self.ws = handshake.accept()
-            self.deadlines.opened(self.ws, now=self.client.loop.time())
-        self.http.send_headers(self.stream, handshake.headers_to_send())
-
-    def converse(self, ws: rfc6455.Connection) -> None:
-        if self.can_go_on():
-            self.answer(ws, ws.receive_data(None if ws.unread else self.take()))
-            self.outgoing += ws.data_to_send()
-            self.send()
+        """Go on as far as the peer's windows allow."""
+        now = self.client.loop.time()
         if self.client.server.ends:
-            ws.close(rfc6455.CloseCode.GOING_AWAY)
-        self.answer(ws, self.deadlines.advance(now=self.client.loop.time()))
-        self.outgoing += ws.data_to_send()
+            self.ws.close(rfc6455.CloseCode.GOING_AWAY)
+        if self.headers is not None:
+            headers, self.headers = self.headers, None
+            self.handle(self.ws.receive_headers(headers, now=now))
+        self.send()
+        if self.is_held_up():
+            self.ws.advance(now=now)
+        else:
+            self.handle(self.ws.events(self.take(), now=now))
+        if self.ws.must_close:
+            self.end(now)
+
+    def handle(self, events: Iterable[rfc6455.Request | rfc6455.Response | rfc6455.Event]) -> None:
+        """Answer what happened, as far as the peer takes the answers and it is not the others' turn."""
+        start = self.client.loop.time()
+        self.has_more = False
+        for event in events:
+            self.answer(event)
+            if len(self.outgoing) > ENOUGH:
+                self.send()
+            is_turn_over = self.client.loop.time() - start > TURN and not self.ws.closed
+            if is_turn_over or self.is_held_up():
+                self.has_more = True
+                break
+        self.send()
+
+    def answer(self, event: rfc6455.Request | rfc6455.Response | rfc6455.Event) -> None:
+        match event:
+            case rfc6455.Request():
+                self.ws.accept(now=self.client.loop.time())
+            case rfc6455.TextMessage(text) if not self.client.server.ends:
+                self.ws.send_text(text)
+            case rfc6455.BytesMessage(data) if not self.client.server.ends:
+                self.ws.send_bytes(data)
+            case rfc6455.Closed(error=rfc6455.HandshakeError() as error):
+                self.log(f"refused: {error}")
+            case rfc6455.Closed(code, reason):
+                self.log(f"closed: {int(code)} {reason!a}")
+        self.outgoing += self.ws.data_to_send()
+
+    def is_held_up(self) -> bool:
+        """Whether to wait for a peer that does not take what it was sent; its deadlines count all the same."""
+        return len(self.outgoing) > 0 and not self.ws.closed
 
     def can_go_on(self) -> bool:
         """Whether there is input, and the peer takes what it is sent."""
-        if self.ws is None or self.ws.closed or self.outgoing or not self.client.may_write:
+        if self.outgoing or not self.client.may_write or self.ws.finished:
             return False
-        return self.ws.unread > 0 or len(self.incoming) > 0 or self.peer_ended
+        return self.has_more or (not self.ws.closed and (len(self.incoming) > 0 or self.peer_ended))
 
-    def take(self) -> bytes:
-        """The input that has come, ``b""`` at its end; the peer may send as much again."""
+    def take(self) -> bytes | None:
+        """Return the input that has come, ``b""`` at its end; the peer may send as much again. ``None`` for none."""
+        if self.has_more or self.outgoing or not self.client.may_write:
+            return None
         data = bytes(self.incoming)
         self.incoming.clear()
         if self.unacknowledged and not self.peer_ended:
             self.http.increment_flow_control_window(self.unacknowledged, self.stream)
         self.unacknowledged = 0
-        return data
-
-    def answer(self, ws: rfc6455.Connection, events: Sequence[rfc6455.Event]) -> None:
-        for event in events:
-            match event:
-                case rfc6455.TextMessage(text) if not self.client.server.ends:
-                    ws.send_text(text)
-                case rfc6455.BytesMessage(data) if not self.client.server.ends:
-                    ws.send_bytes(data)
-                case rfc6455.Closed(code, reason):
-                    self.log(f"closed: {int(code)} {reason!a}")
+        return data if data or self.peer_ended else None
 
     def send(self) -> None:
+        if headers := self.ws.headers_to_send():
+            self.http.send_headers(self.stream, headers)
+        self.outgoing += self.ws.data_to_send()
         while self.outgoing and self.client.may_write:
             size = min(self.http.local_flow_control_window(self.stream), self.http.max_outbound_frame_size)
             if size <= 0:
@@ -287,26 +309,28 @@ class Tunnel:
             del self.outgoing[:size]
             self.client.flush()
 
-    def end(self) -> None:
+    def end(self, now: float) -> None:
         """RFC 8441, 5: END_STREAM is the orderly end; for a peer that does not end its side, the stream is reset."""
-        now = self.client.loop.time()
-        self.over_at = self.over_at or now + LINGER
         if not self.outgoing and not self.we_ended:
             self.http.end_stream(self.stream)
             self.we_ended = True
         if self.we_ended and self.peer_ended:
             self.is_over = True
-        elif now >= self.over_at:
-            self.http.reset_stream(self.stream, h2.errors.ErrorCodes.CANCEL)
-            self.is_over = True
+        elif self.ws.finished:
+            self.over_at = min(self.over_at, now if self.we_ended else now + FAREWELL)
+            if now >= self.over_at:
+                self.http.reset_stream(self.stream, h2.errors.ErrorCodes.CANCEL)
+                self.is_over = True
 
-    def due(self) -> float | None:
-        return self.deadlines.next_deadline() if self.over_at is None else self.over_at
+    def due(self) -> float:
+        at = self.ws.deadlines.next_deadline() if self.has_more or self.is_held_up() else self.ws.next_deadline()
+        return self.over_at if at is None else at
 
     def lost(self) -> None:
-        """The stream was reset, or is gone with its TCP connection."""
-        if self.ws is not None:
-            self.answer(self.ws, self.ws.receive_data(b""))
+        """Learn that the stream was reset, or is gone with its TCP connection."""
+        for event in self.ws.events(b"", now=self.client.loop.time()):
+            if isinstance(event, rfc6455.Closed):
+                self.answer(event)
 
     def log(self, line: str) -> None:
         print(f"{self.client.address}/{self.stream} {line}", flush=True)

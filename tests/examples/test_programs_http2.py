@@ -91,6 +91,11 @@ class WebSocket:
         client.until(lambda: client.of(self.stream, h2.events.ResponseReceived))
         (response,) = client.of(self.stream, h2.events.ResponseReceived)
         ws = handshake.receive_headers(response.headers)
+        if ws is None:  # a refusal, whose body is awaited
+            client.until(lambda: client.of(self.stream, h2.events.StreamEnded))
+            for data in client.of(self.stream, h2.events.DataReceived):
+                handshake.receive_data(data.data)
+            handshake.receive_data(b"")
         assert ws is not None
         self.ws = ws
 
