@@ -28,7 +28,7 @@ from arguments import add_timeouts, take_timeouts, websocket_uri
 import rfc6455
 
 # What waits in the transport while we still send Pongs. Beyond it they wait in the connection, which keeps only the
-# last; so a server that asks for Pongs and does not read them costs nothing.
+# last few; so a server that asks for Pongs and does not read them costs nothing.
 HIGH_WATER = 64 << 10
 
 # Ends that are as they should be (7.4.1).
@@ -60,92 +60,87 @@ class Lines:
 class Client:
     """One connection, from its opening handshake on."""
 
-    ws: rfc6455.Connection
-
     def __init__(
-        self, stream: tuple[asyncio.StreamReader, asyncio.StreamWriter], endpoint: rfc6455.Endpoint, lines: Lines
+        self, stream: tuple[asyncio.StreamReader, asyncio.StreamWriter], ws: rfc6455.Endpoint, lines: Lines
     ) -> None:
         self.reader, self.writer = stream
-        self.endpoint = endpoint
+        self.ws = ws
         self.lines = lines
         self.sending: asyncio.Task[None] | None = None
         self.flushing: asyncio.Task[None] | None = None
-        self.closed: rfc6455.Closed | None = None
         self.loop = asyncio.get_running_loop()
-        self.timer = self.loop.call_soon(self.tick)
+        self.timer = self.loop.call_soon(self.step)
 
     async def run(self) -> rfc6455.Closed | None:
-        """Prints what comes, until the server has closed."""
+        """Print what comes until the server has closed."""
         try:
-            while not self.endpoint.finished:
-                self.receive(None if self.endpoint.unread else await self.reader.read(65536))
+            while not self.ws.finished:
+                self.step(await self.reader.read(65536))
         except OSError:
-            self.receive(b"")  # reset
+            self.step(b"")  # reset
         for task in (self.sending, self.flushing):
             if task is not None:
                 task.cancel()
         self.timer.cancel()
         self.writer.close()
-        return self.closed
+        return self.ws.end
 
-    def receive(self, data: bytes | None) -> None:
-        self.settle(self.endpoint.receive_data(data, now=self.loop.time()))
+    def step(self, data: bytes | None = None) -> None:
+        """Take what was read and tell the time, show what happened, write, and set the timer."""
+        for event in self.ws.events(data, now=self.loop.time()):
+            self.show(event)
+        if self.writer.transport.get_write_buffer_size() > HIGH_WATER:
+            self.flushing = self.flushing or asyncio.create_task(self.flush())
+        elif buffers := self.ws.buffers_to_send():
+            self.writer.writelines(buffers)
+        elif self.ws.must_close:
+            self.end_stream()
+        self.timer.cancel()
+        due = self.ws.next_deadline()
+        if self.ws.finished:
+            self.writer.transport.abort()  # `run` reads the end
+        elif due is not None:
+            self.timer = self.loop.call_at(due, self.step)
 
-    def tick(self) -> None:
-        self.settle(self.endpoint.advance(now=self.loop.time()))
+    def end_stream(self) -> None:
+        """Say that what was written is the last; TLS has no half-closed connections."""
+        if self.writer.can_write_eof():
+            self.writer.write_eof()
+        else:
+            self.writer.close()
 
     def leave(self, code: int) -> None:
-        self.endpoint.close(code)
-        self.tick()
+        self.ws.close(code)
+        self.step()
 
     async def send(self) -> None:
-        """Sends the lines, then closes; what the server still says is printed."""
+        """Send the lines, then close; what the server still says is printed."""
         try:
             async for line in self.lines.take():
                 await self.writer.drain()
                 self.ws.send_text(line)
-                self.tick()
+                self.step()
         except (OSError, rfc6455.LocalProtocolError):
             return  # closed already
         self.leave(rfc6455.CloseCode.NORMAL_CLOSURE)
 
-    def settle(self, events: Sequence[object]) -> None:
-        """Says what happened, writes, and sets the timer."""
-        for event in events:
-            self.show(event)
-        if self.writer.transport.get_write_buffer_size() > HIGH_WATER:
-            self.flushing = self.flushing or asyncio.create_task(self.flush())
-        elif data := self.endpoint.data_to_send():
-            self.writer.write(data)
-        elif self.endpoint.must_close and self.writer.can_write_eof():
-            self.writer.write_eof()  # that was the last
-        self.timer.cancel()
-        due = self.endpoint.next_deadline()
-        if self.endpoint.finished:
-            self.writer.transport.abort()  # `run` reads the end
-        elif due is not None:
-            self.timer = self.loop.call_at(due, self.tick)
-
     async def flush(self) -> None:
-        """What did not go into the transport goes there when it has room again."""
+        """Write what did not go into the transport, once it has room again."""
         try:
             await self.writer.drain()
         except OSError:
             pass  # reset; `run` is told, too
         self.flushing = None
-        self.tick()
+        self.step()
 
-    def show(self, event: object) -> None:
+    def show(self, event: rfc6455.Request | rfc6455.Response | rfc6455.Event) -> None:
         match event:
-            case rfc6455.Response() if self.endpoint.connection is not None:
-                self.ws = self.endpoint.connection
+            case rfc6455.Response():
                 self.sending = asyncio.create_task(self.send())
             case rfc6455.TextMessage(text):
                 print(text.translate(CONTROLS), flush=True)
             case rfc6455.BytesMessage(data):
                 print(f"({len(data)} bytes)", flush=True)
-            case rfc6455.Closed():
-                self.closed = event
 
 
 async def run(uri: rfc6455.URI, words: Sequence[str], timeouts: rfc6455.Timeouts) -> rfc6455.Closed | None:
@@ -154,7 +149,7 @@ async def run(uri: rfc6455.URI, words: Sequence[str], timeouts: rfc6455.Timeouts
     stream = await asyncio.wait_for(opening, timeouts.open)
     handshake = rfc6455.ClientHandshake(uri, extensions=[rfc6455.PerMessageDeflate()])
     lines = Lines()
-    client = Client(stream, rfc6455.Endpoint(handshake, timeouts, loop.time()), lines)
+    client = Client(stream, rfc6455.Endpoint(handshake, timeouts, now=loop.time()), lines)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, client.leave, rfc6455.CloseCode.GOING_AWAY)
     threading.Thread(target=give, args=(words, lines), daemon=True).start()
@@ -162,7 +157,7 @@ async def run(uri: rfc6455.URI, words: Sequence[str], timeouts: rfc6455.Timeouts
 
 
 def give(words: Sequence[str], lines: Lines) -> None:
-    """A thread: gives the words, or what comes on standard input, and no faster than it is sent."""
+    """Give the words, or what comes on standard input, no faster than it is sent; this is a thread."""
     rest = b""
     try:
         if words:
@@ -195,7 +190,7 @@ def main() -> None:
     if closed is not None and isinstance(closed.error, rfc6455.HandshakeError):
         sys.exit(f"Cannot connect: {closed.error}".translate(CONTROLS))
     if closed is not None and closed.code not in GOOD_ENDS:
-        sys.exit(f"Disconnected: {int(closed.code)} {str(closed).translate(CONTROLS)}")
+        sys.exit(f"Disconnected: {int(closed.code)} {(closed.reason or str(closed)).translate(CONTROLS)}")
 
 
 if __name__ == "__main__":

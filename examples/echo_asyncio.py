@@ -4,7 +4,8 @@
 
 The law: nothing awaits while it has a connection in hand. Whatever happens to one is a plain call: `Session.receive`
 for input, `Session.tick` for a deadline or the end of the server. Streams and Protocol are two short ways to make
-these calls; what differs is how they wait for a client that does not take what it is sent.
+these calls; what differs is how they wait for a client that does not take what it is sent. A deadline is a timer, and
+no read is given up for it: asyncio looks into the sockets between any two calls of a timer, so what came is seen.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import asyncio
 import importlib.util
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
@@ -26,6 +26,12 @@ import rfc6455
 
 # Each client has a file descriptor, of which a process usually gets 1024.
 MAX_CLIENTS = 500
+
+# How much may wait in a transport before its client is not listened to, in bytes: as much as asyncio's own mark.
+HIGH_WATER = 64 << 10
+
+# How long one client may keep the others waiting, in seconds; one read can inflate to very much.
+TURN = 0.01
 
 # How long what was written last may wait in the transport when there is nothing else to wait for, in seconds.
 FAREWELL = 2.0
@@ -40,7 +46,7 @@ class Server:
         self.ends = False
 
     async def run(self, host: str, port: int, protocol: bool) -> None:
-        """Serves until a signal comes, then until all clients have gone."""
+        """Serve until a signal comes, then until all clients have gone."""
         loop = asyncio.get_running_loop()
         signalled = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -59,15 +65,15 @@ class Server:
             await asyncio.wait([session.gone for session in self.sessions])
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One client, over streams."""
+        """Serve one client, over streams."""
         session = Session(writer.transport, self)
         data: bytes | None = None
         try:
             while data != b"":
-                await writer.drain()  # back-pressure: who does not take what it is sent is not listened to
-                if session.unread:
-                    await asyncio.sleep(0)  # it may inflate to much, and the others want to run, too
-                data = None if session.unread else await reader.read(65536)
+                await writer.drain()  # back-pressure: a client that does not take what it is sent is not listened to
+                if session.has_more:
+                    await asyncio.sleep(0)
+                data = None if session.has_more else await reader.read(65536)
                 session.receive(data)
         except OSError:
             pass  # reset
@@ -96,16 +102,16 @@ class EchoProtocol(asyncio.Protocol):
         self.go_on()
 
     def go_on(self) -> None:
-        """Lets input come when nothing is left of the last, and the client takes what it is sent."""
-        if self.may_write and not self.session.unread:
+        """Let input come when nothing is left of the last, and the client takes what it is sent."""
+        if self.may_write and not self.session.has_more:
             self.transport.resume_reading()
             return
         self.transport.pause_reading()
         if self.may_write:
-            asyncio.get_running_loop().call_soon(self.receive_unread)
+            asyncio.get_running_loop().call_soon(self.receive_more)
 
-    def receive_unread(self) -> None:
-        if self.may_write and self.session.unread:
+    def receive_more(self) -> None:
+        if self.may_write and self.session.has_more:
             self.session.receive()
             self.go_on()
 
@@ -124,9 +130,11 @@ class EchoProtocol(asyncio.Protocol):
 
 
 class Session:
-    """One connection: the library's endpoint, a timer, and what they want of the transport."""
+    """One connection: the library's endpoint, a timer, and what they want of the transport.
 
-    ws: rfc6455.Connection
+    :ivar has_more: whether events are left, because the client takes no more answers or it is the others' turn. Then
+        `receive` goes on, and nothing is read.
+    """
 
     def __init__(self, transport: asyncio.WriteTransport, server: Server) -> None:
         host, port = (transport.get_extra_info("peername") or ("somebody", 0))[:2]
@@ -135,50 +143,65 @@ class Session:
         self.server = server
         self.loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[None] = self.loop.create_future()
+        self.has_more = False
         handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
-        self.endpoint = rfc6455.Endpoint(handshake, server.timeouts, self.loop.time())
+        self.ws = rfc6455.Endpoint(handshake, server.timeouts, now=self.loop.time())
         self.timer = self.loop.call_soon(self.tick)
         server.sessions.add(self)
         if len(server.sessions) > MAX_CLIENTS:
-            self.endpoint.close(reason="too many clients")
+            self.ws.close(reason="too many clients")
             self.tick()
             transport.abort()
 
-    @property
-    def unread(self) -> int:
-        return self.endpoint.unread
-
     def receive(self, data: bytes | None = None) -> None:
-        """Takes what was read, ``b""`` at its end; ``None`` to go on with what is `unread`."""
-        self.handle(self.endpoint.receive_data(data, now=self.loop.time()))
+        """Take what was read, ``b""`` at its end; ``None`` to go on. Answer what happened, and set the timer."""
+        start = self.loop.time()
+        self.has_more = False
+        for event in self.ws.events(data, now=start):
+            self.answer(event)
+            self.write()
+            if self.is_held_up() or (self.loop.time() - start > TURN and not self.ws.closed):
+                self.has_more = True
+                break
+        self.settle()
 
     def tick(self) -> None:
-        """Does what is due."""
+        """Do what is due."""
         if self.server.ends:
-            self.endpoint.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
-        self.handle(self.endpoint.advance(now=self.loop.time()))
+            self.ws.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
+        if self.is_held_up():
+            self.ws.advance(now=self.loop.time())
+        if self.is_held_up():
+            self.settle()
+        else:
+            self.receive()
 
-    def handle(self, events: Sequence[object]) -> None:
-        """Answers what happened, writes, and sets the timer."""
-        for event in events:
-            self.answer(event)
-        if data := self.endpoint.data_to_send():
-            self.transport.write(data)
+    def is_held_up(self) -> bool:
+        """Whether to wait for a client that does not take what it was sent; its deadlines count all the same."""
+        return self.transport.get_write_buffer_size() > HIGH_WATER and not self.ws.closed
+
+    def settle(self) -> None:
+        """Write, and set the timer."""
+        self.write()
         self.timer.cancel()
-        if self.endpoint.finished:
+        if self.ws.finished:
             self.transport.close()
             self.timer = self.loop.call_later(FAREWELL, self.transport.abort)
             return
-        if self.endpoint.must_close:
+        if self.ws.must_close:
             self.end_stream()
-        due = self.endpoint.next_deadline()
+        due = self.ws.deadlines.next_deadline() if self.has_more else self.ws.next_deadline()
         if due is not None:
             self.timer = self.loop.call_at(due, self.tick)
 
-    def answer(self, event: object) -> None:
+    def write(self) -> None:
+        if buffers := self.ws.buffers_to_send():
+            self.transport.writelines(buffers)
+
+    def answer(self, event: rfc6455.Request | rfc6455.Response | rfc6455.Event) -> None:
         match event:
             case rfc6455.Request():
-                self.ws = self.endpoint.accept(self.loop.time())
+                self.ws.accept(now=self.loop.time())
             case rfc6455.TextMessage(text) if not self.server.ends:
                 self.ws.send_text(text)
             case rfc6455.BytesMessage(data) if not self.server.ends:
@@ -189,14 +212,14 @@ class Session:
                 self.log(f"closed: {int(code)} {reason!a}")
 
     def end_stream(self) -> None:
-        """Says that what was written is the last."""
+        """Say that what was written is the last."""
         try:
             self.transport.write_eof()
         except OSError:
             pass  # reset
 
     def lost(self) -> None:
-        """There is no connection any more."""
+        """Learn that there is no connection any more."""
         self.receive(b"")
         self.timer.cancel()
         self.server.sessions.discard(self)

@@ -4,7 +4,8 @@
 
 The law: a connection belongs to its thread. Nobody else touches it, so there are no locks. A thread waits in one
 place, `Client.wait`, for whatever comes first: the client takes what it was sent, the client says something, a
-deadline is due, the server ends.
+deadline is due, the server ends. `echo_select.py` is the same loop without compression, which makes it much shorter:
+there, no read brings more than it holds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ import rfc6455
 # select() takes file descriptors below 1024, and each client has one.
 MAX_CLIENTS = 500
 
-# How long to take in nobody after that has failed, in seconds.
+# How much is collected before it is sent, in bytes.
+ENOUGH = 64 << 10
+
+# How long to accept nobody after that has failed, in seconds.
 ACCEPT_PAUSE = 0.1
 
 
@@ -41,46 +45,43 @@ class Client:
     :param stop: becomes readable when the server ends.
     """
 
-    ws: rfc6455.Connection
-
     def __init__(self, sock: socket.socket, address: str, stop: socket.socket, timeouts: rfc6455.Timeouts) -> None:
         self.sock = sock
         self.address = address
         self.stop = stop
         self.ends = False
-        self.outgoing = b""  # what the client has not taken yet
+        self.outgoing = bytearray()  # what the client has not taken yet
         handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
-        self.endpoint = rfc6455.Endpoint(handshake, timeouts, time.monotonic())
+        self.ws = rfc6455.Endpoint(handshake, timeouts, now=time.monotonic())
 
     def run(self) -> None:
-        """The whole life of the connection; this is the thread."""
+        """Serve the client until it has gone; this is the thread."""
         with self.sock:
             self.sock.setblocking(False)
-            while not self.endpoint.finished:
+            while not self.ws.finished:
                 self.step(self.wait())
 
     def step(self, data: bytes | None) -> None:
-        """Takes what was read, tells the time, and sends."""
+        """Take what was read, tell the time, and send."""
         now = time.monotonic()
         if self.ends:
-            self.endpoint.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
-        # Back-pressure: a client that does not take what it is sent is not listened to.
-        for event in self.endpoint.advance(now=now) if self.outgoing else self.endpoint.receive_data(data, now=now):
+            self.ws.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
+        self.send()
+        if self.is_held_up():
+            self.ws.advance(now=now)
+            return
+        for event in self.ws.events(data, now=now):
             self.answer(event, now)
-        self.outgoing += self.endpoint.data_to_send()
-        try:
-            self.outgoing = self.outgoing[self.sock.send(self.outgoing) :]
-            if self.endpoint.must_close and not self.outgoing:
-                self.sock.shutdown(socket.SHUT_WR)  # that was the last
-        except BlockingIOError:
-            pass
-        except OSError:  # reset: nobody takes anything any more
-            self.outgoing = b""
+            if len(self.outgoing) > ENOUGH:
+                self.send()
+            if self.is_held_up():
+                break  # the other events wait
+        self.send()
 
-    def answer(self, event: object, now: float) -> None:
+    def answer(self, event: rfc6455.Request | rfc6455.Response | rfc6455.Event, now: float) -> None:
         match event:
             case rfc6455.Request():
-                self.ws = self.endpoint.accept(now=now)
+                self.ws.accept(now=now)
             case rfc6455.TextMessage(text) if not self.ends:
                 self.ws.send_text(text)
             case rfc6455.BytesMessage(data) if not self.ends:
@@ -89,15 +90,30 @@ class Client:
                 log(f"{self.address} refused: {error}")
             case rfc6455.Closed(code, reason):
                 log(f"{self.address} closed: {int(code)} {reason!a}")
+        self.outgoing += self.ws.data_to_send()
+
+    def is_held_up(self) -> bool:
+        """Whether to wait for a client that does not take what it was sent. Nothing is read from it, so that nothing
+        piles up; its deadlines count all the same."""
+        return len(self.outgoing) > 0 and not self.ws.closed
+
+    def send(self) -> None:
+        self.outgoing += self.ws.data_to_send()
+        try:
+            del self.outgoing[: self.sock.send(self.outgoing)]
+            if self.ws.must_close and not self.outgoing:
+                self.sock.shutdown(socket.SHUT_WR)  # that was the last
+        except BlockingIOError:
+            pass
+        except OSError:  # reset: nobody takes anything any more
+            self.outgoing.clear()
 
     def wait(self) -> bytes | None:
-        """Waits for what comes first.
+        """Wait for what comes first.
 
         :returns: the input, ``b""`` at its end; ``None`` when it is another thing that came first.
         """
-        if self.endpoint.unread and not self.outgoing:
-            return None
-        due = self.endpoint.next_deadline()
+        due = self.ws.deadlines.next_deadline() if self.is_held_up() else self.ws.next_deadline()
         timeout = None if due is None else max(0.0, due - time.monotonic())
         wakers = [] if self.ends else [self.stop]
         readers, writers = ([], [self.sock]) if self.outgoing else ([self.sock], [])

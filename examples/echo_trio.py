@@ -31,6 +31,15 @@ import rfc6455
 # Each client has a file descriptor, of which a process usually gets 1024.
 MAX_CLIENTS = 500
 
+# How much is collected before it is sent, in bytes.
+ENOUGH = 64 << 10
+
+# How long one client may keep the others waiting, in seconds; one read can inflate to very much.
+TURN = 0.01
+
+# How long to look into a socket when a deadline has passed, in seconds.
+LOOK = 0.001
+
 # How long a client that has ended its stream has to take the answer to that, in seconds.
 FAREWELL = 2.0
 
@@ -45,7 +54,7 @@ class Server:
         self.ends = False
 
     async def run(self, host: str, port: int) -> None:
-        """Serves until a signal comes, then until all clients have gone."""
+        """Serve until a signal comes, then until all clients have gone."""
         listeners = await trio.open_tcp_listeners(port, host=host)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             print(f"listening on port {listeners[0].socket.getsockname()[1]}", flush=True)
@@ -84,37 +93,43 @@ class Server:
 class Client:
     """One connection."""
 
-    ws: rfc6455.Connection
-
     def __init__(self, sock: trio.socket.SocketType, address: str, server: Server) -> None:
         self.sock = sock
         self.address = address
         self.server = server
         self.waiting = trio.CancelScope()
-        self.outgoing = b""  # what the client has not taken yet
+        self.outgoing = bytearray()  # what the client has not taken yet
+        self.has_more = False  # whether events are left, as it is the others' turn
         handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
-        self.endpoint = rfc6455.Endpoint(handshake, server.timeouts, trio.current_time())
+        self.ws = rfc6455.Endpoint(handshake, server.timeouts, now=trio.current_time())
 
     async def run(self) -> None:
-        while not self.endpoint.finished:
+        while not self.ws.finished:
             self.step(await self.wait())
         with trio.move_on_after(FAREWELL), contextlib.suppress(OSError):
             await self.send()
 
     def step(self, data: bytes | None) -> None:
-        """Takes what was read and tells the time."""
+        """Take what was read, tell the time, and answer what happened."""
         now = trio.current_time()
         if self.server.ends:
-            self.endpoint.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
-        # Back-pressure: a client that does not take what it is sent is not listened to.
-        for event in self.endpoint.advance(now=now) if self.outgoing else self.endpoint.receive_data(data, now=now):
-            self.answer(event, now)
-        self.outgoing += self.endpoint.data_to_send()
+            self.ws.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
+        if self.is_held_up():
+            self.ws.advance(now=now)
+        else:
+            self.has_more = False
+            for event in self.ws.events(data, now=now):
+                self.answer(event, now)
+                is_enough = len(self.outgoing) > ENOUGH or trio.current_time() - now > TURN
+                if is_enough and not self.ws.closed:
+                    self.has_more = True
+                    break
+        self.outgoing += self.ws.data_to_send()
 
-    def answer(self, event: object, now: float) -> None:
+    def answer(self, event: rfc6455.Request | rfc6455.Response | rfc6455.Event, now: float) -> None:
         match event:
             case rfc6455.Request():
-                self.ws = self.endpoint.accept(now=now)
+                self.ws.accept(now=now)
             case rfc6455.TextMessage(text) if not self.server.ends:
                 self.ws.send_text(text)
             case rfc6455.BytesMessage(data) if not self.server.ends:
@@ -123,29 +138,39 @@ class Client:
                 print(f"{self.address} refused: {error}", flush=True)
             case rfc6455.Closed(code, reason):
                 print(f"{self.address} closed: {int(code)} {reason!a}", flush=True)
+        self.outgoing += self.ws.data_to_send()
+
+    def is_held_up(self) -> bool:
+        """Whether to wait for a client that does not take what it was sent; its deadlines count all the same."""
+        return len(self.outgoing) > 0 and not self.ws.closed
 
     async def wait(self) -> bytes | None:
-        """Sends what is outgoing; then reads, unless there is input unread.
+        """Send what is outgoing; then read, unless events are left.
+
+        A scope whose deadline has passed would not even look into the socket, where the answer may be that is waited
+        for. So it gets a moment.
 
         :returns: the input, ``b""`` at its end; ``None`` when the server ends, or the next deadline is due first.
         """
-        due = self.endpoint.next_deadline()
-        with trio.CancelScope(deadline=math.inf if due is None else due) as self.waiting:
+        has_more = self.has_more or self.is_held_up()
+        due = self.ws.deadlines.next_deadline() if has_more else self.ws.next_deadline()
+        deadline = math.inf if due is None else max(due, trio.current_time() + LOOK)
+        with trio.CancelScope(deadline=deadline) as self.waiting:
             try:
                 await self.send()
-                if self.endpoint.must_close:
+                if self.ws.must_close:
                     self.sock.shutdown(trio.socket.SHUT_WR)  # that was the last
-                if not self.endpoint.unread:
+                if not self.has_more:
                     return await self.sock.recv(65536)
-                await trio.lowlevel.checkpoint()  # the other tasks want to run, too
+                await trio.lowlevel.checkpoint()  # it may inflate to much, and the others want to run, too
             except OSError:  # reset: nobody takes anything any more
-                self.outgoing = b""
+                self.outgoing.clear()
                 return b""
         return None
 
     async def send(self) -> None:
         while self.outgoing:
-            self.outgoing = self.outgoing[await self.sock.send(self.outgoing) :]
+            del self.outgoing[: await self.sock.send(self.outgoing)]
 
 
 def main() -> None:

@@ -118,7 +118,7 @@ def test_a_close_frame_is_answered_and_logged(server: Program, payload: bytes, c
         address = "{}:{}".format(*peer.sock.getsockname())
         peer.send(to(SERVER, TEXT, b"last") + to(SERVER, CLOSE, payload))
         assert peer.message() == (TEXT, b"last")
-        assert peer.frame() == (CLOSE, payload[:2])
+        assert peer.frame() == (CLOSE, payload)
         peer.check_eof()
     assert server.wait_for(f"^{address} ") == f"{address} closed: {code} {payload[2:].decode()!r}"
 

@@ -94,7 +94,7 @@ class Program:
         code = self.process.wait(PATIENCE)
         self._output.finish()
         strange = [line for line in self.lines[1:] if not LOG_LINE.fullmatch(line)]
-        assert (code, strange) == (0, [])
+        assert (code, strange) == (0, []), "\n".join(self.lines)
 
     def kill(self) -> None:
         if self.process.poll() is None:
