@@ -50,7 +50,7 @@ cdef class Connection:
     cdef Closed _closed
     cdef readonly Py_ssize_t _milestones
 
-    cdef _set_up(self, role, codecs, subprotocol, options)
+    cpdef _set_up(self, role, codecs, subprotocol, options)
 
     @cython.locals(events=list, new=bytes)
     cpdef list receive_data(self, data=*)

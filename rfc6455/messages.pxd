@@ -37,7 +37,6 @@ cdef class MessageReader:
     cdef void _go_on(self, bint final, list events) except *
     cdef _deliver_part(self, bytes data, bint final, list events)
 
-cdef Py_ssize_t LEAST_UNCOPIED
 
 cpdef bytes encode_text(text)
 cpdef list unmasked_frame(int first, bytes payload)
