@@ -48,6 +48,10 @@ class Library:
         """Feeds the reads, and after each gives the messages that came of it, as the library has them."""
         raise UnsupportedError("no receiving")
 
+    def receive_at_endpoint(self, connection: Any, stream: Stream) -> Iterator[Sequence[Any]]:
+        """As `receive`, through what keeps the connection and its deadlines together, and is told the time."""
+        raise UnsupportedError("nothing that keeps time")
+
     def content(self, message: Any) -> str | bytes:
         """What is in a message as `receive` gives it."""
         return message if isinstance(message, str) else bytes(message)

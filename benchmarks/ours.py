@@ -56,6 +56,11 @@ class Ours(Library):
             while connection.unread:
                 yield receive_data(None)
 
+    def receive_at_endpoint(self, connection: Any, stream: Stream) -> Iterator[Sequence[Any]]:
+        events = self.package.Endpoint(connection, now=0.0).events
+        for data in stream.reads:
+            yield [*events(data, now=1.0)]
+
     def content(self, message: Any) -> str | bytes:
         content: str | bytes = message.text if isinstance(message, self.package.TextMessage) else message.data
         return content

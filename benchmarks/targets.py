@@ -103,7 +103,27 @@ class AtMost:
         return figure <= self.most, f"{figure:.0f} {row.unit}"
 
 
-Target = Faster | NearFloor | Flat | AtMost
+@dataclass(frozen=True)
+class AddsAtMost:
+    """A unit of this work costs at most so much more than one of another."""
+
+    work: str
+    first: str
+    library: str
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.work}: {self.library} at most {self.most:g} more than {self.first}"
+
+    def verdict(self, results: Results) -> tuple[bool, str] | None:
+        row, first = results.row(self.work), results.row(self.first)
+        if row is None or first is None or self.library not in row.rounds:
+            return None
+        added = row.median(self.library) - first.median(self.library)
+        return added <= self.most, f"{added:.0f} {row.unit} more"
+
+
+Target = Faster | NearFloor | Flat | AtMost | AddsAtMost
 
 LARGE = ("receive-binary-64k", "receive-text-1m", "receive-text-1m-mixed", "receive-binary-16m")
 DEFLATED = ("deflate-200", "deflate-64k", "deflate-200-anew", "deflate-64k-anew")
@@ -113,6 +133,7 @@ TARGETS: tuple[Target, ...] = (
     Faster("receive-text-32", COMPILED, 15, "websockets"),
     Faster("receive-text-32", COMPILED, 50, "wsproto"),
     Faster("receive-text-32-frames", COMPILED, 1.4, "aiohttp"),
+    AddsAtMost("receive-text-32-frames-endpoint", "receive-text-32-frames", COMPILED, 500),
     Faster("receive-binary-1k", COMPILED, 2, "aiohttp"),
     *(Faster(work, COMPILED, 1, BEST_PEER) for work in LARGE),
     *(NearFloor(work, COMPILED, 1.3) for work in LARGE),

@@ -11,7 +11,7 @@ import gc
 import time
 import tracemalloc
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -103,6 +103,7 @@ class Receive(Work):
     :ivar per_byte: whether the figure is of a byte rather than of a message.
     :ivar connections: how many connections receive all of it, one after the other, so that a figure of few
         messages is not one of the clock.
+    :ivar at_endpoint: whether they are received through what keeps the connection's deadlines, too.
     """
 
     kind: str
@@ -113,6 +114,7 @@ class Receive(Work):
     deflate: Deflate | None = None
     per_byte: bool = False
     connections: int = 1
+    at_endpoint: bool = False
 
     @cached_property
     def stream(self) -> Stream:
@@ -121,13 +123,17 @@ class Receive(Work):
 
     def measure(self, library: Library) -> float:
         connections = [library.connect(Role.SERVER, self.deflate) for _ in range(self.connections)]
-        received = [library.receive(connection, self.stream) for connection in connections]
+        received = [self._receive(library, connection) for connection in connections]
         units = self.connections * (self.stream.size if self.per_byte else self.count)
         return processor_time(lambda: exhaust(chain.from_iterable(received))) / units
 
     def check(self, library: Library) -> None:
-        received = library.receive(library.connect(Role.SERVER, self.deflate), self.stream)
+        received = self._receive(library, library.connect(Role.SERVER, self.deflate))
         check_messages(library, (message for batch in received for message in batch), self.stream.messages)
+
+    def _receive(self, library: Library, connection: Any) -> Iterator[Sequence[Any]]:
+        receive = library.receive_at_endpoint if self.at_endpoint else library.receive
+        return receive(connection, self.stream)
 
 
 @dataclass(frozen=True)
@@ -283,6 +289,8 @@ def _receive(scale: Scale) -> Iterator[Work]:
 
     yield row("text-32", "text 32 B, 64 KiB reads", "text", 20_000, 32)
     yield row("text-32-frames", "text 32 B, one frame a read", "text", 20_000, 32, cut=None)
+    title = "text 32 B, one frame a read, with deadlines"
+    yield row("text-32-frames-endpoint", title, "text", 20_000, 32, cut=None, at_endpoint=True)
     yield row("binary-1k", "binary 1 KiB, 64 KiB reads", "binary", 10_000, KIB)
     yield row("binary-1k-frames", "binary 1 KiB, one frame a read", "binary", 10_000, KIB, cut=None)
     yield row("binary-64k", "binary 64 KiB, 64 KiB reads", "binary", 500, 64 * KIB)

@@ -50,8 +50,6 @@ cdef class Connection:
     cdef Closed _closed
     cdef readonly Py_ssize_t _milestones
 
-    cpdef _set_up(self, role, codecs, subprotocol, options)
-
     @cython.locals(events=list, new=bytes)
     cpdef list receive_data(self, data=*)
     cdef void _take_in(self, bytes new, list events) except *

@@ -198,9 +198,18 @@ def test_best_peer_is_the_fastest_that_was_measured() -> None:
     )
 
 
+@pytest.mark.parametrize(("cost", "passed"), [(150.0, True), (151.0, False)])
+def test_what_is_added_is_held_against_the_other_work(cost: float, passed: bool) -> None:
+    results = made_up(**{ours.COMPILED: 100.0})
+    results.rows.append(measure.Row("more", "", "receive", "ns per message", {ours.COMPILED: [cost]}))
+    target = targets.AddsAtMost("more", "receive-text-32", ours.COMPILED, 50)
+    assert target.verdict(results) == (passed, f"{cost - 100:.0f} ns per message more")
+    assert target.verdict(made_up(**{ours.COMPILED: 100.0})) is None
+
+
 def test_targets_name_works_that_exist() -> None:
     names = {target.work for target in targets.TARGETS}
-    names |= {target.first for target in targets.TARGETS if isinstance(target, targets.Flat)}
+    names |= {target.first for target in targets.TARGETS if isinstance(target, targets.Flat | targets.AddsAtMost)}
     assert names <= set(WORKS)
 
 
