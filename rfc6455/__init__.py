@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import _build
+from .byte_loops import apply_mask
 from .codes import CloseCause, CloseCode, Leniency, Opcode, Role, is_sendable_close_code
 from .connection import Connection
 from .deadlines import Deadlines, Timeouts
@@ -30,7 +31,6 @@ from .handshake.negotiation import ANY_ORIGIN, SAME_HOST, OriginPolicy, Origins
 from .handshake.opening import HeaderList
 from .headers import Headers, HeaderSource, Response
 from .limits import Limits
-from .masking import apply_mask
 from .messages import PreparedMessage
 from .state import ConnectionState, Direction
 from .uri import URI, parse_uri

@@ -27,9 +27,10 @@ from types import ModuleType
 # To add a module, write its `.pxd`, add its name (`package.module` in a subpackage; no two end in the same word) and
 # keep it only if `benchmarks/run.py` shows what it is for: each takes one to six seconds of every installation.
 MODULES = (
-    "_speedups",
+    "_byte_loops",
     "arguments",
     "connection",
+    "cursor",
     "deadlines",
     "deflate",
     "endpoint",

@@ -1,1 +1,1 @@
-cpdef bytes as_bytes(data)
+cpdef bytes as_bytes(data, what=*)

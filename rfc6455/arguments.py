@@ -9,8 +9,8 @@ from __future__ import annotations
 from .codes import MAX_LENGTH
 
 
-def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
-    """Return binary data as ``bytes``.
+def as_bytes(data: bytes | bytearray | memoryview, what: str = "binary data") -> bytes:
+    """Return binary data as ``bytes``; ``what`` names it in the error.
 
     :raises TypeError: when it is something else.
     """
@@ -19,7 +19,7 @@ def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
         # Through a view, as a subclass could make something else of itself.
         return bytes(memoryview(data))
-    raise TypeError(f"binary data is bytes, bytearray or memoryview, not {type(data).__name__}")
+    raise TypeError(f"{what} is bytes, bytearray or memoryview, not {type(data).__name__}")
 
 
 def at_most_63_bits(limit: int | None) -> int:

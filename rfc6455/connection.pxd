@@ -2,9 +2,9 @@ cimport cython
 
 from rfc6455.events cimport BytesMessage, Closed, Ping, Pong, TextMessage
 from rfc6455.extensions cimport MessageCodec, encoded
-from rfc6455._speedups cimport pack_frame
+from rfc6455._byte_loops cimport pack_frame
 from rfc6455.arguments cimport as_bytes
-from rfc6455.frames cimport FrameParser
+from rfc6455.cursor cimport FrameCursor
 from rfc6455.messages cimport MessageReader, PreparedMessage, encode_text, unmasked_frame
 
 cdef int FIN_BIT, RSV_BITS, OPCODE_BITS, CONTROL_BIT, MAX_CONTROL_PAYLOAD
@@ -32,7 +32,7 @@ cdef class Connection:
     cdef bint _masks
     cdef bytes _mask_pool
     cdef Py_ssize_t _budget
-    cdef FrameParser _parser
+    cdef FrameCursor _parser
     cdef MessageReader _reader
     cdef Py_ssize_t _max_message
     cdef int _received
@@ -55,9 +55,9 @@ cdef class Connection:
     cdef void _take_in(self, bytes new, list events) except *
     @cython.locals(had_unread=bint)
     cdef void _receive(self, bytes new, list events) except *
-    @cython.locals(parser=FrameParser, reader=MessageReader, enough=Py_ssize_t, piece=int, first=int, payload=bytes, before=int, after=int, final=bint)
+    @cython.locals(parser=FrameCursor, reader=MessageReader, enough=Py_ssize_t, piece=int, first=int, payload=bytes, before=int, after=int, final=bint)
     cdef void _process(self, list events) except *
-    @cython.locals(parser=FrameParser, rsv=int)
+    @cython.locals(parser=FrameCursor, rsv=int)
     cdef void _begin_frame(self, int before, int first) except *
     cdef _receive_control(self, int opcode, bytes payload, list events)
     cdef _answer_ping(self, bytes payload)

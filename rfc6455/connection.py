@@ -1,6 +1,6 @@
 """One end of a WebSocket connection after the opening handshake (5, 6, 7): bytes in, events out; calls in, bytes out.
 
-`Connection` is the glue: frames come from `frames.py`, what may follow what from `state.py`, messages from
+`Connection` is the glue: frames come from `cursor.py`, what may follow what from `state.py`, messages from
 `messages.py`. What is left here is what one end owes the other: the answer to a Ping, the answer to a Close, and the
 end of the connection when the peer breaks a rule. It does no I/O, reads no clock, takes no locks and knows no HTTP.
 
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .arguments import as_bytes, at_most_63_bits
+from .byte_loops import pack_frame
 from .codes import (
     CONTROL_BIT,
     FIN_BIT,
@@ -28,6 +29,7 @@ from .codes import (
     Role,
     is_sendable_close_code,
 )
+from .cursor import ENDS, STARTS, WHOLE, FrameCursor
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import (
     BytesMessage,
@@ -42,7 +44,6 @@ from .events import (
     TextPart,
 )
 from .extensions import MessageCodec, check_codecs, encoded, marks_of
-from .frames import FrameParser
 from .limits import Limits
 from .messages import (
     LEAST_UNCOPIED,
@@ -54,8 +55,6 @@ from .messages import (
     unmasked_frame,
 )
 from .options import Options
-from .pieces import ENDS, STARTS, WHOLE
-from .primitives import pack_frame
 from .state import ILLEGAL, STEPS, ConnectionState, Direction, connection_state, why_illegal
 
 if TYPE_CHECKING:
@@ -177,7 +176,9 @@ class Connection:
         self._masks = role is Role.CLIENT
         self._mask_pool = b""
         self._budget = at_most_63_bits(limits.budget)
-        self._parser = FrameParser(role, limits, sum(codec.reserved_bits for codec in self.extensions))
+        self._parser = FrameCursor(
+            role, limits, sum(codec.reserved_bits for codec in self.extensions), options.leniencies
+        )
         if limits.frame is None:
             # The size of a message is checked by the message, as an extension may make it larger or smaller.
             self._parser.max_length = MAX_LENGTH

@@ -3,8 +3,8 @@ cimport cython
 from rfc6455.events cimport BytesMessage, BytesPart, TextMessage, TextPart
 from rfc6455.arguments cimport as_bytes
 from rfc6455.extensions cimport MessageCodec, decoded, encoded_shared
-from rfc6455.frames cimport FrameParser
-from rfc6455._speedups cimport BytesBuffer, PayloadBuffer, TextBuffer, pack_frame
+from rfc6455.cursor cimport FrameCursor
+from rfc6455._byte_loops cimport BytesBuffer, PayloadBuffer, TextBuffer, pack_frame, pack_header
 
 cdef int FIN_BIT, _TEXT_OPCODE
 
@@ -28,7 +28,7 @@ cdef class MessageReader:
     cdef int begin(self, int opcode, int rsv) except -1
     cdef void check_length(self, Py_ssize_t length) except *
     @cython.locals(buffer=PayloadBuffer, payload=bytes)
-    cdef void take(self, FrameParser parser, int piece, bint final, list events) except *
+    cdef void take(self, FrameCursor cursor, int piece, bint final, list events) except *
     cdef Py_ssize_t decoded_before(self) except -1
     cdef Py_ssize_t kept(self) except -1
     @cython.locals(codec=MessageCodec, data=bytes, more=bint)

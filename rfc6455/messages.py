@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from . import primitives
+from . import byte_loops
 from .arguments import as_bytes, at_most_63_bits
+from .byte_loops import decode_beginning, pack_frame, pack_header
 from .codes import FIN_BIT, CloseCode, Opcode
+from .cursor import FrameCursor
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, Event, TextMessage, TextPart
 from .extensions import MessageCodec, decoded, encoded_shared, has_several_bits, marks_of
-from .frames import FrameParser
-from .primitives import decode_beginning, pack_frame, pack_header
 
 # A payload from this size on is sent as it is, behind its header. Below, a copy costs less than one more buffer does
 # in `socket.sendmsg` or `StreamWriter.writelines`.
@@ -47,10 +47,10 @@ class MessageReader:
         self._is_encoded = False
         self._is_text = False
         self._size = 0
-        self._bytes = primitives.BytesBuffer()
-        self._text = primitives.TextBuffer()
+        self._bytes = byte_loops.BytesBuffer()
+        self._text = byte_loops.TextBuffer()
         # The one of the two that the message in hand is joined in.
-        self._buffer: primitives.PayloadBuffer = self._bytes
+        self._buffer: byte_loops.PayloadBuffer = self._bytes
         # Where parts are given: the beginning of a character of which the rest has not come.
         self._torn = b""
         # How many bytes came out of extensions, ever.
@@ -65,7 +65,7 @@ class MessageReader:
         self._size = 0
         self._is_encoded = rsv != 0
         if rsv:
-            # The parser lets no bits through but those of the extensions: of one alone, it is that one's.
+            # The cursor lets no bits through but those of the extensions: of one alone, it is that one's.
             alone = len(self._all_codecs) == 1
             self._codecs = self._all_codecs if alone else self._codecs_with(rsv)
             for codec in self._choosing:
@@ -84,10 +84,10 @@ class MessageReader:
         if not self._is_encoded and length > self.max_size - self._size:
             raise message_too_big(self._size, length, self.max_size)
 
-    def take(self, parser: FrameParser, piece: int, final: bool, events: list[Event]) -> None:
-        """Takes the piece that the parser has in hand; ``final`` says that the message ends with it."""
+    def take(self, cursor: FrameCursor, piece: int, final: bool, events: list[Event]) -> None:
+        """Takes the piece that the cursor has in hand; ``final`` says that the message ends with it."""
         if self._is_encoded or self._parts:
-            payload = parser.take_payload(piece)
+            payload = cursor.take_payload(piece)
             if not payload and not final:
                 return
             if self._is_encoded:
@@ -96,7 +96,7 @@ class MessageReader:
                 self._deliver(payload, final, events)
         else:
             buffer = self._buffer
-            parser.move_payload(piece, buffer)
+            cursor.move_payload(piece, buffer)
             self._size = len(buffer)
             self._go_on(final, events)
 
@@ -106,8 +106,8 @@ class MessageReader:
 
     def drop(self) -> None:
         """Forgets the message so far."""
-        self._bytes = self._buffer = primitives.BytesBuffer()
-        self._text = primitives.TextBuffer()
+        self._bytes = self._buffer = byte_loops.BytesBuffer()
+        self._text = byte_loops.TextBuffer()
         self._torn = b""
 
     def kept(self) -> int:
@@ -211,7 +211,7 @@ def unmasked_frame(first: int, payload: bytes) -> list[bytes]:
     """Return the buffers of a server's frame whose first byte is ``first``: one, or its header and a large payload."""
     if len(payload) < LEAST_UNCOPIED:
         return [pack_frame(first, payload, None)]
-    return [pack_header(first, 0, len(payload)), payload]
+    return [pack_header(first, len(payload), None), payload]
 
 
 class PreparedMessage:

@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from ..byte_loops import apply_mask, decode_beginning
 from ..codes import FIN_BIT, MASK_BIT, OPCODE_BITS, RSV_BITS, Opcode
-from ..masking import apply_mask
-from ..primitives import decode_beginning
 from .recording import Kind, Recording, Way, codecs_at
 from .replaying import Beginning, Findings, find
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from ...byte_loops import apply_mask
 from ...codes import Opcode, Role
-from ...masking import apply_mask
 from ..heads import Head, request_head, response_head
 from ..wire import WireFrame, close_payload
 from .model import Case, Codes, Deflate, Echoes, Expectation, Fails, Message

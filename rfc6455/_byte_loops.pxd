@@ -2,7 +2,21 @@ from cpython.object cimport PyObject
 
 cpdef bytes mask_slice(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn)
 cpdef bytes take_payload(bytes data, Py_ssize_t start, Py_ssize_t stop, int masked)
+cpdef bytes pack_header(int first, Py_ssize_t length, bytes masking_key)
 cpdef bytes pack_frame(int first, bytes payload, bytes masking_key)
+
+cdef class Loan:
+    # An object that is kept alive, and the place in it that is lent; whether it is the loan's alone; and how many views
+    # of it there are.
+    cdef PyObject *_object
+    cdef unsigned char *_data
+    cdef Py_ssize_t _size
+    cdef bint _is_alone
+    cdef Py_ssize_t _exports
+
+    cpdef view(self)
+    cdef bint _end(self) noexcept
+    cpdef bytes take(self, Py_ssize_t size)
 
 cdef class PayloadBuffer:
     # An object of which nobody else knows, so that its bytes may still be written; and how many it has.
@@ -10,22 +24,31 @@ cdef class PayloadBuffer:
     cdef unsigned char *_data
     cdef Py_ssize_t _room
     cdef Py_ssize_t _size
+    cdef Loan _loan
 
     cdef int _reserve(self, Py_ssize_t room) except -1
     cdef _clear(self)
+    cdef int _end_loan(self) except -1
     cdef unsigned char *_end(self, Py_ssize_t added, Py_ssize_t more) except NULL
     cpdef append(self, bytes payload)
     cpdef append_slice(self, bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn, Py_ssize_t more)
+    cpdef Loan lend(self, Py_ssize_t size)
+    cpdef append_loan(self, Loan loan, Py_ssize_t size, bytes key, int turn)
     cpdef Py_ssize_t allocated(self) except -1
 
 cdef class BytesBuffer(PayloadBuffer):
     cpdef bytes take_bytes(self)
 
 cdef class TextBuffer(PayloadBuffer):
-    # So many bytes are known to be whole characters; and whether there is more than ASCII among them.
+    # As in byte_loops.py; there are no blocks where all that came is ASCII.
     cdef Py_ssize_t _checked
     cdef bint _beyond_ascii
+    cdef bint _is_wide
+    cdef list _blocks
+    cdef Py_ssize_t _size_of_blocks
+    cdef Py_ssize_t _memory_of_blocks
 
-    cdef bint _is_beginning_of_text(self)
+    cdef _decode_block(self)
     cpdef check_text(self)
+    cdef str _take_last(self)
     cpdef str take_text(self)

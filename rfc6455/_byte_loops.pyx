@@ -1,0 +1,484 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""The compiled bodies of `byte_loops.py`, which says what each does. Nothing here may do more, or less.
+
+What can be called from Python checks what it is given: it must not read or write memory that is not its own, whatever
+the arguments are. Nothing here may hold on to an object by hand but `Loan` and `PayloadBuffer`.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy
+
+cdef extern from "Python.h":
+    PyObject *PyBytes_FromStringAndSize(const char *source, Py_ssize_t size) except NULL
+    int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) except -1
+    void Py_XINCREF(PyObject *object)
+    void Py_XDECREF(PyObject *object)
+    PyObject *PyUnicode_New(Py_ssize_t size, uint32_t largest) except NULL
+    int PyUnicode_Resize(PyObject **text, Py_ssize_t size) except -1
+    void *PyUnicode_DATA(PyObject *text)
+    int PyUnicode_KIND(str text)
+    Py_ssize_t PyUnicode_GET_LENGTH(str text)
+    str PyUnicode_DecodeUTF8Stateful(const char *data, Py_ssize_t size, const char *errors, Py_ssize_t *used)
+
+ctypedef const unsigned char *Source
+
+cdef double WIDE = 1.9
+cdef enum:
+    TEXT_BLOCK = 4096
+    # What a block costs besides its characters: the header of a str, and its place in a list.
+    BLOCK_OVERHEAD = 96
+
+
+cdef inline bytes new_bytes(const char *source, Py_ssize_t size):
+    """`PyBytes_FromStringAndSize` with the one reference that it gives."""
+    cdef PyObject *made = PyBytes_FromStringAndSize(source, size)
+    cdef bytes result = <bytes>made
+    Py_XDECREF(made)
+    return result
+
+
+cdef inline void mask_into(unsigned char *target, Source source, Py_ssize_t length, Source key) noexcept nogil:
+    cdef uint32_t key32
+    cdef uint64_t key64, block
+    cdef Py_ssize_t i = 0
+    memcpy(&key32, key, 4)
+    key64 = (<uint64_t>key32 << 32) | key32
+    while i + 8 <= length:
+        memcpy(&block, source + i, 8)
+        block ^= key64
+        memcpy(target + i, &block, 8)
+        i += 8
+    while i < length:
+        target[i] = source[i] ^ key[i & 3]
+        i += 1
+
+
+cdef inline void turn_key(unsigned char *turned, Source key, int turn) noexcept nogil:
+    cdef int i
+    for i in range(4):
+        turned[i] = key[(turn + i) & 3]
+
+
+cdef int check_slice(bytes data, Py_ssize_t start, Py_ssize_t stop) except -1:
+    if data is None:
+        raise TypeError("binary data is bytes, not None")
+    if not 0 <= start <= stop <= PyBytes_GET_SIZE(data):
+        raise ValueError("no such slice, or no such byte of the key")
+    return 0
+
+
+cdef int check_key(bytes key, int turn) except -1:
+    if key is None:
+        raise TypeError("a masking key is bytes, not None")
+    if PyBytes_GET_SIZE(key) != 4:
+        raise ValueError(f"a masking key has 4 bytes, not {len(key)} (5.3)")
+    if not 0 <= turn < 4:
+        raise ValueError("no such slice, or no such byte of the key")
+    return 0
+
+
+cpdef bytes mask_slice(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn):
+    check_slice(data, start, stop)
+    check_key(key, turn)
+    cdef bytes masked = new_bytes(NULL, stop - start)
+    cdef unsigned char turned_key[4]
+    turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
+    mask_into(<unsigned char *>PyBytes_AS_STRING(masked), <Source>PyBytes_AS_STRING(data) + start, stop - start, turned_key)
+    return masked
+
+
+cpdef bytes take_payload(bytes data, Py_ssize_t start, Py_ssize_t stop, int masked):
+    # With a mask, the slice begins at the key.
+    check_slice(data, start - 4 if masked else start, stop)
+    cdef Source source = <Source>PyBytes_AS_STRING(data) + start
+    if not masked:
+        return new_bytes(<const char *>source, stop - start)
+    if start > stop:
+        raise ValueError("no such slice, or no such byte of the key")
+    cdef bytes payload = new_bytes(NULL, stop - start)
+    mask_into(<unsigned char *>PyBytes_AS_STRING(payload), source, stop - start, source - 4)
+    return payload
+
+
+cdef inline Py_ssize_t size_of_header(Py_ssize_t length, bytes masking_key) noexcept:
+    return (2 if length <= 125 else 4 if length <= 0xFFFF else 10) + (0 if masking_key is None else 4)
+
+
+cdef inline unsigned char *put_header(unsigned char *target, int first, Py_ssize_t length, bytes masking_key) noexcept:
+    """Write the header of a frame and return where it ends."""
+    cdef int mask_bit = 0 if masking_key is None else 0x80
+    cdef int extended = 0 if length <= 125 else 2 if length <= 0xFFFF else 8
+    cdef int i
+    target[0] = first
+    target[1] = mask_bit | (length if extended == 0 else 126 if extended == 2 else 127)
+    for i in range(extended):
+        target[2 + i] = length >> 8 * (extended - 1 - i) & 0xFF
+    target += 2 + extended
+    if masking_key is not None:
+        memcpy(target, PyBytes_AS_STRING(masking_key), 4)
+        target += 4
+    return target
+
+
+cdef int check_header(int first, Py_ssize_t length, bytes masking_key) except -1:
+    if not 0 <= first <= 0xFF or length < 0:
+        raise OverflowError("the first byte of a frame is a byte, and a length is not negative")
+    return 0 if masking_key is None else check_key(masking_key, 0)
+
+
+cpdef bytes pack_header(int first, Py_ssize_t length, bytes masking_key):
+    check_header(first, length, masking_key)
+    cdef bytes header = new_bytes(NULL, size_of_header(length, masking_key))
+    put_header(<unsigned char *>PyBytes_AS_STRING(header), first, length, masking_key)
+    return header
+
+
+cpdef bytes pack_frame(int first, bytes payload, bytes masking_key):
+    if payload is None:
+        raise TypeError("a payload is bytes, not None")
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
+    check_header(first, length, masking_key)
+    cdef bytes frame = new_bytes(NULL, size_of_header(length, masking_key) + length)
+    cdef unsigned char *target = put_header(<unsigned char *>PyBytes_AS_STRING(frame), first, length, masking_key)
+    if masking_key is None:
+        memcpy(target, PyBytes_AS_STRING(payload), length)
+    else:
+        mask_into(target, <Source>PyBytes_AS_STRING(payload), length, <Source>PyBytes_AS_STRING(masking_key))
+    return frame
+
+
+# Text (8.1). Python's decoder is the check wherever what it makes is kept. These two are for what stays bytes.
+
+
+cdef bint is_ascii(Source data, Py_ssize_t length) noexcept nogil:
+    """Stops soon after the first byte that is not."""
+    cdef uint64_t block, bits
+    cdef Py_ssize_t i = 0, stop
+    while i + 256 <= length:
+        bits = 0
+        stop = i + 256
+        while i < stop:
+            memcpy(&block, data + i, 8)
+            bits |= block
+            i += 8
+        if bits & <uint64_t>0x8080808080808080:
+            return False
+    bits = 0
+    while i < length:
+        bits |= data[i]
+        i += 1
+    return bits & 0x80 == 0
+
+
+cdef Py_ssize_t whole_characters(Source data, Py_ssize_t length) noexcept nogil:
+    """How many bytes are whole characters, where data is the beginning of a text; -1 where it is not.
+
+    Fast where most of it is ASCII, and only there.
+    """
+    cdef uint64_t block
+    cdef Py_ssize_t at = 0, size, i
+    cdef unsigned char first, low, high
+    while at < length:
+        if at + 8 <= length:
+            memcpy(&block, data + at, 8)
+            if block & <uint64_t>0x8080808080808080 == 0:
+                at += 8
+                continue
+        first = data[at]
+        # RFC 3629, section 4:
+        #   UTF8-1 = %x00-7F
+        #   UTF8-2 = %xC2-DF UTF8-tail
+        #   UTF8-3 = %xE0 %xA0-BF UTF8-tail / %xE1-EC 2( UTF8-tail ) / %xED %x80-9F UTF8-tail / %xEE-EF 2( UTF8-tail )
+        #   UTF8-4 = %xF0 %x90-BF 2( UTF8-tail ) / %xF1-F3 3( UTF8-tail ) / %xF4 %x80-8F 2( UTF8-tail )
+        #   UTF8-tail = %x80-BF
+        if first < 0x80:
+            at += 1
+            continue
+        if first < 0xC2 or first > 0xF4:
+            return -1
+        size = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
+        low = 0xA0 if first == 0xE0 else 0x90 if first == 0xF0 else 0x80
+        high = 0x9F if first == 0xED else 0x8F if first == 0xF4 else 0xBF
+        for i in range(1, size):
+            if at + i == length:
+                return at
+            if not low <= data[at + i] <= high:
+                return -1
+            low, high = 0x80, 0xBF
+        at += size
+    return length
+
+
+cdef class Loan:
+    def __cinit__(self, Py_ssize_t size=-1):
+        # Without a size it is for `PayloadBuffer.lend`, which says what is lent.
+        if size >= 0:
+            self._object = PyBytes_FromStringAndSize(NULL, size)
+            self._data = <unsigned char *>PyBytes_AS_STRING(<bytes>self._object)
+            self._size = size
+            self._is_alone = True
+
+    def __dealloc__(self):
+        Py_XDECREF(self._object)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        if self._object == NULL:
+            raise BufferError("this memory was taken back")
+        PyBuffer_FillInfo(buffer, self, self._data, self._size, 0, flags)
+        self._exports += 1
+
+    def __releasebuffer__(self, Py_buffer *buffer):
+        self._exports -= 1
+
+    cpdef view(self):
+        return memoryview(self)
+
+    cdef bint _end(self) noexcept:
+        """End the loan, and say whether nobody can write to the memory any more. Where somebody can, it is left to
+        him."""
+        cdef PyObject *owner = self._object
+        self._is_alone = False
+        if self._exports:
+            return False
+        self._object = NULL
+        Py_XDECREF(owner)
+        return True
+
+    cpdef bytes take(self, Py_ssize_t size):
+        cdef PyObject *memory = self._object
+        if not self._is_alone:
+            raise ValueError("this memory was taken back")
+        if not 0 <= size <= self._size:
+            raise ValueError(f"{self._size} bytes were lent, not {size}")
+        Py_XINCREF(memory)
+        try:
+            if self._end() and size:
+                _PyBytes_Resize(&memory, size)
+                return <bytes>memory
+            return PyBytes_AS_STRING(<bytes>memory)[:size]
+        finally:
+            Py_XDECREF(memory)
+
+
+cdef class PayloadBuffer:
+    def __dealloc__(self):
+        Py_XDECREF(self._object)
+
+    def __len__(self):
+        return self._size
+
+    cdef int _reserve(self, Py_ssize_t room) except -1:
+        raise NotImplementedError
+
+    cdef _clear(self):
+        cdef PyObject *owner = self._object
+        self._loan = None
+        self._object = NULL
+        self._data = NULL
+        self._size = self._room = 0
+        Py_XDECREF(owner)
+
+    cdef int _end_loan(self) except -1:
+        """Have the memory alone again, as whoever borrowed some of it may go on writing to it."""
+        cdef Loan loan = self._loan
+        cdef PyObject *lent = self._object
+        cdef Source data = self._data
+        cdef Py_ssize_t size = self._size
+        self._loan = None
+        if not loan._end():
+            self._object = NULL
+            try:
+                self._reserve(self._room)
+                memcpy(self._data, data, size)
+            finally:
+                Py_XDECREF(lent)
+        return 0
+
+    cdef unsigned char *_end(self, Py_ssize_t added, Py_ssize_t more) except NULL:
+        """Makes room for so many bytes, and for some of those to come, never more than there are already."""
+        cdef Py_ssize_t size = self._size + added
+        if self._loan is not None:
+            self._end_loan()
+        if self._object == NULL:
+            self._reserve(size + min(more, size))
+        elif size > self._room:
+            self._reserve(size + (min(more, size) if more else size >> 1))
+        return self._data + self._size
+
+    cpdef append(self, bytes payload):
+        if payload is None:
+            raise TypeError("a payload is bytes, not None")
+        cdef Py_ssize_t added = PyBytes_GET_SIZE(payload)
+        if added:
+            memcpy(self._end(added, 0), PyBytes_AS_STRING(payload), added)
+            self._size += added
+
+    cpdef append_slice(self, bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn, Py_ssize_t more):
+        check_slice(data, start, stop)
+        cdef Py_ssize_t added = stop - start
+        cdef Source source = <Source>PyBytes_AS_STRING(data) + start
+        cdef unsigned char turned_key[4]
+        if not added:
+            return
+        if key is not None and PyBytes_GET_SIZE(key):
+            check_key(key, turn)
+            turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
+            mask_into(self._end(added, max(more, 0)), source, added, turned_key)
+        else:
+            memcpy(self._end(added, max(more, 0)), source, added)
+        self._size += added
+
+    cpdef Loan lend(self, Py_ssize_t size):
+        if size <= 0:
+            raise ValueError("there is nothing to lend")
+        cdef unsigned char *end = self._end(size, 0)
+        cdef Loan loan = Loan()
+        Py_XINCREF(self._object)
+        loan._object = self._object
+        loan._data = end
+        loan._size = size
+        self._loan = loan
+        return loan
+
+    cpdef append_loan(self, Loan loan, Py_ssize_t size, bytes key, int turn):
+        if loan is None or loan is not self._loan:
+            raise ValueError("this memory was taken back")
+        if not 0 <= size <= loan._size:
+            raise ValueError(f"{loan._size} bytes were lent, not {size}")
+        cdef unsigned char turned_key[4]
+        if key is not None and PyBytes_GET_SIZE(key):
+            check_key(key, turn)
+            turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
+            mask_into(loan._data, loan._data, size, turned_key)
+        # Before the loan ends, as then all that is there is copied if somebody can still write to it.
+        self._size += size
+        self._end_loan()
+
+    cpdef Py_ssize_t allocated(self) except -1:
+        return self._room
+
+
+cdef class BytesBuffer(PayloadBuffer):
+    cdef int _reserve(self, Py_ssize_t room) except -1:
+        if self._object == NULL:
+            self._object = PyBytes_FromStringAndSize(NULL, room)
+        else:
+            try:
+                _PyBytes_Resize(&self._object, room)
+            except MemoryError:
+                self._clear()
+                raise
+        self._data = <unsigned char *>PyBytes_AS_STRING(<bytes>self._object)
+        self._room = room
+        return 0
+
+    cpdef bytes take_bytes(self):
+        cdef bytes data
+        if self._loan is not None:
+            self._end_loan()
+        if self._size == 0:
+            self._clear()
+            return b""
+        if self._size < self._room:
+            self._reserve(self._size)
+        data = <bytes>self._object
+        self._clear()
+        return data
+
+
+cdef int raise_error_in_text(Source data, Py_ssize_t size) except -1:
+    """The Python body knows how to say what is wrong, and where."""
+    from .byte_loops import decode_beginning
+    decode_beginning(data[:size])
+    return 0
+
+
+cdef class TextBuffer(PayloadBuffer):
+    """Its memory is that of a str, which is the text itself if that turns out to be ASCII."""
+
+    def __len__(self):
+        return self._size_of_blocks + self._size
+
+    cdef int _reserve(self, Py_ssize_t room) except -1:
+        if self._object == NULL:
+            self._object = PyUnicode_New(room, 0x7F)
+        else:
+            PyUnicode_Resize(&self._object, room)
+        self._data = <unsigned char *>PyUnicode_DATA(self._object)
+        self._room = room
+        return 0
+
+    cdef _clear(self):
+        PayloadBuffer._clear(self)
+        self._checked = 0
+        self._beyond_ascii = self._is_wide = False
+
+    cpdef check_text(self):
+        cdef Source unchecked
+        cdef Py_ssize_t size, whole
+        if self._loan is not None:
+            self._end_loan()
+        unchecked, size = self._data + self._checked, self._size - self._checked
+        if is_ascii(unchecked, size):
+            self._checked = self._size
+            return
+        self._beyond_ascii = True
+        if self._size >= TEXT_BLOCK and not self._is_wide:
+            self._decode_block()
+            return
+        whole = whole_characters(unchecked, size)
+        if whole < 0:
+            raise_error_in_text(unchecked, size)
+        self._checked += whole
+
+    cdef _decode_block(self):
+        cdef Py_ssize_t used = 0
+        cdef str text = PyUnicode_DecodeUTF8Stateful(<const char *>self._data, self._size, NULL, &used)
+        cdef bytes rest = self._data[used : self._size]
+        cdef Py_ssize_t memory = PyUnicode_KIND(text) * PyUnicode_GET_LENGTH(text)
+        if rest.startswith(b"\xed") and rest > b"\xed\x9f":
+            raise_error_in_text(self._data, self._size)
+        if memory > used * WIDE:
+            self._is_wide = True
+            self._checked = used
+            return
+        if self._blocks is None:
+            self._blocks = []
+        self._blocks.append(text)
+        self._size_of_blocks += used
+        self._memory_of_blocks += memory + BLOCK_OVERHEAD
+        self._clear()
+        self.append(rest)
+
+    cdef str _take_last(self):
+        """The text since the last block. ASCII is what is there already, without a copy."""
+        cdef str text
+        if self._loan is not None:
+            self._end_loan()
+        try:
+            if not self._size:
+                return ""
+            if self._beyond_ascii or not is_ascii(self._data + self._checked, self._size - self._checked):
+                return PyUnicode_DecodeUTF8Stateful(<const char *>self._data, self._size, NULL, NULL)
+            if self._size < self._room:
+                self._reserve(self._size)
+            text = <str>self._object
+            return text
+        finally:
+            self._clear()
+
+    cpdef str take_text(self):
+        cdef list blocks = self._blocks
+        self._blocks = None
+        self._size_of_blocks = self._memory_of_blocks = 0
+        cdef str last = self._take_last()
+        if blocks is None:
+            return last
+        blocks.append(last)
+        return "".join(blocks)
+
+    cpdef Py_ssize_t allocated(self) except -1:
+        return self._room + self._memory_of_blocks

@@ -1,0 +1,281 @@
+"""Loops over bytes, twice: here in Python that anybody can read, and compiled in ``_byte_loops.pyx``.
+
+What lives here: masking (5.3), the bytes of a frame (5.2), the memory in which a message is joined, the check that a
+text is UTF-8 as it comes (8.1), and memory that is lent to be read into. This is the only place that picks a compiled
+body. Both have the same effect, the same result and the same error, and the tests run on both; everything else in the
+package has one body.
+
+Not here: which bytes may follow which; see `cursor.py` and `messages.py`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import sys
+
+from .arguments import as_bytes
+from .codes import MASK_BIT
+
+# Up to here one XOR of two long integers is faster than four passes of bytes.translate() (benchmarks/masking.py).
+LONGEST_INTEGER = 700
+
+# Longer payloads are masked in blocks that stay in the processor's cache over the four passes.
+BLOCK = 32 << 10
+
+# So much of a text that is more than ASCII is decoded at once. The header of a str, 74 bytes, is little beside it.
+TEXT_BLOCK = 4 << 10
+
+# One letter beyond U+00FF makes every character of a str take 2 bytes, and one beyond U+FFFF, 4. What is ASCII but for
+# a few of these is kept as bytes, which are less, and decoded in the end.
+WIDE = 1.9
+
+# One table for each value of a key byte: what bytes.translate() makes of each of the 256 input bytes.
+_TABLES = tuple([bytes([value ^ key_byte for value in range(256)]) for key_byte in range(256)])
+
+_from_bytes = int.from_bytes
+
+
+# Masking (5.3): every fourth byte of a client's payload is XORed with the same byte of a random key.
+#
+#     j                   = i MOD 4
+#     transformed-octet-i = original-octet-i XOR masking-key-octet-j
+
+
+def apply_mask(data: bytes | bytearray | memoryview, key: bytes | bytearray | memoryview) -> bytes:
+    """Mask or unmask a payload (5.3); the two are the same operation.
+
+    :param data: the payload, from its first byte.
+    :param key: the masking key, 4 bytes.
+    :returns: as many bytes as ``data`` has; ``data`` is not changed.
+    :raises TypeError: when one of the two is not bytes.
+    :raises ValueError: when the key is not 4 bytes long.
+
+    >>> key = bytes.fromhex("37 fa 21 3d")
+    >>> rfc6455.apply_mask(b"Hello", key).hex(" ")
+    '7f 9f 4d 51 58'
+    >>> rfc6455.apply_mask(rfc6455.apply_mask(b"Hello", key), key)
+    b'Hello'
+    """
+    payload, key = as_bytes(data), as_bytes(key, "a masking key")
+    return mask_slice(payload, 0, len(payload), key, 0)
+
+
+def mask_slice(data: bytes, start: int, stop: int, key: bytes, turn: int) -> bytes:
+    """Return ``data[start:stop]`` masked (5.3); ``key[turn]`` belongs to ``data[start]``."""
+    length = stop - start
+    if not 0 <= start <= stop <= len(data) or not 0 <= turn < 4:
+        raise ValueError("no such slice, or no such byte of the key")
+    if len(key) != 4:
+        raise ValueError(f"a masking key has 4 bytes, not {len(key)} (5.3)")
+    if turn:
+        key = key[turn:] + key[:turn]
+    if length > LONGEST_INTEGER:
+        return b"".join([_mask_block(data[at : min(at + BLOCK, stop)], key) for at in range(start, stop, BLOCK)])
+    repeated_key = (key * (length // 4 + 1))[:length]
+    masked = _from_bytes(data[start:stop], "little") ^ _from_bytes(repeated_key, "little")
+    return masked.to_bytes(length, "little")
+
+
+def _mask_block(data: bytes, key: bytes) -> bytearray:
+    """Mask the bytes 0, 4, 8, ... with one translation, then 1, 5, 9, ..., and so on."""
+    masked = bytearray(data)
+    for lane in range(4):
+        masked[lane::4] = masked[lane::4].translate(_TABLES[key[lane]])
+    return masked
+
+
+# Frames (5.2).
+
+
+def take_payload(data: bytes, start: int, stop: int, masked: int) -> bytes:
+    """Return the payload at ``data[start:stop]``, whose key, if it is masked, is the four bytes before it."""
+    return mask_slice(data, start, stop, data[start - 4 : start], 0) if masked else data[start:stop]
+
+
+def pack_header(first: int, length: int, masking_key: bytes | None) -> bytes:
+    """Return the header of a frame whose first byte (FIN, RSV, opcode) is ``first``, with its key if it has one.
+
+    For payloads that are sent from where they are; `pack_frame` is for all others.
+    """
+    mask_bit = 0 if masking_key is None else MASK_BIT
+    if masking_key is not None and len(masking_key) != 4:
+        raise ValueError(f"a masking key has 4 bytes, not {len(masking_key)} (5.3)")
+    # 5.2: "the minimal number of bytes MUST be used to encode the length".
+    if length <= 125:
+        header = (first << 8 | mask_bit | length).to_bytes(2, "big")
+    elif length <= 0xFFFF:
+        header = (first << 24 | (mask_bit | 126) << 16 | length).to_bytes(4, "big")
+    else:
+        header = (first << 8 | mask_bit | 127).to_bytes(2, "big") + length.to_bytes(8, "big")
+    return header if masking_key is None else header + masking_key
+
+
+def pack_frame(first: int, payload: bytes, masking_key: bytes | None) -> bytes:
+    """Return the bytes of a frame whose first byte (FIN, RSV, opcode) is ``first``."""
+    length = len(payload)
+    if masking_key is None:
+        return pack_header(first, length, None) + payload
+    return pack_header(first, length, masking_key) + mask_slice(payload, 0, length, masking_key, 0)
+
+
+# Text (8.1).
+
+
+def decode_beginning(data: bytes) -> tuple[str, int]:
+    """Decode the beginning of a text; return it and how many bytes it took, without a character not yet complete.
+
+    :raises UnicodeDecodeError: at the first byte that no text can have there.
+    """
+    text, used = codecs.utf_8_decode(data, "strict", False)
+    # Python waits for the third byte of a surrogate, for the sake of a handler that would let it pass.
+    if data[used : used + 1] == b"\xed" and data[used + 1 : used + 2] > b"\x9f":
+        raise UnicodeDecodeError("utf-8", data, used, used + 1, "invalid continuation byte")
+    return text, used
+
+
+# Memory.
+
+
+class Loan:
+    """Memory that is lent to a caller to read into, once.
+
+    A view of it may outlive the loan: what is written through it then changes nothing that was taken. What is in it at
+    first is undefined.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._memory = bytearray(size)
+
+    def view(self) -> memoryview:
+        """Return the memory, to be written to."""
+        return memoryview(self._memory)
+
+    def take(self, size: int) -> bytes:
+        """Return the first ``size`` bytes and end the loan. Views that are released by then save a copy."""
+        if not 0 <= size <= len(self._memory):
+            raise ValueError(f"{len(self._memory)} bytes were lent, not {size}")
+        return bytes(memoryview(self._memory)[:size])
+
+
+class PayloadBuffer:
+    """Joins the payloads of one message at a time; what `BytesBuffer` and `TextBuffer` have in common."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def append(self, payload: bytes) -> None:
+        """Add a payload at the end."""
+        self._data += payload
+
+    def append_slice(self, data: bytes, start: int, stop: int, key: bytes, turn: int, more: int) -> None:
+        """Add ``data[start:stop]``; unless ``key`` is empty, ``key[turn]`` masks the first of these bytes.
+
+        :param more: how many bytes are announced to follow, for which room may be made.
+        """
+        self._data += mask_slice(data, start, stop, key, turn) if key else data[start:stop]
+
+    def lend(self, size: int) -> Loan:
+        """Lend room for ``size`` more bytes. Whatever is done to the buffer but `append_loan` ends the loan."""
+        return Loan(size)
+
+    def append_loan(self, loan: Loan, size: int, key: bytes, turn: int) -> None:
+        """Add the first ``size`` bytes of what was lent, masked as in `append_slice`, and end the loan."""
+        self.append_slice(loan.take(size), 0, size, key, turn, 0)
+
+    def allocated(self) -> int:
+        """Return how many bytes of memory the content takes."""
+        return self._data.__alloc__()
+
+
+class BytesBuffer(PayloadBuffer):
+    """Joins the payloads of a binary message."""
+
+    def take_bytes(self) -> bytes:
+        """Return all and keep nothing."""
+        data, self._data = self._data, bytearray()
+        return bytes(data)
+
+
+class TextBuffer(PayloadBuffer):
+    """Joins the payloads of a text message, and can check that they are the beginning of a text.
+
+    Python's decoder is the check. What it makes of a large piece is kept, so that nothing large is decoded twice;
+    ASCII and small pieces stay bytes until there are enough of them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._data = bytearray()
+        # So many of the bytes are known to be whole characters.
+        self._checked = 0
+        # Whether a str would take about twice the memory of the bytes, or more.
+        self._is_wide = False
+        # What came before and is decoded; how many bytes that was, and what it takes now.
+        self._blocks: list[str] = []
+        self._size_of_blocks = 0
+        self._memory_of_blocks = 0
+
+    def __len__(self) -> int:
+        return self._size_of_blocks + len(self._data)
+
+    def check_text(self) -> None:
+        """Check what was not checked before; the last character may be incomplete.
+
+        :raises UnicodeDecodeError: at the first byte that no text can have there (8.1).
+        """
+        unchecked = bytes(memoryview(self._data)[self._checked :])
+        if unchecked.isascii():
+            self._checked += len(unchecked)
+        elif len(self._data) < TEXT_BLOCK or self._is_wide:
+            self._checked += decode_beginning(unchecked)[1]
+        else:
+            self._decode_block()
+
+    def _decode_block(self) -> None:
+        text, used = decode_beginning(bytes(self._data))
+        memory = sys.getsizeof(text)
+        if memory > used * WIDE:
+            self._is_wide = True
+            self._checked = used
+            return
+        self._blocks.append(text)
+        self._size_of_blocks += used
+        self._memory_of_blocks += memory + 8
+        del self._data[:used]
+        self._checked = 0
+
+    def take_text(self) -> str:
+        """Return all, decoded, and keep nothing.
+
+        :raises UnicodeDecodeError: when it is not UTF-8.
+        """
+        data, blocks = self._data, self._blocks
+        self._clear()
+        last = data.decode()
+        return "".join([*blocks, last]) if blocks else last
+
+    def allocated(self) -> int:
+        return super().allocated() + self._memory_of_blocks
+
+
+try:
+    from ._byte_loops import (  # type: ignore[import-not-found, no-redef, unused-ignore]  # noqa: F401
+        BytesBuffer,
+        Loan,
+        PayloadBuffer,
+        TextBuffer,
+        mask_slice,
+        pack_frame,
+        pack_header,
+        take_payload,
+    )
+except ModuleNotFoundError as error:
+    # There is none. One that is there and cannot be imported is a fault, which the slower bodies would hide.
+    if error.name != f"{__package__}._byte_loops":
+        raise
