@@ -33,19 +33,21 @@ PACKAGE = Path("rfc6455")
 # auto_pickle: the classes that can be pickled say how. What Cython adds to all the others takes a seventh of the C
 # compiler's work, and does no more than raise an error, as Python does without it.
 # emit_code_comments: nobody reads the C.
+# nonecheck: what was never initialised, or is given as None, is an AttributeError as in Python, and not a crash.
 DIRECTIVES = {
     "language_level": 3,
     "annotation_typing": False,
     "auto_pickle": False,
     "emit_code_comments": False,
     "freethreading_compatible": True,
+    "nonecheck": True,
 }
 
 # How hard the C compiler tries. -O3 for all takes a third longer than this, and what it makes faster is less than can
 # be measured here; with -O1 for all, receiving small messages takes a tenth to a fifth longer.
 LEVEL = "-O2"
 LEVELS = {
-    "_speedups": "-O3",  # loops over bytes, which only -O3 makes work on 16 bytes at a time
+    "_byte_loops": "-O3",  # loops over bytes, which only -O3 makes work on 16 bytes at a time
     "arguments": "-O1",  # one short function
     "deflate": "-O1",  # zlib takes the time
     "values": "-O1",  # base classes; what is hot of them is Python's own

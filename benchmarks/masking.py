@@ -1,6 +1,6 @@
 """Where the two ways of masking in Python cross: ``python benchmarks/masking.py``.
 
-`rfc6455.primitives` masks a short payload as one long integer and translates the four lanes of a long one. This
+`rfc6455.byte_loops` masks a short payload as one long integer and translates the four lanes of a long one. This
 prints what each way costs a byte; ``LONGEST_INTEGER`` should be near the size where the second becomes the cheaper.
 """
 
@@ -33,13 +33,13 @@ def nanoseconds_per_byte(apply_mask: Any, size: int) -> float:
 
 def main() -> None:
     package = ours.pure().package
-    primitives: Any = importlib.import_module(f"{package.__name__}.primitives")
-    crossing = primitives.LONGEST_INTEGER
+    loops: Any = importlib.import_module(f"{package.__name__}.byte_loops")
+    crossing = loops.LONGEST_INTEGER
     print(f"  bytes   integer     lanes   ns a byte; LONGEST_INTEGER is {crossing}")
     for size in SIZES:
-        primitives.LONGEST_INTEGER = size
+        loops.LONGEST_INTEGER = size
         integer = nanoseconds_per_byte(package.apply_mask, size)
-        primitives.LONGEST_INTEGER = size - 1
+        loops.LONGEST_INTEGER = size - 1
         lanes = nanoseconds_per_byte(package.apply_mask, size)
         print(f"{size:7} {integer:9.2f} {lanes:9.2f}")
 

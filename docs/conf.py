@@ -40,7 +40,7 @@ python_maximum_signature_line_length = 100
 # A name in backquotes that leads nowhere is a mistake, but for these: what is not ours, and what is not public.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:class", r"(collections\.abc|hypothesis)\..*|rfc6455\.(deflate\.DeflateCodec|primitives\.PayloadBuffer)"),
+    ("py:class", r"(collections\.abc|hypothesis)\..*|rfc6455\.(deflate\.DeflateCodec|byte_loops\.PayloadBuffer)"),
     ("py:obj", r"socket|CLOSED|rfc6455(\..*)?"),
 ]
 

@@ -1,6 +1,6 @@
 """The two builds of the package held against each other, and the loops over bytes against the simplest ones.
 
-First the primitives one by one: those that run here, the Python ones, and bodies of a few lines that are written here
+First the loops one by one: those that run here, the Python ones, and bodies of a few lines that are written here
 from the RFCs. That is a test of either build. Then, where the package is compiled, all of it at once: it and its own
 sources run as Python (`pure_twin.py`) get the same calls with the same bytes in the same portions, and must give the
 same events, output and errors, down to the types of the values and the words of the errors.
@@ -34,15 +34,15 @@ from pure_twin import PURE, TWIN
 from tiny_extension import Shift, ShiftCodec
 
 import rfc6455
-import rfc6455.primitives
+import rfc6455.byte_loops
 from rfc6455 import CLIENT, SERVER, Role
 
 INSTALLED: Any = rfc6455
 
-#: The primitives of each build that is there, under its name.
-BODIES: dict[str, Any] = {"python": PURE.primitives}
+#: The loops of each build that is there, under its name.
+BODIES: dict[str, Any] = {"python": PURE.byte_loops}
 if rfc6455.__compiled__:
-    BODIES["compiled"] = rfc6455.primitives
+    BODIES["compiled"] = rfc6455.byte_loops
 
 EVERY_BODY = pytest.mark.parametrize("body", list(BODIES.values()), ids=list(BODIES))
 
@@ -57,7 +57,7 @@ PACKAGES: dict[str, Any] = {"python": PURE, **({"compiled": INSTALLED} if rfc645
 EVERY_PACKAGE = pytest.mark.parametrize("package", list(PACKAGES.values()), ids=list(PACKAGES))
 
 
-# The primitives. First the masks and the frames.
+# The loops. First the masks and the frames.
 
 
 def naive_mask(data: bytes, key: bytes, turn: int = 0) -> bytes:
@@ -312,7 +312,7 @@ def test_the_errors_of_a_text_have_the_same_words(sequence: bytes) -> None:
         buffer.append(sequence)
         return [attempt(call) for call in (buffer.check_text, buffer.check_text, buffer.take_text, buffer.take_text)]
 
-    assert errors(rfc6455.primitives) == errors(PURE.primitives)
+    assert errors(rfc6455.byte_loops) == errors(PURE.byte_loops)
 
 
 @EVERY_BODY
@@ -719,31 +719,31 @@ def test_text_that_is_none(sequence: bytes, deflate: dict[str, Any] | None, part
 
 def run_frames(package: Any, options: tuple[str | None, dict[str, Any], int], portions: list[Any]) -> Iterator[Any]:
     role, limits, bits = options
-    parser = package.FrameParser(role and package.Role[role], package.Limits(**limits), bits)
+    parser = package.FrameParser(role and package.Role[role], limits=package.Limits(**limits), reserved_bits=bits)
     for portion in portions:
         result = attempt(parser.receive_data, portion)
-        yield result, parser.offset, parser.unparsed, parser.total, parser.mid_frame, parser.has_input()
+        yield result, parser.offset, parser.total, parser.mid_frame
     yield attempt(parser.receive_data, b"\x81\x00"), parser.offset
 
 
 def run_pieces(package: Any, role: str, bits: int, max_piece: int, portions: list[bytes]) -> Iterator[Any]:
-    """As `Connection` drives the parser."""
-    parser = package.FrameParser(package.Role[role], None, bits)
-    parser.max_piece = max_piece
+    """As `Connection` drives the cursor."""
+    cursor = package.cursor.FrameCursor(package.Role[role], package.Limits(), bits)
+    cursor.max_piece = max_piece
     for portion in portions:
-        parser.feed(portion)
-        while isinstance(piece := error_or_piece(parser), int) and piece:
-            payload = parser.take_payload(piece)
-            yield piece, parser.first, parser.length, payload, parser.offset, parser.unparsed
-        yield piece, parser.offset, parser.unparsed, parser.total
-        parser.forget()
-    parser.drop()
-    yield parser.unparsed, parser.total, parser.mid_frame
+        cursor.feed(portion)
+        while isinstance(piece := error_or_piece(cursor), int) and piece:
+            payload = cursor.take_payload(piece)
+            yield piece, cursor.first, cursor.length, payload, cursor.offset, cursor.unparsed
+        yield piece, cursor.offset, cursor.unparsed, cursor.total
+        cursor.forget()
+    cursor.drop()
+    yield cursor.unparsed, cursor.total, cursor.mid_frame
 
 
-def error_or_piece(parser: Any) -> Any:
+def error_or_piece(cursor: Any) -> Any:
     try:
-        return parser.advance()
+        return cursor.advance()
     except Exception as error:
         return plain(error)
 
@@ -796,6 +796,8 @@ def frame_of(package: Any, *fields: Any, key: Any = None, **options: Any) -> Any
 
 FOUR_BITS = "an opcode has 4 bits and RSV has 3, not {} and {} (5.2)"
 NO_BYTES_ERROR = "binary data is bytes, bytearray or memoryview, not {}"
+NO_PAYLOAD_ERROR = "a payload is bytes, bytearray or memoryview, not str"
+NO_KEY_ERROR = "a masking key is bytes, bytearray or memoryview, not str"
 NO_CODE_ERROR = "a close code is an int or None, not {}"
 
 UNUSUAL: list[tuple[Callable[[Any], Any], object]] = [
@@ -806,8 +808,8 @@ UNUSUAL: list[tuple[Callable[[Any], Any], object]] = [
     (lambda package: frame_of(package, 1, b"x", fin=0), b"\x01\x01x"),
     (lambda package: frame_of(package, 1, b"x", key=bytearray(KEY)), b"\x81\x81" + KEY + naive_mask(b"x", KEY)),
     (lambda package: frame_of(package, 1, b"x", key=memoryview(KEY)), b"\x81\x81" + KEY + naive_mask(b"x", KEY)),
-    (lambda package: frame_of(package, 1, "x"), TypeError(NO_BYTES_ERROR.format("str"))),
-    (lambda package: frame_of(package, 1, b"x", key="abcd"), TypeError(NO_BYTES_ERROR.format("str"))),
+    (lambda package: frame_of(package, 1, "x"), TypeError(NO_PAYLOAD_ERROR)),
+    (lambda package: frame_of(package, 1, b"x", key="abcd"), TypeError(NO_KEY_ERROR)),
     (lambda package: frame_of(package, 1, b"x", rsv=1 << 40), FOUR_BITS.format(1, 1 << 40)),
     (lambda package: frame_of(package, 1 << 40, b"x"), FOUR_BITS.format(1 << 40, 0)),
     (lambda package: frame_of(package, 1, b"x", rsv=-1), FOUR_BITS.format(1, -1)),
@@ -1093,8 +1095,8 @@ def test_the_twin_is_the_same_package_without_the_compiler() -> None:
     assert PURE.__compiled__ is False
     ours = {name.removeprefix("rfc6455.") for name in sys.modules if name.startswith("rfc6455.")}
     twins = {name.removeprefix(f"{TWIN}."): module for name, module in sys.modules.items() if name.startswith(TWIN)}
-    assert {"primitives", "frames", "connection", "handshake"} <= ours & twins.keys()
-    assert "_speedups" in ours
+    assert {"byte_loops", "frames", "connection", "handshake"} <= ours & twins.keys()
+    assert "_byte_loops" in ours
     assert all(str(module.__file__).endswith(".py") for module in twins.values())
     assert BODIES["compiled"].mask_slice is not BODIES["python"].mask_slice
 
@@ -1107,13 +1109,13 @@ def test_compiled_bodies_that_are_there_and_do_not_work_are_not_passed_over(
     faults = ["import a_module_that_is_not_there", "raise ImportError('undefined symbol')", "mask_slice = None"]
     package = tmp_path / f"rfc6455_with_fault_{number}"
     package.mkdir()
-    for name in ("__init__", "_speedups"):
-        (package / f"{name}.py").write_text(faults[number] if name == "_speedups" else "")
-    for name in ("codes", "primitives"):
+    for name in ("__init__", "_byte_loops"):
+        (package / f"{name}.py").write_text(faults[number] if name == "_byte_loops" else "")
+    for name in ("codes", "arguments", "byte_loops"):
         shutil.copyfile(Path(rfc6455.__file__).with_name(f"{name}.py"), package / f"{name}.py")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ImportError):
-        importlib.import_module(f"{package.name}.primitives")
+        importlib.import_module(f"{package.name}.byte_loops")
 
 
 def test_the_comparison_sees_small_differences() -> None:

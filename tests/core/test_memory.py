@@ -544,7 +544,7 @@ def test_a_handshake_that_is_over_keeps_its_heads_only(perform: Callable[[], lis
 
 @BOTH_ROLES
 def test_the_frame_parser_keeps_what_is_not_yet_a_frame_and_no_more(role: Role) -> None:
-    parser = rfc6455.FrameParser(role, Limits(frame=20_000))
+    parser = rfc6455.FrameParser(role, limits=Limits(frame=20_000))
     frame = large(role, Opcode.BINARY, bytes(20_000))
     with Memory() as memory:
         for octet in frame[:10_000]:
@@ -557,7 +557,7 @@ def test_the_frame_parser_keeps_what_is_not_yet_a_frame_and_no_more(role: Role) 
 
 @BOTH_ROLES
 def test_the_frame_parser_keeps_nothing_after_an_error(role: Role) -> None:
-    parser = rfc6455.FrameParser(role, Limits(frame=100_000))
+    parser = rfc6455.FrameParser(role, limits=Limits(frame=100_000))
     with Memory() as memory:
         parser.receive_data(large(role, Opcode.BINARY, bytes(100_000))[:-10])
         for data in (bytes(10) + b"\xff" * 100_000, bytes(100_000)):

@@ -532,7 +532,7 @@ def test_long_lengths_that_are_none(role: Role, opcode: int, length: int) -> Non
         check_failed(outcome(role, header, limits=limits), role, 1002, "5.2", 0)
         check_failed(outcome(role, header[:3], limits=limits), role, 1002, "5.2", 0)
         with pytest.raises(RemoteProtocolError):
-            FrameParser(role, limits).receive_data(header)
+            FrameParser(role, limits=limits).receive_data(header)
 
 
 @BOTH_ROLES
@@ -547,7 +547,7 @@ def test_long_lengths_without_a_limit(role: Role, length: int, rsv: int) -> None
         assert not connection.closed
         assert connection.retained_bytes < 70_000
     assert connection.unread == 0
-    parser = FrameParser(role, Limits(message=None), reserved_bits=rsv)
+    parser = FrameParser(role, limits=Limits(message=None), reserved_bits=rsv)
     assert parser.receive_data(data) == []
     assert parser.receive_data(bytes(100)) == []
 
@@ -567,7 +567,7 @@ def test_long_lengths_as_limits(role: Role, number: int) -> None:
             connection = compressing(role, limits=limits, parts=parts)
             events = feed(connection, [to(role, BINARY, deflated(b"Hello"), rsv=4) + to(role, BINARY, b"Hello")])
             assert [event.data for event in events] == [b"Hello"] * 2  # type: ignore[attr-defined]
-        assert len(FrameParser(role, limits).receive_data(to(role, TEXT, b"Hello"))) == 1
+        assert len(FrameParser(role, limits=limits).receive_data(to(role, TEXT, b"Hello"))) == 1
 
 
 @BOTH_ROLES

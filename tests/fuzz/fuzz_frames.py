@@ -44,7 +44,7 @@ def check(data: bytes) -> None:
 
 def read(rules: Rules, portions: Iterable[bytes]) -> Outcome:
     """Reads a stream in portions."""
-    parser = FrameParser(rules.role, Limits(frame=rules.limit), rules.reserved_bits)
+    parser = FrameParser(rules.role, limits=Limits(frame=rules.limit), reserved_bits=rules.reserved_bits)
     frames: list[Frame] = []
     for portion in portions:
         try:

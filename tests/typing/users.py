@@ -183,7 +183,7 @@ def mistakes_with_time(deadlines: rfc6455.Deadlines) -> None:
 
 
 def frames(data: bytes) -> None:
-    parser = rfc6455.FrameParser(rfc6455.SERVER, rfc6455.Limits(), reserved_bits=4)
+    parser = rfc6455.FrameParser(rfc6455.SERVER, limits=rfc6455.Limits(), reserved_bits=4)
     for frame in parser.receive_data(data):
         assert_type(frame.opcode, int)
         assert_type(frame.payload, bytes)
