@@ -100,9 +100,9 @@ class Client:
         self._typed = b""
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
-        self._deadlines = rfc6455.Deadlines(now=time.monotonic())
         self._sock = self._connect_tcp()
-        self._ws = self._open()
+        handshake = rfc6455.ClientHandshake(self._uri, extensions=[rfc6455.PerMessageDeflate()])
+        self._ws = rfc6455.Endpoint(handshake, now=time.monotonic())
 
     def _connect_tcp(self) -> socket.socket:
         sock = socket.create_connection((self._uri.host, self._uri.port), CONNECT_TIMEOUT)
@@ -111,21 +111,10 @@ class Client:
             return sock
         return ssl.create_default_context().wrap_socket(sock, server_hostname=self._uri.host)
 
-    def _open(self) -> rfc6455.Connection:
-        """The opening handshake.
-
-        :raises rfc6455.HandshakeError: when the server refuses.
-        """
-        handshake = rfc6455.ClientHandshake(self._uri, extensions=[rfc6455.PerMessageDeflate()])
-        self._sock.sendall(handshake.data_to_send())
-        while (ws := handshake.receive_data(self._sock.recv(65536))) is None:
-            pass
-        self._deadlines.opened(ws, now=time.monotonic())
-        return ws
-
     def run(self) -> rfc6455.Closed:
         """Sends what is typed and shows what comes, until one side closes. For the main thread.
 
+        :raises rfc6455.HandshakeError: when the server refuses.
         :raises KeyboardInterrupt: the second time that Ctrl-C is pressed. The first raises nothing, since in the midst
             of reading that would lose what was read; it closes in order.
         """
@@ -146,42 +135,45 @@ class Client:
         self._is_interrupted = True
 
     def _converse(self) -> rfc6455.Closed:
-        closed: rfc6455.Closed | None = None
-        inputs: list[socket.socket | int] = [self._sock, self._terminal.fd, self._woken]
-        while closed is None or not self._ws.must_close:
+        ws = self._ws
+        data: bytes | None = None
+        inputs: list[socket.socket | int] = [self._sock, self._woken]
+        while not ws.finished:
+            for event in ws.events(data, now=time.monotonic()):
+                match event:
+                    case rfc6455.Response():
+                        inputs.append(self._terminal.fd)
+                    case rfc6455.TextMessage(text):
+                        self._terminal.show(text)
+                    case rfc6455.BytesMessage(content):
+                        self._terminal.show(f"({len(content)} bytes)")
+            self._sock.sendall(ws.data_to_send())
             ready = self._wait(inputs)
             if self._terminal.fd in ready and not self._send_typed():
                 inputs.remove(self._terminal.fd)
             if self._woken in ready:
                 self._woken.recv(4096)
                 inputs = [self._sock, self._woken]  # nothing may be sent after a Close frame
-                self._ws.close()
-            events = self._receive() if self._sock in ready else []
-            for event in events + self._deadlines.advance(now=time.monotonic()):
-                match event:
-                    case rfc6455.TextMessage(text):
-                        self._terminal.show(text)
-                    case rfc6455.BytesMessage(data):
-                        self._terminal.show(f"({len(data)} bytes)")
-                    case rfc6455.Closed():
-                        closed = event
-            self._sock.sendall(self._ws.data_to_send())
-        return closed
+                ws.close()
+            data = self._receive() if self._sock in ready else None
+        assert ws.end is not None
+        if ws.end.error is not None and ws.connection is None:
+            raise ws.end.error
+        return ws.end
 
     def _wait(self, inputs: list[socket.socket | int]) -> list[socket.socket | int]:
-        if self._ws.unread or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
+        """Waits until one of them can be read, or a deadline has come."""
+        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return [self._sock]
-        due = self._deadlines.next_deadline()
+        due = self._ws.next_deadline()
         timeout = None if due is None else max(0.0, due - time.monotonic())
         return select.select(inputs, [], [], timeout)[0]
 
-    def _receive(self) -> list[rfc6455.Event]:
-        if self._ws.unread:
-            return self._ws.receive_data()
+    def _receive(self) -> bytes:
         try:
-            return self._ws.receive_data(self._sock.recv(65536))
+            return self._sock.recv(65536)
         except ConnectionResetError:
-            return self._ws.receive_data(b"")
+            return b""
 
     def _send_typed(self) -> bool:
         """Sends the lines that are whole; closes at the end of file, and says whether there may be more."""

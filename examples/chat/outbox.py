@@ -25,7 +25,7 @@ class Batch:
         self._messages = [rfc6455.PreparedMessage(line) for line in lines]
         self._serialised: dict[Hashable, bytes] = {}
 
-    def serialised(self, kind: Hashable, ws: rfc6455.Connection) -> bytes:
+    def serialised(self, kind: Hashable, ws: rfc6455.Endpoint) -> bytes:
         """The bytes for ``ws``, which must be open and have nothing else to send.
 
         :param kind: what is equal for all connections that send these messages in the same bytes.

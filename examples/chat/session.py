@@ -2,8 +2,8 @@
 
 The client's own thread reads and does what it read; nobody else reads from the socket. Everybody may write: the
 threads of other clients deliver their lines here, and the caretaker sends pings, late bytes and farewells. So all
-that they share (the handshake, the connection, its deadlines and the outbox) is touched under `_lock` only. The
-order of locks: a room's, then a session's.
+that they share (the `rfc6455.Endpoint` and the outbox) is touched under `_lock` only. The order of locks: a room's,
+then a session's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import lines
 from caretaker import Caretaker
@@ -33,9 +33,9 @@ import rfc6455
 IDLE_READ = 4 << 10
 BUSY_READ = 64 << 10
 
-# After our last byte, how long we wait for the client to close, in seconds. If we closed with input unread, TCP
-# would reset the connection, and the client might never see why (7.1.1).
-LINGER = 2.0
+# How long the caretaker leaves it to the session's own thread to tell the time, in seconds, when that has something to
+# read: what is awaited may be in it.
+PATIENCE = 0.1
 
 # The close codes that have a name.
 _CODES = frozenset(map(int, rfc6455.CloseCode))
@@ -98,16 +98,19 @@ class Session:
         self._read_size = IDLE_READ
         self._lock = threading.Lock()
         self._tls = None if chat.tls is None else TLS(chat.tls)
-        self._handshake = rfc6455.ServerHandshake(
-            extensions=chat.extensions,
-            # Which pages may connect is decided in `may_connect`.
-            origins=rfc6455.ANY_ORIGIN,
-            limits=chat.limits,
-            plain_http=True,
+        self._ws = rfc6455.Endpoint(
+            rfc6455.ServerHandshake(
+                extensions=chat.extensions,
+                # Which pages may connect is decided in `may_connect`.
+                origins=rfc6455.ANY_ORIGIN,
+                limits=chat.limits,
+                plain_http=True,
+            ),
+            chat.timeouts,
+            now=now,
         )
         self._has_sent = False
         self._request: rfc6455.Request | None = None
-        self._ws: rfc6455.Connection | None = None
         self._kind: tuple[object, ...] = ()
         self._outbox = Outbox(
             sock,
@@ -124,8 +127,8 @@ class Session:
         self._has_failed = False
         self._delivered = 0
         self._settled: Counter[str] = Counter()
-        self._deadlines = rfc6455.Deadlines(chat.timeouts, now=now)
-        self.due = _time_of(self._deadlines)
+        self.due = 0.0
+        self._set_due()
         chat.caretaker.add(self)
 
     def look(self) -> None:
@@ -186,11 +189,7 @@ class Session:
                 self._finish()  # one that only looked whether there is a server
                 return
             self._has_sent = True
-            try:
-                self._request = self._handshake.receive_data(data)
-            except rfc6455.HandshakeError as error:
-                self._answer()
-                self._log_refused(status=int(error.status or 400), reason=error.reason)
+            self._take(self._receive_events(data))
 
     def _serve(self, request: rfc6455.Request) -> None:
         path = room_of(request.path)
@@ -210,36 +209,35 @@ class Session:
 
     def _reject(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
         with self._lock:
-            if not self._is_finished:
-                self._handshake.reject(status, headers, body)
-                self._answer()
+            if not self._ws.closed:
+                self._ws.reject(status, headers, body)
+                self._finish()
 
     def _chat_in(self, path: str) -> None:
-        ws = self._open()
-        if ws is None:
+        if not self._open():
             return
         room = self._chat.hub.join(path, self)
         try:
             self._chat.metrics.count("connections", label='as="client"')
             self._greet()
             self._log("connect", room=path)
-            self._converse(ws, room)
+            self._converse(room)
         finally:
             self._log_end()
             self._chat.hub.leave(room, self)
 
-    def _open(self) -> rfc6455.Connection | None:
+    def _open(self) -> bool:
+        """Accepts the client, unless it has gone or waited for too long."""
         with self._lock:
-            if self._is_finished:
-                return None
-            ws = self._ws = self._handshake.accept()
+            if self._ws.closed or self._is_finished:
+                return False
+            connection = self._ws.accept(now=time.monotonic())
+            self._kind = tuple(codec.shared_key for codec in connection.extensions)
             self._outbox.hold()
-            self._outbox.put(ws.data_to_send())
-            self._kind = tuple(codec.shared_key for codec in ws.extensions)
-            self._deadlines.opened(ws, now=time.monotonic())
-            self.due = _time_of(self._deadlines)
+            self._outbox.put(self._ws.data_to_send())
+            self._set_due()
             self._takes_part = True
-        return ws
+        return True
 
     def _greet(self) -> None:
         """Sends the 101 and what the room said on joining: one write, and not while the room is locked."""
@@ -247,17 +245,19 @@ class Session:
             self._outbox.release()
             self._check_outbox()
 
-    def _converse(self, ws: rfc6455.Connection, room: Room) -> None:
+    def _converse(self, room: Room) -> None:
         """Does what the client's frames say, until the connection is closed.
 
-        What the connection answers is sent at once, but for the last answer: when a client sees our Close frame, all
-        that it said before its own was told to the others.
+        One bounded step at a time (`rfc6455.Endpoint.receive_data`), so that little is inflated before the rate is
+        looked at. What the connection answers is sent at once, but for the last answer: when a client sees our Close
+        frame, all that it said before its own was told to the others.
         """
+        ws = self._ws
         farewell = b""
         while not ws.closed:
             data = None if ws.unread else self._read()
             with self._lock:
-                events = ws.receive_data(data)
+                events = self._receive_events(data)
                 texts = self._take(events)
                 answer = ws.data_to_send()
                 if ws.closed:
@@ -273,22 +273,30 @@ class Session:
         with self._lock:
             self._outbox.put(farewell)
 
-    def _take(self, events: Sequence[rfc6455.Event]) -> list[str]:
+    def _receive_events(self, data: bytes | None) -> list[rfc6455.Request | rfc6455.Response | rfc6455.Event]:
+        """Takes what was read, and tells the time."""
+        events = self._ws.receive_data(data, now=time.monotonic())
+        self._set_due()
+        return events
+
+    def _take(self, events: Iterable[rfc6455.Request | rfc6455.Response | rfc6455.Event]) -> list[str]:
         """Does what is to be done in here; gives the texts, if the client still takes part."""
         took_part = self._takes_part
         texts = []
         for event in events:
             match event:
+                case rfc6455.Request():
+                    self._request = event
                 case rfc6455.TextMessage(text):
                     texts.append(text)
                 case rfc6455.BytesMessage():
                     self._close(rfc6455.CloseCode.UNSUPPORTED_DATA, "this chat is of text")
+                case rfc6455.Closed(error=rfc6455.HandshakeError() as error):
+                    self._log_refused(status=int(error.status or 400), reason=error.reason)
+                    self._finish()
                 case rfc6455.Closed():
                     self._end = self._end or (event.code, event.reason if event.clean else str(event))
                     self._takes_part = False
-                case _:
-                    # Mostly a Pong that was awaited. It may also be too late for that, and this is the end.
-                    self._take(self._advance(time.monotonic()))
         return texts if took_part else []
 
     def _say(self, room: Room, texts: Sequence[str]) -> None:
@@ -319,7 +327,7 @@ class Session:
             try:
                 return tls.receive_data(data)
             except ssl.SSLError as error:
-                if self._ws is None:
+                if self._ws.connection is None:
                     self._log_refused(reason=error.reason)
                 else:
                     self._end = self._end or (int(rfc6455.CloseCode.ABNORMAL_CLOSURE), f"TLS: {error.reason}")
@@ -328,7 +336,8 @@ class Session:
                 self._outbox.put_raw(tls.data_to_send())
 
     def _linger(self) -> None:
-        """Says that nothing more will come, and waits for the client to say the same; see `LINGER`."""
+        """Says that nothing more will come, and waits for the client to say the same. If we closed with input unread,
+        TCP would reset the connection, and the client might never see why (7.1.1)."""
         with self._lock:
             self._finish()
         while self.sock.recv(BUSY_READ):
@@ -339,13 +348,13 @@ class Session:
     @property
     def latency(self) -> float:
         """How long the last answer to a ping took, in seconds; 0 before the first."""
-        return self._deadlines.latency or 0.0
+        return self._ws.latency or 0.0
 
     def settle(self) -> None:
         """Counts what went through since it was last called."""
         with self._lock:
             now = Counter(
-                received_bytes=0 if self._ws is None else self._ws.bytes_received,
+                received_bytes=0 if self._ws.connection is None else self._ws.connection.bytes_received,
                 sent_bytes=self._outbox.sent_bytes,
                 delivered_lines=self._delivered,
             )
@@ -356,7 +365,7 @@ class Session:
         """Sends the batch, or leaves it in the outbox. Never waits or raises."""
         try:
             with self._lock:
-                if self._takes_part and self._ws is not None and not self._ws.closed:
+                if self._takes_part and not self._ws.closed:
                     self._outbox.put(batch.serialised(self._kind, self._ws), batch.count)
                     self._delivered += batch.count
                     self._check_outbox()
@@ -399,17 +408,19 @@ class Session:
         with self._lock:
             if self._is_finished:
                 self._cut()
-            elif self._ws is not None:
-                events = self._advance(now)
-                self._take(events)
+            elif self._has_input():
+                self.due = now + PATIENCE
+            else:
+                self._take(self._receive_events(None))
                 self._outbox.put(self._ws.data_to_send())
-                if events:
-                    self._cut()
-            elif self._advance(now):
-                self._handshake.reject(408)
-                self._answer()
-                self._log_refused(status=408, reason="the request took too long")
-                self._cut()
+                if self._ws.closed:
+                    self._finish()
+
+    def _has_input(self) -> bool:
+        try:
+            return bool(self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
 
     # With the lock held.
 
@@ -418,33 +429,26 @@ class Session:
             self._close(rfc6455.CloseCode.TRY_AGAIN_LATER, "too slow for this chat")
 
     def _close(self, code: int, reason: str) -> None:
-        if self._ws is None:
+        if self._ws.connection is None:
             self._cut()
             return
         self._takes_part = False
         self._ws.close(code, reason)
         self._end = self._end or (code, reason)
-        events = self._advance(time.monotonic())
+        self._take(self._receive_events(None))
         self._outbox.put(self._ws.data_to_send())
-        if events:
-            self._cut()  # it has left an earlier Close frame unanswered for too long
 
-    def _advance(self, now: float) -> list[rfc6455.Event]:
-        events = self._deadlines.advance(now=now)
-        self.due = _time_of(self._deadlines)
-        return events
-
-    def _answer(self) -> None:
-        """Sends the answer that is no 101, and nothing after it."""
-        self._outbox.put(self._handshake.data_to_send())
-        self._finish()
+    def _set_due(self) -> None:
+        due = self._ws.next_deadline()
+        self.due = float("inf") if due is None else due
 
     def _finish(self) -> None:
         """Nothing more is to be said; from now on the caretaker only waits for the end."""
         if not self._is_finished:
             self._is_finished = True
             self._takes_part = False
-            self.due = time.monotonic() + LINGER
+            self.due = time.monotonic() + (self._chat.timeouts.tcp_close or 0.0)
+            self._outbox.put(self._ws.data_to_send())
             if self._tls is not None:
                 self._outbox.put_raw(self._tls.close())
             self._half_close()
@@ -479,8 +483,3 @@ class Session:
         # A client may make up thousands of codes, and each label is kept for ever.
         self._chat.metrics.count("closes", label=f'code="{int(code) if code in _CODES else "other"}"')
         self._log("disconnect", name=self.name, code=int(code), reason=lines.clean(reason))
-
-
-def _time_of(deadlines: rfc6455.Deadlines) -> float:
-    due = deadlines.next_deadline()
-    return float("inf") if due is None else due

@@ -276,6 +276,7 @@ def open_session(**settings: Any) -> Iterator[Any]:
         one = Session(ours, "127.0.0.1", 1, chat)
         one.look()
         one._open()
+        one.peer = theirs
         yield one
         chat.caretaker.start()  # only now, so that nothing is done behind the test's back
         chat.caretaker.stop()
