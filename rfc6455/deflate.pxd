@@ -3,6 +3,7 @@ cimport cython
 from rfc6455.extensions cimport MessageCodec
 
 cdef bytes TAIL, FINAL_TAIL, EMPTY_MESSAGE
+cdef Py_ssize_t STREAM_COST, MAX_CREDIT
 
 cdef class DeflateCodec(MessageCodec):
     cdef public str parameters
@@ -22,13 +23,18 @@ cdef class DeflateCodec(MessageCodec):
     cdef bint _inflater_is_full
     cdef bint _stream_ended
     cdef bint _tail_added
+    cdef bint _has_ended_stream
+    cdef Py_ssize_t _credit
 
     cdef bint _has_more(self) noexcept
     @cython.locals(data=bytes)
     cpdef decode(self, bytes payload, bint final)
     @cython.locals(portion=bytes, data=bytes)
     cdef bytes _inflate(self)
-    cdef bint _ends_with_its_stream(self) except -1
+    cdef void _take(self, Py_ssize_t size) noexcept
+    cdef _pay_for_stream(self)
+    @cython.locals(rest=Py_ssize_t)
+    cdef bint _adds_nothing(self) except -1
     cdef _end_of_message(self)
     cpdef wants(self, bytes payload, bint fin)
     @cython.locals(encoded=bytes)

@@ -38,6 +38,13 @@ MAX_PIECE = 65 << 10
 MAX_INPUT = 16 << 10
 LEAST_INPUT = 64
 
+# 7.2.3.4: a block with BFINAL set ends a DEFLATE stream within a message, and zlib needs a new object for the next,
+# which takes the time of a hundred honest bytes. One in a message is usual, of a sender that flushes in that way. Each
+# further one must be paid for by so many bytes of input: a message of nothing but ends would cost sixty times an
+# honest one (benchmarks/worst_input.py). What can be saved up is enough for 16 of them.
+STREAM_COST = 32
+MAX_CREDIT = 16 * STREAM_COST
+
 SERVER_TAKEOVER = "server_no_context_takeover"
 CLIENT_TAKEOVER = "client_no_context_takeover"
 SERVER_BITS = "server_max_window_bits"
@@ -427,6 +434,9 @@ class DeflateCodec(MessageCodec):
         # Whether the last thing that the inflater saw was the end of a DEFLATE stream.
         self._stream_ended = False
         self._tail_added = False
+        # Whether the peer ended a stream in this message, and what further ends are paid for with.
+        self._has_ended_stream = False
+        self._credit = MAX_CREDIT
 
     # Receiving.
 
@@ -450,7 +460,7 @@ class DeflateCodec(MessageCodec):
         if payload:
             self._input = self._input[self._at :] + payload if self._has_more() else payload
             self._at = 0
-        data = b"" if self._ends_with_its_stream() else self._inflate()
+        data = b"" if self._adds_nothing() else self._inflate()
         if not self._has_more():
             self._input = b""
             self._at = 0
@@ -475,25 +485,49 @@ class DeflateCodec(MessageCodec):
             raise _bad_data(f"a compressed message that does not inflate ({problem})")
         if inflater.eof:
             # 7.2.3.4: a block with BFINAL set ends a DEFLATE stream, but not the message; another stream follows.
-            self._at += len(portion) - len(inflater.unused_data)
+            self._take(len(portion) - len(inflater.unused_data))
             self._inflater_is_full = False
             self._stream_ended = True
             self._inflater = None
             self._portion_size = max(self._portion_size >> 1, LEAST_INPUT)
+            if self._at < len(self._input) or not self._tail_added:
+                self._pay_for_stream()
         else:
-            self._at += len(portion) - len(inflater.unconsumed_tail)
+            self._take(len(portion) - len(inflater.unconsumed_tail))
             # Even with all input taken, the inflater may hold back output that did not fit.
             self._inflater_is_full = len(data) == MAX_PIECE
             self._stream_ended = False
             self._portion_size = min(self._portion_size << 1, MAX_INPUT)
         return data
 
-    def _ends_with_its_stream(self) -> bool:
-        """Whether only the tail is left, after a block with BFINAL set and without the empty one of 7.2.3.4."""
-        if not (self._stream_ended and self._tail_added) or len(self._input) - self._at != len(self._tail):
+    def _take(self, size: int) -> None:
+        self._at += size
+        self._credit = min(self._credit + size, MAX_CREDIT)
+
+    def _pay_for_stream(self) -> None:
+        """Count the end of a stream that the peer wrote; of each message, the first is free."""
+        if self._has_ended_stream:
+            self._credit -= STREAM_COST
+            if self._credit < 0:
+                reason = (
+                    f"DEFLATE streams that end too soon; after the first few, {STREAM_COST} bytes each are required"
+                )
+                raise RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "RFC 7692 7.2.3.4")
+        self._has_ended_stream = True
+
+    def _adds_nothing(self) -> bool:
+        """Whether only the end is left where a stream begins: the tail, behind the empty block of 7.2.3.4 or without.
+
+        Then no inflater is made for it. The tail alone is no message, though: it must follow a stream.
+        """
+        if not self._tail_added or self._inflater is not None:
             return False
-        # Exactly the tail is left, since it was added last.
+        rest = len(self._input) - self._at - len(self._tail)
+        if rest > 1 or rest < 0 or not (self._stream_ended if rest == 0 else self._input[self._at] == 0):
+            return False
+        # The tail was added last, so that this is it, and all of it.
         self._at = len(self._input)
+        self._stream_ended = True
         return True
 
     def _end_of_message(self) -> None:
@@ -503,6 +537,7 @@ class DeflateCodec(MessageCodec):
             self._inflater = None
         self._portion_size = MAX_INPUT
         self._stream_ended = False
+        self._has_ended_stream = False
         self._tail_added = False
 
     # Sending.

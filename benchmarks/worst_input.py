@@ -1,0 +1,317 @@
+"""What the costliest bytes cost: ``python benchmarks/worst_input.py docs/_generated/worst_input.rst``.
+
+A peer may send anything that the protocol allows. Each input here looks for the most work in the fewest bytes, and is
+compared with what honest compressed messages cost, a byte on the wire. Nothing here should cost more than 20 times as
+much, and a table in reST says whether it does, for the compiled modules and for the sources.
+
+Not here: that the bounds hold to the byte (``tests/core/test_deflate_work.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+import rfc6455
+from benchmarks.measure import environment
+from benchmarks.payloads import KIB, MIB, READ, json_messages
+from benchmarks.report import csv_table, digits
+
+ROUNDS = 5
+MOST = 20  # times an honest byte
+CHAIN = "streams that end, ``03 00``: 19, and it is refused"
+ZEROS = "zeros, 1 MiB in a kilobyte"
+HONEST = "honest: messages of 64 KiB of JSON at level 6"
+
+CONT, TEXT, BINARY = rfc6455.Opcode.CONT, rfc6455.Opcode.TEXT, rfc6455.Opcode.BINARY
+RSV1 = 4
+KEY = b"\x37\xfa\x21\x3d"
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a client sends.
+
+    :ivar name: what it is, in words.
+    :ivar data: all its bytes.
+    :ivar takeover: whether the connection keeps the context of the client.
+    """
+
+    name: str
+    data: bytes
+    takeover: bool = False
+
+
+# --- frames and compressed data by hand ---------------------------------------------------------------------------
+
+
+def frame(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0) -> bytes:
+    return rfc6455.serialize_frame(rfc6455.Frame(opcode, payload, fin, rsv), KEY)
+
+
+def message(payload: bytes) -> bytes:
+    """A compressed message in one frame."""
+    return frame(BINARY, payload, rsv=RSV1)
+
+
+def in_fragments(payload: bytes, size: int) -> bytes:
+    pieces = [payload[at : at + size] for at in range(0, len(payload), size)]
+    first, *rest = pieces
+    return frame(BINARY, first, fin=False, rsv=RSV1) + b"".join(frame(CONT, piece, fin=False) for piece in rest)
+
+
+def deflated(data: bytes, level: int = 6) -> bytes:
+    deflater = zlib.compressobj(level, zlib.DEFLATED, -15)
+    return (deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+class Bits:
+    """Bits in the order of DEFLATE (RFC 1951, 3.1.1), as bytes once there are eight times as many."""
+
+    def __init__(self) -> None:
+        self._bits: list[int] = []
+
+    def number(self, value: int, width: int) -> Bits:
+        self._bits += [value >> at & 1 for at in range(width)]
+        return self
+
+    def code(self, value: int, width: int) -> Bits:
+        self._bits += [value >> at & 1 for at in reversed(range(width))]
+        return self
+
+    def repeated_to_bytes(self, size: int) -> bytes:
+        """About so many bytes: the same bits again and again, up to the end of a byte."""
+        bits = self._bits * 8
+        unit = bytes(
+            sum(bit << at for at, bit in enumerate(bits[start : start + 8])) for start in range(0, len(bits), 8)
+        )
+        return unit * (size // len(unit)) + b"\x00"  # the header of the block that ends a message
+
+
+def empty_fixed_block() -> Bits:
+    """RFC 1951, 3.2.6: ten bits, the last seven for the end of the block."""
+    return Bits().number(0, 1).number(1, 2).code(0, 7)
+
+
+# RFC 1951, 3.2.7: the order in which the lengths of the code for lengths are written.
+ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
+
+
+def codes_of(lengths: dict[int, int]) -> dict[int, tuple[int, int]]:
+    """The codes that follow from their lengths (RFC 1951, 3.2.2)."""
+    codes = {}
+    code = 0
+    previous = 0
+    for length, symbol in sorted((length, symbol) for symbol, length in lengths.items()):
+        code <<= length - previous
+        codes[symbol] = code, length
+        code += 1
+        previous = length
+    return codes
+
+
+def empty_dynamic_block(literals: dict[int, int]) -> Bits:
+    """A block that describes codes (RFC 1951, 3.2.7) and has nothing in them but its end.
+
+    :param literals: the lengths of the codes, a complete set that has 256, the end.
+    """
+    alphabet = {0, 1, 18, *literals.values()}
+    width = (len(alphabet) - 1).bit_length()
+    spare = (1 << width) - len(alphabet)
+    # A complete code for all of these: some a bit shorter.
+    of_lengths = {symbol: width - (at < spare) for at, symbol in enumerate(sorted(alphabet))}
+    codes = codes_of(of_lengths)
+    written = max(at for at, symbol in enumerate(ORDER) if symbol in of_lengths) + 1
+    bits = Bits().number(0, 1).number(2, 2).number(0, 5).number(0, 5).number(written - 4, 4)
+    for symbol in ORDER[:written]:
+        bits.number(of_lengths.get(symbol, 0), 3)
+    at = 0
+    while at <= 256:
+        zeros = next((number for number in range(at, 257) if number in literals), 257) - at
+        if zeros >= 11:
+            bits.code(*codes[18]).number(min(zeros, 138) - 11, 7)
+            at += min(zeros, 138)
+        else:
+            bits.code(*codes[literals.get(at, 0)])
+            at += 1
+    bits.code(*codes[1])  # one distance code, of one bit
+    return bits.code(*codes_of(literals)[256])
+
+
+def chain_of_lengths(longest: int) -> dict[int, int]:
+    """Codes of 1, 2, 3, ... bits and two of the longest: the largest tables that so few symbols make."""
+    lengths = [*range(1, longest + 1), longest]
+    return {256 - at: length for at, length in enumerate(lengths)}
+
+
+# --- the inputs ---------------------------------------------------------------------------------------------------
+
+
+def inputs() -> Iterator[Input]:
+    size = 256 * KIB
+    honest = b"".join(message(deflated(text.encode())) for text in json_messages(40, 64 * KIB))
+    yield Input(HONEST, honest)
+    yield Input("the same, with takeover", honest, takeover=True)
+    end = b"\x03\x00"
+    yield Input(CHAIN, message(end * 1000))
+    block = zlib.compressobj(0, zlib.DEFLATED, -15)
+    stream = block.compress(bytes(27)) + block.flush()
+    yield Input(
+        "streams of 32 bytes that end, as many as are allowed", message(stream * (size // len(stream)) + b"\x00")
+    )
+    tiny = zlib.compressobj(6, zlib.DEFLATED, -15)
+    stream = tiny.compress(b"x") + tiny.flush() + b"\x00"
+    yield Input("messages of one byte, each with a stream that ends", message(stream) * 10_000)
+    yield Input("messages of one byte", message(deflated(b"x")) * 10_000)
+    yield Input("empty messages, ``00``", message(b"\x00") * 10_000)
+    yield Input("empty messages, with takeover", message(b"\x00") * 10_000, takeover=True)
+    yield Input("empty blocks of fixed codes, 10 bits each", message(empty_fixed_block().repeated_to_bytes(size)))
+    yield Input("empty stored blocks, ``00 00 00 ff ff``", message(b"\x00\x00\x00\xff\xff" * (size // 5) + b"\x00"))
+    for longest in 1, 5, 9, 10, 12, 15:
+        blocks = empty_dynamic_block(chain_of_lengths(longest))
+        yield Input(
+            f"empty blocks that describe codes of up to {longest} bits", message(blocks.repeated_to_bytes(size))
+        )
+    yield Input("a compressed message in fragments of one byte", in_fragments(deflated(os.urandom(20_000)), 1))
+    empty = frame(CONT, b"", fin=False)
+    yield Input("empty fragments of a compressed message", frame(BINARY, b"", fin=False, rsv=RSV1) + empty * 40_000)
+    yield Input("empty fragments of any other", frame(BINARY, b"", fin=False) + empty * 40_000)
+    yield Input("for comparison: messages of one byte, not compressed", frame(BINARY, b"x") * 20_000)
+    yield Input(ZEROS, message(deflated(bytes(MIB))) * 20)
+
+
+# --- measuring ----------------------------------------------------------------------------------------------------
+
+
+def connection(takeover: bool) -> rfc6455.Connection:
+    extension = rfc6455.PerMessageDeflate(client_no_context_takeover=not takeover)
+    codec = extension.accept_offer([])
+    assert codec is not None
+    return rfc6455.Connection(rfc6455.SERVER, [codec])
+
+
+def receive(ws: rfc6455.Connection, data: bytes) -> tuple[int, int]:
+    """Take it as a loop would; give how many bytes were looked at, and how many came out."""
+    size = 0
+    for at in range(0, len(data), READ):
+        events = ws.receive_data(data[at : at + READ])
+        while ws.unread:
+            events += ws.receive_data(None)
+        for event in events:
+            if isinstance(event, rfc6455.BytesMessage):
+                size += len(event.data)
+            elif isinstance(event, rfc6455.Closed):
+                return looked_at(event, data), size
+    return len(data), size
+
+
+def looked_at(closed: rfc6455.Closed, data: bytes) -> int:
+    """Where it was refused, on the side of caution: the frame in hand is counted up to what is known of it."""
+    assert isinstance(closed.error, rfc6455.RemoteProtocolError), closed
+    assert closed.error.close_code == 1009, closed.error
+    # The chain of ends is one frame, of which so many ends of 2 bytes were read.
+    return 8 + 2 * 19 if closed.error.offset == 0 else closed.error.offset
+
+
+def figures(rounds: int = ROUNDS) -> dict[str, tuple[float, float]]:
+    """For each input the nanoseconds that a byte on the wire takes, at best, and the bytes that come of one."""
+    found: dict[str, tuple[float, float]] = {}
+    for each in inputs():
+        best = float("inf")
+        repeats = max(1, 64 * KIB // len(each.data))
+        for _ in range(rounds):
+            fresh = [connection(each.takeover) for _ in range(repeats)]
+            begin = time.process_time()
+            for ws in fresh:
+                taken, size = receive(ws, each.data)
+            best = min(best, (time.process_time() - begin) / repeats / taken)
+        found[each.name] = 1e9 * best, size / taken
+    return found
+
+
+def figures_of_sources() -> dict[str, tuple[float, float]]:
+    """The same for the sources, in a process of their own."""
+    run = subprocess.run(
+        [sys.executable, __file__, "--json"],
+        env=os.environ | {"RFC6455_PURE": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found: dict[str, tuple[float, float]] = json.loads(run.stdout)
+    return found
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+
+
+def rows(builds: Sequence[dict[str, tuple[float, float]]]) -> Iterator[list[str]]:
+    for name in builds[0]:
+        row = [name, digits(builds[0][name][1])]
+        for found in builds:
+            nanoseconds, honest = found[name][0], found[HONEST][0]
+            row += [digits(nanoseconds), f"{nanoseconds / honest:.1f}"]
+        yield row
+
+
+def remarks(builds: dict[str, dict[str, tuple[float, float]]]) -> Iterator[str]:
+    """What the table cannot say by itself."""
+    yield f"Wanted: at most {MOST} times honest. What is more, and why:"
+    for build, found in builds.items():
+        nanoseconds, honest = found[CHAIN][0] * 46, found[HONEST]
+        zeros = found[ZEROS]
+        yield ""
+        yield (
+            f"- {build}: the chain of ends is over after 46 bytes and {nanoseconds / 1000:.0f} µs, for once. "
+            f"A byte of zeros is {zeros[1]:.0f} bytes of a message, which ``Limits.message`` bounds: "
+            f"{zeros[0] / zeros[1]:.1f} ns each, honest {honest[0] / honest[1]:.1f} ns."
+        )
+    yield ""
+    yield "- pure: a frame takes some microseconds, compressed or not, and the smallest has 6 bytes."
+
+
+def page(builds: dict[str, dict[str, tuple[float, float]]]) -> str:
+    facts = environment(ROUNDS)
+    what = f"{facts['Python']}, zlib {facts['zlib']}, {facts['processor']}"
+    header = ["what a client sends", "bytes out of one"]
+    for build in builds:
+        header += [f"{build}: ns a byte", "times honest"]
+    lines = [
+        ".. Made by benchmarks/worst_input.py; do not edit.",
+        "",
+        f"Measured by ``python benchmarks/worst_input.py`` with rfc6455 {rfc6455.__version__}, {what}.",
+        f"The best of {ROUNDS} rounds, in processor time; reads of 64 KiB.",
+        "",
+        *csv_table(header, rows(list(builds.values()))),
+        "",
+        *remarks(builds),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks/worst_input.py", description="What the costliest bytes cost.")
+    parser.add_argument("file", type=Path, nargs="?", help="where to write the table; by default it is printed")
+    parser.add_argument("--json", action="store_true", help="only the figures of the build that runs")
+    options = parser.parse_args(arguments)
+    write: Callable[[str], object] = options.file.write_text if options.file else print
+    if options.json:
+        write(json.dumps(figures()))
+        return
+    builds = {"compiled": figures()} if rfc6455.__compiled__ else {}
+    write(page(builds | {"pure": figures_of_sources()}))
+
+
+if __name__ == "__main__":
+    main()
