@@ -17,7 +17,7 @@ cdef int _WHOLE_TEXT, _WHOLE_BINARY, _PING, _PONG, _CLOSE
 cdef Py_ssize_t LEAST_UNCOPIED
 cdef int _TEXT_OPCODE, _BINARY_OPCODE, _PING_OPCODE, _CLOSE_OPCODE
 
-cdef Py_ssize_t DECODED_IN_ONE_CALL
+cdef Py_ssize_t DECODED_IN_ONE_CALL, ENCODED_IN_ONE_CALL
 
 cdef class Connection:
     cdef object __weakref__
@@ -55,7 +55,7 @@ cdef class Connection:
     cdef void _take_in(self, bytes new, list events) except *
     @cython.locals(had_unread=bint)
     cdef void _receive(self, bytes new, list events) except *
-    @cython.locals(parser=FrameCursor, reader=MessageReader, enough=Py_ssize_t, piece=int, first=int, payload=bytes, before=int, after=int, final=bint)
+    @cython.locals(parser=FrameCursor, reader=MessageReader, enough=Py_ssize_t, enough_input=Py_ssize_t, piece=int, first=int, payload=bytes, before=int, after=int, final=bint)
     cdef void _process(self, list events) except *
     @cython.locals(parser=FrameCursor, rsv=int)
     cdef void _begin_frame(self, int before, int first) except *

@@ -44,10 +44,11 @@ from .events import (
     TextPart,
 )
 from .extensions import MessageCodec, check_codecs, encoded, marks_of
-from .limits import Limits
+from .limits import OBJECT_OVERHEAD, Limits
 from .messages import (
     LEAST_UNCOPIED,
     MAX_ENCODED_PART,
+    MAX_ENCODED_PIECE,
     MessageReader,
     PreparedMessage,
     encode_text,
@@ -96,11 +97,11 @@ _REASONS_OF_TIMEOUTS = {
 # inflate to 66 MB in messages that are each within their limit.
 DECODED_IN_ONE_CALL = 512 << 10
 
+# And how much input it gives them: 64 KiB of the costliest that the tests could build takes some milliseconds.
+ENCODED_IN_ONE_CALL = 64 << 10
+
 # Masking keys are cut from random bytes fetched so many at a time: one call of the system for 32 frames.
 _RANDOM_POOL = 128
-
-# What a kept object costs besides its bytes: the header of a bytes object (33), a place in a list (8), rounding.
-OBJECT_OVERHEAD = 64
 
 
 class Connection:
@@ -182,8 +183,9 @@ class Connection:
         if limits.frame is None:
             # The size of a message is checked by the message, as an extension may make it larger or smaller.
             self._parser.max_length = MAX_LENGTH
-        # Where a message may turn out to be encoded, parts of it are kept small from its beginning.
-        self._max_first_piece = MAX_ENCODED_PART if options.parts and self.extensions else MAX_LENGTH
+        # Where a message may turn out to be encoded, its pieces are kept small from its beginning.
+        encoded_piece = MAX_ENCODED_PART if options.parts else MAX_ENCODED_PIECE
+        self._max_first_piece = encoded_piece if self.extensions else MAX_LENGTH
         self._parser.max_piece = self._max_first_piece
         self._reader = MessageReader(limits.message, self.extensions, options.parts)
         # A message in one piece is at most so long; none is taken the short way where parts are wanted.
@@ -363,10 +365,11 @@ class Connection:
             raise self._over_budget("unread input")
 
     def _process(self, events: list[Event]) -> None:
-        """Makes events of the input, until it is used up or extensions have decoded enough for one call."""
+        """Make events of the input, until it is used up or extensions have done enough for one call."""
         parser = self._parser
         reader = self._reader
         enough = reader.decoded - reader.decoded_before() + DECODED_IN_ONE_CALL
+        enough_input = reader.encoded + ENCODED_IN_ONE_CALL
         self._has_unread = False
         while parser.has_input():
             piece = parser.advance()
@@ -398,7 +401,7 @@ class Connection:
                 parser.max_piece = self._max_first_piece
             if self._retained() > self._budget:
                 self._make_room()
-            if reader.decoded >= enough and (final or self._parts):
+            if reader.encoded >= enough_input or (reader.decoded >= enough and (final or self._parts)):
                 self._has_unread = parser.has_input()
                 return
 

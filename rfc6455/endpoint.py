@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .codes import CloseCause, CloseCode
-from .connection import NO_CODE_NAMED, OBJECT_OVERHEAD, Connection, close_payload, small_ones_joined
+from .connection import NO_CODE_NAMED, Connection, close_payload, small_ones_joined
 from .deadlines import Deadlines, Timeouts
 from .errors import HandshakeError, LocalProtocolError
 from .events import Closed, ConnectionClosedError, Event
@@ -32,6 +32,7 @@ from .handshake.http1 import ClientHandshake, ServerHandshake
 from .handshake.http2 import Http2ClientHandshake, Http2ServerHandshake
 from .handshake.opening import HeaderList
 from .headers import HeaderSource, Response
+from .limits import OBJECT_OVERHEAD
 from .messages import PreparedMessage
 
 if TYPE_CHECKING:

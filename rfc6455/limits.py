@@ -13,13 +13,15 @@ class Limits:
     """Bounds on what one peer can make this end keep. All sizes are bytes; ``None`` means no bound of its own.
 
     :param message: the largest message, after joining fragments and inflating; 1009 beyond it (10.4). The
-        default of 1 MiB is that of websockets; aiohttp takes 4 MiB, ws 100 MiB, wsproto and gorilla have none.
+        default of 1 MiB is that of websockets; aiohttp takes 4 MiB, ws 100 MiB, wsproto and gorilla have none. On the
+        wire, a compressed message may take 8 times as much and 64 KiB, which is what flushing after each byte makes.
     :param frame: the largest payload of one data frame as declared in its header, on the wire; 1009 beyond
         it. By default only ``message`` bounds it, so that nobody is refused for the way he cuts a message.
     :param memory: the budget of one connection for all that the peer can make it keep: unread input, the
         message so far, the state of the extensions, queued replies; 1009 beyond it, but for replies, of which only
-        the newest is kept then. ``None``: twice ``message``, as a buffer that grows has room to spare, and 512 KiB,
-        enough for the largest deflate state and one read.
+        the newest is kept then. An empty fragment counts as 64 bytes until its message ends. ``None``: twice
+        ``message``, as a buffer that grows has room to spare, and 512 KiB, enough for the largest deflate state and
+        one read.
     :param pongs: how many Pings may wait for their Pong, which goes out with whatever is sent next; beyond that, or
         beyond ``memory``, the oldest is not answered. 5.5.3 allows 1; 16 also serve a peer that sends several at once
         and counts the answers, and take 3 KiB at the most.
@@ -61,6 +63,9 @@ class Limits:
             return self.memory
         return None if self.message is None else 2 * self.message + DEFAULT_HEADROOM
 
+
+# What a kept object costs besides its bytes: the header of a bytes object (33), a place in a list (8), rounding.
+OBJECT_OVERHEAD = 64
 
 _MAY_BE_NONE = frozenset({"message", "frame", "memory"})
 

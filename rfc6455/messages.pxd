@@ -7,6 +7,7 @@ from rfc6455.cursor cimport FrameCursor
 from rfc6455._byte_loops cimport BytesBuffer, PayloadBuffer, TextBuffer, pack_frame, pack_header
 
 cdef int FIN_BIT, _TEXT_OPCODE
+cdef Py_ssize_t OBJECT_OVERHEAD
 
 cdef class MessageReader:
     cdef readonly Py_ssize_t max_size
@@ -21,7 +22,11 @@ cdef class MessageReader:
     cdef TextBuffer _text
     cdef PayloadBuffer _buffer
     cdef bytes _torn
+    cdef readonly Py_ssize_t encoded
     cdef readonly Py_ssize_t decoded
+    cdef Py_ssize_t _wire_size
+    cdef Py_ssize_t _max_wire_size
+    cdef Py_ssize_t _empty_fragments
     cdef readonly bint in_codec
 
     @cython.locals(alone=bint)

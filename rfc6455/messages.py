@@ -12,11 +12,12 @@ from collections.abc import Hashable, Sequence
 from . import byte_loops
 from .arguments import as_bytes, at_most_63_bits
 from .byte_loops import decode_beginning, pack_frame, pack_header
-from .codes import FIN_BIT, CloseCode, Opcode
+from .codes import FIN_BIT, MAX_LENGTH, CloseCode, Opcode
 from .cursor import FrameCursor
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, Event, TextMessage, TextPart
 from .extensions import MessageCodec, decoded, encoded_shared, has_several_bits, marks_of
+from .limits import OBJECT_OVERHEAD
 
 # A payload from this size on is sent as it is, behind its header. Below, a copy costs less than one more buffer does
 # in `socket.sendmsg` or `StreamWriter.writelines`.
@@ -25,6 +26,15 @@ LEAST_UNCOPIED = 16 << 10
 # How much input of a message that an extension changed is given on at once where parts are asked for: with
 # deflate's largest ratio (1032:1) a part then has at most 516 KiB.
 MAX_ENCODED_PART = 512
+
+# The same for whole messages, where it bounds the work that one step can be.
+MAX_ENCODED_PIECE = 64 << 10
+
+# How much longer an encoded message may be than a decoded one. A sender that flushes its compressor after each byte
+# makes seven bytes of one (RFC 7692 7.2.3.6); the rest is for short messages. What is longer only looks for work: an
+# endless message may hold nothing but empty blocks, and never come to Limits.message.
+ENCODED_RATIO = 8
+ENCODED_HEADROOM = 64 << 10
 
 _TEXT_OPCODE = int(Opcode.TEXT)
 
@@ -53,8 +63,13 @@ class MessageReader:
         self._buffer: byte_loops.PayloadBuffer = self._bytes
         # Where parts are given: the beginning of a character of which the rest has not come.
         self._torn = b""
-        # How many bytes came out of extensions, ever.
+        # How many bytes went into extensions, and how many came out, ever.
+        self.encoded: int = 0
         self.decoded: int = 0
+        # What the message in hand has on the wire, if it is encoded, and its bound.
+        self._wire_size = 0
+        self._max_wire_size = min(ENCODED_RATIO * self.max_size + ENCODED_HEADROOM, MAX_LENGTH)
+        self._empty_fragments = 0
         # Whether an extension is at work: what is raised meanwhile is its own, and no fault of the peer's text.
         self.in_codec: bool = False
 
@@ -62,7 +77,7 @@ class MessageReader:
         """Begins a message; says whether an extension changed it."""
         self._is_text = opcode == _TEXT_OPCODE
         self._buffer = self._text if self._is_text else self._bytes
-        self._size = 0
+        self._size = self._wire_size = self._empty_fragments = 0
         self._is_encoded = rsv != 0
         if rsv:
             # The cursor lets no bits through but those of the extensions: of one alone, it is that one's.
@@ -77,12 +92,27 @@ class MessageReader:
         return [codec for codec in self._all_codecs if codec.reserved_bits & rsv]
 
     def check_length(self, length: int) -> None:
-        """Refuses a frame by its declared length, before its payload has come.
+        """Refuse a frame by its declared length, before its payload has come.
 
-        Nothing can be said of a message that an extension changed: its length is that of the decoded bytes.
+        Of a message that an extension changed, the length is that of the decoded bytes. But there is a bound on what
+        it may take to say them.
         """
-        if not self._is_encoded and length > self.max_size - self._size:
+        if not length:
+            self._empty_fragments += 1
+        if self._is_encoded:
+            if length > self._max_wire_size - self._wire_size:
+                raise self._too_long_encoded(length)
+            self._wire_size += length
+        elif length > self.max_size - self._size:
             raise message_too_big(self._size, length, self.max_size)
+
+    def _too_long_encoded(self, length: int) -> RemoteProtocolError:
+        size, most = self._wire_size + length, self._max_wire_size
+        reason = (
+            f"an encoded message that takes {size} bytes or more; {most} are allowed, which is {ENCODED_RATIO} times "
+            f"Limits(message={self.max_size}) and {ENCODED_HEADROOM}"
+        )
+        return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4")
 
     def take(self, cursor: FrameCursor, piece: int, final: bool, events: list[Event]) -> None:
         """Takes the piece that the cursor has in hand; ``final`` says that the message ends with it."""
@@ -91,6 +121,7 @@ class MessageReader:
             if not payload and not final:
                 return
             if self._is_encoded:
+                self.encoded += len(payload)
                 self._decode(len(self._codecs) - 1, payload, final, events)
             else:
                 self._deliver(payload, final, events)
@@ -99,6 +130,8 @@ class MessageReader:
             cursor.move_payload(piece, buffer)
             self._size = len(buffer)
             self._go_on(final, events)
+        if final:
+            self._empty_fragments = 0
 
     def decoded_before(self) -> int:
         """How much of the message in hand came out of extensions and was not given yet."""
@@ -109,10 +142,14 @@ class MessageReader:
         self._bytes = self._buffer = byte_loops.BytesBuffer()
         self._text = byte_loops.TextBuffer()
         self._torn = b""
+        self._empty_fragments = 0
 
     def kept(self) -> int:
-        """The memory that the message so far takes, in bytes."""
-        return self._buffer.allocated() + len(self._torn)
+        """Return the memory that the message so far takes, in bytes.
+
+        An empty fragment takes none, but a message could have them without end. So each counts as an object.
+        """
+        return self._buffer.allocated() + len(self._torn) + self._empty_fragments * OBJECT_OVERHEAD
 
     def _decode(self, depth: int, payload: bytes, final: bool, events: list[Event]) -> None:
         """Undoes the extension at ``depth``; those before it see what comes out, piece by piece.

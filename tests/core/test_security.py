@@ -62,7 +62,7 @@ from rfc6455 import (
     ServerHandshake,
     TextMessage,
 )
-from rfc6455.connection import OBJECT_OVERHEAD
+from rfc6455.limits import OBJECT_OVERHEAD
 
 
 class Row(NamedTuple):
