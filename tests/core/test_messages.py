@@ -41,6 +41,7 @@ from rfc6455 import (
     SERVER,
     BytesMessage,
     BytesPart,
+    CloseCause,
     Closed,
     Connection,
     Direction,
@@ -112,7 +113,7 @@ def test_control_frames_in_the_middle_of_a_message_come_at_once(role: Role) -> N
     kinds = [type(event).__name__ for event in result.events]
     assert kinds == ["Ping", "Pong"] * 3 + ["TextMessage"]
     assert result.events[-1] == TextMessage("a€b")
-    assert read_frames(result.output, role) == [(PONG, b"1", True, 0)]
+    assert read_frames(result.output, role) == [(PONG, b"1", True, 0)] * 3
 
 
 @pytest.mark.clause("6455:5.4-control-inside-a-message")
@@ -121,7 +122,7 @@ def test_a_close_in_the_middle_of_a_message_ends_it(role: Role) -> None:
     data = to(role, TEXT, b"begun", fin=False) + to(role, CLOSE, b"\x03\xe8")
     result = same_outcome(role, data + to(role, CONT, b"late"))
     assert result.events == []
-    assert result.closed == Closed(1000, "", True)
+    assert result.closed == Closed(1000, "", True, None, CloseCause.HANDSHAKE_IN_MESSAGE)
 
 
 # UTF-8 (8.1). The Unicode standard, table 3-7: which bytes may follow which.
@@ -355,7 +356,8 @@ def test_words_for_a_message_whose_fragments_are_too_much(role: Role, rsv: int) 
     connection = new_connection(role, extensions=[RunsCodec()], limits=Limits(message=100))
     (closed,) = connection.receive_data(fragmented(role, TEXT, fragments, rsv=rsv))
     assert isinstance(closed, Closed)
-    assert closed.reason == "a message of 101 bytes or more; 100 are allowed"
+    assert closed.error is not None
+    assert closed.error.reason == "a message of 101 bytes or more; 100 are allowed"
 
 
 @BOTH_ROLES
@@ -375,7 +377,8 @@ def test_control_frames_fit_into_a_message_that_is_full(role: Role) -> None:
     result = same_outcome(role, data, limits=limits)
     assert [type(event).__name__ for event in result.events] == ["Ping", "Pong", "TextMessage"]
     farewell = full + to(role, CLOSE, b"\x03\xe8" + b"r" * 123)
-    assert same_outcome(role, farewell, limits=limits).closed == Closed(1000, "r" * 123, True)
+    expected = Closed(1000, "r" * 123, True, None, CloseCause.HANDSHAKE_IN_MESSAGE)
+    assert same_outcome(role, farewell, limits=limits).closed == expected
 
 
 @BOTH_ROLES
@@ -630,7 +633,7 @@ def test_lengths_sent(role: Role, length: int) -> None:
 
 
 MISUSES: dict[str, tuple[Callable[[Connection], object], type[Exception], str]] = {
-    "bytes as text": (lambda ws: ws.send_text(b"x"), TypeError, "a text is a str, not bytes; use send_bytes"),  # type: ignore[arg-type]
+    "bytes that are not UTF-8 as text": (lambda ws: ws.send_text(b"x\xff"), LocalProtocolError, "8.1"),
     "None as text": (lambda ws: ws.send_text(None), TypeError, "NoneType"),  # type: ignore[arg-type]
     "text as bytes": (lambda ws: ws.send_bytes("x"), TypeError, "binary data is bytes"),  # type: ignore[arg-type]
     "a number as bytes": (lambda ws: ws.send_bytes(5), TypeError, "int"),  # type: ignore[arg-type]
@@ -660,7 +663,7 @@ def test_misuse_raises_before_anything_changes(role: Role, before: Direction, mi
         act(connection)
     assert connection.data_to_send() == b""
     assert connection.sent is before
-    assert connection.awaited_pong is None
+    assert not connection.has_data_to_send
     connection.send_text("end")
     opcode = TEXT if before is Direction.IDLE else CONT
     assert read_frames(connection.data_to_send(), role) == [(opcode, b"end", True, 0)]

@@ -214,7 +214,9 @@ def outcome(stream: Stream, portions: Sequence[bytes]) -> list[Event]:
 @given(data=st.data(), sender=ROLES)
 def test_a_legal_stream_tells_what_it_means(data: st.DataObject, sender: Role) -> None:
     stream = data.draw(ws.streams(sender))
-    end = [] if stream.close is None else [Closed(*stream.close, clean=True)]
+    begun = [frame.fin for frame in stream.frames if not frame.is_control]
+    cause = CloseCause.HANDSHAKE if all(begun[-1:]) else CloseCause.HANDSHAKE_IN_MESSAGE
+    end = [] if stream.close is None else [Closed(*stream.close, True, None, cause)]
     assert outcome(stream, data.draw(ws.portions(stream.data))) == [*stream.events, *end]
 
 
