@@ -1,10 +1,12 @@
 """WebSocket URIs (section 3): text -> `URI`.
 
 What lives here: the grammar of ``ws:`` and ``wss:`` URIs and of the host that they share with the ``Host`` header.
-What must not: name resolution, proxies, or how a request is written.
+Not here: name resolution, proxies, or how a request is written.
 
-The grammar of RFC 3986 is kept to the letter. What it forbids (a space, ``{``, a letter with an accent) is refused
-and not quietly escaped: two programs that escape differently ask for different resources.
+A `URI` keeps the grammar of RFC 3986 to the letter. `parse_uri` converts two things that people write and the grammar
+does not have, as sections 11.1.1 and 11.1.2 say: letters of a host that are not ASCII, by IDNA, and characters of path
+and query, to percent-encoded UTF-8. It converts nothing else: two programs that repair differently ask for different
+resources.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from typing import NamedTuple
+from urllib.parse import quote, urljoin
 
 from .arguments import check_type, excerpt
 from .errors import LocalProtocolError
@@ -26,16 +30,34 @@ from .errors import LocalProtocolError
 #   port          = *DIGIT                                                      (3.2.3)
 #   path-abempty  = *( "/" *pchar ); pchar = unreserved / pct-encoded / sub-delims / ":" / "@"
 #   query         = *( pchar / "/" / "?" )                                      (3.4)
+# RFC 6874, 2: IP-literal may also be "[" IPv6address "%25" ZoneID "]"; 3: "it is RECOMMENDED that URI parsers accept
+# bare "%" signs when possible". ZoneID is taken without pct-encoded.
 # A "%" is let through by these patterns; _BAD_PERCENT finds one that no two hex digits follow.
 _REG_CHAR = r"A-Za-z0-9\-._~!$&'()*+,;=%"
 _NAME = re.compile(rf"[{_REG_CHAR}]+")
-_AUTHORITY = re.compile(rf"(\[[0-9A-Fa-f:.]+\]|[{_REG_CHAR}]+)(?::([0-9]*))?")
+_ZONE = r"[A-Za-z0-9\-._~]+"
+_IN_BRACKETS = rf"\[([0-9A-Fa-f:.]+)(?:%(?:25(?!\]))?({_ZONE}))?\]"
+_AUTHORITY = re.compile(rf"(?:{_IN_BRACKETS}|([{_REG_CHAR}]+))(?::([0-9]*))?")
+_ZONED = re.compile(rf"([0-9A-Fa-f:.]+)%({_ZONE})")
 _RESOURCE_NAME = re.compile(rf"/[{_REG_CHAR}:@/]*(?:\?[{_REG_CHAR}:@/?]*)?")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # RFC 6455, 3. ws-URI = "ws:" "//" host [ ":" port ] path [ "?" query ], and the same for "wss:". The parts of any URI
 # are told apart as in RFC 3986, appendix B; then each is held against its own grammar.
 _PARTS = re.compile(r"([^:/?#]*)://([^/?#]*)([^#]*)", re.DOTALL)
 _DEFAULT_PORT = {"ws": 80, "wss": 443}
+# What a redirection may name, and what it means to a WebSocket: RFC 6455, 4.1, gives an http or https request a
+# resource name, and 11.1 says that ws and wss are those with and without TLS.
+_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+
+# What a URI says with other letters than these has to be percent-encoded. "%" is left alone: what is encoded already
+# is not encoded twice.
+_SAFE_IN_PATH = "-._~!$&'()*+,;=:@/%"
+# What nobody means to have in a URI: C0 and C1 controls and DEL, and the "\\" that some programs take for a "/".
+_NEVER = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
+# RFC 1035, 2.3.4: 255 octets, which are 253 characters. Converting takes time that grows faster than the name.
+_LONGEST_NAME = 253
+_ASCII_NAME = re.compile(r"[a-z0-9.\-_]+")
 
 
 @dataclass(frozen=True)
@@ -43,7 +65,8 @@ class URI:
     """Where a WebSocket is, in the four components that section 3 names. None exists that is not valid.
 
     :ivar secure: whether TLS is used (``wss:``).
-    :ivar host: a name, or an address; one of IPv6 without its brackets, as `socket` takes it.
+    :ivar host: a name, or an address; one of IPv6 without its brackets, as `socket` takes it, and with its zone if it
+        has one: ``"fe80::1%eth0"``.
     :ivar port: 1 to 65535.
     :ivar resource_name: path and query, what stands in the request line; begins with ``/``.
     :raises LocalProtocolError: when a component is not valid (3).
@@ -71,8 +94,45 @@ class URI:
 
     @property
     def host_header(self) -> str:
-        """Host, and the port when it is not the default one, as in ``Host`` (4.1, requirement 4)."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        """Host, and the port when it is not the default one, as in ``Host`` (4.1, requirement 4).
+
+        It is without the zone of an IPv6 address, which means something to this machine alone (RFC 6874 3).
+        """
+        return self._authority(self.host.partition("%")[0] if ":" in self.host else self.host)
+
+    def redirected(self, location: str) -> URI:
+        """Return where a redirection leads to: the URI that a ``Location`` header of an answer means.
+
+        :param location: the value of the header. ``http:`` and ``https:`` mean ``ws:`` and ``wss:``; it may be
+            relative to this URI (RFC 9110 10.2.2), and a fragment is dropped.
+        :raises LocalProtocolError: when it is not for a WebSocket, or leads from ``wss:`` to ``ws:``, which would give
+            up TLS. The message says why not.
+        :raises TypeError: when it is not a `str`, as ``headers.get("Location")`` is not when there is no such header.
+
+        Credentials are for the host that they were meant for: send none to another.
+
+        >>> rfc6455.parse_uri("ws://example.com/chat/a").redirected("https://chat.example.com/v2?x=1#top")
+        URI(secure=True, host='chat.example.com', port=443, resource_name='/v2?x=1')
+        """
+        check_type(location, str, "location is the value of a Location header, a str")
+        reference = _octets_as_utf8(location).partition("#")[0]
+        scheme = _SCHEME.match(reference)
+        if scheme is not None and scheme[1].lower() not in _SCHEMES:
+            raise LocalProtocolError(f"a redirection to {excerpt(scheme[0])} does not lead to a WebSocket (section 3)")
+        if scheme is not None:
+            target = parse_uri(f"{_SCHEMES[scheme[1].lower()]}:{reference[scheme.end() :]}")
+        elif reference.startswith("//"):
+            target = parse_uri(f"{self._scheme}:{reference}")
+        else:
+            _check_characters(reference)
+            resource_name = _percent_encoded(urljoin(self.resource_name, reference))
+            target = URI(self.secure, self.host, self.port, resource_name)
+        if self.secure and not target.secure:
+            raise LocalProtocolError("a redirection from wss to ws gives up TLS, and is not followed")
+        return target
+
+    def _authority(self, host: str) -> str:
+        host = f"[{host}]" if ":" in host else host
         return host if self.port == _DEFAULT_PORT[self._scheme] else f"{host}:{self.port}"
 
     @property
@@ -80,13 +140,17 @@ class URI:
         return "wss" if self.secure else "ws"
 
     def __str__(self) -> str:
-        return f"{self._scheme}://{self.host_header}{self.resource_name}"
+        # RFC 6874, 2: in a URI the "%" before a zone is written "%25".
+        host = self.host.replace("%", "%25") if ":" in self.host else self.host
+        return f"{self._scheme}://{self._authority(host)}{self.resource_name}"
 
 
 def parse_uri(uri: str) -> URI:
-    """The components of a ``ws:`` or ``wss:`` URI (section 3).
+    """Return the components of a ``ws:`` or ``wss:`` URI (section 3).
 
-    :param uri: in ASCII: a host with other letters in its ``xn--`` form, other octets percent-encoded.
+    :param uri: the URI. Letters of the host that are not ASCII are converted by IDNA (11.1.1): by the package ``idna``
+        where it is installed (IDNA 2008), else by Python's codec (IDNA 2003). In path and query, characters that RFC
+        3986 does not allow are percent-encoded as UTF-8; what is percent-encoded already stays as it is.
     :returns: the components, the host in lower case.
     :raises LocalProtocolError: when it is not a valid WebSocket URI: "If any of the components are invalid, the
         client MUST ``_Fail the WebSocket Connection_``" (4.1). The message names the component, and never the whole
@@ -95,6 +159,8 @@ def parse_uri(uri: str) -> URI:
 
     >>> rfc6455.parse_uri("wss://Example.com/chat?room=1")
     URI(secure=True, host='example.com', port=443, resource_name='/chat?room=1')
+    >>> str(rfc6455.parse_uri("ws://bücher.example/café?f[0]=a b"))
+    'ws://xn--bcher-kva.example/caf%C3%A9?f%5B0%5D=a%20b'
     """
     check_type(uri, str, "a URI is a str such as 'wss://example.com/chat'")
     if "#" in uri:
@@ -105,10 +171,11 @@ def parse_uri(uri: str) -> URI:
     scheme = "" if parts is None else parts[1].lower()
     if parts is None or scheme not in _DEFAULT_PORT:
         raise LocalProtocolError("a WebSocket URI begins with ws:// or wss:// (section 3)")
-    host, port = _split_authority(parts[2])
+    host, port = _parse_authority(parts[2])
     # 3: the resource name is "/" if the path is empty, the path, "?" if the query is not empty, and the query.
+    _check_characters(parts[3])
     path, _, query = parts[3].partition("?")
-    resource_name = (path or "/") + (f"?{query}" if query else "")
+    resource_name = _percent_encoded((path or "/") + (f"?{query}" if query else ""))
     return URI(scheme == "wss", host, _DEFAULT_PORT[scheme] if port is None else port, resource_name)
 
 
@@ -124,22 +191,92 @@ def as_uri(uri: str | URI) -> URI:
     return parse_uri(uri)
 
 
-def _split_authority(authority: str) -> tuple[str, int | None]:
+class _Authority(NamedTuple):
+    """Host and port as they stand in a URI and in a ``Host`` header; the port is ``None`` where there is none."""
+
+    host: str
+    port: str | None
+
+
+def _parse_authority(authority: str) -> tuple[str, int | None]:
     if "@" in authority:
         # The grammar of section 3 has no userinfo; and a password there would end in logs.
         raise LocalProtocolError(
             "a WebSocket URI has no user and password (section 3); send an Authorization header instead"
         )
+    split = _split_authority(authority if authority.isascii() else _to_ascii(authority))
+    if split is None:
+        raise LocalProtocolError(f"{excerpt(authority)} is not a host with an optional port (section 3)")
+    if authority.startswith("[") and ":" not in split.host:
+        raise LocalProtocolError(
+            f"only an IPv6 address stands in brackets, not {excerpt(split.host)} (RFC 3986 3.2.2)"
+        )
+    digits = (split.port or "").lstrip("0")
+    # Six digits are too many for a port, and enough to say so.
+    return split.host, int("0" + digits[:6]) if split.port else None
+
+
+def _split_authority(authority: str) -> _Authority | None:
+    """The host, in lower case and without brackets, and the port, or ``None`` if it is not that."""
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
-        raise LocalProtocolError(f"{excerpt(authority)} is not a host with an optional port (section 3)")
-    host, digits = match[1].lower(), (match[2] or "").lstrip("0")
-    if host.startswith("["):
-        host = host[1:-1]
-        if ":" not in host:
-            raise LocalProtocolError(f"only an IPv6 address stands in brackets, not {excerpt(host)} (RFC 3986 3.2.2)")
-    # Six digits are too many for a port, and enough to say so.
-    return host, int("0" + digits[:6]) if match[2] else None
+        return None
+    address, zone, name, port = match.groups()
+    if address is None:
+        return _Authority(name.lower(), port)
+    return _Authority(address.lower() if zone is None else f"{address.lower()}%{zone}", port)
+
+
+def _to_ascii(authority: str) -> str:
+    """11.1.1: "Characters in the host component that are excluded by the syntax defined above MUST be converted from
+    Unicode to ASCII as specified in [RFC3987] or its replacement", which is IDNA.
+    """
+    name, colon, port = authority.partition(":")
+    try:
+        if len(name) > _LONGEST_NAME:
+            raise UnicodeError(f"a name has at most {_LONGEST_NAME} characters")
+        converted = _idna(name)
+    except UnicodeError as error:
+        raise LocalProtocolError(
+            f"{excerpt(name)} is not a host by IDNA (11.1.1): {ascii(str(error))[1:-1]}"
+        ) from None
+    # Letters may be mapped to those that separate parts of a URI, such as the full-width colon.
+    if not _ASCII_NAME.fullmatch(converted):
+        raise LocalProtocolError(f"{excerpt(name)} is not a host by IDNA (11.1.1): it is {excerpt(converted)} then")
+    return converted + colon + port
+
+
+def _idna(name: str) -> str:
+    try:
+        import idna  # where it is installed
+    except ImportError:
+        return name.encode("idna").decode("ascii").lower()
+    encoded: bytes = idna.encode(name, uts46=True)
+    return encoded.decode("ascii").lower()
+
+
+def _check_characters(resource_name: str) -> None:
+    bad = _NEVER.search(resource_name)
+    if bad is not None:
+        raise LocalProtocolError(
+            f"{excerpt(bad[0])}, character {bad.start()} of path and query, cannot stand there (RFC 3986 3.3, 3.4)"
+        )
+
+
+def _percent_encoded(resource_name: str) -> str:
+    """11.1.1: "Characters in other components that are excluded by the syntax defined above MUST be converted from
+    Unicode to ASCII by first encoding the characters as UTF-8 and then replacing the corresponding bytes using their
+    percent-encoded form". The first "?" ends the path; others are part of the query.
+    """
+    return quote(resource_name, safe=_SAFE_IN_PATH + "?")
+
+
+def _octets_as_utf8(value: str) -> str:
+    """The text of a header value in which some servers write UTF-8 where only ASCII may stand."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
 
 
 def _check_host(host: str) -> None:
@@ -162,11 +299,26 @@ def _check_resource_name(resource_name: str) -> None:
 
 
 def is_host(text: str) -> bool:
-    """Whether ``text`` is a host with an optional port, as in a URI and in a ``Host`` header (RFC 9110 7.2)."""
-    match = _AUTHORITY.fullmatch(text)
-    if match is None or len((match[2] or "").lstrip("0")) > 5:
-        return False
-    return _is_ipv6(match[1][1:-1]) if text.startswith("[") else _is_name(match[1])
+    """Return whether ``text`` is a host with an optional port, as in a ``Host`` header (RFC 9110 7.2).
+
+    An IPv6 address may be without its brackets: RFC 9112 3.2 does not allow that, but clients that open an address by
+    hand send it. It is then a host without a port.
+    """
+    return split_host(text) is not None
+
+
+def split_host(text: str) -> tuple[str, int | None] | None:
+    """Return the host, in lower case and without brackets, and the port of what `is_host` takes; ``None`` otherwise.
+
+    The port is ``None`` where there is none.
+    """
+    if text.count(":") > 1 and _is_ipv6(text):
+        return text.lower(), None  # as a whole: its last group is not a port
+    split = _split_authority(text)
+    if split is None or len((split.port or "").lstrip("0")) > 5:
+        return None
+    is_good = _is_ipv6(split.host) if text.startswith("[") else _is_name(split.host)
+    return (split.host, int(split.port) if split.port else None) if is_good else None
 
 
 def _is_name(text: str) -> bool:
@@ -174,8 +326,9 @@ def _is_name(text: str) -> bool:
 
 
 def _is_ipv6(text: str) -> bool:
+    zoned = _ZONED.fullmatch(text)
     try:
-        IPv6Address(text)
+        IPv6Address(text if zoned is None else zoned[1])
     except ValueError:
         return False
-    return "%" not in text  # a zone (RFC 4007), which only this machine understands
+    return zoned is not None or "%" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -41,7 +42,150 @@ GOOD = {
     "ws://[::ffff:192.0.2.1]/": URI(False, "::ffff:192.0.2.1", 80, "/"),
     "ws://xn--bcher-kva.example/": URI(False, "xn--bcher-kva.example", 80, "/"),
     "ws://a_b%20c!/": URI(False, "a_b%20c!", 80, "/"),
+    # RFC 6874, 2, and 3: a bare "%" too
+    "ws://[FE80::1%25eth0]:81/": URI(False, "fe80::1%eth0", 81, "/"),
+    "ws://[fe80::1%eth0]": URI(False, "fe80::1%eth0", 80, "/"),
+    "ws://[fe80::1%2525]": URI(False, "fe80::1%25", 80, "/"),
+    "ws://[fe80::1%25]": URI(False, "fe80::1%25", 80, "/"),
 }
+
+# What people write, and what 11.1.1 and 11.1.2 make of it.
+CONVERTED = {
+    "ws://b\xfccher.example/": "ws://xn--bcher-kva.example/",
+    "ws://B\xdcCHER.example:81": "ws://xn--bcher-kva.example:81/",
+    "ws://\u4f8b\u3048.\u30c6\u30b9\u30c8/": "ws://xn--r8jz45g.xn--zckzah/",
+    "ws://a\u3002example/": "ws://a.example/",
+    "ws://a/?f[0]=1": "ws://a/?f%5B0%5D=1",
+    "ws://a/?x=a|b": "ws://a/?x=a%7Cb",
+    "ws://a/caf\xe9": "ws://a/caf%C3%A9",
+    "ws://a/a b": "ws://a/a%20b",
+    "ws://a/ ": "ws://a/%20",
+    "ws://a/\u20ac?\U0001f600": "ws://a/%E2%82%AC?%F0%9F%98%80",
+    'ws://a/"<>^`{}': "ws://a/%22%3C%3E%5E%60%7B%7D",
+    # what is encoded already is not encoded twice, in either case
+    "ws://a/%C3%a9 %20": "ws://a/%C3%a9%20%20",
+    "ws://a/%2F?%26": "ws://a/%2F?%26",
+    # nothing else is changed: no dot segments, no other "?"
+    "ws://a/../b/./c??d?": "ws://a/../b/./c??d?",
+}
+
+
+@pytest.mark.clause(
+    "6455:11.1.1-host-in-ascii",
+    "6455:11.1.1-others-are-escaped",
+    "6455:11.1.2-host-in-ascii",
+    "6455:11.1.2-others-are-escaped",
+)
+@pytest.mark.parametrize(("text", "converted"), CONVERTED.items(), ids=map(ascii, CONVERTED))
+@pytest.mark.parametrize("by_package", [True, False], ids=["idna", "codec"])
+def test_what_people_write(text: str, converted: str, by_package: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if by_package:
+        pytest.importorskip("idna")
+    else:
+        monkeypatch.setitem(sys.modules, "idna", None)
+    assert str(parse_uri(text)) == converted
+    assert parse_uri(converted) == parse_uri(text)
+    secure = text.replace("ws:", "WSS:", 1)
+    assert str(parse_uri(secure)) == converted.replace("ws:", "wss:", 1)
+
+
+# A name that IDNA makes something else of must not become another part of the URI.
+NO_NAMES = [
+    "a\uff1a81",  # the full-width colon
+    "a\uff0fb",  # the full-width solidus
+    "a\uff20b",  # the full-width at
+    "a\uff03b",
+    "a\uff05 41",
+    "\u2100",  # a/c
+    "\xad",  # the soft hyphen, of which nothing is left
+    "\xe9" * 254,
+    "\xe9" * 100,  # a label of more than 63 octets
+    "\ud800",
+    "a b\xe9",
+    "[\xe9]",
+    "\xe9\0",
+]
+
+
+@pytest.mark.parametrize("name", NO_NAMES, ids=map(ascii, NO_NAMES))
+@pytest.mark.parametrize("by_package", [True, False], ids=["idna", "codec"])
+def test_a_name_that_idna_does_not_have(name: str, by_package: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if by_package:
+        pytest.importorskip("idna")
+    else:
+        monkeypatch.setitem(sys.modules, "idna", None)
+    with pytest.raises(LocalProtocolError, match="is not a host") as caught:
+        parse_uri(f"ws://{name}/")
+    assert str(caught.value).isascii()
+
+
+@pytest.mark.parametrize("text", ["/\xe9", "/ ", "/[", "/?|"])
+def test_a_uri_itself_stays_strict(text: str) -> None:
+    with pytest.raises(LocalProtocolError, match="percent-encode it"):
+        URI(False, "a", 80, text)
+    with pytest.raises(LocalProtocolError, match="must be in ASCII"):
+        URI(False, "b\xfccher.example", 80)
+
+
+# Redirections (RFC 9110, 10.2.2).
+
+REDIRECTED = {
+    "https://b.example/v2?x=1": "wss://b.example/v2?x=1",
+    "HTTPS://B.example:8443": "wss://b.example:8443/",
+    "wss://b.example/": "wss://b.example/",
+    "https://b.example/#top": "wss://b.example/",
+    "//b.example/x": "wss://b.example/x",
+    "/x": "wss://a.example:81/x",
+    "x": "wss://a.example:81/chat/x",
+    "../x?y": "wss://a.example:81/x?y",
+    "./": "wss://a.example:81/chat/",
+    "?y=2": "wss://a.example:81/chat/room?y=2",
+    "": "wss://a.example:81/chat/room?q=1",
+    "#top": "wss://a.example:81/chat/room?q=1",
+    "/a b|c": "wss://a.example:81/a%20b%7Cc",
+    "/caf\xc3\xa9": "wss://a.example:81/caf%C3%A9",  # octets of UTF-8, as a header has them
+    "/caf\xe9": "wss://a.example:81/caf%C3%A9",
+    "https://b\xc3\xbccher.example/": "wss://xn--bcher-kva.example/",
+}
+
+
+@pytest.mark.parametrize(("location", "target"), REDIRECTED.items(), ids=map(ascii, REDIRECTED))
+def test_where_a_redirection_leads(location: str, target: str) -> None:
+    assert str(parse_uri("wss://a.example:81/chat/room?q=1").redirected(location)) == target
+
+
+def test_a_redirection_may_add_tls() -> None:
+    assert str(parse_uri("ws://a.example/").redirected("https://a.example/x")) == "wss://a.example/x"
+    assert str(parse_uri("ws://a.example:81/").redirected("http://b.example/x")) == "ws://b.example/x"
+
+
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [
+        ("http://a.example/", "gives up TLS"),
+        ("ws://a.example/", "gives up TLS"),
+        ("ftp://a.example/", "'ftp:' does not lead to a WebSocket"),
+        ("mailto:a@a.example", "'mailto:' does not lead"),
+        ("javascript:alert(1)", "'javascript:' does not lead"),
+        ("https:/x", "begins with ws:// or wss://"),
+        ("https://u:secret@a.example/", "has no user and password"),
+        ("https://", "is not a host"),
+        ("//", "is not a host"),
+        ("/\r\nX: y", "cannot stand there"),
+        ("/\t", "cannot stand there"),
+        ("\\\\b.example\\x", "cannot stand there"),
+        ("/%zz", "two hex digits"),
+    ],
+)
+def test_a_redirection_that_leads_nowhere(location: str, reason: str) -> None:
+    with pytest.raises(LocalProtocolError, match=reason) as caught:
+        parse_uri("wss://a.example:81/chat/room?q=1").redirected(location)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_redirection_without_a_location() -> None:
+    with pytest.raises(TypeError, match="location is the value of a Location header, a str, not None"):
+        parse_uri("ws://a/").redirected(None)  # type: ignore[arg-type]
 
 
 @pytest.mark.clause("6455:4.1-request-target")
@@ -62,6 +206,9 @@ def test_parse_uri(text: str, uri: URI) -> None:
         ("wss://example.com:80", "example.com:80"),
         ("ws://[::1]", "[::1]"),
         ("ws://[::1]:81", "[::1]:81"),
+        # RFC 6874, 4: the zone is for this machine alone
+        ("ws://[fe80::1%25eth0]", "[fe80::1]"),
+        ("ws://[fe80::1%eth0]:81", "[fe80::1]:81"),
     ],
 )
 def test_host_header(text: str, header: str) -> None:
@@ -86,7 +233,6 @@ BAD = {
     "ws:///path": "is not a host",
     "ws://:80/": "is not a host",
     "ws://exa mple.com/": "is not a host",
-    "ws://b\xfccher.example/": "is not a host",
     "ws://example.com\r\nX: y/": "is not a host",
     "ws://example.com\0/": "is not a host",
     "ws://example.com:8\u0660/": "is not a host",
@@ -97,18 +243,22 @@ BAD = {
     "ws://::1/": "is not a host",
     "ws://[::1": "is not a host",
     "ws://[::1]x/": "is not a host",
-    "ws://[fe80::1%25eth0]/": "is not a host",
+    "ws://[fe80::1%]/": "is not a host",
+    "ws://[fe80::1%25a%20b]/": "is not a host",
+    "ws://[fe80::1%a/b]/": "is not a host",
+    "ws://[1.2.3.4%25eth0]/": "only an IPv6 address stands in brackets",
     "ws://[:::]/": "is not a host",
     "ws://[1.2.3.4]/": "only an IPv6 address stands in brackets",
     "ws://[]/": "is not a host",
     "ws://example.com:0/": "the port of a WebSocket URI is 1 to 65535",
     "ws://example.com:65536/": "the port of a WebSocket URI is 1 to 65535",
     "ws://example.com:" + "9" * 10000: "the port of a WebSocket URI is 1 to 65535",
-    "ws://example.com/a b": "' ', character 2 of path and query, cannot stand there",
-    "ws://example.com/\u20ac": r"'\\u20ac', character 1 of",
+    "ws://example.com/a\\b": r"'\\\\', character 2 of path and query, cannot stand there",
+    "ws://example.com/\x7f": r"'\\x7f', character 1 of",
+    "ws://example.com/\x85": r"'\\x85', character 1 of",
+    "ws://example.com/\ud800": r"'\\ud800', character 1 of",
     "ws://example.com/a\r\nX: y": r"'\\r', character 2 of",
     "ws://example.com/?\0": r"'\\x00', character 2 of",
-    "ws://example.com/?{}": "percent-encode it",
     "ws://example.com/%": "two hex digits",
     "ws://example.com/?a=%4g": "two hex digits",
     "ws://example.com\\@evil.example/": "has no user and password",
@@ -142,7 +292,9 @@ def test_what_is_no_websocket_uri(text: str, reason: str) -> None:
         ("a b", 80, "/"),
         ("a\r\nb", 80, "/"),
         ("a:80", 80, "/"),
-        ("fe80::1%eth0", 80, "/"),
+        ("fe80::1%", 80, "/"),
+        ("fe80::1%a b", 80, "/"),
+        ("1.2.3.4%eth0", 80, "/"),
         ("a", 0, "/"),
         ("a", 65536, "/"),
         ("a", 80, ""),
@@ -158,13 +310,37 @@ def test_no_uri_exists_that_is_not_valid(host: str, port: int, resource_name: st
         URI(False, host, port, resource_name)
 
 
-@pytest.mark.parametrize("text", ["a", "a:80", "a:", "[::1]:80", "a:00080", "1.2.3.4", "a%20b", "a,b"])
+@pytest.mark.parametrize(
+    "text",
+    ["a", "a:80", "a:", "[::1]:80", "a:00080", "1.2.3.4", "a%20b", "a,b", "[fe80::1%25en0]:1", "[fe80::1%en0]", "::1"],
+)
 def test_is_host(text: str) -> None:
     assert is_host(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":80", "a b", "u@a", "a:b", "a:123456", "[::1", "[x]", "[::1%251]", "a/", "a?", "a%2", "\xe9", "a\0"]
+    "text",
+    [
+        "",
+        ":80",
+        "a b",
+        "u@a",
+        "a:b",
+        "a:123456",
+        "[::1",
+        "[x]",
+        "[::1%]",
+        "::1]",
+        "::1:x",
+        "[::1]1",
+        "1.2.3.4%en0",
+        "::1%a b",
+        "a/",
+        "a?",
+        "a%2",
+        "\xe9",
+        "a\0",
+    ],
 )
 def test_is_no_host(text: str) -> None:
     assert not is_host(text)
