@@ -27,8 +27,8 @@ from .frames import FrameParser, serialize_frame
 from .handshake.fields import Request
 from .handshake.http1 import ClientHandshake, ServerHandshake, accept_key
 from .handshake.http2 import Http2ClientHandshake, Http2ServerHandshake
-from .handshake.negotiation import ANY_ORIGIN, SAME_HOST, OriginPolicy, Origins
 from .handshake.opening import HeaderList
+from .handshake.origins import ANY_ORIGIN, SAME_HOST, OriginPolicy, Origins, is_same_host
 from .headers import Headers, HeaderSource, Response
 from .limits import Limits
 from .messages import PreparedMessage
@@ -97,6 +97,7 @@ __all__ = [
     "Timeouts",
     "accept_key",
     "apply_mask",
+    "is_same_host",
     "is_sendable_close_code",
     "parse_uri",
     "serialize_frame",

@@ -197,8 +197,9 @@ class Request(NamedTuple):
         return None if self.target.startswith("/") else _ABSOLUTE_FORM.fullmatch(self.target)
 
 
-# RFC 9112, 3.2.2. absolute-form = absolute-URI, here of http or https (RFC 6455, 4.1); its parts as in RFC 3986, B.
-_ABSOLUTE_FORM = re.compile(r"[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)([^#]*)")
+# RFC 9112, 3.2.2. absolute-form = absolute-URI, here of http or https (RFC 6455, 4.1), or of ws or wss, which some
+# clients send and which mean the same; its parts as in RFC 3986, B.
+_ABSOLUTE_FORM = re.compile(r"(?:https?|wss?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 
 
 class Response(NamedTuple):

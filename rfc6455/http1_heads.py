@@ -10,7 +10,7 @@ one pattern then takes all good lines together, and the table is left with what 
 
 It is strict where leniency has been a security hole, because two readers that disagree on where a line ends can be
 made to see two different requests: no bare CR or LF, no folded lines, no space before the colon, no control
-characters.
+characters, and no empty lines but one before a request.
 """
 
 from __future__ import annotations
@@ -81,12 +81,61 @@ _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _DIGITS = re.compile(rb"[0-9]*")
 _STATUS = re.compile(rb"[1-9][0-9]{2}")
 
-_LINE, _END, _DONE = "start of a line", "end of the head", "done"
+_START, _LINE, _END, _DONE = "start of the request", "start of a line", "end of the head", "done"
+
+
+# ---- What begins otherwise, and is known by it ----
+
+_TLS = "this is TLS, and the port speaks HTTP without it: connect with ws, or let TLS end before this server"
+_PROXY_PROTOCOL = "this is the PROXY protocol: have the proxy in front not send it, or take its line off before"
+
+
+def _check_method(method: bytes) -> None:
+    # RFC 4253, 4.2: 'SSH-protoversion-softwareversion SP comments CR LF', which begins like a method.
+    if method.startswith(b"SSH-"):
+        raise HeadError(400, f"this is SSH, and the port speaks HTTP: {excerpt(method.decode())}", "RFC 9112 3.1")
+    if method == b"PROXY":
+        raise HeadError(400, _PROXY_PROTOCOL, "RFC 9112 3.1")
+
+
+def _asked_by_stranger(line: bytes) -> str | None:
+    """What a bad request line is, where its beginning tells."""
+    if line.startswith(b"\x16"):  # RFC 8446, 5.1: a record of type "handshake"
+        return _TLS
+    if line.startswith(b"SSH-"):
+        return "this is SSH, and the port speaks HTTP"
+    if line in (b"\r", b"\n"):
+        return (
+            f"there is more than one empty line before the request; where a proxy stands in front, {_PROXY_PROTOCOL}"
+        )
+    return None
+
+
+# The first octet of what a server may say in place of HTTP.
+_ANSWERS = {
+    0x15: "a TLS alert: connect with wss",
+    0x16: "TLS: connect with wss",
+    0x00: "a frame of HTTP/2, perhaps: the server may not speak HTTP/1.1",
+    ord("S"): "SSH, perhaps",
+    ord("2"): "SMTP or FTP, perhaps",
+    ord("+"): "POP3, perhaps",
+    ord("-"): "Redis, perhaps",
+    ord("<"): "a page without a head",
+    **dict.fromkeys(range(0x80, 0x90), "a frame, before the handshake was answered"),
+}
+
+
+def _answered_by_stranger(line: bytes) -> str | None:
+    """The same of a bad status line."""
+    kind = _ANSWERS.get(line[0]) if line else None
+    return None if kind is None else f"the answer is not HTTP/1.1 but {kind}"
 
 
 def _check_request_version(version: bytes) -> None:
     # RFC 9110, 15.6.6: a server may answer 505 where it is "unable or unwilling to complete the request using the
     # same major version"; one of HTTP/1.1 cannot read 2 or 3 in this form either.
+    if version == b"HTTP/2.0":  # RFC 9113, 3.4: the preface is "PRI * HTTP/2.0"
+        raise HeadError(505, "this is HTTP/2, and the port speaks HTTP/1.1", "RFC 9112 2.3")
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
         status = 505 if _VERSION.fullmatch(version) else 400
         raise HeadError(status, f"the HTTP version is {excerpt(version)}; HTTP/1.1 is required", "RFC 9112 2.3")
@@ -95,7 +144,9 @@ def _check_request_version(version: bytes) -> None:
 def _check_response_version(version: bytes) -> None:
     # A refusal may come from an old proxy.
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
-        raise HeadError(400, f"the response begins with {excerpt(version)}, not with HTTP/1.1", "RFC 9112 2.3")
+        stranger = _answered_by_stranger(version)
+        reason = stranger or f"the response begins with {excerpt(version)}, not with HTTP/1.1"
+        raise HeadError(400, reason, "RFC 9112 2.3")
 
 
 def _check_status(status: bytes) -> None:
@@ -115,8 +166,12 @@ _FIELD_LINES = {
 }
 
 # request-line = method SP request-target SP HTTP-version        (RFC 9112, 3)
+# RFC 9112, 2.2: "a server that is expecting to receive and parse a request-line SHOULD ignore at least one empty line
+# (CRLF) received prior to the request-line." It is one here.
 _REQUEST_PIECES: Mapping[str, _Piece] = {
-    "method": _Piece(_TCHARS, {SP: "request target"}, "RFC 9112 3.1"),
+    _START: _Piece(_NONE, {CR: "empty line"}, "RFC 9112 2.2", may_be_empty=True, otherwise="method"),
+    "empty line": _Piece(_NONE, {LF: "method"}, "RFC 9112 2.2", may_be_empty=True),
+    "method": _Piece(_TCHARS, {SP: "request target"}, "RFC 9112 3.1", check=_check_method),
     "request target": _Piece(_VCHARS, {SP: "HTTP version"}, "RFC 9112 3.2"),
     "HTTP version": _Piece(_VERSION_OCTETS, {CR: "end of the line"}, "RFC 9112 2.3", check=_check_request_version),
     **_FIELD_LINES,
@@ -134,7 +189,7 @@ _RESPONSE_PIECES: Mapping[str, _Piece] = {
 # What the tables say, as patterns that take all good lines that are there at once. Group 1 is the end of the head.
 _TOKEN_OCTETS = TCHAR.encode() + rb"+"
 _GOOD_LINES = rb"(?:" + _TOKEN_OCTETS + rb":" + _FIELD_OCTETS + rb"\r\n)*(\r\n)?"
-_GOOD_REQUEST = _TOKEN_OCTETS + rb" [\x21-\x7e]+ HTTP/1\.[01]\r\n" + _GOOD_LINES
+_GOOD_REQUEST = rb"(?!SSH-|PROXY )" + _TOKEN_OCTETS + rb" [\x21-\x7e]+ HTTP/1\.[01]\r\n" + _GOOD_LINES
 _GOOD_RESPONSE = rb"HTTP/1\.[01] [1-9][0-9]{2}(?: " + _FIELD_OCTETS + rb")?\r\n" + _GOOD_LINES
 # To take apart a head that was found good.
 _FIELD = re.compile(r"([^:]+):[ \t]*([^\r]*)\r\n")
@@ -142,16 +197,25 @@ _BARE_LF = re.compile(r"(?<!\r)\n")
 
 
 class _Grammar(NamedTuple):
-    """How one kind of head is read: its pieces, the first of them, and where a line begins, what takes good lines."""
+    """How one kind of head is read.
+
+    :ivar pieces: what it is made of.
+    :ivar first: the first piece.
+    :ivar good: where a line begins, what takes good lines.
+    :ivar start_line: what its first line is called.
+    :ivar stranger: what a first line is that is none, where that is known.
+    """
 
     pieces: Mapping[str, _Piece]
     first: str
     good: Mapping[str, re.Pattern[bytes]]
+    start_line: str
+    stranger: Callable[[bytes], str | None]
 
     def with_bare_lf(self) -> _Grammar:
         """RFC 9112, 2.2: "a recipient MAY recognize a single LF as a line terminator"."""
         good = {name: re.compile(pattern.pattern.replace(rb"\r\n", rb"\r?\n")) for name, pattern in self.good.items()}
-        return _Grammar({name: self._ended_by_lf(piece) for name, piece in self.pieces.items()}, self.first, good)
+        return self._replace(pieces={name: self._ended_by_lf(piece) for name, piece in self.pieces.items()}, good=good)
 
     def _ended_by_lf(self, piece: _Piece) -> _Piece:
         if CR not in piece.ends:
@@ -160,14 +224,22 @@ class _Grammar(NamedTuple):
         return piece._replace(ends={**piece.ends, LF: after_crlf})
 
 
-def _grammar(pieces: Mapping[str, _Piece], good_lines: bytes) -> _Grammar:
-    first = next(iter(pieces))
-    return _Grammar(pieces, first, {first: re.compile(good_lines), _LINE: re.compile(_GOOD_LINES)})
-
-
-_REQUESTS = _grammar(_REQUEST_PIECES, _GOOD_REQUEST)
+_FIELDS = {_LINE: re.compile(_GOOD_LINES)}
+_REQUESTS = _Grammar(
+    _REQUEST_PIECES,
+    _START,
+    dict.fromkeys((_START, "method"), re.compile(_GOOD_REQUEST)) | _FIELDS,
+    "request line",
+    _asked_by_stranger,
+)
 _REQUESTS_WITH_BARE_LF = _REQUESTS.with_bare_lf()
-_RESPONSES = _grammar(_RESPONSE_PIECES, _GOOD_RESPONSE)
+_RESPONSES = _Grammar(
+    _RESPONSE_PIECES,
+    "HTTP version",
+    {"HTTP version": re.compile(_GOOD_RESPONSE)} | _FIELDS,
+    "status line",
+    _answered_by_stranger,
+)
 _RESPONSES_WITH_BARE_LF = _RESPONSES.with_bare_lf()
 
 # ---- Reading ----
@@ -193,6 +265,7 @@ class _HeadReader:
         self._at = 0  # all before this is checked
         self._piece_start = 0
         self._line_start = 0
+        self._in_start_line = True
         self._lines = 0  # field lines begun
 
     @property
@@ -223,7 +296,7 @@ class _HeadReader:
         :raises HeadError: as soon as what has come cannot be the beginning of a good head.
         """
         if data is not None and not data:
-            raise HeadError(400, f"end of file in the head, in the {self._piece}", "RFC 9112 8")
+            raise HeadError(400, self._ended(), "RFC 9112 8")
         self._buffer += data or b""
         end = min(len(self._buffer), self._limits.head - self._earlier)
         while self._at < end and self._piece != _DONE:
@@ -232,8 +305,14 @@ class _HeadReader:
         if self._piece == _DONE:
             return self._text()
         if len(self._buffer) > end:
-            raise HeadError(431, f"the head is longer than {self._limits.head} bytes", "RFC 6585 5")
+            reason = f"the head is longer than {self._limits.head} bytes (Limits.head), in {self._where()}"
+            raise HeadError(431, reason, "RFC 6585 5")
         return None
+
+    def _ended(self) -> str:
+        if not self._buffer:
+            return f"the stream ended before the {self._grammar.start_line} came"
+        return f"the stream ended in the head, after {len(self._buffer)} bytes, in {self._where()}"
 
     def _text(self) -> str:
         head = self._buffer[: self._at].decode("latin-1")
@@ -248,8 +327,9 @@ class _HeadReader:
         if not match or match.end() == self._at:
             return False
         is_done = match.end(1) > 0
-        self._lines += self._buffer.count(b"\n", self._at, match.end()) - (self._at == 0) - is_done
+        self._lines += self._buffer.count(b"\n", self._at, match.end()) - self._in_start_line - is_done
         self._check_line_count()
+        self._in_start_line = False
         self._enter(_DONE if is_done else _LINE, match.end())
         return True
 
@@ -265,7 +345,7 @@ class _HeadReader:
     def _end_piece(self, piece: _Piece, octet: int) -> None:
         following = piece.ends.get(octet)
         if following is None and piece.otherwise is not None:
-            self._lines += 1
+            self._lines += not self._in_start_line
             self._check_line_count()
             self._enter(piece.otherwise, self._at)
         elif following is None or (self._at == self._piece_start and not piece.may_be_empty):
@@ -278,22 +358,36 @@ class _HeadReader:
     def _enter(self, piece: str, at: int) -> None:
         self._piece = piece
         self._at = self._piece_start = at
-        if piece == _LINE:
+        if piece in (_LINE, "method"):
             self._line_start = at
+            self._in_start_line = piece != _LINE
 
     def _check_line_length(self) -> None:
         if self._at - self._line_start > self._limits.line:
-            status = self._start_line_status if self._line_start == 0 else 431
+            status = self._start_line_status if self._in_start_line else 431
             section = "RFC 9110 15.5.15" if status == 414 else "RFC 6585 5"
-            raise HeadError(status, f"a line is longer than {self._limits.line} bytes", section)
+            reason = f"{self._where()} is longer than {self._limits.line} bytes (Limits.line)"
+            raise HeadError(status, reason, section)
 
     def _check_line_count(self) -> None:
         if self._lines > self._limits.headers:
-            raise HeadError(431, f"there are more than {self._limits.headers} header lines", "RFC 6585 5")
+            reason = f"there are more than {self._limits.headers} header fields (Limits.headers)"
+            raise HeadError(431, reason, "RFC 6585 5")
+
+    def _where(self) -> str:
+        """RFC 6585, 5: an answer 431 "SHOULD specify which header field was too large"."""
+        if self._in_start_line:
+            return f"the {self._grammar.start_line}"
+        name, colon, _ = self._buffer[self._line_start : self._at].decode("latin-1").partition(":")
+        return f"the field {excerpt(name)}" if colon else "the name of a field"
 
     def _unexpected(self, piece: _Piece, octet: int) -> str:
+        line = bytes(self._buffer[self._line_start : self._at + 1])
+        stranger = self._grammar.stranger(line) if self._in_start_line else None
+        if stranger is not None:
+            return stranger
         part, what = self._piece, _IN_WORDS.get(octet) or ascii(chr(octet))
-        if part in ("end of the line", _END):
+        if part in ("end of the line", "empty line", _END):
             fault = f"CR must be followed by LF, not by {what}"
         elif octet == LF and CR in piece.ends:
             fault = "the line ends with LF alone; CRLF is required"
@@ -305,13 +399,11 @@ class _HeadReader:
             fault = f"the line begins with {what}; folded lines are not accepted"
         else:
             fault = f"{what} may not stand in the {part}"
-        return f"{fault}, at byte {self._at}{self._line_so_far()}"
+        return f"{fault}, at byte {self._at}{self._shown(line.decode('latin-1'))}"
 
-    def _line_so_far(self) -> str:
-        line = self._buffer[self._line_start : self._at + 1].decode("latin-1")
-        name, colon, _ = line.partition(":")
-        if self._line_start and colon:
-            return f", in the field {excerpt(name)}"  # without its value, which may be a secret
+    def _shown(self, line: str) -> str:
+        if ":" in line[1:] and not self._in_start_line:
+            return f", in {self._where()}"  # without its value, which may be a secret
         return f": {excerpt(line)}" if len(line) <= 60 else f": ...{excerpt(line[-60:])}"
 
 
@@ -351,8 +443,9 @@ class RequestReader(_HeadReader):
         head = self._receive(data)
         if head is None:
             return None
-        end = head.index("\r\n")
-        method, target, version = head[:end].split(" ")
+        start = 2 if head.startswith("\r\n") else 0
+        end = head.index("\r\n", start)
+        method, target, version = head[start:end].split(" ")
         return Request(method, target, _fields(head, end + 2), version)
 
 

@@ -25,11 +25,14 @@ class Limits:
     :param pongs: how many Pings may wait for their Pong, which goes out with whatever is sent next; beyond that, or
         beyond ``memory``, the oldest is not answered. 5.5.3 allows 1; 16 also serve a peer that sends several at once
         and counts the answers, and take 3 KiB at the most.
-    :param head: the largest request or response head; 431 beyond it. 16 KiB is the neighbour of nginx
-        (8 KiB for a line, 32 KiB in all), Node (16 KiB) and h11 (16 KiB).
-    :param line: the longest line in a head; 414 for a request line, 431 for a header. nginx and Apache
-        take 8 KiB, which large cookies and tokens fit.
-    :param headers: how many header lines a head may have; 431 beyond it. Apache takes 100, websockets 128.
+    :param head: the largest request or response head; 431 beyond it. 64 KiB: nginx takes 8 KiB and four lines of as
+        much, Node 16 KiB, aiohttp no more than ``line`` and ``headers`` allow.
+    :param line: the longest line in a head; 414 for a request line, 431 for a header. 16 KiB holds a Kerberos ticket
+        of 12 KB and a full jar of cookies; nginx, aiohttp and websockets take 8 KiB, Node 16 KiB.
+    :param headers: how many header lines a head may have; 431 beyond it. 256: proxies and tracing add tens of them;
+        websockets takes 128, Node 2000, nginx and ws no number of their own.
+    :param early_data: how much a client may send before its handshake is answered; 400 beyond it. It must wait (4.1),
+        so 16 KiB, one TLS record, is for clients that send a first message too soon.
     :param body: how much of the body of a refused handshake a client keeps to show it. 64 KiB holds any page
         that explains an error.
     :raises ValueError: when a number is not a whole one from 1 up; ``None`` is for the first three only.
@@ -43,9 +46,10 @@ class Limits:
     frame: int | None = None
     memory: int | None = None
     pongs: int = 16
-    head: int = 16 << 10
-    line: int = 8 << 10
-    headers: int = 100
+    head: int = 64 << 10
+    line: int = 16 << 10
+    headers: int = 256
+    early_data: int = 16 << 10
     body: int = 64 << 10
 
     def __post_init__(self) -> None:

@@ -237,12 +237,13 @@ def _to_ascii(authority: str) -> str:
             raise UnicodeError(f"a name has at most {_LONGEST_NAME} characters")
         converted = _idna(name)
     except UnicodeError as error:
-        raise LocalProtocolError(
-            f"{excerpt(name)} is not a host by IDNA (11.1.1): {ascii(str(error))[1:-1]}"
-        ) from None
+        fault = ascii(str(error))[1:-1][:100]
+        raise LocalProtocolError(f"{excerpt(name, 20)} is not a host by IDNA (11.1.1): {fault}") from None
     # Letters may be mapped to those that separate parts of a URI, such as the full-width colon.
     if not _ASCII_NAME.fullmatch(converted):
-        raise LocalProtocolError(f"{excerpt(name)} is not a host by IDNA (11.1.1): it is {excerpt(converted)} then")
+        raise LocalProtocolError(
+            f"{excerpt(name, 20)} is not a host by IDNA (11.1.1): it becomes {excerpt(converted)}"
+        )
     return converted + colon + port
 
 

@@ -24,6 +24,10 @@ EXTENSIONS = "Sec-WebSocket-Extensions"
 # An extension as offered or agreed: its name, and its parameters in order (9.1).
 ExtensionItem = tuple[str, "list[tuple[str, str | None]]"]
 
+# How many names one list may hold, over all lines: beyond any honest one (browsers offer one extension, the longest
+# known offers have six alternatives), and little enough that a list costs no more to read than its bytes (10.4).
+MAX_LISTED = 128
+
 # RFC 9110, 5.6.3. OWS = *( SP / HTAB )
 OWS = r"[ \t]*"
 
@@ -76,7 +80,8 @@ def parse_token_list(values: Iterable[str], name: str) -> list[str]:
 
     :param values: the value of each line of that header; several lines are one list.
     :param name: of the header, for the error.
-    :raises HandshakeError: 400, when an element is not a token, or when a line lists nothing.
+    :raises HandshakeError: 400, when an element is not a token, or when a line lists nothing; 431 for more than
+        `MAX_LISTED`.
     """
     tokens: list[str] = []
     for value in values:
@@ -84,11 +89,18 @@ def parse_token_list(values: Iterable[str], name: str) -> list[str]:
         elements = [element for part in value.split(",") if (element := part.strip(" \t"))]
         if not elements:
             raise HandshakeError(400, f"{name} lists nothing; at least one token is required", "4.3")
+        if len(tokens) + len(elements) > MAX_LISTED:
+            raise _too_many(name)
         for element in elements:
             if not is_token(element):
                 raise HandshakeError(400, f"{name} lists {excerpt(element)}, which is not a token", "4.3")
         tokens += elements
     return tokens
+
+
+def _too_many(name: str) -> HandshakeError:
+    # RFC 6585, 5: 431 is for "when a single header field is at fault", too.
+    return HandshakeError(431, f"{name} lists more than {MAX_LISTED} names", "10.4")
 
 
 # The grammar of 4.3 and 9.1, with the "implied *LWS" of RFC 2616 written out as OWS:
@@ -116,23 +128,33 @@ def parse_extensions(values: Iterable[str]) -> list[ExtensionItem]:
     A name or a parameter may come several times: whether that means anything is for the extension to say.
 
     :param values: the value of each line of that header; several lines are one list (11.3.2, erratum 3433).
-    :raises HandshakeError: 400, when a value does not follow the grammar of 9.1.
+    :raises HandshakeError: 400, when a value does not follow the grammar of 9.1; 431 for more than `MAX_LISTED`
+        extensions and parameters.
     """
     items: list[ExtensionItem] = []
+    room = MAX_LISTED
     for value in values:
-        items += _parse_extension_list(value)
+        listed = _parse_extension_list(value, room)
+        room -= sum(1 + len(parameters) for _, parameters in listed)
+        items += listed
     return items
 
 
-def _parse_extension_list(value: str) -> list[ExtensionItem]:
+def _parse_extension_list(value: str, room: int) -> list[ExtensionItem]:
     items: list[ExtensionItem] = []
     at = 0
     while (name := _EXTENSION_NAME.match(value, at)) is not None:
         parameters: list[tuple[str, str | None]] = []
+        room -= 1
         at = name.end()
         while (parameter := _EXTENSION_PARAM.match(value, at)) is not None:
             parameters.append((parameter[1], _parameter_value(parameter, value)))
             at = parameter.end()
+            room -= 1
+            if room < 0:
+                raise _too_many(EXTENSIONS)
+        if room < 0:
+            raise _too_many(EXTENSIONS)
         if at < len(value) and value[at] != ",":
             raise _bad_extensions(value, at)
         items.append((name[1], parameters))

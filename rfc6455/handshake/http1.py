@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from hashlib import sha1
 from typing import TYPE_CHECKING, TypeVar
 
@@ -33,8 +33,9 @@ from ..http1_heads import (
 from ..options import Options
 from ..uri import URI, as_uri, is_host
 from .fields import Request, options_in
-from .negotiation import SAME_HOST, Offer, Origins, Terms, check_extra_headers
+from .negotiation import Offer, Terms, check_extra_headers
 from .opening import ClientOpening, HeaderList, ServerOpening, Stage
+from .origins import SAME_HOST, Origins
 from .refusals import explain, refusal
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ _CLOSE_AND_UPGRADE = [("Connection", "close, Upgrade"), ("Upgrade", "websocket")
 
 # What an application may not add, because the handshake or the end of the connection depends on it.
 _HOP_BY_HOP = frozenset({"connection", "upgrade", "content-length", "transfer-encoding"})
-_WRITTEN_BY_CLIENT = _HOP_BY_HOP | {"host", "origin"}
+
+# What is asked of a server that serves pages, too; OPTIONS and HTTP/1.0 by health checks.
+_PLAIN_METHODS = ("GET", "HEAD", "OPTIONS")
 
 _T = TypeVar("_T")
 
@@ -90,12 +93,17 @@ class ServerHandshake(ServerOpening):
 
     :param subprotocols: the subprotocols that the server speaks, in order of preference (1.9).
     :param extensions: what the server is ready to use, such as ``PerMessageDeflate()`` (9).
-    :param origins: which pages may connect (10.2): `SAME_HOST`, `ANY_ORIGIN`, or a collection of origins such as
-        ``["https://example.com", "null"]``; 403 for others. What sends no ``Origin`` is not a browser and may connect.
+    :param origins: which pages may connect (10.2): `SAME_HOST`, `ANY_ORIGIN`, a callable that is given the request
+        and says whether, or a collection of such and of origins, of which one has to let the page in:
+        ``[SAME_HOST, "https://app.example", "https://*.example.com", "null"]``. The star is one or more whole labels.
+        403 for others. What sends no ``Origin`` is not a browser and may connect; no callable is asked then.
+    :param hosts: the names and addresses that this server has, without port, against DNS rebinding:
+        ``["localhost", "127.0.0.1", "::1"]``. 421 where ``Host`` has another. ``None`` does not look.
     :param require_subprotocol: whether a client that asks for none of ``subprotocols`` is refused, with 400. By
         default the connection then has no subprotocol; a browser that asked for some fails it.
-    :param plain_http: whether a GET or HEAD request that wants no WebSocket is given to the caller too, who answers it
-        with `reject`, be it ``reject(200, body=page)``. By default it is refused, with 426.
+    :param plain_http: whether a GET, HEAD or OPTIONS request that wants no WebSocket, of HTTP/1.1 or HTTP/1.0, is
+        given to the caller too, who answers it with `reject`, be it ``reject(200, body=page)``. By default it is
+        refused, with 426.
     :param options: ``limits``, also on the head, ``leniencies``, and the others that `options.Options` describes.
     :raises LocalProtocolError: when an argument can never work.
     :raises TypeError: when an argument has the wrong type.
@@ -119,13 +127,14 @@ class ServerHandshake(ServerOpening):
         subprotocols: Sequence[str] = (),
         extensions: Sequence[Extension] = (),
         origins: Origins = SAME_HOST,
+        hosts: Collection[str] | None = None,
         require_subprotocol: bool = False,
         plain_http: bool = False,
         **options: Unpack[OptionArguments],
     ) -> None:
-        super().__init__(Terms(subprotocols, extensions, origins, require_subprotocol), Options.of(**options))
+        super().__init__(Terms(subprotocols, extensions, origins, hosts, require_subprotocol), Options.of(**options))
         check_type(plain_http, bool, "plain_http is True or False")
-        self._plain_methods = ("GET", "HEAD") if plain_http else ()
+        self._plain_methods = _PLAIN_METHODS if plain_http else ()
         self._reader = RequestReader(self._options.limits, bare_lf=self._is_lenient(Leniency.BARE_LF))
         self._head = b""  # of a refusal, until it is sent
         self._body = b""
@@ -134,8 +143,8 @@ class ServerHandshake(ServerOpening):
         """Take what came from the client, and return the request when it is whole and good; ``None`` before.
 
         The client "MUST wait for a response" (4.1), so nothing should come after the head. What comes nevertheless,
-        up to ``Limits.head`` bytes, is kept for the connection, in any split; and so is an end of file: the first
-        ``receive_data(None)`` of the connection then gives `Closed`.
+        up to ``Limits.early_data`` bytes, is kept for the connection, in any split; and so is an end of file: the
+        first ``receive_data(None)`` of the connection then gives `Closed`.
 
         :param data: bytes in any portions; ``b""`` is the end of file.
         :raises HandshakeError: when the request must be refused, as soon as that is sure. The answer is queued: send
@@ -252,8 +261,10 @@ class ServerHandshake(ServerOpening):
         if not is_checked:
             _read(self._reader, lambda: check_request(request), False)
         check_host(request)
+        self._terms.check_host(request)
         if self._plain_methods and not request.is_upgrade:
             check_method(request, self._plain_methods)
+            _check_target(request)
             check_no_body(request.headers)
         else:
             self._check_upgrade(request)
@@ -275,6 +286,9 @@ class ServerHandshake(ServerOpening):
             methods = [("Allow", ", ".join(self._plain_methods or ("GET",)))] if error.status == 405 else []
             error.response = _closing(error.status or 400, methods, explain(error))
             self._queue(error.response)
+            raise
+        except Exception:  # of a rule of the application's: nothing has changed
+            self.request = None
             raise
 
     def _queue(self, response: Response) -> None:
@@ -312,6 +326,8 @@ def check_host(request: Request) -> None:
     400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host header field and to any request
     message that contains more than one Host header field line or a Host header field with an invalid field value."
     """
+    if request.version == "HTTP/1.0" and "Host" not in request.headers:
+        return  # 3.2 asks it of HTTP/1.1; health checks of HTTP/1.0 have none
     # 3.2.2: a target in absolute form replaces what the field says, but not the need for a good one.
     for host in dict.fromkeys((_only(request.headers, "Host", "RFC 9112 3.2"), request.host or "")):
         if not is_host(host):
@@ -323,15 +339,12 @@ def check_upgrade(request: Request, needs_connection: bool = True) -> None:
     lists.
 
     :param needs_connection: whether ``Connection`` must list ``Upgrade``.
-    :raises HandshakeError: 400, 405, 426 or 505.
+    :raises HandshakeError: 400, 405 or 426.
     """
-    # 4.1, 2: "the HTTP version MUST be at least 1.1".
-    if request.version != "HTTP/1.1":
-        reason = f"the HTTP version is {excerpt(request.version)}; HTTP/1.1 is required"
-        raise HandshakeError(505, reason, "4.2.1")
     check_method(request, ("GET",))
     _check_target(request)
     check_no_body(request.headers)
+    _check_is_upgrade(request)
     _check_upgrade_fields(request.headers, needs_connection)
     _check_version(request.headers)
     _check_key(request.headers)
@@ -340,13 +353,15 @@ def check_upgrade(request: Request, needs_connection: bool = True) -> None:
 def check_method(request: Request, methods: Sequence[str]) -> None:
     """Check the method. 4.2.1, 1: "An HTTP/1.1 or higher GET request"."""
     if request.method not in methods:
-        required = " or ".join(methods)
+        required = " or ".join(filter(None, (", ".join(methods[:-1]), methods[-1])))
         raise HandshakeError(405, f"the method is {excerpt(request.method)}; {required} is required", "4.2.1")
 
 
 def _check_target(request: Request) -> None:
     # 4.2.1, 1: the Request-URI is "interpreted as a /resource name/ defined in Section 3 (or an absolute HTTP/HTTPS
     # URI containing the /resource name/)"; 3: no fragment.
+    if request.target == "*" and request.method == "OPTIONS":
+        return  # RFC 9112, 3.2.4: the server as a whole
     if not request.resource_name.startswith("/") or "#" in request.target:
         raise HandshakeError(400, f"the target is {excerpt(request.target)}, not a path with a query", "4.2.1")
 
@@ -358,19 +373,51 @@ def check_no_body(headers: Headers) -> None:
     """
     if "Transfer-Encoding" in headers:
         raise HandshakeError(400, "Transfer-Encoding announces a body; a handshake has none", "RFC 9112 6.1")
-    if headers.get_all("Content-Length") not in ((), ("0",)):
+    # RFC 9110, 8.6: the value may be a list in which one number stands several times.
+    lengths = ",".join(headers.get_all("Content-Length")).split(",") if "Content-Length" in headers else ()
+    if not all(map(_NO_LENGTH.fullmatch, lengths)):
         raise HandshakeError(400, "Content-Length announces a body; a handshake has none", "RFC 9112 6.2")
 
 
-def _check_upgrade_fields(headers: Headers, needs_connection: bool) -> None:
+# Content-Length = 1*DIGIT (RFC 9110, 8.6), of which the value is 0.
+_NO_LENGTH = re.compile(r"[ \t]*0+[ \t]*")
+
+
+def _check_is_upgrade(request: Request) -> None:
+    """Check that a WebSocket is wanted, and could come of it; say to people what else it looks like."""
+    headers = request.headers
+    # What a WebSocket client sends end to end, and so what is left of a handshake behind a proxy that spoils it.
+    is_from_client = "Sec-WebSocket-Key" in headers or "Sec-WebSocket-Version" in headers
+    # 4.1, 2: "the HTTP version MUST be at least 1.1". RFC 9110, 7.8: "A server MUST ignore an Upgrade header field
+    # that is received in an HTTP/1.0 request."
+    if request.version != "HTTP/1.1" and (is_from_client or request.is_upgrade):
+        reason = (
+            f"this is a WebSocket handshake in {request.version}, which has no Upgrade. A proxy in front most likely "
+            "speaks HTTP/1.0 to this server; have it speak HTTP/1.1 (in nginx: proxy_http_version 1.1)"
+        )
+        raise HandshakeError(426, reason, "4.2.1")
     # 4.2.1, 3: "An |Upgrade| header field containing the value "websocket", treated as an ASCII case-insensitive
     # value."
-    if "websocket" not in options_in(headers, "Upgrade"):
-        raise HandshakeError(426, "Upgrade does not list websocket; this is a WebSocket server", "4.2.1")
+    if "websocket" in options_in(headers, "Upgrade"):
+        return
+    if "Upgrade" in headers:
+        raise HandshakeError(426, f"Upgrade lists {excerpt(headers['Upgrade'])}, not websocket", "4.2.1")
+    if is_from_client:
+        raise HandshakeError(426, f"there is no Upgrade header: {_PROXY}", "4.2.1")
+    reason = "this is a WebSocket server, not a web page: it is for programs, and for pages that open a WebSocket"
+    raise HandshakeError(426, reason, "4.2.1", cause=CloseCause.OPENING_REFUSED)
+
+
+_PROXY = "a proxy in front has most likely removed it, and has to be told to pass Upgrade and Connection on"
+
+
+def _check_upgrade_fields(headers: Headers, needs_connection: bool) -> None:
     # 4.2.1, 4: "A |Connection| header field that includes the token "Upgrade", treated as an ASCII case-insensitive
     # value."
     if needs_connection and "upgrade" not in options_in(headers, "Connection"):
-        raise HandshakeError(400, "Connection does not list Upgrade", "4.2.1")
+        got = headers.get("Connection")
+        fault = "there is no Connection header" if got is None else f"Connection lists {excerpt(got)}, not Upgrade"
+        raise HandshakeError(400, f"{fault}: {_PROXY}", "4.2.1")
 
 
 def _check_version(headers: Headers) -> None:
@@ -383,8 +430,10 @@ def _check_version(headers: Headers) -> None:
         raise HandshakeError(426, f"the version is {excerpt(version)}; {VERSION} is required", "4.2.2")
 
 
-# 16 bytes in base64: 21 characters of 6 bits, one of 2 bits and 4 zero pad bits, 2 "=" (RFC 4648, 3.5; erratum 3150).
-_KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
+# 16 bytes in base64: 21 characters of 6 bits, one of 2 bits and 4 pad bits, 2 "=". The pad bits should be zero, says
+# erratum 3150, but a decoder may ignore that they are not (RFC 4648, 3.5), and 4.1 itself prints such a key. A nonce
+# is no secret, and the answer depends on its letters alone.
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 
 
 def _check_key(headers: Headers) -> None:
@@ -413,7 +462,8 @@ class ClientHandshake(ClientOpening):
     :param subprotocols: the subprotocols to ask for, in order of preference (1.9).
     :param extensions: what to ask for, such as ``PerMessageDeflate()`` (9).
     :param origin: for ``Origin``; ``None`` for a client that is not a browser.
-    :param headers: to add to the request, such as ``Authorization``.
+    :param headers: to add to the request, such as ``Authorization``. ``Host`` replaces that of the URI, and ``Origin``
+        may be here rather than in its argument.
     :param options: ``limits``, also on the response, ``leniencies``, and the others that `options.Options` describes.
     :raises LocalProtocolError: when the URI is not valid, or an argument cannot be written.
     :raises TypeError: when an argument has the wrong type.
@@ -448,14 +498,14 @@ class ClientHandshake(ClientOpening):
         super().__init__(Offer(subprotocols, extensions), Options.of(**options))
         # 4.1, 7: "a nonce consisting of a randomly selected 16-byte value that has been base64-encoded".
         self._key = b64encode(self._options.random(16)).decode("ascii")
-        fields = [*self._own_fields(), *self._fields_of_caller(origin, headers, _WRITTEN_BY_CLIENT)]
+        host, fields = self._fields_of_caller(self.uri, origin, headers, _HOP_BY_HOP)
+        fields = [("Host", host), *self._own_fields(), *fields]
         self.request: Request = Request("GET", self.uri.resource_name, Headers(fields))
         self._out = serialize_request(self.request)
         self._reader = ResponseReader(self._options.limits, bare_lf=self._is_lenient(Leniency.BARE_LF))
 
     def _own_fields(self) -> list[tuple[str, str]]:
         return [
-            ("Host", self.uri.host_header),
             ("Upgrade", "websocket"),
             ("Connection", "Upgrade"),
             ("Sec-WebSocket-Key", self._key),
@@ -570,7 +620,8 @@ def check_response(response: Response, key: str, needs_connection: bool = True) 
     headers = response.headers
     if response.version != "HTTP/1.1":
         raise HandshakeError(None, "the 101 is not of HTTP/1.1", "4.2.2")
-    check_no_body(headers)
+    # That no body follows needs no check: a 1xx ends with its empty line "regardless of the header fields present in
+    # the message" (RFC 9112, 6.3).
     # 4.1, 2: the value of Upgrade is "an ASCII case-insensitive match for the value "websocket"".
     if _only(headers, "Upgrade", "4.1").lower() != "websocket":
         raise HandshakeError(None, f"Upgrade is {excerpt(headers['Upgrade'])}, not websocket", "4.1")

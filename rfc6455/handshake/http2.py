@@ -13,7 +13,7 @@ and the key with its answer are gone, since HTTP/2 itself says what they were th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..arguments import as_bytes, check_type, excerpt
@@ -26,8 +26,9 @@ from ..http1_heads import check_fields, is_field_value, is_target
 from ..options import Options
 from ..uri import URI, as_uri, is_host
 from .fields import Request
-from .negotiation import SAME_HOST, Offer, Origins, Terms, canonical_origin, check_extra_headers
+from .negotiation import Offer, Terms, check_extra_headers
 from .opening import ClientOpening, HeaderList, ServerOpening, Stage
+from .origins import SAME_HOST, Origins, canonical_origin
 from .refusals import explain, refusal
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ _Pairs = Iterable[tuple["str | bytes", "str | bytes"]]
 _FORBIDDEN = frozenset(
     {"connection", "upgrade", "keep-alive", "proxy-connection", "transfer-encoding", "content-length"}
 )
-_WRITTEN_BY_CLIENT = _FORBIDDEN | {"host", "origin"}
 
 _REQUIRED_PSEUDO = frozenset({":method", ":protocol", ":scheme", ":path", ":authority"})
 
@@ -73,10 +73,11 @@ class Http2ServerHandshake(ServerOpening):
         subprotocols: Sequence[str] = (),
         extensions: Sequence[Extension] = (),
         origins: Origins = SAME_HOST,
+        hosts: Collection[str] | None = None,
         require_subprotocol: bool = False,
         **options: Unpack[OptionArguments],
     ) -> None:
-        super().__init__(Terms(subprotocols, extensions, origins, require_subprotocol), Options.of(**options))
+        super().__init__(Terms(subprotocols, extensions, origins, hosts, require_subprotocol), Options.of(**options))
         self._headers_are_due = False
         self._body = b""
 
@@ -119,8 +120,8 @@ class Http2ServerHandshake(ServerOpening):
         """Take what came in DATA frames before the request was answered, and return the request; ``None`` where there
         is none.
 
-        The client must wait for the answer (4.1). What comes nevertheless, up to ``Limits.head`` bytes, is kept for
-        the connection, and so is the end of the stream.
+        The client must wait for the answer (4.1). What comes nevertheless, up to ``Limits.early_data`` bytes, is kept
+        for the connection, and so is the end of the stream.
 
         :param data: bytes in any portions; ``b""`` is the end of the stream.
         :raises HandshakeError: when the request must be refused, as with `receive_headers`.
@@ -189,6 +190,7 @@ class Http2ServerHandshake(ServerOpening):
 
     def _take_request(self, request: Request) -> None:
         self.request = request
+        self._terms.check_host(request)
         self._wishes = self._terms.check(request)
         self._stage = Stage.REQUESTED
 
@@ -211,6 +213,9 @@ class Http2ServerHandshake(ServerOpening):
             fields = Headers([("sec-websocket-version", VERSION)])
             error.response = refusal(error.status or 400, fields, explain(error))
             self._refuse(error.response)
+            raise
+        except Exception:  # of a rule of the application's: nothing has changed
+            self.request = None
             raise
 
     def _refuse(self, response: Response) -> None:
@@ -351,13 +356,10 @@ class Http2ClientHandshake(ClientOpening):
     ) -> None:
         self.uri: URI = as_uri(uri)
         super().__init__(Offer(subprotocols, extensions), Options.of(**options))
-        self._fields = [
-            ("sec-websocket-version", VERSION),
-            *self._offer.fields,
-            *self._fields_of_caller(origin, headers, _WRITTEN_BY_CLIENT),
-        ]
+        self._authority, fields_of_caller = self._fields_of_caller(self.uri, origin, headers, _FORBIDDEN)
+        self._fields = [("sec-websocket-version", VERSION), *self._offer.fields, *fields_of_caller]
         check_fields(self._fields)
-        fields = Headers([("host", self.uri.host_header), *self._fields])
+        fields = Headers([("host", self._authority), *self._fields])
         self.request: Request = Request("CONNECT", self.uri.resource_name, fields, "HTTP/2")
         self._headers_are_due = True
 
@@ -373,7 +375,7 @@ class Http2ClientHandshake(ClientOpening):
             (":protocol", "websocket"),
             (":scheme", "https" if self.uri.secure else "http"),
             (":path", self.uri.resource_name),
-            (":authority", self.uri.host_header),
+            (":authority", self._authority),
         ]
         return [*_lower(pseudo), *_lower(self._fields)]
 

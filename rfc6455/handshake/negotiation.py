@@ -1,16 +1,14 @@
 """What the two ends agree on in the opening handshake, over whichever version of HTTP it runs.
 
-What lives here: the Origin policy (10.2), the choice of the subprotocol (1.9, 4.2.2) and of the extensions (9.1), for
-a server in `Terms`, for a client in `Offer`. Both take header fields and give an `Agreement`, which makes the
+What lives here: the choice of the subprotocol (1.9, 4.2.2) and of the extensions (9.1), for a server in `Terms`, for a
+client in `Offer`. Both take header fields and give an `Agreement`, which makes the
 `Connection`; what cannot be agreed on ends in a `HandshakeError`. What must not: how a request or a response looks on
 the wire; that is `http1.py` (4) and `http2.py` (RFC 8441).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
-from enum import Enum
 from typing import NamedTuple, TypeVar
 
 from ..arguments import check_type, described, excerpt
@@ -21,27 +19,9 @@ from ..extensions import Extension, MessageCodec, Parameters, check_codec, check
 from ..headers import Headers, HeaderSource, is_token
 from ..options import Options
 from .fields import EXTENSIONS, SUBPROTOCOL, ExtensionItem, Request, parse_extensions
-
-
-class OriginPolicy(Enum):
-    """Rules for the ``Origin`` of a request that need no list (10.2)."""
-
-    #: Pages of the host and port that the request names in ``Host`` may connect, and what is not a browser.
-    SAME_HOST = "same host"
-    #: Any page may connect. Right for a public service that knows its users by something else than a cookie.
-    ANY_ORIGIN = "any origin"
-
-
-SAME_HOST = OriginPolicy.SAME_HOST
-ANY_ORIGIN = OriginPolicy.ANY_ORIGIN
-
-# What the argument ``origins`` takes: a policy, or the origins that may connect, such as "https://example.com".
-Origins = OriginPolicy | Collection[str]
+from .origins import OriginRules, Origins, OwnHosts
 
 _T = TypeVar("_T")
-
-# RFC 6454, 6.2 and 7.1. origin = scheme "://" host [ ":" port ], or "null"
-_ORIGIN = re.compile(r"null|[A-Za-z][A-Za-z0-9+.\-]*://[^\s/?#@*]*")
 
 
 class Agreement(NamedTuple):
@@ -84,13 +64,22 @@ class Terms:
         subprotocols: Sequence[str],
         extensions: Sequence[Extension],
         origins: Origins,
+        hosts: Collection[str] | None,
         require_subprotocol: bool,
     ) -> None:
         self._subprotocols = check_subprotocols(subprotocols)
         self._extensions = check_extensions(extensions)
-        self._origins = _check_origins(origins)
+        self._origins = OriginRules(origins)
+        self._hosts = OwnHosts(hosts)
         check_type(require_subprotocol, bool, "require_subprotocol is True or False")
         self._require_subprotocol = require_subprotocol
+
+    def check_host(self, request: Request) -> None:
+        """Check that the request is for one of the names that this server has.
+
+        :raises HandshakeError: 421.
+        """
+        self._hosts.check(request)
 
     def check(self, request: Request) -> Wishes:
         """Reads what the client asks for, and refuses what cannot be agreed to whatever the application says.
@@ -98,7 +87,7 @@ class Terms:
         :raises HandshakeError: 403 for the origin (10.2), 400 for lists that break their grammar or a subprotocol
             that is required and not asked for.
         """
-        self._check_origin(request)
+        self._origins.check(request)
         subprotocols = request.subprotocols
         if len(set(subprotocols)) < len(subprotocols):
             # 4.1, requirement 10: the elements "MUST all be unique strings".
@@ -142,55 +131,6 @@ class Terms:
                 del waiting[name]
         return codecs
 
-    def _check_origin(self, request: Request) -> None:
-        # 4.2.2: "The origin is serialized to ASCII and converted to lowercase."
-        values = request.headers.get_all("Origin")
-        if not values or self._origins is OriginPolicy.ANY_ORIGIN:
-            return
-        if len(values) > 1:
-            raise HandshakeError(400, "there are two Origin headers", "RFC 6454 7.3")
-        if self._origins is OriginPolicy.SAME_HOST:
-            allowed = _is_same_host(values[0], request.host or "")
-        else:
-            allowed = canonical_origin(values[0]) in self._origins
-        if not allowed:
-            reason = f"pages of origin {excerpt(values[0])} may not connect here"
-            raise HandshakeError(403, reason, "10.2", cause=CloseCause.OPENING_REFUSED)
-
-
-# RFC 6454, 6.2: an origin has no port when it is the default one of its scheme.
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-
-
-def canonical_origin(origin: str) -> str:
-    """In lower case and without a default port, so that equal means same."""
-    scheme, separator, host = origin.lower().partition("://")
-    return scheme + separator + host.removesuffix(_DEFAULT_PORTS.get(scheme, ""))
-
-
-def _is_same_host(origin: str, host: str) -> bool:
-    """Whether it is a page of this host and port. The request does not say whether it came over TLS, so a host
-    without a port has the default one of the origin's scheme, whichever that is.
-    """
-    scheme, _, origin_host = origin.lower().partition("://")
-    port = _DEFAULT_PORTS.get(scheme)
-    return port is not None and origin_host.removesuffix(port) == host.lower().removesuffix(port)
-
-
-def _check_origins(origins: Origins) -> OriginPolicy | frozenset[str]:
-    if isinstance(origins, OriginPolicy):
-        return origins
-    what = "origins is SAME_HOST, ANY_ORIGIN or a collection such as ['https://example.com']"
-    allowed = _items(origins, what)
-    for origin in allowed:
-        check_type(origin, str, what)
-        if not _ORIGIN.fullmatch(origin):
-            raise LocalProtocolError(
-                f"{excerpt(origin)} can never be an Origin: write scheme://host:port without a path, or 'null'; "
-                "for any origin pass ANY_ORIGIN"
-            )
-    return frozenset(map(canonical_origin, allowed))
-
 
 class Offer:
     """What a client asks for. See `ClientHandshake` for the arguments."""
@@ -217,6 +157,8 @@ class Offer:
         return Agreement(self._check_subprotocol(headers.get_all(SUBPROTOCOL)), self._accept_answers(headers))
 
     def _check_subprotocol(self, values: Sequence[str]) -> str | None:
+        # An empty field names no subprotocol, and 4.1 fails the connection for one that was not asked for.
+        values = [value for value in values if value]
         if not values:
             return None
         # 11.3.4: the field "MUST NOT appear more than once in an HTTP response".

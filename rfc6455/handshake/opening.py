@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from enum import Enum
 from typing import TypeVar
 
-from ..arguments import check_type
+from ..arguments import check_type, excerpt
 from ..codes import CloseCause, Leniency, Role
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
@@ -18,6 +18,7 @@ from ..headers import HeaderSource, Response
 from ..http1_bodies import BodyReader
 from ..http1_heads import check_fields, phrase
 from ..options import Options
+from ..uri import URI, is_host
 from .fields import Request
 from .negotiation import Agreement, Offer, Terms, Wishes, check_extra_headers
 
@@ -81,8 +82,10 @@ class ServerOpening(_Opening):
         """Keep what came before the answer, for the connection."""
         self._early += data
         self._eof = self._eof or not data
-        if len(self._early) > self._options.limits.head:
-            raise HandshakeError(400, "data came before the answer to the handshake, which must be awaited", "4.1")
+        limit = self._options.limits.early_data
+        if len(self._early) > limit:
+            reason = f"more than {limit} bytes came before the answer, which must be awaited (Limits.early_data)"
+            raise HandshakeError(400, reason, "4.1")
 
     def _agree(
         self, subprotocol: str | None, headers: HeaderSource, reserved: Collection[str]
@@ -153,11 +156,21 @@ class ClientOpening(_Opening):
         return self._failed(HandshakeError(None, "no answer came", "4.1", cause=CloseCause.OPENING_EOF))
 
     def _fields_of_caller(
-        self, origin: str | None, headers: HeaderSource, reserved: Collection[str]
-    ) -> list[tuple[str, str]]:
+        self, uri: URI, origin: str | None, headers: HeaderSource, reserved: Collection[str]
+    ) -> tuple[str, list[tuple[str, str]]]:
+        """Return the host to ask for, and the fields that the caller adds."""
         check_type(origin, (str, type(None)), "origin is a str such as 'https://example.com' or None")
-        own = [] if origin is None else [("Origin", origin)]
-        return [*own, *check_extra_headers(headers, reserved)]
+        fields = check_extra_headers(headers, reserved)
+        if origin is not None:
+            fields.insert(0, ("Origin", origin))
+        names = [name.lower() for name, _ in fields]
+        for name in ("host", "origin"):
+            if names.count(name) > 1:
+                raise LocalProtocolError(f"{name.title()} is given twice; a request has one (RFC 9110 5.3)")
+        host = fields[names.index("host")][1] if "host" in names else uri.host_header
+        if not is_host(host):
+            raise LocalProtocolError(f"Host is {excerpt(host)}, not a host with an optional port (RFC 9110 7.2)")
+        return host, [field for field, name in zip(fields, names, strict=True) if name != "host"]
 
     def _connection(self, agreement: Agreement, unread: bytes = b"") -> Connection:
         connection = agreement.connection(Role.CLIENT, self._options)

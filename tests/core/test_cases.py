@@ -27,7 +27,7 @@ from transcript import End, Transcript, read_frame
 URI = rfc6455.parse_uri("ws://localhost:9001/")
 
 # Ours is as strict about the first line as about the others (http1_heads.py), and takes any octets that HTTP does.
-NOT_OK = {"handshake.empty-line-first": Verdict.NON_STRICT, "handshake.latin-1": Verdict.INFORMATIONAL}
+NOT_OK = {"handshake.latin-1": Verdict.INFORMATIONAL}
 
 LESSONS = {
     "framing.mask-text": 1002,

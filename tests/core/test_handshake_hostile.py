@@ -6,7 +6,7 @@ import pytest
 from helpers import cut_at
 from hypothesis import given
 from hypothesis import strategies as st
-from measuring import check_time, repeated
+from measuring import check_time, repeated, work
 from opening import (
     ANSWER,
     REQUIRED,
@@ -114,3 +114,48 @@ def test_a_bad_host_field_is_refused_though_the_target_names_the_host() -> None:
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
     assert caught.value.status == 400
+
+
+# Work for a byte: an honest head is the measure. What lists names is bounded (10.4), so that none of these, which are
+# as bad as could be built, costs ten times as much.
+
+HONEST = request(
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Accept-Language", "en-US,en;q=0.9"),
+    ("Origin", "http://server.example.com"),
+    ("Cookie", "session=0123456789abcdef0123456789abcdef; theme=dark"),
+    ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"),
+    Connection="keep-alive, Upgrade",
+)
+WORST: dict[str, list[tuple[str, str]]] = {
+    "unknown extensions": [("Sec-WebSocket-Extensions", "x," * 7500)],
+    "as many as may be": [("Sec-WebSocket-Extensions", ",".join("x" * 128))],
+    "parameters": [("Sec-WebSocket-Extensions", "x" + ";a" * 127)],
+    "quoted values": [("Sec-WebSocket-Extensions", "x" + ';a="\\b"' * 127)],
+    "offers of a known one": [("Sec-WebSocket-Extensions", ",".join(["permessage-deflate;z"] * 64))],
+    "extensions of nothing": [("Sec-WebSocket-Extensions", "x" + "," * 16000)] * 3,
+    "subprotocols": [("Sec-WebSocket-Protocol", ",".join(map(str, range(128))))],
+    "too many subprotocols": [("Sec-WebSocket-Protocol", "a," * 8000)] * 3,
+    "subprotocols of nothing": [("Sec-WebSocket-Protocol", "x" + "," * 16000)] * 3,
+    "options of nothing": [("Connection", "," * 16000)] * 3,
+    "upgrades to nothing": [("Upgrade", "," * 16000)] * 3,
+    "lengths": [("Content-Length", ",".join("0" * 8000))] * 3,
+    "fields": [("a", "")] * 250,
+    "spaces": [("a", " " * 16000)] * 3,
+}
+
+
+def work_for_a_byte(data: bytes) -> float:
+    def open_it() -> None:
+        handshake = ServerHandshake(subprotocols=["chat"], extensions=[PerMessageDeflate()])
+        if error_of(lambda: handshake.receive_data(data)) is None:
+            handshake.accept().data_to_send()
+
+    return work([open_it]).steps / len(data)
+
+
+@pytest.mark.measured
+@pytest.mark.parametrize("fields", WORST.values(), ids=WORST)
+def test_no_head_costs_ten_times_an_honest_one(fields: list[tuple[str, str]]) -> None:
+    assert work_for_a_byte(request(*fields)) < 10 * work_for_a_byte(HONEST)

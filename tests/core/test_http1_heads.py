@@ -147,7 +147,15 @@ def test_reason_phrase_is_for_people(chunk: Chunking, line: bytes) -> None:
 CONTROLS = [octet for octet in range(0x20) if octet not in b"\t\r"] + [0x7F]
 
 BAD_REQUESTS: list[tuple[str, bytes, int, str]] = [
-    ("empty line first", b"^\r\nGET / HTTP/1.1\r\n\r\n", 400, "RFC 9112 3.1"),
+    ("two empty lines first", b"\r\n^\r\nGET / HTTP/1.1\r\n\r\n", 400, "RFC 9112 3.1"),
+    ("bare CR first", b"\r^GET / HTTP/1.1\r\n\r\n", 400, "RFC 9112 2.2"),
+    ("empty line and a space first", b"\r\n^ GET / HTTP/1.1\r\n\r\n", 400, "RFC 9112 3.1"),
+    ("SSH", b"SSH-2.0-OpenSSH_9.2^\r\n", 400, "RFC 9112 3.1"),
+    ("SSH with a comment", b"SSH-2.0-OpenSSH_9.2p1^ Debian-2\r\n", 400, "RFC 9112 3.1"),
+    ("PROXY protocol", b"PROXY^ TCP4 192.0.2.1 192.0.2.2 56324 443\r\n", 400, "RFC 9112 3.1"),
+    ("PROXY protocol, unknown", b"PROXY^ UNKNOWN\r\n", 400, "RFC 9112 3.1"),
+    ("PROXY protocol like a request", b"PROXY^ / HTTP/1.1\r\n\r\n", 400, "RFC 9112 3.1"),
+    ("PROXY protocol, version 2", b"\r\n^\r\n\0\r\nQUIT\n", 400, "RFC 9112 3.1"),
     ("bare LF first", b"^\nGET / HTTP/1.1\r\n\r\n", 400, "RFC 9112 3.1"),
     ("space first", b"^ GET / HTTP/1.1\r\n\r\n", 400, "RFC 9112 3.1"),
     ("TLS", b"^\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "RFC 9112 3.1"),
@@ -228,14 +236,95 @@ def test_bad_head(reader_type: type[Reader], head: bytes, status: int, section: 
         reader.receive_data(bad[:1])
 
 
-def test_the_reason_says_what_was_got_and_what_may_stand() -> None:
-    assert failure(RequestReader, b"GET / HTTP/1.1\r\nHost : a")[1] == (
-        "a space may not stand in the field name, at byte 20: 'Host '"
-    )
-    assert failure(RequestReader, b"GET / HTTP/1.2\r\n")[1] == "the HTTP version is b'HTTP/1.2'; HTTP/1.1 is required"
-    assert failure(ResponseReader, b"HTTP/1.1 200\n")[1] == (
-        "the line ends with LF alone; CRLF is required, at byte 12: 'HTTP/1.1 200\\n'"
-    )
+# Each says what may not stand there, in which part, and shows the line; nothing that a field holds is shown.
+SSH_WORDS = "this is SSH, and the port speaks HTTP"
+TLS_WORDS = "this is TLS, and the port speaks HTTP without it: connect with ws, or let TLS end before this server"
+PROXY_WORDS = "this is the PROXY protocol: have the proxy in front not send it, or take its line off before"
+LF_WORDS = "the line ends with LF alone; CRLF is required"
+LONG = b"GET /" + b"a" * 99 + b"\t"
+GET_KEY = b"GET / HTTP/1.1\r\nKey: secret"
+WORDS: list[tuple[type[Reader], bytes, str]] = [
+    (RequestReader, b"GET  / HTTP/1.1\r\n", "the request target is empty, at byte 4: 'GET  '"),
+    (RequestReader, b" GET / HTTP/1.1\r\n", "the method is empty, at byte 0: ' '"),
+    (RequestReader, b"G(T / HTTP/1.1\r\n", "'(' may not stand in the method, at byte 1: 'G('"),
+    (RequestReader, b"GET\t/ HTTP/1.1\r\n", "a tab may not stand in the method, at byte 3: 'GET\\t'"),
+    (RequestReader, b"GET /\r\n", "the line ends in the request target, at byte 5: 'GET /\\r'"),
+    (RequestReader, b"GET\r\n", "the line ends in the method, at byte 3: 'GET\\r'"),
+    (RequestReader, b"GET /\xe9 HTTP/1.1\r\n", "'\\xe9' may not stand in the request target, at byte 5: 'GET /\\xe9'"),
+    (RequestReader, b"GET /a b HTTP/1.1\r\n", "'b' may not stand in the HTTP version, at byte 7: 'GET /a b'"),
+    (RequestReader, b"GET / HTTP/1.2\r\n", "the HTTP version is b'HTTP/1.2'; HTTP/1.1 is required"),
+    (
+        RequestReader,
+        b"GET / HTTP/1.1\n",
+        f"{LF_WORDS}, at byte 14: 'GET / HTTP/1.1\\n'",
+    ),
+    (RequestReader, b"GET / HTTP/1.1\rA", "CR must be followed by LF, not by 'A', at byte 15: 'GET / HTTP/1.1\\rA'"),
+    (
+        RequestReader,
+        b"GET /" + b"a" * 99 + b"\t",
+        f"a tab may not stand in the request target, at byte 104: ...'{'a' * 59}\\t'",
+    ),
+    (RequestReader, b"GET / HTTP/1.1\r\nHost : a", "a space may not stand in the field name, at byte 20: 'Host '"),
+    (RequestReader, b"GET / HTTP/1.1\r\n: a", "the field name is empty, at byte 16: ':'"),
+    (RequestReader, b"GET / HTTP/1.1\r\nHost\r\n", "the line ends in the field name, at byte 20: 'Host\\r'"),
+    (
+        RequestReader,
+        b"GET / HTTP/1.1\r\nA: b\r\n c",
+        "the line begins with a space; folded lines are not accepted, at byte 22: ' '",
+    ),
+    (
+        RequestReader,
+        GET_KEY + b"\0",
+        "'\\x00' may not stand in the field value, at byte 27, in the field 'Key'",
+    ),
+    (
+        RequestReader,
+        GET_KEY + b"\n",
+        f"{LF_WORDS}, at byte 27, in the field 'Key'",
+    ),
+    (
+        RequestReader,
+        GET_KEY + b"\rx",
+        "CR must be followed by LF, not by 'x', at byte 28, in the field 'Key'",
+    ),
+    (ResponseReader, b"HTTP/1.1 007 x", "the status code is b'007'; 100 to 999 is required"),
+    (ResponseReader, b"HTTP/1.1  200", "the status code is empty, at byte 9: 'HTTP/1.1  '"),
+    (ResponseReader, b"HTTP/1.1 2x0", "'x' may not stand in the status code, at byte 10: 'HTTP/1.1 2x'"),
+    (ResponseReader, b"HTTP/2.0 200", "the response begins with b'HTTP/2.0', not with HTTP/1.1"),
+    (
+        ResponseReader,
+        b"HTTP/1.1 200\n",
+        f"{LF_WORDS}, at byte 12: 'HTTP/1.1 200\\n'",
+    ),
+    # strangers
+    (RequestReader, b"\x16\x03\x01\x02\x00", TLS_WORDS),
+    (RequestReader, b"SSH-2.0-OpenSSH_9.2\r\n", SSH_WORDS),
+    (
+        RequestReader,
+        b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n",
+        SSH_WORDS + ": 'SSH-2.0-OpenSSH_9.2p1'",
+    ),
+    (RequestReader, b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", PROXY_WORDS),
+    (
+        RequestReader,
+        b"\r\n\r\n\0\r\nQUIT\n",
+        f"there is more than one empty line before the request; where a proxy stands in front, {PROXY_WORDS}",
+    ),
+    (RequestReader, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "this is HTTP/2, and the port speaks HTTP/1.1"),
+    (ResponseReader, b"\x15\x03\x01\x00\x02", "the answer is not HTTP/1.1 but a TLS alert: connect with wss"),
+    (ResponseReader, b"SSH-2.0-x\r\n", "the answer is not HTTP/1.1 but SSH, perhaps"),
+    (ResponseReader, b"220 mail.example\r\n", "the answer is not HTTP/1.1 but SMTP or FTP, perhaps"),
+    (ResponseReader, b"\x81\x05Hello", "the answer is not HTTP/1.1 but a frame, before the handshake was answered"),
+    (ResponseReader, b"hello", "'h' may not stand in the HTTP version, at byte 0: 'h'"),
+]
+
+
+@pytest.mark.parametrize(("reader_type", "head", "words"), WORDS, ids=[words[:50] for _, _, words in WORDS])
+def test_the_reason_says_what_is_wrong_and_shows_where(reader_type: type[Reader], head: bytes, words: str) -> None:
+    for chunk in CHUNKINGS.values():
+        reason = failure(reader_type, head, chunk)[1]
+        assert reason == words
+        assert "secret" not in reason
 
 
 @pytest.mark.parametrize("size", [0, 1, 17, len(REQUEST) - 1])
@@ -244,7 +333,7 @@ def test_end_of_file_in_the_head(size: int) -> None:
         reader = reader_type(Limits())
         if size:
             reader.receive_data(data[: min(size, len(data) - 1)])
-        with pytest.raises(HeadError, match="end of file in the head"):
+        with pytest.raises(HeadError, match="the stream ended"):
             reader.receive_data(b"")
 
 
@@ -264,7 +353,7 @@ def test_limit_on_the_request_line(chunk: Chunking) -> None:
     for longer in (head.replace(b"/", b"/a", 1), b"G" * 101, b"GET /" + b"a" * 96):
         assert failure(RequestReader, longer, chunk, limits) == (
             414,
-            "a line is longer than 100 bytes",
+            "the request line is longer than 100 bytes (Limits.line)",
             "RFC 9110 15.5.15",
         )
 
@@ -275,17 +364,18 @@ def test_limit_on_a_header_line(chunk: Chunking) -> None:
     for start, reader_type in [(b"GET / HTTP/1.1\r\n", RequestReader), (b"HTTP/1.1 101 x\r\n", ResponseReader)]:
         good = start + b"A: b\r\n" + b"Name: " + b"v" * 94 + b"\r\n"
         assert read(reader_type(limits), chunk(good + b"\r\n"))[0] is not None
-        for longer in (good[:-2] + b"v", start + b"N" * 101, good + b"A:" + b" " * 99):
-            assert failure(reader_type, longer, chunk, limits) == (
-                431,
-                "a line is longer than 100 bytes",
-                "RFC 6585 5",
-            )
+        for longer, where in (
+            (good[:-2] + b"v", "the field 'Name'"),
+            (start + b"N" * 101, "the name of a field"),
+            (good + b"A:" + b" " * 99, "the field 'A'"),
+        ):
+            expected = (431, f"{where} is longer than 100 bytes (Limits.line)", "RFC 6585 5")
+            assert failure(reader_type, longer, chunk, limits) == expected
 
 
 @EVERY_CHUNKING
 def test_limit_on_the_status_line(chunk: Chunking) -> None:
-    expected = (431, "a line is longer than 20 bytes", "RFC 6585 5")
+    expected = (431, "the status line is longer than 20 bytes (Limits.line)", "RFC 6585 5")
     assert failure(ResponseReader, b"HTTP/1.1 200 Quite fine\r\n\r\n", chunk, Limits(line=20)) == expected
 
 
@@ -295,7 +385,7 @@ def test_limit_on_the_number_of_headers(chunk: Chunking) -> None:
     start = b"GET / HTTP/1.1\r\n"
     assert read(RequestReader(limits), chunk(start + lines(10) + b"\r\n"))[0] is not None
     for tail in (lines(11), lines(10) + b"A", lines(10) + b" ", lines(500)):
-        expected = (431, "there are more than 10 header lines", "RFC 6585 5")
+        expected = (431, "there are more than 10 header fields (Limits.headers)", "RFC 6585 5")
         assert failure(RequestReader, start + tail, chunk, limits) == expected
 
 
@@ -304,7 +394,11 @@ def test_limit_on_the_head(chunk: Chunking) -> None:
     limits = Limits(head=len(REQUEST))
     assert read(RequestReader(limits), chunk(REQUEST))[0] is not None
     less = Limits(head=len(REQUEST) - 1)
-    expected = (431, f"the head is longer than {len(REQUEST) - 1} bytes", "RFC 6585 5")
+    expected = (
+        431,
+        f"the head is longer than {len(REQUEST) - 1} bytes (Limits.head), in the name of a field",
+        "RFC 6585 5",
+    )
     assert failure(RequestReader, REQUEST, chunk, less) == expected
     # What comes after the head is not part of it.
     assert read(RequestReader(limits), chunk(REQUEST + b"x" * 100))[1] == b"x" * 100

@@ -14,7 +14,7 @@ MAY_BE_NONE = {"message", "frame", "memory"}
 
 @pytest.mark.clause("6455:10.4-limits-are-there")
 def test_these_are_the_limits() -> None:
-    assert NAMES == ["message", "frame", "memory", "pongs", "head", "line", "headers", "body"]
+    assert NAMES == ["message", "frame", "memory", "pongs", "head", "line", "headers", "early_data", "body"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""What the two ends agree on (1.9, 4.2.2, 9.1), and which pages may connect (10.2)."""
+"""What the two ends agree on (1.9, 4.2.2, 9.1)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ from opening import (
 from tiny_extension import Shift
 
 from rfc6455 import (
-    ANY_ORIGIN,
-    SAME_HOST,
     ClientHandshake,
     HandshakeError,
     LocalProtocolError,
@@ -113,141 +111,6 @@ def test_what_is_agreed_to_may_come_from_generators() -> None:
         client(subprotocols=(name for name in ["a", "a"]))
     with pytest.raises(LocalProtocolError, match="the same name"):
         client(extensions=(it for it in [Shift(), Shift()]))
-
-
-# Origins (10.2).
-
-
-@pytest.mark.clause("6455:10.2-origin-is-verified")
-@pytest.mark.parametrize(
-    ("host", "origin"),
-    [
-        ("example.com", "http://example.com"),
-        ("example.com", "https://example.com"),
-        ("EXAMPLE.com", "http://Example.COM"),
-        ("example.com:80", "http://example.com"),
-        ("example.com", "http://example.com:80"),
-        ("example.com:443", "https://example.com"),
-        ("example.com", "https://example.com:443"),
-        ("localhost:8765", "http://localhost:8765"),
-        ("localhost:8765", "https://localhost:8765"),
-        ("[::1]:8765", "http://[::1]:8765"),
-        ("[::80]", "http://[::80]"),
-    ],
-)
-def test_same_host(host: str, origin: str) -> None:
-    accepted(request(("Origin", origin), Host=host))
-    accepted(request(("Origin", origin), Host="ignored", line=f"GET http://{host}/chat HTTP/1.1"))
-
-
-@pytest.mark.clause("6455:4.2.2-origin-is-refused", "6455:10.2-origin-is-verified", "6455:10.2-origin-gets-403")
-@pytest.mark.parametrize(
-    ("host", "origin"),
-    [
-        ("example.com", "null"),
-        ("example.com", ""),
-        ("example.com", "example.com"),
-        ("example.com", "http://example.com."),
-        ("example.com", "http://evil-example.com"),
-        ("example.com", "http://example.com.evil"),
-        ("example.com", "http://sub.example.com"),
-        ("example.com", "http://example.co"),
-        ("example.com", "http://example.com@evil"),
-        ("example.com", "http://evil/example.com"),
-        ("example.com", "http://example.com/"),
-        ("example.com", "http://example.com, http://example.com"),
-        ("example.com", "http://example.com:8080"),
-        ("example.com", "http://example.com:443"),
-        ("example.com:80", "https://example.com"),
-        ("example.com:8080", "http://example.com"),
-        ("example.com:8080", "http://example.com:80808"),
-        ("example.com", "ftp://example.com"),
-        ("example.com", "file://example.com"),
-        ("example.com", "chrome-extension://example.com"),
-        ("localhost", "http://127.0.0.1"),
-        ("127.0.0.1:80", "http://[::1]:80"),
-        ("example.com", "http://example.com\xe9"),
-    ],
-)
-def test_kemal_766(host: str, origin: str) -> None:
-    """No check by default let any page use a local socket. By default what is cross-site gets 403."""
-    error, _, _ = refusal(request(("Origin", origin), Host=host))
-    assert (error.status, error.section) == (403, "10.2")
-
-
-ALLOWED = ["https://example.com", "http://LOCALHOST:8080", "null", "https://port.example:443"]
-
-
-@pytest.mark.clause("6455:4.2.1-without-origin", "6455:10.2-origin-is-verified")
-@pytest.mark.parametrize(
-    "origin",
-    ["https://example.com", "HTTPS://EXAMPLE.com:443", "http://localhost:8080", "null", "https://port.example"],
-)
-def test_origin_in_the_list(origin: str) -> None:
-    accepted(request(("Origin", origin)), origins=ALLOWED)
-    accepted(request(), origins=ALLOWED)
-
-
-@pytest.mark.clause("6455:4.2.2-origin-is-refused", "6455:10.2-origin-is-verified")
-@pytest.mark.parametrize(
-    "origin",
-    [
-        "http://example.com",
-        "https://example.com:8443",
-        "https://evil-example.com",
-        "https://example.com.evil",
-        "https://example.co",
-        "xhttps://example.com",
-        "https://example.com ",
-        "http://localhost",
-        "http://localhost:80801",
-        "nullx",
-        "http://null",
-        # in the list's stead, even the own host is refused
-        "http://server.example.com",
-    ],
-)
-def test_autobahn_691(origin: str) -> None:
-    """Origins were matched by prefix or suffix. Here they match as a whole, without case and default ports."""
-    if origin.endswith(" "):
-        accepted(request(("Origin", origin)), origins=ALLOWED)  # the space is not part of the value (RFC 9112, 5)
-    else:
-        assert refusal(request(("Origin", origin)), origins=ALLOWED)[0].status == 403
-
-
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "whatever \xe9", "a, b"])
-def test_any_origin(origin: str) -> None:
-    accepted(request(("Origin", origin)), origins=ANY_ORIGIN)
-    accepted(request(("Origin", origin), ("Origin", "x")), origins=ANY_ORIGIN)
-
-
-@pytest.mark.clause("6455:4.2.1-without-origin")
-def test_no_origins_at_all() -> None:
-    assert refusal(request(("Origin", "http://server.example.com")), origins=[])[0].status == 403
-    accepted(request(), origins=[])
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        ["https://example.com/"],
-        ["https://example.com/path"],
-        ["example.com"],
-        ["*"],
-        ["https://*.example.com"],
-        ["https://u@example.com"],
-        [""],
-        ["https://example.com "],
-    ],
-)
-def test_origins_that_can_never_match(bad: Any) -> None:
-    with pytest.raises(LocalProtocolError, match=r"origin"):
-        ServerHandshake(origins=bad)
-
-
-def test_same_host_is_the_default() -> None:
-    foreign = request(("Origin", "http://evil.example"))
-    assert str(refusal(foreign)[0]) == str(refusal(foreign, origins=SAME_HOST)[0])
 
 
 # Extensions (9.1).

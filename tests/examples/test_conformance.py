@@ -44,7 +44,6 @@ CASES = {role: {case.id: case for case in cases_for(role)} for role in (SERVER, 
 
 # What ours answers otherwise than the cases like best; tests/core/test_cases.py has the reasons.
 OTHERWISE = {
-    "handshake.empty-line-first": Verdict.NON_STRICT,
     "handshake.latin-1": Verdict.INFORMATIONAL,
     "compression.takeover-example": Verdict.UNSUPPORTED,
     "compression.takeover-50": Verdict.UNSUPPORTED,

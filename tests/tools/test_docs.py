@@ -138,9 +138,8 @@ def test_every_rule_that_a_peer_can_break_is_in_the_table_of_violations() -> Non
 
 
 def test_every_status_of_a_refusal_is_in_the_table() -> None:
-    calls = [
-        call for path in PACKAGE.rglob("*.py") if path.stem != "http2" for call in calls_of({"HandshakeError"}, path)
-    ]
+    paths = [path for path in PACKAGE.rglob("*.py") if path.stem != "http2"]
+    calls = [call for path in paths for call in calls_of({"HandshakeError", "HeadError"}, path)]
     statuses = {argument.value for call in calls for argument in call.args[:1] if isinstance(argument, ast.Constant)}
     assert {str(status) for status in statuses - {None}} <= {status for _, status, _, _ in error_cases.refusal_rows()}
 

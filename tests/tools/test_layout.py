@@ -91,6 +91,7 @@ PUBLIC_NAMES = {
     "Opcode",
     "CloseCode",
     "Leniency",
+    "is_same_host",
     "is_sendable_close_code",
     # errors and limits
     "ProtocolError",

@@ -235,7 +235,7 @@ def _space_before_colon(head: Head) -> st.SearchStrategy[Head]:
 
 _REQUEST_CHANGES: Mapping[str, Changes] = {
     "method": _line("POST /chat HTTP/1.1", "PUT / HTTP/1.1", "DELETE / HTTP/1.1", "get / HTTP/1.1", "X / HTTP/1.1"),
-    "HTTP version": _line("GET / HTTP/1.0", "GET / HTTP/0.9"),
+    "HTTP version": _line("GET / HTTP/1.0"),
     "request line": _line("GET / HTTP/1.1x", "GET / http/1.1", "GET / XTTP/1.1", "GET /", "GET / HTTP/1.1 x", " / x"),
     "target": _line("GET chat HTTP/1.1", "GET * HTTP/1.1", "GET /#top HTTP/1.1", "GET mailto:a HTTP/1.1"),
     "space before colon": _space_before_colon,

@@ -1,0 +1,218 @@
+"""Which pages may connect, and under which names this server is known (10.2; RFC 6454).
+
+What lives here: the rules for ``Origin``, and the names of ``hosts=``. Not here: what else is agreed on
+(`negotiation.py`).
+
+The law: an origin is compared as a whole, as the triple of scheme, host and port that RFC 6454 4 makes of it: without
+case, with the default port where there is none, and ``ws`` and ``wss`` as the ``http`` and ``https`` that they are.
+Nothing is matched by beginning, end or pattern but whole labels behind one star.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from enum import Enum
+
+from ..arguments import check_type, described, excerpt
+from ..codes import CloseCause
+from ..errors import HandshakeError, LocalProtocolError
+from ..uri import split_host
+from .fields import Request
+
+
+class OriginPolicy(Enum):
+    """Rules for the ``Origin`` of a request that need no list (10.2)."""
+
+    #: Pages of the host and port that the request names in ``Host`` may connect, and what is not a browser.
+    SAME_HOST = "same host"
+    #: Any page may connect. Right for a public service that knows its users by something else than a cookie.
+    ANY_ORIGIN = "any origin"
+
+
+SAME_HOST = OriginPolicy.SAME_HOST
+ANY_ORIGIN = OriginPolicy.ANY_ORIGIN
+
+# A policy; an origin that may connect, such as "https://example.com", "https://*.example.com" or "null"; or the
+# application's own rule.
+OriginRule = OriginPolicy | str | Callable[[Request], bool]
+# What the argument ``origins`` takes: one rule that is not a str, or several, of which one has to let a page in.
+Origins = OriginPolicy | Callable[[Request], bool] | Collection[OriginRule]
+
+_WHAT = (
+    "origins is SAME_HOST, ANY_ORIGIN, a callable, or a collection of such and of str, such as "
+    "[SAME_HOST, 'https://app.example', 'https://*.example.com']"
+)
+
+# RFC 6454, 6.2 and 7.1. origin = scheme "://" host [ ":" port ], or "null". The star is ours.
+_ORIGIN = re.compile(r"null|[A-Za-z][A-Za-z0-9+.\-]*://(?:\*\.)?([^\s/?#@*]*)")
+# RFC 1035, 2.3.1, and the "_" that some hosts have.
+_LABEL = re.compile(r"[a-z0-9_\-]+")
+# WebSockets are opened from pages, whose scheme is http or https; some clients that are not browsers name that of the
+# connection.
+_SCHEMES = {"ws": "http", "wss": "https"}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def canonical_origin(origin: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port of an origin, so that equal means same (RFC 6454 4). What is not one, such as
+    ``null``, is a scheme alone.
+    """
+    scheme, separator, authority = origin.lower().partition("://")
+    scheme = _SCHEMES.get(scheme, scheme)
+    split = split_host(authority)
+    if split is None:
+        return scheme + separator + authority, "", None
+    host, port = split
+    return scheme, host, _DEFAULT_PORTS.get(scheme) if port is None else port
+
+
+def is_same_host(request: Request) -> bool:
+    """Return whether a request comes from a page of the host and port that it names in ``Host``: the rule of
+    `SAME_HOST`, for rules of one's own.
+
+    The request does not say whether it came over TLS, so a host without a port has the default one of the origin's
+    scheme, whichever that is.
+
+    :param request: the request. Without ``Origin``, or with several, it is false.
+
+    >>> fields = {"Host": "example.com", "Origin": "https://example.com"}
+    >>> rfc6455.is_same_host(rfc6455.Request("GET", "/", rfc6455.Headers(fields)))
+    True
+    """
+    values = request.headers.get_all("Origin")
+    if len(values) != 1:
+        return False
+    scheme, host, port = canonical_origin(values[0])
+    return scheme in _DEFAULT_PORTS and (scheme, host, port) == canonical_origin(f"{scheme}://{request.host or ''}")
+
+
+class OriginRules:
+    """The rules of one server.
+
+    :param origins: see `ServerHandshake`.
+    :raises LocalProtocolError: when a rule can never let anything in.
+    :raises TypeError: when it is something else.
+    """
+
+    def __init__(self, origins: Origins) -> None:
+        rules: Iterable[OriginRule]
+        if isinstance(origins, OriginPolicy) or (callable(origins) and not isinstance(origins, type)):
+            rules = [origins]
+        elif isinstance(origins, (str, bytes)) or not isinstance(origins, Iterable):
+            raise TypeError(f"{_WHAT}, not {described(origins)}")
+        else:
+            rules = tuple(origins)
+        self._policies: set[OriginPolicy] = set()
+        self._origins: set[tuple[str, str, int | None]] = set()
+        self._suffixes: set[tuple[str, str, int | None]] = set()  # what may stand behind one label or more
+        self._callables: list[Callable[[Request], bool]] = []
+        for rule in rules:
+            self._add(rule)
+
+    def _add(self, rule: OriginRule) -> None:
+        if isinstance(rule, OriginPolicy):
+            self._policies.add(rule)
+        elif isinstance(rule, str):
+            self._add_origin(rule)
+        elif isinstance(rule, re.Pattern):
+            raise TypeError(
+                "origins takes no patterns, which let in more than is meant: write 'https://*.example.com' for the "
+                "subdomains of a site, or a callable"
+            )
+        elif callable(rule) and not isinstance(rule, type):
+            self._callables.append(rule)
+        else:
+            raise TypeError(f"{_WHAT}, not {described(rule)}")
+
+    def _add_origin(self, origin: str) -> None:
+        match = _ORIGIN.fullmatch(origin)
+        if match is None or (match[1] and split_host(match[1]) is None) or origin.endswith("*."):
+            raise LocalProtocolError(
+                f"{excerpt(origin)} can never be an Origin: write scheme://host:port without a path, "
+                "'https://*.example.com' for all subdomains, or 'null'; for any origin pass ANY_ORIGIN"
+            )
+        canonical = canonical_origin(origin.replace("://*.", "://", 1))
+        (self._suffixes if "*" in origin else self._origins).add(canonical)
+
+    def check(self, request: Request) -> None:
+        """Check that the page that connects may do so. What sends no ``Origin`` is not a browser and may connect.
+
+        :raises HandshakeError: 403 (4.2.2), or 400 for two origins.
+        """
+        values = request.headers.get_all("Origin")
+        if not values or OriginPolicy.ANY_ORIGIN in self._policies:
+            return
+        if len(values) > 1:
+            raise HandshakeError(400, "there are two Origin headers", "RFC 6454 7.3")
+        if not self._lets_in(values[0], request):
+            origin, host = excerpt(values[0]), excerpt(request.host or "")
+            reason = (
+                f"the page that connects is of origin {origin}, and this server is {host} to it: origins=[{origin}] "
+                "lets it in; a proxy in front has to pass Host on as it came"
+            )
+            raise HandshakeError(403, reason, "10.2", cause=CloseCause.OPENING_REFUSED)
+
+    def _lets_in(self, origin: str, request: Request) -> bool:
+        # 4.2.2: "The origin is serialized to ASCII and converted to lowercase."
+        canonical = canonical_origin(origin)
+        return (
+            canonical in self._origins
+            or (bool(self._suffixes) and self._is_subdomain(canonical))
+            or (OriginPolicy.SAME_HOST in self._policies and is_same_host(request))
+            or any(rule(request) for rule in self._callables)
+        )
+
+    def _is_subdomain(self, canonical: tuple[str, str, int | None]) -> bool:
+        """Whether whole labels stand before one of the names behind a star."""
+        scheme, host, port = canonical
+        labels = host.split(".")
+        return all(map(_LABEL.fullmatch, labels)) and any(
+            (scheme, ".".join(labels[at:]), port) in self._suffixes for at in range(1, len(labels))
+        )
+
+
+class OwnHosts:
+    """The names that this server has, against DNS rebinding: a page of a name that its owner points to this machine is
+    of the same host as the server, to the browser and to `SAME_HOST`.
+
+    :param hosts: names and addresses without port; ``None`` for any.
+    :raises LocalProtocolError: when one is not a host, or has a port.
+    :raises TypeError: when it is not a collection of str.
+    """
+
+    def __init__(self, hosts: Collection[str] | None) -> None:
+        self._names: frozenset[str] | None = None
+        if hosts is None:
+            return
+        what = "hosts is a collection of names such as ['localhost', '127.0.0.1'], or None for any"
+        if isinstance(hosts, (str, bytes)) or not isinstance(hosts, Iterable):
+            raise TypeError(f"{what}, not {described(hosts)}")
+        names = set()
+        for host in hosts:
+            check_type(host, str, what)
+            names.add(_name_of(host))
+        self._names = frozenset(names)
+
+    def check(self, request: Request) -> None:
+        """Check that the request is for this server.
+
+        :raises HandshakeError: 421.
+        """
+        host = request.host
+        # Only HTTP/1.0 has none, which no browser of today speaks.
+        if self._names is None or host is None:
+            return
+        split = split_host(host)
+        if split is None or split[0].removesuffix(".") not in self._names:
+            # RFC 9110, 15.5.20: 421 is for a server that is "unable or unwilling to produce an authoritative response
+            # for the target URI".
+            reason = f"this server is not {excerpt(host)}: hosts= has the names that it has"
+            raise HandshakeError(421, reason, "RFC 9110 15.5.20", cause=CloseCause.OPENING_REFUSED)
+
+
+def _name_of(host: str) -> str:
+    split = split_host(host)
+    if split is None or split[1] is not None or host.endswith(":") or "*" in host:
+        raise LocalProtocolError(f"{excerpt(host)} in hosts is not a name or an address without a port")
+    return split[0].removesuffix(".")
