@@ -170,7 +170,8 @@ class Session:
         if self.server.ends:
             self.ws.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
         if self.is_held_up():
-            self.ws.advance(now=self.loop.time())
+            for event in self.ws.advance(now=self.loop.time()):
+                self.answer(event)
         if self.is_held_up():
             self.settle()
         else:

@@ -67,10 +67,7 @@ class Client:
         if self.ends:
             self.ws.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
         self.send()
-        if self.is_held_up():
-            self.ws.advance(now=now)
-            return
-        for event in self.ws.events(data, now=now):
+        for event in self.ws.advance(now=now) if self.is_held_up() else self.ws.events(data, now=now):
             self.answer(event, now)
             if len(self.outgoing) > ENOUGH:
                 self.send()

@@ -156,8 +156,11 @@ class Leniency(Enum):
     - ``INVALID_UTF8``: text need not be UTF-8 (8.1), only together with ``decode_text=False``. Whoever decodes it
       later meets what the sender's program put there.
 
-    >>> rfc6455.Leniency.BARE_LF.value
-    'lines of a head that end with LF alone'
+    >>> server = rfc6455.Connection(rfc6455.SERVER, leniencies={rfc6455.Leniency.UNMASKED_FRAMES})
+    >>> server.receive_data(bytes.fromhex("81 02 6869"))
+    [TextMessage(text='hi')]
+    >>> server.leniencies_used
+    {<Leniency.UNMASKED_FRAMES: 'frames without a mask'>: 1}
     """
 
     UNMASKED_FRAMES = "frames without a mask"

@@ -35,6 +35,7 @@ cdef class Connection:
     cdef FrameCursor _parser
     cdef MessageReader _reader
     cdef Py_ssize_t _max_message
+    cdef int _short_text
     cdef int _received
     cdef int _sent
     cdef list _out
@@ -68,6 +69,7 @@ cdef class Connection:
     cdef _end(self, Closed closed, list events)
     cpdef list _time_out(self, cause)
     cpdef list _receive_later(self, data, Py_ssize_t waiting)
+    cpdef list _buffer_updated(self, Py_ssize_t size, Py_ssize_t waiting)
     cpdef _tell_end(self)
     cdef _begin_closing(self, bytes payload)
     @cython.locals(out=list)

@@ -25,11 +25,12 @@ from .codes import (
     RSV_BITS,
     CloseCause,
     CloseCode,
+    Leniency,
     Opcode,
     Role,
     is_sendable_close_code,
 )
-from .cursor import ENDS, STARTS, WHOLE, FrameCursor
+from .cursor import ENDS, READ_SIZE, STARTS, WHOLE, FrameCursor
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import (
     BytesMessage,
@@ -130,17 +131,9 @@ class Connection:
     __slots__ = (
         *("role", "extensions", "limits", "subprotocol", "last_pong", "pongs_received"),
         *("_parts", "_random", "_masks", "_mask_pool", "_budget", "_parser", "_reader"),
-        *("_max_first_piece", "_max_message", "_received", "_sent", "_out", "_pongs", "_pongs_size", "_owed_close"),
-        *(
-            "_sending_opcode",
-            "_sending_codecs",
-            "_has_unread",
-            "_eof",
-            "_held",
-            "_closed",
-            "_milestones",
-            "__weakref__",
-        ),
+        *("_max_first_piece", "_max_message", "_short_text", "_received", "_sent", "_out", "_pongs", "_pongs_size"),
+        *("_owed_close", "_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_held", "_closed"),
+        *("_milestones", "__weakref__"),
     )
 
     def __init__(
@@ -187,9 +180,11 @@ class Connection:
         encoded_piece = MAX_ENCODED_PART if options.parts else MAX_ENCODED_PIECE
         self._max_first_piece = encoded_piece if self.extensions else MAX_LENGTH
         self._parser.max_piece = self._max_first_piece
-        self._reader = MessageReader(limits.message, self.extensions, options.parts)
-        # A message in one piece is at most so long; none is taken the short way where parts are wanted.
+        self._reader = MessageReader(self.extensions, options, self._parser.leniencies_used)
+        # A message in one piece is at most so long; none is taken the short way where parts are wanted, nor is a text
+        # that is wanted as bytes.
         self._max_message = self._reader.max_size
+        self._short_text = _WHOLE_TEXT if options.decode_text else -1
         self._received = _IDLE
         self._sent = _IDLE
         self._out: list[bytes] = []
@@ -271,7 +266,12 @@ class Connection:
     @property
     def _frame_received(self) -> int:
         """How many bytes have come of a frame that is not complete."""
-        return self._parser.total - self._parser.offset if self._parser.mid_frame else 0
+        return self._parser.frame_received
+
+    @property
+    def leniencies_used(self) -> dict[Leniency, int]:
+        """How often which `Leniency` was made use of, in the handshake and since."""
+        return self._parser.leniencies_used
 
     @property
     def bytes_received(self) -> int:
@@ -338,6 +338,26 @@ class Connection:
             if self._eof and self._closed is None and not self._has_unread:
                 self._end_of_file(events)
 
+    def _get_buffer(self, size_hint: int) -> memoryview:
+        """Lend memory for the next read, which `_buffer_updated` ends."""
+        return self._parser.get_buffer(size_hint) if self._closed is None else memoryview(bytearray(READ_SIZE))
+
+    def _buffer_updated(self, size: int, waiting: int) -> list[Event]:
+        """Take what was read into the memory that was lent, as `receive_data` does; as `_receive_later` does where
+        events of ``waiting`` bytes have not been handled yet."""
+        events: list[Event] = []
+        if size == 0:
+            return self._receive_later(b"", waiting) if waiting else self.receive_data(b"")
+        if self._closed is not None:
+            return events
+        self._parser.buffer_updated(size)
+        if not (waiting or self._has_unread):
+            return self.receive_data(None)
+        self._has_unread = True
+        if self._parser.unparsed + waiting > self._budget:
+            self._fail(self._over_budget("what was not handled"), events)
+        return events
+
     def _receive_later(self, data: bytes | bytearray | memoryview, waiting: int) -> list[Event]:
         """Take input of which no events are made before the next ``receive_data(None)``, because events of ``waiting``
         bytes have not been handled yet. Both together stay within the budget."""
@@ -387,7 +407,7 @@ class Connection:
                         return
                     continue
                 self._received = after
-                if piece == WHOLE and (first == _WHOLE_TEXT or first == _WHOLE_BINARY) and not self._parts:
+                if piece == WHOLE and (first == self._short_text or first == _WHOLE_BINARY) and not self._parts:
                     # The short way: a message in one frame, and all of it is there.
                     payload = parser.payload
                     if len(payload) > self._max_message:

@@ -16,10 +16,12 @@ cdef class Endpoint:
     cdef bint _is_asked
     cdef Closed _closed
     cdef bint _eof
+    cdef object _lent
 
     cdef _receive(self, data, double now)
     cdef _next_event(self)
     cdef _advance(self)
+    cdef list _take_waiting(self)
 
 cdef class _Events:
     cdef Endpoint _endpoint

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from .codes import CloseCause, CloseCode
 from .connection import NO_CODE_NAMED, Connection, close_payload, small_ones_joined
+from .cursor import READ_SIZE
 from .deadlines import Deadlines, Timeouts
 from .errors import HandshakeError, LocalProtocolError
 from .events import Closed, ConnectionClosedError, Event
@@ -75,7 +76,7 @@ class Endpoint:
     # What it can have when it is compiled.
     __slots__ = (
         *("handshake", "connection", "deadlines", "_now", "_must_advance", "_waiting", "_at", "_is_asked"),
-        *("_closed", "_eof", "__weakref__"),
+        *("_closed", "_eof", "_lent", "__weakref__"),
     )
 
     def __init__(
@@ -97,6 +98,8 @@ class Endpoint:
         # Of a handshake that failed; a connection knows its own end.
         self._closed: Closed | None = None
         self._eof = False
+        # What `get_buffer` has lent before the connection is open.
+        self._lent: bytearray | None = None
         if isinstance(start, Connection):
             self._open(start)
         elif isinstance(start, (*_SERVERS, *_CLIENTS)):
@@ -192,10 +195,48 @@ class Endpoint:
         `next_deadline` says so, too. The arguments and errors are those of `events`.
         """
         self._receive(data, now)
-        waiting = self._waiting[self._at :] if self._at else self._waiting
-        self._waiting = []
-        self._at = 0
-        return waiting
+        return self._take_waiting()
+
+    def get_buffer(self, size_hint: int = -1) -> memoryview:
+        """Lend memory to read into, so that what is read need not be copied: for `socket.socket.recv_into` or
+        `asyncio.BufferedProtocol`. Where a large payload goes on, it is the memory of the message itself.
+
+        The memory is good for one read, of which `buffer_updated` must be told before anything else is received.
+
+        :param size_hint: how many bytes the caller would like; it may get fewer or more. 0 or less stands for no wish.
+
+        >>> ws = rfc6455.Endpoint(rfc6455.Connection(rfc6455.CLIENT), now=0.0)
+        >>> ws.get_buffer()[:4] = b"\x81\x02hi"
+        >>> list(ws.buffer_updated(4, now=0.1))
+        [TextMessage(text='hi')]
+        """
+        if self.connection is not None:
+            return self.connection._get_buffer(size_hint)
+        self._lent = bytearray(READ_SIZE)
+        return memoryview(self._lent)
+
+    def buffer_updated(self, size: int, *, now: float) -> Iterator[Request | Response | Event]:
+        """Take what was read into the memory that `get_buffer` lent last, and give what happened as `events` does.
+
+        :param size: how many bytes were read; 0 at the end of the stream.
+        :param now: the time in seconds.
+        :raises ValueError: when no memory was lent, or not so much of it.
+        """
+        connection = self.connection
+        if connection is None:
+            return self.events(self._take_lent(size), now=now)
+        self._now = now
+        waiting = self._size_of_waiting() if self._waiting else 0
+        self._waiting += connection._buffer_updated(size, waiting)
+        if not connection._has_unread:
+            self._advance()
+        return _Events(self)
+
+    def _take_lent(self, size: int) -> bytes:
+        lent, self._lent = self._lent, None
+        if lent is None or not 0 <= size <= len(lent):
+            raise ValueError(f"{0 if lent is None else len(lent)} bytes were lent by get_buffer(), and not {size}")
+        return bytes(lent[:size])
 
     def receive_headers(
         self, headers: Iterable[tuple[str | bytes, str | bytes]], *, now: float
@@ -214,16 +255,21 @@ class Endpoint:
         self._advance()
         return _Events(self)
 
-    def advance(self, *, now: float) -> None:
-        """Tell the time and take no events: for a loop that is held up because the peer does not take what it is sent.
+    def advance(self, *, now: float) -> list[Request | Response | Event]:
+        """Tell the time and make no further events: for a loop that is held up because the peer does not take what it
+        is sent.
 
-        The peer's messages wait, but its time runs: wait until ``deadlines.next_deadline()``, which counts nothing that
-        is left to go on with. Where a deadline ends the connection, `closed` says so, and `Closed` is the last event.
+        The peer's messages wait, but its time runs: wait until ``deadlines.next_deadline()``, which counts nothing
+        that is left to go on with.
 
         :param now: the time in seconds.
+        :returns: the `Closed` event when a deadline has ended the connection. Where other events wait, nothing: it
+            comes after them, from `events`.
         """
+        waits = bool(self._waiting) or (self.connection is not None and self.connection._has_unread)
         self._now = now
         self._advance()
+        return [] if waits else self._take_waiting()
 
     def next_deadline(self) -> float | None:
         """The time, in seconds of the caller's clock, at which `events` should be called at the latest; ``None`` when
@@ -395,6 +441,12 @@ class Endpoint:
         else:
             self._advance_opening()
         self._must_advance = False
+
+    def _take_waiting(self) -> list[Request | Response | Event]:
+        waiting = self._waiting[self._at :] if self._at else self._waiting
+        self._waiting = []
+        self._at = 0
+        return waiting
 
     def _size_of_waiting(self) -> int:
         """How much memory the events take that wait."""

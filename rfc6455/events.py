@@ -123,7 +123,7 @@ class Ping(Value):
     __slots__ = ("payload",)
     __match_args__ = ("payload",)
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes = b"") -> None:
         self.payload: bytes = payload
 
 
@@ -139,7 +139,7 @@ class Pong(Value):
     __slots__ = ("payload",)
     __match_args__ = ("payload",)
 
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes = b"") -> None:
         self.payload: bytes = payload
 
 

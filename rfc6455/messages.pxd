@@ -14,6 +14,9 @@ cdef class MessageReader:
     cdef tuple _all_codecs
     cdef list _choosing
     cdef bint _parts
+    cdef bint _decodes_text
+    cdef bint _takes_any_text
+    cdef dict _leniencies_used
     cdef object _codecs
     cdef bint _is_encoded
     cdef bint _is_text
@@ -21,7 +24,9 @@ cdef class MessageReader:
     cdef BytesBuffer _bytes
     cdef TextBuffer _text
     cdef PayloadBuffer _buffer
+    cdef bint _goes_by_payload
     cdef bytes _torn
+    cdef bint _is_invalid
     cdef readonly Py_ssize_t encoded
     cdef readonly Py_ssize_t decoded
     cdef Py_ssize_t _wire_size
@@ -41,6 +46,8 @@ cdef class MessageReader:
     cdef void _deliver(self, bytes data, bint final, list events) except *
     cdef void _go_on(self, bint final, list events) except *
     cdef _deliver_part(self, bytes data, bint final, list events)
+    cdef _deliver_encoded(self, bytes data, bint final, list events)
+    cdef _check_encoded(self, bytes data, bint final)
 
 
 cpdef bytes encode_text(text)

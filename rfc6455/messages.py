@@ -12,12 +12,13 @@ from collections.abc import Hashable, Sequence
 from . import byte_loops
 from .arguments import as_bytes, at_most_63_bits
 from .byte_loops import decode_beginning, pack_frame, pack_header
-from .codes import FIN_BIT, MAX_LENGTH, CloseCode, Opcode
+from .codes import FIN_BIT, MAX_LENGTH, CloseCode, Leniency, Opcode
 from .cursor import FrameCursor
 from .errors import LocalProtocolError, RemoteProtocolError
-from .events import BytesMessage, BytesPart, Event, TextMessage, TextPart
+from .events import BytesMessage, BytesPart, EncodedText, Event, TextMessage, TextPart
 from .extensions import MessageCodec, decoded, encoded_shared, has_several_bits, marks_of
 from .limits import OBJECT_OVERHEAD
+from .options import Options
 
 # A payload from this size on is sent as it is, behind its header. Below, a copy costs less than one more buffer does
 # in `socket.sendmsg` or `StreamWriter.writelines`.
@@ -42,17 +43,21 @@ _TEXT_OPCODE = int(Opcode.TEXT)
 class MessageReader:
     """Builds messages, or parts of messages, out of the payloads of frames.
 
-    :param max_size: the largest message in bytes, joined and decoded; ``None`` for no limit.
     :param codecs: the extensions in use, in the order of the handshake.
-    :param parts: whether to give the parts as they come rather than whole messages.
+    :param options: ``limits``, ``parts``, ``decode_text`` and ``leniencies`` of them.
+    :param leniencies_used: where the use of a leniency is counted.
     """
 
-    def __init__(self, max_size: int | None, codecs: Sequence[MessageCodec], parts: bool) -> None:
-        self.max_size: int = at_most_63_bits(max_size)
+    def __init__(self, codecs: Sequence[MessageCodec], options: Options, leniencies_used: dict[Leniency, int]) -> None:
+        #: The largest message in bytes, joined and decoded.
+        self.max_size: int = at_most_63_bits(options.limits.message)
         self._all_codecs = codecs
         # Those that several reserved bits can stand for.
         self._choosing = [codec for codec in codecs if has_several_bits(codec)]
-        self._parts = parts
+        self._parts = options.parts
+        self._decodes_text = options.decode_text
+        self._takes_any_text = Leniency.INVALID_UTF8 in options.leniencies
+        self._leniencies_used = leniencies_used
         self._codecs: Sequence[MessageCodec] = ()
         self._is_encoded = False
         self._is_text = False
@@ -61,8 +66,12 @@ class MessageReader:
         self._text = byte_loops.TextBuffer()
         # The one of the two that the message in hand is joined in.
         self._buffer: byte_loops.PayloadBuffer = self._bytes
-        # Where parts are given: the beginning of a character of which the rest has not come.
+        # Whether its payloads are looked at one by one, and not just moved to the buffer.
+        self._goes_by_payload = False
+        # Where parts or bytes are given: the beginning of a character of which the rest has not come.
         self._torn = b""
+        # Whether a text that is given as bytes has been found not to be UTF-8, and is taken nevertheless.
+        self._is_invalid = False
         # How many bytes went into extensions, and how many came out, ever.
         self.encoded: int = 0
         self.decoded: int = 0
@@ -76,9 +85,11 @@ class MessageReader:
     def begin(self, opcode: int, rsv: int) -> bool:
         """Begins a message; says whether an extension changed it."""
         self._is_text = opcode == _TEXT_OPCODE
-        self._buffer = self._text if self._is_text else self._bytes
+        self._buffer = self._text if self._is_text and self._decodes_text else self._bytes
         self._size = self._wire_size = self._empty_fragments = 0
+        self._is_invalid = False
         self._is_encoded = rsv != 0
+        self._goes_by_payload = self._is_encoded or self._parts or (self._is_text and not self._decodes_text)
         if rsv:
             # The cursor lets no bits through but those of the extensions: of one alone, it is that one's.
             alone = len(self._all_codecs) == 1
@@ -116,7 +127,7 @@ class MessageReader:
 
     def take(self, cursor: FrameCursor, piece: int, final: bool, events: list[Event]) -> None:
         """Takes the piece that the cursor has in hand; ``final`` says that the message ends with it."""
-        if self._is_encoded or self._parts:
+        if self._goes_by_payload:
             payload = cursor.take_payload(piece)
             if not payload and not final:
                 return
@@ -177,7 +188,9 @@ class MessageReader:
         if self._size > self.max_size:
             # Too long by how much depends on how the input was cut, and the error must be the same for every cut.
             raise message_too_big(self.max_size, 1, self.max_size)
-        if self._parts:
+        if self._is_text and not self._decodes_text:
+            self._deliver_encoded(data, final, events)
+        elif self._parts:
             self._deliver_part(data, final, events)
         elif final and not len(self._buffer):
             events.append(TextMessage(data.decode()) if self._is_text else BytesMessage(data))
@@ -209,6 +222,34 @@ class MessageReader:
         text, used = (data.decode(), len(data)) if final else decode_beginning(data)
         self._torn = data[used:]
         events.append(TextPart(text, final))
+
+    def _deliver_encoded(self, data: bytes, final: bool, events: list[Event]) -> None:
+        """Give text as bytes. 8.1 holds for it, too."""
+        if not self._is_invalid:
+            self._check_encoded(data, final)
+        if self._parts or (final and not len(self._buffer)):
+            events.append(EncodedText(data, final))
+            return
+        self._buffer.append(data)
+        if final:
+            events.append(EncodedText(self._bytes.take_bytes(), True))
+
+    def _check_encoded(self, data: bytes, final: bool) -> None:
+        if not self._torn and data.isascii():
+            return
+        data = self._torn + data
+        try:
+            if final:
+                data.decode()
+                self._torn = b""
+            else:
+                self._torn = data[decode_beginning(data)[1] :]
+        except UnicodeDecodeError:
+            if not self._takes_any_text:
+                raise
+            self._torn = b""
+            self._is_invalid = True
+            self._leniencies_used[Leniency.INVALID_UTF8] = self._leniencies_used.get(Leniency.INVALID_UTF8, 0) + 1
 
 
 def message_too_big(size: int, more: int, max_size: int) -> RemoteProtocolError:

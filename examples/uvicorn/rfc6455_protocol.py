@@ -336,7 +336,8 @@ class RFC6455Protocol(asyncio.Protocol):
     def _on_time(self) -> None:
         self._timer = None
         if self._has_more:
-            self._ws.advance(now=self._loop.time())
+            for event in self._ws.advance(now=self._loop.time()):
+                self._handle(event)
         self._receive(None)
 
     # The end.

@@ -101,6 +101,7 @@ class ServerOpening(_Opening):
 
     def _open(self, agreement: Agreement, response: Response, options: Options, head: bytes = b"") -> Connection:
         connection = agreement.connection(Role.SERVER, options)
+        connection.leniencies_used.update(self.leniencies_used)
         connection._start(head, bytes(self._early), self._eof)
         self._end(Stage.ACCEPTED, response)
         self._connection = connection
@@ -174,6 +175,7 @@ class ClientOpening(_Opening):
 
     def _connection(self, agreement: Agreement, unread: bytes = b"") -> Connection:
         connection = agreement.connection(Role.CLIENT, self._options)
+        connection.leniencies_used.update(self.leniencies_used)
         connection._start(b"", unread)
         self._end()
         return connection

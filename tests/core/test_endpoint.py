@@ -582,6 +582,94 @@ def test_what_there_is_to_send() -> None:
     assert endpoint.buffers_to_send() == []
 
 
+# ---- Read into memory that is lent ----
+
+
+def read_into(endpoint: Endpoint, data: bytes, now: float) -> list[Request | Response | Event]:
+    """What a loop does that has a `recv_into`; the rest is left in the socket."""
+    events: list[Request | Response | Event] = []
+    while data:
+        memory = endpoint.get_buffer()
+        size = min(len(memory), len(data))
+        memory[:size] = data[:size]
+        data = data[size:]
+        for event in endpoint.buffer_updated(size, now=now):
+            events.append(event)
+            if isinstance(event, Request):
+                endpoint.accept(now=now)
+    return events
+
+
+@BOTH_ROLES
+def test_a_whole_life_through_lent_memory(role: Role) -> None:
+    text, large = to(role, TEXT, b"one"), to(role, 2, bytes(range(256)) * 2000)
+    stream = text + large + to(role, PING, b"x") + to(role, CLOSE, close_payload(1000))
+    endpoint = opened(role)
+    events = read_into(endpoint, stream, now=2.0)
+    assert events == [TextMessage("one"), BytesMessage(bytes(range(256)) * 2000), Ping(b"x"), Closed(1000, "", True)]
+    assert list(endpoint.buffer_updated(0, now=3.0)) == []
+    assert endpoint.finished
+
+
+def test_a_handshake_through_lent_memory() -> None:
+    endpoint = server()
+    events = read_into(endpoint, request() + to(SERVER, TEXT, b"early"), now=1.0)
+    assert [type(event) for event in events] == [Request, TextMessage]
+    assert endpoint.connection is not None
+    asking, data = talk()
+    assert [type(event) for event in read_into(asking, data, now=1.0)] == [Response, TextMessage]
+
+
+def test_events_that_are_not_taken_wait_there_too() -> None:
+    endpoint = opened(SERVER)
+    for text in (b"one", b"two"):
+        frame = to(SERVER, TEXT, text)
+        endpoint.get_buffer()[: len(frame)] = frame
+        endpoint.buffer_updated(len(frame), now=2.0)
+    assert endpoint.next_deadline() == 2.0
+    assert list(endpoint.events(now=3.0)) == [TextMessage("one"), TextMessage("two")]
+
+
+@pytest.mark.parametrize("make", [server, client, lambda: opened(SERVER)])
+def test_memory_that_was_not_lent(make: Callable[[], Endpoint]) -> None:
+    endpoint = make()
+    with pytest.raises(ValueError, match="get_buffer"):
+        endpoint.buffer_updated(1, now=1.0)
+    size = len(endpoint.get_buffer())
+    with pytest.raises(ValueError, match="bytes were lent"):
+        endpoint.buffer_updated(size + 1, now=1.0)
+    assert not endpoint.closed
+
+
+@BOTH_ROLES
+def test_what_is_read_after_the_end_is_dropped(role: Role) -> None:
+    endpoint = opened(role)
+    list(endpoint.events(to(role, CLOSE), now=2.0))
+    endpoint.get_buffer()
+    assert list(endpoint.buffer_updated(10, now=2.0)) == []
+    assert list(endpoint.buffer_updated(0, now=2.0)) == []
+    assert endpoint.finished
+
+
+# ---- A loop that is held up ----
+
+
+@BOTH_ROLES
+def test_time_runs_while_events_wait(role: Role) -> None:
+    endpoint = opened(role)
+    events = endpoint.events(to(role, TEXT, b"one") + to(role, TEXT, b"two"), now=2.0)
+    assert next(events) == TextMessage("one")
+    assert endpoint.advance(now=21.0) == []
+    assert endpoint.deadlines.next_deadline() == 26.0
+    assert endpoint.advance(now=26.0) == []
+    assert endpoint.closed
+    assert not endpoint.finished
+    two, closed = endpoint.events(now=26.0)
+    assert two == TextMessage("two")
+    assert isinstance(closed, Closed)
+    assert closed.cause is CloseCause.PONG_TIMEOUT
+
+
 # ---- Two of them, any schedule ----
 
 
