@@ -206,7 +206,7 @@ class Endpoint:
         :param size_hint: how many bytes the caller would like; it may get fewer or more. 0 or less stands for no wish.
 
         >>> ws = rfc6455.Endpoint(rfc6455.Connection(rfc6455.CLIENT), now=0.0)
-        >>> ws.get_buffer()[:4] = b"\x81\x02hi"
+        >>> ws.get_buffer()[:4] = bytes.fromhex("81 02 6869")
         >>> list(ws.buffer_updated(4, now=0.1))
         [TextMessage(text='hi')]
         """
