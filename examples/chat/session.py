@@ -103,6 +103,7 @@ class Session:
                 extensions=chat.extensions,
                 # Which pages may connect is decided in `may_connect`.
                 origins=rfc6455.ANY_ORIGIN,
+                hosts=settings.hosts,
                 limits=chat.limits,
                 plain_http=True,
             ),

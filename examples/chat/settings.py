@@ -16,6 +16,7 @@ class Settings:
     host: str = "localhost"
     port: int = 8765
     allow_origin: list[str] = field(default_factory=list)
+    name: list[str] = field(default_factory=list)
     cert: str | None = None
     key: str | None = None
     history: str | None = None
@@ -40,6 +41,15 @@ class Settings:
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return self.host in LOOPBACK
+
+    @property
+    def hosts(self) -> list[str] | None:
+        """The names that clients may call this server by; ``None`` for any.
+
+        On loopback there are only those of loopback: a page of ``evil.example`` whose owner points that name to this
+        machine would be the server's own page (DNS rebinding).
+        """
+        return [*LOOPBACK, *self.name] if self.name or self.is_loopback else None
 
 
 def parse(arguments: Sequence[str] | None = None) -> Settings:
@@ -69,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="ORIGIN",
         help="pages of this origin may connect besides the server's own; may be given several times",
+    )
+    add(
+        "--name",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="clients may call the server by this name; on loopback needed for any but localhost; several times too",
     )
     add("--cert", metavar="FILE", help="certificate in PEM, for https: and wss:")
     add("--key", metavar="FILE", help="its private key, where the certificate's file has none")

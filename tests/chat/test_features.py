@@ -14,6 +14,7 @@ import pytest
 from chat_server import PATIENCE, ChatServer, Client, missing
 
 import rfc6455
+from rfc6455.testing import request_head
 
 # History
 
@@ -206,6 +207,27 @@ def test_which_pages_may_connect(origin: str | None, here: bool, elsewhere: bool
     friends = ["http://friend.example"]
     assert may_connect(asking(origin), Settings(host="localhost", allow_origin=friends)) is here
     assert may_connect(asking(origin), Settings(host="0.0.0.0", allow_origin=friends)) is elsewhere
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("localhost", 101), ("LOCALHOST", 101), ("127.0.0.1", 101), ("[::1]", 101), ("evil.example", 421)],
+)
+def test_on_loopback_only_its_own_names_are_answered(shared_server: ChatServer, name: str, status: int) -> None:
+    """DNS rebinding: a page of evil.example, whose owner points that name to this machine."""
+    host = f"{name}:{shared_server.port}"
+    with socket.create_connection(("127.0.0.1", shared_server.port), timeout=10) as sock:
+        sock.sendall(bytes(request_head(host=host).with_field("Origin", f"http://{host}")))
+        assert sock.recv(4096).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_the_names_of_a_server() -> None:
+    from settings import LOOPBACK, Settings
+
+    assert Settings(host="0.0.0.0").hosts is None
+    assert Settings(host="0.0.0.0", name=["chat.example"]).hosts == [*LOOPBACK, "chat.example"]
+    assert Settings(host="localhost").hosts == list(LOOPBACK)
+    assert Settings(host="localhost", name=["chat.example"]).hosts == [*LOOPBACK, "chat.example"]
 
 
 # Monitors

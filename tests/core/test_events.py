@@ -14,7 +14,6 @@ from rfc6455 import (
     BytesPart,
     CloseCause,
     Closed,
-    EncodedText,
     Event,
     Ping,
     Pong,

@@ -359,6 +359,20 @@ def test_a_missing_connection_option_is_taken_and_counted_where_it_is_allowed(
         connect(client(), chunk(response(**change)))
 
 
+def test_the_connection_takes_the_counts_over_and_counts_on() -> None:
+    leniencies = MISSING | {Leniency.UNMASKED_FRAMES}
+    server = ServerHandshake(leniencies=leniencies)
+    server.receive_data(request(without="Connection"))
+    ws = server.accept()
+    assert ws.leniencies_used == server.leniencies_used == {Leniency.MISSING_CONNECTION_UPGRADE: 1}
+    assert ws.receive_data(frame(TEXT, b"a")) == [TextMessage("a")]
+    counts = {Leniency.MISSING_CONNECTION_UPGRADE: 1, Leniency.UNMASKED_FRAMES: 1}
+    assert ws.leniencies_used == counts
+    near = client(leniencies=MISSING)
+    ws, _ = connect(near, [response(without="Connection")])
+    assert ws.leniencies_used == {Leniency.MISSING_CONNECTION_UPGRADE: 1}
+
+
 @pytest.mark.parametrize("leniencies", [BARE_LF, MISSING, BARE_LF | MISSING])
 def test_a_leniency_that_is_not_used_is_not_counted(leniencies: set[Leniency]) -> None:
     server = ServerHandshake(leniencies=leniencies)
