@@ -96,7 +96,7 @@ class EncodedText(Value):
 
     >>> ws = rfc6455.Connection(rfc6455.CLIENT, decode_text=False)
     >>> ws.receive_data(bytes.fromhex("81 02 c3a9"))
-    [EncodedText(data=b'\xc3\xa9', final=True)]
+    [EncodedText(data=b'\\xc3\\xa9', final=True)]
     """
 
     __slots__ = ("data", "final")

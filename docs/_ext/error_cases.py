@@ -76,7 +76,7 @@ class Violation(NamedTuple):
             codec = rfc6455.PerMessageDeflate().accept_offer([])
             assert codec is not None
             extensions.append(codec)
-        *_, last = rfc6455.Connection(self.role, extensions, self.limits).receive_data(self.data)
+        *_, last = rfc6455.Connection(self.role, extensions, limits=self.limits).receive_data(self.data)
         assert isinstance(last, rfc6455.Closed)
         return last
 
@@ -124,6 +124,7 @@ VIOLATIONS = [
         sent(Opcode.TEXT, b"\x00\x64\x00\x9b\xff, of which there is no more", rsv=4),
         deflate=True,
     ),
+    Violation("a compressed message of empty streams", sent(Opcode.TEXT, b"\x03\x00" * 99, rsv=4), deflate=True),
     Violation("a frame over Limits.frame", header(0x82, b"\xfe\x00\xc8"), limits=SMALL),
     Violation("a message over Limits.message", header(0x82, b"\xfe\x07\xd0"), limits=Limits(message=1000)),
     Violation(

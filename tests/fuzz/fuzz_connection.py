@@ -28,6 +28,7 @@ from rfc6455 import (
     Event,
     Limits,
     MessageCodec,
+    Parameters,
     PerMessageDeflate,
     Pong,
     RemoteProtocolError,
@@ -36,6 +37,7 @@ from rfc6455 import (
     TextPart,
     apply_mask,
 )
+from rfc6455.handshake.fields import parse_extensions
 from rfc6455.testing import WireFrame
 
 WORDS = (
@@ -186,25 +188,19 @@ def connect(setting: Setting, role: Role) -> Connection:
     codecs: list[MessageCodec] = []
     if setting.deflate is not None:
         codecs.append(agreed(setting.deflate, role))
-    return Connection(role, codecs, setting.limits, parts=setting.parts, random=known_bytes)
+    return Connection(role, codecs, limits=setting.limits, parts=setting.parts, random=known_bytes)
 
 
 def agreed(deflate: PerMessageDeflate, role: Role) -> MessageCodec:
-    flags = {
-        "server_no_context_takeover": deflate.server_no_context_takeover,
-        "client_no_context_takeover": deflate.client_no_context_takeover,
-    }
-    parameters = [(name, None) for name, is_set in flags.items() if is_set]
-    bits = {
-        "server_max_window_bits": deflate.server_max_window_bits,
-        "client_max_window_bits": deflate.client_max_window_bits,
-    }
-    answer = [*parameters, *((name, str(number)) for name, number in bits.items())]
-    if role is CLIENT:
-        return deflate.accept_answer(answer)
-    codec = deflate.accept_offer(answer)
-    assert codec is not None
-    return codec
+    """What two ends that are both configured like this make of it (9.1)."""
+    at_server = deflate.accept_offer(parameters_of(f"{deflate.name}; {deflate.offer()}"))
+    assert at_server is not None
+    return at_server if role is SERVER else deflate.accept_answer(parameters_of(at_server.parameters))
+
+
+def parameters_of(said: str) -> Parameters:
+    ((_, parameters),) = parse_extensions([said])
+    return parameters
 
 
 def known_bytes(size: int) -> bytes:
@@ -254,7 +250,7 @@ def compare(setting: Setting, whole: Outcome, cut: Outcome) -> None:
         return
     assert normal(whole.events) == normal(cut.events), (whole.events, cut.events)
     if setting.echoes:
-        # Pongs: of the Pings that come between two echoes, only the most recent one is answered (5.5.3). And what is
+        # Pongs: of the Pings that come between two echoes, only the most recent ones are answered (5.5.3). And what is
         # compressed when the connection has ended refers to nothing that was sent before.
         heard = without_pongs(hear(setting, whole)), without_pongs(hear(setting, cut))
         assert heard[0] == heard[1], heard

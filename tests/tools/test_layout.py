@@ -98,6 +98,7 @@ PUBLIC_NAMES = {
     "LocalProtocolError",
     "RemoteProtocolError",
     "HandshakeError",
+    "ConnectionClosedError",
     "Limits",
     # events
     "Event",
@@ -105,6 +106,7 @@ PUBLIC_NAMES = {
     "BytesMessage",
     "TextPart",
     "BytesPart",
+    "EncodedText",
     "Ping",
     "Pong",
     "Closed",
