@@ -34,6 +34,9 @@ MAKERS: list[Callable[[], Event]] = [
     lambda: BytesPart(b"x", True),
     lambda: BytesPart(b"x", False),
     lambda: BytesPart(b"y", True),
+    lambda: EncodedText(b"x", True),
+    lambda: EncodedText(b"x", False),
+    lambda: EncodedText(b"y", True),
     lambda: Ping(b"x"),
     lambda: Ping(b"y"),
     lambda: Pong(b"x"),
@@ -97,6 +100,8 @@ def described(event: Event) -> str:
             return f"text part {text} {final}"
         case BytesPart(data, final):
             return f"bytes part {data!r} {final}"
+        case EncodedText(data, final):
+            return f"encoded text {data!r} {final}"
         case Ping(payload):
             return f"ping {payload!r}"
         case Pong(payload):
@@ -115,6 +120,7 @@ def described(event: Event) -> str:
         (BytesMessage(b"x"), "bytes b'x'"),
         (TextPart("x", False), "text part x False"),
         (BytesPart(b"x", True), "bytes part b'x' True"),
+        (EncodedText(b"x"), "encoded text b'x' True"),
         (Ping(b""), "ping b''"),
         (Pong(b"1"), "pong b'1'"),
         (Closed(1000, "bye", True), "closed in order bye"),
