@@ -153,24 +153,27 @@ cpdef bytes pack_frame(int first, bytes payload, bytes masking_key):
 # Text (8.1). Python's decoder is the check wherever what it makes is kept. These two are for what stays bytes.
 
 
-cdef bint is_ascii(Source data, Py_ssize_t length) noexcept nogil:
-    """Stops soon after the first byte that is not."""
-    cdef uint64_t block, bits
-    cdef Py_ssize_t i = 0, stop
-    while i + 256 <= length:
-        bits = 0
-        stop = i + 256
-        while i < stop:
-            memcpy(&block, data + i, 8)
-            bits |= block
-            i += 8
-        if bits & <uint64_t>0x8080808080808080:
-            return False
-    bits = 0
+cdef inline bint has_only_ascii(Source data, Py_ssize_t length) noexcept nogil:
+    cdef uint64_t block, bits = 0
+    cdef Py_ssize_t i = 0
+    while i + 8 <= length:
+        memcpy(&block, data + i, 8)
+        bits |= block
+        i += 8
     while i < length:
         bits |= data[i]
         i += 1
-    return bits & 0x80 == 0
+    return bits & <uint64_t>0x8080808080808080 == 0
+
+
+cdef bint is_ascii(Source data, Py_ssize_t length) noexcept nogil:
+    """Stops soon after the first byte that is not."""
+    cdef Py_ssize_t i = 0
+    while i + 256 <= length:
+        if not has_only_ascii(data + i, 256):
+            return False
+        i += 256
+    return has_only_ascii(data + i, length - i)
 
 
 cdef Py_ssize_t whole_characters(Source data, Py_ssize_t length) noexcept nogil:
@@ -182,6 +185,8 @@ cdef Py_ssize_t whole_characters(Source data, Py_ssize_t length) noexcept nogil:
     cdef Py_ssize_t at = 0, size, i
     cdef unsigned char first, low, high
     while at < length:
+        while at + 64 <= length and has_only_ascii(data + at, 64):
+            at += 64
         if at + 8 <= length:
             memcpy(&block, data + at, 8)
             if block & <uint64_t>0x8080808080808080 == 0:
