@@ -26,7 +26,7 @@ cdef class DeflateCodec(MessageCodec):
     cdef bint _has_ended_stream
     cdef Py_ssize_t _credit
 
-    cdef bint _has_more(self) noexcept
+    cdef bint _has_more(self) except -1
     @cython.locals(data=bytes)
     cpdef decode(self, bytes payload, bint final)
     @cython.locals(portion=bytes, data=bytes)

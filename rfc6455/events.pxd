@@ -8,15 +8,15 @@ cdef class BytesMessage(Value):
 
 cdef class TextPart(Value):
     cdef public str text
-    cdef public bint final
+    cdef public object final
 
 cdef class BytesPart(Value):
     cdef public bytes data
-    cdef public bint final
+    cdef public object final
 
 cdef class EncodedText(Value):
     cdef public bytes data
-    cdef public bint final
+    cdef public object final
 
 cdef class Ping(Value):
     cdef public bytes payload
@@ -27,6 +27,6 @@ cdef class Pong(Value):
 cdef class Closed(Value):
     cdef public object code
     cdef public str reason
-    cdef public bint clean
+    cdef public object clean
     cdef public object error
     cdef public object cause

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+# Called as any function is, which ends a value that contains itself with a RecursionError. What Cython makes of the name
+# of the built-in function does not count how deep it is.
+_hash = hash
+
+
 class Value:
     """The base of events and frames: equality, hash and ``repr()`` over the fields in ``__match_args__``."""
 
@@ -30,7 +35,7 @@ class Value:
         return self._fields() == other._fields()
 
     def __hash__(self) -> int:
-        return hash((type(self), self._fields()))
+        return _hash((type(self), self._fields()))
 
     def __repr__(self) -> str:
         fields = ", ".join([f"{name}={value!r}" for name, value in zip(self._names(), self._fields(), strict=True)])

@@ -1,0 +1,52 @@
+"""No call with any arguments ends the process, and both builds come to the same (`fuzz/random_calls.py`)."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pure_twin import PURE
+
+import rfc6455
+
+FUZZ = Path(__file__).parents[1] / "fuzz"
+
+BOTH_BUILDS = pytest.mark.skipif(
+    not rfc6455.__compiled__, reason="the package is not compiled here: there is only one build to run"
+)
+
+
+@BOTH_BUILDS
+@pytest.mark.parametrize(
+    "seconds", [3, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(200)])], ids=["short", "long"]
+)
+def test_random_calls_come_to_the_same_in_both_builds(seconds: int, tmp_path: Path) -> None:
+    """Under Python's debug allocator, which sees what is written beside a block, or read after its end."""
+    log = tmp_path / "seed"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-W", "ignore", "-X", "faulthandler"),
+            *(str(FUZZ / "random_calls.py"), "--seconds", str(seconds), "--log", str(log)),
+        ],
+        env={**os.environ, "PYTHONMALLOC": "debug"},
+        capture_output=True,
+        text=True,
+        timeout=seconds + 100,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), f"seed {log.read_text()}: {done.stdout}{done.stderr}"
+
+
+@BOTH_BUILDS
+def test_a_difference_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FUZZ)
+    random_calls: Any = importlib.import_module("random_calls")
+    monkeypatch.setattr(PURE, "is_sendable_close_code", lambda code: None)
+    counts: Counter[str] = Counter()
+    differences = (random_calls.Run(seed, counts, False).do_all() for seed in range(500))
+    assert "is_sendable_close_code" in str(next(found for found in differences if found))
