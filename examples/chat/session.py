@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import lines
+from access import refusal_of
 from caretaker import Caretaker
 from guard import Bucket, Guard
 from hub import NO_PREFIX, Hub, Room
@@ -68,19 +69,6 @@ class Chat:
         )
 
 
-def may_connect(request: rfc6455.Request, settings: Settings) -> bool:
-    """10.2: the server's own page may connect, and what is no page; others where the settings say so.
-
-    A page from disk has the origin ``null``; so has any page that hides its own. On loopback that is trusted.
-    """
-    origin = request.origin
-    if origin is None or origin in settings.allow_origin:
-        return True
-    if origin == "null":
-        return settings.is_loopback
-    return origin.partition("://")[2] == request.host
-
-
 class Session:
     """One client. `run` is its thread; `deliver`, `close` and `tick` are for the others."""
 
@@ -101,9 +89,9 @@ class Session:
         self._ws = rfc6455.Endpoint(
             rfc6455.ServerHandshake(
                 extensions=chat.extensions,
-                # Which pages may connect is decided in `may_connect`.
+                # Which pages may connect, and under which names, is decided in `access.py`, whose refusals name the
+                # switches.
                 origins=rfc6455.ANY_ORIGIN,
-                hosts=settings.hosts,
                 limits=chat.limits,
                 plain_http=True,
             ),
@@ -194,7 +182,11 @@ class Session:
 
     def _serve(self, request: rfc6455.Request) -> None:
         path = room_of(request.path)
-        if not request.is_upgrade:
+        refusal = refusal_of(request, self._chat.settings)
+        if refusal is not None:
+            self._reject(refusal.status, (), refusal.body.encode())
+            self._log_refused(status=refusal.status, reason=refusal.reason, value=refusal.value)
+        elif not request.is_upgrade:
             answer = self._chat.pages.answer(request.path)
             self._reject(answer.status, answer.headers, answer.body)
             self._log("page", path=request.path, status=int(answer.status))
@@ -202,9 +194,6 @@ class Session:
         elif path is None:
             self._reject(404, (), b"There is no such room.\n")
             self._log_refused(status=404, reason="no such room", path=request.path)
-        elif not may_connect(request, self._chat.settings):
-            self._reject(403, (), b"Pages of this origin may not connect here.\n")
-            self._log_refused(status=403, reason="origin", origin=request.origin)
         else:
             self._chat_in(path)
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from access import name_of
+
+# The names of this machine for itself.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -15,8 +20,9 @@ class Settings:
 
     host: str = "localhost"
     port: int = 8765
+    allow_host: list[str] = field(default_factory=list)
     allow_origin: list[str] = field(default_factory=list)
-    name: list[str] = field(default_factory=list)
+    allow_null: bool = True
     cert: str | None = None
     key: str | None = None
     history: str | None = None
@@ -40,16 +46,22 @@ class Settings:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        return self.host in LOOPBACK
+        try:
+            return self.host in LOOPBACK or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @cached_property
+    def hosts(self) -> frozenset[str] | None:
+        """The names under which the server is served; ``None`` for any."""
+        if not (self.is_loopback or self.allow_host):
+            return None
+        return frozenset(map(name_of, (self.host, *LOOPBACK, *self.allow_host)))
 
     @property
-    def hosts(self) -> list[str] | None:
-        """The names that clients may call this server by; ``None`` for any.
-
-        On loopback there are only those of loopback: a page of ``evil.example`` whose owner points that name to this
-        machine would be the server's own page (DNS rebinding).
-        """
-        return [*LOOPBACK, *self.name] if self.name or self.is_loopback else None
+    def allows_null(self) -> bool:
+        """Whether pages of the origin ``null`` may connect."""
+        return self.is_loopback and self.allow_null
 
 
 def parse(arguments: Sequence[str] | None = None) -> Settings:
@@ -74,6 +86,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default=default.host, help="where to listen; localhost means IPv4 and IPv6")
     add("--port", type=_port, default=default.port, help="0 for any that is free")
     add(
+        "--allow-host",
+        type=_host,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="be served under this name, too, as a proxy or tunnel may need; without it, a server on loopback has the "
+        "names of loopback only, and others have any; may be given several times",
+    )
+    add(
         "--allow-origin",
         action="append",
         default=[],
@@ -81,11 +102,10 @@ def _parser() -> argparse.ArgumentParser:
         help="pages of this origin may connect besides the server's own; may be given several times",
     )
     add(
-        "--name",
-        action="append",
-        default=[],
-        metavar="HOST",
-        help="clients may call the server by this name; on loopback needed for any but localhost; several times too",
+        "--no-null",
+        dest="allow_null",
+        action="store_false",
+        help="on loopback, too, let in no page of the origin null, such as one from disk",
     )
     add("--cert", metavar="FILE", help="certificate in PEM, for https: and wss:")
     add("--key", metavar="FILE", help="its private key, where the certificate's file has none")
@@ -176,6 +196,12 @@ def _port(text: str) -> int:
     return port
 
 
+def _host(text: str) -> str:
+    if "*" in text or not text or name_of(text) != text.lower().strip("[]").removesuffix("."):
+        raise ValueError
+    return text
+
+
 def _count(text: str) -> int:
     count = int(text)
     if count < 0:
@@ -192,5 +218,6 @@ def _seconds(text: str) -> float:
 
 # argparse names these in its error messages.
 _port.__name__ = "port"
+_host.__name__ = "name or address without a port"
 _count.__name__ = "count"
 _seconds.__name__ = "number"

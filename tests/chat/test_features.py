@@ -14,7 +14,6 @@ import pytest
 from chat_server import PATIENCE, ChatServer, Client, missing
 
 import rfc6455
-from rfc6455.testing import request_head
 
 # History
 
@@ -175,59 +174,6 @@ def test_bad_compressed_data_ends_in_1007(shared_server: ChatServer) -> None:
 def test_without_compression() -> None:
     with ChatServer("--no-deflate") as server, server.client(extensions=[rfc6455.PerMessageDeflate()]) as client:
         assert not client.ws.extensions
-
-
-# Origins
-
-
-def asking(origin: str | None, host: str = "chat.example:8765") -> rfc6455.Request:
-    fields = {"Host": host} if origin is None else {"Host": host, "Origin": origin}
-    return rfc6455.Request("GET", "/", rfc6455.Headers(fields))
-
-
-@pytest.mark.parametrize(
-    ("origin", "here", "elsewhere"),
-    [
-        (None, True, True),
-        ("http://chat.example:8765", True, True),
-        ("https://chat.example:8765", True, True),
-        ("http://chat.example", False, False),
-        ("http://evil-chat.example:8765", False, False),
-        ("http://chat.example:8765.evil", False, False),
-        ("http://friend.example", True, True),
-        ("https://friend.example", False, False),
-        ("null", True, False),
-        ("", False, False),
-    ],
-)
-def test_which_pages_may_connect(origin: str | None, here: bool, elsewhere: bool) -> None:
-    from session import may_connect
-    from settings import Settings
-
-    friends = ["http://friend.example"]
-    assert may_connect(asking(origin), Settings(host="localhost", allow_origin=friends)) is here
-    assert may_connect(asking(origin), Settings(host="0.0.0.0", allow_origin=friends)) is elsewhere
-
-
-@pytest.mark.parametrize(
-    ("name", "status"),
-    [("localhost", 101), ("LOCALHOST", 101), ("127.0.0.1", 101), ("[::1]", 101), ("evil.example", 421)],
-)
-def test_on_loopback_only_its_own_names_are_answered(shared_server: ChatServer, name: str, status: int) -> None:
-    """DNS rebinding: a page of evil.example, whose owner points that name to this machine."""
-    host = f"{name}:{shared_server.port}"
-    with socket.create_connection(("127.0.0.1", shared_server.port), timeout=10) as sock:
-        sock.sendall(bytes(request_head(host=host).with_field("Origin", f"http://{host}")))
-        assert sock.recv(4096).startswith(b"HTTP/1.1 %d " % status)
-
-
-def test_the_names_of_a_server() -> None:
-    from settings import LOOPBACK, Settings
-
-    assert Settings(host="0.0.0.0").hosts is None
-    assert Settings(host="0.0.0.0", name=["chat.example"]).hosts == [*LOOPBACK, "chat.example"]
-    assert Settings(host="localhost").hosts == list(LOOPBACK)
-    assert Settings(host="localhost", name=["chat.example"]).hosts == [*LOOPBACK, "chat.example"]
 
 
 # Monitors

@@ -1,0 +1,69 @@
+"""Who is let in: under which names this server is served, and which pages may connect. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import rfc6455
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request is turned away: for the client in ``body``, for the log in ``reason`` and ``value``."""
+
+    status: int
+    body: str
+    reason: str
+    value: str
+
+
+def refusal_of(request: rfc6455.Request, settings: Settings) -> Refusal | None:
+    """Return why the request is turned away; ``None`` when it is welcome."""
+    refusal = _refusal_of_host(request, settings)
+    return _refusal_of_page(request, settings) if refusal is None and request.is_upgrade else refusal
+
+
+def name_of(host: str) -> str:
+    """Return a ``Host`` without its port, as names are compared; ``""`` when it is not one."""
+    is_bare_ipv6 = host.count(":") > 1 and not host.startswith("[")
+    try:
+        return rfc6455.parse_uri(f"ws://[{host}]/" if is_bare_ipv6 else f"ws://{host}/").host.removesuffix(".")
+    except rfc6455.LocalProtocolError:
+        return ""
+
+
+def _refusal_of_host(request: rfc6455.Request, settings: Settings) -> Refusal | None:
+    """Refuse a name that is not this server's, where it has a list of them.
+
+    On loopback it has. Without, a site could have its own name point to this machine (DNS rebinding); its page would
+    then be of the same origin as the chat, and could read and write it. Only HTTP/1.0 has no ``Host``; it is spoken
+    by programs that watch a server, and by no browser.
+    """
+    host = request.host
+    if settings.hosts is None or host is None:
+        return None
+    name = name_of(host)
+    if name and name in settings.hosts:
+        return None
+    body = f"This chat is not served as {host}; the switch --allow-host {name or host} changes that.\n"
+    return Refusal(421, body, "host", host)
+
+
+def _refusal_of_page(request: rfc6455.Request, settings: Settings) -> Refusal | None:
+    """Refuse pages of other sites (10.2): the server's own may connect, those that the settings name, and what is not
+    a page.
+
+    A page from disk has the origin ``null``; so has any page that hides its own. On loopback that is let in, unless
+    the settings say otherwise.
+    """
+    origin = request.origin
+    if origin is None or origin in settings.allow_origin:
+        return None
+    if settings.allows_null if origin == "null" else origin.partition("://")[2] == request.host:
+        return None
+    body = f"Pages of the origin {origin} may not connect here; the switch --allow-origin {origin} lets them in.\n"
+    return Refusal(403, body, "origin", origin)
