@@ -14,6 +14,7 @@ from rfc6455 import (
     BytesPart,
     CloseCause,
     Closed,
+    EncodedText,
     Event,
     Ping,
     Pong,
