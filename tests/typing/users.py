@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from typing_extensions import assert_type
+from typing_extensions import assert_never, assert_type
 
 import rfc6455
 from rfc6455 import testing
@@ -77,7 +77,9 @@ def mistakes_in_handshakes(handshake: rfc6455.ClientHandshake, request: rfc6455.
     request.headers["Host"] = "example.com"  # type: ignore[index]
     rfc6455.ServerHandshake(origins=None)  # type: ignore[arg-type]
     rfc6455.ServerHandshake(extensions=["permessage-deflate"])  # type: ignore[list-item]
-    rfc6455.ServerHandshake([], [], rfc6455.SAME_HOST, rfc6455.Limits(), True)  # type: ignore[misc]
+    rfc6455.ServerHandshake(["chat"])  # type: ignore[call-arg]
+    rfc6455.ServerHandshake(limits=5)  # type: ignore[arg-type]
+    rfc6455.ServerHandshake(limit=rfc6455.Limits())  # type: ignore[call-arg]
 
 
 # --- events -----------------------------------------------------------------------------------------------------
@@ -95,8 +97,9 @@ def receive(ws: rfc6455.Connection, data: bytes | bytearray | memoryview) -> Non
             case rfc6455.TextPart(text, final):
                 assert_type(text, str)
                 assert_type(final, bool)
-            case rfc6455.BytesPart(content, True):
+            case rfc6455.BytesPart(content, final) | rfc6455.EncodedText(content, final):
                 assert_type(content, bytes)
+                assert_type(final, bool)
             case rfc6455.Ping(payload) | rfc6455.Pong(payload):
                 assert_type(payload, bytes)
             case rfc6455.Closed(code, reason, clean, error, cause):
@@ -106,7 +109,7 @@ def receive(ws: rfc6455.Connection, data: bytes | bytearray | memoryview) -> Non
                 assert_type(error, rfc6455.ProtocolError | None)
                 assert_type(cause, rfc6455.CloseCause)
             case _:
-                assert_type(event, rfc6455.Event)
+                assert_never(event)
 
 
 def tell_why(closed: rfc6455.Closed) -> str:
@@ -119,7 +122,7 @@ def tell_why(closed: rfc6455.Closed) -> str:
 
 
 def mistakes_with_events(event: rfc6455.Event, closed: rfc6455.Closed) -> None:
-    event.text  # type: ignore[attr-defined]
+    event.text  # type: ignore[union-attr]
     closed.error.section  # type: ignore[union-attr]
     rfc6455.TextMessage(b"hi")  # type: ignore[arg-type]
     rfc6455.BytesPart(b"hi")  # type: ignore[call-arg]
@@ -134,6 +137,8 @@ def send(ws: rfc6455.Connection) -> bytes:
     ws.send_bytes(memoryview(b"bytes"))
     ws.send_prepared(rfc6455.PreparedMessage("to all", compress=False))
     ws.ping(bytearray(b"1"))
+    ws.send_text(b"as UTF-8")
+    ws.send(rfc6455.TextMessage("of a relay"))
     ws.close(rfc6455.CloseCode.GOING_AWAY, "restart")
     ws.close(None)
     return ws.data_to_send()
@@ -147,16 +152,21 @@ def look_at(ws: rfc6455.Connection) -> None:
     assert_type(ws.extensions, tuple[rfc6455.MessageCodec, ...])
     assert_type(ws.state, rfc6455.ConnectionState)
     assert_type(ws.sent, rfc6455.Direction)
-    assert_type(ws.awaited_pong, bytes | None)
+    assert_type(ws.last_pong, bytes | None)
+    assert_type(ws.leniencies_used, dict[rfc6455.Leniency, int])
     assert_type(ws.closed, bool)
+    assert_type(ws.end, rfc6455.Closed | None)
+    assert_type(ws.has_data_to_send, bool)
+    assert_type(ws.buffers_to_send(), list[bytes])
     assert_type(ws.must_close, bool)
     assert_type(ws.retained_bytes, int)
 
 
 def mistakes_with_a_connection(ws: rfc6455.Connection) -> None:
     rfc6455.Connection("client")  # type: ignore[arg-type]
-    rfc6455.Connection(rfc6455.CLIENT, (), None, True)  # type: ignore[call-arg]
-    ws.send_text(b"hi")  # type: ignore[arg-type]
+    rfc6455.Connection(rfc6455.CLIENT, (), None)  # type: ignore[call-arg]
+    rfc6455.Connection(rfc6455.CLIENT, parts=1)  # type: ignore[arg-type]
+    ws.send_text(1)  # type: ignore[arg-type]
     ws.send_bytes("hi")  # type: ignore[arg-type]
     ws.send_text("hi", False)  # type: ignore[call-arg]
     ws.close("bye")  # type: ignore[arg-type]
@@ -167,7 +177,7 @@ def mistakes_with_a_connection(ws: rfc6455.Connection) -> None:
 
 def keep_alive(ws: rfc6455.Connection, now: float) -> float | None:
     deadlines = rfc6455.Deadlines(rfc6455.Timeouts(ping_interval=30, idle=None), now=now)
-    deadlines.opened(ws, now)
+    deadlines.opened(ws, now=now)
     assert_type(deadlines.advance(now=now), list[rfc6455.Event])
     assert_type(deadlines.latency, float | None)
     assert_type(deadlines.timeouts.pong, float | None)
