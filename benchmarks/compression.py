@@ -17,7 +17,7 @@ import tracemalloc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
@@ -30,22 +30,36 @@ from benchmarks.report import csv_table, digits
 SMALL, LARGE = 200, 64 * KIB  # bytes of a message
 ROUNDS = 5
 
-# The windows and the memory level of the rows below; 8 is the default memory level.
-Settings = dict[str, Any]
 TAKEOVER = {"server_no_context_takeover": False, "client_no_context_takeover": False}
-SETTINGS: dict[str, Settings | None] = {
-    "no compression": None,
-    "``PerMessageDeflate()``, the default": {},
-    "the server keeps its context": {"server_no_context_takeover": False},
-    "the client keeps its context": {"client_no_context_takeover": False},
-    "both keep it": TAKEOVER,
+BARE, WINDOW, RESETS = "", "client_max_window_bits", "client_no_context_takeover; client_max_window_bits"
+
+
+class Settings(NamedTuple):
+    """A row of the first table.
+
+    :ivar server: the arguments of `PerMessageDeflate` at the server; ``None`` for no compression.
+    :ivar offer: what the client offers, which also says whether it keeps its context.
+    """
+
+    server: dict[str, Any] | None
+    offer: str = WINDOW
+
+
+SETTINGS = {
+    "no compression": Settings(None),
+    "the default, a client that offers ``client_no_context_takeover``": Settings({}, RESETS),
+    "the default, ``client_max_window_bits`` offered": Settings({}, WINDOW),
+    "the default, nothing offered": Settings({}, BARE),
+    "``client_no_context_takeover=True``": Settings({"client_no_context_takeover": True}),
+    "``client_max_window_bits=15``": Settings({"client_max_window_bits": 15}),
+    "the server keeps its context, the client does not": Settings(TAKEOVER, RESETS),
+    "both keep it": Settings(TAKEOVER),
 }
+# The windows and the memory level; 8 is the default memory level.
 for _bits, _level in (13, 6), (11, 4), (9, 1):
-    SETTINGS[f"both, windows of {_bits} bits, ``mem_level={_level}``"] = TAKEOVER | {
-        "server_max_window_bits": _bits,
-        "client_max_window_bits": _bits,
-        "mem_level": _level,
-    }
+    SETTINGS[f"both, windows of {_bits} bits, ``mem_level={_level}``"] = Settings(
+        TAKEOVER | {"server_max_window_bits": _bits, "client_max_window_bits": _bits, "mem_level": _level}
+    )
 
 MODULES = ["zlib", "zlib_ng.zlib_ng", "isal.isal_zlib"]
 
@@ -65,10 +79,21 @@ class Scale:
 # --- one connection -------------------------------------------------------------------------------------------
 
 
-def connect(settings: Settings | None) -> tuple[rfc6455.Connection, rfc6455.Connection]:
-    """A server with these settings, and a client that agrees to whatever it wants."""
-    deflate = [] if settings is None else [rfc6455.PerMessageDeflate(**settings)]
-    willing = [] if settings is None else [rfc6455.PerMessageDeflate(**TAKEOVER)]
+class Offering(rfc6455.PerMessageDeflate):
+    """A client's side that offers what it is told, and agrees to whatever the server wants."""
+
+    def __init__(self, offer: str) -> None:
+        super().__init__(server_no_context_takeover=False, client_no_context_takeover=offer == RESETS)
+        self._offer = offer
+
+    def offer(self) -> str:
+        return self._offer
+
+
+def connect(settings: Settings) -> tuple[rfc6455.Connection, rfc6455.Connection]:
+    """A server with these settings, and its client."""
+    deflate = [] if settings.server is None else [rfc6455.PerMessageDeflate(**settings.server)]
+    willing = [] if settings.server is None else [Offering(settings.offer)]
     ours, theirs = rfc6455.ServerHandshake(extensions=deflate), rfc6455.ClientHandshake("ws://a/", extensions=willing)
     ours.receive_data(theirs.data_to_send())
     server = ours.accept()
@@ -89,7 +114,7 @@ def send(ws: rfc6455.Connection, messages: Iterable[str]) -> int:
 # --- memory ---------------------------------------------------------------------------------------------------
 
 
-def kept_memory(settings: Settings | None, scale: Scale) -> float:
+def kept_memory(settings: Settings, scale: Scale) -> float:
     """What a connection of a server keeps after a message each way beyond what it kept before, in bytes."""
     pairs = [connect(settings) for _ in range(scale.connections + 1)]
     (message,) = json_messages(1, SMALL)
@@ -109,7 +134,7 @@ def kept_memory(settings: Settings | None, scale: Scale) -> float:
     return kept / scale.connections
 
 
-def peak_memory(settings: Settings | None) -> int:
+def peak_memory(settings: Settings) -> int:
     """The most that a connection takes while it sends and receives a large message, in bytes."""
     server, client = connect(settings)
     (message,) = json_messages(1, LARGE)
@@ -129,11 +154,10 @@ def _exchange(server: rfc6455.Connection, data: bytes, message: str) -> None:
     server.data_to_send()
 
 
-def size_in_percent(settings: Settings | None, messages: Sequence[str]) -> float:
-    """What goes over the wire, in percent of what goes without compression."""
-    plain, _ = connect(None)
-    server, _ = connect(settings)
-    return 100 * send(server, messages) / send(plain, messages)
+def size_in_percent(settings: Settings, messages: Sequence[str], role: rfc6455.Role = rfc6455.SERVER) -> float:
+    """What one end sends, in percent of what it sends without compression."""
+    at = int(role is rfc6455.CLIENT)
+    return 100 * send(connect(settings)[at], messages) / send(connect(Settings(None))[at], messages)
 
 
 # --- speed ----------------------------------------------------------------------------------------------------
@@ -183,8 +207,11 @@ def memory_rows(scale: Scale) -> Iterator[list[str]]:
             name,
             f"{kept_memory(settings, scale) / KIB:.1f}",
             f"{peak_memory(settings) / KIB:.0f}",
-            f"{size_in_percent(settings, small):.0f} %",
-            f"{size_in_percent(settings, large):.0f} %",
+            *(
+                f"{size_in_percent(settings, messages, role):.0f} %"
+                for role in (rfc6455.SERVER, rfc6455.CLIENT)
+                for messages in (small, large)
+            ),
         ]
 
 
@@ -192,13 +219,14 @@ def module_rows(scale: Scale) -> Iterator[list[str]]:
     small, large = json_messages(scale.messages, SMALL), json_messages(scale.messages // 100, LARGE)
     mebibytes = sum(map(len, large)) / MIB
     for module in MODULES:
-        anew: Settings = {"implementation": importlib.import_module(module)}
-        takeover = TAKEOVER | anew
+        implementation = {"implementation": importlib.import_module(module)}
+        resets = Settings({"client_no_context_takeover": True} | implementation)
+        takeover = Settings(TAKEOVER | implementation)
         yield [
             f"``{module}``",
             f"{kept_memory(takeover, scale) / KIB:.0f}",
-            digits(1e6 * sending_time(anew, small) / len(small)),
-            digits(1e6 * receiving_time(anew, small) / len(small)),
+            digits(1e6 * sending_time(resets, small) / len(small)),
+            digits(1e6 * receiving_time(resets, small) / len(small)),
             digits(mebibytes / sending_time(takeover, large)),
             digits(mebibytes / receiving_time(takeover, large)),
             f"{size_in_percent(takeover, large):.0f} %",
@@ -212,7 +240,7 @@ def page(scale: Scale) -> str:
         "",
         _what_ran(),
         "",
-        ".. rubric:: Each setting: memory of a server's connection, and size on the wire",
+        ".. rubric:: Each setting: memory of a server's connection, and the size of what each end sends",
         "",
         *memory_table(scale),
         "",
@@ -235,7 +263,8 @@ def _what_ran() -> str:
 
 def memory_table(scale: Scale) -> Iterator[str]:
     kept, peak = "kept between messages, KiB", f"at most, during one of {LARGE // KIB} KiB, KiB"
-    header = ["setting", kept, peak, f"size, {SMALL} B", f"size, {LARGE // KIB} KiB"]
+    sizes = [f"{end}, {size}" for end in ("server", "client") for size in (f"{SMALL} B", f"{LARGE // KIB} KiB")]
+    header = ["setting of the server", kept, peak, *sizes]
     return csv_table(header, memory_rows(scale))
 
 

@@ -268,16 +268,15 @@ def rows(builds: Sequence[dict[str, tuple[float, float]]]) -> Iterator[list[str]
 def remarks(builds: dict[str, dict[str, tuple[float, float]]]) -> Iterator[str]:
     """What the table cannot say by itself."""
     yield f"Wanted: at most {MOST} times honest. What is more, and why:"
+    yield ""
     for build, found in builds.items():
         nanoseconds, honest = found[CHAIN][0] * 46, found[HONEST]
         zeros = found[ZEROS]
-        yield ""
         yield (
             f"- {build}: the chain of ends is over after 46 bytes and {nanoseconds / 1000:.0f} µs, for once. "
             f"A byte of zeros is {zeros[1]:.0f} bytes of a message, which ``Limits.message`` bounds: "
             f"{zeros[0] / zeros[1]:.1f} ns each, honest {honest[0] / honest[1]:.1f} ns."
         )
-    yield ""
     yield "- pure: a frame takes some microseconds, compressed or not, and the smallest has 6 bytes."
 
 

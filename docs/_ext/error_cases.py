@@ -73,7 +73,7 @@ class Violation(NamedTuple):
         """What a connection says to it."""
         extensions = []
         if self.deflate:
-            codec = rfc6455.PerMessageDeflate().accept_offer([])
+            codec = rfc6455.PerMessageDeflate(client_no_context_takeover=True).accept_offer([])
             assert codec is not None
             extensions.append(codec)
         *_, last = rfc6455.Connection(self.role, extensions, limits=self.limits).receive_data(self.data)
@@ -131,6 +131,17 @@ VIOLATIONS = [
         "a message that is too long once inflated",
         sent(Opcode.BINARY, deflated(bytes(5000)), rsv=4),
         limits=Limits(message=1000),
+        deflate=True,
+    ),
+    Violation(
+        "a compressed message that takes too much on the wire",
+        sent(Opcode.BINARY, bytes(80_000), rsv=4),
+        limits=Limits(message=1000),
+        deflate=True,
+    ),
+    Violation(
+        "DEFLATE streams that end too soon, too often",
+        sent(Opcode.BINARY, b"\x03\x00" * 20, rsv=4),
         deflate=True,
     ),
     Violation(

@@ -14,7 +14,7 @@ import pytest
 # At the end: an installed rfc6455 stays the one that is tested.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import compression, measure, ours, payloads, report, run, targets
+from benchmarks import compression, measure, ours, payloads, report, run, targets, worst_input
 from benchmarks.libraries import Library, Role, UnsupportedError, installed
 from benchmarks.payloads import Deflate, Stream
 from benchmarks.work import Receive, Scale, Send, Work, all_works
@@ -261,8 +261,32 @@ def test_compression_measures_every_setting_and_every_module(tmp_path: Path, mon
 
 def test_context_takeover_keeps_memory_and_saves_bytes() -> None:
     messages = payloads.json_messages(20, compression.SMALL)
-    kept = [compression.kept_memory(settings, TINY_COMPRESSION) for settings in (None, {}, compression.TAKEOVER)]
-    sizes = [compression.size_in_percent(settings, messages) for settings in (None, {}, compression.TAKEOVER)]
+    servers: list[dict[str, Any] | None] = [None, {"client_no_context_takeover": True}, compression.TAKEOVER]
+    kept = [compression.kept_memory(compression.Settings(server), TINY_COMPRESSION) for server in servers]
+    sizes = [compression.size_in_percent(compression.Settings(server), messages) for server in servers]
     # zconf.h: 256 KiB for deflating and 32 KiB for inflating, with some for small objects
     assert kept[0] <= kept[1] < 4 << 10 < 288 << 10 < kept[2] < 350 << 10
     assert sizes[0] == 100 > sizes[1] > sizes[2]
+
+
+@pytest.mark.parametrize(
+    ("offer", "least", "most"),
+    [
+        (compression.RESETS, 0, 1 << 10),
+        (compression.WINDOW, 8 << 10, 11 << 10),
+        (compression.BARE, 38 << 10, 42 << 10),
+    ],
+)
+def test_what_the_default_keeps_depends_on_the_offer(offer: str, least: int, most: int) -> None:
+    assert least <= compression.kept_memory(compression.Settings({}, offer), TINY_COMPRESSION) < most
+
+
+# --- the costliest input ----------------------------------------------------------------------------------------
+
+
+def test_the_costliest_input_is_taken_or_refused_as_it_should_be(tmp_path: Path) -> None:
+    """Each input runs to its end; how long it takes is for the benchmark to say."""
+    figures = worst_input.figures(rounds=1)
+    assert next(iter(figures)) == worst_input.HONEST
+    page = worst_input.page({"compiled": figures, "pure": figures})
+    assert all(name in page for name in figures)
