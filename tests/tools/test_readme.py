@@ -11,6 +11,7 @@ import pytest
 from code_blocks import ROOT, code_blocks, run_page
 
 import rfc6455
+import rfc6455.testing
 
 README = ROOT / "README.md"
 
@@ -27,17 +28,19 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def talk(sock: socket.socket, text: str, waits: bool) -> list[rfc6455.Event]:
     """A client that says ``text``, closes at once or after the first answer, and gives all the events that it saw."""
-    handshake = rfc6455.ClientHandshake("ws://localhost/")
-    sock.sendall(handshake.data_to_send())
-    while (ws := handshake.receive_data(sock.recv(65536))) is None:
-        pass
-    ws.send_text(text)
+    ws = rfc6455.Endpoint(rfc6455.ClientHandshake("ws://localhost/"), rfc6455.Timeouts.NONE, now=0.0)
     events: list[rfc6455.Event] = []
+    sock.sendall(ws.data_to_send())
     while not ws.closed:
-        if events or not waits:
-            ws.close(1000, "bye")
+        for event in ws.events(sock.recv(65536), now=0.0):
+            if isinstance(event, rfc6455.Response):
+                ws.send_text(text)
+            else:
+                events.append(event)
+            if events or not waits:
+                ws.close(1000, "bye")
         sock.sendall(ws.data_to_send())
-        events += ws.receive_data(None if ws.unread else sock.recv(65536))
+    sock.shutdown(socket.SHUT_WR)
     return events
 
 
@@ -56,10 +59,35 @@ def test_the_library_example_runs(ends: tuple[socket.socket, socket.socket], wai
     assert (closed.code, closed.clean) == (1000, True)
 
 
+UPGRADE = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n"
+
+REFUSALS = {
+    "a page": (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 426),
+    "POST": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 405),
+    "another site": (
+        b"GET / HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n" + UPGRADE % rfc6455.testing.SAMPLE_KEY.encode(),
+        403,
+    ),
+    "the end": (b"GET / HTTP/1.1\r\n", 400),
+}
+
+
+@pytest.mark.parametrize(("request_", "status"), REFUSALS.values(), ids=list(REFUSALS))
+def test_the_library_example_answers_what_is_no_websocket(
+    ends: tuple[socket.socket, socket.socket], request_: bytes, status: int
+) -> None:
+    server, client = ends
+    client.sendall(request_)
+    client.shutdown(socket.SHUT_WR)
+    run_page(README, sock=server)
+    answer = client.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+
+
 def test_the_library_example_is_short() -> None:
     (block,) = code_blocks(README)
-    lines = [line for line in block.code.splitlines() if line.strip()]
-    assert len(lines) <= 12
+    lines = [line for line in block.code.splitlines() if line.strip() and not line.startswith("import ")]
+    assert len(lines) <= 20
 
 
 def test_ci_finds_one_test_command() -> None:
