@@ -108,7 +108,7 @@ def test_our_client_passes(tmp_path: Path) -> None:
 def test_a_peer_is_reported_on(name: str, tmp_path: Path) -> None:
     pytest.importorskip(name)
     with compare.running(name) as uri:
-        found = check.try_server(exchange.Server(uri, 0.5), list(CASES[SERVER].values()), lambda result: None)
+        found = check.try_server(exchange.Server(uri, 2.0), list(CASES[SERVER].values()), lambda result: None)
     assert [result.case.id for result in found] == list(CASES[SERVER])
     verdicts = [result.verdict for result in found]
     # That it was really talked to: these every library does right.
