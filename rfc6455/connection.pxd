@@ -19,6 +19,8 @@ cdef int _TEXT_OPCODE, _BINARY_OPCODE, _PING_OPCODE, _CLOSE_OPCODE
 
 cdef Py_ssize_t DECODED_IN_ONE_CALL, ENCODED_IN_ONE_CALL
 
+cdef Py_ssize_t _forks
+
 cdef class Connection:
     cdef object __weakref__
     cdef readonly object role
@@ -31,6 +33,7 @@ cdef class Connection:
     cdef object _random
     cdef bint _masks
     cdef bytes _mask_pool
+    cdef Py_ssize_t _pool_forks
     cdef Py_ssize_t _budget
     cdef FrameCursor _parser
     cdef MessageReader _reader

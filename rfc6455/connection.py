@@ -10,11 +10,12 @@ What the peer does wrong ends as a `Closed` event, with the Close frame queued; 
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from .arguments import as_bytes, at_most_63_bits
+from .arguments import as_bytes, at_most_63_bits, not_copied
 from .byte_loops import pack_frame
 from .codes import (
     CONTROL_BIT,
@@ -105,6 +106,22 @@ ENCODED_IN_ONE_CALL = 64 << 10
 _RANDOM_POOL = 128
 
 
+# A process that forks has two of each connection, and the two must not mask with the same keys (10.3): with the one
+# sent by the parent, what the child sends could be read and foreseen. So the child counts the forks that made it, and
+# random bytes which were fetched before the last one are not used.
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+# Not on Windows, where nothing forks.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
+
 class Connection:
     """One end of an established connection. Handshakes make it; it can also be made alone.
 
@@ -130,7 +147,7 @@ class Connection:
     # To keep something with a connection, derive a class from it.
     __slots__ = (
         *("role", "extensions", "limits", "subprotocol", "last_pong", "pongs_received"),
-        *("_parts", "_random", "_masks", "_mask_pool", "_budget", "_parser", "_reader"),
+        *("_parts", "_random", "_masks", "_mask_pool", "_pool_forks", "_budget", "_parser", "_reader"),
         *("_max_first_piece", "_max_message", "_short_text", "_received", "_sent", "_out", "_pongs", "_pongs_size"),
         *("_owed_close", "_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_held", "_closed"),
         *("_milestones", "__weakref__"),
@@ -169,6 +186,7 @@ class Connection:
         self._random = options.random
         self._masks = role is Role.CLIENT
         self._mask_pool = b""
+        self._pool_forks = 0
         self._budget = at_most_63_bits(limits.budget)
         self._parser = FrameCursor(
             role, limits, sum(codec.reserved_bits for codec in self.extensions), options.leniencies
@@ -202,6 +220,9 @@ class Connection:
         self._closed: Closed | None = None
         # Counts what deadlines depend on: Pongs, and each step towards the end.
         self._milestones = 0
+
+    def __reduce__(self) -> NoReturn:
+        raise not_copied(self)
 
     # How far the connection has come.
 
@@ -867,7 +888,9 @@ class Connection:
 
     def _next_masking_key(self) -> bytes:
         """10.3: a key must be unpredictable, and each frame gets a new one; no byte of the pool is used twice."""
-        pool = self._mask_pool or self._more_random_bytes()
+        pool = self._mask_pool
+        if not pool or self._pool_forks != _forks:
+            pool = self._more_random_bytes()
         self._mask_pool = pool[4:]
         return pool[:4]
 
@@ -875,6 +898,7 @@ class Connection:
         pool = self._random(_RANDOM_POOL)
         if len(pool) != _RANDOM_POOL:
             raise ValueError(f"random({_RANDOM_POOL}) gave {len(pool)} bytes; masking keys need all of them (5.3)")
+        self._pool_forks = _forks
         return pool
 
     # What handshakes need.

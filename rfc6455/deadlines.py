@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
+from .arguments import not_copied
 from .codes import CloseCause, CloseCode
 from .connection import Connection
 from .events import Closed, Event
@@ -132,6 +133,9 @@ class Deadlines:
         self._looked_at: dict[str, int] = {}
         self._gave_up_tcp = False
         self._await("open", now)
+
+    def __reduce__(self) -> NoReturn:
+        raise not_copied(self)
 
     def opened(self, connection: Connection, *, now: float) -> None:
         """Tell that the opening handshake is done.

@@ -20,8 +20,9 @@ The law: nothing of the protocol is decided here. Each call goes to the object w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
+from .arguments import not_copied
 from .codes import CloseCause, CloseCode
 from .connection import NO_CODE_NAMED, Connection, close_payload, small_ones_joined
 from .cursor import READ_SIZE
@@ -106,6 +107,9 @@ class Endpoint:
             self.handshake = start
         else:
             raise TypeError(f"an endpoint begins with a handshake or a Connection, not {start!r}")
+
+    def __reduce__(self) -> NoReturn:
+        raise not_copied(self)
 
     # How far it has come.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ProtocolError(Exception):
-    """The base of all errors of this package.
+    """The base of all errors of this package. They are equal by type and content, as is the event that has one in it.
 
     >>> try:
     ...     rfc6455.Connection(rfc6455.SERVER).close(1005)
@@ -28,6 +28,14 @@ class ProtocolError(Exception):
     ...     print(error)
     the close code 1005 must not be sent (7.4); 1000 and 3000 to 4999 always may
     """
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.args == other.args
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.args))
 
 
 class LocalProtocolError(ProtocolError):
@@ -66,19 +74,9 @@ class RemoteProtocolError(ProtocolError):
         self.frames: list[Frame] = []
 
     def found_at(self, offset: int) -> None:
-        """Adds the place, where the one who raised it could not know it."""
+        """Add the place, where the one who raised it could not know it."""
         self.offset = offset
-        self.args: tuple[Any, ...] = self._fields()
-
-    def __eq__(self, other: object) -> bool:
-        # Events are equal by content, and so is the error in one.
-        return isinstance(other, RemoteProtocolError) and self._fields() == other._fields()
-
-    def __hash__(self) -> int:
-        return hash(self._fields())
-
-    def _fields(self) -> tuple[int, str, str, int | None]:
-        return self.close_code, self.reason, self.section, self.offset
+        self.args: tuple[Any, ...] = (self.close_code, self.reason, self.section, offset)
 
     def __str__(self) -> str:
         place = "" if self.offset is None else f" at byte {self.offset}"
@@ -118,6 +116,11 @@ class HandshakeError(ProtocolError):
         self.section = section
         self.response = response
         self.cause = cause
+
+    def answered_by(self, response: Response) -> None:
+        """Add the answer, where the one who raised it could not know it."""
+        self.response = response
+        self.args: tuple[Any, ...] = (self.status, self.reason, self.section, response, self.cause)
 
     def __str__(self) -> str:
         status = "" if self.status is None else f"{int(self.status)}: "

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NoReturn
 
-from .arguments import described
+from .arguments import described, not_copied
 from .codes import CloseCode
 from .errors import HandshakeError, LocalProtocolError, RemoteProtocolError
 
@@ -134,7 +134,7 @@ class MessageCodec:
         """
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"a {type(self).__name__} is the state of one connection, and cannot be copied or pickled")
+        raise not_copied(self)
 
 
 class Extension:

@@ -7,9 +7,10 @@ Not here: the rules of a header, which `cursor.py` applies, and what depends on 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NoReturn
 
 from . import byte_loops
-from .arguments import as_bytes
+from .arguments import as_bytes, not_copied
 from .byte_loops import pack_frame
 from .codes import FIN_BIT, OPCODE_BITS, RSV_BITS, Leniency, Opcode, Role
 from .cursor import ENDS, FrameCursor
@@ -90,6 +91,9 @@ class FrameParser:
         self._cursor = FrameCursor(role, options.limits, reserved_bits, options.leniencies)
         self._buffer = byte_loops.BytesBuffer()
         self._failure: tuple[int, str, str, int | None] | None = None
+
+    def __reduce__(self) -> NoReturn:
+        raise not_copied(self)
 
     @property
     def offset(self) -> int:

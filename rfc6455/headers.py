@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # RFC 9110, 5.6.2. token = 1*tchar
 TCHAR = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
@@ -96,6 +96,9 @@ class Headers:
 
     def __repr__(self) -> str:
         return f"Headers({list(self._pairs)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Headers, (list(self._pairs),)
 
     def _make_index(self) -> dict[str, tuple[str, ...]]:
         index: dict[str, tuple[str, ...]] = {name.lower(): (value,) for name, value in self._pairs}

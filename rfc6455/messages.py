@@ -8,11 +8,13 @@ however small the pieces are in which they came.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import partial
+from typing import Any
 
 from . import byte_loops
 from .arguments import as_bytes, at_most_63_bits
 from .byte_loops import decode_beginning, pack_frame, pack_header
-from .codes import FIN_BIT, MAX_LENGTH, CloseCode, Leniency, Opcode
+from .codes import FIN_BIT, MAX_LENGTH, OPCODE_BITS, CloseCode, Leniency, Opcode
 from .cursor import FrameCursor
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesMessage, BytesPart, EncodedText, Event, TextMessage, TextPart
@@ -324,6 +326,10 @@ class PreparedMessage:
         self.compress: bool | None = compress
         self._buffers = unmasked_frame(self.first, self.payload)
         self._encoded: dict[Hashable, tuple[int, bytes, list[bytes]]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        message = self.payload.decode() if self.first & OPCODE_BITS == _TEXT_OPCODE else self.payload
+        return partial(PreparedMessage, compress=self.compress), (message,)
 
     @property
     def frame(self) -> bytes:

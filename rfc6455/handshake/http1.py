@@ -284,8 +284,9 @@ class ServerHandshake(ServerOpening):
         except HandshakeError as error:
             # RFC 9110, 15.5.6: the answer 405 "MUST generate an Allow header field".
             methods = [("Allow", ", ".join(self._plain_methods or ("GET",)))] if error.status == 405 else []
-            error.response = _closing(error.status or 400, methods, explain(error))
-            self._queue(error.response)
+            answer = _closing(error.status or 400, methods, explain(error))
+            error.answered_by(answer)
+            self._queue(answer)
             raise
         except Exception:  # of a rule of the application's: nothing has changed
             self.request = None

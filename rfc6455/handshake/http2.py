@@ -211,8 +211,9 @@ class Http2ServerHandshake(ServerOpening):
             # in every refusal, as it does no harm in the others. (There is no 426: it requires Upgrade, which HTTP/2
             # does not have.)
             fields = Headers([("sec-websocket-version", VERSION)])
-            error.response = refusal(error.status or 400, fields, explain(error))
-            self._refuse(error.response)
+            answer = refusal(error.status or 400, fields, explain(error))
+            error.answered_by(answer)
+            self._refuse(answer)
             raise
         except Exception:  # of a rule of the application's: nothing has changed
             self.request = None

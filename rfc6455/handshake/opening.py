@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from enum import Enum
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
-from ..arguments import check_type, excerpt
+from ..arguments import check_type, excerpt, not_copied
 from ..codes import CloseCause, Leniency, Role
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
@@ -49,6 +49,9 @@ class _Opening:
         self.response: Response | None = None
         self.leniencies_used: dict[Leniency, int] = {}
         self._options = options
+
+    def __reduce__(self) -> NoReturn:
+        raise not_copied(self)
 
     def _is_lenient(self, leniency: Leniency) -> bool:
         return leniency in self._options.leniencies
