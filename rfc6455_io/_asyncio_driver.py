@@ -1,0 +1,549 @@
+"""One connection on asyncio: a transport, an `rfc6455.Endpoint` and a timer, and the callbacks that they lead to.
+
+What lives here: `Driver`, the protocol that asyncio calls, and `Listener`, which it calls in turn. Not here: how
+connections come to be (`asyncio.py`, `_asyncio_dialing.py`), and coroutines (`_asyncio_websocket.py`).
+
+The law: everything is a plain call, and nothing awaits. What a read brings is handled in one go and answered with one
+write. Four things end that go early, and the rest then waits in the endpoint: the loop's other work, after a bounded
+amount of ours; a listener that wants no more for now; a peer that does not take what it is sent; an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import rfc6455
+from rfc6455 import BytesMessage, Closed, Endpoint, Ping, Pong, PreparedMessage, Request, Response, TextMessage
+
+logger = logging.getLogger("rfc6455_io")
+
+# How much is done before the loop's other work has its turn: each event counts 1, and each KiB of a message 1 more.
+# That many empty messages take some milliseconds; a read of 256 KiB can hold 40,000 of them.
+WORK_AT_ONCE = 1000
+
+# What waits to be written before `send` waits, or says that it would have to: asyncio's own high-water mark.
+HIGH_WATER = 64 << 10
+
+# How long the last bytes may wait for a peer that has ended its stream, in seconds; as `Timeouts.tcp_close`.
+FAREWELL = 2.0
+
+Part = rfc6455.TextPart | rfc6455.BytesPart | rfc6455.EncodedText
+Sendable = str | bytes | bytearray | memoryview | PreparedMessage
+
+
+class Listener:
+    """One connection, by callbacks: derive a class, and pass it to `serve` or `connect`. The quickest way.
+
+    The callbacks do nothing here; define those that you need. None of them may block. An exception that one raises is
+    logged and ends the connection with 1011 (7.4.1). What is sent in a callback is written when all that one read
+    brought has been handled; what is sent from elsewhere in the loop's thread is written at once.
+
+    Where a peer does not read, reading from it stops as soon as one message of the largest size (``Limits.message``)
+    is waiting for it besides what the transport takes anyway. So a listener that sends one answer for each message
+    needs to do nothing about slow peers.
+
+    >>> class Echo(Listener):
+    ...     def message(self, message):
+    ...         self.send(message)
+    """
+
+    __slots__ = ("__weakref__", "_driver")
+
+    _driver: Driver
+
+    # Callbacks.
+
+    def opened(self, head: Request | Response) -> None:
+        """The connection is open.
+
+        :param head: at a server the client's request, at a client the server's answer.
+        """
+
+    def message(self, message: str | bytes) -> None:
+        """A message has come: `str` for text, `bytes` for binary."""
+
+    def part(self, part: Part) -> None:
+        """A part of a message has come, with the option ``parts=True``; with ``decode_text=False`` also a whole text,
+        as bytes."""
+
+    def pong(self, payload: bytes) -> None:
+        """A Pong has come, asked for or not."""
+
+    def writable(self) -> None:
+        """The peer has taken most of what was waiting for it, after `send` had returned ``False``."""
+
+    def closed(self, closed: Closed) -> None:
+        """The connection has ended. Comes once, as the last callback, if `opened` came.
+
+        :param closed: why; ``str(closed)`` is a sentence for a log.
+        """
+
+    def _gone(self) -> None:
+        """The connection has ended, and TCP has."""
+
+    # What can be asked and done.
+
+    @property
+    def request(self) -> Request:
+        """The client's request."""
+        request = self._driver.endpoint.request
+        assert request is not None
+        return request
+
+    @property
+    def response(self) -> Response:
+        """The server's answer, the 101."""
+        response = self._driver.endpoint.response
+        assert response is not None
+        return response
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that was agreed (1.9), or ``None``."""
+        return self._driver.endpoint.subprotocol
+
+    @property
+    def latency(self) -> float | None:
+        """How long the last Pong to a Ping of the keepalive took, in seconds; ``None`` before the first."""
+        return self._driver.endpoint.latency
+
+    @property
+    def end(self) -> Closed | None:
+        """Why the connection has ended; ``None`` while it has not."""
+        return self._driver.endpoint.end
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether no more than 64 KiB wait to be written, so that `send` should be called."""
+        return self._driver.can_write
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what the transport knows, such as ``"peername"`` or ``"ssl_object"``: as
+        `asyncio.BaseTransport.get_extra_info`."""
+        return self._driver.transport.get_extra_info(name, default)
+
+    def send(self, message: Sendable, *, fin: bool = True, compress: bool | None = None) -> bool:
+        """Send a message, or a fragment of one. It is never refused for want of room: it waits in memory.
+
+        :param message: `str` is sent as text, bytes as binary; a `rfc6455.PreparedMessage` is as it was prepared.
+        :param fin: ``False`` when more fragments of this message follow (5.4).
+        :param compress: as for `rfc6455.Connection.send_text`.
+        :returns: whether more should be sent now. Where it is ``False``, wait for `writable`.
+        :raises rfc6455.ConnectionClosedError: when the connection has ended.
+        :raises rfc6455.LocalProtocolError: when this side has closed it.
+        :raises TypeError: when the message is something else.
+        """
+        driver = self._driver
+        driver.queue(message, fin, compress)
+        driver.write_soon()
+        return driver.can_write
+
+    def ping(self, payload: bytes = b"") -> None:
+        """Send a Ping; the Pong is told by `pong`. The keepalive of `rfc6455.Timeouts` sends its own.
+
+        :param payload: at most 125 bytes.
+        :raises rfc6455.LocalProtocolError: as `send`, or when the payload is longer.
+        """
+        self._driver.endpoint.ping(payload)
+        self._driver.write_soon()
+
+    def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Begin the closing handshake (7.1.2); `closed` tells its end. Messages may come until then. It may be called
+        more than once, at any time.
+
+        :param code: the close code; ``None`` for none.
+        :param reason: for people and logs, at most 123 bytes of UTF-8.
+        :raises rfc6455.LocalProtocolError: for a code that may not travel (7.4).
+        """
+        self._driver.close(code, reason)
+
+    def abort(self) -> None:
+        """Cut the connection without a word. The peer sees 1006, and so does `closed`."""
+        self._driver.transport.abort()
+
+    def pause(self) -> None:
+        """Take no more messages for now: reading stops, so that the peer has to wait. The keepalive waits, too."""
+        self._driver.hold()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._driver.release()
+
+
+class Owner(Protocol):
+    """What differs between the two ends: a server and a client that connects."""
+
+    timeouts: rfc6455.Timeouts | None
+
+    def begin(self, driver: Driver) -> rfc6455.ServerHandshake | rfc6455.ClientHandshake:
+        """TCP, and TLS where it is used, are there: return the handshake."""
+
+    def requested(self, driver: Driver, request: Request) -> None:
+        """A request has come: accept or reject it, now or later."""
+
+    def opened(self, driver: Driver, response: Response) -> None:
+        """The server has opened the connection."""
+
+    def closed(self, driver: Driver, closed: Closed) -> None:
+        """The connection has ended, or the opening handshake has failed."""
+
+    def gone(self, driver: Driver) -> None:
+        """The connection has ended, and TCP has."""
+
+
+class Driver(asyncio.Protocol):
+    """The protocol of one connection, for `asyncio.loop.create_server` and ``create_connection``."""
+
+    __slots__ = (
+        *("transport", "endpoint", "listener", "loop", "can_write", "is_closing", "is_gone", "is_held", "lost"),
+        *("_owner", "_time", "_timer", "_timer_at", "_is_busy", "_is_waiting", "_is_flooded", "_is_ending"),
+        *("_has_ended", "_unsent", "_is_write_due", "_has_eof", "_is_hung_up", "_looks_again", "_target"),
+    )
+
+    transport: asyncio.Transport
+    endpoint: Endpoint
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
+        self.loop = loop
+        self.listener: Listener | None = None
+        self.can_write = True
+        self.is_closing = False  # whether close() was called
+        self.is_held = False  # whether the listener wants no more for now
+        self.lost = False  # whether TCP has ended
+        self.is_gone = False  # whether the connection has ended, and TCP has
+        self._owner = owner
+        self._time: Callable[[], float] = loop.time
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._is_busy = False  # whether events are being handled further down the stack
+        self._is_waiting = False  # whether `_go_on` will be called
+        self._is_flooded = False  # whether so much waits to be written that reading has stopped
+        self._is_ending = False  # whether this side has ended its stream
+        self._unsent = 0  # the size of what was queued since the last write
+        self._is_write_due = False
+        self._has_eof = False
+        self._has_ended = False  # whether the end was told
+        self._is_hung_up = False
+        self._looks_again = False  # whether `_tick` will be called after the next read
+        # Where messages go to: the listener, until it has failed or was told the end.
+        self._target: Listener | None = None
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.transport = transport
+        self.endpoint = Endpoint(self._owner.begin(self), self._owner.timeouts, now=self._time())
+        self._settle()
+
+    def data_received(self, data: bytes) -> None:
+        self._handle(data)
+
+    def eof_received(self) -> bool:
+        """Returns whether this side can go on to send: with TLS it cannot."""
+        self._end_of_stream()
+        return self.transport.can_write_eof()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.lost = self.can_write = True
+        self._is_flooded = False
+        self._stop_timer()
+        self._end_of_stream()
+        self._tell_gone()
+
+    def pause_writing(self) -> None:
+        self.can_write = False
+
+    def resume_writing(self) -> None:
+        self.can_write = True
+        if self._is_flooded:
+            self._is_flooded = False
+            self._go_on_soon()
+        if self._target is not None:
+            self._call(self._target.writable)
+        if not self._is_busy:
+            self._settle()
+
+    # What the listener, and the owner, ask for.
+
+    def queue(self, message: Sendable, fin: bool = True, compress: bool | None = None) -> None:
+        """Have a message wait in the endpoint until something is written."""
+        if isinstance(message, str):
+            self.endpoint.send_text(message, fin=fin, compress=compress)
+            self._unsent += len(message)
+        elif isinstance(message, PreparedMessage):
+            self.endpoint.send_prepared(message)
+            self._unsent += len(message.payload)
+        else:
+            self.endpoint.send_bytes(message, fin=fin, compress=compress)
+            self._unsent += len(message)
+
+    def write_soon(self) -> None:
+        """Write what was queued: now, or when what is being handled has been."""
+        if not self._is_busy:
+            self.write()
+
+    def write_later(self) -> None:
+        """Write when the loop comes round, or when there is enough for a write of its own."""
+        if self._unsent >= HIGH_WATER:
+            self.write()
+        elif not self._is_write_due:
+            self._is_write_due = True
+            self.loop.call_soon(self._write_now)
+
+    def close(self, code: int | None, reason: str = "") -> None:
+        self.endpoint.close(code, reason)
+        self.is_closing = True
+        if not self._is_busy:
+            # The Close frame goes out now; what follows from it comes by the loop, and not out of this call.
+            self.write()
+            self._go_on_soon()
+        self.release()
+
+    def hold(self) -> None:
+        """Give the listener no more, and read no more. Not once the connection is being closed from here: the answer
+        of the peer is behind what was not read."""
+        if not self.is_held and not self.is_closing and self.endpoint.end is None:
+            self.is_held = True
+            self.endpoint.pause(now=self._time())
+            self._read_or_not()
+
+    def release(self) -> None:
+        if self.is_held:
+            self.is_held = False
+            self.endpoint.resume(now=self._time())
+            self._go_on_soon()
+
+    def opened(self, listener: Listener, head: Request | Response) -> None:
+        """Begin to tell the listener what happens."""
+        listener._driver = self
+        self.listener = self._target = listener
+        self._call(partial(listener.opened, head))
+
+    def answered(self) -> None:
+        """Go on after a request was accepted or rejected, from wherever that was."""
+        if not self._is_busy:
+            self._handle(None)
+
+    # What happens.
+
+    def _end_of_stream(self) -> None:
+        if not self._has_eof:
+            self._has_eof = True
+            self._handle(b"")
+
+    def _go_on_soon(self) -> None:
+        if not self._is_waiting:
+            self._is_waiting = True
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_waiting = False
+        self._handle(None)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._looks_again = False
+        due = self._next_deadline()
+        if due is None or due > self._time():
+            self._set_timer()
+        elif self._is_stopped:
+            self._tell_time()
+        elif not self.lost:
+            self._handle(None)
+
+    def _tell_time(self) -> None:
+        """Tell the time alone, while the peer does not read and its messages wait."""
+        self.endpoint.advance(now=self._time())
+        if self.endpoint.closed:
+            self._is_flooded = False
+            self._go_on_soon()
+        self._settle()
+
+    def _next_deadline(self) -> float | None:
+        # What the listener does not want, or what waits for the peer, is not what the endpoint should be asked for.
+        return self.endpoint.deadlines.next_deadline() if self._is_stopped else self.endpoint.next_deadline()
+
+    def _handle(self, data: bytes | None) -> None:
+        """Take what was read, and tell the listener what came of it, as far as it goes for now."""
+        self._is_busy = True
+        target = self._target
+        left = WORK_AT_ONCE
+        try:
+            events = self.endpoint.events(data, now=self._time())
+            for event in () if self._is_stopped else events:
+                kind = type(event)
+                if kind is TextMessage and target is not None:
+                    text: str = event.text  # type: ignore[union-attr]
+                    target.message(text)
+                    left -= 1 + (len(text) >> 10)
+                elif kind is BytesMessage and target is not None:
+                    payload: bytes = event.data  # type: ignore[union-attr]
+                    target.message(payload)
+                    left -= 1 + (len(payload) >> 10)
+                else:
+                    self._handle_other(event)
+                    target = self._target
+                    left -= 1
+                if (left <= 0 or self.is_held or self._unsent >= HIGH_WATER) and self._must_stop(left):
+                    break
+        except Exception:
+            self._failed()
+        self._is_busy = False
+        self._settle()
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self.is_held or self._is_flooded
+
+    def _must_stop(self, left: int) -> bool:
+        """Whether the rest has to wait; see the top of the file."""
+        if self._unsent >= HIGH_WATER:
+            self.write()
+            limit = self.endpoint.connection.limits.message if self.endpoint.connection is not None else None
+            room = HIGH_WATER + (limit or HIGH_WATER)
+            self._is_flooded = not self.can_write and self.transport.get_write_buffer_size() > room
+        if left <= 0:
+            self._go_on_soon()
+        return left <= 0 or self._is_stopped
+
+    def _handle_other(self, event: object) -> None:
+        target = self._target
+        match event:
+            case Ping():
+                pass
+            case Pong(payload):
+                if target is not None:
+                    target.pong(payload)
+            case Closed():
+                self._handle_end(event)
+            case Request():
+                self._owner.requested(self, event)
+            case Response():
+                self._owner.opened(self, event)
+            case rfc6455.TextPart() | rfc6455.BytesPart() | rfc6455.EncodedText():
+                if target is not None:
+                    target.part(event)
+
+    def _handle_end(self, closed: Closed) -> None:
+        self.is_held = self._is_flooded = False
+        self._target = None
+        self._has_ended = True
+        try:
+            if self.listener is not None:
+                self.listener.closed(closed)
+        finally:
+            self._owner.closed(self, closed)
+            self._tell_gone()
+
+    def _tell_gone(self) -> None:
+        if self.lost and self._has_ended and not self.is_gone:
+            self.is_gone = True
+            if self.listener is not None:
+                self.listener._gone()
+            self._owner.gone(self)
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception:
+            self._failed()
+            self._go_on_soon()
+
+    def _failed(self) -> None:
+        """Tell the operator what happened, and the peer no more than that something did (7.4.1)."""
+        what = "opening" if self.listener is None else "listener"
+        logger.exception("a connection ends with 1011: its %s failed", what)
+        self._target = None
+        self.is_closing = True
+        self.is_held = False
+        self.endpoint.close(1011)
+        self._go_on_soon()
+
+    # What follows of it for the transport.
+
+    def _settle(self) -> None:
+        """Write, let input come or not, end the stream or TCP, and set the timer: whatever the endpoint wants now."""
+        endpoint = self.endpoint
+        # While the peer does not read, Pongs wait in the endpoint, which keeps only the last.
+        if endpoint.has_data_to_send and (self.can_write or self._unsent or endpoint.closed or self.is_closing):
+            self.write()
+        if self.lost:
+            return
+        self._read_or_not()
+        if endpoint.closed:
+            self._end_tcp()
+        if not self._is_hung_up and not self._is_waiting:
+            self._set_timer()
+
+    def _write_now(self) -> None:
+        self._is_write_due = False
+        self.write()
+
+    def write(self) -> None:
+        """Hand what is queued to the transport, in one call."""
+        self._unsent = 0
+        if not self.endpoint.has_data_to_send:
+            return
+        buffers = self.endpoint.buffers_to_send()
+        if self.lost or self._is_ending:
+            return  # TCP has ended: nobody will read it
+        if len(buffers) == 1:
+            self.transport.write(buffers[0])
+        else:
+            self.transport.writelines(buffers)
+
+    def _read_or_not(self) -> None:
+        transport = self.transport
+        if self.lost or self._has_eof or transport.is_closing():
+            return
+        if self.is_held or self._is_waiting or self._is_flooded:
+            if transport.is_reading():
+                transport.pause_reading()
+        elif not transport.is_reading():
+            transport.resume_reading()
+
+    def _end_tcp(self) -> None:
+        if self.endpoint.finished:
+            self._hang_up()
+        elif self.endpoint.must_close and not self._is_ending:
+            self._is_ending = True
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            else:
+                # TLS: its end is the end of both directions (5.5.1: the server closes "immediately").
+                self.transport.close()
+
+    def _hang_up(self) -> None:
+        if self._is_hung_up:
+            return
+        self._is_hung_up = True
+        self._stop_timer()
+        if self._has_eof:
+            self.transport.close()
+            self._timer = self.loop.call_later(FAREWELL, self.transport.abort)
+        else:
+            self.transport.abort()
+
+    def _set_timer(self) -> None:
+        """Be called when the next deadline comes. A timer that is early is left, and looks again."""
+        due = self._next_deadline()
+        if due is None or self._looks_again:
+            return
+        if due <= self._time():
+            # What is found late is due again at once, but not before another read. A call that is made by a call has
+            # one between them in every loop, whether it runs calls before it reads (uvloop) or after (asyncio).
+            self._looks_again = True
+            self.loop.call_soon(self.loop.call_soon, self._tick)
+        elif self._timer is None or due < self._timer_at:
+            self._stop_timer()
+            self._timer = self.loop.call_at(due, self._tick)
+            self._timer_at = due
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,327 @@
+"""A server on asyncio: it takes connections in, answers their opening handshakes, and runs a handler for each.
+
+Not here: what happens on a connection (`_asyncio_driver.py`, `_asyncio_websocket.py`).
+
+The law: nothing outlives the server. Each connection and each task is in a set from its first moment to its last, and
+`Server.close` ends with both sets empty: by the closing handshake, or by force when the time for it is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import socket
+import ssl as tls
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import rfc6455
+from rfc6455 import ConnectionClosedError, Extension, Origins, Request, Response
+
+from ._asyncio_driver import Driver, Listener
+from ._asyncio_websocket import QUEUE, Inbox, WebSocket
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from rfc6455.options import OptionArguments
+
+logger = logging.getLogger("rfc6455_io")
+
+Handler = Callable[[WebSocket], Coroutine[Any, Any, object]]
+ProcessRequest = Callable[[Request], "Response | Awaitable[Response | None] | None"]
+
+
+class Server:
+    """A server that `serve` makes. It begins to listen when it is awaited, or entered by ``async with``.
+
+    :ivar connections: the connections that are open: `WebSocket` objects, or listeners. Pass a copy to what may take
+        more than one step of the loop.
+    """
+
+    def __init__(
+        self,
+        handler: Handler | Callable[[], Listener],
+        listen: Callable[[Callable[[], Driver]], Coroutine[Any, Any, asyncio.Server]],
+        make_handshake: Callable[[], rfc6455.ServerHandshake],
+        timeouts: rfc6455.Timeouts | None,
+        process_request: ProcessRequest | None,
+    ) -> None:
+        self.timeouts = timeouts
+        self.connections: set[WebSocket | Listener] = set()
+        self._make_listener = self._as_listeners(handler)
+        self._listen = listen
+        self._make_handshake = make_handshake
+        self._process_request = process_request
+        self._server: asyncio.Server | None = None
+        self._drivers: set[Driver] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopped: asyncio.Event | None = None
+        self._is_closing = False
+        self._closers: set[asyncio.Task[Any] | None] = set()  # tasks that call close(), maybe handlers
+        self._empty: asyncio.Future[None] | None = None
+
+    def _as_listeners(self, handler: Handler | Callable[[], Listener]) -> Callable[[], Listener]:
+        factory = handler.func if isinstance(handler, partial) else handler
+        if isinstance(factory, type) and issubclass(factory, Listener):
+            return handler  # type: ignore[return-value]
+        if not callable(handler):
+            raise TypeError(f"a handler is a coroutine function or a class derived from Listener, not {handler!r}")
+        return partial(_Handled, self, handler)  # type: ignore[arg-type]
+
+    # Its life.
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """The sockets that it listens on; none before it has begun, or after `close`."""
+        return () if self._server is None else self._server.sockets
+
+    @property
+    def port(self) -> int:
+        """The port of the first socket: which one it is where 0 was asked for."""
+        port: int = self.sockets[0].getsockname()[1]
+        return port
+
+    def __await__(self) -> Generator[Any, None, Server]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Server:
+        return await self._start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _start(self) -> Server:
+        loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        self._server = await self._listen(partial(self._driver, loop))
+        return self
+
+    async def serve_forever(self) -> None:
+        """Wait until `stop` is called, or until this is cancelled, and then close."""
+        assert self._stopped is not None, "await the server, or enter it, before serve_forever()"
+        try:
+            await self._stopped.wait()
+        finally:
+            await self.close()
+
+    def stop(self) -> None:
+        """Have `serve_forever` end: for ``loop.add_signal_handler(signal.SIGTERM, server.stop)``."""
+        if self._stopped is not None:
+            self._stopped.set()
+
+    async def close(self, code: int = 1012, reason: str = "", *, timeout: float | None = 10.0) -> None:
+        """Stop listening, close all connections, and wait until they have ended and their handlers have returned.
+
+        :param code: the close code. 1012 (Service Restart) asks clients to come again; 1001 (Going Away) does not.
+        :param reason: for people and logs.
+        :param timeout: after how many seconds connections are cut, and handlers that go on are cancelled. A handler
+            that does so much with the time that it is never cancelled is waited for.
+        """
+        self.stop()
+        self._is_closing = True
+        self._closers.add(asyncio.current_task())
+        if self._server is not None:
+            self._server.close()
+        for driver in list(self._drivers):
+            driver.close(code, reason)
+        await self._emptied(timeout)
+        while not self._is_empty:
+            for driver in list(self._drivers):
+                driver.transport.abort()
+            for task in self._tasks - self._closers:
+                task.cancel()
+            await self._emptied(1.0)
+
+    async def _emptied(self, timeout: float | None) -> None:
+        """Wait until there are no connections and no tasks, or until the time is over."""
+        if self._is_empty:
+            return
+        if self._empty is None or self._empty.done():
+            self._empty = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self._empty], timeout=timeout)
+
+    @property
+    def _is_empty(self) -> bool:
+        return not self._drivers and not self._tasks - self._closers
+
+    def _look_whether_empty(self) -> None:
+        if self._empty is not None and not self._empty.done() and self._is_empty:
+            self._empty.set_result(None)
+
+    # What a driver calls.
+
+    def _driver(self, loop: asyncio.AbstractEventLoop) -> Driver:
+        return Driver(loop, self)
+
+    def begin(self, driver: Driver) -> rfc6455.ServerHandshake:
+        self._drivers.add(driver)
+        return self._make_handshake()
+
+    def requested(self, driver: Driver, request: Request) -> None:
+        if self._is_closing:
+            driver.endpoint.reject(503)
+            return
+        try:
+            answer = None if self._process_request is None else self._process_request(request)
+            if inspect.isawaitable(answer):
+                self.start_task(self._answer_later(driver, request, answer))
+            else:
+                self._answer(driver, request, answer)
+        except Exception:
+            self._refuse(driver)
+
+    async def _answer_later(self, driver: Driver, request: Request, answer: Awaitable[Response | None]) -> None:
+        try:
+            self._answer(driver, request, await answer)
+        except Exception:
+            self._refuse(driver)
+        driver.answered()
+
+    def _answer(self, driver: Driver, request: Request, answer: Response | None) -> None:
+        endpoint = driver.endpoint
+        if endpoint.closed:
+            return  # the client has not waited for it, or the server is closing
+        if answer is not None and answer.status != 101:
+            endpoint.reject(answer.status, answer.headers, answer.body)
+        elif not request.is_upgrade:
+            endpoint.reject(426, body=b"Connect with a WebSocket client: this is no page.\n")
+        else:
+            listener = self._make_listener()
+            endpoint.accept(headers=() if answer is None else answer.headers, now=driver.loop.time())
+            self.connections.add(listener.websocket if isinstance(listener, _Handled) else listener)
+            driver.opened(listener, request)
+
+    def _refuse(self, driver: Driver) -> None:
+        """Tell the client no more than that something went wrong, whatever it was."""
+        logger.exception("a client is answered with 500: its request could not be processed")
+        if not driver.endpoint.closed:
+            driver.endpoint.reject(500)
+
+    def opened(self, driver: Driver, response: Response) -> None:
+        """Never called: a server gets no responses."""
+
+    def closed(self, driver: Driver, closed: rfc6455.Closed) -> None:
+        listener = driver.listener
+        if listener is None:
+            logger.info("a client was not let in: %s", closed)
+        else:
+            self.connections.discard(listener.websocket if isinstance(listener, _Handled) else listener)
+
+    def gone(self, driver: Driver) -> None:
+        self._drivers.discard(driver)
+        self._look_whether_empty()
+
+    def start_task(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        self._look_whether_empty()
+
+
+class _Handled(Inbox):
+    """A connection with a coroutine that handles it."""
+
+    __slots__ = ("handler", "server", "websocket")
+
+    def __init__(self, server: Server, handler: Handler) -> None:
+        super().__init__()
+        self.server = server
+        self.handler = handler
+        self.websocket = WebSocket(self)
+
+    def opened(self, head: Request | Response) -> None:
+        self.server.start_task(self._run())
+
+    async def _run(self) -> None:
+        code = 1011  # 7.4.1: also where the handler was cancelled
+        try:
+            await self.handler(self.websocket)
+            code = 1000
+        except ConnectionClosedError as error:
+            if error.closed is not self.end:
+                self._log()  # that of another connection, which is this handler's business
+        except asyncio.CancelledError:
+            code = 1001
+            raise
+        except Exception:
+            self._log()
+        finally:
+            self.queue.clear()
+            self.size = QUEUE  # nobody will receive what still comes
+            self.close(code)
+
+    def _log(self) -> None:
+        logger.exception("a connection ends with 1011: its handler failed")
+
+
+def serve(
+    handler: Handler | Callable[[], Listener],
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
+    ssl: tls.SSLContext | None = None,
+    sock: socket.socket | None = None,
+    path: str | os.PathLike[str] | None = None,
+    reuse_port: bool | None = None,
+    backlog: int = 100,
+    subprotocols: Sequence[str] = (),
+    extensions: Sequence[Extension] = (),
+    origins: Origins = rfc6455.SAME_HOST,
+    require_subprotocol: bool = False,
+    process_request: ProcessRequest | None = None,
+    timeouts: rfc6455.Timeouts | None = None,
+    **options: Unpack[OptionArguments],
+) -> Server:
+    """Return a server, to be entered by ``async with`` or awaited.
+
+    :param handler: a coroutine function, called with a `WebSocket` for each connection; when it returns, the
+        connection is closed with 1000, and where it raises an exception, that is logged and the connection is closed
+        with 1011. Or a class derived from `Listener`, or a `functools.partial` of one, called without arguments.
+    :param host: the name or address to listen on, or several; ``None`` for all interfaces.
+    :param port: the port; 0 for any that is free.
+    :param ssl: for ``wss:``, a context with the certificate.
+    :param sock: a socket to listen on, instead of host and port.
+    :param path: the path of a Unix socket to listen on, instead of host and port.
+    :param reuse_port: whether several processes may listen on the port, as `asyncio.loop.create_server` says.
+    :param backlog: how many clients may wait to be taken in.
+    :param process_request: called with each `rfc6455.Request`, also those that want no WebSocket. It returns ``None``
+        to let the client in, or a `rfc6455.Response` to be sent instead; one with status 101 lets the client in, and
+        its headers are added to the answer. It may be a coroutine function. Where it raises an exception, that is
+        logged, and the answer is 500.
+    :param timeouts: how long to wait for what.
+    :param options: ``limits``, ``parts`` and the others of `rfc6455.ServerHandshake`, which also describes
+        ``subprotocols``, ``extensions``, ``origins`` and ``require_subprotocol``.
+    :raises TypeError: for an argument of the wrong type.
+    """
+    make_handshake = partial(
+        rfc6455.ServerHandshake,
+        subprotocols=subprotocols,
+        extensions=extensions,
+        origins=origins,
+        require_subprotocol=require_subprotocol,
+        plain_http=process_request is not None,
+        **options,
+    )
+    make_handshake()  # what is wrong is said now, and not to the first client
+
+    async def listen(factory: Callable[[], Driver]) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        how: dict[str, Any] = {"ssl": ssl, "backlog": backlog}
+        if ssl is not None:
+            how["ssl_handshake_timeout"] = (timeouts or rfc6455.Timeouts()).open
+        if path is not None:
+            return await loop.create_unix_server(factory, path, **how)
+        if sock is not None:
+            if sock.family == getattr(socket, "AF_UNIX", None):
+                return await loop.create_unix_server(factory, sock=sock, **how)
+            return await loop.create_server(factory, sock=sock, **how)
+        return await loop.create_server(factory, host, port, reuse_port=reuse_port, **how)
+
+    return Server(handler, listen, make_handshake, timeouts, process_request)

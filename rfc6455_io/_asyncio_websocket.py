@@ -1,0 +1,450 @@
+"""A connection for coroutines: `WebSocket`, and the `Listener` that it stands on.
+
+What lives here: a queue of messages between the listener and the one who receives, and the order of those who send.
+Not here: how connections come to be.
+
+The law: nothing is lost by a cancellation. A message leaves the queue in the step in which `WebSocket.recv` returns
+it, and `WebSocket.send` waits before it sends, never after. Where the queue is full, reading stops: that is when it
+has 64 small messages, or one large one, so that a message within the limits always finds room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from rfc6455 import (
+    Closed,
+    ConnectionClosedError,
+    LocalProtocolError,
+    PreparedMessage,
+    Request,
+    Response,
+    TextPart,
+)
+
+from ._asyncio_driver import Driver, Listener, Part, Sendable
+
+# The queue is full when this is reached; each message counts its length and what follows. Reading goes on when less
+# than a quarter is left, so that the next read comes while there is still something to do.
+QUEUE = 64 << 10
+MESSAGE = 1 << 10
+
+# Ends that iteration takes for the end of what there was to say (7.4.1).
+GOOD_ENDS = (1000, 1001, 1005)
+
+_ONE_MESSAGE = (str, bytes, bytearray, memoryview, PreparedMessage)
+
+
+class Inbox(Listener):
+    """The listener below a `WebSocket`: what came and was not received yet, and who waits for what."""
+
+    __slots__ = (
+        *("end_event", "gone", "loop", "pings", "pings_sent", "queue", "receiver", "room", "sends_parts", "size"),
+        "turns",
+    )
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.queue: deque[str | bytes | Part] = deque()
+        self.size = 0
+        self.receiver: asyncio.Future[None] | None = None
+        # Those who wait to send, in order; one is woken at a time, and wakes the next.
+        self.turns: deque[asyncio.Future[None]] = deque()
+        # Whether a message is sent in parts; and where the peer is slow, who waits between two of them.
+        self.sends_parts = False
+        self.room: asyncio.Future[None] | None = None
+        self.pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}
+        self.pings_sent = 0
+        self.end_event: Closed | None = None  # once it has its turn behind the messages
+        self.gone: asyncio.Future[Closed] | None = None
+
+    # What comes.
+
+    def message(self, message: str | bytes) -> None:
+        self._put(message, len(message))
+
+    def part(self, part: Part) -> None:
+        self._put(part, _size(part))
+
+    def _put(self, item: str | bytes | Part, size: int) -> None:
+        driver = self._driver
+        if self.size >= QUEUE and driver.is_closing:
+            return  # nobody received what came before; and the peer's Close is awaited
+        self.queue.append(item)
+        self.size += size + MESSAGE
+        if self.size >= QUEUE:
+            driver.hold()
+        if self.receiver is not None:
+            _wake(self.receiver)
+
+    def pong(self, payload: bytes) -> None:
+        """5.5.3: a Pong may answer "only the most recently processed Ping", and so all Pings before it."""
+        if payload in self.pings:
+            now = self.loop.time()
+            for sent in list(self.pings):
+                waiter, at = self.pings.pop(sent)
+                if not waiter.done():
+                    waiter.set_result(now - at)
+                if sent == payload:
+                    break
+
+    def writable(self) -> None:
+        if self.room is not None:
+            _wake(self.room)
+        else:
+            self.wake_next()
+
+    def closed(self, closed: Closed) -> None:
+        self.end_event = closed
+        if self.receiver is not None:
+            _wake(self.receiver)
+        for turn in (self.room, *self.turns):
+            if turn is not None:
+                _wake(turn)
+        for waiter, _ in self.pings.values():
+            if not waiter.done():
+                waiter.set_exception(ConnectionClosedError(closed))
+                waiter.exception()  # whoever waits is told; if nobody does, that is no news
+        self.pings.clear()
+
+    # For those who receive.
+
+    async def wait(self) -> None:
+        """Wait until something is in the queue."""
+        while not self.queue:
+            if self.end_event is not None:
+                raise ConnectionClosedError(self.end_event)
+            if self.receiver is not None:
+                raise RuntimeError("recv() is waiting in another task already; only one can receive at a time")
+            self._driver.write()  # nothing more will come to be sent together with what waits
+            self.receiver = self.loop.create_future()
+            try:
+                await self.receiver
+            finally:
+                self.receiver = None
+
+    def take(self) -> str | bytes | Part:
+        item = self.queue.popleft()
+        self.size -= _size(item) + MESSAGE
+        if self._driver.is_held and self.size < QUEUE // 4:
+            self._driver.release()
+        return item
+
+    # For those who send.
+
+    @property
+    def must_wait(self) -> bool:
+        return self.sends_parts or not self._driver.can_write
+
+    async def turn(self) -> None:
+        """Wait until it is this task's turn to send, and the peer takes what is sent."""
+        is_first = True
+        while self.end_event is None and (self.must_wait or (is_first and self.turns)):
+            turn = self.loop.create_future()
+            if is_first:
+                self.turns.append(turn)
+            else:
+                self.turns.appendleft(turn)
+            is_first = False
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.cancelled() or not turn.done():
+                    if turn in self.turns:
+                        self.turns.remove(turn)
+                else:
+                    self.wake_next()
+                raise
+
+    def wake_next(self) -> None:
+        while self.turns and not self.must_wait:
+            turn = self.turns.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    def post(self, message: Sendable, fin: bool = True, compress: bool | None = None) -> None:
+        """Send, together with what the task is going to send next where it has more messages to answer."""
+        driver = self._driver
+        driver.queue(message, fin, compress)
+        if self.queue:
+            driver.write_later()
+        else:
+            driver.write_soon()
+
+    async def ended(self) -> Closed:
+        """Wait until the connection and TCP have ended."""
+        if self.end_event is not None and self._driver.is_gone:
+            return self.end_event
+        if self.gone is None:
+            self.gone = self.loop.create_future()
+        return await asyncio.shield(self.gone)
+
+    def _gone(self) -> None:
+        if self.gone is not None and self.end_event is not None:
+            self.gone.set_result(self.end_event)
+
+
+class WebSocket:
+    """One connection, for coroutines: what a handler of `serve` is given, and what `connect` returns.
+
+    It is an asynchronous context manager, which closes it at the end, and an asynchronous iterator over messages,
+    which stops where the peer closes with 1000, 1001 or without a code, and raises `rfc6455.ConnectionClosedError`
+    where the connection ends in any other way.
+
+    Any number of tasks may send at the same time; one may receive.
+    """
+
+    __slots__ = ("__weakref__", "_inbox")
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    # What can be asked.
+
+    @property
+    def request(self) -> Request:
+        """The client's request."""
+        return self._inbox.request
+
+    @property
+    def response(self) -> Response:
+        """The server's answer, the 101."""
+        return self._inbox.response
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that was agreed (1.9), or ``None``."""
+        return self._inbox.subprotocol
+
+    @property
+    def latency(self) -> float | None:
+        """How long the last Pong to a Ping of the keepalive took, in seconds; ``None`` before the first."""
+        return self._inbox.latency
+
+    @property
+    def end(self) -> Closed | None:
+        """Why the connection has ended; ``None`` while it has not."""
+        return self._inbox.end
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what the transport knows, such as ``"peername"`` or ``"ssl_object"``: as
+        `asyncio.BaseTransport.get_extra_info`."""
+        return self._inbox.get_extra_info(name, default)
+
+    # Receiving.
+
+    async def recv(self) -> str | bytes:
+        """Return the next message: `str` for text, `bytes` for binary.
+
+        Where nobody receives, reading stops, and the peer has to wait. A call that is cancelled loses nothing.
+
+        :raises rfc6455.ConnectionClosedError: when the connection has ended and all messages have been received. Its
+            ``closed`` says why.
+        :raises RuntimeError: when another task is receiving, or with the options ``parts`` and ``decode_text=False``,
+            for which there is `recv_part`.
+        """
+        inbox = self._inbox
+        if not inbox.queue:
+            await inbox.wait()
+        if not isinstance(inbox.queue[0], (str, bytes)):
+            raise RuntimeError("with parts=True or decode_text=False, call recv_part()")
+        item = inbox.take()
+        assert isinstance(item, (str, bytes))
+        return item
+
+    async def recv_part(self) -> Part:
+        """Return the next part of a message, with the option ``parts=True``; with ``decode_text=False`` also whole
+        texts, as `rfc6455.EncodedText`. The errors are those of `recv`."""
+        inbox = self._inbox
+        if not inbox.queue:
+            await inbox.wait()
+        if isinstance(inbox.queue[0], (str, bytes)):
+            raise RuntimeError("without parts=True, call recv()")
+        item = inbox.take()
+        assert not isinstance(item, (str, bytes))
+        return item
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        try:
+            return await self.recv()
+        except ConnectionClosedError as error:
+            if error.closed.clean and error.closed.code in GOOD_ENDS:
+                raise StopAsyncIteration from None
+            raise
+
+    # Sending.
+
+    async def send(
+        self, message: Sendable | Iterable[str | bytes] | AsyncIterable[str | bytes], *, compress: bool | None = None
+    ) -> None:
+        """Send a message. Wait before that while the peer does not take what it is sent: while more than 64 KiB wait.
+
+        :param message: `str` is sent as text, bytes as binary, a `rfc6455.PreparedMessage` as it was prepared. The
+            items of an iterable, asynchronous or not, are sent as fragments of one message as they come; other tasks
+            that send wait meanwhile. If it raises an exception, or the call is cancelled, the message cannot be
+            finished, and the connection is closed with 1011.
+        :param compress: as for `rfc6455.Connection.send_text`.
+        :raises rfc6455.ConnectionClosedError: when the connection has ended; after a `close` from this side, when that
+            is done.
+        :raises TypeError: when the message is something else.
+        """
+        inbox = self._inbox
+        if inbox.must_wait or inbox.turns:
+            await inbox.turn()
+        try:
+            if isinstance(message, _ONE_MESSAGE):
+                inbox.post(message, True, compress)
+            else:
+                await self._send_parts(message, compress)
+        except ConnectionClosedError:
+            raise
+        except LocalProtocolError:
+            if not inbox._driver.is_closing:
+                raise
+            raise ConnectionClosedError(await self.wait_closed()) from None
+        if inbox.turns:
+            inbox.wake_next()
+
+    async def _send_parts(
+        self, message: Iterable[str | bytes] | AsyncIterable[str | bytes], compress: bool | None
+    ) -> None:
+        inbox = self._inbox
+        kind: type | None = None
+        inbox.sends_parts = True
+        try:
+            async with aclosing(_each(message)) as parts:
+                async for part in parts:
+                    if kind is not None and isinstance(part, str) is not (kind is str):
+                        raise TypeError("all parts of a message are str, or all are bytes")
+                    await self._room()
+                    inbox.post(part, False, compress)
+                    kind = str if isinstance(part, str) else bytes
+            if kind is not None:
+                inbox.post("" if kind is str else b"")
+        except BaseException:
+            if kind is not None:
+                inbox.close(1011)
+            raise
+        finally:
+            inbox.sends_parts = False
+            inbox.wake_next()
+
+    async def _room(self) -> None:
+        """Wait for the peer between two fragments."""
+        inbox = self._inbox
+        while not inbox._driver.can_write and inbox.end_event is None:
+            inbox.room = inbox.loop.create_future()
+            try:
+                await inbox.room
+            finally:
+                inbox.room = None
+
+    async def ping(self) -> float:
+        """Send a Ping, and return after how many seconds the Pong came.
+
+        :raises rfc6455.ConnectionClosedError: when the connection has ended, or ends before that.
+        """
+        inbox = self._inbox
+        inbox.pings_sent += 1
+        payload = b"ping %d" % inbox.pings_sent  # the keepalive's own have none but digits
+        try:
+            inbox.ping(payload)
+        except ConnectionClosedError:
+            raise
+        except LocalProtocolError:
+            raise ConnectionClosedError(await self.wait_closed()) from None
+        waiter: asyncio.Future[float] = inbox.loop.create_future()
+        inbox.pings[payload] = waiter, inbox.loop.time()
+        return await waiter
+
+    # The end.
+
+    async def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Close the connection (7.1.2) and wait until it has ended: no longer than `rfc6455.Timeouts` say.
+
+        Legal at any time, and more than once. Messages that come meanwhile can still be received, as far as the queue
+        has room; beyond that they are dropped.
+
+        :param code: the close code; ``None`` for none.
+        :param reason: for people and logs, at most 123 bytes of UTF-8.
+        :raises rfc6455.LocalProtocolError: for a code that may not travel (7.4).
+        """
+        self._inbox.close(code, reason)
+        await self.wait_closed()
+
+    async def wait_closed(self) -> Closed:
+        """Wait until the connection has ended and TCP with it, and return why.
+
+        The end comes behind the messages before it: while so many wait that reading has stopped, it does not come.
+        """
+        return await self._inbox.ended()
+
+    def abort(self) -> None:
+        """Cut the connection without a word. Both ends see 1006."""
+        self._inbox.abort()
+
+    async def __aenter__(self) -> WebSocket:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        """Close with 1000, or with 1011 after an exception other than the connection's own end."""
+        is_good = kind is None or issubclass(kind, (ConnectionClosedError, asyncio.CancelledError))
+        await self.close(1000 if is_good else 1011)
+
+
+def broadcast(
+    connections: Iterable[WebSocket | Listener], message: Sendable, *, close_slow: bool = False
+) -> list[WebSocket | Listener]:
+    """Send a message to many, which is serialised once and compressed once for each set of parameters. It waits for
+    nobody: a connection on which more than 64 KiB wait, or a message is being sent in parts, is left out.
+
+    :param connections: to whom; those that have ended are left out.
+    :param message: as for `WebSocket.send`, but for an iterable.
+    :param close_slow: whether connections on which too much waits are cut.
+    :returns: those that were left out though they have not ended.
+    :raises TypeError: when the message is something else.
+    """
+    prepared = message if isinstance(message, PreparedMessage) else PreparedMessage(message)
+    slow: list[WebSocket | Listener] = []
+    for ws in connections:
+        listener = ws._inbox if isinstance(ws, WebSocket) else ws
+        driver: Driver = listener._driver
+        if driver.is_closing or listener.end is not None:
+            continue
+        if not driver.can_write or (isinstance(listener, Inbox) and listener.sends_parts):
+            slow.append(ws)
+            if close_slow and not driver.can_write:
+                ws.abort()
+        else:
+            listener.send(prepared)
+    return slow
+
+
+async def _each(message: object) -> AsyncGenerator[str | bytes, None]:
+    if isinstance(message, AsyncIterable):
+        async for part in message:
+            yield part
+    elif isinstance(message, Iterable) and not isinstance(message, Mapping):
+        for part in message:
+            yield part
+    else:
+        raise TypeError(f"a message is a str, bytes or an iterable of them, not {type(message).__name__}")
+
+
+def _size(item: str | bytes | Part) -> int:
+    if isinstance(item, (str, bytes)):
+        return len(item)
+    return len(item.text if isinstance(item, TextPart) else item.data)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,505 @@
+"""`rfc6455_io.asyncio` over real sockets: handlers that are coroutines, and `WebSocket`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from helpers import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_payload
+from io_loops import BOTH_LOOPS, Raw, clock, run
+
+import rfc6455
+from rfc6455 import CloseCause, ConnectionClosedError, Timeouts
+from rfc6455_io.asyncio import Server, WebSocket, broadcast, serve
+
+
+class Scene:
+    """A connection of which a test has both ends: a `WebSocket` at a server, and a raw client."""
+
+    server: Server
+    raw: Raw
+    ws: WebSocket
+
+    def __init__(self, **arguments: Any) -> None:
+        self.arguments = arguments
+
+    async def __aenter__(self) -> Scene:
+        opened: asyncio.Future[WebSocket] = asyncio.get_running_loop().create_future()
+        self.done = asyncio.Event()
+
+        async def handler(ws: WebSocket) -> None:
+            opened.set_result(ws)
+            await self.done.wait()
+
+        self.server = await serve(handler, "127.0.0.1", 0, **self.arguments)
+        self.raw = await Raw.connect(self.server.port)
+        self.ws = await opened
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.raw.close()
+        self.done.set()
+        await self.server.close()
+
+
+def scene(loop: str, test: Callable[[Scene], Awaitable[None]], **arguments: Any) -> None:
+    async def main() -> None:
+        async with Scene(**arguments) as at:
+            await test(at)
+
+    run(main(), loop)
+
+
+async def turns(count: int = 20) -> None:
+    """Lets the loop come round."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@BOTH_LOOPS
+def test_a_handler_that_returns_closes_with_1000(loop: str) -> None:
+    async def hello(ws: WebSocket) -> None:
+        await ws.send(f"hello {await ws.recv()!s}")
+
+    async def main() -> None:
+        async with serve(hello, "127.0.0.1", 0) as server:
+            raw = await Raw.connect(server.port)
+            raw.send(TEXT, b"Ann")
+            assert await raw.frame() == (TEXT, b"hello Ann")
+            assert await raw.frame() == (CLOSE, close_payload(1000))
+            raw.send(CLOSE, close_payload(1000))
+            assert await raw.rest() == b""
+            await raw.close()
+
+    run(main(), loop)
+
+
+@BOTH_LOOPS
+def test_an_exception_of_a_handler(loop: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def faulty(ws: WebSocket) -> None:
+        raise KeyError("a secret of ours")
+
+    async def main() -> None:
+        async with serve(faulty, "127.0.0.1", 0) as server:
+            raw = await Raw.connect(server.port)
+            assert await raw.frame() == (CLOSE, close_payload(1011))
+            await raw.close()
+
+    run(main(), loop)
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.exc_info is not None
+
+
+@BOTH_LOOPS
+@pytest.mark.parametrize("action", ["recv", "send", "iterate"])
+def test_the_end_of_its_own_connection_is_no_fault_of_a_handler(
+    loop: str, action: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(ws: WebSocket) -> None:
+        if action == "iterate":
+            async for _ in ws:
+                pass
+        while True:
+            await (ws.recv() if action == "recv" else ws.send("?"))
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        async with serve(handler, "127.0.0.1", 0) as server:
+            raw = await Raw.connect(server.port)
+            await raw.reset()
+            await server.close()
+
+    run(main(), loop)
+    assert not [record for record in caplog.records if record.levelno == logging.ERROR]
+
+
+@BOTH_LOOPS
+def test_iteration_ends_with_a_good_end_and_raises_with_another(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        at.raw.send(TEXT, b"1")
+        at.raw.send(BINARY, b"2")
+        at.raw.send(CLOSE, close_payload(1001))
+        assert [message async for message in at.ws] == ["1", b"2"]
+        with pytest.raises(ConnectionClosedError) as caught:
+            await at.ws.recv()
+        assert caught.value.closed.code == 1001
+
+    async def bad_test(at: Scene) -> None:
+        at.raw.send(TEXT, b"1")
+        at.raw.send(CLOSE, close_payload(4000, b"no more"))
+        assert await at.ws.__anext__() == "1"
+        with pytest.raises(ConnectionClosedError, match="no more"):
+            await at.ws.__anext__()
+
+    scene(loop, test)
+    scene(loop, bad_test)
+
+
+@BOTH_LOOPS
+def test_cancelling_recv_loses_nothing(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        for number in range(100):
+            receiving = asyncio.ensure_future(at.ws.recv())
+            await turns(1)
+            at.raw.send(TEXT, b"%d" % number)
+            if number % 2:
+                while not at.ws._inbox.queue:
+                    await asyncio.sleep(0)  # it has come, and the task was not run yet
+            receiving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await receiving
+            assert await at.ws.recv() == str(number)
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
+def test_only_one_may_receive(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        receiving = asyncio.ensure_future(at.ws.recv())
+        await turns(1)
+        with pytest.raises(RuntimeError, match="another task"):
+            await at.ws.recv()
+        at.raw.send(TEXT, b"1")
+        assert await receiving == "1"
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
+def test_reading_stops_while_nobody_receives(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        for number in range(20_000):
+            at.raw.send(TEXT, b"%d" % number)
+        while not at.ws._inbox._driver.is_held:
+            await asyncio.sleep(0)
+        await turns()
+        assert len(at.ws._inbox.queue) <= 64
+        for number in range(20_000):
+            assert await at.ws.recv() == str(number)
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
+def test_a_message_within_the_limit_always_fits(loop: str) -> None:
+    """T5: two ends that each send one large message, and receive only then, do not block each other."""
+
+    async def test(at: Scene) -> None:
+        sending = asyncio.ensure_future(at.ws.send(bytes(4 << 20)))
+        at.raw.send(BINARY, bytes(4 << 20))
+        await at.raw.writer.drain()  # the server takes it, though its own was not read
+        await sending
+        assert len((await at.raw.frame())[1]) == 4 << 20
+        assert len(await at.ws.recv()) == 4 << 20
+
+    scene(loop, test, limits=rfc6455.Limits(message=4 << 20))
+
+
+@BOTH_LOOPS
+def test_send_waits_while_the_peer_does_not_read(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        at.raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        sent = 0
+
+        async def send() -> None:
+            nonlocal sent
+            while sent < 10_000:
+                await at.ws.send(bytes(16 << 10))
+                sent += 1
+
+        sending = asyncio.ensure_future(send())
+        before = -1
+        while sent != before:
+            before = sent
+            await turns(100)
+        assert sent < 2000
+        transport = at.ws._inbox._driver.transport
+        assert transport.get_write_buffer_size() < 128 << 10
+        sending.cancel()
+        at.raw.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        for _ in range(sent):
+            assert await at.raw.frame() == (BINARY, bytes(16 << 10))
+        await at.ws.send("and it goes on")
+        assert await at.raw.frame() == (TEXT, b"and it goes on")
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
+def test_any_number_of_tasks_may_send(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        async def send(name: int) -> None:
+            for number in range(20):
+                await at.ws.send(b"%d:%d:" % (name, number) + bytes(8 << 10))
+
+        sending = [asyncio.ensure_future(send(name)) for name in range(20)]
+        sending.append(asyncio.ensure_future(at.ws.send("abc" * 100 for _ in range(50))))
+        seen: dict[bytes, list[int]] = {}
+        whole = 0
+        while whole < 401:
+            opcode, payload = await at.raw.frame()
+            if opcode == BINARY:
+                name, number, _ = payload.split(b":")
+                seen.setdefault(name, []).append(int(number))
+                whole += 1
+            else:
+                parts = [payload]
+                while len(parts) <= 50:
+                    opcode, payload = await at.raw.frame()
+                    assert opcode == CONT
+                    parts.append(payload)
+                assert b"".join(parts) == b"abc" * 5000
+                whole += 1
+        assert seen == {b"%d" % name: list(range(20)) for name in range(20)}
+        await asyncio.gather(*sending)
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
+def test_a_cancelled_send_sends_nothing_and_lets_the_next_have_its_turn(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        transport = at.raw.writer.transport
+        transport.pause_reading()  # type: ignore[attr-defined]
+        sent = 0
+        while at.ws._inbox._driver.can_write:
+            await at.ws.send(bytes(16 << 10))
+            sent += 1
+        waiting = [asyncio.ensure_future(at.ws.send(f"{number}")) for number in range(10)]
+        await turns(2)
+        for task in waiting[::2]:
+            task.cancel()
+        transport.resume_reading()  # type: ignore[attr-defined]
+        for _ in range(sent):
+            await at.raw.frame()
+        for number in range(1, 10, 2):
+            assert await at.raw.frame() == (TEXT, b"%d" % number)
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
+def test_messages_in_parts(loop: str) -> None:
+    async def later() -> AsyncIterator[bytes]:
+        for part in (b"1", b"2"):
+            await asyncio.sleep(0)
+            yield part
+
+    async def test(at: Scene) -> None:
+        await at.ws.send(["to ", "be"])
+        assert [await at.raw.frame() for _ in range(3)] == [(TEXT, b"to "), (CONT, b"be"), (CONT, b"")]
+        await at.ws.send(later())
+        assert [await at.raw.frame() for _ in range(3)] == [(BINARY, b"1"), (CONT, b"2"), (CONT, b"")]
+        await at.ws.send([])
+        for wrong in (5, {"a": 1}, [5]):
+            with pytest.raises(TypeError):
+                await at.ws.send(wrong)  # type: ignore[arg-type]
+        await at.ws.send("still open")
+        assert await at.raw.frame() == (TEXT, b"still open")
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
+def test_a_message_that_cannot_be_finished_ends_the_connection(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        with pytest.raises(TypeError, match="all parts"):
+            await at.ws.send(["text", b"bytes"])  # type: ignore[list-item]
+        assert await at.raw.frame() == (TEXT, b"text")
+        assert await at.raw.frame() == (CLOSE, close_payload(1011))
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
+def test_ping_gives_the_latency(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        first, second = asyncio.ensure_future(at.ws.ping()), asyncio.ensure_future(at.ws.ping())
+        assert (await at.raw.frame())[0] == PING
+        _, payload = await at.raw.frame()
+        at.raw.send(PONG, b"unasked")
+        at.raw.send(PONG, payload)  # 5.5.3: one Pong may answer both
+        assert 0 <= await second <= await first < 30
+        third = asyncio.ensure_future(at.ws.ping())
+        await at.raw.frame()
+        at.raw.send(CLOSE)
+        with pytest.raises(ConnectionClosedError):
+            await third
+        with pytest.raises(ConnectionClosedError):
+            await at.ws.ping()
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
+def test_close_waits_for_the_end_and_wakes_all(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        receiving = asyncio.ensure_future(at.ws.recv())
+        closing = asyncio.ensure_future(at.ws.close(4000, "enough"))
+        assert await at.raw.frame() == (CLOSE, close_payload(4000, b"enough"))
+        sending = asyncio.ensure_future(at.ws.send("too late"))
+        await turns()
+        assert not closing.done()
+        assert not sending.done()
+        at.raw.send(CLOSE, close_payload(4000))
+        for task in (receiving, sending):
+            with pytest.raises(ConnectionClosedError):
+                await task
+        assert await at.raw.rest() == b""
+        await at.raw.close()
+        await closing
+        assert (await at.ws.wait_closed()).code == 4000
+        await at.ws.close()
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
+def test_close_does_not_wait_for_messages_that_nobody_takes(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        for number in range(1000):
+            at.raw.send(BINARY, b"%d" % number + bytes(1000))
+        while not at.ws._inbox._driver.is_held:
+            await asyncio.sleep(0)
+        closing = asyncio.ensure_future(at.ws.close())
+        assert await at.raw.frame() == (CLOSE, close_payload(1000))
+        at.raw.send(CLOSE, close_payload(1000))
+        assert await at.raw.rest() == b""
+        await at.raw.close()
+        await closing
+        assert (await at.ws.recv())[:2] == b"0\0"
+
+    scene(loop, test, timeouts=Timeouts.NONE)
+
+
+@BOTH_LOOPS
+def test_what_came_before_the_end_can_be_received_after_it(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        for number in range(200):
+            at.raw.send(TEXT, b"%d" % number)
+        await at.raw.writer.drain()
+        await at.raw.close()
+        assert [await at.ws.recv() for _ in range(200)] == [str(number) for number in range(200)]
+        with pytest.raises(ConnectionClosedError):
+            await at.ws.recv()
+
+    scene(loop, test, limits=rfc6455.Limits(message=1000))
+
+
+def test_a_handler_that_does_not_receive_is_no_fault_of_the_peer() -> None:
+    """Its Pong is not read, so that it is not late."""
+
+    async def test(at: Scene) -> None:
+        for number in range(1000):
+            at.raw.send(TEXT, b"%d" % number)
+        while not at.ws._inbox._driver.is_held:
+            await asyncio.sleep(0)
+        clock().ahead += 1000
+        await turns()
+        assert at.ws.end is None
+        for number in range(1000):
+            assert await at.ws.recv() == str(number)
+
+    scene("clock", test, timeouts=Timeouts(ping_interval=20, pong=20))
+
+
+@BOTH_LOOPS
+def test_parts_on_request(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        at.raw.send(BINARY, b"1", fin=False)
+        assert await at.ws.recv_part() == rfc6455.BytesPart(b"1", False)
+        at.raw.send(CONT, b"2")
+        with pytest.raises(RuntimeError, match="recv_part"):
+            await at.ws.recv()
+        assert await at.ws.recv_part() == rfc6455.BytesPart(b"2", True)
+
+    async def whole(at: Scene) -> None:
+        at.raw.send(BINARY, b"1")
+        with pytest.raises(RuntimeError, match="recv"):
+            await at.ws.recv_part()
+        assert await at.ws.recv() == b"1"
+
+    scene(loop, test, parts=True)
+    scene(loop, whole)
+
+
+@BOTH_LOOPS
+def test_broadcast_leaves_out_who_is_slow(loop: str) -> None:
+    async def main() -> None:
+        async def handler(ws: WebSocket) -> None:
+            await ws.recv()
+
+        async with serve(handler, "127.0.0.1", 0) as server:
+            raws = [await Raw.connect(server.port) for _ in range(3)]
+            while len(server.connections) < 3:
+                await asyncio.sleep(0)
+            assert broadcast(server.connections, "news") == []
+            for raw in raws:
+                assert await raw.frame() == (TEXT, b"news")
+            raws[0].writer.transport.pause_reading()  # type: ignore[attr-defined]
+            rounds = 0
+            while not (slow := broadcast(server.connections, bytes(64 << 10))):
+                rounds += 1
+                for raw in raws[1:]:
+                    assert await raw.frame() == (BINARY, bytes(64 << 10))
+                assert rounds < 1000
+            assert len(slow) == 1
+            assert broadcast(server.connections, "bye", close_slow=True) == slow
+            for raw in raws[1:]:
+                assert (await raw.frame())[0] == BINARY
+                assert await raw.frame() == (TEXT, b"bye")
+            assert isinstance(slow[0], WebSocket)
+            assert (await slow[0].wait_closed()).cause is CloseCause.EOF_IDLE
+            assert broadcast(slow, "nobody") == []
+            for raw in raws:
+                await raw.close()
+
+    run(main(), loop)
+
+
+@BOTH_LOOPS
+def test_the_server_closes_and_cancels_a_handler_that_goes_on(loop: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        cancelled = asyncio.Event()
+
+        async def handler(ws: WebSocket) -> None:
+            await ws.send("here")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        async with serve(handler, "127.0.0.1", 0, timeouts=Timeouts.NONE) as server:
+            raw = await Raw.connect(server.port)
+            assert await raw.frame() == (TEXT, b"here")
+            await server.close(1001, timeout=0.01)
+            assert cancelled.is_set()
+            assert await raw.frame() == (CLOSE, close_payload(1001))
+            await raw.close()
+
+    run(main(), loop)
+    assert not [record for record in caplog.records if record.levelno == logging.ERROR]
+
+
+@BOTH_LOOPS
+def test_a_handler_may_close_the_server(loop: str) -> None:
+    async def main() -> None:
+        async def handler(ws: WebSocket) -> None:
+            await ws.recv()
+            await server.close(1001, timeout=1)
+            raw.send(TEXT, b"after")
+
+        async with serve(handler, "127.0.0.1", 0) as server:
+            raw = await Raw.connect(server.port)
+            raw.send(TEXT, b"stop")
+            assert await raw.frame() == (CLOSE, close_payload(1001))
+            raw.send(CLOSE, close_payload(1001))
+            assert await raw.rest() == b""
+            await raw.close()
+
+    run(main(), loop)

@@ -1,0 +1,109 @@
+"""The layout of `rfc6455_io`, and the border between the two packages: the loops know the protocol, and by its public
+names only; the protocol knows nothing of the loops.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import rfc6455
+import rfc6455_io
+import rfc6455_io.asyncio
+
+PACKAGE = Path(rfc6455_io.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+EACH_FILE = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+
+# From the ground up: a module imports only modules above it.
+MODULES = (
+    "_asyncio_driver",
+    "_asyncio_websocket",
+    "_asyncio_server",
+    "asyncio",
+)
+
+# A file that grows beyond is a sign that something belongs below, in the endpoint.
+LARGEST = 400
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Gives level, module and name of each import, those for types included; ``import a.b`` has no name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.level, node.module or "", alias.name) for alias in node.names)
+
+
+def test_the_table_and_the_package_hold_the_same_modules() -> None:
+    assert {path.stem for path in FILES} - {"__init__"} == set(MODULES)
+
+
+@EACH_FILE
+def test_imports_point_only_up_the_table(path: Path) -> None:
+    imported = {module for level, module, _ in imports_of(path) if level == 1}
+    assert imported <= set(MODULES[: MODULES.index(path.stem)] if path.stem in MODULES else ())
+
+
+@EACH_FILE
+def test_only_public_names_of_the_protocol_are_used(path: Path) -> None:
+    for level, module, name in imports_of(path):
+        if level == 0 and module.partition(".")[0] == "rfc6455":
+            assert not any(part.startswith("_") for part in (*module.split("."), name))
+            assert module != "rfc6455" or not name or name in rfc6455.__all__
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            assert ast.unparse(node.value).rpartition(".")[2] not in (
+                "endpoint",
+                "connection",
+                "deadlines",
+                "handshake",
+            )
+
+
+def test_the_protocol_knows_nothing_of_the_loops() -> None:
+    for path in Path(rfc6455.__file__).parent.rglob("*.py"):
+        assert "rfc6455_io" not in path.read_text(encoding="utf-8"), path
+
+
+@EACH_FILE
+def test_no_file_is_long(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    docstrings = [
+        node.body[0]
+        for node in ast.walk(ast.parse("\n".join(lines)))
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        and ast.get_docstring(node)
+    ]
+    inside = {line for node in docstrings for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    code = [line for number, line in enumerate(lines, 1) if number not in inside and line.strip(" #")]
+    assert len(code) <= LARGEST
+
+
+def test_importing_the_package_loads_no_loop() -> None:
+    loads = "import sys, rfc6455_io; print(*sys.modules)"
+    finished = subprocess.run(
+        [sys.executable, "-c", loads], cwd=PACKAGE.parent, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert not {"asyncio", "socket", "ssl"} & set(finished.stdout.split())
+
+
+@pytest.mark.parametrize("name", rfc6455_io.asyncio.__all__)
+def test_each_public_name_is_documented(name: str) -> None:
+    assert (getattr(rfc6455_io.asyncio, name).__doc__ or "").strip()
+
+
+def test_nothing_else_is_visible() -> None:
+    visible = {name for name in vars(rfc6455_io.asyncio) if not name.startswith("_")}
+    assert visible - {"annotations"} == set(rfc6455_io.asyncio.__all__)
+    assert rfc6455_io.asyncio.__all__ == sorted(rfc6455_io.asyncio.__all__)
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").exists()
