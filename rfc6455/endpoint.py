@@ -202,8 +202,8 @@ class Endpoint:
         return self._take_waiting()
 
     def get_buffer(self, size_hint: int = -1) -> memoryview:
-        """Lend memory to read into, so that what is read need not be copied: for `socket.socket.recv_into` or
-        `asyncio.BufferedProtocol`. Where a large payload goes on, it is the memory of the message itself.
+        """Lend memory to read into, so that what is read need not be copied: for ``socket.recv_into`` or
+        ``asyncio.BufferedProtocol``. Where a large payload goes on, it is the memory of the message itself.
 
         The memory is good for one read, of which `buffer_updated` must be told before anything else is received.
 

@@ -83,7 +83,7 @@ class MessageCodec:
 
         Called only for a codec with several bits. By default it refuses a message that does not have all of them.
 
-        :param marks: those of `reserved_bits` that stand on its first frame; at least one.
+        :param marks: those of ``reserved_bits`` that stand on its first frame; at least one.
         :raises RemoteProtocolError: when these bits together mean nothing.
         """
         if marks != self.reserved_bits:
@@ -140,7 +140,7 @@ class MessageCodec:
 class Extension:
     """An extension as configured by the application. It holds no state of a connection.
 
-    Derive from it. An extension without parameters defines `name` and `codec`; one with parameters defines `offer`,
+    Derive from it. An extension without parameters defines ``name`` and `codec`; one with parameters defines `offer`,
     `accept_offer` and `accept_answer` instead of `codec`.
 
     :cvar name: the registered token, such as ``permessage-deflate``.
