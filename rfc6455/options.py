@@ -38,8 +38,8 @@ class Options:
     :param limits: bounds on what the peer may make this end keep; ``None`` for the defaults of `~rfc6455.Limits`.
     :param parts: whether messages are given in parts, as bytes arrive (`~rfc6455.TextPart`, `~rfc6455.BytesPart`), and
         not whole.
-    :param decode_text: ``False`` for text as bytes, in `~rfc6455.EncodedText` events. It is checked to be UTF-8 all the
-        same.
+    :param decode_text: ``False`` for text as bytes, in `~rfc6455.EncodedText` events. It is checked to be UTF-8 all
+        the same.
     :param leniencies: the rules not to insist on; see `~rfc6455.Leniency` for what each risks.
     :param random: gives as many random bytes as it is asked for. A client cuts its masking keys from them, and its
         ``Sec-WebSocket-Key`` (5.3, 10.3).

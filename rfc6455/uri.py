@@ -38,6 +38,8 @@ _NAME = re.compile(rf"[{_REG_CHAR}]+")
 _ZONE = r"[A-Za-z0-9\-._~]+"
 _IN_BRACKETS = rf"\[([0-9A-Fa-f:.]+)(?:%(?:25(?!\]))?({_ZONE}))?\]"
 _AUTHORITY = re.compile(rf"(?:{_IN_BRACKETS}|([{_REG_CHAR}]+))(?::([0-9]*))?")
+# What almost all hosts are, as a host with an optional port.
+_PLAIN_HOST = re.compile(r"[A-Za-z0-9.\-]+(?::[0-9]{1,5})?")
 _ZONED = re.compile(rf"([0-9A-Fa-f:.]+)%({_ZONE})")
 _RESOURCE_NAME = re.compile(rf"/[{_REG_CHAR}:@/]*(?:\?[{_REG_CHAR}:@/?]*)?")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -269,6 +271,8 @@ def _percent_encoded(resource_name: str) -> str:
     Unicode to ASCII by first encoding the characters as UTF-8 and then replacing the corresponding bytes using their
     percent-encoded form". The first "?" ends the path; others are part of the query.
     """
+    if _RESOURCE_NAME.fullmatch(resource_name):
+        return resource_name
     return quote(resource_name, safe=_SAFE_IN_PATH + "?")
 
 
@@ -305,7 +309,7 @@ def is_host(text: str) -> bool:
     An IPv6 address may be without its brackets: RFC 9112 3.2 does not allow that, but clients that open an address by
     hand send it. It is then a host without a port.
     """
-    return split_host(text) is not None
+    return _PLAIN_HOST.fullmatch(text) is not None or split_host(text) is not None
 
 
 def split_host(text: str) -> tuple[str, int | None] | None:

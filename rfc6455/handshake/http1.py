@@ -272,10 +272,10 @@ class ServerHandshake(ServerOpening):
         self._stage = Stage.REQUESTED
 
     def _check_upgrade(self, request: Request) -> None:
-        lists_upgrade = "upgrade" in options_in(request.headers, "Connection")
         is_lenient = self._is_lenient(Leniency.MISSING_CONNECTION_UPGRADE)
         check_upgrade(request, needs_connection=not is_lenient)
-        self._count(Leniency.MISSING_CONNECTION_UPGRADE, not lists_upgrade)
+        if is_lenient:
+            self._count(Leniency.MISSING_CONNECTION_UPGRADE, not _lists_upgrade(request.headers))
 
     def _refusing(self, step: Callable[[], None]) -> None:
         """Take a step, and queue the answer when it ends in a refusal."""
@@ -375,8 +375,8 @@ def check_no_body(headers: Headers) -> None:
     if "Transfer-Encoding" in headers:
         raise HandshakeError(400, "Transfer-Encoding announces a body; a handshake has none", "RFC 9112 6.1")
     # RFC 9110, 8.6: the value may be a list in which one number stands several times.
-    lengths = ",".join(headers.get_all("Content-Length")).split(",") if "Content-Length" in headers else ()
-    if not all(map(_NO_LENGTH.fullmatch, lengths)):
+    lengths = headers.get_all("Content-Length")
+    if lengths and not all(map(_NO_LENGTH.fullmatch, ",".join(lengths).split(","))):
         raise HandshakeError(400, "Content-Length announces a body; a handshake has none", "RFC 9112 6.2")
 
 
@@ -387,6 +387,10 @@ _NO_LENGTH = re.compile(r"[ \t]*0+[ \t]*")
 def _check_is_upgrade(request: Request) -> None:
     """Check that a WebSocket is wanted, and could come of it; say to people what else it looks like."""
     headers = request.headers
+    # 4.2.1, 3: "An |Upgrade| header field containing the value "websocket", treated as an ASCII case-insensitive
+    # value."
+    if request.version == "HTTP/1.1" and "websocket" in options_in(headers, "Upgrade"):
+        return
     # What a WebSocket client sends end to end, and so what is left of a handshake behind a proxy that spoils it.
     is_from_client = "Sec-WebSocket-Key" in headers or "Sec-WebSocket-Version" in headers
     # 4.1, 2: "the HTTP version MUST be at least 1.1". RFC 9110, 7.8: "A server MUST ignore an Upgrade header field
@@ -397,10 +401,6 @@ def _check_is_upgrade(request: Request) -> None:
             "speaks HTTP/1.0 to this server; have it speak HTTP/1.1 (in nginx: proxy_http_version 1.1)"
         )
         raise HandshakeError(426, reason, "4.2.1")
-    # 4.2.1, 3: "An |Upgrade| header field containing the value "websocket", treated as an ASCII case-insensitive
-    # value."
-    if "websocket" in options_in(headers, "Upgrade"):
-        return
     if "Upgrade" in headers:
         raise HandshakeError(426, f"Upgrade lists {excerpt(headers['Upgrade'])}, not websocket", "4.2.1")
     if is_from_client:
@@ -415,7 +415,7 @@ _PROXY = "a proxy in front has most likely removed it, and has to be told to pas
 def _check_upgrade_fields(headers: Headers, needs_connection: bool) -> None:
     # 4.2.1, 4: "A |Connection| header field that includes the token "Upgrade", treated as an ASCII case-insensitive
     # value."
-    if needs_connection and "upgrade" not in options_in(headers, "Connection"):
+    if needs_connection and not _lists_upgrade(headers):
         got = headers.get("Connection")
         fault = "there is no Connection header" if got is None else f"Connection lists {excerpt(got)}, not Upgrade"
         raise HandshakeError(400, f"{fault}: {_PROXY}", "4.2.1")
@@ -443,6 +443,10 @@ def _check_key(headers: Headers) -> None:
     key = _only(headers, "Sec-WebSocket-Key", "11.3.1")
     if not _KEY.fullmatch(key):
         raise HandshakeError(400, f"Sec-WebSocket-Key is {excerpt(key)}, not 16 bytes in base64", "4.2.1")
+
+
+def _lists_upgrade(headers: Headers) -> bool:
+    return "upgrade" in options_in(headers, "Connection")
 
 
 def _only(headers: Headers, name: str, section: str) -> str:
@@ -596,10 +600,10 @@ class ClientHandshake(ClientOpening):
         # 4.1, 1: "If the status code received from the server is not 101, the client handles the response per HTTP".
         if response.status != self._opening_status:
             raise self._refused()
-        lists_upgrade = "upgrade" in options_in(response.headers, "Connection")
         is_lenient = self._is_lenient(Leniency.MISSING_CONNECTION_UPGRADE)
         check_response(response, self._key, needs_connection=not is_lenient)
-        self._count(Leniency.MISSING_CONNECTION_UPGRADE, not lists_upgrade)
+        if is_lenient:
+            self._count(Leniency.MISSING_CONNECTION_UPGRADE, not _lists_upgrade(response.headers))
         return self._connection(self._offer.check_answer(response.headers), self._reader.unread)
 
     def _end(self) -> None:
@@ -627,7 +631,7 @@ def check_response(response: Response, key: str, needs_connection: bool = True) 
     if _only(headers, "Upgrade", "4.1").lower() != "websocket":
         raise HandshakeError(None, f"Upgrade is {excerpt(headers['Upgrade'])}, not websocket", "4.1")
     # 4.1, 3: Connection contains "a token that is an ASCII case-insensitive match for the value "Upgrade"".
-    if needs_connection and "upgrade" not in options_in(headers, "Connection"):
+    if needs_connection and not _lists_upgrade(headers):
         raise HandshakeError(None, "Connection does not list Upgrade", "4.1")
     # 4.1, 4: the value of Sec-WebSocket-Accept; 11.3.3: it "MUST NOT appear more than once".
     if _only(headers, "Sec-WebSocket-Accept", "11.3.3") != accept_key(key):

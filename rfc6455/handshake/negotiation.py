@@ -1,9 +1,9 @@
 """What the two ends agree on in the opening handshake, over whichever version of HTTP it runs.
 
 What lives here: the choice of the subprotocol (1.9, 4.2.2) and of the extensions (9.1), for a server in `Terms`, for a
-client in `Offer`. Both take header fields and give an `Agreement`, which makes the
-`Connection`; what cannot be agreed on ends in a `HandshakeError`. What must not: how a request or a response looks on
-the wire; that is `http1.py` (4) and `http2.py` (RFC 8441).
+client in `Offer`. Both take header fields and give an `Agreement`, which makes the `Connection`; what cannot be agreed
+on ends in a `HandshakeError`. Not here: which pages may connect (`origins.py`), and how a request or a response looks
+on the wire: that is `http1.py` (4) and `http2.py` (RFC 8441).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..extensions import Extension, MessageCodec, Parameters, check_codec, check
 from ..headers import Headers, HeaderSource, is_token
 from ..options import Options
 from .fields import EXTENSIONS, SUBPROTOCOL, ExtensionItem, Request, parse_extensions
-from .origins import OriginRules, Origins, OwnHosts
+from .origins import Origins, OwnHosts, origin_rules
 
 _T = TypeVar("_T")
 
@@ -69,7 +69,7 @@ class Terms:
     ) -> None:
         self._subprotocols = check_subprotocols(subprotocols)
         self._extensions = check_extensions(extensions)
-        self._origins = OriginRules(origins)
+        self._origins = origin_rules(origins)
         self._hosts = OwnHosts(hosts)
         check_type(require_subprotocol, bool, "require_subprotocol is True or False")
         self._require_subprotocol = require_subprotocol
@@ -233,6 +233,8 @@ def check_extra_headers(source: HeaderSource, reserved: Collection[str]) -> list
     :raises LocalProtocolError: when one is reserved. Whether they can be written is seen when they are.
     :raises TypeError: when they are not header fields.
     """
+    if source == ():
+        return []
     fields = list(Headers(source))
     for name, _ in fields:
         if name.lower() in reserved or name.lower().startswith("sec-websocket-"):

@@ -165,6 +165,8 @@ class ClientOpening(_Opening):
         """Return the host to ask for, and the fields that the caller adds."""
         check_type(origin, (str, type(None)), "origin is a str such as 'https://example.com' or None")
         fields = check_extra_headers(headers, reserved)
+        if origin is None and not fields:
+            return uri.host_header, []
         if origin is not None:
             fields.insert(0, ("Origin", origin))
         names = [name.lower() for name, _ in fields]

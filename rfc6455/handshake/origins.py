@@ -17,7 +17,7 @@ from enum import Enum
 from ..arguments import check_type, described, excerpt
 from ..codes import CloseCause
 from ..errors import HandshakeError, LocalProtocolError
-from ..uri import split_host
+from ..uri import is_host, split_host
 from .fields import Request
 
 
@@ -83,8 +83,11 @@ def is_same_host(request: Request) -> bool:
     values = request.headers.get_all("Origin")
     if len(values) != 1:
         return False
+    asked = request.host or ""
+    if values[0] in (f"https://{asked}", f"http://{asked}"):
+        return is_host(asked)  # as browsers say it, in most cases
     scheme, host, port = canonical_origin(values[0])
-    return scheme in _DEFAULT_PORTS and (scheme, host, port) == canonical_origin(f"{scheme}://{request.host or ''}")
+    return scheme in _DEFAULT_PORTS and (scheme, host, port) == canonical_origin(f"{scheme}://{asked}")
 
 
 class OriginRules:
@@ -154,14 +157,16 @@ class OriginRules:
             raise HandshakeError(403, reason, "10.2", cause=CloseCause.OPENING_REFUSED)
 
     def _lets_in(self, origin: str, request: Request) -> bool:
-        # 4.2.2: "The origin is serialized to ASCII and converted to lowercase."
-        canonical = canonical_origin(origin)
         return (
-            canonical in self._origins
-            or (bool(self._suffixes) and self._is_subdomain(canonical))
-            or (OriginPolicy.SAME_HOST in self._policies and is_same_host(request))
+            (OriginPolicy.SAME_HOST in self._policies and is_same_host(request))
+            or (bool(self._origins or self._suffixes) and self._is_listed(origin))
             or any(rule(request) for rule in self._callables)
         )
+
+    def _is_listed(self, origin: str) -> bool:
+        # 4.2.2: "The origin is serialized to ASCII and converted to lowercase."
+        canonical = canonical_origin(origin)
+        return canonical in self._origins or (bool(self._suffixes) and self._is_subdomain(canonical))
 
     def _is_subdomain(self, canonical: tuple[str, str, int | None]) -> bool:
         """Whether whole labels stand before one of the names behind a star."""
@@ -170,6 +175,17 @@ class OriginRules:
         return all(map(_LABEL.fullmatch, labels)) and any(
             (scheme, ".".join(labels[at:]), port) in self._suffixes for at in range(1, len(labels))
         )
+
+
+# Made once: most servers have no more than a policy.
+_RULES_OF_POLICIES = {policy: OriginRules(policy) for policy in OriginPolicy}
+
+
+def origin_rules(origins: Origins) -> OriginRules:
+    """Return the rules that the argument ``origins`` means; see `OriginRules` for the errors."""
+    if isinstance(origins, OriginPolicy):
+        return _RULES_OF_POLICIES[origins]
+    return OriginRules(origins)
 
 
 class OwnHosts:
