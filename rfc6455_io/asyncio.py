@@ -1,21 +1,34 @@
-"""WebSockets on asyncio: `serve`, for coroutines or for callbacks.
+"""WebSockets on asyncio: `serve` and `connect`, for coroutines or for callbacks.
 
-    from rfc6455_io.asyncio import serve
+    from rfc6455_io.asyncio import connect, serve
 
     async def echo(ws):
         async for message in ws:
             await ws.send(message)
 
     async with serve(echo, "localhost", 8765) as server:
-        await server.serve_forever()
+        async with connect(f"ws://localhost:{server.port}/") as ws:
+            await ws.send("hello")
+            print(await ws.recv())
 
 Not here: the code. This module has the names.
 """
 
 from __future__ import annotations
 
+from ._asyncio_client import Connect, connect
 from ._asyncio_driver import Listener
 from ._asyncio_server import Server, serve
 from ._asyncio_websocket import WebSocket, broadcast
+from ._proxies import ProxyError
 
-__all__ = ["Listener", "Server", "WebSocket", "broadcast", "serve"]
+__all__ = [
+    "Connect",
+    "Listener",
+    "ProxyError",
+    "Server",
+    "WebSocket",
+    "broadcast",
+    "connect",
+    "serve",
+]

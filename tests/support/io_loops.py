@@ -57,6 +57,8 @@ def run(main: Coroutine[Any, Any, T], loop: str = "clock") -> T:
     async def watched() -> T:
         # A clock that is moved must not end the test; pytest's own time-out does where something hangs.
         result = await asyncio.wait_for(main, None if loop == "clock" else PATIENCE)
+        for _ in range(5):
+            await asyncio.sleep(0)  # asyncio's own tasks end a little later
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, left
         return result

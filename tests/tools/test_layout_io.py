@@ -22,9 +22,11 @@ EACH_FILE = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 
 # From the ground up: a module imports only modules above it.
 MODULES = (
+    "_proxies",
     "_asyncio_driver",
     "_asyncio_websocket",
     "_asyncio_server",
+    "_asyncio_client",
     "asyncio",
 )
 

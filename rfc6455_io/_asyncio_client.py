@@ -1,0 +1,380 @@
+"""A client on asyncio: TCP, proxies, TLS and redirects up to an open connection.
+
+Not here: which proxy (`_proxies.py`), when to try again (`_retries.py`), what happens on a connection.
+
+The law: what is told to one server goes to no other. A redirection to another origin gets none of the caller's
+headers, and TLS is not given up on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl as tls
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+import rfc6455
+from rfc6455 import URI, Closed, Extension, HandshakeError, HeaderSource, Request, Response
+from rfc6455.options import OptionArguments
+
+from ._asyncio_driver import Driver, Listener
+from ._asyncio_websocket import Inbox, WebSocket
+from ._proxies import Proxy, ProxyError, Tunnel, proxy_for
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+T = TypeVar("T", bound="WebSocket | Listener")
+L = TypeVar("L", bound=Listener)
+
+# RFC 9110, 15.4: what they say about methods does not matter, as ours is GET.
+REDIRECTIONS = (301, 302, 303, 307, 308)
+
+# RFC 8305, 5: how long one address is tried before the next one is tried beside it, in seconds.
+HAPPY_EYEBALLS = 0.25
+
+
+class ConnectArguments(OptionArguments, total=False):
+    """The keywords of `connect`, for those who hand them on."""
+
+    ssl: tls.SSLContext | None
+    server_hostname: str | None
+    subprotocols: Sequence[str]
+    extensions: Sequence[Extension]
+    origin: str | None
+    headers: HeaderSource
+    proxy: bool | str | None
+    proxy_ssl: tls.SSLContext | None
+    redirects: int
+    sock: socket.socket | None
+    path: str | None
+    timeouts: rfc6455.Timeouts | None
+
+
+class _Attempt:
+    """The owner of one connection of a client."""
+
+    def __init__(
+        self, handshake: rfc6455.ClientHandshake, make_listener: Callable[[], Listener], timeouts: rfc6455.Timeouts
+    ) -> None:
+        self.timeouts: rfc6455.Timeouts | None = timeouts
+        self.driver: Driver | None = None
+        self.result: asyncio.Future[Listener] = asyncio.get_running_loop().create_future()
+        self._handshake = handshake
+        self._make_listener = make_listener
+
+    def make_driver(self) -> Driver:
+        return Driver(asyncio.get_running_loop(), self)
+
+    def begin(self, driver: Driver) -> rfc6455.ClientHandshake:
+        self.driver = driver
+        return self._handshake
+
+    def requested(self, driver: Driver, request: Request) -> None:
+        """Never called: a client gets no requests."""
+
+    def opened(self, driver: Driver, response: Response) -> None:
+        listener = self._make_listener()
+        driver.opened(listener, response)
+        if not self.result.done():
+            self.result.set_result(listener)
+
+    def closed(self, driver: Driver, closed: Closed) -> None:
+        if not self.result.done():
+            assert closed.error is not None
+            self.result.set_exception(closed.error)
+
+    def gone(self, driver: Driver) -> None:
+        pass
+
+    def give_up(self) -> None:
+        """Leave nothing behind, whoever has stopped waiting."""
+        self.result.cancel()
+        if self.driver is not None:
+            self.driver.transport.abort()
+
+
+class Connect(Generic[T]):
+    """What `connect` returns: to be awaited, or entered by ``async with``, which closes the connection at the end."""
+
+    def __init__(
+        self,
+        uri: str | URI,
+        make_listener: Callable[[], Listener],
+        as_result: Callable[[Any], T],
+        make_handshake: Callable[..., rfc6455.ClientHandshake],
+        headers: HeaderSource,
+        dial: Callable[[URI, Callable[[], Driver]], Any],
+        redirects: int,
+        timeouts: rfc6455.Timeouts | None,
+    ) -> None:
+        self._make_handshake = make_handshake
+        self._first = make_handshake(uri, headers=headers)  # what is wrong is said now
+        self._uri = uri if isinstance(uri, URI) else rfc6455.parse_uri(uri)
+        self._headers = headers
+        self._make_listener = make_listener
+        self._as_result = as_result
+        self._dial = dial
+        self._redirects = redirects
+        self._timeouts = timeouts or rfc6455.Timeouts()
+        self._opened: T | None = None
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._open_in_time().__await__()
+
+    async def __aenter__(self) -> T:
+        self._opened = await self._open_in_time()
+        return self._opened
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(self._opened, WebSocket):
+            await self._opened.__aexit__(kind, error, trace)
+        elif self._opened is not None:
+            self._opened.close(1000 if kind is None else 1011)
+
+    async def _open_in_time(self) -> T:
+        try:
+            # TCP, a proxy and TLS take their part of the time for the opening handshake, too.
+            return self._as_result(await asyncio.wait_for(self._open(), self._timeouts.open))
+        except asyncio.TimeoutError:
+            raise TimeoutError(f"the connection was not open within {self._timeouts.open} s") from None
+
+    async def _open(self) -> Listener:
+        uri, handshake = self._uri, self._first
+        for left in range(self._redirects, -1, -1):
+            attempt = _Attempt(handshake, self._make_listener, self._timeouts)
+            try:
+                await self._dial(uri, attempt.make_driver)
+                return await attempt.result
+            except HandshakeError as error:
+                target = _redirection(uri, error)
+                if target is None or not left:
+                    raise
+            except BaseException:
+                attempt.give_up()
+                raise
+            # The headers may hold what only the first server should know.
+            if _origin(target) != _origin(uri):
+                self._headers = ()
+            uri, handshake = target, self._make_handshake(target, headers=self._headers)
+        raise AssertionError("the last round returns or raises")
+
+
+def _redirection(uri: URI, error: HandshakeError) -> URI | None:
+    """Return where the server sends us, or ``None`` where it does not.
+
+    :raises rfc6455.LocalProtocolError: when it sends us where no client should go.
+    """
+    if error.response is None or error.status not in REDIRECTIONS or "Location" not in error.response.headers:
+        return None
+    return uri.redirected(error.response.headers["Location"])
+
+
+def _origin(uri: URI) -> tuple[bool, str, int]:
+    return uri.secure, uri.host, uri.port
+
+
+# ---- TCP, proxies and TLS ----
+
+
+class _Way:
+    """How to get to a server: what `connect` was told about it."""
+
+    def __init__(
+        self,
+        ssl: tls.SSLContext | None,
+        server_hostname: str | None,
+        proxy: bool | str | None,
+        proxy_ssl: tls.SSLContext | None,
+        sock: socket.socket | None,
+        path: str | None,
+    ) -> None:
+        self.ssl = ssl
+        self.server_hostname = server_hostname
+        self.proxy = proxy
+        self.proxy_ssl = proxy_ssl
+        self.sock = sock
+        self.path = path
+
+    async def dial(self, uri: URI, make_driver: Callable[[], Driver]) -> None:
+        """Connect, and have a driver made that goes on from there."""
+        loop = asyncio.get_running_loop()
+        how: dict[str, Any] = {}
+        if uri.secure:
+            how["ssl"] = self.ssl or tls.create_default_context()
+            how["server_hostname"] = self.server_hostname or uri.host.partition("%")[0]
+        if self.path is not None:
+            await loop.create_unix_connection(make_driver, self.path, **how)
+            return
+        if self.sock is not None:
+            await loop.create_connection(make_driver, sock=self.sock, **how)
+            return
+        proxy = proxy_for(uri, self.proxy)
+        if proxy is None:
+            how.update(_eyeballs(loop))
+            await loop.create_connection(make_driver, uri.host, uri.port, **how)
+        elif proxy.is_socks:
+            await loop.create_connection(make_driver, sock=await _through_socks(proxy, uri), **how)
+        else:
+            await self._through_http(loop, proxy, uri, make_driver, how)
+
+    async def _through_http(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        proxy: Proxy,
+        uri: URI,
+        make_driver: Callable[[], Driver],
+        how: dict[str, Any],
+    ) -> None:
+        tunnel = _TunnelProtocol(Tunnel(uri, proxy))
+        to_proxy = _eyeballs(loop)
+        if proxy.scheme == "https":
+            to_proxy["ssl"] = self.proxy_ssl or tls.create_default_context()
+        await loop.create_connection(lambda: tunnel, proxy.host, proxy.port, **to_proxy)
+        try:
+            await tunnel.opened
+            if how:
+                transport = await loop.start_tls(
+                    tunnel.transport, tunnel, how["ssl"], server_hostname=how["server_hostname"]
+                )
+                if transport is None:
+                    raise ProxyError(f"the proxy {proxy!r} ended the connection")
+                tunnel.transport = transport
+        except BaseException:
+            tunnel.transport.abort()
+            raise
+        tunnel.hand_over(make_driver())
+
+
+def _eyeballs(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+    # uvloop has no such argument, and tries one address after the other.
+    return {"happy_eyeballs_delay": HAPPY_EYEBALLS} if isinstance(loop, asyncio.BaseEventLoop) else {}
+
+
+class _TunnelProtocol(asyncio.Protocol):
+    """The connection to a proxy, until the driver takes over."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tunnel = tunnel
+        self._early = b""  # what comes after the way is open, and before the driver is there
+        self._is_lost = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.transport = transport
+        transport.write(self._tunnel.request)
+
+    def data_received(self, data: bytes) -> None:
+        if self.opened.done():
+            self._early += data
+            self.transport.pause_reading()
+            return
+        try:
+            if self._tunnel.receive_data(data):
+                self._early = self._tunnel.unread
+                self.opened.set_result(None)
+        except ProxyError as error:
+            self.opened.set_exception(error)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._is_lost = True
+        if not self.opened.done():
+            self.opened.set_exception(ProxyError("the proxy ended the connection before it answered"))
+
+    def hand_over(self, driver: Driver) -> None:
+        self.transport.set_protocol(driver)
+        driver.connection_made(self.transport)
+        if self._early:
+            driver.data_received(self._early)
+        if self._is_lost:
+            driver.connection_lost(None)
+
+
+async def _through_socks(proxy: Proxy, uri: URI) -> socket.socket:
+    try:
+        import python_socks
+        from python_socks.async_.asyncio import Proxy as SocksProxy
+    except ImportError:
+        raise ImportError("SOCKS proxies need python-socks: pip install 'rfc6455[socks]'") from None
+    kind = python_socks.ProxyType.SOCKS5 if proxy.scheme.startswith("socks5") else python_socks.ProxyType.SOCKS4
+    # Credentials of SOCKS 4 are the user's name alone.
+    socks = SocksProxy(kind, proxy.host, proxy.port, proxy.user, proxy.password or None, proxy.resolves_names)
+    try:
+        # How long it may take is for the caller to say, who cancels this.
+        return await socks.connect(uri.host, uri.port, timeout=3600)
+    except (python_socks.ProxyError, python_socks.ProxyConnectionError) as error:
+        raise ProxyError(f"the proxy {proxy!r} does not connect us: {error}") from error
+
+
+# ---- What users call ----
+
+
+@overload
+def connect(uri: str | URI, listener: None = None, **arguments: Unpack[ConnectArguments]) -> Connect[WebSocket]: ...
+
+
+@overload
+def connect(uri: str | URI, listener: Callable[[], L], **arguments: Unpack[ConnectArguments]) -> Connect[L]: ...
+
+
+def connect(
+    uri: str | URI,
+    listener: Callable[[], Listener] | None = None,
+    *,
+    ssl: tls.SSLContext | None = None,
+    server_hostname: str | None = None,
+    subprotocols: Sequence[str] = (),
+    extensions: Sequence[Extension] = (),
+    origin: str | None = None,
+    headers: HeaderSource = (),
+    proxy: bool | str | None = True,
+    proxy_ssl: tls.SSLContext | None = None,
+    redirects: int = 10,
+    sock: socket.socket | None = None,
+    path: str | None = None,
+    timeouts: rfc6455.Timeouts | None = None,
+    **options: Unpack[OptionArguments],
+) -> Any:
+    """Return a connection to a server that is still to be opened: by ``async with``, or by ``await``.
+
+    It gives a `WebSocket`; or with ``listener``, a class derived from `Listener`, one of these.
+
+    :param uri: where to connect: ``ws:`` or ``wss:``.
+    :param ssl: for ``wss:``, a context instead of ``ssl.create_default_context()``.
+    :param server_hostname: the name in the server's certificate, where it is not that in the URI.
+    :param headers: to add to the request, such as ``Authorization``. They are not sent to another origin than that of
+        ``uri`` when the server redirects there.
+    :param proxy: the URL of a proxy: ``http:``, ``https:`` (from Python 3.11 on), or ``socks5:``, ``socks5h:``,
+        ``socks4:`` and ``socks4a:``, for which ``rfc6455[socks]`` must be installed; the ``h`` and the ``a`` have the
+        proxy look up the server's address. ``True`` for what the environment says, as `urllib.request.getproxies`;
+        ``None`` for no proxy.
+    :param proxy_ssl: for a proxy of ``https:``, the context for that.
+    :param redirects: how many redirections are followed; none ever leads from ``wss:`` to ``ws:``.
+    :param sock: a connected socket to use.
+    :param path: the path of a Unix socket to connect to.
+    :param timeouts: how long to wait for what. ``open`` is for all that it takes until the connection is open.
+    :param options: ``limits``, ``parts`` and the others of `rfc6455.ClientHandshake`, which also describes
+        ``subprotocols``, ``extensions`` and ``origin``.
+    :raises rfc6455.LocalProtocolError: for what can never work, or a redirection that is not followed.
+    :raises ValueError: when ``ssl`` is passed for ``ws:``, or the URL of the proxy is wrong.
+
+    Opening it raises `rfc6455.HandshakeError` when the server does not open the connection, `ProxyError` when the
+    proxy does not, `TimeoutError` when ``Timeouts.open`` is over, and other kinds of `OSError`.
+    """
+    make_handshake = partial(
+        rfc6455.ClientHandshake, subprotocols=subprotocols, extensions=extensions, origin=origin, **options
+    )
+    way = _Way(ssl, server_hostname, proxy, proxy_ssl, sock, path)
+    as_result: Callable[[Any], Any] = WebSocket if listener is None else _same
+    made = Connect(uri, listener or Inbox, as_result, make_handshake, headers, way.dial, redirects, timeouts)
+    if ssl is not None and not made._uri.secure:
+        raise ValueError("ssl is for wss:, and the URI begins with ws:")
+    return made
+
+
+def _same(listener: Listener) -> Listener:
+    return listener

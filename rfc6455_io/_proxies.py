@@ -1,0 +1,127 @@
+"""Proxies on the way to a server: which one is meant, and what is said to one that speaks HTTP.
+
+Not here: sockets.
+
+The law: where a proxy is to be used, nothing is sent around it. What the environment says is read as Python's own
+`urllib.request` reads it, so that ``no_proxy`` means the same to all programs in Python.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import rfc6455
+from rfc6455.http1_heads import HeadError, ResponseReader, serialize_request
+
+# RFC 6455, 4.1: a client "SHOULD" prefer a SOCKS proxy, then one for HTTPS, then one for HTTP.
+_FROM_ENVIRONMENT = {True: ("wss", "socks", "https", "all"), False: ("ws", "socks", "https", "http", "all")}
+_DEFAULT_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
+
+
+class ProxyError(ConnectionError):
+    """The proxy does not let us through.
+
+    :ivar response: its answer, where it speaks HTTP and gave one, such as 407; else ``None``.
+    """
+
+    def __init__(self, words: str, response: rfc6455.Response | None = None) -> None:
+        super().__init__(words)
+        self.response = response
+
+
+class Proxy(NamedTuple):
+    """A proxy as its URL names it. It is shown without its password."""
+
+    scheme: str
+    host: str
+    port: int
+    user: str | None = None
+    password: str = ""
+
+    @property
+    def is_socks(self) -> bool:
+        return self.scheme.startswith("socks")
+
+    @property
+    def resolves_names(self) -> bool:
+        """Whether the proxy looks up the server's address; otherwise we do."""
+        return self.scheme in ("socks4a", "socks5h")
+
+    def __repr__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+def parse_proxy(url: str) -> Proxy:
+    """Return the proxy of a URL such as ``http://user:password@proxy.example:3128``.
+
+    :raises ValueError: when it is not one. The message does not show it, as it may have a password.
+    """
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        known = ", ".join(_DEFAULT_PORTS)
+        raise ValueError(f"the URL of a proxy begins with one of {known}, and has a host; this has {parts.scheme!r}")
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    user = None if parts.username is None else unquote(parts.username)
+    return Proxy(parts.scheme, parts.hostname, port, user, unquote(parts.password or ""))
+
+
+def proxy_for(uri: rfc6455.URI, proxy: bool | str | None) -> Proxy | None:
+    """Return the proxy on the way to a server.
+
+    :param proxy: ``True`` for what the environment says, a URL for that one, ``None`` or ``False`` for none.
+    :raises ValueError: when a URL is wrong.
+    """
+    if isinstance(proxy, str):
+        return parse_proxy(proxy)
+    if not proxy or proxy_bypass(_authority(uri)):
+        return None
+    found = getproxies()
+    for name in _FROM_ENVIRONMENT[uri.secure]:
+        url = found.get(name)
+        if url:
+            if name == "socks" and url.startswith("http://"):
+                # What macOS calls http is for any protocol, and speaks SOCKS.
+                url = f"socks5h://{url.removeprefix('http://')}"
+            return parse_proxy(url)
+    return None
+
+
+def _authority(uri: rfc6455.URI) -> str:
+    return f"[{uri.host}]:{uri.port}" if ":" in uri.host else f"{uri.host}:{uri.port}"
+
+
+class Tunnel:
+    """What is said to a proxy that speaks HTTP, until it passes all on to the server (RFC 9110 9.3.6).
+
+    :ivar unread: what came behind the answer, once there is one.
+    """
+
+    def __init__(self, uri: rfc6455.URI, proxy: Proxy) -> None:
+        self.unread = b""
+        self._proxy = proxy
+        target = _authority(uri)
+        fields = [("Host", target)]
+        if proxy.user is not None:
+            secret = b64encode(f"{proxy.user}:{proxy.password}".encode()).decode("ascii")
+            fields.append(("Proxy-Authorization", f"Basic {secret}"))
+        self.request = serialize_request(rfc6455.Request("CONNECT", target, rfc6455.Headers(fields)))
+        self._reader = ResponseReader()
+
+    def receive_data(self, data: bytes) -> bool:
+        """Take what came from the proxy, ``b""`` at the end; return whether the way is open.
+
+        :raises ProxyError: when it will not be.
+        """
+        try:
+            response = self._reader.receive_data(data)
+        except HeadError as error:
+            raise ProxyError(f"the proxy {self._proxy} gave no good answer: {error}") from None
+        if response is None:
+            return False
+        if not 200 <= response.status < 300:
+            raise ProxyError(f"the proxy {self._proxy} answered {response.status}", response)
+        self.unread = self._reader.unread
+        return True
