@@ -1,4 +1,4 @@
-"""WebSockets on asyncio: `serve` and `connect`, for coroutines or for callbacks.
+"""WebSockets on asyncio: `serve`, `connect` and `reconnect`, for coroutines or for callbacks.
 
     from rfc6455_io.asyncio import connect, serve
 
@@ -18,11 +18,14 @@ from __future__ import annotations
 
 from ._asyncio_client import Connect, connect
 from ._asyncio_driver import Listener
+from ._asyncio_reconnect import reconnect
 from ._asyncio_server import Server, serve
 from ._asyncio_websocket import WebSocket, broadcast
 from ._proxies import ProxyError
+from ._retries import Backoff, is_worth_a_retry
 
 __all__ = [
+    "Backoff",
     "Connect",
     "Listener",
     "ProxyError",
@@ -30,5 +33,7 @@ __all__ = [
     "WebSocket",
     "broadcast",
     "connect",
+    "is_worth_a_retry",
+    "reconnect",
     "serve",
 ]

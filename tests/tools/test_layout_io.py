@@ -23,10 +23,12 @@ EACH_FILE = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 # From the ground up: a module imports only modules above it.
 MODULES = (
     "_proxies",
+    "_retries",
     "_asyncio_driver",
     "_asyncio_websocket",
     "_asyncio_server",
     "_asyncio_client",
+    "_asyncio_reconnect",
     "asyncio",
 )
 

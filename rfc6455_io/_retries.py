@@ -1,0 +1,109 @@
+"""When to try again, and when not: for clients that reconnect.
+
+Not here: connections and clocks.
+
+The law: after a failure, all clients of a server fail together; they must not come back together. So each delay is
+random between 0 and a bound that doubles ("full jitter"), and who is told to wait waits at least so long.
+"""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+
+from rfc6455 import CloseCause, CloseCode, ConnectionClosedError, HandshakeError, ProtocolError
+
+from ._proxies import ProxyError
+
+# What another try with the same request cannot change: 7.4.1, and 3000 (Unauthorized) and 3003 (Forbidden) of the
+# registry of IANA. All others can.
+FINAL_CODES = (1002, 1003, 1007, 1008, 1009, 1010, 3000, 3003)
+
+# RFC 9110, 15.5: a 4xx says that the request is wrong; these say that the moment is. 501 and 505 never change.
+TRANSIENT_STATUSES = (408, 425, 429)
+FINAL_STATUSES = (501, 505)
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """How long to wait before another try.
+
+    :param first: the bound of the first delay, in seconds; it doubles with each try.
+    :param longest: what the bound does not exceed, in seconds. A server may ask for more by ``Retry-After``.
+    :param restart: after 1012 (Service Restart), between which bounds the delay is: 5 to 30 s, as the registry of IANA
+        says.
+    :param random: gives numbers from 0 to 1.
+
+    >>> backoff = Backoff(random=lambda: 0.5)
+    >>> [backoff.delay(ConnectionRefusedError(), attempt) for attempt in (0, 1, 2, 10)]
+    [0.5, 1.0, 2.0, 30.0]
+    """
+
+    first: float = 1.0
+    longest: float = 60.0
+    restart: tuple[float, float] = (5.0, 30.0)
+    random: Callable[[], float] = random.random
+
+    def delay(self, error: Exception, attempt: int) -> float:
+        """Return how long to wait, in seconds.
+
+        :param error: what went wrong.
+        :param attempt: how many tries have failed before in a row.
+        """
+        low, high = self.bounds(error, attempt)
+        return low + (high - low) * self.random()
+
+    def bounds(self, error: Exception, attempt: int) -> tuple[float, float]:
+        """Return between which bounds the delay is."""
+        bound = min(self.first * 2.0 ** min(attempt, 64), self.longest)
+        if isinstance(error, ConnectionClosedError):
+            if error.closed.code == CloseCode.SERVICE_RESTART:
+                return self.restart
+            if error.closed.code == CloseCode.TRY_AGAIN_LATER:
+                # The server has more to do than it can.
+                return self.longest / 2, self.longest
+        asked = _retry_after(error)
+        return (0.0, bound) if asked is None else (asked, asked + bound)
+
+
+DEFAULT_BACKOFF = Backoff()
+
+
+def is_worth_a_retry(error: Exception) -> bool:
+    """Return whether the same try may succeed later: ``False`` after 401, 403, 404 and other answers that say that the
+    request is wrong, an answer that breaks the rules, a certificate that is not good, a close code such as 1008.
+
+    :param error: what `connect` raised, or a `rfc6455.ConnectionClosedError`.
+    """
+    if isinstance(error, ConnectionClosedError):
+        return error.closed.code not in FINAL_CODES
+    if isinstance(error, HandshakeError):
+        if error.status is None or error.cause is not CloseCause.OPENING_REFUSED:
+            return error.cause is not CloseCause.OPENING_INVALID
+        return _is_transient(error.status)
+    if isinstance(error, ProxyError):
+        return error.response is None or _is_transient(error.response.status)
+    return not isinstance(error, (ProtocolError, ssl.SSLCertVerificationError)) and isinstance(error, OSError)
+
+
+def _is_transient(status: int) -> bool:
+    return status in TRANSIENT_STATUSES or (status >= 500 and status not in FINAL_STATUSES)
+
+
+def _retry_after(error: Exception) -> float | None:
+    """Return the seconds that ``Retry-After`` asks for: a number of them, or a date (RFC 9110 10.2.3)."""
+    response = getattr(error, "response", None)
+    value = None if response is None else response.headers.get("Retry-After")
+    if value is None:
+        return None
+    if value.isascii() and value.isdecimal():
+        return float(value[:9])
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (at - datetime.now(timezone.utc)).total_seconds()) if at.tzinfo is not None else None
