@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-# Called as any function is, which ends a value that contains itself with a RecursionError. What Cython makes of the name
-# of the built-in function does not count how deep it is.
+# Called as any function is, which ends a value that contains itself with a RecursionError. What Cython makes of the
+# name of the built-in function does not count how deep it is.
 _hash = hash
 
 
