@@ -3,7 +3,8 @@ from cpython.object cimport PyObject
 cpdef bytes mask_slice(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn)
 cpdef bytes take_payload(bytes data, Py_ssize_t start, Py_ssize_t stop, int masked)
 cpdef bytes pack_header(int first, Py_ssize_t length, bytes masking_key)
-cpdef bytes pack_frame(int first, bytes payload, bytes masking_key)
+cpdef bytes pack_frame(int first, bytes payload, bytes keys, Py_ssize_t at)
+cpdef bytes pack_text(int first, str text, bytes keys, Py_ssize_t at)
 
 cdef class Loan:
     # An object that is kept alive, and the place in it that is lent; whether it is the loan's alone; and how many views

@@ -20,6 +20,7 @@ cdef extern from "Python.h":
     int PyUnicode_Resize(PyObject **text, Py_ssize_t size) except -1
     void *PyUnicode_DATA(PyObject *text)
     int PyUnicode_KIND(str text)
+    bint PyUnicode_IS_COMPACT_ASCII(str text)
     Py_ssize_t PyUnicode_GET_LENGTH(str text)
     str PyUnicode_DecodeUTF8Stateful(const char *data, Py_ssize_t size, const char *errors, Py_ssize_t *used)
 
@@ -103,13 +104,13 @@ cpdef bytes take_payload(bytes data, Py_ssize_t start, Py_ssize_t stop, int mask
     return payload
 
 
-cdef inline Py_ssize_t size_of_header(Py_ssize_t length, bytes masking_key) noexcept:
-    return (2 if length <= 125 else 4 if length <= 0xFFFF else 10) + (0 if masking_key is None else 4)
+cdef inline Py_ssize_t size_of_header(Py_ssize_t length, Source key) noexcept:
+    return (2 if length <= 125 else 4 if length <= 0xFFFF else 10) + (0 if key == NULL else 4)
 
 
-cdef inline unsigned char *put_header(unsigned char *target, int first, Py_ssize_t length, bytes masking_key) noexcept:
+cdef inline unsigned char *put_header(unsigned char *target, int first, Py_ssize_t length, Source key) noexcept:
     """Write the header of a frame and return where it ends."""
-    cdef int mask_bit = 0 if masking_key is None else 0x80
+    cdef int mask_bit = 0 if key == NULL else 0x80
     cdef int extended = 0 if length <= 125 else 2 if length <= 0xFFFF else 8
     cdef int i
     target[0] = first
@@ -117,37 +118,59 @@ cdef inline unsigned char *put_header(unsigned char *target, int first, Py_ssize
     for i in range(extended):
         target[2 + i] = length >> 8 * (extended - 1 - i) & 0xFF
     target += 2 + extended
-    if masking_key is not None:
-        memcpy(target, PyBytes_AS_STRING(masking_key), 4)
+    if key != NULL:
+        memcpy(target, key, 4)
         target += 4
     return target
 
 
-cdef int check_header(int first, Py_ssize_t length, bytes masking_key) except -1:
+cdef int check_header(int first, Py_ssize_t length) except -1:
     if not 0 <= first <= 0xFF or length < 0:
         raise OverflowError("the first byte of a frame is a byte, and a length is not negative")
-    return 0 if masking_key is None else check_key(masking_key, 0)
+    return 0
+
+
+cdef Source key_in(bytes keys, Py_ssize_t at) except? NULL:
+    if keys is None:
+        return NULL
+    if not 0 <= at <= PyBytes_GET_SIZE(keys) - 4:
+        raise ValueError(f"a masking key has 4 bytes, not {len(keys[at : at + 4])} (5.3)")
+    return <Source>PyBytes_AS_STRING(keys) + at
 
 
 cpdef bytes pack_header(int first, Py_ssize_t length, bytes masking_key):
-    check_header(first, length, masking_key)
-    cdef bytes header = new_bytes(NULL, size_of_header(length, masking_key))
-    put_header(<unsigned char *>PyBytes_AS_STRING(header), first, length, masking_key)
+    check_header(first, length)
+    if masking_key is not None:
+        check_key(masking_key, 0)
+    cdef Source key = key_in(masking_key, 0)
+    cdef bytes header = new_bytes(NULL, size_of_header(length, key))
+    put_header(<unsigned char *>PyBytes_AS_STRING(header), first, length, key)
     return header
 
 
-cpdef bytes pack_frame(int first, bytes payload, bytes masking_key):
+cdef bytes pack(int first, Source payload, Py_ssize_t length, Source key):
+    check_header(first, length)
+    cdef bytes frame = new_bytes(NULL, size_of_header(length, key) + length)
+    cdef unsigned char *target = put_header(<unsigned char *>PyBytes_AS_STRING(frame), first, length, key)
+    if key == NULL:
+        memcpy(target, payload, length)
+    else:
+        mask_into(target, payload, length, key)
+    return frame
+
+
+cpdef bytes pack_frame(int first, bytes payload, bytes keys, Py_ssize_t at):
     if payload is None:
         raise TypeError("a payload is bytes, not None")
-    cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
-    check_header(first, length, masking_key)
-    cdef bytes frame = new_bytes(NULL, size_of_header(length, masking_key) + length)
-    cdef unsigned char *target = put_header(<unsigned char *>PyBytes_AS_STRING(frame), first, length, masking_key)
-    if masking_key is None:
-        memcpy(target, PyBytes_AS_STRING(payload), length)
-    else:
-        mask_into(target, <Source>PyBytes_AS_STRING(payload), length, <Source>PyBytes_AS_STRING(masking_key))
-    return frame
+    return pack(first, <Source>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), key_in(keys, at))
+
+
+cpdef bytes pack_text(int first, str text, bytes keys, Py_ssize_t at):
+    if text is None:
+        raise TypeError("a text is a str, not None")
+    if PyUnicode_IS_COMPACT_ASCII(text):
+        return pack(first, <Source>PyUnicode_DATA(<PyObject *>text), PyUnicode_GET_LENGTH(text), key_in(keys, at))
+    return pack_frame(first, text.encode(), keys, at)
 
 
 # Text (8.1). Python's decoder is the check wherever what it makes is kept. These two are for what stays bytes.

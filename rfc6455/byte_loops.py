@@ -110,12 +110,24 @@ def pack_header(first: int, length: int, masking_key: bytes | None) -> bytes:
     return header if masking_key is None else header + masking_key
 
 
-def pack_frame(first: int, payload: bytes, masking_key: bytes | None) -> bytes:
-    """Return the bytes of a frame whose first byte (FIN, RSV, opcode) is ``first``."""
+def pack_frame(first: int, payload: bytes, keys: bytes | None, at: int) -> bytes:
+    """Return the bytes of a frame whose first byte (FIN, RSV, opcode) is ``first``.
+
+    :param keys: ``None`` for a frame without a mask; else the masking key is ``keys[at:at + 4]``.
+    """
     length = len(payload)
-    if masking_key is None:
+    if keys is None:
         return pack_header(first, length, None) + payload
-    return pack_header(first, length, masking_key) + mask_slice(payload, 0, length, masking_key, 0)
+    key = keys[at : at + 4]
+    return pack_header(first, length, key) + mask_slice(payload, 0, length, key, 0)
+
+
+def pack_text(first: int, text: str, keys: bytes | None, at: int) -> bytes:
+    """As `pack_frame` for the UTF-8 of a text, which need not become bytes of its own first.
+
+    :raises UnicodeEncodeError: when it has a lone surrogate.
+    """
+    return pack_frame(first, text.encode(), keys, at)
 
 
 # Text (8.1).
@@ -273,6 +285,7 @@ try:
         mask_slice,
         pack_frame,
         pack_header,
+        pack_text,
         take_payload,
     )
 except ModuleNotFoundError as error:

@@ -2,7 +2,7 @@ cimport cython
 
 from rfc6455.events cimport BytesMessage, Closed, Ping, Pong, TextMessage
 from rfc6455.extensions cimport MessageCodec, encoded
-from rfc6455._byte_loops cimport pack_frame
+from rfc6455._byte_loops cimport pack_frame, pack_text
 from rfc6455.arguments cimport as_bytes
 from rfc6455.cursor cimport FrameCursor
 from rfc6455.messages cimport MessageReader, PreparedMessage, encode_text, unmasked_frame
@@ -32,8 +32,9 @@ cdef class Connection:
     cdef bint _parts
     cdef object _random
     cdef bint _masks
-    cdef bytes _mask_pool
-    cdef Py_ssize_t _pool_forks
+    cdef bytes _keys
+    cdef Py_ssize_t _keys_at
+    cdef Py_ssize_t _keys_forks
     cdef Py_ssize_t _budget
     cdef FrameCursor _parser
     cdef MessageReader _reader
@@ -78,6 +79,10 @@ cdef class Connection:
     @cython.locals(out=list)
     cpdef bytes data_to_send(self)
     cpdef list _take_out(self, bint ends)
+    @cython.locals(first=int, after=int, at=Py_ssize_t)
+    cdef _send_str(self, str text, bint fin)
+    @cython.locals(first=int)
+    cdef int _first_byte(self, int opcode, bint fin) except -1
     @cython.locals(first=int, after=int)
     cdef _send_data(self, int opcode, bytes payload, bint fin, compress)
     @cython.locals(after=int)
@@ -86,10 +91,12 @@ cdef class Connection:
     cdef _queue_encoded(self, int first, codecs, bytes payload)
     cdef _queue_pongs(self)
     cdef _finish_sending(self)
+    @cython.locals(at=Py_ssize_t)
     cdef _queue(self, int first, bytes payload)
-    @cython.locals(pool=bytes)
-    cdef bytes _next_masking_key(self)
-    cdef bytes _more_random_bytes(self)
+    @cython.locals(at=Py_ssize_t)
+    cdef Py_ssize_t _next_masking_key(self) except -1
+    @cython.locals(keys=bytes)
+    cdef _fetch_keys(self)
     @cython.locals(codec=MessageCodec, retained=Py_ssize_t)
     cdef Py_ssize_t _retained(self) except -1
     cdef _make_room(self)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from .arguments import as_bytes, at_most_63_bits, not_copied
-from .byte_loops import pack_frame
+from .byte_loops import pack_frame, pack_text
 from .codes import (
     CONTROL_BIT,
     FIN_BIT,
@@ -102,8 +102,8 @@ DECODED_IN_ONE_CALL = 512 << 10
 # And how much input it gives them: 64 KiB of the costliest that the tests could build takes some milliseconds.
 ENCODED_IN_ONE_CALL = 64 << 10
 
-# Masking keys are cut from random bytes fetched so many at a time: one call of the system for 32 frames.
-_RANDOM_POOL = 128
+# Masking keys are cut from random bytes fetched so many at a time: one call of the system for 128 frames.
+_RANDOM_POOL = 512
 
 
 # A process that forks has two of each connection, and the two must not mask with the same keys (10.3): with the one
@@ -147,7 +147,7 @@ class Connection:
     # To keep something with a connection, derive a class from it.
     __slots__ = (
         *("role", "extensions", "limits", "subprotocol", "last_pong", "pongs_received"),
-        *("_parts", "_random", "_masks", "_mask_pool", "_pool_forks", "_budget", "_parser", "_reader"),
+        *("_parts", "_random", "_masks", "_keys", "_keys_at", "_keys_forks", "_budget", "_parser", "_reader"),
         *("_max_first_piece", "_max_message", "_short_text", "_received", "_sent", "_out", "_pongs", "_pongs_size"),
         *("_owed_close", "_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_held", "_closed"),
         *("_milestones", "__weakref__"),
@@ -185,8 +185,10 @@ class Connection:
         self._parts = options.parts
         self._random = options.random
         self._masks = role is Role.CLIENT
-        self._mask_pool = b""
-        self._pool_forks = 0
+        # Random bytes for masking keys, where the next one begins, and in which process they were made.
+        self._keys = b""
+        self._keys_at = 0
+        self._keys_forks = 0
         self._budget = at_most_63_bits(limits.budget)
         self._parser = FrameCursor(
             role, limits, sum(codec.reserved_bits for codec in self.extensions), options.leniencies
@@ -695,7 +697,10 @@ class Connection:
         >>> server.receive_data(client.data_to_send())
         [TextMessage(text='one message, two frames')]
         """
-        self._send_data(_TEXT_OPCODE, encode_text(text), fin, compress)
+        if self.extensions or type(text) is not str or len(text) >= LEAST_UNCOPIED:
+            self._send_data(_TEXT_OPCODE, encode_text(text), fin, compress)
+        else:
+            self._send_str(text, fin)
 
     def send_bytes(
         self, data: bytes | bytearray | memoryview, *, fin: bool = True, compress: bool | None = None
@@ -782,12 +787,31 @@ class Connection:
         self._sent = _CLOSED
         self._milestones += 1
 
-    def _send_data(self, opcode: int, payload: bytes, fin: bool, compress: bool | None) -> None:
+    def _send_str(self, text: str, fin: bool) -> None:
+        """As `_send_data` for a short text that no extension changes: it goes straight into its frame."""
+        first = self._first_byte(_TEXT_OPCODE, fin)
+        after = self._check_step(first)
+        at = self._next_masking_key() if self._masks else 0
+        try:
+            self._out.append(pack_text(first, text, self._keys if self._masks else None, at))
+        except UnicodeEncodeError:
+            # It is known there what to say.
+            encode_text(text)
+            raise
+        self._sending_opcode = _TEXT_OPCODE
+        self._sent = after
+
+    def _first_byte(self, opcode: int, fin: bool) -> int:
+        """Return FIN and the opcode of the next frame of a message of this kind (5.4)."""
         first = opcode | FIN_BIT if fin else opcode
         if self._sent == _IN_MESSAGE:
             if opcode != self._sending_opcode:
                 raise self._cannot_send()
             first &= FIN_BIT
+        return first
+
+    def _send_data(self, opcode: int, payload: bytes, fin: bool, compress: bool | None) -> None:
+        first = self._first_byte(opcode, fin)
         after = self._check_step(first)
         if self.extensions:
             if self._sent == _IDLE:
@@ -880,26 +904,29 @@ class Connection:
 
     def _queue(self, first: int, payload: bytes) -> None:
         if self._masks:
-            self._out.append(pack_frame(first, payload, self._next_masking_key()))
+            at = self._next_masking_key()
+            self._out.append(pack_frame(first, payload, self._keys, at))
         elif len(payload) < LEAST_UNCOPIED:
-            self._out.append(pack_frame(first, payload, None))
+            self._out.append(pack_frame(first, payload, None, 0))
         else:
             self._out += unmasked_frame(first, payload)
 
-    def _next_masking_key(self) -> bytes:
-        """10.3: a key must be unpredictable, and each frame gets a new one; no byte of the pool is used twice."""
-        pool = self._mask_pool
-        if not pool or self._pool_forks != _forks:
-            pool = self._more_random_bytes()
-        self._mask_pool = pool[4:]
-        return pool[:4]
+    def _next_masking_key(self) -> int:
+        """Return where in the pool the next key is. 10.3: a key must be unpredictable, and each frame gets a new one;
+        no byte of the pool is used twice."""
+        if self._keys_at == len(self._keys) or self._keys_forks != _forks:
+            self._fetch_keys()
+        at = self._keys_at
+        self._keys_at = at + 4
+        return at
 
-    def _more_random_bytes(self) -> bytes:
-        pool = self._random(_RANDOM_POOL)
-        if len(pool) != _RANDOM_POOL:
-            raise ValueError(f"random({_RANDOM_POOL}) gave {len(pool)} bytes; masking keys need all of them (5.3)")
-        self._pool_forks = _forks
-        return pool
+    def _fetch_keys(self) -> None:
+        keys = as_bytes(self._random(_RANDOM_POOL), "what random() gives")
+        if len(keys) != _RANDOM_POOL:
+            raise ValueError(f"random({_RANDOM_POOL}) gave {len(keys)} bytes; masking keys need all of them (5.3)")
+        self._keys = keys
+        self._keys_at = 0
+        self._keys_forks = _forks
 
     # What handshakes need.
 

@@ -47,7 +47,7 @@ def serialize_frame(frame: Frame, masking_key: bytes | bytearray | memoryview | 
     if key is not None and len(key) != 4:
         raise LocalProtocolError(f"a masking key has 4 bytes, not {len(key)} (5.3)")
     fin = FIN_BIT if frame.fin else 0
-    return pack_frame(fin | frame.rsv << 4 | frame.opcode, as_bytes(frame.payload, "a payload"), key)
+    return pack_frame(fin | frame.rsv << 4 | frame.opcode, as_bytes(frame.payload, "a payload"), key, 0)
 
 
 class FrameParser:

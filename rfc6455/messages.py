@@ -290,7 +290,7 @@ def _checked_utf8(text: bytes | bytearray | memoryview) -> bytes:
 def unmasked_frame(first: int, payload: bytes) -> list[bytes]:
     """Return the buffers of a server's frame whose first byte is ``first``: one, or its header and a large payload."""
     if len(payload) < LEAST_UNCOPIED:
-        return [pack_frame(first, payload, None)]
+        return [pack_frame(first, payload, None, 0)]
     return [pack_header(first, len(payload), None), payload]
 
 

@@ -201,7 +201,7 @@ def frames(ws, count):
 
 connections = [rfc6455.Connection(rfc6455.CLIENT) for _ in range(3)]
 # One whose random bytes are all used, one with some left, one that has none yet.
-frames(connections[0], 32)
+frames(connections[0], 128)
 frames(connections[1], 5)
 for _ in range(2):
     read, write = os.pipe()
@@ -245,7 +245,7 @@ def test_without_a_fork_random_bytes_are_fetched_for_many_frames(role: Role) -> 
         return os.urandom(size)
 
     connection = Connection(role, random=random)
-    for _ in range(64):
+    for _ in range(256):
         connection.send_bytes(b"x")
-    assert sum(fetched) == (64 * 4 if role is CLIENT else 0)
+    assert sum(fetched) == (256 * 4 if role is CLIENT else 0)
     assert len(fetched) <= 2

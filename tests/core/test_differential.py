@@ -109,14 +109,42 @@ def test_takes_a_payload(body: Any, key: bytes) -> None:
 @pytest.mark.parametrize("key", [None, *KEYS])
 def test_packs_a_frame(body: Any, key: bytes | None) -> None:
     for length in LENGTHS:
-        assert body.pack_frame(0x82, BYTES[:length], key) == naive_frame(0x82, BYTES[:length], key), length
+        assert body.pack_frame(0x82, BYTES[:length], key, 0) == naive_frame(0x82, BYTES[:length], key), length
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("key", [None, *KEYS])
+def test_packs_a_header_of_a_payload_that_lies_elsewhere(body: Any, key: bytes | None) -> None:
+    for length in LENGTHS:
+        header = body.pack_header(0x82, length, key)
+        frame = naive_frame(0x82, bytes(length), key)
+        assert header == frame[: len(frame) - length], length
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("at", [0, 1, 4, 252])
+def test_packs_a_frame_with_a_key_out_of_many(body: Any, at: int) -> None:
+    keys = bytes(range(256))
+    for length in LENGTHS[:80]:
+        assert body.pack_frame(0x82, BYTES[:length], keys, at) == naive_frame(0x82, BYTES[:length], keys[at : at + 4])
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("letter", ["a", "é", "€", "\U0001f600"])
+def test_packs_a_text(body: Any, letter: str, key: bytes | None) -> None:
+    for length in [n for n in LENGTHS if n < 5000]:
+        text = letter * length
+        assert body.pack_text(0x81, text, key, 0) == naive_frame(0x81, text.encode(), key), length
+    with pytest.raises(UnicodeEncodeError):
+        body.pack_text(0x81, letter + "\ud800", key, 0)
 
 
 @EVERY_BODY
 @pytest.mark.parametrize("key", [None, KEY])
 def test_packs_every_first_byte(body: Any, key: bytes | None) -> None:
     for first in range(256):
-        assert body.pack_frame(first, b"abc", key) == naive_frame(first, b"abc", key)
+        assert body.pack_frame(first, b"abc", key, 0) == naive_frame(first, b"abc", key)
 
 
 @EVERY_BODY
@@ -124,7 +152,7 @@ def test_leaves_its_arguments_alone(body: Any) -> None:
     data, key = bytes(BYTES[:100]), bytes(KEY)
     body.mask_slice(data, 1, 90, key, 3)
     body.take_payload(data, 10, 90, 1)
-    body.pack_frame(0x82, data, key)
+    body.pack_frame(0x82, data, key, 0)
     buffer = body.BytesBuffer()
     buffer.append(data)
     buffer.append_slice(data, 1, 90, key, 3, 0)

@@ -237,7 +237,7 @@ class Game:
 
 
 # What only grows, or is the same in all states.
-IGNORED = {"_random", "_mask_pool", "_base", "_now", "_pings", "latency", "handshake", "limits", "timeouts"}
+IGNORED = {"_random", "_keys", "_keys_at", "_base", "_now", "_pings", "latency", "handshake", "limits", "timeouts"}
 IGNORED |= {"_milestones", "_milestones_seen", "pongs_received", "_pongs_seen", "_bytes_seen", "_pong_bytes"}
 IGNORED |= {"__weakref__"}
 TIMES = {"_due", "_soonest", "_pinged_at", "_looked_at"}

@@ -104,12 +104,46 @@ def test_each_frame_has_a_fresh_key_from_the_source_and_none_is_used_twice() -> 
     assert set(keys) <= set(words(10_000))
 
 
-@pytest.mark.parametrize("given_bytes", [0, 1, 3, 4, 127])
+@pytest.mark.parametrize("given_bytes", [0, 1, 3, 4, 127, 128, 511])
 def test_a_source_that_gives_too_little_is_an_error(given_bytes: int) -> None:
     """A frame with half a key, or none, would travel unmasked."""
     client = Connection(CLIENT, random=lambda size: bytes(min(size, given_bytes)))
     with pytest.raises(ValueError, match="random"):
         client.send_text("x")
+
+
+@pytest.mark.parametrize("given", [None, "x" * 512, 512, [0] * 512], ids=["None", "text", "a number", "a list"])
+def test_a_source_that_gives_no_bytes_is_an_error(given: object) -> None:
+    client = Connection(CLIENT, random=lambda size: given)  # type: ignore[arg-type, return-value]
+    with pytest.raises(TypeError, match=r"what random\(\) gives is bytes, bytearray or memoryview, not"):
+        client.send_text("x")
+    assert client.data_to_send() == b""
+
+
+def test_a_source_may_give_a_bytearray_and_use_it_again() -> None:
+    shared = bytearray(b"\x01\x02\x03\x04" * 128)
+    client = Connection(CLIENT, random=lambda size: shared)  # type: ignore[arg-type, return-value]
+    client.send_text("x")
+    shared[:] = bytes(512)
+    client.send_text("x")
+    assert keys_of(client.data_to_send()) == [b"\x01\x02\x03\x04"] * 2
+
+
+def test_a_source_that_sends_itself_makes_no_key_come_twice() -> None:
+    stream = iter(words(10_000))
+    nested = [True]
+
+    def random(size: int) -> bytes:
+        if nested:
+            nested.clear()
+            client.ping(b"from inside")
+        return b"".join(next(stream) for _ in range(size // 4))
+
+    client = Connection(CLIENT, random=random)
+    for _ in range(300):
+        client.send_text("x")
+    keys = keys_of(client.data_to_send())
+    assert len(keys) == len(set(keys)) == 301
 
 
 @pytest.mark.clause("6455:5.1-server-does-not-mask")
