@@ -25,7 +25,9 @@ from typing import Any
 import redis
 import threads
 from hub import Hub, Member
+from lines import from_elsewhere
 from log import failure, log
+from pages import is_room
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -93,7 +95,7 @@ class RedisBus:
         self._redis = redis.Redis.from_url(
             url,
             decode_responses=True,
-            encoding_errors="replace",  # or one entry that is not UTF-8 would fail each read of it
+            encoding_errors="surrogateescape",  # or one entry that is not UTF-8 would fail each read of it
             protocol=2,
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
@@ -266,11 +268,11 @@ class RedisBus:
         """
         name, fields = raw
         try:
-            number = int(fields["number"])
+            number = _number(fields["number"])
             if fields["server"] == self._server:
                 self._take_own(number)
                 return number
-            self._take_other(name, fields["server"], number, fields["room"], _lines(fields["said"]))
+            self._take_other(name, fields["server"], number, _room(fields["room"]), _lines(fields["said"]))
         except Exception as error:
             failure(error, entry=name)
         return None
@@ -324,16 +326,37 @@ class RedisBus:
                 entry.sender = None  # who has left need not be remembered
 
 
+def _number(text: str) -> int:
+    """The number of an entry.
+
+    :raises ValueError: when it is not one that a server gives.
+    """
+    number = int(text)
+    if number < 1:
+        raise ValueError("entries are numbered from 1")
+    return number
+
+
+def _room(name: str) -> str:
+    """The room of an entry.
+
+    :raises ValueError: when no client could be in it; for what is not UTF-8, `UnicodeEncodeError`.
+    """
+    if name != HELLO and not is_room(name):
+        raise ValueError("there is no such room")
+    return name
+
+
 def _lines(said: str) -> list[str]:
-    """The lines of an entry.
+    """The lines of an entry, cleaned as those of clients are.
 
     :raises Exception: of many kinds, when they are no texts that can be sent.
     """
-    lines = json.loads(said)
-    if not isinstance(lines, list):
+    texts = json.loads(said)
+    if not isinstance(texts, list):
         raise ValueError("these are no lines")
-    "".join(lines).encode()
-    return lines
+    "".join(texts).encode()
+    return from_elsewhere(texts)
 
 
 def _entries(answer: Any) -> list[_Raw]:

@@ -56,7 +56,7 @@ def clean_name(text: str) -> str:
     """
     name = without_star(re.sub("[:,]", " ", clean(text))).strip(_EDGES)
     short = " ".join(name.split())[:MAX_NAME]
-    return " ".join(_NEWS.sub("", short).split())
+    return " ".join(_NEWS.sub("", short).split()).strip(_EDGES)
 
 
 def announced_name(line: str) -> str | None:
@@ -99,12 +99,18 @@ def history(count: int) -> str:
 def names_after(line: str, names: frozenset[str]) -> frozenset[str]:
     """Who is there after a server has said ``line``, when ``names`` were before."""
     if line.startswith("* here: "):
-        return frozenset(filter(None, line[8:].split(", ")))
+        return frozenset(map(clean_name, line[8:].split(", "))) - {""}
     if line.startswith("* ") and line.endswith(" joined"):
-        return names | {line[2:-7]}
+        return names | ({clean_name(line[2:-7])} - {""})
     if line.startswith("* ") and line.endswith(" left"):
-        return names - {line[2:-5]}
+        return names - {clean_name(line[2:-5])}
     return names
+
+
+def from_elsewhere(texts: Iterable[str]) -> list[str]:
+    """The texts as lines, when it is not known what wrote them; those of a server stay, for `names_after`."""
+    cleaned = map(clean, texts)
+    return list(filter(None, (line if is_said_by_server(line) else without_star(line) for line in cleaned)))
 
 
 def is_said_by_server(line: str) -> bool:

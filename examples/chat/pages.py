@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import threads
+from lines import clean
 from metrics import Metrics
 
 _PAGE = Path(__file__).with_name("index.html")
@@ -43,7 +44,16 @@ class Answer:
 
 def room_of(path: str) -> str | None:
     """The room that a request's path names, decoded; ``None`` when it names none."""
-    return unquote(path) if _ROOM.fullmatch(path) else None
+    try:
+        room = unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        return None
+    return room if _ROOM.fullmatch(path) and clean(room) == room else None
+
+
+def is_room(name: str) -> bool:
+    """Whether there is a path that names this room."""
+    return room_of(f"/{quote(name[1:], safe='')}") == name
 
 
 class Pages:

@@ -100,6 +100,9 @@ REQUESTS: dict[str, tuple[bytes, int]] = {
     "another port": (head(Origin="http://localhost:81"), 403),
     "two origins": (head(more="Origin: http://localhost\r\nOrigin: http://localhost\r\n"), 403),
     "a room of two words": (head("GET /a/b HTTP/1.1"), 404),
+    "a room with a control": (head("GET /a%0Db HTTP/1.1"), 404),
+    "a room that is written backwards": (head("GET /%E2%80%AEa HTTP/1.1"), 404),
+    "a room that is not UTF-8": (head("GET /%FF HTTP/1.1"), 404),
     "TLS": (b"\x16\x03\x01\x02\0\1\0\1\xfc\x03\x03", 400),
     "end of file": (b"GET / HTTP/1.1\r\nHost: local", 400),
 }
@@ -114,6 +117,7 @@ WELCOME: dict[str, bytes] = {
     "an unknown subprotocol": head(more="Sec-WebSocket-Protocol: chat\r\n"),
     "an unknown extension": head(more="Sec-WebSocket-Extensions: x-unknown; a=1\r\n"),
     "a room": head("GET /club HTTP/1.1"),
+    "a room of any letters": head("GET /%E4%B8%AD%2F%20%25 HTTP/1.1"),
     "a target with its host": head("GET http://localhost/club?x HTTP/1.1"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import sqlite3
 import threading
@@ -37,6 +38,18 @@ def test_names(text: str, name: str) -> None:
     from lines import clean_name
 
     assert clean_name(text) == name
+
+
+def test_a_name_that_is_clean_stays() -> None:
+    """It comes to other servers, which clean it again."""
+    from lines import clean_name
+
+    some = random.Random(1)
+    for _ in range(2000):
+        name = clean_name(
+            "".join(some.choices(["Ann", "left", "joined", " ", "*", ":", "\u200d", "\xad", "\uff0a", "x" * 13], k=9))
+        )
+        assert clean_name(name) == name
 
 
 @pytest.mark.parametrize(

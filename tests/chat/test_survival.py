@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import random
 import socket
 import sqlite3
@@ -165,6 +166,17 @@ NO_ENTRIES: list[dict[Any, Any]] = [
     {"server": "x", "number": "1", "room": "/", "said": "[null]"},
     {"server": "x", "number": "1", "room": "/", "said": '["Ann: \\ud800"]'},
     {"server": "x", "number": "1", "room": "/", "said": "[" * 100_000},
+    {"server": "x", "number": "1", "room": "/", "said": "null"},
+    {"server": "x", "number": "1", "room": "/", "said": "5"},
+    {"server": "x", "number": "1", "room": "/", "said": "{}"},
+    {"server": "x", "number": "1", "room": "/", "said": b'["Ann: \xff"]'},
+    {"server": "x", "number": "1", "room": b"/\xff", "said": '["Ann: hello"]'},
+    {"server": "x", "number": "0", "room": "/", "said": '["Ann: hello"]'},
+    {"server": "x", "number": "-1", "room": "/", "said": '["Ann: hello"]'},
+    {"server": "x", "number": "1", "room": "/\r\nevent=forged", "said": '["Ann: hello"]'},
+    {"server": "x", "number": "1", "room": "/\u202e", "said": '["Ann: hello"]'},
+    {"server": "x", "number": "1", "room": "club", "said": '["Ann: hello"]'},
+    {"server": "x", "number": "1", "room": "/" + "x" * 201, "said": '["Ann: hello"]'},
 ]
 
 
@@ -176,17 +188,43 @@ def test_an_entry_of_the_stream_that_is_none_is_skipped_and_those_after_it_are_n
     with ChatServer("--bus", redis.url) as follows, follows.client() as bob:
         for entry in NO_ENTRIES:
             stream.xadd("rfc6455-chat", entry)
-        stream.xadd("rfc6455-chat", {"server": "x", "number": "1", "room": "/", "said": b'["Ann: \xff"]'})
-        stream.xadd("rfc6455-chat", {"server": "x", "number": "2", "room": "/", "said": '["Ann: hello"]'})
-        assert bob.said(2) == ["Ann: \ufffd", "Ann: hello"]
+        stream.xadd("rfc6455-chat", {"server": "x", "number": "1", "room": "/", "said": '["Ann: hello"]'})
+        assert bob.said(1, bool) == ["Ann: hello"]
         with ChatServer("--bus", redis.url) as catches_up, catches_up.client("Cy") as cy:
-            assert cy.history == ["Ann: \ufffd", "Ann: hello"]
+            assert cy.history == ["Ann: hello"]
             cy.say("so do I")
             assert bob.said(1) == ["Cy: so do I"]
             for server in (follows, catches_up):
                 assert '"bus": 1.0' in server.get("/health")[2]
                 assert len(server.logged("event=failure entry=")) == len(NO_ENTRIES)
-                assert not server.logged("Traceback")
+                assert not server.logged("Traceback|forged time=")
+    stream.close()
+
+
+# What another program writes to the stream, and what may be told of it.
+FOREIGN = ["\u200b* Eve left", "** Eve left", "\uff0a Eve left", "\x1b[2JAnn: \u202ehello", "*", "", "* history 9"]
+FOREIGN += ["* Eve\x1b[2J joined", "*  joined", "* \u200d joined", "* Mallory left, and Eve joined"]
+TOLD = ["Eve left", "Eve left", "Eve left", " [2JAnn:  hello"]
+NEWS = ["* Eve [2J joined", "* Mallory and Eve joined"]
+
+
+def test_lines_of_the_stream_are_cleaned_like_lines_of_clients(redis: Redis) -> None:
+    from redis import Redis as Client
+
+    stream = Client.from_url(redis.url)
+    with ChatServer("--bus", redis.url) as follows, follows.client() as bob:
+        stream.xadd("rfc6455-chat", {"server": "x", "number": "1", "room": "/", "said": json.dumps(FOREIGN)})
+        assert bob.said(len(TOLD + NEWS), bool) == TOLD + NEWS
+        stream.xadd(
+            "rfc6455-chat", {"server": "x", "number": "2", "room": "/", "said": '["* here: , Al\\u0000,  * Bo"]'}
+        )
+        assert sorted(bob.said(4, bool)) == [
+            "* Al joined",
+            "* Bo joined",
+            *sorted(f"{news[:-6]}left" for news in NEWS),
+        ]
+        with ChatServer("--bus", redis.url) as catches_up, catches_up.client() as cy:
+            assert cy.history == TOLD
     stream.close()
 
 
