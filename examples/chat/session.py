@@ -407,8 +407,9 @@ class Session:
                     self._finish()
 
     def _has_input(self) -> bool:
+        """Whether the session's own thread has something to go on with. What it says must not get lost in here."""
         try:
-            return bool(self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            return self._ws.unread > 0 or bool(self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
         except OSError:
             return False
 
