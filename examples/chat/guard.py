@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import ipaddress
 import threading
+from collections.abc import Iterable
+
+from lines import size
 
 # A token bucket holds what comes in so many seconds, so that somebody may paste a page of lines at once.
 BURST_SECONDS = 10.0
+
+# A message takes a token, and one more for each so many bytes of its text, after inflating. With the default rate that
+# is 200 KiB a second, and 2 MiB at once: half of what an outbox holds, so that one alone can fill no other's.
+TOKEN_BYTES = 4 << 10
 
 # With more addresses than this in the books, those that have nothing to tell are forgotten.
 MANY_ADDRESSES = 1000
 
 
+def cost(messages: int, texts: Iterable[str]) -> int:
+    """How many tokens the messages take that have these texts."""
+    return messages + sum(map(size, texts)) // TOKEN_BYTES
+
+
 class Bucket:
-    """A token bucket: full at first, filled with ``rate`` tokens a second; a message takes one."""
+    """A token bucket: full at first, filled with ``rate`` tokens a second; see `cost`."""
 
     def __init__(self, rate: float, now: float) -> None:
         self._rate = rate
@@ -85,12 +97,12 @@ class Guard:
             self._clients -= 1
             self._addresses[_network(host)].connections -= 1
 
-    def may_say(self, host: str, messages: int, now: float) -> bool:
-        """Whether ``host`` may send so many messages now."""
+    def may_say(self, host: str, tokens: int, now: float) -> bool:
+        """Whether ``host`` may send now what takes so many tokens."""
         if not self._rate:
             return True
         with self._lock:
-            return self._addresses[_network(host)].bucket.take(messages, now)
+            return self._addresses[_network(host)].bucket.take(tokens, now)
 
     def _forget_quiet_ones(self, now: float) -> None:
         # One that has just spent its tokens stays, or a new connection would bring new ones.

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import lines
+import pace
 from outbox import Batch
 from store import Store
 
@@ -30,14 +31,11 @@ LINE_COST = 16
 NO_PREFIX = "\0"
 
 
-class Member(Protocol):
+class Member(pace.Listener, Protocol):
     """A client, as a room sees it. The fields are the hub's own notes."""
 
     name: str
     prefix: str
-
-    def deliver(self, batch: Batch) -> None:
-        """Sends the batch to the client. Never waits, never raises."""
 
 
 class Bus(Protocol):
@@ -86,6 +84,7 @@ class Room:
         self.elsewhere: dict[str, frozenset[str]] = {}  # who is in this room on other servers, by server
         self.history = history
         self.is_loaded = False
+        self.is_behind = False  # whether most members were, when something was said last
         self._greeting: Batch | None = None
 
     def load(self, said: Iterable[str]) -> None:
@@ -121,9 +120,12 @@ class Room:
             return
         batch = Batch(said)  # before it is history: what cannot be sent must not greet all who join
         self.remember(said)
-        for member in self.members:
-            if member is not sender:
-                member.deliver(batch)
+        self.is_behind = pace.tell(batch, [member for member in self.members if member is not sender])
+
+    def look(self, sender: Member) -> bool:
+        """Whether most of those who listen to the sender are still behind."""
+        self.is_behind = pace.most_are_behind([member.load for member in self.members if member is not sender])
+        return self.is_behind
 
     def tell_of_server(self, server: str, said: Sequence[str]) -> None:
         """Tells what was said on another server; who joined or left there is told only when it is news here."""

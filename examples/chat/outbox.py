@@ -60,8 +60,8 @@ class Outbox:
         blocked: Callable[[], None],
     ) -> None:
         self._sock = sock
-        self._max_bytes = max_bytes
-        self._max_messages = max_messages
+        self._per_byte = 1 / max_bytes if max_bytes else 0.0
+        self._per_message = 1 / max_messages if max_messages else 0.0
         self._encrypt = encrypt
         self._blocked = blocked
         self._waiting: deque[tuple[bytes, int]] = deque()
@@ -72,10 +72,11 @@ class Outbox:
         self.sent_bytes = 0
 
     @property
-    def is_over(self) -> bool:
-        if self._is_held:
-            return False  # how much the client takes is not known yet
-        return 0 < self._max_bytes < self.bytes or 0 < self._max_messages < self.messages
+    def load(self) -> float:
+        """What waits, as a share of what may: more than 1 is too much."""
+        if self._is_held or not self._waiting:
+            return 0.0  # how much the client takes is not known yet, or it has taken all
+        return max(self.bytes * self._per_byte, self.messages * self._per_message)
 
     @property
     def is_empty(self) -> bool:

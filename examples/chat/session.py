@@ -17,9 +17,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import lines
+import pace
 from access import refusal_of
 from caretaker import Caretaker
-from guard import Bucket, Guard
+from guard import Bucket, Guard, cost
 from hub import NO_PREFIX, Hub, Room
 from log import failure, log
 from metrics import Metrics
@@ -255,11 +256,13 @@ class Session:
                 else:
                     self._outbox.put(answer)
                     self._check_outbox()
-            if events and not self._may_say(len(events)):
+            if events and not self._may_say(cost(len(events), texts)):
                 self.close(rfc6455.CloseCode.POLICY_VIOLATION, "too many messages")
                 break  # what it still sends is dropped in `_linger`: to parse and inflate it would be work for nothing
             if texts:
                 self._say(room, texts)
+                if room.is_behind:
+                    self._hold_back(room)
         with self._lock:
             self._outbox.put(farewell)
 
@@ -294,9 +297,24 @@ class Session:
         self._chat.hub.say(room, self, texts)
         self._chat.metrics.fanned_out(len(texts), time.perf_counter() - began)
 
-    def _may_say(self, messages: int) -> bool:
+    def _may_say(self, tokens: int) -> bool:
         now = time.monotonic()
-        return self._bucket.take(messages, now) and self._chat.guard.may_say(self._host, messages, now)
+        return self._bucket.take(tokens, now) and self._chat.guard.may_say(self._host, tokens, now)
+
+    def _hold_back(self, room: Room) -> None:
+        """Reads nothing until those who listen have caught up. The client's answers are not late meanwhile."""
+
+        def while_behind() -> bool:
+            with room.lock:
+                return self._takes_part and not self._is_finished and room.look(self)
+
+        with self._lock:
+            self._ws.pause(now=time.monotonic())
+            self._set_due()
+        pace.hold_back(while_behind)
+        with self._lock:
+            self._ws.resume(now=time.monotonic())
+            self._set_due()
 
     def _read(self) -> bytes:
         """The next bytes of HTTP or of frames; ``b""`` at the end."""
@@ -351,16 +369,21 @@ class Session:
             self._chat.metrics.count_all(now - self._settled)
             self._settled = now
 
-    def deliver(self, batch: Batch) -> None:
-        """Sends the batch, or leaves it in the outbox. Never waits or raises."""
+    @property
+    def load(self) -> float:
+        """What waits for the client, as a share of what may; 0 for one that takes part no more."""
+        return self._outbox.load if self._takes_part else 0.0
+
+    def deliver(self, batch: Batch) -> float:
+        """Sends the batch, or leaves it in the outbox; returns the load. Never waits or raises."""
         try:
             with self._lock:
                 if self._takes_part and not self._ws.closed:
                     self._outbox.put(batch.serialised(self._kind, self._ws), batch.count)
                     self._delivered += batch.count
-                    self._check_outbox()
         except Exception as error:
             self.fail(error)
+        return self.load
 
     def close(self, code: int, reason: str) -> None:
         """Begins the closing handshake; one that has not been opened is cut off. Never waits or raises."""
@@ -416,7 +439,8 @@ class Session:
     # With the lock held.
 
     def _check_outbox(self) -> None:
-        if self._takes_part and self._outbox.is_over:
+        """For what the client itself asked for; what others say is looked at in `pace.py`."""
+        if self.load > pace.TOO_MUCH:
             self._close(rfc6455.CloseCode.TRY_AGAIN_LATER, "too slow for this chat")
 
     def _close(self, code: int, reason: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
-from chat_server import ChatServer, received, wait_until
+from chat_server import PATIENCE, ChatServer, Client, received, wait_until
 
 import rfc6455
 
@@ -48,6 +50,73 @@ def test_a_slow_client_gets_all_that_the_outbox_holds_and_then_1013() -> None:
         assert (event.code, event.reason) == (1013, "too slow for this chat")
         assert 50 < len(lines) < 300
         assert [line.split(" ")[1] for line in lines] == [str(number) for number in range(len(lines))]
+
+
+# Lines of the longest kind that are next to nothing when compressed.
+FLOOD = 480
+FLOOD_LINE = "x" * (16 << 10)
+
+
+def flood(client: Client) -> None:
+    """Sends 480 of them with one write, which has 20 kB."""
+    for _ in range(FLOOD):
+        client.ws.send_text(FLOOD_LINE)
+    data = client.ws.data_to_send()
+    assert len(data) < 30_000
+    client.sock.sendall(data)
+
+
+def until_ann(reader: Client, lines: list[str]) -> None:
+    """Reads what is said until Ann says something."""
+    while not lines or not lines[-1].startswith("Ann: "):
+        lines += reader.said(1)
+
+
+def test_who_floods_the_others_is_the_one_who_goes() -> None:
+    """The rate counts bytes as they are after inflating."""
+    deflate = [rfc6455.PerMessageDeflate()]
+    with (
+        ChatServer() as server,
+        server.client(extensions=deflate) as eve,
+        server.client() as slow,
+        server.client() as quick,
+    ):
+        heard: list[str] = []
+        reads = threading.Thread(target=until_ann, args=(quick, heard))
+        reads.start()
+        flood(eve)
+        closed = eve.closed()
+        assert (closed.code, closed.reason) == (1008, "too many messages")
+        with server.client("Ann") as ann:
+            ann.say("still here?")
+        lines: list[str] = []
+        until_ann(slow, lines)
+        reads.join(PATIENCE)
+        assert heard == lines
+        assert 0 < len(lines) < FLOOD / 2
+        assert not server.logged("code=1013")
+
+
+def until_no_more_is_taken(server: ChatServer) -> None:
+    """Waits until messages have come, and no more come."""
+    counts = ["", "0"]
+    while counts[-1] == "0" or counts[-1] != counts[-2]:
+        counts.append(server.get("/metrics")[2].partition("\nchat_received_messages_total ")[2].partition("\n")[0])
+
+
+def test_who_talks_too_fast_is_held_back_before_anybody_is_thrown_out() -> None:
+    deflate = [rfc6455.PerMessageDeflate()]
+    switches = ("--rate", "0", "--address-rate", "0", "--outbox-bytes", str(1 << 20))
+    with ChatServer(*switches) as server, server.client(extensions=deflate) as eve:
+        readers = [server.client() for _ in range(3)]
+        flood(eve)
+        until_no_more_is_taken(server)
+        for _ in range(FLOOD):
+            for reader in readers:
+                assert reader.said(1) == [FLOOD_LINE]
+        assert not server.logged("event=disconnect")
+        for reader in readers:
+            assert reader.close().clean
 
 
 def test_a_client_that_says_too_much() -> None:

@@ -160,6 +160,56 @@ def test_quiet_addresses_are_forgotten_and_busy_ones_are_not() -> None:
     assert len(guard._addresses) < 10
 
 
+def test_a_message_takes_tokens_for_its_bytes_too() -> None:
+    from guard import cost
+
+    assert cost(0, []) == 0
+    assert cost(3, []) == 3  # Pings, and the like
+    assert cost(2, ["x" * 100, "y" * 100]) == 2
+    assert cost(1, ["x" * (16 << 10)]) == cost(1, ["\u20ac" * 5462]) == 5
+
+
+# Pace
+
+
+@pytest.mark.parametrize(
+    ("loads", "then", "closed"),
+    [
+        ([], False, []),
+        ([0, 0, 0], False, []),
+        ([1.1], True, []),  # with nobody beside it, it is the measure
+        ([2.1], True, [2.1]),
+        ([0, 1.1], False, [1.1]),
+        ([0, 1.0], False, []),
+        ([0, 0.3, 0.3], True, []),
+        ([0, 1.1, 0.3], True, []),
+        ([0, 1.1, 0.2], False, [1.1]),
+        ([0, 0, 1.1, 1.2], False, [1.1, 1.2]),
+        ([1.1, 1.2, 1.3, 0], True, []),
+        ([1.1, 2.2, 1.3, 0], True, [2.2]),
+    ],
+)
+def test_who_is_too_slow_is_so_by_the_measure_of_the_room(loads: list[float], then: bool, closed: list[float]) -> None:
+    import hub
+    from store import NoStore
+
+    rooms = hub.Hub(NoStore(), 10)
+    speaker, *members = (Listener() for _ in range(len(loads) + 1))
+    for member in (speaker, *members):
+        room = rooms.join("/", member)
+    speaker.load = 9.0  # is not asked
+    for member, load in zip(members, loads, strict=True):
+        member.load = load
+    rooms.say(room, speaker, ["Ann: hello"])
+    assert room.is_behind is then
+    assert [member.load for member in members if member.ended] == closed
+    assert not speaker.ended
+    for member in members:
+        member.load = 0.0
+    assert not room.look(speaker)
+    assert not room.is_behind
+
+
 # Store
 
 
@@ -263,9 +313,15 @@ class Listener:
         self.name = ""
         self.prefix = NO_PREFIX
         self.told: list[str] = []
+        self.load = 0.0
+        self.ended: list[int] = []
 
-    def deliver(self, batch) -> None:  # type: ignore[no-untyped-def]
+    def deliver(self, batch) -> float:  # type: ignore[no-untyped-def]
         self.told += [message.payload.decode() for message in batch._messages]
+        return self.load
+
+    def close(self, code: int, reason: str) -> None:
+        self.ended.append(code)
 
 
 def test_empty_rooms_are_kept_for_their_history_but_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,7 +423,7 @@ def test_what_is_held_is_sent_with_one_write() -> None:
         outbox.put(b"greeting", 2)
         with pytest.raises(BlockingIOError):
             theirs.recv(100, socket.MSG_DONTWAIT)
-        assert not outbox.is_over
+        assert outbox.load == 0
         outbox.release()
         assert theirs.recv(100) == b"answergreeting"
         outbox.put(b"line", 1)
@@ -405,7 +461,7 @@ def test_what_was_held_and_is_not_taken_counts() -> None:
         outbox.put(b"x" * (16 << 20), 2)
         outbox.release()
         assert blocked == ["blocked"]
-        assert outbox.is_over
+        assert outbox.load == 2
         assert 0 < outbox.bytes == (16 << 20) - outbox.sent_bytes
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from chat_server import open_session
+from chat_server import PATIENCE, open_session, wait_until
 
 import rfc6455
 
@@ -55,3 +57,45 @@ def test_a_caretaker_that_is_late_leaves_it_to_the_thread_that_has_something_to_
         assert not late._ws.closed
         tick_late(late, 5)
         assert late._end is not None, "a peer that answers no more is found all the same"
+
+
+def test_a_talker_is_held_back_while_the_room_is_behind_and_its_clock_stands_still() -> None:
+    from hub import Hub
+    from store import NoStore
+
+    hub = Hub(NoStore(), 10)
+    with open_session(outbox_bytes=100_000) as talker, open_session(outbox_bytes=100_000) as listener:
+        for session in (talker, listener):
+            room = hub.join("/", session)
+            session._greet()
+        while not room.is_behind:
+            hub.say(room, talker, ["Ann: " + "x" * 9000])
+        held = threading.Thread(target=talker._hold_back, args=(room,))
+        held.start()
+        wait_until(lambda: talker.due == float("inf"), "the clock stands still")
+        assert held.is_alive()
+        while not listener._outbox.is_empty:
+            listener.peer.recv(1 << 20)
+            listener.flush()
+        held.join(PATIENCE)
+        assert not held.is_alive()
+        assert talker.due < float("inf")
+        assert talker._end is listener._end is None
+
+
+def test_a_talker_is_not_held_back_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it when the server ends it, or stops."""
+    import pace
+
+    monkeypatch.setattr(pace, "HOLD_SECONDS", 0.01)
+    pace.hold_back(lambda: True)
+    monkeypatch.setattr(pace, "HOLD_SECONDS", 3600.0)
+    room = SimpleNamespace(lock=threading.Lock(), look=lambda _: True)
+    with open_session() as talker:
+        talker._greet()
+        held = threading.Thread(target=talker._hold_back, args=(room,))
+        held.start()
+        wait_until(lambda: talker.due == float("inf"), "it is held")
+        talker.close(1012, "")
+        held.join(PATIENCE)
+        assert not held.is_alive()

@@ -28,10 +28,14 @@ def words(seed: int, size: int) -> str:
     return "".join(random.Random(seed).choices(string.ascii_letters, k=size))
 
 
-def test_a_client_that_does_not_read_and_goes_away_is_all_that_ends(server: ChatServer) -> None:
+def test_a_client_that_does_not_read_and_goes_away_is_all_that_ends() -> None:
     """The caretaker finds the connection broken while it sends what waits; it goes on, and closes what comes after."""
     extensions = [rfc6455.PerMessageDeflate()]
-    with server.client("Ann", extensions=extensions) as ann, server.client(extensions=extensions) as reader:
+    with (
+        ChatServer("--rate", "0", "--address-rate", "0") as server,
+        server.client("Ann", extensions=extensions) as ann,
+        server.client(extensions=extensions) as reader,
+    ):
         before = server.descriptors()
         for count in range(VICTIMS):
             victim = server.connect(SO_RCVBUF=2048)
