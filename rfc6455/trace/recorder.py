@@ -7,7 +7,7 @@ refused handshake is in the recording as well.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, TypeVar, cast
 
 from ..arguments import as_bytes
 from ..codes import CloseCause, Role
@@ -16,7 +16,8 @@ from ..errors import LocalProtocolError
 from ..events import Event
 from ..handshake.fields import Request
 from ..handshake.http1 import ClientHandshake, ServerHandshake
-from ..headers import HeaderSource
+from ..handshake.http2 import Http2ClientHandshake, Http2ServerHandshake
+from ..standing_in import StandIn
 from ..state import Direction
 from .recording import Entry, Kind, Recording
 
@@ -27,6 +28,11 @@ DEFAULT_LIMIT = 4 << 20
 # What an entry takes besides its bytes: the tuple (80), the time (24), the header of the bytes (33), a place in a list
 # (9), rounding. A peer that sends single bytes makes an entry of each.
 ENTRY_OVERHEAD = 160
+
+_Servers = ServerHandshake | Http2ServerHandshake
+_Clients = ClientHandshake | Http2ClientHandshake
+_Wrapped = TypeVar("_Wrapped")
+_End = TypeVar("_End", Connection, ServerHandshake, ClientHandshake, Http2ServerHandshake, Http2ClientHandshake)
 
 
 class Recorder:
@@ -64,35 +70,35 @@ class Recorder:
             raise LocalProtocolError("nothing is recorded: wrap() a handshake or a connection first")
         return self._recording
 
-    @overload
-    def wrap(self, end: Connection) -> Connection: ...
-    @overload
-    def wrap(self, end: ServerHandshake) -> ServerHandshake: ...
-    @overload
-    def wrap(self, end: ClientHandshake) -> ClientHandshake: ...
-    def wrap(
-        self, end: Connection | ServerHandshake | ClientHandshake
-    ) -> Connection | ServerHandshake | ClientHandshake:
-        """Gives what is to be used in place of ``end``. It behaves like it, also for ``isinstance`` and so in an
+    def wrap(self, end: _End) -> _End:
+        """Return what is to be used in place of ``end``. It behaves like it, also for ``isinstance`` and so in an
         `rfc6455.Endpoint`; the connection that comes of a handshake is recorded too.
 
-        :param end: a handshake over HTTP/1.1 or, where the handshake was elsewhere, a connection. It has received
-            nothing yet.
+        :param end: a handshake or, where the handshake was elsewhere, a connection. It has received nothing yet. What
+            an HTTP library reads or writes, such as all headers of HTTP/2, is not in the recording.
         :raises TypeError: when it is something else.
         :raises LocalProtocolError: when it has received something, or when this recorder has another.
+
+        >>> import rfc6455
+        >>> from rfc6455 import trace
+        >>> recorder = trace.Recorder(clock=lambda: 0.0)
+        >>> ws = rfc6455.Endpoint(recorder.wrap(rfc6455.ServerHandshake()), now=0.0)
+        >>> list(ws.events(b"", now=1.0))[-1].cause.name, recorder.recording.entries
+        ('OPENING_EOF', [Entry(time=0.0, kind=<Kind.RECEIVED: 'received'>, data=b'')])
         """
         if self._recording is not None:
             raise LocalProtocolError("a recorder records one connection; make another for another")
-        if not isinstance(end, (Connection, ServerHandshake, ClientHandshake)):
+        if not isinstance(end, (Connection, _Servers, _Clients)):
             raise TypeError(f"a handshake or a connection can be recorded, not {type(end).__name__}")
         if _has_received(end):
             raise LocalProtocolError("this has received something: wrap() it before, or wrap its handshake")
-        if isinstance(end, ServerHandshake):
+        # For `isinstance`, each is what it stands in for.
+        if isinstance(end, _Servers):
             self._recording = Recording(Role.SERVER)
-            return cast("ServerHandshake", _RecordedServerHandshake(end, self))
-        if isinstance(end, ClientHandshake):
+            return cast("_End", _RecordedServerHandshake(end, self))
+        if isinstance(end, _Clients):
             self._recording = Recording(Role.CLIENT)
-            return cast("ClientHandshake", _RecordedClientHandshake(end, self))
+            return cast("_End", _RecordedClientHandshake(end, self))
         self._recording = Recording(end.role)
         return self._open(end)
 
@@ -125,36 +131,28 @@ class Recorder:
             self.recording.missing += 1
 
 
-def _has_received(end: Connection | ServerHandshake | ClientHandshake) -> bool:
-    """Whether a recording that begins now would lack something. An end that is over counts, as nothing will come."""
+def _has_received(end: Connection | _Servers | _Clients) -> bool:
+    """Whether a recording that begins now would lack something. An end that is over counts, as nothing will come; a
+    head that was read elsewhere does not."""
     if isinstance(end, Connection):
         return end.closed or end.bytes_received > 0
-    is_over = end._is_done if isinstance(end, ClientHandshake) else bool(end._early) or end._eof
-    return is_over or end.response is not None or end._reader.has_input
+    if isinstance(end, _Clients):
+        return end._has_received
+    reads = isinstance(end, ServerHandshake) and end._reader.has_input
+    return reads or bool(end._early) or end._eof or end.response is not None
 
 
-_End = TypeVar("_End")
-
-
-class _Recorded(Generic[_End]):
-    """Has all that is in what it wraps, and passes for it where ``isinstance`` decides, as in `Endpoint`."""
-
-    def __init__(self, wrapped: _End, recorder: Recorder) -> None:
-        self._wrapped: _End = wrapped
+class _Recorded(StandIn[_Wrapped]):
+    def __init__(self, wrapped: _Wrapped, recorder: Recorder) -> None:
+        super().__init__(wrapped)
         self._recorder = recorder
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._wrapped, name)
-
-    @property  # type: ignore[misc]  # that of `object` can be set
-    def __class__(self) -> type[Any]:
-        return self._wrapped.__class__
 
 
 class _RecordedConnection(_Recorded[Connection]):
     def __init__(self, connection: Connection, recorder: Recorder) -> None:
         super().__init__(connection, recorder)
         self._has_sent = False
+        self._lent: memoryview | None = None
 
     def receive_data(self, data: bytes | bytearray | memoryview | None = None) -> list[Event]:
         if data is not None:
@@ -169,22 +167,44 @@ class _RecordedConnection(_Recorded[Connection]):
     def _receive_later(self, data: bytes | bytearray | memoryview, waiting: int) -> list[Event]:
         return self._wrapped._receive_later(self._recorder._receive(data), waiting)
 
+    def _get_buffer(self, size_hint: int) -> memoryview:
+        self._lent = self._wrapped._get_buffer(size_hint)
+        return self._lent
+
+    def _buffer_updated(self, size: int, waiting: int) -> list[Event]:
+        lent, self._lent = self._lent, None
+        if size == 0 or (lent is not None and 0 < size <= len(lent)):
+            self._recorder._receive(b"" if lent is None else bytes(lent[:size]))
+        return self._wrapped._buffer_updated(size, waiting)
+
     def buffers_to_send(self) -> list[bytes]:
-        data = self.data_to_send()
-        return [data] if data else []
+        return self._sent(self._wrapped.buffers_to_send())
 
     def data_to_send(self) -> bytes:
-        data = self._recorder._send(self._wrapped.data_to_send())
+        return b"".join(self._sent([self._wrapped.data_to_send()]))
+
+    def _take_out(self, ends: bool) -> list[bytes]:
+        return self._sent(self._wrapped._take_out(ends))
+
+    def _sent(self, buffers: list[bytes]) -> list[bytes]:
+        data = self._recorder._send(b"".join(buffers))
         # The 101 of a server comes from its connection. None of its frames begins like that.
         if not self._has_sent and self._wrapped.role is Role.SERVER and data.startswith(b"HTTP/1.1 101 "):
             self._recorder.recording.sent_head = data.index(b"\r\n\r\n") + 4
         self._has_sent = self._has_sent or bool(data)
-        return data
+        return buffers
+
+    def send(self, event: Event) -> None:
+        self._closing(lambda: self._wrapped.send(event))
 
     def close(self, code: int | None = NO_CODE_NAMED, reason: str = "") -> None:
-        does_something = self._wrapped.sent is not Direction.CLOSED
-        self._wrapped.close(code, reason)
-        if does_something:
+        self._closing(lambda: self._wrapped.close(code, reason))
+
+    def _closing(self, call: Callable[[], None]) -> None:
+        """Do what may begin the closing handshake, on which the events that follow depend."""
+        was_open = self._wrapped.sent is not Direction.CLOSED
+        call()
+        if was_open and self._wrapped.sent is Direction.CLOSED:
             self._recorder._add(Kind.CLOSE)
 
     def _time_out(self, cause: CloseCause) -> list[Event]:
@@ -192,7 +212,7 @@ class _RecordedConnection(_Recorded[Connection]):
         return self._wrapped._time_out(cause)
 
 
-class _RecordedServerHandshake(_Recorded[ServerHandshake]):
+class _RecordedServerHandshake(_Recorded[_Servers]):
     def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
         return self._wrapped.receive_data(self._recorder._receive(data))
 
@@ -203,13 +223,18 @@ class _RecordedServerHandshake(_Recorded[ServerHandshake]):
         return self._recorder._send(self._wrapped.data_to_send())
 
 
-class _RecordedClientHandshake(_Recorded[ClientHandshake]):
+class _RecordedClientHandshake(_Recorded[Any]):  # only that of HTTP/2 has receive_headers()
     def receive_data(self, data: bytes | bytearray | memoryview) -> Connection | None:
-        connection = self._wrapped.receive_data(self._recorder._receive(data))
-        return None if connection is None else self._recorder._open(connection)
+        return self._opened(self._wrapped.receive_data(self._recorder._receive(data)))
 
-    def receive_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
-        return self._recorder._open(self._wrapped.receive_response(status, headers, body))
+    def receive_headers(self, *arguments: Any) -> Connection | None:
+        return self._opened(self._wrapped.receive_headers(*arguments))
+
+    def receive_response(self, *arguments: Any, **options: Any) -> Connection:
+        return self._recorder._open(self._wrapped.receive_response(*arguments, **options))
+
+    def _opened(self, connection: Connection | None) -> Connection | None:
+        return None if connection is None else self._recorder._open(connection)
 
     def data_to_send(self) -> bytes:
         data = self._recorder._send(self._wrapped.data_to_send())

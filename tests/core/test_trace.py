@@ -24,6 +24,7 @@ from helpers import (
     PING,
     TEXT,
     Chunking,
+    byte_by_byte,
     close_payload,
     counting_random,
     frame,
@@ -49,6 +50,8 @@ from rfc6455 import (
     Endpoint,
     Event,
     HandshakeError,
+    Http2ClientHandshake,
+    Http2ServerHandshake,
     Limits,
     LocalProtocolError,
     PerMessageDeflate,
@@ -384,7 +387,11 @@ def test_what_has_received_something_cannot_be_recorded(make: Callable[[], Any])
 # ---- In an Endpoint ----
 
 
-@pytest.mark.parametrize("end", [Connection(SERVER), ServerHandshake(), client()], ids=lambda end: type(end).__name__)
+@pytest.mark.parametrize(
+    "end",
+    [Connection(SERVER), ServerHandshake(), client(), Http2ServerHandshake(), Http2ClientHandshake("ws://a/")],
+    ids=lambda end: type(end).__name__,
+)
 def test_what_is_recorded_is_an_instance_of_the_same_class(end: Any) -> None:
     recorded = Recorder(Ticks()).wrap(end)
     assert recorded is not end
@@ -499,6 +506,125 @@ def test_an_endpoint_that_refuses_is_recorded(call: str) -> None:
     answer = endpoint.data_to_send()
     assert answer.startswith(b"HTTP/1.1 ")
     assert entries_of(recorder.recording) == [(1.0, "received", request()), (5.0, "sent", answer)]
+
+
+def read_into(endpoint: Endpoint, data: bytes, now: float) -> list[Any]:
+    """Give bytes to an endpoint as a loop does that reads into its memory."""
+    events: list[Any] = []
+    while data:
+        memory = endpoint.get_buffer(len(data))
+        size = min(len(memory), len(data))
+        memory[:size] = data[:size]
+        events += endpoint.buffer_updated(size, now=now)
+        data = data[size:]
+    return events
+
+
+# How a loop gives an endpoint what it has read.
+READ: dict[str, Callable[[Endpoint, bytes, float], list[Any]]] = {
+    "events": lambda endpoint, data, now: list(endpoint.events(data, now=now)),
+    "receive_data": lambda endpoint, data, now: endpoint.receive_data(data, now=now),
+    "buffer_updated": read_into,
+}
+
+
+@pytest.mark.parametrize("read", READ.values(), ids=READ)
+@EVERY_CHUNKING
+def test_whatever_an_endpoint_is_given_and_sends_is_recorded(
+    chunk: Chunking, read: Callable[[Endpoint, bytes, float], list[Any]]
+) -> None:
+    recorder = Recorder(Ticks())
+    endpoint = Endpoint(recorder.wrap(ServerHandshake()), now=0.0)
+    large = bytes(70_000)
+    stream = to(SERVER, BINARY, large) + to(SERVER, PING, b"?") + to(SERVER, TEXT, b"last")
+    for portion in chunk(request()):
+        asked = read(endpoint, portion, 1.0)
+    assert [type(event) for event in asked] == [Request]
+    endpoint.accept(now=1.0)
+    sent = endpoint.data_to_send()
+    head = len(sent)
+    events = []
+    # Byte by byte, 70,000 reads are no more to see than 700.
+    reads = (
+        chunk(stream) if chunk is not byte_by_byte else [stream[at : at + 100] for at in range(0, len(stream), 100)]
+    )
+    for portion in reads:
+        events += read(endpoint, portion, 2.0)
+    assert events == [BytesMessage(large), Ping(b"?"), TextMessage("last")]
+    endpoint.send(events[0])
+    endpoint.send(Closed(1001, "bye"))
+    buffers = endpoint.buffers_to_send()
+    # What is recorded is not copied either.
+    assert any(buffer is events[0].data for buffer in buffers)
+    sent += b"".join(buffers)
+    assert list(endpoint.events(b"", now=3.0)) == [endpoint.end]
+    recording = recorder.recording
+    assert (recording.received_head, recording.sent_head) == (len(request()), head)
+    assert b"".join(entry.data for entry in recording.entries if entry.kind is Kind.SENT) == sent
+    assert [kind for kind in kinds(recording) if kind not in ("received", "sent")] == ["opened", "close"]
+    assert [event for call in run_again(recording) for event in call] == [*events, endpoint.end]
+
+
+def test_what_an_endpoint_kept_until_it_was_taken_comes_again() -> None:
+    recorder = Recorder(Ticks())
+    endpoint = Endpoint(recorder.wrap(new_connection(SERVER)), now=0.0)
+    first = endpoint.events(HELLO * 2, now=1.0)
+    assert next(first) == TextMessage("Hello")
+    memory = endpoint.get_buffer(len(HELLO))
+    memory[: len(HELLO)] = HELLO
+    endpoint.buffer_updated(len(HELLO), now=1.0)
+    rest = list(endpoint.events(HELLO, now=2.0))
+    assert rest == [TextMessage("Hello")] * 3
+    assert [event for call in run_again(recorder.recording) for event in call] == [TextMessage("Hello")] * 4
+
+
+def test_memory_that_was_not_lent_is_not_recorded() -> None:
+    recorder = Recorder(Ticks())
+    endpoint = Endpoint(recorder.wrap(new_connection(SERVER)), now=0.0)
+    for size in (1, -1, 1 << 30):
+        with pytest.raises(ValueError, match=r"lent|get_buffer"):
+            endpoint.buffer_updated(size, now=1.0)
+        endpoint.get_buffer(10)
+    assert kinds(recorder.recording) == ["opened"]
+    assert list(endpoint.buffer_updated(0, now=2.0)) == [endpoint.end]
+    assert kinds(recorder.recording) == ["opened", "received"]
+
+
+def test_endpoints_over_http2_are_recorded_without_their_headers() -> None:
+    """The HTTP library reads and writes these; the frames are all there."""
+    recorders = Recorder(Ticks()), Recorder(Ticks())
+    asking = Endpoint(recorders[0].wrap(Http2ClientHandshake("wss://example.com/chat")), now=0.0)
+    asked = Endpoint(recorders[1].wrap(Http2ServerHandshake()), now=0.0)
+    assert [type(event) for event in asked.receive_headers(asking.headers_to_send(), now=1.0)] == [Request]
+    asked.accept(now=1.0).send_text("Hello")
+    assert [type(event) for event in asking.receive_headers(asked.headers_to_send(), now=1.0)] == [Response]
+    hello = asked.data_to_send()
+    assert list(asking.events(hello, now=2.0)) == [TextMessage("Hello")]
+    asking.close(1000, "bye")
+    bye = asking.data_to_send()
+    (closed,) = asked.events(bye, now=3.0)
+    assert [(kind, data) for _, kind, data in entries_of(recorders[0].recording)] == [
+        ("opened", b""),
+        ("received", hello),
+        ("close", b""),
+        ("sent", bye),
+    ]
+    assert kinds(recorders[1].recording) == ["opened", "sent", "received"]
+    assert run_again(recorders[0].recording) == [[TextMessage("Hello")]]
+    assert run_again(recorders[1].recording) == [[closed]]
+    for recorder in recorders:
+        assert all(all_forms(recorder.recording))
+
+
+def test_a_refusal_over_http2_is_no_connection() -> None:
+    recorder = Recorder(Ticks())
+    asking = Endpoint(recorder.wrap(Http2ClientHandshake("wss://example.com/chat")), now=0.0)
+    assert list(asking.receive_headers([(":status", "403")], now=1.0)) == []
+    *_, closed = [*asking.events(b"no", now=2.0), *asking.events(b"", now=3.0)]
+    assert isinstance(closed, Closed)
+    assert closed.cause is CloseCause.OPENING_REFUSED
+    assert kinds(recorder.recording) == ["received", "received"]
+    assert all(all_forms(recorder.recording))
 
 
 # ---- The limit ----

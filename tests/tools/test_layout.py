@@ -46,6 +46,7 @@ MODULES = (
     "deadlines",
     "handshake",
     "endpoint",
+    "standing_in",
     "trace",
     "testing",
 )

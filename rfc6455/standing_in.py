@@ -1,0 +1,24 @@
+"""What stands in for another object: a base for classes that look at some calls, and hand on all.
+
+Not here: what is looked at. `rfc6455.trace` records calls, and `rfc6455.testing` finds one that comes too early.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+_Wrapped = TypeVar("_Wrapped")
+
+
+class StandIn(Generic[_Wrapped]):
+    """Has all that is in what it wraps, and passes for it where ``isinstance`` decides, as in `Endpoint`."""
+
+    def __init__(self, wrapped: _Wrapped) -> None:
+        self._wrapped: _Wrapped = wrapped
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+    @property  # type: ignore[misc]  # that of `object` can be set
+    def __class__(self) -> type[Any]:
+        return self._wrapped.__class__
