@@ -16,6 +16,7 @@ from .checks import (
 )
 from .chunking import CHUNKINGS, Chunking, CutAt, Uneven, byte_by_byte, every_cut, halves, whole
 from .heads import SAMPLE_ACCEPT, SAMPLE_KEY, Head, request_head, response_head
+from .insisting import insist_on_sending
 from .pair import Action, Carry, Pair, Peer, Say, expected_events, feed, play, say
 from .rules import FRAME_RULES, REQUEST_RULES, RESPONSE_RULES, HeadRule, Rule
 from .wire import WireFrame, close_payload, read_frames
@@ -49,6 +50,7 @@ __all__ = [
     "expected_events",
     "feed",
     "halves",
+    "insist_on_sending",
     "play",
     "read_frames",
     "request_head",

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import helpers
 import opening
@@ -28,16 +29,19 @@ from rfc6455 import (
     CloseCause,
     Closed,
     Connection,
+    Endpoint,
     Event,
     Frame,
     FrameParser,
     HandshakeError,
+    Http2ServerHandshake,
     Limits,
     Opcode,
     PerMessageDeflate,
     Ping,
     Pong,
     RemoteProtocolError,
+    Request,
     Role,
     ServerHandshake,
     TextMessage,
@@ -70,6 +74,7 @@ from rfc6455.testing import (
     every_cut,
     expected_events,
     feed,
+    insist_on_sending,
     read_frames,
     request_head,
     response_head,
@@ -571,6 +576,93 @@ def test_an_end_that_fails_as_it_must() -> None:
 def test_an_answer_that_is_no_refusal_is_told(answer: bytes) -> None:
     with pytest.raises(AssertionError, match=r"not by one of \[400, 426\]"):
         assert_refuses((426, 400), lambda reads: answer, b"GET / HTTP/1.1\r\n\r\n")
+
+
+PING = bytes.fromhex("89 01 31")
+
+
+def give_to_connection(ws: Any, data: bytes | None) -> list[Event]:
+    return list(ws.receive_data(data))
+
+
+def give_to_endpoint(ws: Any, data: bytes | None) -> list[Event]:
+    return list(ws.events(data, now=1.0))
+
+
+def give_one_step(ws: Any, data: bytes | None) -> list[Event]:
+    return list(ws.receive_data(data, now=1.0))
+
+
+def give_into_memory(ws: Any, data: bytes | None) -> list[Event]:
+    if data is None:
+        return give_to_endpoint(ws, None)
+    ws.get_buffer(100)[: len(data)] = data
+    return list(ws.buffer_updated(len(data), now=1.0))
+
+
+def an_endpoint() -> Endpoint:
+    return Endpoint(Connection(CLIENT), now=0.0)
+
+
+EVERY_WAY_TO_GIVE = pytest.mark.parametrize(
+    ("make", "give"),
+    [
+        (lambda: Connection(CLIENT), give_to_connection),
+        (an_endpoint, give_to_endpoint),
+        (an_endpoint, give_one_step),
+        (an_endpoint, give_into_memory),
+    ],
+)
+
+
+@EVERY_WAY_TO_GIVE
+def test_a_loop_that_does_not_write_is_told(make: Callable[[], Any], give: Callable[[Any, bytes | None], Any]) -> None:
+    ws = insist_on_sending(make())
+    assert isinstance(ws, type(make()))
+    assert give(ws, PING) == [Ping(b"1")]
+    for data in (PING, b""):
+        with pytest.raises(AssertionError, match=r"^\w+\(\) was given input before what is to be sent was fetched"):
+            give(ws, data)
+    # Without input, and when the answer has been fetched, it may be called.
+    assert give(ws, None) == []
+    ws.data_to_send()
+    assert give(ws, PING) == [Ping(b"1")]
+    ws.buffers_to_send()
+    ws.send_text("hi")
+    with pytest.raises(AssertionError):
+        give(ws, b"")
+    ws.data_to_send()
+    assert [type(event) for event in give(ws, b"")] == [Closed]
+
+
+@EVERY_WAY_TO_GIVE
+def test_without_it_nobody_is_told(make: Callable[[], Any], give: Callable[[Any, bytes | None], Any]) -> None:
+    """The mistake itself, which only the peer would notice."""
+    ws = make()
+    assert give(ws, PING) == give(ws, PING) == [Ping(b"1")]
+
+
+def test_the_answer_of_a_handshake_is_insisted_on() -> None:
+    ws = insist_on_sending(Endpoint(ServerHandshake(), now=0.0))
+    assert [type(event) for event in ws.events(opening.request(), now=1.0)] == [Request]
+    ws.accept(now=1.0)
+    with pytest.raises(AssertionError, match="events"):
+        ws.events(b"", now=1.0)
+    over_http2 = insist_on_sending(Endpoint(Http2ServerHandshake(), now=0.0))
+    assert list(over_http2.receive_headers(HTTP2_REQUEST, now=1.0)) == [over_http2.request]
+    over_http2.accept(now=1.0).ping()
+    with pytest.raises(AssertionError, match="receive_headers"):
+        over_http2.receive_headers([("a", "trailer")], now=1.0)
+
+
+HTTP2_REQUEST = [
+    (":method", "CONNECT"),
+    (":protocol", "websocket"),
+    (":scheme", "https"),
+    (":path", "/"),
+    (":authority", "example.com"),
+    ("sec-websocket-version", "13"),
+]
 
 
 # The package itself.

@@ -37,6 +37,7 @@ from rfc6455 import (
     TextMessage,
     Timeouts,
 )
+from rfc6455.testing import insist_on_sending
 
 PATIENCE = 10
 
@@ -82,15 +83,16 @@ class RunningThreads:
 class RunningAsyncio:
     """An event loop in a thread of its own, so that the tests can be the same."""
 
-    def __init__(self, sock: socket.socket, *arguments: Any) -> None:
+    def __init__(self, sock: socket.socket, endpoint: Endpoint, *arguments: Any) -> None:
         self._is_up = threading.Event()
-        self._thread = threading.Thread(target=asyncio.run, args=[self._main(sock, arguments)])
+        self._thread = threading.Thread(target=asyncio.run, args=[self._main(sock, endpoint, *arguments)])
         self._thread.start()
         assert self._is_up.wait(PATIENCE)
 
-    async def _main(self, sock: socket.socket, arguments: tuple[Any, ...]) -> None:
+    async def _main(self, sock: socket.socket, endpoint: Endpoint, *arguments: Any) -> None:
         self.loop = asyncio.get_running_loop()
-        self.adapter = aio.Adapter(*arguments)
+        # Nobody sends here but the loop, which writes after each step.
+        self.adapter = aio.Adapter(insist_on_sending(endpoint), *arguments)
         await self.loop.create_connection(lambda: self.adapter, sock=sock)
         self._is_up.set()
         await self.adapter.done
