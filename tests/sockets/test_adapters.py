@@ -157,6 +157,15 @@ class Scene:
         self.clock.now += seconds
         self.adapter.wake()
 
+    def stand_still(self, seconds: float, meanwhile: Callable[[], object]) -> None:
+        """Keep the adapter's loop busy for a while, in which something happens outside."""
+
+        def busy(ws: Endpoint) -> None:
+            meanwhile()
+            self.clock.now += seconds
+
+        self.adapter.do(busy)
+
     def send(self, opcode: int, payload: bytes = b"") -> None:
         self.peer.sendall(to(self.role, opcode, payload))
 
@@ -261,6 +270,30 @@ def test_a_pong_does_not_come(scene: Callable[..., Scene], role: Role) -> None:
     at.pass_time(0.1)
     opcode, payload = at.frame()
     assert (opcode, payload[:2]) == (CLOSE, close_payload(3008))
+    assert at.check_over(CloseCause.PONG_TIMEOUT).code == CloseCode.TIMEOUT
+
+
+@BOTH_ROLES
+def test_a_pong_that_came_while_the_loop_stood_still(scene: Callable[..., Scene], role: Role) -> None:
+    """The loop is busy until long after the Pong was due, tells the time, and only then looks into the socket."""
+    at = scene(role, ping_interval=20, pong=5).open()
+    for _ in range(3):
+        at.pass_time(20)
+        opcode, payload = at.frame()
+        assert opcode == PING
+        at.stand_still(100, lambda payload=payload: at.send(PONG, payload))  # type: ignore[misc]
+        assert at.event() == Pong(payload)
+    at.send(TEXT, b"still here")
+    assert at.event() == TextMessage("still here")
+
+
+@BOTH_ROLES
+def test_a_pong_that_did_not_come_while_the_loop_stood_still(scene: Callable[..., Scene], role: Role) -> None:
+    """One more look, and no more time than that passes."""
+    at = scene(role, ping_interval=20, pong=5).open()
+    at.pass_time(20)
+    assert at.frame()[0] == PING
+    at.stand_still(100, lambda: None)
     assert at.check_over(CloseCause.PONG_TIMEOUT).code == CloseCode.TIMEOUT
 
 
