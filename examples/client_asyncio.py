@@ -100,7 +100,8 @@ class Client:
         if self.ws.finished:
             self.writer.transport.abort()  # `run` reads the end
         elif due is not None:
-            self.timer = self.loop.call_at(due, self.step)
+            # One turn later, so that what is in the socket has been read then.
+            self.timer = self.loop.call_at(due, self.loop.call_soon, self.step)
 
     def end_stream(self) -> None:
         """Say that what was written is the last; TLS has no half-closed connections."""

@@ -5,7 +5,7 @@
 The law: nothing awaits while it has a connection in hand. Whatever happens to one is a plain call: `Session.receive`
 for input, `Session.tick` for a deadline or the end of the server. Streams and Protocol are two short ways to make
 these calls; what differs is how they wait for a client that does not take what it is sent. A deadline is a timer, and
-no read is given up for it: asyncio looks into the sockets between any two calls of a timer, so what came is seen.
+no read is given up for it. What is due is done one turn of the loop later, when what was in the socket has been read.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ class Session:
             self.end_stream()
         due = self.ws.deadlines.next_deadline() if self.has_more else self.ws.next_deadline()
         if due is not None:
-            self.timer = self.loop.call_at(due, self.tick)
+            self.timer = self.loop.call_at(due, self.loop.call_soon, self.tick)
 
     def write(self) -> None:
         if buffers := self.ws.buffers_to_send():

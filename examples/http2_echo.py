@@ -166,7 +166,8 @@ class Client(asyncio.Protocol):
         if any(tunnel.can_go_on() for tunnel in self.tunnels.values()):
             self.timer = self.loop.call_soon(self.step)
         elif due < math.inf:
-            self.timer = self.loop.call_at(due, self.step)
+            # One turn later, so that what is in the socket has been read then.
+            self.timer = self.loop.call_at(due, self.loop.call_soon, self.step)
 
     def flush(self) -> None:
         self.transport.write(self.http.data_to_send())

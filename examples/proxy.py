@@ -67,7 +67,7 @@ class Leg:
         # Set when its part of the opening handshake has come: the request, the response, or the end.
         self.opened: asyncio.Future[rfc6455.Request | rfc6455.Response | rfc6455.Closed] = self.loop.create_future()
         self.may_read.set()
-        self.timer = self.loop.call_soon(self.settle)
+        self.timer = self.loop.call_soon(self.tick)
 
     async def run(self) -> None:
         """Read until the end of the stream, but nothing before the other side took what came before."""
@@ -148,11 +148,19 @@ class Leg:
             self.timer = self.loop.call_later(FAREWELL, self.writer.transport.abort)
             self.may_read.set()
 
+    def tick(self) -> None:
+        """Do what is due on this side. What is due on the other is its own timer's business: a deadline that is found
+        late ends a connection when the time is told twice and nothing was read in between."""
+        self.tell_time()
+        self.settle()
+
     def settle(self) -> None:
-        """Do what is due on both sides, and write."""
+        """Write on both sides, and set the timers by what has changed."""
         legs = [self] if self.other is None else [self, self.other]
         for leg in legs:
-            leg.tell_time()
+            due = leg.ws.deadlines.next_deadline()
+            if due is None or due > self.loop.time():
+                leg.tell_time()
         for leg in legs:
             if not leg.over.is_set() and not leg.is_cut and not leg.keeps_its_answer():
                 leg.write()
@@ -194,7 +202,8 @@ class Leg:
         if not self.over.is_set() and not self.is_cut:
             self.timer.cancel()
             if due is not None:
-                self.timer = self.loop.call_at(due, self.settle)
+                # One turn later, so that what is in the socket has been read then.
+                self.timer = self.loop.call_at(due, self.loop.call_soon, self.tick)
 
 
 def end_stream(writer: asyncio.StreamWriter) -> None:

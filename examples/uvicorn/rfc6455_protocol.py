@@ -95,6 +95,8 @@ class RFC6455Protocol(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._timer: asyncio.TimerHandle | None = None
+        # When it is due: uvloop gives a handle that does not tell for one that is due at once.
+        self._timer_at = 0.0
         self._next_portion: asyncio.Handle | None = None
 
     # What asyncio calls.
@@ -330,15 +332,24 @@ class RFC6455Protocol(asyncio.Protocol):
         if not self._is_open or self._ws.closed or self._transport.is_closing():
             return  # what is waited for now is the end
         at = self._ws.deadlines.next_deadline()
-        if at is not None and (self._timer is None or self._timer.when() > at):
-            self._replace_timer(self._loop.call_at(at, self._on_time))
+        if at is not None and (self._timer is None or self._timer_at > at):
+            # One turn of the loop later, so that what is in the socket has been read then: libuv looks at the time
+            # twice before it looks there.
+            self._replace_timer(self._loop.call_at(at, self._loop.call_soon, self._on_time))
+            self._timer_at = at
 
     def _on_time(self) -> None:
         self._timer = None
-        if self._has_more:
-            for event in self._ws.advance(now=self._loop.time()):
-                self._handle(event)
-        self._receive(None)
+        if not self._has_more:
+            self._receive(None)
+            return
+        # The time is told once: told twice before anything is read, it would end a client that is only found late.
+        for event in self._ws.advance(now=self._loop.time()):
+            self._handle(event)
+        if self._ws.closed and not self._ws.must_close:
+            self._receive(None)  # what was left, and the end behind it
+        else:
+            self._step()
 
     # The end.
 

@@ -1,0 +1,111 @@
+"""Each of our loops comes late, for real: blocked, or with its process stopped, until a Pong that came in time is due.
+
+The client answers while the loop stands still. A loop that looks at the time and not into the socket would give it up.
+A client that is gone is given up all the same, and within one more turn of the loop.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import h2.events
+import late
+import pytest
+from helpers import PING, PONG, TEXT, to
+from http2_client import Client
+from programs import Peer, Program
+
+import rfc6455
+from rfc6455 import SERVER
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")]
+
+SUPPORT = Path(late.__file__).parent
+
+SERVERS = {
+    "select": ["echo_select.py"],
+    "threads": ["echo_threads.py"],
+    "streams": ["echo_asyncio.py"],
+    "protocol": ["echo_asyncio.py", "--protocol"],
+    "trio": ["echo_trio.py"],
+    "proxy": ["proxy.py"],
+    "uvicorn": ["uvicorn_echo.py"],
+}
+
+# The Pong is due while the loop stands still.
+TIMES = ["--ping-interval", "0.3", "--pong", "2"]
+
+# What a turn of the loop may take on a busy machine; less than another Pong is awaited.
+TURN = 1.8
+
+MakeLate = Callable[[Program, Callable[[], object]], float]
+
+EACH_WAY = pytest.mark.parametrize("make_late", [late.stop, late.block], ids=["process stopped", "loop blocked"])
+
+
+@pytest.fixture(params=list(SERVERS))
+def server(request: pytest.FixtureRequest) -> Iterator[Program]:
+    script, *arguments = SERVERS[request.param]
+    with ExitStack() as stack:
+        if request.param == "proxy":
+            arguments = [stack.enter_context(Program("echo_asyncio.py")).uri]
+        directory = {"examples": SUPPORT} if request.param == "uvicorn" else {}
+        runner = SUPPORT / "late.py"
+        yield stack.enter_context(Program(script, *arguments, *TIMES, runner=runner, **directory))
+
+
+@EACH_WAY
+def test_a_client_that_answered_lives(server: Program, make_late: MakeLate) -> None:
+    with Peer(server.port).open() as peer:
+        for _ in range(2):
+            opcode, payload = peer.frame()
+            assert opcode == PING
+            make_late(server, lambda payload=payload: peer.send(to(SERVER, PONG, payload)))  # type: ignore[misc]
+        opcode, payload = peer.frame()
+        assert opcode == PING
+        peer.send(to(SERVER, PONG, payload) + to(SERVER, TEXT, b"still here"))
+        while (frame := peer.frame())[0] == PING:
+            peer.send(to(SERVER, PONG, frame[1]))
+        assert frame == (TEXT, b"still here")
+
+
+@EACH_WAY
+def test_a_client_that_is_gone_does_not(server: Program, make_late: MakeLate) -> None:
+    with Peer(server.port).open() as peer:
+        assert peer.frame()[0] == PING
+        goes_on_at = make_late(server, lambda: None)
+        assert peer.close_frame() == 3008
+        assert time.monotonic() - goes_on_at < TURN
+
+
+@pytest.fixture
+def http2() -> Iterator[Program]:
+    with Program("http2_echo.py", *TIMES, runner=SUPPORT / "late.py") as program:
+        yield program
+
+
+@EACH_WAY
+def test_a_client_over_http2_that_answered_lives(http2: Program, make_late: MakeLate) -> None:
+    with Client(http2.port) as client:
+        ws = client.request()
+        for _ in range(2):
+            (ping,) = ws.receive()
+            assert isinstance(ping, rfc6455.Ping)
+            make_late(http2, ws.send)
+        (ping,) = ws.receive()
+        assert isinstance(ping, rfc6455.Ping)
+        assert client.of(1, h2.events.StreamEnded) == []
+
+
+@EACH_WAY
+def test_a_client_over_http2_that_is_gone_does_not(http2: Program, make_late: MakeLate) -> None:
+    with Client(http2.port) as client:
+        ws = client.request()
+        assert isinstance(ws.receive()[0], rfc6455.Ping)
+        goes_on_at = make_late(http2, lambda: None)
+        assert ws.closed().code == 3008
+        assert time.monotonic() - goes_on_at < TURN

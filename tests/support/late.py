@@ -1,0 +1,61 @@
+"""A program that comes late, and how a test makes it so: stopped by a signal, or with every thread of it blocked.
+
+`late.py PROGRAM [ARGUMENT ...]` runs a program; whenever it gets SIGUSR1, all of its threads stand still for
+`BLOCKED` seconds, as they do while an extension module holds the interpreter's lock. It prints "blocked" then.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from programs import PATIENCE, Program
+
+# What is awaited in the tests is over then.
+BLOCKED = 2.5
+
+
+def stop(program: Program, meanwhile: Callable[[], object]) -> float:
+    """Stop the process, do something, and let it go on when `BLOCKED` seconds have passed; return the time then."""
+    process = program.process.pid
+    os.kill(process, signal.SIGSTOP)
+    end = time.monotonic() + PATIENCE
+    while Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < end
+    meanwhile()
+    time.sleep(BLOCKED)
+    os.kill(process, signal.SIGCONT)
+    return time.monotonic()
+
+
+def block(program: Program, meanwhile: Callable[[], object]) -> float:
+    """Block all threads of a program that `late.py` runs, and do something meanwhile; return when it will go on."""
+    count = len(program.printed("^blocked$"))
+    os.kill(program.process.pid, signal.SIGUSR1)
+    program.wait_for("^blocked$", count + 1)
+    goes_on_at = time.monotonic() + BLOCKED
+    meanwhile()
+    return goes_on_at
+
+
+def _stand_still() -> None:
+    c = ctypes.PyDLL(None)  # the lock is held while its functions run
+    while True:
+        signal.sigwait({signal.SIGUSR1})
+        c.write(1, b"blocked\n", 8)
+        c.usleep(int(BLOCKED * 1_000_000))
+
+
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    threading.Thread(target=_stand_still, daemon=True).start()
+    del sys.argv[0]
+    sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
+    runpy.run_path(sys.argv[0], run_name="__main__")

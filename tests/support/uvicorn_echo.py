@@ -1,0 +1,46 @@
+"""An echo under uvicorn, on the example's protocol class, as a program like the example servers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "examples" / "uvicorn"))
+
+from rfc6455_protocol import RFC6455Protocol
+
+
+async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    if scope["type"] != "websocket":
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({**message, "type": "websocket.send"})
+
+
+class Server(uvicorn.Server):
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        print(f"listening on port {self.servers[0].sockets[0].getsockname()[1]}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    for name, default in (("port", 0), ("ping-interval", 20.0), ("pong", 20.0)):
+        parser.add_argument(f"--{name}", type=type(default), default=default)
+    options = parser.parse_args()
+    Server(
+        uvicorn.Config(
+            app,
+            port=options.port,
+            ws=RFC6455Protocol,
+            ws_ping_interval=options.ping_interval,
+            ws_ping_timeout=options.pong,
+            log_level="critical",
+        )
+    ).run()
