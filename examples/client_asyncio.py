@@ -101,7 +101,10 @@ class Client:
             self.writer.transport.abort()  # `run` reads the end
         elif due is not None:
             # One turn later, so that what is in the socket has been read then.
-            self.timer = self.loop.call_at(due, self.loop.call_soon, self.step)
+            self.timer = self.loop.call_at(due, self.loop.call_soon, self.tick)
+
+    def tick(self) -> None:
+        self.step()
 
     def end_stream(self) -> None:
         """Say that what was written is the last; TLS has no half-closed connections."""

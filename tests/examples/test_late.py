@@ -74,12 +74,14 @@ def test_a_client_that_answered_lives(server: Program, make_late: MakeLate) -> N
 
 
 @EACH_WAY
-def test_a_client_that_is_gone_does_not(server: Program, make_late: MakeLate) -> None:
+def test_a_client_that_is_gone_does_not(request: pytest.FixtureRequest, server: Program, make_late: MakeLate) -> None:
     with Peer(server.port).open() as peer:
         assert peer.frame()[0] == PING
         goes_on_at = make_late(server, lambda: None)
         assert peer.close_frame() == 3008
-        assert time.monotonic() - goes_on_at < TURN
+        # select() goes on with the rest of its time when the process does.
+        rest = 2 if "select-process stopped" in request.node.name else 0
+        assert time.monotonic() - goes_on_at < TURN + rest
 
 
 @pytest.fixture
