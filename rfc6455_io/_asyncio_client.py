@@ -213,7 +213,7 @@ class _Way:
             return
         proxy = proxy_for(uri, self.proxy)
         if proxy is None:
-            how.update(_eyeballs(loop))
+            how.update(_eyeballs(loop, uri.host))
             await loop.create_connection(make_driver, uri.host, uri.port, **how)
         elif proxy.is_socks:
             await loop.create_connection(make_driver, sock=await _through_socks(proxy, uri), **how)
@@ -229,7 +229,7 @@ class _Way:
         how: dict[str, Any],
     ) -> None:
         tunnel = _TunnelProtocol(Tunnel(uri, proxy))
-        to_proxy = _eyeballs(loop)
+        to_proxy = _eyeballs(loop, proxy.host)
         if proxy.scheme == "https":
             to_proxy["ssl"] = self.proxy_ssl or tls.create_default_context()
         await loop.create_connection(lambda: tunnel, proxy.host, proxy.port, **to_proxy)
@@ -248,9 +248,10 @@ class _Way:
         tunnel.hand_over(make_driver())
 
 
-def _eyeballs(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-    # uvloop has no such argument, and tries one address after the other.
-    return {"happy_eyeballs_delay": HAPPY_EYEBALLS} if isinstance(loop, asyncio.BaseEventLoop) else {}
+def _eyeballs(loop: asyncio.AbstractEventLoop, host: str) -> dict[str, Any]:
+    # uvloop has no such argument, and tries one address after the other. What is an address already is the only one.
+    has_one = ":" in host or host.replace(".", "").isdecimal()
+    return {} if has_one or not isinstance(loop, asyncio.BaseEventLoop) else {"happy_eyeballs_delay": HAPPY_EYEBALLS}
 
 
 class _TunnelProtocol(asyncio.Protocol):

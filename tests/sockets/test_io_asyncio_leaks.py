@@ -1,0 +1,136 @@
+"""Nothing that `rfc6455_io.asyncio` makes for a connection outlives it: tasks, descriptors, timers, memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import CLOSE, close_payload
+from io_loops import REQUEST, Raw, run
+
+from rfc6455 import ConnectionClosedError
+from rfc6455_io.asyncio import Listener, Server, WebSocket, connect, serve
+
+DESCRIPTORS = Path("/proc/self/fd")
+
+
+class Echo(Listener):
+    def message(self, message: str | bytes) -> None:
+        self.send(message)
+
+
+async def echo(ws: WebSocket) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+async def fail(ws: WebSocket) -> None:
+    await ws.recv()
+    raise KeyError("?")
+
+
+async def visit(server: Server, number: int) -> None:
+    """A client that comes and goes in one of the ways that there are."""
+    uri = f"ws://127.0.0.1:{server.port}/"
+    way = number % 6
+    if way == 0:
+        async with connect(uri, proxy=None) as ws:
+            await ws.send("hello")
+            with contextlib.suppress(ConnectionClosedError):
+                await ws.recv()
+    elif way == 1:
+        (await connect(uri, Listener, proxy=None)).abort()
+    elif way == 2:
+        raw = await Raw.connect(server.port)
+        raw.send(CLOSE, close_payload(1000))
+        await raw.rest()
+        await raw.close()
+    elif way == 3:
+        await (await Raw.connect(server.port)).reset()
+    elif way == 4:
+        raw = await Raw.connect(server.port, request=b"")
+        raw.writer.write(REQUEST[:20])
+        await raw.close()
+    else:
+        connecting = asyncio.ensure_future(_open(connect(uri, proxy=None)))
+        for _ in range(number % 5):
+            await asyncio.sleep(0)
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
+
+
+async def _open(connecting: Any) -> None:
+    ws = await connecting
+    ws.abort()
+
+
+async def visits(server: Server, count: int) -> None:
+    for start in range(0, count, 20):
+        await asyncio.gather(*(visit(server, start + number) for number in range(20)))
+
+
+async def settled(server: Server, tasks: set[asyncio.Task[Any]]) -> None:
+    """Waits until the server has no connection, and asyncio has no other tasks than these."""
+    while server._drivers or asyncio.all_tasks() - tasks:
+        await asyncio.sleep(0.001)
+
+
+def descriptors() -> int:
+    return len(list(DESCRIPTORS.iterdir()))
+
+
+def count_of(*kinds: str) -> int:
+    return sum(type(each).__name__ in kinds for each in gc.get_objects())
+
+
+@pytest.mark.skipif(not DESCRIPTORS.exists(), reason="a system without /proc")
+@pytest.mark.parametrize("handler", [echo, Echo, fail])
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_connections_come_and_go(handler: Any, count: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("CRITICAL")
+
+    async def main() -> None:
+        tasks = asyncio.all_tasks()
+        async with serve(handler, "127.0.0.1", 0) as server:
+            await visits(server, 100)
+            await settled(server, tasks)
+            gc.collect()
+            open_before = descriptors()
+            timers = len(asyncio.get_running_loop()._scheduled)  # type: ignore[attr-defined]
+            blocks = sys.getallocatedblocks()
+            await visits(server, count)
+            await settled(server, tasks)
+            gc.collect()
+            # Of pymalloc, up to 512 bytes each. A connection takes dozens of them.
+            assert sys.getallocatedblocks() - blocks < count
+            assert descriptors() == open_before
+            assert count_of("Driver", "Endpoint", "WebSocket", "_Handled") == 0
+            # Timers that were cancelled are left in the loop until they are due, or are half of all.
+            assert len(asyncio.get_running_loop()._scheduled) <= timers + 200  # type: ignore[attr-defined]
+            assert not server.connections
+
+    run(main(), "asyncio")
+
+
+@pytest.mark.skipif(not DESCRIPTORS.exists(), reason="a system without /proc")
+def test_a_loop_that_is_stopped_in_the_middle() -> None:
+    """asyncio.run() cancels all tasks then; the server ends its connections all the same."""
+
+    async def main() -> None:
+        tasks = asyncio.all_tasks()
+        async with serve(echo, "127.0.0.1", 0) as server:
+            ws = await connect(f"ws://127.0.0.1:{server.port}/", proxy=None)
+            await ws.send("hello")
+            await ws.recv()
+            for task in asyncio.all_tasks() - tasks:
+                task.cancel()
+            assert (await ws.wait_closed()).code == 1001
+
+    open_before = descriptors()
+    run(main(), "asyncio")
+    assert descriptors() == open_before
