@@ -15,7 +15,8 @@ from typing import Protocol
 
 import lines
 import pace
-from outbox import Batch
+from budget import Budget, Holder
+from outbox import ENTRY_COST, Batch
 from store import Store
 
 # Rooms that nobody is in are kept for their history, so many of them.
@@ -31,7 +32,7 @@ LINE_COST = 16
 NO_PREFIX = "\0"
 
 
-class Member(pace.Listener, Protocol):
+class Member(pace.Listener, Holder, Protocol):
     """A client, as a room sees it. The fields are the hub's own notes."""
 
     name: str
@@ -63,6 +64,15 @@ class History:
     def __iter__(self) -> Iterator[str]:
         return (line for line, _ in self._lines)
 
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes, about."""
+        return self._bytes
+
+    def clear(self) -> None:
+        self._lines.clear()
+        self._bytes = 0
+
     def append(self, line: str) -> None:
         # One emoji makes Python keep the whole line with 4 bytes for each letter; on the wire it may be the other way.
         cost = max(sys.getsizeof(line), lines.size(line)) + LINE_COST
@@ -84,6 +94,7 @@ class Room:
         self.elsewhere: dict[str, frozenset[str]] = {}  # who is in this room on other servers, by server
         self.history = history
         self.is_loaded = False
+        self.grown = 0  # how many bytes more may be kept for this room since the budget was told
         self.is_behind = False  # whether most members were, when something was said last
         self._greeting: Batch | None = None
 
@@ -97,6 +108,7 @@ class Room:
         if self._greeting is None:
             here = lines.here(self.everybody())
             self._greeting = Batch([lines.history(len(self.history)), *self.history, here])
+        self.grown += 2 * self._greeting.size
         return self._greeting
 
     def everybody(self) -> set[str]:
@@ -107,7 +119,21 @@ class Room:
         for line in said:
             if not lines.is_said_by_server(line):
                 self.history.append(line)
+                self.grown += sys.getsizeof(line)
         self._greeting = None
+
+    @property
+    def held(self) -> int:
+        """How many bytes are kept for those who join."""
+        greeting = self._greeting
+        return self.history.bytes + (greeting.size if greeting is not None else 0)
+
+    def give_way(self) -> None:
+        """Forgets the history. Takes the lock."""
+        with self.lock:
+            self.history.clear()
+            self._greeting = None
+            self.is_loaded = bool(self.members)  # what is in a file is read again for the next who comes
 
     def let_go(self) -> None:
         """Forgets what can be made again, when nobody is here to need it soon."""
@@ -120,6 +146,7 @@ class Room:
             return
         batch = Batch(said)  # before it is history: what cannot be sent must not greet all who join
         self.remember(said)
+        self.grown += (batch.size + ENTRY_COST) * len(self.members)
         self.is_behind = pace.tell(batch, [member for member in self.members if member is not sender])
 
     def look(self, sender: Member) -> bool:
@@ -169,10 +196,12 @@ class Hub:
     :param store: keeps the history.
     :param history_lines: how many lines one who joins is sent at most.
     :param history_bytes: how many bytes.
+    :param memory: how many bytes all histories and all that waits for members may take; 0 for no limit.
     """
 
-    def __init__(self, store: Store, history_lines: int, history_bytes: int = HISTORY_BYTES) -> None:
+    def __init__(self, store: Store, history_lines: int, history_bytes: int = HISTORY_BYTES, memory: int = 0) -> None:
         self._store = store
+        self.budget = Budget(memory, self._holders)
         self._history_lines = history_lines
         self._history_bytes = history_bytes
         self._lock = threading.Lock()
@@ -186,6 +215,7 @@ class Hub:
         with room.lock:
             member.deliver(room.greeting())
             room.members.add(member)
+        self._tell_budget(room)
         return room
 
     def leave(self, room: Room, member: Member) -> None:
@@ -209,6 +239,7 @@ class Hub:
             for text in texts:
                 self._take(room, member, lines.clean(text), said)
             self._tell(room, member, said)
+        self._tell_budget(room)
 
     def rooms(self) -> int:
         """How many rooms somebody is in."""
@@ -221,18 +252,21 @@ class Hub:
         room = self._room(path)
         with room.lock:
             room.tell(said, sender)
+        self._tell_budget(room)
 
     def deliver_from(self, server: str, path: str, said: Sequence[str]) -> None:
         """Tells all in the room what was said on another server."""
         room = self._room(path)
         with room.lock:
             room.tell_of_server(server, said)
+        self._tell_budget(room)
 
     def remember(self, path: str, said: Sequence[str]) -> None:
         """Adds to the room's history what was said before this server began."""
         room = self._room(path)
         with room.lock:
             room.remember(said)
+        self._tell_budget(room)
 
     def publish_names(self) -> None:
         """Tells the other servers who is here."""
@@ -255,6 +289,17 @@ class Hub:
             with room.lock:
                 room.tell_of_server(server, [lines.here([])])
                 room.elsewhere.pop(server, None)
+
+    def _tell_budget(self, room: Room) -> None:
+        grown, room.grown = room.grown, 0
+        self.budget.grew(grown)
+
+    def _holders(self) -> Iterator[Holder]:
+        for room in self._all_rooms():
+            with room.lock:
+                members = list(room.members)
+            yield room
+            yield from members
 
     def _all_rooms(self) -> list[Room]:
         with self._lock:

@@ -12,6 +12,9 @@ from collections.abc import Callable, Hashable, Sequence
 
 import rfc6455
 
+# What Python keeps of something that waits, besides its bytes: two objects, and a place for them.
+ENTRY_COST = 128
+
 
 class Batch:
     """Some lines for many clients: each line is serialised once, and all of them are sent with one write.
@@ -24,6 +27,11 @@ class Batch:
         self.count = len(lines)
         self._messages = [rfc6455.PreparedMessage(line) for line in lines]
         self._serialised: dict[Hashable, bytes] = {}
+
+    @property
+    def size(self) -> int:
+        """How many bytes of memory this takes, about."""
+        return sum(len(message.payload) for message in self._messages) + sum(map(len, self._serialised.values()))
 
     def serialised(self, kind: Hashable, ws: rfc6455.Endpoint) -> bytes:
         """The bytes for ``ws``, which must be open and have nothing else to send.
@@ -79,6 +87,11 @@ class Outbox:
         return max(self.bytes * self._per_byte, self.messages * self._per_message)
 
     @property
+    def held(self) -> int:
+        """How many bytes of memory this takes; those that it shares with other outboxes count in each."""
+        return self.bytes + ENTRY_COST * len(self._waiting)
+
+    @property
     def is_empty(self) -> bool:
         return not self._waiting
 
@@ -125,6 +138,13 @@ class Outbox:
                 return
             self.messages -= messages
             self._waiting.popleft()
+
+    def shed(self) -> None:
+        """Forgets what waits, but for what may have been sent in part. Not with TLS, whose records are numbered."""
+        while len(self._waiting) > 1:
+            self._waiting.pop()
+        self.bytes = sum(len(data) for data, _ in self._waiting)
+        self.messages = sum(messages for _, messages in self._waiting)
 
     def detach(self) -> None:
         """Lets go of its owner, which holds it in turn; after that nothing may be put."""

@@ -149,7 +149,7 @@ class Server:
         self.url = f"{'http' if tls is None else 'https'}://{host}:{self.port}/"
         self._store = open_store(settings)
         self._stop_timeout = settings.stop_timeout or float("inf")
-        self._hub = Hub(self._store, *history_limits(settings))
+        self._hub = Hub(self._store, *history_limits(settings), settings.memory)
         self._bus = self._hub.bus = open_bus(settings, self._hub)
         self._guard = Guard(settings.address_connections, settings.address_rate, settings.clients)
         self._metrics = Metrics()
@@ -336,6 +336,7 @@ class Server:
         return {
             **bus,
             "clients": ("Connections that are open, pages that are being sent among them.", len(sessions)),
+            "held_bytes": ("Bytes of histories, and those that wait for clients.", self._hub.budget.held()),
             "rooms": ("Rooms that somebody is in.", self._hub.rooms()),
             "ping_seconds": (
                 "The longest time that a client took to answer its last ping.",

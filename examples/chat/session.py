@@ -374,6 +374,26 @@ class Session:
         """What waits for the client, as a share of what may; 0 for one that takes part no more."""
         return self._outbox.load if self._takes_part else 0.0
 
+    @property
+    def held(self) -> int:
+        """How many bytes wait for the client."""
+        return self._outbox.held
+
+    def give_way(self) -> None:
+        """Forgets what waits for the client, and closes; when that was done before, ends. Never waits or raises."""
+        code, reason = rfc6455.CloseCode.TRY_AGAIN_LATER, "the server needs the memory"
+        try:
+            with self._lock:
+                if self._takes_part and self._tls is None:
+                    self._outbox.shed()
+                    self._close(code, reason)
+                else:
+                    self._takes_part = False
+                    self._end = self._end or (code, reason)
+                    self._cut()
+        except Exception as error:
+            self.fail(error)
+
     def deliver(self, batch: Batch) -> float:
         """Sends the batch, or leaves it in the outbox; returns the load. Never waits or raises."""
         try:

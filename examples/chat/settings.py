@@ -36,6 +36,8 @@ class Settings:
     clients: int = 4000
     outbox_bytes: int = 4 << 20
     outbox_messages: int = 20_000
+    # A server with a thousand clients takes some 100 MB besides; with this it fits into half a gigabyte.
+    memory: int = 256 << 20
     open_timeout: float = 10.0
     ping_interval: float = 20.0
     pong_timeout: float = 20.0
@@ -143,6 +145,13 @@ def _parser() -> argparse.ArgumentParser:
         default=default.outbox_messages,
         metavar="N",
         help="messages that may wait for a client that does not read",
+    )
+    add(
+        "--memory",
+        type=_count,
+        default=default.memory,
+        metavar="BYTES",
+        help="what all histories and all that waits for clients may take; then the largest gives way",
     )
     add(
         "--open-timeout",

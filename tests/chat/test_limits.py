@@ -119,6 +119,34 @@ def test_who_talks_too_fast_is_held_back_before_anybody_is_thrown_out() -> None:
             assert reader.close().clean
 
 
+def test_all_memory_together_has_a_limit() -> None:
+    """Many rooms, and many who do not read: the largest give way, and who has little keeps it."""
+    deflate = [rfc6455.PerMessageDeflate()]
+    limit = 16 << 20
+    no_limits = ["rate", "address-rate", "outbox-bytes", "outbox-messages"]
+    switches = [word for name in no_limits for word in (f"--{name}", "0")]
+    with ChatServer(*switches, "--memory", str(limit)) as server, server.client("Ann", "/small") as ann:
+        ann.say("kept")
+        before = server.memory()
+        for number in range(100):
+            with server.client("Eve", f"/{number}", extensions=deflate) as eve:
+                eve.say(*[FLOOD_LINE[5:]] * 16)
+                eve.close()
+        with server.client(extensions=deflate) as eve, server.client() as sleeper, server.client() as quick:
+            for _ in range(100):
+                eve.send(*[FLOOD_LINE] * 16)
+                quick.said(16)
+            assert server.memory() - before < 4 * limit
+            held = server.get("/metrics")[2].partition("\nchat_held_bytes ")[2].partition("\n")[0]
+            assert float(held) < 1.1 * limit
+            closed = sleeper.closed()
+            assert (closed.code, closed.reason) == (1013, "the server needs the memory")
+            server.wait_for('event=disconnect .* code=1013 reason="the server needs the memory"')
+            assert len(server.logged("code=1013")) == 1
+        with server.client(room="/small") as bob:
+            assert bob.history == ["Ann: kept"]
+
+
 def test_a_client_that_says_too_much() -> None:
     with ChatServer("--rate", "5") as server, server.client("Ann") as ann, server.client() as watcher:
         ann.say(*range(49))

@@ -210,6 +210,84 @@ def test_who_is_too_slow_is_so_by_the_measure_of_the_room(loads: list[float], th
     assert not room.is_behind
 
 
+# Memory
+
+
+@pytest.mark.parametrize(
+    ("held", "left"),
+    [
+        ([], []),
+        ([700, 800], [700, 800]),
+        ([700, 801], [700, 0]),  # before the limit, as more may come until the next look
+        ([1501], [0]),
+        ([800, 801], [800, 0]),
+        ([500, 900, 400], [500, 0, 400]),
+        ([500, 900, 400, 700], [500, 0, 400, 0]),
+        ([2000, 1, 2], [0, 1, 2]),
+    ],
+)
+def test_the_largest_gives_way_first(held: list[int], left: list[int]) -> None:
+    from budget import Budget
+
+    holders = [Listener() for _ in held]
+    for holder, size in zip(holders, held, strict=True):
+        holder.held = size
+    budget = Budget(1600, lambda: holders)
+    budget.grew(99)
+    assert [holder.held for holder in holders] == held
+    budget.grew(1)
+    assert [holder.held for holder in holders] == left
+
+
+def test_a_budget_of_0_is_none() -> None:
+    from budget import Budget
+
+    holder = Listener()
+    holder.held = 1 << 40
+    Budget(0, lambda: [holder]).grew(1 << 40)
+    assert holder.held == 1 << 40
+
+
+def test_rooms_that_nobody_is_in_count() -> None:
+    import hub
+    from store import NoStore
+
+    rooms = hub.Hub(NoStore(), 100, 10_000, 100_000)
+    kept = Listener()
+    small = rooms.join("/small", kept)
+    rooms.say(small, kept, ["kept"])
+    for number in range(50):
+        member = Listener()
+        room = rooms.join(f"/{number}", member)
+        rooms.say(room, member, ["x" * 900] * 10)
+        rooms.leave(room, member)
+        assert rooms.budget.held() <= 110_000
+    assert list(small.history) == ["kept"]
+    assert len(room.history) > 0
+    kept.held = 200_000  # it does not read
+    rooms.say(room, Listener(), ["x" * 900] * 10)
+    assert kept.held == 0
+
+
+def test_a_history_that_gave_way_comes_back_from_its_file(tmp_path: Path) -> None:
+    import hub
+    from store import SQLiteStore
+
+    store = SQLiteStore(str(tmp_path / "history.db"), 10)
+    rooms = hub.Hub(store, 10)
+    member = Listener()
+    room = rooms.join("/", member)
+    rooms.say(room, member, ["one", "two"])
+    room.give_way()
+    rooms.say(room, member, ["three"])
+    assert list(room.history) == ["three"]
+    rooms.leave(room, member)
+    room.give_way()
+    rooms.join("/", member)
+    assert list(room.history) == ["one", "two", "three"]
+    store.close()
+
+
 # Store
 
 
@@ -314,6 +392,7 @@ class Listener:
         self.prefix = NO_PREFIX
         self.told: list[str] = []
         self.load = 0.0
+        self.held = 0
         self.ended: list[int] = []
 
     def deliver(self, batch) -> float:  # type: ignore[no-untyped-def]
@@ -322,6 +401,9 @@ class Listener:
 
     def close(self, code: int, reason: str) -> None:
         self.ended.append(code)
+
+    def give_way(self) -> None:
+        self.held = 0
 
 
 def test_empty_rooms_are_kept_for_their_history_but_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,6 +545,28 @@ def test_what_was_held_and_is_not_taken_counts() -> None:
         assert blocked == ["blocked"]
         assert outbox.load == 2
         assert 0 < outbox.bytes == (16 << 20) - outbox.sent_bytes
+
+
+def test_what_is_shed_leaves_whole_messages() -> None:
+    from outbox import Outbox
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        outbox = Outbox(ours, 0, 0, encrypt=None, blocked=lambda: None)
+        size = 1 << 20
+        for letter in b"abc":
+            outbox.put(bytes([letter]) * size, 1)
+        assert outbox.held > 2 * size
+        outbox.shed()
+        outbox.put(b"d", 1)
+        assert outbox.messages == 2
+        assert outbox.held == outbox.bytes + 2 * 128 < 1.1 * size
+        got = b""
+        while len(got) < size + 1:
+            got += theirs.recv(size)
+            outbox.flush()
+        assert got == b"a" * size + b"d"
+        assert (outbox.bytes, outbox.messages, outbox.held) == (0, 0, 0)
 
 
 # Log

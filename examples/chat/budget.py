@@ -1,0 +1,67 @@
+"""One budget for all that is kept for clients: what waits in their outboxes, and the histories of all rooms.
+
+Each of them has a limit of its own; together, thousands of them could still take all memory there is. So when the
+budget is spent, the largest gives way first: a history is forgotten, a client that does not read is thrown out.
+
+Adding up all of them takes a while. So it is done only when as much as a share of the budget may have come since it
+was done last, and the budget may be exceeded by that share.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+# The share of the budget after which is looked again. With the default of 256 MiB that is every 16 MiB, which takes
+# longer to send on than a look at thousands of clients.
+SHARE = 16
+
+
+class Holder(Protocol):
+    """What keeps something for clients."""
+
+    @property
+    def held(self) -> int:
+        """How many bytes it keeps."""
+
+    def give_way(self) -> None:
+        """Keeps less, at once. Never waits, never raises."""
+
+
+class Budget:
+    """All that may be kept.
+
+    :param limit: so many bytes; 0 for no limit.
+    :param holders: gives all that keep something.
+    """
+
+    def __init__(self, limit: int, holders: Callable[[], Iterable[Holder]]) -> None:
+        self._limit = limit
+        self._holders = holders
+        self._grown = 0
+        self._lock = threading.Lock()
+
+    def grew(self, size: int) -> None:
+        """Tell that so many bytes may be kept more than before. No lock of a room or a session may be held."""
+        if not self._limit:
+            return
+        with self._lock:
+            self._grown += size
+            if self._grown < self._limit // SHARE:
+                return
+            self._grown = 0
+        self._keep()
+
+    def held(self) -> int:
+        """How many bytes are kept."""
+        return sum(holder.held for holder in self._holders())
+
+    def _keep(self) -> None:
+        by_size = sorted(((holder.held, holder) for holder in self._holders()), key=lambda pair: pair[0], reverse=True)
+        held = sum(size for size, _ in by_size)
+        for size, holder in by_size:
+            if held <= self._limit - self._limit // SHARE:
+                break
+            holder.give_way()
+            held -= size
