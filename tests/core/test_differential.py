@@ -20,18 +20,19 @@ import weakref
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 import pytest
+import tiny_extension
 from deflating import deflated
 from helpers import CLOSE, CONT, KEY, PING, PONG, TEXT, counting_random, cut_at, frame, masked, to
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from opening import ANSWER, REQUIRED, head
 from pure_twin import PURE, TWIN
-from tiny_extension import Shift, ShiftCodec
 
 import rfc6455
 import rfc6455.byte_loops
@@ -462,6 +463,15 @@ class Call(NamedTuple):
     options: Mapping[str, Any] = MappingProxyType({})
 
 
+@cache
+def extensions_for(package: Any) -> ModuleType:
+    """The extensions of the tests, derived from the classes of this package."""
+    made = ModuleType(f"tiny_extension of {package.__name__}")
+    source = Path(tiny_extension.__file__).read_text(encoding="utf-8")
+    exec(source.replace("from rfc6455 import", f"from {package.__name__} import"), vars(made))
+    return made
+
+
 class Setting(NamedTuple):
     """How a connection is made, in terms that both builds share."""
 
@@ -476,13 +486,13 @@ class Setting(NamedTuple):
         return package.Connection(
             package.Role[self.role],
             self._codecs(package),
-            package.Limits(**self.limits),
+            limits=package.Limits(**self.limits),
             parts=self.parts,
             random=counting_random(),
         )
 
     def _codecs(self, package: Any) -> list[Any]:
-        codecs: list[Any] = [ShiftCodec()] if self.shift else []
+        codecs: list[Any] = [extensions_for(package).ShiftCodec()] if self.shift else []
         if self.deflate is not None:
             extension = package.PerMessageDeflate(**self.deflate)
             answer = package.PerMessageDeflate(**self.deflate).accept_offer([("client_max_window_bits", None)])
@@ -492,8 +502,8 @@ class Setting(NamedTuple):
         return codecs
 
 
-STATE = ["closed", "must_close", "over", "unread", "sent", "received", "state"]
-STATE += ["awaited_pong", "last_pong", "pongs_received", "bytes_received"]
+STATE = ["closed", "must_close", "finished", "unread", "sent", "received", "state", "leniencies_used"]
+STATE += ["last_pong", "pongs_received", "bytes_received"]
 
 
 def state_of(connection: Any) -> dict[str, Any]:
@@ -507,7 +517,7 @@ def perform(package: Any, connection: Any, call: Call) -> Any:
         if prepared != "PreparedMessage":
             return prepared
         return attempt(connection.send_prepared, package.PreparedMessage(*arguments, **call.options))
-    if call.method == "time_out":
+    if call.method == "_time_out":
         arguments = (package.CloseCause[arguments[0]],)
     return attempt(getattr(connection, call.method), *arguments, **call.options)
 
@@ -663,7 +673,7 @@ CLOSING = st.one_of(
     ),
     st.just(Call("close")),
     st.builds(
-        lambda cause: Call("time_out", (cause,)),
+        lambda cause: Call("_time_out", (cause,)),
         st.sampled_from(["PONG_TIMEOUT", "IDLE_TIMEOUT", "CLOSE_TIMEOUT"]),
     ),
     st.just(Call("receive_data", (b"",))),
@@ -978,7 +988,7 @@ class Opening(NamedTuple):
         deflate = [] if self.deflate is None else [package.PerMessageDeflate(**self.deflate)]
         return {
             "subprotocols": self.subprotocols,
-            "extensions": [Shift(), *deflate],
+            "extensions": [extensions_for(package).Shift(), *deflate],
             "limits": package.Limits(**self.limits),
         }
 
