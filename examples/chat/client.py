@@ -54,10 +54,14 @@ class Terminal:
     def __init__(self) -> None:
         self.is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self.fd = sys.stdin.fileno()
+        #: Of what is typed: what a pipe brings is as the terminal or file has it, which need not be UTF-8.
+        self.encoding = "utf-8" if self.is_interactive else sys.stdin.encoding
+        for stream in (sys.stdin, sys.stdout):
+            if isinstance(stream, io.TextIOWrapper):
+                # A key or a letter that the terminal's encoding does not have must not end the chat.
+                stream.reconfigure(errors="replace")
         if self.is_interactive:
             self.fd, write_end = os.pipe()
-            if isinstance(sys.stdin, io.TextIOWrapper):
-                sys.stdin.reconfigure(errors="replace")  # a key that is no UTF-8 must not end the typing
             threading.Thread(target=self._type, args=(write_end,), daemon=True).start()
 
     def show(self, text: str) -> None:
@@ -183,7 +187,7 @@ class Client:
             typed.append(self._typed)
         if not self._ws.closed:
             for line in filter(None, typed):
-                self._ws.send_text(self._prefix + line.decode(errors="replace").rstrip("\r"))
+                self._ws.send_text(self._prefix + line.decode(self._terminal.encoding, "replace").rstrip("\r"))
             if not data:
                 self._ws.close()
         return bool(data)

@@ -143,6 +143,48 @@ def test_in_a_terminal(shared_server: ChatServer, clients: list[subprocess.Popen
         shown.close()
 
 
+def test_a_terminal_that_is_not_utf8(shared_server: ChatServer, clients: list[subprocess.Popen[str]]) -> None:
+    """What it can show it shows, and what is typed is understood."""
+    with shared_server.client("Ann", "/latin") as ann:
+        environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+        bob = start(shared_server, "--name", "Bob", room="/latin", env=environment, encoding="latin-1")
+        clients.append(bob)
+        assert bob.stdin is not None
+        assert bob.stdout is not None
+        assert [bob.stdout.readline() for _ in range(2)] == ["* history 0\n", "* here: Ann\n"]
+        bob.stdin.write("h\u00e9llo\n")
+        bob.stdin.flush()
+        assert ann.said(1) == ["Bob: h\u00e9llo"]
+        ann.say("h\u00e9llo \u4e2d \U0001f600")
+        assert bob.stdout.readline() == "Ann: h\u00e9llo ? ?\n"
+        bob.stdin.close()
+        assert bob.wait(PATIENCE) == 0
+
+
+def test_a_terminal_of_ascii_in_which_lines_are_edited(
+    shared_server: ChatServer, clients: list[subprocess.Popen[str]]
+) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    shown = Screen(ours)
+    try:
+        with shared_server.client("Ann", "/ascii") as ann:
+            bob = start(
+                shared_server, "--name", "Bob", room="/ascii", stdin=theirs, stdout=theirs, stderr=theirs,
+                env={**os.environ, "TERM": "dumb", "INPUTRC": "/dev/null", "PYTHONIOENCODING": "ascii"},
+            )  # fmt: skip
+            clients.append(bob)
+            os.close(theirs)
+            shown.wait_for("* here: Ann")
+            ann.say("h\u00e9llo")
+            shown.wait_for("Ann: h?llo\r\n")
+            os.write(ours, b"hello\r")
+            assert ann.said(1) == ["Bob: hello"]
+            assert ended_by_end_of_file(bob, ours) == 0
+    finally:
+        shown.close()
+
+
 def ended_by_end_of_file(client: subprocess.Popen[str], terminal: int) -> int:
     """Presses Ctrl-D until the client ends: one that comes while the line editor takes over the terminal is lost."""
     for _ in range(int(PATIENCE)):
