@@ -91,6 +91,7 @@ class Room:
         self.users = 0  # guarded by the hub's lock
         self.members: set[Member] = set()
         self.names: Counter[str] = Counter()
+        self._spellings: dict[str, str] = {}  # the names of all who are here, as written first, by `lines.key`
         self.elsewhere: dict[str, frozenset[str]] = {}  # who is in this room on other servers, by server
         self.history = history
         self.is_loaded = False
@@ -162,8 +163,9 @@ class Room:
                 told.append(line)
                 continue
             before = self.everybody()
-            self.elsewhere[server] = lines.names_after(line, self.elsewhere.get(server, frozenset()))
+            self.elsewhere[server] = lines.names_after(line, self.elsewhere.get(server, frozenset()), self._spelled)
             after = self.everybody()
+            self._note_spellings(before - after, after - before)
             told += map(lines.left, sorted(before - after))
             told += map(lines.joined, sorted(after - before))
         self.tell(told, None)
@@ -173,7 +175,7 @@ class Room:
 
         Two members may have one name: one person with two windows. It joins with the first and leaves with the last.
         """
-        old, member.name = member.name, name
+        old, member.name = member.name, (name := self._spelled(name))
         said: list[str] = []
         if old == name:
             return said
@@ -181,13 +183,26 @@ class Room:
             self.names[old] -= 1
             if not self.names[old]:
                 del self.names[old]
+                if not any(old in names for names in self.elsewhere.values()):
+                    self._note_spellings({old}, set())
                 said.append(lines.left(old))
         if name:
             self.names[name] += 1
             if self.names[name] == 1:
+                self._note_spellings(set(), {name})
                 said.append(lines.joined(name))
         self._greeting = None
         return said
+
+    def _spelled(self, name: str) -> str:
+        """The name as it was written by the first who is here with it: what looks the same is the same."""
+        return self._spellings.get(lines.key(name), name)
+
+    def _note_spellings(self, left: Iterable[str], joined: Iterable[str]) -> None:
+        for name in left:
+            self._spellings.pop(lines.key(name), None)
+        for name in joined:
+            self._spellings[lines.key(name)] = name
 
 
 class Hub:

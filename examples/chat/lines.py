@@ -6,7 +6,8 @@ Pure functions. Nothing in here knows of sockets, rooms or other clients.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from unicodedata import normalize
 
 # Letters that show nothing, though Python calls them printable: Hangul fillers, a joiner of graphemes.
 _FILLERS = "\u034f\u115f\u1160\u3164\uffa0"
@@ -19,11 +20,16 @@ _INVISIBLE = re.compile(
 )
 _FILLER = re.compile(f"[{_FILLERS}]")
 
-# What shows nothing at the beginning of a line: besides spaces, joiners and selectors that have nothing before them.
-_BLANK = r"\s\u200c\u200d\u17b4\u17b5\u180b-\u180d\u2800\ufe00-\ufe0f\U000e0100-\U000e01ef"
+# Joiners and selectors: they may change how their neighbours look, and show nothing themselves.
+_JOINERS = r"\u200c\u200d\u17b4\u17b5\u180b-\u180d\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_JOINER = re.compile(f"[{_JOINERS}]")
 
-# A star, or what looks like one, and what stands around it at the beginning of a line.
-_STAR = re.compile(f"[{_BLANK}]*[*\u066d\u204e\u2217\ufe61\uff0a][*\u066d\u204e\u2217\ufe61\uff0a{_BLANK}]*")
+# What shows nothing at the beginning of a line: besides spaces, joiners that have nothing before them.
+_BLANK = rf"\s\u2800{_JOINERS}"
+
+# A star, or what looks like one (of three of them NFKC makes "*"), and what stands around it where a line begins.
+_STARS = "*\u066d\u204e\u2055\u2217\u2731\u2732\ufe61\uff0a"
+_STAR = re.compile(f"[{_BLANK}]*[{_STARS}][{_STARS}{_BLANK}]*")
 
 # What shows nothing around a name; inside of one it may be of use.
 _EDGES = " \u200c\u200d\u2800"
@@ -50,13 +56,20 @@ def size(line: str) -> int:
 
 
 def clean_name(text: str) -> str:
-    """The text as a name: no star at its beginning, no colon or comma in it, nothing that looks like a notice.
+    """The text as a name, in NFC: no star at its beginning, no colon or comma in it, nothing that looks like a notice.
 
     It is empty when nothing is left.
     """
-    name = without_star(re.sub("[:,]", " ", clean(text))).strip(_EDGES)
+    name = without_star(normalize("NFC", re.sub("[:,]", " ", clean(text)))).strip(_EDGES)
     short = " ".join(name.split())[:MAX_NAME]
     return " ".join(_NEWS.sub("", short).split()).strip(_EDGES)
+
+
+def key(name: str) -> str:
+    """What is equal for names that look the same: without what cannot be seen, in NFC."""
+    if name.isascii():
+        return name
+    return normalize("NFC", " ".join(_JOINER.sub("", name).replace("\u2800", " ").split()))
 
 
 def announced_name(line: str) -> str | None:
@@ -96,14 +109,17 @@ def history(count: int) -> str:
     return f"* history {count}"
 
 
-def names_after(line: str, names: frozenset[str]) -> frozenset[str]:
-    """Who is there after a server has said ``line``, when ``names`` were before."""
+def names_after(line: str, names: frozenset[str], spelled: Callable[[str], str] = str) -> frozenset[str]:
+    """Who is there after a server has said ``line``, when ``names`` were before.
+
+    :param spelled: gives a name as it is known here.
+    """
     if line.startswith("* here: "):
-        return frozenset(map(clean_name, line[8:].split(", "))) - {""}
+        return frozenset(spelled(clean_name(name)) for name in line[8:].split(", ")) - {""}
     if line.startswith("* ") and line.endswith(" joined"):
-        return names | ({clean_name(line[2:-7])} - {""})
+        return names | ({spelled(clean_name(line[2:-7]))} - {""})
     if line.startswith("* ") and line.endswith(" left"):
-        return names - {clean_name(line[2:-5])}
+        return names - {spelled(clean_name(line[2:-5]))}
     return names
 
 

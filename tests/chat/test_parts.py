@@ -6,6 +6,7 @@ import random
 import socket
 import sqlite3
 import threading
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,62 @@ def test_no_line_looks_like_a_notice(before: str) -> None:
     from lines import clean, without_star
 
     assert without_star(clean(f"{before}* Bob joined")) == "Bob joined"
+
+
+def test_no_star_begins_a_line() -> None:
+    """Whatever Unicode calls one, and what looks like one."""
+    from lines import clean, clean_name, without_star
+
+    stars = {chr(code) for code in range(0x110000) if unicodedata.normalize("NFKC", chr(code)).startswith("*")}
+    assert len(stars) >= 3
+    for star in (*sorted(stars), *"\u2217\u2731\u2732\u2055\ufe61\uff0a\u066d\u204e"):
+        for line in (f"{star} Bob joined", f" {star}{star} Bob joined", f"*{star}\u200d Bob joined"):
+            assert without_star(clean(line)) == "Bob joined"
+        assert clean_name(f"{star}Bob") == "Bob"
+    for line in ("\u2605 a star that is black", "\u2733 eight spokes"):
+        assert without_star(line) == line
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["Zoe\u0301", "Zo\u200d\u00e9", "Zo\u00e9\ufe0f", "Zo\u200c\u00e9", "Z\ufe00o\U000e0101\u00e9", "Zo\u17b5\u00e9"],
+)
+def test_names_that_look_the_same_are_the_same(other: str) -> None:
+    import hub
+    from store import NoStore
+
+    rooms = hub.Hub(NoStore(), 10)
+    watcher, first, second = Listener(), Listener(), Listener()
+    for member in (watcher, first, second):
+        room = rooms.join("/", member)
+    rooms.say(room, first, ["Zo\u00e9: hello"])
+    rooms.say(room, second, [f"{other}: hello"])
+    assert room.everybody() == {"Zo\u00e9"}
+    room.tell_of_server("elsewhere", [f"* here: {other}"])
+    assert room.everybody() == {"Zo\u00e9"}
+    room.tell_of_server("elsewhere", [f"* {other} left"])
+    rooms.leave(room, first)
+    assert room.everybody() == {"Zo\u00e9"}
+    rooms.leave(room, second)
+    assert room.everybody() == set()
+    assert not room._spellings
+    assert [line for line in watcher.told[2:] if line.startswith("* ")] == ["* Zo\u00e9 joined", "* Zo\u00e9 left"]
+
+
+def test_a_name_is_shown_as_it_was_written_first() -> None:
+    """What cannot be seen can be of use: it joins an emoji, and parts a Persian word."""
+    import hub
+    from store import NoStore
+
+    rooms = hub.Hub(NoStore(), 10)
+    watcher, member = Listener(), Listener()
+    for each in (watcher, member):
+        room = rooms.join("/", each)
+    for name in ("\U0001f469\u200d\U0001f4bb", "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627", "Ann", "Zoe\u0301"):
+        rooms.say(room, member, [f"{name}: hello"])
+        assert watcher.told[-2:] == [f"* {unicodedata.normalize('NFC', name)} joined", f"{name}: hello"]
+    rooms.leave(room, member)
+    assert not room.everybody()
 
 
 def test_what_is_no_notice_stays() -> None:
