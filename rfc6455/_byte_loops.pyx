@@ -63,7 +63,7 @@ cdef inline void turn_key(unsigned char *turned, Source key, int turn) noexcept 
         turned[i] = key[(turn + i) & 3]
 
 
-cdef int check_slice(bytes data, Py_ssize_t start, Py_ssize_t stop) except -1:
+cdef inline int check_slice(bytes data, Py_ssize_t start, Py_ssize_t stop) except -1:
     if data is None:
         raise TypeError("binary data is bytes, not None")
     if not 0 <= start <= stop <= PyBytes_GET_SIZE(data):
@@ -71,7 +71,7 @@ cdef int check_slice(bytes data, Py_ssize_t start, Py_ssize_t stop) except -1:
     return 0
 
 
-cdef int check_key(bytes key, int turn) except -1:
+cdef inline int check_key(bytes key, int turn) except -1:
     if key is None:
         raise TypeError("a masking key is bytes, not None")
     if PyBytes_GET_SIZE(key) != 4:
@@ -124,13 +124,13 @@ cdef inline unsigned char *put_header(unsigned char *target, int first, Py_ssize
     return target
 
 
-cdef int check_header(int first, Py_ssize_t length) except -1:
+cdef inline int check_header(int first, Py_ssize_t length) except -1:
     if not 0 <= first <= 0xFF or length < 0:
         raise OverflowError("the first byte of a frame is a byte, and a length is not negative")
     return 0
 
 
-cdef Source key_in(bytes keys, Py_ssize_t at) except? NULL:
+cdef inline Source key_in(bytes keys, Py_ssize_t at) except? NULL:
     if keys is None:
         return NULL
     if not 0 <= at <= PyBytes_GET_SIZE(keys) - 4:

@@ -6,6 +6,8 @@ cdef int CONTROL_BIT, MAX_CONTROL_PAYLOAD
 cdef Py_ssize_t MAX_LENGTH
 cdef int _NOTHING, _PIECE, _STARTS, _ENDS, _WHOLE
 
+# Nothing derives from it, so that its methods are called without a look for one that overrides them.
+@cython.final
 cdef class FrameCursor:
     cdef object __weakref__
     cdef public Py_ssize_t max_length
@@ -38,6 +40,7 @@ cdef class FrameCursor:
     @cython.locals(at=Py_ssize_t)
     cpdef feed(self, bytes data)
 
+    @cython.locals(at=Py_ssize_t)
     cpdef forget(self)
 
     cpdef bint has_input(self) except -1

@@ -211,7 +211,15 @@ class FrameCursor:
 
     def forget(self) -> None:
         """Let go of the input of which pieces were made, and of the last payload."""
-        if self._at:
+        at = self._at
+        if at and at == len(self._data):
+            # As feed(b"") would do it; most reads end here.
+            self._base += at
+            self._frame_at -= at
+            self._from -= at
+            self._data = b""
+            self._at = 0
+        elif at:
             self.feed(b"")
         self.payload = b""
 
