@@ -34,14 +34,13 @@ from rfc6455 import trace
 PATIENCE = 10.0
 
 
-def record(uri: rfc6455.URI, words: Sequence[str], recorder: trace.Recorder) -> None:
+def record(uri: rfc6455.URI, words: Sequence[str], recorder: trace.Recorder) -> rfc6455.Closed | None:
     """Only the line with ``wrap`` is about recording; the rest is any client."""
     handshake = recorder.wrap(rfc6455.ClientHandshake(uri, extensions=[rfc6455.PerMessageDeflate()]))
+    ws = rfc6455.Endpoint(handshake, rfc6455.Timeouts(open=PATIENCE, idle=PATIENCE), now=time.monotonic())
     with connect(uri) as sock:
-        sock.sendall(handshake.data_to_send())
-        while (ws := handshake.receive_data(sock.recv(65536))) is None:
-            pass
         converse(sock, ws, words)
+    return ws.end
 
 
 def connect(uri: rfc6455.URI) -> socket.socket:
@@ -51,18 +50,31 @@ def connect(uri: rfc6455.URI) -> socket.socket:
     return sock
 
 
-def converse(sock: socket.socket, ws: rfc6455.Connection, words: Sequence[str]) -> None:
+def converse(sock: socket.socket, ws: rfc6455.Endpoint, words: Sequence[str]) -> None:
+    """Send the words, close when there is an answer to each, and wait for the server to end TCP."""
     awaited = len(words)
-    for word in words:
-        ws.send_text(word)
+    data = None
     while not ws.must_close:
-        if awaited <= 0:
-            ws.close()
+        for event in ws.events(data, now=time.monotonic()):
+            match event:
+                case rfc6455.Response():
+                    for word in words:
+                        ws.send_text(word)
+                case rfc6455.TextMessage() | rfc6455.BytesMessage():
+                    awaited -= 1
+            if awaited <= 0:
+                ws.close()
         sock.sendall(ws.data_to_send())
-        for event in ws.receive_data(None if ws.unread else sock.recv(65536)):
-            if isinstance(event, rfc6455.TextMessage | rfc6455.BytesMessage):
-                awaited -= 1
-    sock.sendall(ws.data_to_send())
+        data = read(sock, ws.next_deadline())
+
+
+def read(sock: socket.socket, until: float | None) -> bytes | None:
+    # A time-out of 0 would make the socket one that does not wait, which is not the same to TLS.
+    sock.settimeout(None if until is None else max(0.001, until - time.monotonic()))
+    try:
+        return sock.recv(65536)
+    except TimeoutError:
+        return None
 
 
 def show(recording: trace.Recording, form: str) -> None:
@@ -82,11 +94,13 @@ def main_of_record(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     recorder = trace.Recorder(time.time)
     try:
-        record(options.uri, options.words, recorder)
-    except (OSError, rfc6455.HandshakeError) as error:
+        end = record(options.uri, options.words, recorder)
+    except OSError as error:
         sys.exit(f"It went wrong: {error}")
     finally:
         options.recording.write_text(trace.dumps(recorder.recording), encoding="ascii")
+    if end is None or not end.clean:
+        sys.exit(f"It went wrong: {end}")
 
 
 def main_of_show(arguments: Sequence[str]) -> None:

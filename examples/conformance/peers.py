@@ -11,9 +11,11 @@ import contextlib
 import importlib.util
 import inspect
 import logging
+import select
 import socket
 import socketserver
 import sys
+import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -27,8 +29,11 @@ import rfc6455
 HOST = "127.0.0.1"
 READ_SIZE = 64 << 10
 
-# How long our own ends wait for the other one to close TCP, in seconds.
+# How long an end without deadlines of its own waits for the other one to close TCP, in seconds.
 LINGER = 2.0
+
+# Only the end of TCP is awaited with a deadline: a case may wait for as long as it likes, and wants no Pings.
+TIMEOUTS = rfc6455.Timeouts(open=None, ping_interval=None)
 
 
 # ---- rfc6455 ----
@@ -47,40 +52,29 @@ class EchoServer(socketserver.ThreadingTCPServer):
 
 class EchoHandler(socketserver.BaseRequestHandler):
     def handle(self) -> None:
-        sock: socket.socket = self.request
-        handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
         # A client that leaves is no reason to complain.
         with contextlib.suppress(OSError):
-            try:
-                while handshake.receive_data(sock.recv(READ_SIZE)) is None:
-                    pass
-            except rfc6455.HandshakeError:
-                sock.sendall(handshake.data_to_send())
-                close_tcp(sock)
-            else:
-                echo(sock, handshake.accept())
+            echo(self.request, rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()]))
 
 
-def echo(sock: socket.socket, ws: rfc6455.Connection) -> None:
-    sock.sendall(ws.data_to_send())
-    while not ws.closed:
-        for event in ws.receive_data(None if ws.unread else sock.recv(READ_SIZE)):
+def echo(sock: socket.socket, handshake: rfc6455.ServerHandshake | rfc6455.ClientHandshake) -> None:
+    """Send back each message, until both ends have closed TCP."""
+    ws = rfc6455.Endpoint(handshake, TIMEOUTS, now=time.monotonic())
+    data = None
+    while not ws.finished:
+        for event in ws.events(data, now=time.monotonic()):
             match event:
-                case rfc6455.TextMessage(text):
-                    ws.send_text(text)
-                case rfc6455.BytesMessage(data):
-                    ws.send_bytes(data)
-        sock.sendall(ws.data_to_send())
-    close_tcp(sock, ours=ws.must_close)
-
-
-def close_tcp(sock: socket.socket, *, ours: bool = True) -> None:
-    """Closes TCP, first if it is our turn (7.1.1), and reads on till the other end has: or else TCP is reset."""
-    sock.settimeout(LINGER)
-    if ours:
-        sock.shutdown(socket.SHUT_WR)
-    while sock.recv(READ_SIZE):
-        pass
+                case rfc6455.Request():
+                    ws.accept(now=time.monotonic())
+                case rfc6455.TextMessage() | rfc6455.BytesMessage():
+                    ws.send(event)
+        if ws.has_data_to_send:
+            sock.sendall(ws.data_to_send())
+        if ws.must_close:
+            sock.shutdown(socket.SHUT_WR)
+        until = ws.next_deadline()
+        seconds = None if until is None else max(0, until - time.monotonic())
+        data = sock.recv(READ_SIZE) if select.select([sock], [], [], seconds)[0] else None
 
 
 def run_client(uri: str) -> None:
@@ -92,21 +86,18 @@ def run_client(uri: str) -> None:
         except ConnectionError:
             return
         with sock, contextlib.suppress(OSError):
-            echo_once(sock, uri)
-
-
-def echo_once(sock: socket.socket, uri: str) -> None:
-    handshake = rfc6455.ClientHandshake(uri, extensions=[rfc6455.PerMessageDeflate()])
-    sock.sendall(handshake.data_to_send())
-    try:
-        while (ws := handshake.receive_data(sock.recv(READ_SIZE))) is None:
-            pass
-    except rfc6455.HandshakeError:
-        return
-    echo(sock, ws)
+            echo(sock, rfc6455.ClientHandshake(uri, extensions=[rfc6455.PerMessageDeflate()]))
 
 
 # ---- Others ----
+
+
+def close_tcp(sock: socket.socket) -> None:
+    """Close TCP first (7.1.1), and read on till the other end has: or else TCP is reset."""
+    sock.settimeout(LINGER)
+    sock.shutdown(socket.SHUT_WR)
+    while sock.recv(READ_SIZE):
+        pass
 
 
 async def serve_websockets() -> None:
