@@ -15,14 +15,14 @@ def add_address(parser: argparse.ArgumentParser) -> None:
 
 
 def add_timeouts(parser: argparse.ArgumentParser) -> None:
-    """An option for each field of `rfc6455.Timeouts`."""
+    """Add an option for each field of `rfc6455.Timeouts`."""
     for name, default in vars(rfc6455.Timeouts()).items():
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=seconds, default=default, metavar="SECONDS", help="0 for ever")
 
 
 def take_timeouts(options: dict[str, Any]) -> rfc6455.Timeouts:
-    """Takes them out of what the parser has found."""
+    """Take them out of what the parser has found."""
     return rfc6455.Timeouts(**{name: options.pop(name) or None for name in vars(rfc6455.Timeouts())})
 
 

@@ -92,7 +92,8 @@ class Client:
         if self.writer.transport.get_write_buffer_size() > HIGH_WATER:
             self.flushing = self.flushing or asyncio.create_task(self.flush())
         elif buffers := self.ws.buffers_to_send():
-            self.writer.writelines(buffers)
+            if not self.writer.is_closing():  # asyncio complains of what is written after a reset
+                self.writer.writelines(buffers)
         elif self.ws.must_close:
             self.end_stream()
         self.timer.cancel()

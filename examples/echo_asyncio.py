@@ -178,7 +178,7 @@ class Session:
             self.receive()
 
     def is_held_up(self) -> bool:
-        """Whether to wait for a client that does not take what it was sent; its deadlines count all the same."""
+        """Return whether to wait for a client that does not take what it was sent; its deadlines count anyway."""
         return self.transport.get_write_buffer_size() > HIGH_WATER and not self.ws.closed
 
     def settle(self) -> None:
@@ -196,7 +196,8 @@ class Session:
             self.timer = self.loop.call_at(due, self.loop.call_soon, self.tick)
 
     def write(self) -> None:
-        if buffers := self.ws.buffers_to_send():
+        buffers = self.ws.buffers_to_send()
+        if buffers and not self.transport.is_closing():  # asyncio complains of what is written after a reset
             self.transport.writelines(buffers)
 
     def answer(self, event: rfc6455.Request | rfc6455.Response | rfc6455.Event) -> None:

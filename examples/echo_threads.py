@@ -91,8 +91,8 @@ class Client:
         self.outgoing += self.ws.data_to_send()
 
     def is_held_up(self) -> bool:
-        """Whether to wait for a client that does not take what it was sent. Nothing is read from it, so that nothing
-        piles up; its deadlines count all the same."""
+        """Return whether to wait for a client that does not take what it was sent. Nothing is read from it, so that
+        nothing piles up; its deadlines count all the same."""
         return len(self.outgoing) > 0 and not self.ws.closed
 
     def send(self) -> None:
@@ -132,7 +132,7 @@ def log(line: str) -> None:
 
 
 def serve(listener: socket.socket, stop: socket.socket, timeouts: rfc6455.Timeouts) -> None:
-    """Gives each client a thread, until ``stop`` becomes readable; then waits for the threads."""
+    """Give each client a thread, until ``stop`` becomes readable; then wait for the threads."""
     threads: set[threading.Thread] = set()
     listener.setblocking(False)
     while stop not in select.select([listener, stop], [], [])[0]:
@@ -161,7 +161,7 @@ def serve(listener: socket.socket, stop: socket.socket, timeouts: rfc6455.Timeou
 
 @contextmanager
 def signals() -> Iterator[socket.socket]:
-    """Gives a socket that becomes readable with SIGINT or SIGTERM, and stays so: nobody reads from it.
+    """Give a socket that becomes readable with SIGINT or SIGTERM, and stays so: nobody reads from it.
 
     A handler in Python could not do this. It runs when the main thread comes to its next step; and if it is about to
     wait in select(), that is when something else happens. What `set_wakeup_fd` sets up happens at once.

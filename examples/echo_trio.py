@@ -139,7 +139,7 @@ class Client:
         self.outgoing += self.ws.data_to_send()
 
     def is_held_up(self) -> bool:
-        """Whether to wait for a client that does not take what it was sent; its deadlines count all the same."""
+        """Return whether to wait for a client that does not take what it was sent; its deadlines count anyway."""
         return len(self.outgoing) > 0 and not self.ws.closed
 
     async def wait(self) -> bytes | None:

@@ -156,7 +156,7 @@ class Client(asyncio.Protocol):
             self.set_timer()
 
     def idle_until(self) -> float:
-        """How long there may be no WebSocket: as long as an opening handshake may take."""
+        """Return how long there may be no WebSocket: as long as an opening handshake may take."""
         seconds = self.server.timeouts.open
         return math.inf if seconds is None else self.busy_at + seconds
 
@@ -170,7 +170,9 @@ class Client(asyncio.Protocol):
             self.timer = self.loop.call_at(due, self.loop.call_soon, self.step)
 
     def flush(self) -> None:
-        self.transport.write(self.http.data_to_send())
+        data = self.http.data_to_send()
+        if not self.transport.is_closing():  # asyncio complains of what is written after a reset
+            self.transport.write(data)
 
     def pause_writing(self) -> None:
         self.may_write = False
@@ -279,11 +281,11 @@ class Tunnel:
         self.outgoing += self.ws.data_to_send()
 
     def is_held_up(self) -> bool:
-        """Whether to wait for a peer that does not take what it was sent; its deadlines count all the same."""
+        """Return whether to wait for a peer that does not take what it was sent; its deadlines count all the same."""
         return len(self.outgoing) > 0 and not self.ws.closed
 
     def can_go_on(self) -> bool:
-        """Whether there is input, and the peer takes what it is sent."""
+        """Return whether there is input, and the peer takes what it is sent."""
         if self.outgoing or not self.client.may_write or self.ws.finished:
             return False
         return self.has_more or (not self.ws.closed and (len(self.incoming) > 0 or self.peer_ended))

@@ -173,14 +173,15 @@ class Leg:
                 self.pass_on(self.ws.receive_data(None, now=self.loop.time()))
 
     def keeps_its_answer(self) -> bool:
-        """Whether the peer's Close frame is not to be answered yet: the other side has not answered."""
+        """Return whether the peer's Close frame is not to be answered yet: the other side has not answered."""
         end, other = self.ws.end, self.other
         if end is None or other is None or not end.clean:
             return False
         return not (other.ws.closed or other.is_cut) and self.late < MAX_LATE
 
     def write(self) -> None:
-        if buffers := self.ws.buffers_to_send():
+        buffers = self.ws.buffers_to_send()
+        if buffers and not self.writer.is_closing():  # asyncio complains of what is written after a reset
             self.writer.writelines(buffers)
 
     def finish_if_over(self) -> None:
