@@ -955,7 +955,7 @@ class Connection:
         """What is kept besides input."""
         retained = self._reader.kept() + self._pongs_size
         for codec in self.extensions:
-            retained += codec.retained_bytes
+            retained += codec._retained()
         return retained
 
     def _make_room(self) -> None:

@@ -12,6 +12,8 @@ cdef class DeflateCodec(MessageCodec):
     cdef readonly bint inflate_takeover
     cdef readonly int deflate_bits
     cdef readonly bint deflate_takeover
+    cdef Py_ssize_t _inflate_size
+    cdef Py_ssize_t _deflate_size
     cdef bytes _tail
     cdef object _config
     cdef object _zlib
@@ -29,7 +31,7 @@ cdef class DeflateCodec(MessageCodec):
     cdef bint _has_more(self) except -1
     @cython.locals(data=bytes)
     cpdef decode(self, bytes payload, bint final)
-    @cython.locals(portion=bytes, data=bytes)
+    @cython.locals(portion=bytes, data=bytes, size=Py_ssize_t)
     cdef bytes _inflate(self)
     cdef void _take(self, Py_ssize_t size) noexcept
     cdef _pay_for_stream(self)
@@ -41,6 +43,7 @@ cdef class DeflateCodec(MessageCodec):
     cpdef encode(self, bytes payload, bint final)
     @cython.locals(size=Py_ssize_t, bits=int, level=int, encoded=bytes)
     cpdef encode_shared(self, bytes payload)
+    cdef Py_ssize_t _retained(self) except -1
     cdef _new_deflater(self, int bits, int mem_level)
 
 cdef bytes _without_tail(bytes encoded)

@@ -420,6 +420,8 @@ class DeflateCodec(MessageCodec):
             self.deflate_takeover = client_takeover and config.client_no_context_takeover is False
         self.agreed = agreed
         self.parameters = "; ".join([PerMessageDeflate.name, *agreed._words()])
+        self._inflate_size = (1 << self.inflate_bits) + _INFLATE_OVERHEAD
+        self._deflate_size = (1 << self.deflate_bits + 2) + (1 << config.mem_level + 9) + _DEFLATE_OVERHEAD
         # What is added to a message before it is inflated.
         self._tail = TAIL if self.inflate_takeover else FINAL_TAIL
         self._config = config
@@ -493,9 +495,12 @@ class DeflateCodec(MessageCodec):
             if self._at < len(self._input) or not self._tail_added:
                 self._pay_for_stream()
         else:
-            self._take(len(portion) - len(inflater.unconsumed_tail))
             # Even with all input taken, the inflater may hold back output that did not fit.
             self._inflater_is_full = len(data) == MAX_PIECE
+            size = len(portion)
+            if self._inflater_is_full:
+                size -= len(inflater.unconsumed_tail)
+            self._take(size)
             self._stream_ended = False
             self._portion_size = min(self._portion_size << 1, MAX_INPUT)
         return data
@@ -616,11 +621,14 @@ class DeflateCodec(MessageCodec):
     @property
     def retained_bytes(self) -> int:
         """Memory that the zlib objects and the waiting input take; zconf.h gives the formulas."""
+        return self._retained()
+
+    def _retained(self) -> int:
         retained = len(self._input)
         if self._inflater is not None:
-            retained += (1 << self.inflate_bits) + _INFLATE_OVERHEAD
+            retained += self._inflate_size
         if self._deflater is not None:
-            retained += (1 << self.deflate_bits + 2) + (1 << self._config.mem_level + 9) + _DEFLATE_OVERHEAD
+            retained += self._deflate_size
         return retained
 
 

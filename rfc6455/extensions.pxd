@@ -7,6 +7,8 @@ cdef class MessageCodec:
     cpdef encode_shared(self, bytes payload)
     cpdef forget_sent(self)
     cpdef drop(self)
+    cdef bint _has_more(self) except -1
+    cdef Py_ssize_t _retained(self) except -1
 
 cpdef bytes encoded(MessageCodec codec, bytes payload, bint final)
 cpdef bytes decoded(MessageCodec codec, bytes payload, bint final)

@@ -133,6 +133,14 @@ class MessageCodec:
         Later messages must not refer to what was sent before.
         """
 
+    # The two that are asked after each step, as methods: compiled ones are called without a look-up.
+
+    def _has_more(self) -> bool:
+        return self.has_more
+
+    def _retained(self) -> int:
+        return self.retained_bytes
+
     def __reduce__(self) -> NoReturn:
         raise not_copied(self)
 

@@ -173,7 +173,7 @@ class MessageReader:
         while True:
             self.in_codec = True
             data = decoded(codec, payload, final)
-            more = codec.has_more
+            more = codec._has_more()
             self.in_codec = False
             self.decoded += len(data)
             if depth:
