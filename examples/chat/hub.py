@@ -73,13 +73,15 @@ class History:
         self._lines.clear()
         self._bytes = 0
 
-    def append(self, line: str) -> None:
+    def append(self, line: str) -> int:
+        """Adds the line, and returns what it costs."""
         # One emoji makes Python keep the whole line with 4 bytes for each letter; on the wire it may be the other way.
         cost = max(sys.getsizeof(line), lines.size(line)) + LINE_COST
         self._lines.append((line, cost))
         self._bytes += cost
         while self._bytes > self._most_bytes or len(self._lines) > self._most_lines:
             self._bytes -= self._lines.popleft()[1]
+        return cost
 
 
 class Room:
@@ -116,12 +118,12 @@ class Room:
         """Who is here, on any server."""
         return set(self.names).union(*self.elsewhere.values())
 
-    def remember(self, said: Iterable[str]) -> None:
-        for line in said:
-            if not lines.is_said_by_server(line):
-                self.history.append(line)
-                self.grown += sys.getsizeof(line)
+    def remember(self, said: Iterable[str]) -> int:
+        """Adds to the history what people said, and returns what it costs."""
+        cost = sum(self.history.append(line) for line in said if not lines.is_said_by_server(line))
+        self.grown += cost
         self._greeting = None
+        return cost
 
     @property
     def held(self) -> int:
@@ -146,9 +148,9 @@ class Room:
         if not said:
             return
         batch = Batch(said)  # before it is history: what cannot be sent must not greet all who join
-        self.remember(said)
-        self.grown += (batch.size + ENTRY_COST) * len(self.members)
-        self.is_behind = pace.tell(batch, [member for member in self.members if member is not sender])
+        cost = self.remember(said) + ENTRY_COST
+        self.grown += cost * len(self.members)
+        self.is_behind = pace.tell(batch, self.members - {sender})
 
     def look(self, sender: Member) -> bool:
         """Whether most of those who listen to the sender are still behind."""

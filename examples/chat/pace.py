@@ -54,17 +54,18 @@ def tell(batch: Batch, listeners: Collection[Listener]) -> bool:
     :returns: whether most are behind.
     """
     loads = [listener.deliver(batch) for listener in listeners]
+    if max(loads, default=0.0) <= BEHIND:
+        return False  # as nearly always
     are_behind = most_are_behind(loads)
     limit = TOO_MUCH if are_behind else 1.0
-    if max(loads, default=0.0) > limit:
-        for listener, load in zip(listeners, loads, strict=True):
-            if load > limit:
-                listener.close(rfc6455.CloseCode.TRY_AGAIN_LATER, "too slow for this chat")
+    for listener, load in zip(listeners, loads, strict=True):
+        if load > limit:
+            listener.close(rfc6455.CloseCode.TRY_AGAIN_LATER, "too slow for this chat")
     return are_behind
 
 
 def most_are_behind(loads: Sequence[float]) -> bool:
-    return max(loads, default=0.0) > BEHIND and 2 * sum(load > BEHIND for load in loads) > len(loads)
+    return 2 * sum(load > BEHIND for load in loads) > len(loads)
 
 
 def hold_back(while_behind: Callable[[], bool]) -> None:
