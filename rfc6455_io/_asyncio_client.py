@@ -351,7 +351,7 @@ def connect(
         ``uri`` when the server redirects there.
     :param proxy: the URL of a proxy: ``http:``, ``https:`` (from Python 3.11 on), or ``socks5:``, ``socks5h:``,
         ``socks4:`` and ``socks4a:``, for which ``rfc6455[socks]`` must be installed; the ``h`` and the ``a`` have the
-        proxy look up the server's address. ``True`` for what the environment says, as `urllib.request.getproxies`;
+        proxy look up the server's address. ``True`` for what the environment says, as ``urllib.request.getproxies()``;
         ``None`` for no proxy.
     :param proxy_ssl: for a proxy of ``https:``, the context for that.
     :param redirects: how many redirections are followed; none ever leads from ``wss:`` to ``ws:``.

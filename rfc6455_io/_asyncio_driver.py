@@ -1,7 +1,7 @@
 """One connection on asyncio: a transport, an `rfc6455.Endpoint` and a timer, and the callbacks that they lead to.
 
 What lives here: `Driver`, the protocol that asyncio calls, and `Listener`, which it calls in turn. Not here: how
-connections come to be (`asyncio.py`, `_asyncio_dialing.py`), and coroutines (`_asyncio_websocket.py`).
+connections come to be (`asyncio.py`, `_asyncio_client.py`), and coroutines (`_asyncio_websocket.py`).
 
 The law: everything is a plain call, and nothing awaits. What a read brings is handled in one go and answered with one
 write. Four things end that go early, and the rest then waits in the endpoint: the loop's other work, after a bounded
@@ -123,7 +123,7 @@ class Listener:
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return what the transport knows, such as ``"peername"`` or ``"ssl_object"``: as
-        `asyncio.BaseTransport.get_extra_info`."""
+        ``asyncio.BaseTransport.get_extra_info``."""
         return self._driver.transport.get_extra_info(name, default)
 
     def send(self, message: Sendable, *, fin: bool = True, compress: bool | None = None) -> bool:
@@ -251,6 +251,8 @@ class Driver(asyncio.Protocol):
         self.lost = self.can_write = True
         self._is_flooded = False
         self._stop_timer()
+        # Python 3.10's TLS warns of a transport that was not closed, also where the peer did that.
+        self.transport.close()
         self._end_of_stream()
         self._tell_gone()
 

@@ -283,13 +283,13 @@ def serve(
 
     :param handler: a coroutine function, called with a `WebSocket` for each connection; when it returns, the
         connection is closed with 1000, and where it raises an exception, that is logged and the connection is closed
-        with 1011. Or a class derived from `Listener`, or a `functools.partial` of one, called without arguments.
+        with 1011. Or a class derived from `Listener`, or a ``functools.partial`` of one, called without arguments.
     :param host: the name or address to listen on, or several; ``None`` for all interfaces.
     :param port: the port; 0 for any that is free.
     :param ssl: for ``wss:``, a context with the certificate.
     :param sock: a socket to listen on, instead of host and port.
     :param path: the path of a Unix socket to listen on, instead of host and port.
-    :param reuse_port: whether several processes may listen on the port, as `asyncio.loop.create_server` says.
+    :param reuse_port: whether several processes may listen on the port, as ``loop.create_server`` says.
     :param backlog: how many clients may wait to be taken in.
     :param process_request: called with each `rfc6455.Request`, also those that want no WebSocket. It returns ``None``
         to let the client in, or a `rfc6455.Response` to be sent instead; one with status 101 lets the client in, and

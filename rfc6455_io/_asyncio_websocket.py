@@ -233,7 +233,7 @@ class WebSocket:
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return what the transport knows, such as ``"peername"`` or ``"ssl_object"``: as
-        `asyncio.BaseTransport.get_extra_info`."""
+        ``asyncio.BaseTransport.get_extra_info``."""
         return self._inbox.get_extra_info(name, default)
 
     # Receiving.
