@@ -42,6 +42,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(collections\.abc|hypothesis)\..*|rfc6455\.(deflate\.DeflateCodec|byte_loops\.PayloadBuffer)"),
     ("py:class", r"rfc6455\.headers\.Request|OptionArguments"),
+    ("py:class", r"rfc6455_io\._.*|ConnectArguments|socket\.socket|ssl\.SSLContext|asyncio\..*|os\.PathLike.*"),
     ("py:obj", r"socket|CLOSED|rfc6455(\..*)?"),
 ]
 

@@ -21,6 +21,8 @@ import pytest
 from code_blocks import ROOT, code_blocks, run_page
 
 import rfc6455
+import rfc6455_io
+import rfc6455_io.asyncio
 
 sys.path.append(str(ROOT / "docs" / "_ext"))
 
@@ -29,6 +31,7 @@ import error_cases
 DOCS = ROOT / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.rst") if "_build" not in page.parts)
 PACKAGE = Path(rfc6455.__file__).parent
+LOOPS = Path(rfc6455_io.__file__).parent
 
 
 def page_name(page: Path) -> str:
@@ -65,15 +68,16 @@ def test_every_python_block_of_a_page_is_found(page: Path) -> None:
 def docstring_examples() -> Iterator[doctest.DocTest]:
     """Reads docstrings from the sources, so that the compiled package is held to the same examples."""
     parser = doctest.DocTestParser()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        module = importlib.import_module(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts))
+    for path in sorted([*PACKAGE.rglob("*.py"), *LOOPS.rglob("*.py")]):
+        root = LOOPS.parent if LOOPS in path.parents else PACKAGE.parent
+        module = importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
         names = vars(module) | {"rfc6455": rfc6455}
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 continue
             docstring = ast.get_docstring(node)
             if docstring and ">>>" in docstring:
-                name = f"{path.relative_to(PACKAGE).as_posix()}:{getattr(node, 'name', 'module')}"
+                name = f"{path.relative_to(root).as_posix()}:{getattr(node, 'name', 'module')}"
                 line = getattr(node, "lineno", 1)
                 yield parser.get_doctest(docstring, names, name, str(path), line)
 
@@ -101,14 +105,16 @@ def test_each_public_class_and_function_has_an_example(name: str) -> None:
     assert has_example(getattr(rfc6455, name))
 
 
-def documented_names() -> list[str]:
-    directive = re.compile(r"^\.\. (?:auto(?:class|function|data|exception|attribute)|py:data):: (\w+)$", re.MULTILINE)
-    pages = [page.read_text(encoding="utf-8") for page in sorted((DOCS / "reference").glob("*.rst"))]
+def documented_names(pattern: str) -> list[str]:
+    directive = re.compile(r"^\.\. (?:auto(?:class|function|data|exception|attribute)|py:data):: (\w+)(?:\(.*\))?$", re.MULTILINE)
+    pages = [page.read_text(encoding="utf-8") for page in sorted((DOCS / "reference").glob(pattern))]
     return [name for text in pages for name in directive.findall(text)]
 
 
 def test_the_reference_has_each_public_name_once() -> None:
-    assert sorted(documented_names()) == sorted(rfc6455.__all__)
+    names = [*rfc6455.__all__, *rfc6455_io.asyncio.__all__]
+    assert sorted(documented_names("*.rst")) == sorted(names)
+    assert sorted(documented_names("io_asyncio.rst")) == rfc6455_io.asyncio.__all__
 
 
 # --- the tables of errors ---------------------------------------------------------------------------------------
