@@ -1,0 +1,32 @@
+"""Prints what a server sends, for ever: through the proxy of the environment, along redirects, again after failures.
+
+TOKEN=secret python examples/client.py ws://localhost:8765/
+"""
+
+import asyncio
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("rfc6455_io") is None:  # not installed: it is in the clone that this file is in
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from rfc6455 import ConnectionClosedError
+from rfc6455_io.asyncio import reconnect
+
+
+def tell(error: Exception, delay: float) -> None:
+    print(f"{error}; again in {delay:.1f} s", file=sys.stderr)
+
+
+async def main(uri: str, token: str) -> None:
+    async for ws in reconnect(uri, headers={"Authorization": f"Bearer {token}"}, tell=tell):
+        try:
+            async for message in ws:
+                print(message, flush=True)
+        except ConnectionClosedError:
+            pass  # `tell` is told
+
+
+asyncio.run(main(sys.argv[1], os.environ["TOKEN"]))
