@@ -48,12 +48,12 @@ DIRECTIVES = {
 LEVEL = "-O2"
 LEVELS = {
     "_byte_loops": "-O3",  # loops over bytes, which only -O3 makes work on 16 bytes at a time
-    "arguments": "-O1",  # one short function
-    "deflate": "-O1",  # zlib takes the time
-    "values": "-O1",  # base classes; what is hot of them is Python's own
+    # One short function; what runs once a deadline; what waits for zlib; what is Python's own.
+    **dict.fromkeys(("arguments", "deadlines", "deflate", "extensions", "values"), "-O1"),
 }
-# -g0: what is debugged is the .py; without it the extension module is several times as large.
+# -g0, and no table of symbols: what is debugged is the .py. The extension module would be several times as large.
 UNIX_FLAGS = ["-g0"]
+LINUX_LINKER_FLAGS = ["-Wl,-s"]
 
 
 def modules() -> list[str]:
@@ -97,6 +97,8 @@ class BuildAllOrNone(build_ext):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = [*pool.map(self._compile, sources, sources.values())]
         extension.sources, extension.extra_objects = [], [path for paths in objects for path in paths]
+        if sys.platform == "linux":
+            extension.extra_link_args = LINUX_LINKER_FLAGS
         self.force = True
         super().build_extension(extension)
 
