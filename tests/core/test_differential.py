@@ -430,6 +430,8 @@ def plain(value: object) -> Any:
         return name, list(value)  # type: ignore[call-overload]
     if isinstance(value, (list, tuple)):
         return name, [plain(item) for item in value]
+    if isinstance(value, dict):
+        return name, [(plain(key), plain(item)) for key, item in value.items()]
     fields = getattr(value, "__match_args__", None)
     if fields is not None:
         return name, {field: plain(getattr(value, field)) for field in fields}
@@ -481,6 +483,7 @@ class Setting(NamedTuple):
     #: The arguments of `PerMessageDeflate`, or ``None`` for none.
     deflate: dict[str, Any] | None
     shift: bool
+    decode_text: bool = True
 
     def open(self, package: Any) -> Any:
         return package.Connection(
@@ -488,6 +491,7 @@ class Setting(NamedTuple):
             self._codecs(package),
             limits=package.Limits(**self.limits),
             parts=self.parts,
+            decode_text=self.decode_text,
             random=counting_random(),
         )
 
@@ -502,8 +506,8 @@ class Setting(NamedTuple):
         return codecs
 
 
-STATE = ["closed", "must_close", "finished", "unread", "sent", "received", "state", "leniencies_used"]
-STATE += ["last_pong", "pongs_received", "bytes_received"]
+STATE = ["closed", "end", "must_close", "finished", "unread", "sent", "received", "state", "has_data_to_send"]
+STATE += ["last_pong", "pongs_received", "bytes_received", "leniencies_used"]
 
 
 def state_of(connection: Any) -> dict[str, Any]:
@@ -519,6 +523,9 @@ def perform(package: Any, connection: Any, call: Call) -> Any:
         return attempt(connection.send_prepared, package.PreparedMessage(*arguments, **call.options))
     if call.method == "_time_out":
         arguments = (package.CloseCause[arguments[0]],)
+    if call.method == "send":
+        kind, *fields = arguments
+        arguments = (getattr(package, kind)(*fields),)
     return attempt(getattr(connection, call.method), *arguments, **call.options)
 
 
@@ -663,7 +670,15 @@ SENDING = st.one_of(
         COMPRESS,
     ),
     st.builds(lambda method, data: Call(method, (data,)), st.sampled_from(["ping", "pong"]), PAYLOADS | NO_BYTES),
-    st.just(Call("data_to_send")),
+    st.sampled_from([Call("data_to_send"), Call("buffers_to_send")]),
+    st.sampled_from(
+        [
+            Call("send", ("TextMessage", "a relay's")),
+            Call("send", ("BytesPart", b"a relay's", False)),
+            Call("send", ("EncodedText", b"\xff")),
+            Call("send", ("Pong", b"")),
+        ]
+    ),
 )
 CLOSING = st.one_of(
     st.builds(
@@ -676,6 +691,7 @@ CLOSING = st.one_of(
         lambda cause: Call("_time_out", (cause,)),
         st.sampled_from(["PONG_TIMEOUT", "IDLE_TIMEOUT", "CLOSE_TIMEOUT"]),
     ),
+    st.builds(lambda code, reason: Call("send", ("Closed", code, reason)), CODES, TEXTS),
     st.just(Call("receive_data", (b"",))),
     st.just(Call("receive_data", ("text",))),
 )
@@ -703,7 +719,7 @@ DEFLATE = st.fixed_dictionaries(
 
 @functools.cache
 def settings_of(role: Role) -> st.SearchStrategy[Setting]:
-    return st.builds(Setting, st.just(role.name), FLAGS, st.just({}) | LIMITS, st.none() | DEFLATE, st.booleans())
+    return st.builds(Setting, st.just(role.name), FLAGS, st.just({}) | LIMITS, st.none() | DEFLATE, FLAGS, FLAGS)
 
 
 @st.composite
@@ -750,6 +766,93 @@ def test_text_that_is_none(sequence: bytes, deflate: dict[str, Any] | None, part
             for portions in ([data], [data[at : at + 1] for at in range(len(data))]):
                 calls = [Call("receive_data", (portion,)) for portion in portions]
                 check_same(lambda package, calls=calls: run_connection(package, setting.open(package), calls))  # type: ignore[misc]
+
+
+# Endpoints, and with them the deadlines. Each call is told a time.
+
+
+class At(NamedTuple):
+    """A call of an endpoint, so many seconds after the one before."""
+
+    seconds: float
+    call: Call
+
+
+END_STATE = ["closed", "end", "must_close", "finished", "unread", "has_data_to_send", "latency", "subprotocol"]
+TIMED = {"events", "receive_data", "advance", "pause", "resume"}
+GOES_ON = Call("events", (None, True))
+
+
+def perform_at(package: Any, endpoint: Any, at: At, now: float) -> Any:
+    if at.call.method in TIMED:
+        at = at._replace(call=at.call._replace(options={"now": now}))
+    if at.call.method == "events":
+        # All of them, or one, and the rest comes first in the next call.
+        data, takes_all = at.call.arguments
+        given = attempt(lambda: list(itertools.islice(endpoint.events(data, now=now), None if takes_all else 1)))
+    elif at.call.method == "buffer_updated":
+        given = attempt(read_into, endpoint, at.call.arguments[0], now)
+    else:
+        given = perform(package, endpoint, at.call)
+    return given
+
+
+def read_into(endpoint: Any, data: bytes, now: float) -> list[Any]:
+    memory = endpoint.get_buffer(len(data))
+    size = min(len(memory), len(data))
+    memory[:size] = data[:size]
+    return list(endpoint.buffer_updated(size, now=now))
+
+
+def run_endpoint(package: Any, setting: Setting, timeouts: dict[str, Any], calls: Sequence[At]) -> Iterator[Any]:
+    now = 1000.0
+    endpoint = package.Endpoint(setting.open(package), package.Timeouts(**timeouts), now=now)
+    for at in calls:
+        now += at.seconds
+        given = perform_at(package, endpoint, at, now)
+        state = {name: plain(getattr(endpoint, name)) for name in END_STATE}
+        yield at, now, given, state, endpoint.next_deadline(), endpoint.deadlines.next_deadline()
+    yield list(map(plain, endpoint.events(now=now))), endpoint.data_to_send(), endpoint.next_deadline()
+
+
+SECONDS = st.sampled_from([0.0, 0.0, 0.5, 1.0, 2.0, 10.0, 19.99, 20.0, 20.01, 1e6]) | st.floats(0, 40, width=16)
+TIMEOUTS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.sampled_from([None, 0.5, 1.0, 20.0, 1e9])
+        for name in ("open", "body", "ping_interval", "pong", "close", "tcp_close", "idle")
+    },
+)
+
+
+def ways_to_give(portion: bytes) -> st.SearchStrategy[Call]:
+    calls = [("events", (portion, True)), ("events", (portion, False)), ("receive_data", (portion,))]
+    return st.sampled_from([*itertools.starmap(Call, calls), Call("buffer_updated", (portion,))])
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> tuple[Setting, dict[str, Any], list[At]]:
+    """An endpoint's life: a stream, sending, time that passes, and pauses in between."""
+    role = draw(st.sampled_from([SERVER, CLIENT]))
+    setting = draw(settings_of(role))
+    portions = draw(streams(role, setting.deflate is not None))[:12]
+    calls = [draw(ways_to_give(portion)) for portion in portions]
+    others = draw(st.lists(SENDING | st.sampled_from([Call("close"), Call("data_to_send")]), max_size=3))
+    others += draw(
+        st.lists(st.sampled_from([*map(Call, sorted(TIMED - {"events", "receive_data"})), GOES_ON]), max_size=5)
+    )
+    for call in others:
+        calls.insert(draw(st.integers(0, len(calls))), call)
+    calls += draw(st.just([]) | st.just([Call("events", (b"", False))]))
+    calls += [GOES_ON] * 2
+    return setting, draw(st.just({}) | TIMEOUTS), [At(draw(SECONDS), call) for call in calls]
+
+
+@BOTH_BUILDS
+@settings(FROM_BOTH, max_examples=300)
+@given(lives())
+def test_endpoints(life: tuple[Setting, dict[str, Any], list[At]]) -> None:
+    check_same(lambda package: run_endpoint(package, *life))
 
 
 # Frames.
