@@ -33,7 +33,7 @@ cdef class PayloadBuffer:
     cdef unsigned char *_end(self, Py_ssize_t added, Py_ssize_t more) except NULL
     cpdef append(self, bytes payload)
     cpdef append_slice(self, bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn, Py_ssize_t more)
-    cpdef Loan lend(self, Py_ssize_t size)
+    cpdef Loan lend(self, Py_ssize_t size, Py_ssize_t more)
     cpdef append_loan(self, Loan loan, Py_ssize_t size, bytes key, int turn)
     cpdef Py_ssize_t allocated(self) except -1
 

@@ -57,6 +57,23 @@ cdef inline void mask_into(unsigned char *target, Source source, Py_ssize_t leng
         i += 1
 
 
+cdef inline void mask_in_place(unsigned char *data, Py_ssize_t length, Source key) noexcept nogil:
+    """With one place in memory, as the C compiler makes it work on 16 bytes at a time only where two do not overlap."""
+    cdef uint32_t key32
+    cdef uint64_t key64, block
+    cdef Py_ssize_t i = 0
+    memcpy(&key32, key, 4)
+    key64 = (<uint64_t>key32 << 32) | key32
+    while i + 8 <= length:
+        memcpy(&block, data + i, 8)
+        block ^= key64
+        memcpy(data + i, &block, 8)
+        i += 8
+    while i < length:
+        data[i] ^= key[i & 3]
+        i += 1
+
+
 cdef inline void turn_key(unsigned char *turned, Source key, int turn) noexcept nogil:
     cdef int i
     for i in range(4):
@@ -359,10 +376,10 @@ cdef class PayloadBuffer:
             memcpy(self._end(added, max(more, 0)), source, added)
         self._size += added
 
-    cpdef Loan lend(self, Py_ssize_t size):
+    cpdef Loan lend(self, Py_ssize_t size, Py_ssize_t more):
         if size <= 0:
             raise ValueError("there is nothing to lend")
-        cdef unsigned char *end = self._end(size, 0)
+        cdef unsigned char *end = self._end(size, max(more, 0))
         cdef Loan loan = Loan()
         Py_XINCREF(self._object)
         loan._object = self._object
@@ -380,7 +397,7 @@ cdef class PayloadBuffer:
         if key is not None and PyBytes_GET_SIZE(key):
             check_key(key, turn)
             turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
-            mask_into(loan._data, loan._data, size, turned_key)
+            mask_in_place(loan._data, size, turned_key)
         # Before the loan ends, as then all that is there is copied if somebody can still write to it.
         self._size += size
         self._end_loan()

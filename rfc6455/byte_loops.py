@@ -189,8 +189,9 @@ class PayloadBuffer:
         """
         self._data += mask_slice(data, start, stop, key, turn) if key else data[start:stop]
 
-    def lend(self, size: int) -> Loan:
-        """Lend room for ``size`` more bytes. Whatever is done to the buffer but `append_loan` ends the loan."""
+    def lend(self, size: int, more: int) -> Loan:
+        """Lend room for ``size`` more bytes, where ``more`` are announced to follow as in `append_slice`. Whatever is
+        done to the buffer but `append_loan` ends the loan."""
         return Loan(size)
 
     def append_loan(self, loan: Loan, size: int, key: bytes, turn: int) -> None:

@@ -251,7 +251,7 @@ class FrameCursor:
         target = self._target
         if self._in_frame and target is not None and self._remaining >= LARGE_REST and not self.has_input():
             size = min(size, self._remaining, self.max_piece)
-            loan = target.lend(size)
+            loan = target.lend(size, self._remaining - size)
             self._is_lent_by_target = True
         else:
             loan = byte_loops.Loan(size)

@@ -374,7 +374,7 @@ def test_a_loan_gives_no_more_than_was_lent(size: int) -> None:
 def test_a_buffer_that_is_used_ends_its_loan(kind: Any) -> None:
     buffer = kind()
     buffer.append(b"a")
-    loan = buffer.lend(100)
+    loan = buffer.lend(100, 50)
     view = loan.view()
     view[:3] = b"xyz"
     buffer.append(b"bc")
