@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
 
@@ -136,8 +135,11 @@ class RFC6455Protocol(asyncio.Protocol):
         if self._stage in (Stage.REQUESTED, Stage.DENYING) and not self._transport.is_closing():
             self._fail_opening()
         elif self._stage is Stage.ACCEPTED and not self._ws.closed:
-            self._ws.deadlines.timeouts = replace(self._ws.deadlines.timeouts, close=GRACE)
             self._say_goodbye(CloseCode.SERVICE_RESTART)
+            if not self._transport.is_closing():
+                # Sooner than the deadline for the client's Close frame, so no other timer takes its place.
+                self._timer_at = self._loop.time() + GRACE
+                self._replace_timer(self._loop.call_at(self._timer_at, self._hang_up))
         else:
             self._hang_up()
 
