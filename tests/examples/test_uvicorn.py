@@ -29,7 +29,7 @@ from typing import Any
 import pytest
 from helpers import BINARY, CLOSE, CONT, PING, PONG, SERVER, TEXT, Seen, close_payload, split_frames, to
 
-pytest.importorskip("uvicorn")
+pytest.importorskip("uvicorn.server")
 pytest.importorskip("starlette")
 
 import uvicorn

@@ -19,7 +19,7 @@ from helpers import BINARY, CLOSE, PING, PONG, SERVER, TEXT, Seen, close_payload
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("uvicorn")
+pytest.importorskip("uvicorn.server")
 
 import uvicorn
 from uvicorn.protocols.utils import ClientDisconnected
