@@ -81,4 +81,4 @@ def _run(command: list[str]) -> str:
 
 if __name__ == "__main__":
     complaints = [complaint for complaint in (mypy(), pyright()) if complaint]
-    sys.exit("\n".join(complaints))
+    sys.exit("\n".join(complaints) or None)
