@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -30,6 +31,9 @@ HIGH_WATER = 64 << 10
 
 # How long the last bytes may wait for a peer that has ended its stream, in seconds; as `Timeouts.tcp_close`.
 FAREWELL = 2.0
+
+# CVE-2024-12254: writelines() of asyncio did not tell the protocol to pause, however much was waiting.
+FORGETS_TO_PAUSE = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2)
 
 Part = rfc6455.TextPart | rfc6455.BytesPart | rfc6455.EncodedText
 Sendable = str | bytes | bytearray | memoryview | PreparedMessage
@@ -497,6 +501,8 @@ class Driver(asyncio.Protocol):
             self.transport.write(buffers[0])
         else:
             self.transport.writelines(buffers)
+            if FORGETS_TO_PAUSE:
+                self.transport.set_write_buffer_limits()  # which looks how much is waiting
 
     def _read_or_not(self) -> None:
         transport = self.transport
