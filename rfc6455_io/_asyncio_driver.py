@@ -203,9 +203,30 @@ class Driver(asyncio.Protocol):
     """The protocol of one connection, for `asyncio.loop.create_server` and ``create_connection``."""
 
     __slots__ = (
-        *("transport", "endpoint", "listener", "loop", "can_write", "is_closing", "is_gone", "is_held", "lost"),
-        *("_owner", "_time", "_timer", "_timer_at", "_is_busy", "_is_waiting", "_is_flooded", "_is_ending"),
-        *("_has_ended", "_unsent", "_is_write_due", "_has_eof", "_is_hung_up", "_looks_again", "_target"),
+        *(
+            "transport",
+            "endpoint",
+            "listener",
+            "loop",
+            "can_write",
+            "has_write_due",
+            "is_closing",
+            "is_gone",
+            "is_held",
+            "lost",
+        ),
+        *(
+            "_owner",
+            "_time",
+            "_timer",
+            "_timer_at",
+            "_is_busy",
+            "_is_waiting",
+            "_is_flooded",
+            "_is_deaf",
+            "_is_ending",
+        ),
+        *("_has_ended", "_unsent", "_has_eof", "_is_hung_up", "_looks_again", "_target"),
     )
 
     transport: asyncio.Transport
@@ -226,9 +247,10 @@ class Driver(asyncio.Protocol):
         self._is_busy = False  # whether events are being handled further down the stack
         self._is_waiting = False  # whether `_go_on` will be called
         self._is_flooded = False  # whether so much waits to be written that reading has stopped
+        self._is_deaf = False  # whether reading has stopped
         self._is_ending = False  # whether this side has ended its stream
         self._unsent = 0  # the size of what was queued since the last write
-        self._is_write_due = False
+        self.has_write_due = False  # whether the loop will write what was queued
         self._has_eof = False
         self._has_ended = False  # whether the end was told
         self._is_hung_up = False
@@ -296,8 +318,8 @@ class Driver(asyncio.Protocol):
         """Write when the loop comes round, or when there is enough for a write of its own."""
         if self._unsent >= HIGH_WATER:
             self.write()
-        elif not self._is_write_due:
-            self._is_write_due = True
+        elif not self.has_write_due:
+            self.has_write_due = True
             self.loop.call_soon(self._write_now)
 
     def close(self, code: int | None, reason: str = "") -> None:
@@ -356,7 +378,7 @@ class Driver(asyncio.Protocol):
         due = self._next_deadline()
         if due is None or due > self._time():
             self._set_timer()
-        elif self._is_stopped:
+        elif self._is_flooded:
             self._tell_time()
         elif not self.lost:
             self._handle(None)
@@ -371,7 +393,9 @@ class Driver(asyncio.Protocol):
 
     def _next_deadline(self) -> float | None:
         # What the listener does not want, or what waits for the peer, is not what the endpoint should be asked for.
-        return self.endpoint.deadlines.next_deadline() if self._is_stopped else self.endpoint.next_deadline()
+        if self.is_held or self._is_flooded:
+            return self.endpoint.deadlines.next_deadline()
+        return self.endpoint.next_deadline()
 
     def _handle(self, data: bytes | None) -> None:
         """Take what was read, and tell the listener what came of it, as far as it goes for now."""
@@ -380,7 +404,7 @@ class Driver(asyncio.Protocol):
         left = WORK_AT_ONCE
         try:
             events = self.endpoint.events(data, now=self._time())
-            for event in () if self._is_stopped else events:
+            for event in () if self.is_held or self._is_flooded else events:
                 kind = type(event)
                 if kind is TextMessage and target is not None:
                     text: str = event.text  # type: ignore[union-attr]
@@ -401,10 +425,6 @@ class Driver(asyncio.Protocol):
         self._is_busy = False
         self._settle()
 
-    @property
-    def _is_stopped(self) -> bool:
-        return self.is_held or self._is_flooded
-
     def _must_stop(self, left: int) -> bool:
         """Whether the rest has to wait; see the top of the file."""
         if self._unsent >= HIGH_WATER:
@@ -414,7 +434,7 @@ class Driver(asyncio.Protocol):
             self._is_flooded = not self.can_write and self.transport.get_write_buffer_size() > room
         if left <= 0:
             self._go_on_soon()
-        return left <= 0 or self._is_stopped
+        return left <= 0 or self.is_held or self._is_flooded
 
     def _handle_other(self, event: object) -> None:
         target = self._target
@@ -479,14 +499,15 @@ class Driver(asyncio.Protocol):
             self.write()
         if self.lost:
             return
-        self._read_or_not()
+        if (self.is_held or self._is_waiting or self._is_flooded) is not self._is_deaf:
+            self._read_or_not()
         if endpoint.closed:
             self._end_tcp()
         if not self._is_hung_up and not self._is_waiting:
             self._set_timer()
 
     def _write_now(self) -> None:
-        self._is_write_due = False
+        self.has_write_due = False
         self.write()
 
     def write(self) -> None:
@@ -508,10 +529,10 @@ class Driver(asyncio.Protocol):
         transport = self.transport
         if self.lost or self._has_eof or transport.is_closing():
             return
-        if self.is_held or self._is_waiting or self._is_flooded:
-            if transport.is_reading():
-                transport.pause_reading()
-        elif not transport.is_reading():
+        self._is_deaf = self.is_held or self._is_waiting or self._is_flooded
+        if self._is_deaf:
+            transport.pause_reading()
+        else:
             transport.resume_reading()
 
     def _end_tcp(self) -> None:
@@ -539,14 +560,14 @@ class Driver(asyncio.Protocol):
     def _set_timer(self) -> None:
         """Be called when the next deadline comes. A timer that is early is left, and looks again."""
         due = self._next_deadline()
-        if due is None or self._looks_again:
+        if due is None or self._looks_again or (self._timer is not None and due >= self._timer_at):
             return
         if due <= self._time():
             # What is found late is due again at once, but not before another read. A call that is made by a call has
             # one between them in every loop, whether it runs calls before it reads (uvloop) or after (asyncio).
             self._looks_again = True
             self.loop.call_soon(self.loop.call_soon, self._tick)
-        elif self._timer is None or due < self._timer_at:
+        else:
             self._stop_timer()
             self._timer = self.loop.call_at(due, self._tick)
             self._timer_at = due

@@ -78,8 +78,9 @@ class Inbox(Listener):
         self.size += size + MESSAGE
         if self.size >= QUEUE:
             driver.hold()
-        if self.receiver is not None:
-            _wake(self.receiver)
+        receiver = self.receiver
+        if receiver is not None and not receiver.done():
+            receiver.set_result(None)
 
     def pong(self, payload: bytes) -> None:
         """5.5.3: a Pong may answer "only the most recently processed Ping", and so all Pings before it."""
@@ -120,19 +121,20 @@ class Inbox(Listener):
                 raise ConnectionClosedError(self.end_event)
             if self.receiver is not None:
                 raise RuntimeError("recv() is waiting in another task already; only one can receive at a time")
-            self._driver.write()  # nothing more will come to be sent together with what waits
+            if self._driver.has_write_due:
+                self._driver.write()  # nothing more will come to be sent together with what waits
             self.receiver = self.loop.create_future()
             try:
                 await self.receiver
             finally:
                 self.receiver = None
 
-    def take(self) -> str | bytes | Part:
-        item = self.queue.popleft()
-        self.size -= _size(item) + MESSAGE
+    def take(self, size: int) -> None:
+        """Have the first in the queue, which is so large, no longer wait."""
+        self.queue.popleft()
+        self.size -= size + MESSAGE
         if self._driver.is_held and self.size < QUEUE // 4:
             self._driver.release()
-        return item
 
     # For those who send.
 
@@ -251,10 +253,10 @@ class WebSocket:
         inbox = self._inbox
         if not inbox.queue:
             await inbox.wait()
-        if not isinstance(inbox.queue[0], (str, bytes)):
+        item = inbox.queue[0]
+        if not isinstance(item, (str, bytes)):
             raise RuntimeError("with parts=True or decode_text=False, call recv_part()")
-        item = inbox.take()
-        assert isinstance(item, (str, bytes))
+        inbox.take(len(item))
         return item
 
     async def recv_part(self) -> Part:
@@ -263,10 +265,10 @@ class WebSocket:
         inbox = self._inbox
         if not inbox.queue:
             await inbox.wait()
-        if isinstance(inbox.queue[0], (str, bytes)):
+        item = inbox.queue[0]
+        if isinstance(item, (str, bytes)):
             raise RuntimeError("without parts=True, call recv()")
-        item = inbox.take()
-        assert not isinstance(item, (str, bytes))
+        inbox.take(_size(item))
         return item
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
@@ -297,7 +299,7 @@ class WebSocket:
         :raises TypeError: when the message is something else.
         """
         inbox = self._inbox
-        if inbox.must_wait or inbox.turns:
+        if inbox.turns or inbox.sends_parts or not inbox._driver.can_write:
             await inbox.turn()
         try:
             if isinstance(message, _ONE_MESSAGE):
@@ -439,10 +441,8 @@ async def _each(message: object) -> AsyncGenerator[str | bytes, None]:
         raise TypeError(f"a message is a str, bytes or an iterable of them, not {type(message).__name__}")
 
 
-def _size(item: str | bytes | Part) -> int:
-    if isinstance(item, (str, bytes)):
-        return len(item)
-    return len(item.text if isinstance(item, TextPart) else item.data)
+def _size(part: Part) -> int:
+    return len(part.text if isinstance(part, TextPart) else part.data)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:
