@@ -389,7 +389,7 @@ class Connection:
         if self._closed is None:
             self._parser.feed(new)
             self._has_unread = True
-            if self._parser.unparsed + waiting > self._budget:
+            if new and self._parser.unparsed + waiting > self._budget:
                 self._fail(self._over_budget("what was not handled"), events)
         if not new:
             self._eof = True

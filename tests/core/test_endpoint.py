@@ -757,6 +757,18 @@ def test_a_pong_that_is_unread_is_not_late() -> None:
     assert now > 26.0
 
 
+@BOTH_ROLES
+def test_the_end_of_the_stream_adds_nothing_to_what_was_not_handled(role: rfc6455.Role) -> None:
+    """One read of small messages takes more memory as events than a small budget; that the peer then leaves while they
+    wait is no fault of it."""
+    ws = Endpoint(rfc6455.Connection(role, limits=rfc6455.Limits(message=100, memory=10_000)), now=0.0)
+    next(ws.events(to(role, TEXT) * 1000, now=0.0))
+    events = list(ws.events(b"", now=1.0))
+    assert events[:-1] == [rfc6455.TextMessage("")] * 999
+    assert isinstance(events[-1], rfc6455.Closed)
+    assert events[-1].cause is rfc6455.CloseCause.EOF_IDLE
+
+
 def pair_with(extension: rfc6455.Extension) -> tuple[Endpoint, Endpoint]:
     asking = Endpoint(ClientHandshake(URI, extensions=[extension]), TIMEOUTS, now=0.0)
     asked = Endpoint(ServerHandshake(extensions=[extension]), Timeouts(ping_interval=None), now=0.0)
