@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import rfc6455
-from rfc6455 import SERVER, Connection, Role
+from rfc6455 import CLIENT, SERVER, Connection, Role
+from rfc6455.testing import FRAME_RULES, Rule
 from rfc6455.testing.cases import GROUPS, Case, Deflate, Echoes, Fails, Refuses, cases_for
 
 sys.path.append(str(Path(__file__).parents[2] / "examples" / "conformance"))
@@ -244,3 +245,14 @@ def test_both_decoders_read_the_same(role: Role) -> None:
                 seen += 1
             assert data == b""
     assert seen > 1000
+
+
+@pytest.mark.parametrize("rule", FRAME_RULES.values(), ids=list(FRAME_RULES))
+def test_each_rule_about_frames_is_broken_by_a_case(rule: Rule) -> None:
+    role = CLIENT if rule.name == "masked" else SERVER
+    allowed = [expected.codes for case in cases_for(role) if case.clause == rule.section for expected in fails(case)]
+    assert frozenset({rule.close_code}) in allowed
+
+
+def fails(case: Case) -> Iterator[Fails]:
+    return (expected for expected in case.expect if isinstance(expected, Fails))

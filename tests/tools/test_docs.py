@@ -106,7 +106,9 @@ def test_each_public_class_and_function_has_an_example(name: str) -> None:
 
 
 def documented_names(pattern: str) -> list[str]:
-    directive = re.compile(r"^\.\. (?:auto(?:class|function|data|exception|attribute)|py:data):: (\w+)(?:\(.*\))?$", re.MULTILINE)
+    directive = re.compile(
+        r"^\.\. (?:auto(?:class|function|data|exception|attribute)|py:data):: (\w+)(?:\(.*\))?$", re.MULTILINE
+    )
     pages = [page.read_text(encoding="utf-8") for page in sorted((DOCS / "reference").glob(pattern))]
     return [name for text in pages for name in directive.findall(text)]
 

@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...codes import Role
+from ..examples import BAD_CLOSE_CODES, GOOD_CLOSE_CODES
 from .maker import BINARY, CLOSE, CONT, PING, PONG, TEXT, Maker, codes, each_byte
 from .model import Case, Closes, Fails
 
-# 7.4.1, and what is registered since (11.7); 7.4.2 for the rest.
-GOOD_CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3008, 3999, 4000, 4999)
-# (code, why not)
-BAD_CODES = (
-    *((code, "is below all ranges") for code in (0, 1, 100, 999)),
-    *((code, "MUST NOT be set in a Close frame") for code in (1005, 1006, 1015)),
-    (1004, "is reserved"),
-    *((code, "is not registered") for code in (1016, 1100, 1999, 2000, 2999)),
-    *((code, "is above all ranges") for code in (5000, 9999, 32768, 65535)),
-)
 # name: a reason that is not UTF-8
 BAD_REASONS = {
     "ff": b"\xff",
@@ -38,7 +29,7 @@ def cases(role: Role) -> Iterator[Case]:
 
 
 def with_codes(make: Maker) -> Iterator[Case]:
-    for code in GOOD_CODES:
+    for code in GOOD_CLOSE_CODES:
         yield make.case(
             f"code-{code}",
             "7.4",
@@ -46,13 +37,12 @@ def with_codes(make: Maker) -> Iterator[Case]:
             (Closes(codes(code)),),
             make.close(code, b"bye"),
         )
-    for code, why in BAD_CODES:
+    for code, why in BAD_CLOSE_CODES.items():
         # 7.4 names only those three as a MUST NOT; the others "have not been defined", or are outside all ranges.
-        yield make.fails(
+        yield make.breaks(
             f"code-{code}",
-            "7.4",
+            "close code that may not travel",
             f"a Close with code {code}, which {why}: the connection fails",
-            1002,
             make.close(code),
         )
 
@@ -69,11 +59,10 @@ def payloads(make: Maker) -> Iterator[Case]:
         "no-reason", "5.5.1", "a Close with a code alone is answered", (Closes(codes(1000)),), make.close()
     )
     for octet in (b"\x00", b"\x03"):
-        yield make.fails(
+        yield make.breaks(
             f"half-a-code-{octet.hex()}",
-            "5.5.1",
+            "half a close code",
             f"a Close with the single byte {octet.hex()}: the connection fails",
-            1002,
             make.frame(CLOSE, octet),
         )
     for length in (1, 122, 123):
@@ -93,11 +82,10 @@ def payloads(make: Maker) -> Iterator[Case]:
             make.close(1000, text.encode()),
         )
     for name, reason in BAD_REASONS.items():
-        yield make.fails(
+        yield make.breaks(
             f"reason-bad-{name}",
-            "8.1",
+            "close reason not UTF-8",
             f"a Close with a reason that is not UTF-8 ({name}): the connection fails",
-            codes(1007),
             make.close(1000, reason),
         )
 

@@ -85,29 +85,26 @@ def broken(make: Maker) -> Iterator[Case]:
         for length in (126, 127, 65536):
             payload = start + b"*" * (length - len(start))
             sentence = f"a {name} frame of {length} bytes: the connection fails"
-            yield make.fails(f"{name}-{length}", "5.5", sentence, 1002, make.frame(opcode, payload))
+            yield make.breaks(f"{name}-{length}", "long control frame", sentence, make.frame(opcode, payload))
         frame = make.frame(opcode, b"*" * 126)
-        yield make.fails(
+        yield make.breaks(
             f"{name}-126-early",
-            "5.5",
+            "long control frame",
             f"a {name} frame of 126 bytes: the connection fails at its header",
-            1002,
             frame[:4],
             rest=(frame[4:],),
         )
         for size in (0, 2):
             payload = b"\x03\xe8"[:size]
-            yield make.fails(
+            yield make.breaks(
                 f"{name}-not-final-{size}",
-                "5.5",
+                "fragmented control frame",
                 f"a {name} frame of {size} bytes without FIN: the connection fails",
-                1002,
                 make.frame(opcode, payload, fin=False),
             )
-        yield make.fails(
+        yield make.breaks(
             f"{name}-not-final-inside",
-            "5.5",
+            "fragmented control frame",
             f"a {name} frame without FIN inside a message: the connection fails",
-            1002,
             make.frame(TEXT, b"a", fin=False) + make.frame(opcode, b"\x03\xe8", fin=False) + make.frame(CONT, b"b"),
         )

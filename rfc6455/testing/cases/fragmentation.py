@@ -90,18 +90,16 @@ def with_control_frames(make: Maker) -> Iterator[Case]:
         first + ping,
         pings=(b"ping",),
     )
-    yield make.fails(
+    yield make.breaks(
         "ping-continued",
-        "5.5",
+        "fragmented control frame",
         "a Ping in two frames: the connection fails",
-        1002,
         make.frame(PING, b"a", fin=False) + make.frame(CONT, b"b"),
     )
-    yield make.fails(
+    yield make.breaks(
         "continuation-after-ping",
-        "5.4",
+        "continuation of nothing",
         "a Ping begins no message that could be continued: the connection fails",
-        1002,
         make.frame(PING, b"a") + make.frame(CONT, b"b"),
         pings=(b"a",),
     )
@@ -115,12 +113,11 @@ def out_of_order(make: Maker) -> Iterator[Case]:
             cont = make.frame(CONT, payload, fin=fin)
             name = f"{'last' if fin else 'more'}-{size}"
             sentence = f"a continuation frame ({name}) with nothing to continue: the connection fails"
-            yield make.fails(f"continuation-first-{name}", "5.4", sentence, 1002, cont)
-            yield make.fails(
+            yield make.breaks(f"continuation-first-{name}", "continuation of nothing", sentence, cont)
+            yield make.breaks(
                 f"continuation-after-{name}",
-                "5.4",
+                "continuation of nothing",
                 f"{sentence}, after a good message, too",
-                1002,
                 good + cont,
                 messages=one,
             )
@@ -129,27 +126,24 @@ def out_of_order(make: Maker) -> Iterator[Case]:
             for fin in (True, False):
                 begun, second = make.frame(opcode, b"a", fin=False), make.frame(other, b"b", fin=fin)
                 end = "whole" if fin else "cut"
-                yield make.fails(
+                yield make.breaks(
                     f"{NAMES[other]}-{end}-inside-{NAMES[opcode]}",
-                    "5.4",
+                    "message in a message",
                     f"a {end} {NAMES[other]} message inside a {NAMES[opcode]} message: the connection fails",
-                    1002,
                     begun + second,
                 )
     begun = b"".join(make.fragments(TEXT, (b"a", b"b")))
-    yield make.fails(
+    yield make.breaks(
         "continuation-after-last",
-        "5.4",
+        "continuation of nothing",
         "a third fragment after the last one: the connection fails",
-        1002,
         begun + make.frame(CONT, b"c"),
         messages=((TEXT, b"ab"),),
     )
-    yield make.fails(
+    yield make.breaks(
         "text-inside-early",
-        "5.4",
+        "message in a message",
         "a text frame inside a message: the connection fails at its header",
-        1002,
         make.frame(TEXT, b"a", fin=False) + make.frame(TEXT, b"b" * 100)[:6],
         rest=(make.frame(CONT, b"b" * 100)[6:],),
     )

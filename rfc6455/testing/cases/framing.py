@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...codes import Role
+from ..examples import LENGTHS, RESERVED_OPCODES
 from .maker import BINARY, CLOSE, CONT, DATA_OPCODES, NAMES, PING, PONG, TEXT, Maker, codes, each_byte
 from .model import Case, Closes, Echoes, Waits
-
-RESERVED_OPCODES = (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
-
-# Around each point at which the length is written in another way.
-LENGTHS = (0, 1, 2, 64, 124, 125, 126, 127, 128, 255, 256, 4096, 65535, 65536, 65537)
 
 # (length, in how many bytes it is written, which are too many)
 NOT_MINIMAL = (*((length, 2) for length in (0, 1, 125)), *((length, 8) for length in (0, 1, 125, 126, 127, 65535)))
@@ -33,21 +29,34 @@ def masks(make: Maker) -> Iterator[Case]:
         payload = b"\x03\xe8" if name == "close" else b"Hello"
         before = make.frame(TEXT, b"a", fin=False) if opcode == CONT else b""
         wrong = make.frame(opcode, payload, masked=not to_server)
-        yield make.fails(f"mask-{name}", "5.1", f"{what} {name} frame: the connection fails", 1002, before + wrong)
+        yield make.breaks(
+            f"mask-{name}",
+            "not masked" if to_server else "masked",
+            f"{what} {name} frame: the connection fails",
+            before + wrong,
+        )
     wrong = make.frame(TEXT, masked=not to_server)
-    yield make.fails("mask-empty", "5.1", f"{what} frame without payload: the connection fails", 1002, wrong)
+    yield make.breaks(
+        "mask-empty",
+        "not masked" if to_server else "masked",
+        f"{what} frame without payload: the connection fails",
+        wrong,
+    )
     good = make.frame(TEXT, b"good")
-    yield make.fails(
+    yield make.breaks(
         "mask-second",
-        "5.1",
+        "not masked" if to_server else "masked",
         f"{what} frame after a good one: the connection fails",
-        1002,
         good + wrong,
         messages=((TEXT, b"good"),),
     )
     wrong = make.frame(TEXT, b"x" * 100, masked=not to_server)
-    yield make.fails(
-        "mask-early", "5.1", f"{what} frame: the connection fails at its header", 1002, wrong[:2], rest=(wrong[2:],)
+    yield make.breaks(
+        "mask-early",
+        "not masked" if to_server else "masked",
+        f"{what} frame: the connection fails at its header",
+        wrong[:2],
+        rest=(wrong[2:],),
     )
     if not to_server:
         sentence = "a client masks each frame, with a new key each time"
@@ -61,27 +70,24 @@ def reserved_bits(make: Maker) -> Iterator[Case]:
         for opcode, name in NAMES.items():
             payload = b"\x03\xe8" if name == "close" else b"Hello"
             before = make.frame(TEXT, b"a", fin=False) if opcode == CONT else b""
-            yield make.fails(
+            yield make.breaks(
                 f"rsv-{rsv:03b}-{name}",
-                "5.2",
+                "reserved bits",
                 f"reserved bits {rsv:03b} of a {name} frame without an extension: the connection fails",
-                1002,
                 before + make.frame(opcode, payload, rsv=rsv),
             )
     good, bad = make.frame(TEXT, b"good"), make.frame(TEXT, b"bad", rsv=2)
-    yield make.fails(
+    yield make.breaks(
         "rsv-second",
-        "5.2",
+        "reserved bits",
         "a reserved bit in the second message: the connection fails",
-        1002,
         good + bad,
         messages=((TEXT, b"good"),),
     )
-    yield make.fails(
+    yield make.breaks(
         "rsv-bytes",
-        "5.2",
+        "reserved bits",
         "a reserved bit in a frame that comes byte by byte: the connection fails",
-        1002,
         *each_byte(bad),
     )
 
@@ -91,22 +97,20 @@ def reserved_opcodes(make: Maker) -> Iterator[Case]:
         for fin in (True, False):
             part = "" if fin else "-fragment"
             sentence = f"the reserved opcode {opcode} with FIN {int(fin)}: the connection fails"
-            yield make.fails(
-                f"opcode-{opcode}{part}", "5.2", sentence, 1002, make.frame(opcode, b"x" * (not fin), fin=fin)
+            yield make.breaks(
+                f"opcode-{opcode}{part}", "unknown opcode", sentence, make.frame(opcode, b"x" * (not fin), fin=fin)
             )
-        yield make.fails(
+        yield make.breaks(
             f"opcode-{opcode}-second",
-            "5.2",
+            "unknown opcode",
             f"the reserved opcode {opcode} after a good message: the connection fails",
-            1002,
             make.frame(TEXT, b"good") + make.frame(opcode),
             messages=((TEXT, b"good"),),
         )
-        yield make.fails(
+        yield make.breaks(
             f"opcode-{opcode}-inside",
-            "5.2",
+            "unknown opcode",
             f"the reserved opcode {opcode} inside a message: the connection fails",
-            1002,
             make.frame(TEXT, b"a", fin=False) + make.frame(opcode, b"x") + make.frame(CONT, b"b"),
         )
 
@@ -130,30 +134,27 @@ def not_minimal(make: Maker) -> Iterator[Case]:
     for length, size in NOT_MINIMAL:
         for opcode in DATA_OPCODES:
             payload = b"*" * length
-            yield make.fails(
+            yield make.breaks(
                 f"length-{length}-in-{size}-{NAMES[opcode]}",
-                "5.2",
+                f"length in {size} bytes",
                 f"the length {length} of a {NAMES[opcode]} frame in {size} bytes, not minimal: the connection fails",
-                1002,
                 make.frame(opcode, payload, size=size),
                 tolerated=(Echoes(((opcode, payload),)),),
             )
     answers = {CLOSE: Closes(codes(1000)), PING: Echoes(pings=(b"\x03\xe8",)), PONG: Waits()}
     for opcode, answer in answers.items():
         for size in (2, 8):
-            yield make.fails(
+            yield make.breaks(
                 f"length-2-in-{size}-{NAMES[opcode]}",
-                "5.2",
+                f"length in {size} bytes",
                 f"the length 2 of a {NAMES[opcode]} frame in {size} bytes, not minimal: the connection fails",
-                1002,
                 make.frame(opcode, b"\x03\xe8", size=size),
                 tolerated=(answer,),
             )
-    yield make.fails(
+    yield make.breaks(
         "length-1-in-2-continuation",
-        "5.2",
+        "length in 2 bytes",
         "the length 1 of a continuation in 2 bytes, not minimal: the connection fails",
-        1002,
         make.frame(TEXT, b"a", fin=False) + make.frame(CONT, b"b", size=2),
         tolerated=(Echoes(((TEXT, b"ab"),)),),
     )

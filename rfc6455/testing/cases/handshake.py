@@ -9,6 +9,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...codes import Role
+from ..examples import (
+    BAD_EXTENSIONS,
+    BAD_KEYS,
+    BAD_SUBPROTOCOLS,
+    BAD_VERSIONS,
+    OTHER_CONNECTIONS,
+    OTHER_METHODS,
+    OTHER_UPGRADES,
+    REPEATED_SUBPROTOCOLS,
+)
 from .maker import ANSWER, PING, REQUEST, TEXT, Maker, answer, codes, each_byte_of_head, request
 from .model import Asks, Case, Closes, Deflate, Echoes, Expectation, Fails, HangsUp, Refuses
 
@@ -202,30 +212,6 @@ def optional_requests(make: Maker) -> Iterator[Case]:
 
 
 # name: (what is wrong, value) of Sec-WebSocket-Key
-BAD_KEYS = {
-    "empty": "",
-    "short": "dGhlIHNhbXBsZSBub25j",
-    "long": "dGhlIHNhbXBsZSBub25jZXh4",
-    "no-base64": "dGhlIHNhbXBsZSBub25jZQ!!",
-    "no-padding": "dGhlIHNhbXBsZSBub25jZQ",
-    "space": "dGhlIHNhbXBs ZSBub25jZQ==",
-    "one-character": "a",
-}
-
-BAD_VERSIONS = {
-    "0": "0",
-    "8": "8",
-    "12": "12",
-    "14": "14",
-    "130": "130",
-    "255": "255",
-    "256": "256",
-    "013": "013",
-    "plus": "+13",
-    "word": "thirteen",
-    "empty": "",
-    "list": "13, 8",
-}
 # Those that break the grammar of 4.3.
 NO_VERSIONS = frozenset({"256", "013", "plus", "word", "empty", "list"})
 
@@ -236,7 +222,7 @@ def bad_requests(make: Maker) -> Iterator[Case]:
     def refused(name: str, clause: str, sentence: str, head: bytes, *how: Expectation, **more: Any) -> Case:
         return make.case(name, clause, f"{sentence}: refused", how, make.frame(TEXT, b"Hello"), head=(head,), **more)
 
-    for method in ("POST", "PUT", "HEAD", "DELETE", "OPTIONS", "get", "X"):
+    for method in OTHER_METHODS:
         head = request(f"{method} {{target}} HTTP/1.1")
         yield refused(f"method-{method}", "4.2.1", f"the method {method}", head, NO_METHOD)
     yield refused("http-1.0", "4.2.1", "a request of HTTP/1.0", request("GET {target} HTTP/1.0"), NO_HTTP_1_0)
@@ -277,25 +263,15 @@ def bad_requests(make: Maker) -> Iterator[Case]:
     )
     yield refused("host-space", "RFC 9112 3.2", "a Host with a space", request(Host="{host} x"), BAD_REQUEST)
     yield refused("host-at", "RFC 9112 3.2", "a Host with a user", request(Host="user@{host}"), BAD_REQUEST)
-    for name, value in (("h2c", "h2c"), ("websockets", "websockets"), ("empty", "")):
+    for name, value in OTHER_UPGRADES.items():
         yield refused(f"upgrade-{name}", "4.2.1", f"Upgrade: {value or 'nothing'}", request(Upgrade=value), NO_UPGRADE)
-    for name, value in (("keep-alive", "keep-alive"), ("close", "close"), ("upgrades", "upgrades"), ("empty", "")):
+    for name, value in OTHER_CONNECTIONS.items():
         head = request(Connection=value)
         yield refused(f"connection-{name}", "4.2.1", f"Connection: {value or 'nothing'}", head, NO_UPGRADE)
-    extensions = {
-        "empty-parameter": "a; ; b",
-        "no-name": "; a=1",
-        "no-value": "a; b=",
-        "open-quote": 'a; b="c',
-        "space-in-name": "a b",
-        "quoted-space": 'a; b="c d"',
-        "only-equals": "=",
-    }
-    for name, value in extensions.items():
+    for name, value in BAD_EXTENSIONS.items():
         head = request(more=f"Sec-WebSocket-Extensions: {value}\r\n")
         yield refused(f"extensions-{name}", "9.1", f"extensions that break the grammar, {value!r}", head, BAD_REQUEST)
-    protocols = {"space": "a b", "separator": "a/b", "quotes": '"a"', "twice": "chat, chat"}
-    for name, value in protocols.items():
+    for name, value in {**BAD_SUBPROTOCOLS, **REPEATED_SUBPROTOCOLS}.items():
         head = request(more=f"Sec-WebSocket-Protocol: {value}\r\n")
         sentence = f"subprotocols that are no list of different tokens, {value!r}"
         yield refused(f"subprotocols-{name}", "4.1", sentence, head, BAD_REQUEST, tolerated=(OPENS,))

@@ -13,6 +13,7 @@ from typing import Any
 from ...byte_loops import apply_mask
 from ...codes import Opcode, Role
 from ..heads import Head, request_head, response_head
+from ..rules import FRAME_RULES
 from ..wire import WireFrame, close_payload
 from .model import Case, Codes, Deflate, Echoes, Expectation, Fails, Message
 
@@ -148,6 +149,14 @@ class Maker:
         """A case that the peer must end with this close code, or one of these."""
         allowed = codes(code) if isinstance(code, int) else code
         return self.case(name, clause, sentence, (Fails(allowed, messages, pings),), *writes, **more)
+
+    def breaks(self, name: str, rule: str, sentence: str, *writes: bytes, **more: Any) -> Case:
+        """A case that breaks a rule, which says where it is written and with which close code the peer must fail.
+
+        :param rule: a name in `FRAME_RULES`.
+        """
+        broken = FRAME_RULES[rule]
+        return self.fails(name, broken.section, sentence, broken.close_code, *writes, **more)
 
 
 class DeflateMaker(Maker):

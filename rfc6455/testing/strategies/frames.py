@@ -9,6 +9,14 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 
 from ...codes import MAX_CONTROL_PAYLOAD, Opcode, Role
+from ..examples import (
+    BAD_CLOSE_CODES,
+    GOOD_CLOSE_CODES,
+    LENGTHS,
+    NOT_UTF_8,
+    RESERVED_OPCODES,
+    UNFINISHED_UTF_8,
+)
 from ..rules import FRAME_RULES, Rule
 from ..wire import WireFrame, close_payload
 
@@ -17,19 +25,6 @@ from ..wire import WireFrame, close_payload
 # The largest payload where nothing else is said: enough for a length in 2 bytes, and quick to make. 70_000 brings in
 # lengths in 8 bytes.
 MAX_SIZE = 300
-
-# 5.2: where the form of the length changes, and 5.5: the longest control frame; with their neighbours.
-_EDGES = (0, 1, 124, 125, 126, 127, 128, 255, 256, 65534, 65535, 65536, 65537)
-
-# 7.4.1 and the registry of 11.7; 7.4.2: 3000 to 4999 are free for libraries and applications.
-_REGISTERED = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014)
-
-# 8.1, RFC 3629: bytes that no text has: loose, overlong, surrogates, beyond U+10FFFF, cut short.
-_NO_TEXT = (
-    *(b"\x80", b"\xbf", b"\xff", b"\xfe", b"\xc0\x80", b"\xc1\xbf", b"\xe0\x80\x80", b"\xf0\x8f\xbf\xbf"),
-    *(b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80"),
-    *(b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98"),
-)
 
 
 @cache
@@ -61,7 +56,7 @@ def payloads(max_size: int = MAX_SIZE) -> st.SearchStrategy[bytes]:
 
     :param max_size: in bytes.
     """
-    edges = st.sampled_from([size for size in _EDGES if size <= max_size])
+    edges = st.sampled_from([size for size in LENGTHS if size <= max_size])
     return st.one_of(st.binary(max_size=min(max_size, 40)), edges.map(_pattern))
 
 
@@ -76,7 +71,7 @@ def texts(max_size: int = MAX_SIZE) -> st.SearchStrategy[str]:
 
     :param max_size: in bytes of UTF-8.
     """
-    edges = st.sampled_from([size for size in _EDGES if size <= max_size])
+    edges = st.sampled_from([size for size in LENGTHS if size <= max_size])
     characters = st.sampled_from(["a", "é", "€", "\U0001f600"])
     return st.one_of(st.text(max_size=min(max_size, 40) // 4), st.builds(_filled, characters, edges))
 
@@ -91,7 +86,8 @@ def _filled(character: str, size: int) -> str:
 def bad_texts() -> st.SearchStrategy[bytes]:
     """Bytes that are not UTF-8 (8.1): a sequence that no text has, between texts."""
     some = st.text(max_size=5).map(str.encode)
-    return st.builds(lambda before, bad, after: before + bad + after, some, st.sampled_from(_NO_TEXT), some)
+    bad = [bytes.fromhex(octets) for octets in (*NOT_UTF_8.values(), *UNFINISHED_UTF_8)]
+    return st.builds(lambda before, bad, after: before + bad + after, some, st.sampled_from(bad), some)
 
 
 @cache
@@ -106,14 +102,14 @@ def messages(max_size: int = MAX_SIZE) -> st.SearchStrategy[str | bytes]:
 @cache
 def close_codes() -> st.SearchStrategy[int]:
     """Close codes that may travel in a Close frame (7.4)."""
-    return st.one_of(st.sampled_from(_REGISTERED), st.integers(3000, 4999))
+    return st.one_of(st.sampled_from(GOOD_CLOSE_CODES), st.integers(3000, 4999))
 
 
 @cache
 def forbidden_close_codes() -> st.SearchStrategy[int]:
     """Codes that no Close frame may have (7.4): reserved, not registered, or out of the ranges."""
     return st.one_of(
-        st.sampled_from([0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 0xFFFF]),
+        st.sampled_from(list(BAD_CLOSE_CODES)),
         st.integers(0, 999),
         st.integers(1016, 2999),
         st.integers(5000, 0xFFFF),
@@ -215,7 +211,6 @@ class IllegalFrame(NamedTuple):
 
 
 _CONTROL_OPCODES = (int(Opcode.PING), int(Opcode.PONG), int(Opcode.CLOSE))
-_UNKNOWN_OPCODES = (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
 
 
 @cache
@@ -235,7 +230,7 @@ def _reserved_bits(sender: Role) -> st.SearchStrategy[WireFrame]:
 
 @cache
 def _unknown_opcode(sender: Role) -> st.SearchStrategy[WireFrame]:
-    return _with_keys(sender, st.tuples(st.sampled_from(_UNKNOWN_OPCODES), st.binary(max_size=20)))
+    return _with_keys(sender, st.tuples(st.sampled_from(RESERVED_OPCODES), st.binary(max_size=20)))
 
 
 def _long_length(size: int, largest: int) -> Callable[[Role], st.SearchStrategy[WireFrame]]:

@@ -10,6 +10,16 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
+from ..examples import (
+    BAD_EXTENSIONS,
+    BAD_KEYS,
+    BAD_SUBPROTOCOLS,
+    BAD_VERSIONS,
+    OTHER_CONNECTIONS,
+    OTHER_METHODS,
+    OTHER_UPGRADES,
+    REPEATED_SUBPROTOCOLS,
+)
 from ..heads import SAMPLE_KEY, Head, request_head, response_head
 from ..rules import REQUEST_RULES, RESPONSE_RULES, HeadRule
 
@@ -46,6 +56,12 @@ _OWS = st.sampled_from(["", " ", "\t", "  "])
 @cache
 def _tokens(max_size: int = 12) -> st.SearchStrategy[str]:
     return st.text(_TCHAR, min_size=1, max_size=max_size)
+
+
+@cache
+def _no_tokens() -> st.SearchStrategy[str]:
+    """Words with a character that no token has, neither quoted nor as a list of tokens, nor as parameters of one."""
+    return st.builds("{}{}{}".format, _tokens(4), st.sampled_from("/()?{}@é"), _tokens(4))
 
 
 @cache
@@ -92,29 +108,15 @@ def _written(draw: st.DrawFn, name: str, parameters: list[str]) -> str:
 
 def illegal_extension_headers() -> st.SearchStrategy[str]:
     """Values of ``Sec-WebSocket-Extensions`` that do not follow the grammar of 9.1."""
-    wrong = (
-        "",
-        ",",
-        ";",
-        "a;",
-        "a; ",
-        "a b",
-        "a=b",
-        "a; =1",
-        "a; b=",
-        "a; b=,",
-        "a;; b",
-        "a; b c",
-        "a/b",
-        "(a)",
-        "a; b=c=d",
-    )
-    quotes = ('a; b="', 'a; b="c', 'a; b="\\', 'a; b="c" d', '"a"', 'a; b="c d"', 'a; b=""', 'a; b="é"')
     return st.one_of(
-        st.sampled_from(wrong + quotes),
+        st.sampled_from(list(BAD_EXTENSIONS.values())),
+        # Nothing but spaces and commas.
+        st.text(" ,", max_size=4),
         st.builds(
-            lambda header, end: header.value + end, extension_headers(), st.sampled_from([" x", "; ", "@", '"'])
+            lambda header, end: header.value + end, extension_headers(), st.sampled_from([" x", "; ", "@", '"', ";;x"])
         ),
+        # What is no token: as a name, as a parameter's, as its value with and without quotes.
+        st.builds(str.format, st.sampled_from(["{}", "a; {}", "a; b={}", 'a; b="{}"']), _no_tokens()),
     )
 
 
@@ -211,6 +213,17 @@ def _values(name: str, *values: str) -> Changes:
     return lambda head: st.sampled_from(values).map(lambda value: head.replacing(name, value))
 
 
+def _other_than(name: str, right: str, *values: str) -> Changes:
+    """One of these values, or any token that is not the right one."""
+    others = _tokens().filter(lambda token: token.lower() != right.lower())
+    return lambda head: st.one_of(st.sampled_from(values), others).map(lambda value: head.replacing(name, value))
+
+
+def _bad_subprotocols(head: Head) -> st.SearchStrategy[Head]:
+    values = st.one_of(st.sampled_from(list(BAD_SUBPROTOCOLS.values())), st.text(" ,", max_size=3), _no_tokens())
+    return values.map(lambda value: head.replacing("Sec-WebSocket-Protocol", value))
+
+
 def _twice(name: str, *others: str) -> Changes:
     """The field again, with the same value or with another one."""
     return lambda head: st.sampled_from([*head.get_all(name), *others]).map(lambda value: head.with_field(name, value))
@@ -220,8 +233,8 @@ def _bad_keys(head: Head) -> st.SearchStrategy[Head]:
     """Too short, too long, not base64 at all, or without the padding."""
     sizes = st.integers(0, 40).filter(lambda size: size != 16)
     wrong_size = sizes.map(lambda size: b64encode(bytes(size)).decode())
-    others = st.sampled_from(["", "x", SAMPLE_KEY[:-2], SAMPLE_KEY[:-1], "*" * 22 + "==", SAMPLE_KEY + "="])
-    return st.one_of(wrong_size, others).map(lambda key: head.replacing("Sec-WebSocket-Key", key))
+    keys = st.one_of(wrong_size, st.sampled_from(list(BAD_KEYS.values())))
+    return keys.map(lambda key: head.replacing("Sec-WebSocket-Key", key))
 
 
 def _bad_extensions(head: Head) -> st.SearchStrategy[Head]:
@@ -234,7 +247,7 @@ def _space_before_colon(head: Head) -> st.SearchStrategy[Head]:
 
 
 _REQUEST_CHANGES: Mapping[str, Changes] = {
-    "method": _line("POST /chat HTTP/1.1", "PUT / HTTP/1.1", "DELETE / HTTP/1.1", "get / HTTP/1.1", "X / HTTP/1.1"),
+    "method": _line(*(f"{method} /chat HTTP/1.1" for method in OTHER_METHODS)),
     "HTTP version": _line("GET / HTTP/1.0"),
     "request line": _line("GET / HTTP/1.1x", "GET / http/1.1", "GET / XTTP/1.1", "GET /", "GET / HTTP/1.1 x", " / x"),
     "target": _line("GET chat HTTP/1.1", "GET * HTTP/1.1", "GET /#top HTTP/1.1", "GET mailto:a HTTP/1.1"),
@@ -242,17 +255,17 @@ _REQUEST_CHANGES: Mapping[str, Changes] = {
     "no Host": _without("Host"),
     "two Hosts": _twice("Host", "other.example.com"),
     "no Upgrade": _without("Upgrade"),
-    "other Upgrade": _values("Upgrade", "h2c", "websockets", "web socket", "websocket/13x", ""),
+    "other Upgrade": _other_than("Upgrade", "websocket", *OTHER_UPGRADES.values()),
     "no Connection": _without("Connection"),
-    "other Connection": _values("Connection", "keep-alive", "close", "Upgrades", "Up grade", ""),
+    "other Connection": _other_than("Connection", "upgrade", *OTHER_CONNECTIONS.values()),
     "no key": _without("Sec-WebSocket-Key"),
     "bad key": _bad_keys,
     "two keys": _twice("Sec-WebSocket-Key", SAMPLE_KEY),
     "no version": _without("Sec-WebSocket-Version"),
-    "other version": _values("Sec-WebSocket-Version", "0", "8", "12", "14", "013", "13x", "-13", ""),
+    "other version": _other_than("Sec-WebSocket-Version", "13", *BAD_VERSIONS.values()),
     "two versions": _twice("Sec-WebSocket-Version", "8"),
-    "bad subprotocol": _values("Sec-WebSocket-Protocol", "a b", "a,(b)", 'a, "b"', "a/b", "é", ""),
-    "subprotocol twice": _values("Sec-WebSocket-Protocol", "chat, chat", "a, b, a"),
+    "bad subprotocol": _bad_subprotocols,
+    "subprotocol twice": _values("Sec-WebSocket-Protocol", *REPEATED_SUBPROTOCOLS.values()),
     "bad extensions": _bad_extensions,
 }
 
@@ -308,9 +321,9 @@ _OTHER_ACCEPT = "AAAAAAAAAAAAAAAAAAAAAAAAAAA="
 _RESPONSE_CHANGES: Mapping[str, Changes] = {
     "not 101": _line(*(f"HTTP/1.1 {status} x" for status in (200, 204, 301, 400, 401, 403, 404, 426, 500, 503))),
     "no Upgrade": _without("Upgrade"),
-    "other Upgrade": _values("Upgrade", "h2c", "websockets", "web socket", ""),
+    "other Upgrade": _other_than("Upgrade", "websocket", *OTHER_UPGRADES.values()),
     "no Connection": _without("Connection"),
-    "other Connection": _values("Connection", "keep-alive", "close", "Upgrades", ""),
+    "other Connection": _other_than("Connection", "upgrade", *OTHER_CONNECTIONS.values()),
     "no accept": _without("Sec-WebSocket-Accept"),
     "other accept": lambda head: st.sampled_from(
         [head.replacing("Sec-WebSocket-Accept", value) for value in _other_accepts(head)]
