@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from helpers import CLOSE, close_payload
-from io_loops import REQUEST, Raw, run
+from io_loops import PATIENCE, REQUEST, Raw, run
 
 from rfc6455 import ConnectionClosedError
 from rfc6455_io.asyncio import Listener, Server, WebSocket, connect, serve
@@ -90,7 +90,7 @@ def count_of(*kinds: str) -> int:
 
 @pytest.mark.skipif(not DESCRIPTORS.exists(), reason="a system without /proc")
 @pytest.mark.parametrize("handler", [echo, Echo, fail])
-@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
 def test_connections_come_and_go(handler: Any, count: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("CRITICAL")
 
@@ -114,7 +114,7 @@ def test_connections_come_and_go(handler: Any, count: int, caplog: pytest.LogCap
             assert len(asyncio.get_running_loop()._scheduled) <= timers + 200  # type: ignore[attr-defined]
             assert not server.connections
 
-    run(main(), "asyncio")
+    run(main(), "asyncio", patience=PATIENCE * count / 1_000)
 
 
 @pytest.mark.skipif(not DESCRIPTORS.exists(), reason="a system without /proc")

@@ -50,13 +50,13 @@ def clock() -> ClockLoop:
     return loop
 
 
-def run(main: Coroutine[Any, Any, T], loop: str = "clock") -> T:
+def run(main: Coroutine[Any, Any, T], loop: str = "clock", patience: float = PATIENCE) -> T:
     """Runs it on a new loop, and checks that no task is left behind."""
     new = _new_loop(loop)
 
     async def watched() -> T:
         # A clock that is moved must not end the test; pytest's own time-out does where something hangs.
-        result = await asyncio.wait_for(main, None if loop == "clock" else PATIENCE)
+        result = await asyncio.wait_for(main, None if loop == "clock" else patience)
         for _ in range(5):
             await asyncio.sleep(0)  # asyncio's own tasks end a little later
         left = asyncio.all_tasks() - {asyncio.current_task()}
