@@ -41,7 +41,7 @@ python_maximum_signature_line_length = 100
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(collections\.abc|hypothesis)\..*|rfc6455\.(deflate\.DeflateCodec|byte_loops\.PayloadBuffer)"),
-    ("py:class", r"rfc6455\.headers\.Request|OptionArguments"),
+    ("py:class", r"rfc6455\.headers\.Request|OptionArguments|rfc6455\..*\._End"),
     ("py:class", r"rfc6455_io\._.*|ConnectArguments|socket\.socket|ssl\.SSLContext|asyncio\..*|os\.PathLike.*"),
     ("py:obj", r"socket|CLOSED|rfc6455(\..*)?"),
 ]
