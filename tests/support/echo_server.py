@@ -99,5 +99,5 @@ class EchoServer:
         """End, also where no client has come."""
         if self.ws.connection is None:
             socket.create_connection(self.listener.getsockname()).close()
+        self.thread.join(PATIENCE)  # before it has accepted, its listener must stay
         self.listener.close()
-        self.thread.join(PATIENCE)
