@@ -249,7 +249,7 @@ def connect(stream: bytes, chunk: Chunking, ends: bool, options: Options) -> Out
 
 def sample_bytes(size: int) -> bytes:
     """The nonce of the example in 1.3; then masking keys."""
-    return b64decode(SAMPLE_KEY) if size == 16 else bytes(range(size))
+    return b64decode(SAMPLE_KEY) if size == 16 else bytes([at % 256 for at in range(size)])
 
 
 def check_response(stream: bytes, options: Options) -> None:
