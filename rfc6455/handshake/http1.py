@@ -31,9 +31,9 @@ from ..http1_heads import (
     serialize_response,
 )
 from ..options import Options
-from ..uri import URI, as_uri, is_host
+from ..uri import is_host
 from .fields import Request, options_in
-from .negotiation import Offer, Terms, check_extra_headers
+from .negotiation import Terms, check_extra_headers
 from .opening import ClientOpening, HeaderList, ServerOpening, Stage
 from .origins import SAME_HOST, Origins
 from .refusals import explain, refusal
@@ -217,7 +217,7 @@ class ServerHandshake(ServerOpening):
         :raises TypeError: when the body is not bytes.
         """
         self._check_stage("reject()", Stage.READING, Stage.REQUESTED)
-        self._queue(_closing(status, check_extra_headers(headers, _HOP_BY_HOP), body))
+        self._refuse(_closing(status, check_extra_headers(headers, _HOP_BY_HOP), body))
 
     @property
     def has_data_to_send(self) -> bool:
@@ -277,22 +277,12 @@ class ServerHandshake(ServerOpening):
         if is_lenient:
             self._count(Leniency.MISSING_CONNECTION_UPGRADE, not _lists_upgrade(request.headers))
 
-    def _refusing(self, step: Callable[[], None]) -> None:
-        """Take a step, and queue the answer when it ends in a refusal."""
-        try:
-            step()
-        except HandshakeError as error:
-            # RFC 9110, 15.5.6: the answer 405 "MUST generate an Allow header field".
-            methods = [("Allow", ", ".join(self._plain_methods or ("GET",)))] if error.status == 405 else []
-            answer = _closing(error.status or 400, methods, explain(error))
-            error.answered_by(answer)
-            self._queue(answer)
-            raise
-        except Exception:  # of a rule of the application's: nothing has changed
-            self.request = None
-            raise
+    def _answer_to_error(self, error: HandshakeError) -> Response:
+        # RFC 9110, 15.5.6: the answer 405 "MUST generate an Allow header field".
+        methods = [("Allow", ", ".join(self._plain_methods or ("GET",)))] if error.status == 405 else []
+        return _closing(error.status or 400, methods, explain(error))
 
-    def _queue(self, response: Response) -> None:
+    def _refuse(self, response: Response) -> None:
         self._head = serialize_response(response._replace(body=b""))
         is_head = self.request is not None and self.request.method == "HEAD"
         self._body = b"" if is_head else response.body
@@ -488,24 +478,13 @@ class ClientHandshake(ClientOpening):
     """
 
     _opening_status = 101
+    _reserved = _HOP_BY_HOP
 
-    def __init__(
-        self,
-        uri: str | URI,
-        *,
-        subprotocols: Sequence[str] = (),
-        extensions: Sequence[Extension] = (),
-        origin: str | None = None,
-        headers: HeaderSource = (),
-        **options: Unpack[OptionArguments],
-    ) -> None:
-        self.uri: URI = as_uri(uri)
-        super().__init__(Offer(subprotocols, extensions), Options.of(**options))
+    def _ask(self, host: str, fields: list[tuple[str, str]]) -> None:
         # 4.1, 7: "a nonce consisting of a randomly selected 16-byte value that has been base64-encoded".
         self._key = b64encode(self._options.random(16)).decode("ascii")
-        host, fields = self._fields_of_caller(self.uri, origin, headers, _HOP_BY_HOP)
         fields = [("Host", host), *self._own_fields(), *fields]
-        self.request: Request = Request("GET", self.uri.resource_name, Headers(fields))
+        self.request = Request("GET", self.uri.resource_name, Headers(fields))
         self._out = serialize_request(self.request)
         self._reader = ResponseReader(self._options.limits, bare_lf=self._is_lenient(Leniency.BARE_LF))
 

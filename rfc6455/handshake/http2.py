@@ -24,9 +24,9 @@ from ..extensions import Extension
 from ..headers import Headers, HeaderSource, Response, is_token
 from ..http1_heads import check_fields, is_field_value, is_target
 from ..options import Options
-from ..uri import URI, as_uri, is_host
+from ..uri import is_host
 from .fields import Request
-from .negotiation import Offer, Terms, check_extra_headers
+from .negotiation import Terms, check_extra_headers
 from .opening import ClientOpening, HeaderList, ServerOpening, Stage
 from .origins import SAME_HOST, Origins, canonical_origin
 from .refusals import explain, refusal
@@ -203,21 +203,11 @@ class Http2ServerHandshake(ServerOpening):
             reason = "the stream ended before the request came"
             raise HandshakeError(400, reason, "RFC 9113 8.1", cause=CloseCause.OPENING_EOF)
 
-    def _refusing(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except HandshakeError as error:
-            # RFC 6455, 4.4: a client that asked for another version learns from this field which one there is. It is
-            # in every refusal, as it does no harm in the others. (There is no 426: it requires Upgrade, which HTTP/2
-            # does not have.)
-            fields = Headers([("sec-websocket-version", VERSION)])
-            answer = refusal(error.status or 400, fields, explain(error))
-            error.answered_by(answer)
-            self._refuse(answer)
-            raise
-        except Exception:  # of a rule of the application's: nothing has changed
-            self.request = None
-            raise
+    def _answer_to_error(self, error: HandshakeError) -> Response:
+        # RFC 6455, 4.4: a client that asked for another version learns from this field which one there is. It is in
+        # every refusal, as it does no harm in the others. (There is no 426: it requires Upgrade, which HTTP/2 does not
+        # have.)
+        return refusal(error.status or 400, Headers([("sec-websocket-version", VERSION)]), explain(error))
 
     def _refuse(self, response: Response) -> None:
         self._headers_are_due = True
@@ -344,24 +334,13 @@ class Http2ClientHandshake(ClientOpening):
     """
 
     _opening_status = 200
+    _reserved = _FORBIDDEN
 
-    def __init__(
-        self,
-        uri: str | URI,
-        *,
-        subprotocols: Sequence[str] = (),
-        extensions: Sequence[Extension] = (),
-        origin: str | None = None,
-        headers: HeaderSource = (),
-        **options: Unpack[OptionArguments],
-    ) -> None:
-        self.uri: URI = as_uri(uri)
-        super().__init__(Offer(subprotocols, extensions), Options.of(**options))
-        self._authority, fields_of_caller = self._fields_of_caller(self.uri, origin, headers, _FORBIDDEN)
-        self._fields = [("sec-websocket-version", VERSION), *self._offer.fields, *fields_of_caller]
+    def _ask(self, host: str, fields: list[tuple[str, str]]) -> None:
+        self._authority = host
+        self._fields = [("sec-websocket-version", VERSION), *self._offer.fields, *fields]
         check_fields(self._fields)
-        fields = Headers([("host", self._authority), *self._fields])
-        self.request: Request = Request("CONNECT", self.uri.resource_name, fields, "HTTP/2")
+        self.request = Request("CONNECT", self.uri.resource_name, Headers([("host", host), *self._fields]), "HTTP/2")
         self._headers_are_due = True
 
     def headers_to_send(self) -> HeaderList:

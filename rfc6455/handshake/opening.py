@@ -6,21 +6,27 @@ request or a response looks on the wire; that is `http1.py` (4) and `http2.py` (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from ..arguments import check_type, excerpt, not_copied
 from ..codes import CloseCause, Leniency, Role
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
+from ..extensions import Extension
 from ..headers import HeaderSource, Response
 from ..http1_bodies import BodyReader
 from ..http1_heads import check_fields, phrase
 from ..options import Options
-from ..uri import URI, is_host
+from ..uri import URI, as_uri, is_host
 from .fields import Request
 from .negotiation import Agreement, Offer, Terms, Wishes, check_extra_headers
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..options import OptionArguments
 
 # A header list as HTTP libraries take and give it. Over HTTP/2 and HTTP/3 the pseudo-header fields come first, and all
 # names are in lower case.
@@ -81,6 +87,27 @@ class ServerOpening(_Opening):
     def _has_received(self) -> bool:
         return self._stage is not Stage.READING
 
+    def _answer_to_error(self, error: HandshakeError) -> Response:
+        """Return the answer to a request with this error."""
+        raise NotImplementedError
+
+    def _refuse(self, response: Response) -> None:
+        """Queue an answer that opens nothing, and end this handshake."""
+        raise NotImplementedError
+
+    def _refusing(self, step: Callable[[], None]) -> None:
+        """Take a step, and queue the answer when it ends in a refusal."""
+        try:
+            step()
+        except HandshakeError as error:
+            answer = self._answer_to_error(error)
+            error.answered_by(answer)
+            self._refuse(answer)
+            raise
+        except Exception:  # of a rule of the application's: nothing has changed
+            self.request = None
+            raise
+
     def _receive_early(self, data: bytes) -> None:
         """Keep what came before the answer, for the connection."""
         self._early += data
@@ -130,13 +157,30 @@ class ServerOpening(_Opening):
 class ClientOpening(_Opening):
     """A client's side. In the end the response has the body, as far as that was read."""
 
+    request: Request
     _opening_status: int  # of the answer that opens the connection
+    _reserved: Collection[str]  # the fields that the caller may not add
 
-    def __init__(self, offer: Offer, options: Options) -> None:
-        super().__init__(options)
-        self._offer = offer
+    def __init__(
+        self,
+        uri: str | URI,
+        *,
+        subprotocols: Sequence[str] = (),
+        extensions: Sequence[Extension] = (),
+        origin: str | None = None,
+        headers: HeaderSource = (),
+        **options: Unpack[OptionArguments],
+    ) -> None:
+        self.uri: URI = as_uri(uri)
+        self._offer = Offer(subprotocols, extensions)
+        super().__init__(Options.of(**options))
         self._body: BodyReader | None = None
         self._is_done = False
+        self._ask(*self._fields_of_caller(origin, headers))
+
+    def _ask(self, host: str, fields: list[tuple[str, str]]) -> None:
+        """Make the request, for this host and with these fields of the caller."""
+        raise NotImplementedError
 
     @property
     def _has_received(self) -> bool:
@@ -159,21 +203,19 @@ class ClientOpening(_Opening):
             return self._failed(self._refused())
         return self._failed(HandshakeError(None, "no answer came", "4.1", cause=CloseCause.OPENING_EOF))
 
-    def _fields_of_caller(
-        self, uri: URI, origin: str | None, headers: HeaderSource, reserved: Collection[str]
-    ) -> tuple[str, list[tuple[str, str]]]:
+    def _fields_of_caller(self, origin: str | None, headers: HeaderSource) -> tuple[str, list[tuple[str, str]]]:
         """Return the host to ask for, and the fields that the caller adds."""
         check_type(origin, (str, type(None)), "origin is a str such as 'https://example.com' or None")
-        fields = check_extra_headers(headers, reserved)
+        fields = check_extra_headers(headers, self._reserved)
         if origin is None and not fields:
-            return uri.host_header, []
+            return self.uri.host_header, []
         if origin is not None:
             fields.insert(0, ("Origin", origin))
         names = [name.lower() for name, _ in fields]
         for name in ("host", "origin"):
             if names.count(name) > 1:
                 raise LocalProtocolError(f"{name.title()} is given twice; a request has one (RFC 9110 5.3)")
-        host = fields[names.index("host")][1] if "host" in names else uri.host_header
+        host = fields[names.index("host")][1] if "host" in names else self.uri.host_header
         if not is_host(host):
             raise LocalProtocolError(f"Host is {excerpt(host)}, not a host with an optional port (RFC 9110 7.2)")
         return host, [field for field, name in zip(fields, names, strict=True) if name != "host"]
