@@ -965,7 +965,7 @@ class Connection:
             raise self._over_budget("what is kept of its messages")
 
     def _over_budget(self, what: str) -> RemoteProtocolError:
-        reason = f"{what} takes more memory than the budget of {self._budget} bytes"
+        reason = f"{what} takes more memory than Limits(memory={self._budget}) allows"
         return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4", self._parser.offset)
 
     # What the peer did wrong.

@@ -461,5 +461,5 @@ class FrameCursor:
         return self._violation(*fault)
 
     def _too_long(self, length: int) -> RemoteProtocolError:
-        reason = f"a frame of {length} bytes; {self.max_length} are allowed"
+        reason = f"a frame of {length} bytes; Limits(frame={self.max_length}) allows no more"
         return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4", self.offset)

@@ -256,7 +256,7 @@ class MessageReader:
 
 def message_too_big(size: int, more: int, max_size: int) -> RemoteProtocolError:
     """The error for a message of which ``size`` bytes are there, and at least so many more are announced."""
-    reason = f"a message of {size + more} bytes or more; {max_size} are allowed"
+    reason = f"a message of {size + more} bytes or more; Limits(message={max_size}) allows no more"
     return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4")
 
 

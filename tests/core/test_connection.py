@@ -265,7 +265,7 @@ WORDS = {
     "text is not UTF-8": "text that is not UTF-8: invalid start byte at 0xff",
     "close of 1 byte": "a Close frame with half a code; a code has 2 bytes",
     "close code 1005": "a Close frame with code 1005, which must not be sent",
-    "over the limit by one": "a message of 1048577 bytes or more; 1048576 are allowed",
+    "over the limit by one": "a message of 1048577 bytes or more; Limits(message=1048576) allows no more",
 }
 
 
@@ -290,7 +290,10 @@ def test_a_message_in_one_frame_may_be_as_large_as_the_limit(role: Role, opcode:
     (closed,) = new_connection(role, limits=limits).receive_data(to(role, opcode, b"x" * 11))
     assert isinstance(closed, Closed)
     assert isinstance(closed.error, RemoteProtocolError)
-    assert (closed.code, closed.error.reason) == (1009, "a message of 11 bytes or more; 10 are allowed")
+    assert (closed.code, closed.error.reason) == (
+        1009,
+        "a message of 11 bytes or more; Limits(message=10) allows no more",
+    )
 
 
 @BOTH_ROLES
@@ -299,7 +302,7 @@ def test_a_message_that_is_over_the_budget_on_its_way(role: Role) -> None:
     (closed,) = connection.receive_data(to(role, BINARY, bytes(2000), fin=False))
     assert isinstance(closed, Closed)
     assert str(closed.error) == (
-        "what is kept of its messages takes more memory than the budget of 1000 bytes "
+        "what is kept of its messages takes more memory than Limits(memory=1000) allows "
         "(section 10.4 at byte 0; close code 1009)"
     )
 

@@ -219,7 +219,7 @@ def test_reading_on_while_something_is_unread_is_bounded_by_the_budget(role: Rol
         if reads_on:
             assert isinstance(last, Closed)
             assert last.error is not None
-            assert last.error.reason == "unread input takes more memory than the budget of 100 bytes"
+            assert last.error.reason == "unread input takes more memory than Limits(memory=100) allows"
         assert connection.closed is reads_on
 
 

@@ -357,7 +357,7 @@ def test_words_for_a_message_whose_fragments_are_too_much(role: Role, rsv: int) 
     (closed,) = connection.receive_data(fragmented(role, TEXT, fragments, rsv=rsv))
     assert isinstance(closed, Closed)
     assert closed.error is not None
-    assert closed.error.reason == "a message of 101 bytes or more; 100 are allowed"
+    assert closed.error.reason == "a message of 101 bytes or more; Limits(message=100) allows no more"
 
 
 @BOTH_ROLES

@@ -265,7 +265,7 @@ def stream_through_both_ends(role: Role, total: int, compress: bool, takeover: b
     limits = Limits(message=None, memory=MIB)
     codecs = {end: [codec_of(end, level=1, **both_takeovers(takeover))] if compress else [] for end in Role}
     sender = Connection(role, codecs[role], limits=limits)
-    receiver = Connection(role.peer, codecs[role.peer], limits, parts=True)
+    receiver = Connection(role.peer, codecs[role.peer], limits=limits, parts=True)
     received = 0
     expected = pieces_of(total)
     window = b""
