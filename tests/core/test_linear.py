@@ -33,7 +33,7 @@ from rfc6455 import (
 
 pytestmark = pytest.mark.measured
 
-NO_LIMITS = Limits(message=None, head=1 << 30, line=1 << 30, headers=1 << 30)
+NO_LIMITS = Limits(message=None, head=1 << 30, line=1 << 30, headers=1 << 30, early_data=1 << 30)
 
 
 def test_the_counts_see_what_is_quadratic() -> None:
