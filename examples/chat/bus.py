@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import queue
+import re
 import threading
 import time
 import uuid
@@ -55,6 +56,10 @@ HELLO = ""
 
 # How many signs of life a server gives in the time after which it counts as dead.
 SIGNS = 3
+
+# A list of strings has no brackets between them. What nests deeper than a thread's stack would crash some Pythons, so
+# this is looked at before the JSON is parsed.
+_IS_LIST_OF_STRINGS = re.compile(r'\s*\[(?:[\s,]*"[^"\\]*(?:\\.[^"\\]*)*")*\s*\]\s*').fullmatch
 
 # An entry of the stream as redis-py gives it: its id, and its fields.
 _Raw = tuple[str, dict[str, str]]
@@ -352,9 +357,9 @@ def _lines(said: str) -> list[str]:
 
     :raises Exception: of many kinds, when they are no texts that can be sent.
     """
-    texts = json.loads(said)
-    if not isinstance(texts, list):
+    if not _IS_LIST_OF_STRINGS(said):
         raise ValueError("these are no lines")
+    texts = json.loads(said)
     "".join(texts).encode()
     return from_elsewhere(texts)
 
