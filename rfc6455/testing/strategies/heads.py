@@ -329,7 +329,7 @@ _RESPONSE_CHANGES: Mapping[str, Changes] = {
         [head.replacing("Sec-WebSocket-Accept", value) for value in _other_accepts(head)]
     ),
     "two accepts": _twice("Sec-WebSocket-Accept", _OTHER_ACCEPT),
-    "other subprotocol": _values("Sec-WebSocket-Protocol", "never-asked-for", ""),
+    "other subprotocol": _values("Sec-WebSocket-Protocol", "never-asked-for", "never-asked-for, nor-this"),
     "two subprotocols": _twice("Sec-WebSocket-Protocol"),
     "other extension": lambda head: extension_headers().map(
         lambda header: head.replacing("Sec-WebSocket-Extensions", header.value)
