@@ -90,6 +90,7 @@ def live_objects() -> int:
     return sum(type(each).__name__ in ("Driver", "Endpoint", "WebSocket", "_Handled") for each in gc.get_objects())
 
 
+@pytest.mark.measured
 @pytest.mark.skipif(not DESCRIPTORS.exists(), reason="a system without /proc")
 @pytest.mark.parametrize("handler", [echo, Echo, fail])
 @pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])

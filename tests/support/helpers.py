@@ -58,8 +58,13 @@ def _bits(text: str) -> bytes:
 
 
 def masked(payload: bytes, key: bytes = KEY) -> bytes:
-    """5.3: transformed-octet-i = original-octet-i XOR masking-key-octet-(i MOD 4)."""
-    return bytes(octet ^ key[i % 4] for i, octet in enumerate(payload))
+    """5.3: transformed-octet-i = original-octet-i XOR masking-key-octet-(i MOD 4); all octets as one number.
+
+    >>> masked(b"Hello", bytes.fromhex("37fa213d")).hex()
+    '7f9f4d5158'
+    """
+    keys = (key * (len(payload) // 4 + 1))[: len(payload)]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(keys, "big")).to_bytes(len(payload), "big")
 
 
 def frame(
