@@ -47,7 +47,7 @@ except ModuleNotFoundError:
     import _xxsubinterpreters as interpreters
 
 def run(code):
-    interpreter = interpreters.create(*CONFIGURATION)
+    interpreter = interpreters.create(CONFIGURATION)
     try:
         failed = interpreters.run_string(interpreter, code)
         assert failed is None, failed
@@ -59,8 +59,8 @@ HAS_SUBINTERPRETERS = any(importlib.util.find_spec(name) for name in ("_interpre
 needs_subinterpreters = pytest.mark.skipif(not HAS_SUBINTERPRETERS, reason="a Python without subinterpreters")
 
 #: Arguments of `create()`: one that shares the lock and may load anything (as mod_wsgi's), and one that is isolated.
-LEGACY = "('legacy',)" if sys.version_info >= (3, 13) else "()"
-ISOLATED = "('isolated',)" if sys.version_info >= (3, 13) else "()"
+LEGACY = "'legacy'" if sys.version_info >= (3, 13) else "isolated=False"
+ISOLATED = "'isolated'" if sys.version_info >= (3, 13) else "isolated=True"
 
 
 def output_of(code: str, *, path: Path = PACKAGE.parent, **environment: str) -> list[str]:
@@ -141,8 +141,7 @@ def test_interpreters_that_share_the_lock_share_out_one_compiled_build() -> None
     there = TELL + "print(said, flush=True)"
     said = output_of(f"{code}\nrun({there!r})\nrun({there!r})\n{TELL}\nprint(said, flush=True)")
     assert len(said) == 3
-    # Python 3.12 knows only isolated ones by default, which may not have it.
-    assert said.count("compiled") <= (1 if rfc6455.__compiled__ else 0)
+    assert said.count("compiled") == (1 if rfc6455.__compiled__ else 0)
 
 
 @COMPILED_ONLY

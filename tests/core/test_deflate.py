@@ -57,6 +57,7 @@ from rfc6455 import (
     Connection,
     HandshakeError,
     Limits,
+    MessageCodec,
     PerMessageDeflate,
     Ping,
     Role,
@@ -1022,17 +1023,23 @@ def test_zlib_objects_are_made_when_first_used(role: Role, takeover: bool) -> No
 def test_what_zlib_takes_is_told(role: Role, bits: int, mem_level: int) -> None:
     """`retained_bytes` is at least what tracemalloc sees, and at most 16 KiB more than that for each zlib object."""
     windows = {"server_max_window_bits": bits, "client_max_window_bits": bits}
-    codec = codec_of(role, mem_level=mem_level, **both_takeovers(True), **windows)
     payload = deflated(NUMBERS, bits=bits)
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        while codec.decode(payload, True) or codec.has_more:
-            payload = b""
-        codec.encode(NUMBERS, True)
-        taken = tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
+
+    def codec_and_what_it_takes() -> tuple[MessageCodec, int]:
+        codec = codec_of(role, mem_level=mem_level, **both_takeovers(True), **windows)
+        data = payload
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            while codec.decode(data, True) or codec.has_more:
+                data = b""
+            codec.encode(NUMBERS, True)
+            return codec, tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+
+    codec_and_what_it_takes()  # the first use of the code takes more
+    codec, taken = codec_and_what_it_takes()
     assert taken <= codec.retained_bytes + 1000
     assert codec.retained_bytes <= taken + (32 << 10)
 
