@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import lines
-import pace
-from budget import Budget, Holder
 from outbox import ENTRY_COST, Batch
-from store import Store
+from service import pace
+from service.budget import Budget, Holder
+from service.store import Store
 
 # Rooms that nobody is in are kept for their history, so many of them.
 MAX_EMPTY_ROOMS = 1000
@@ -40,7 +40,7 @@ class Member(pace.Listener, Holder, Protocol):
 
 
 class Bus(Protocol):
-    """What brings lines to this and other servers; see `bus.py`."""
+    """What brings lines to this and other servers; see `service/bus.py`."""
 
     def publish(self, path: str, sender: Member | None, said: Sequence[str]) -> None:
         """Takes the lines; they come back by `Hub.deliver`, on every server."""

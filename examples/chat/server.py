@@ -26,21 +26,21 @@ from typing import TYPE_CHECKING
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-import threads
-from guard import Guard
 from hub import HISTORY_BYTES, Hub
-from log import drain, failure, log, say
-from metrics import Metrics
-from pages import Pages
+from service import threads
+from service.guard import Guard
+from service.log import drain, failure, log, say
+from service.metrics import Metrics
+from service.pages import Pages
+from service.settings import Settings, parse
+from service.store import NoStore, SQLiteStore, Store
+from service.tls import server_context
 from session import Chat, Session
-from settings import Settings, parse
-from store import NoStore, SQLiteStore, Store
-from tls import server_context
 
 import rfc6455
 
 if TYPE_CHECKING:
-    from bus import RedisBus
+    from service.bus import RedisBus
 
 # Connections that the kernel takes while we are busy; a crowd that comes back after a restart fits in.
 BACKLOG = 1024
@@ -127,7 +127,7 @@ def open_bus(settings: Settings, hub: Hub) -> RedisBus | None:
     if settings.bus is None:
         return None
     try:
-        from bus import RedisBus  # here, since only who wants it needs the redis package
+        from service.bus import RedisBus  # here, since only who wants it needs the redis package
     except ImportError:
         raise ValueError("--bus needs the redis package: pip install redis") from None
     return RedisBus(settings.bus, hub, settings.bus_timeout)

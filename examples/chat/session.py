@@ -17,17 +17,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import lines
-import pace
-from access import refusal_of
-from caretaker import Caretaker
-from guard import Bucket, Guard, cost
 from hub import NO_PREFIX, Hub, Room
-from log import failure, log
-from metrics import Metrics
 from outbox import Batch, Outbox
-from pages import Pages, room_of
-from settings import Settings
-from tls import TLS
+from service import pace
+from service.access import refusal_of
+from service.caretaker import Caretaker
+from service.guard import Bucket, Guard, cost
+from service.log import failure, log
+from service.metrics import Metrics
+from service.pages import Pages, room_of
+from service.settings import Settings
+from service.tls import TLS
 
 import rfc6455
 
@@ -90,8 +90,8 @@ class Session:
         self._ws = rfc6455.Endpoint(
             rfc6455.ServerHandshake(
                 extensions=chat.extensions,
-                # Which pages may connect, and under which names, is decided in `access.py`, whose refusals name the
-                # switches.
+                # Which pages may connect, and under which names, is decided in `service/access.py`, whose refusals
+                # name the switches.
                 origins=rfc6455.ANY_ORIGIN,
                 limits=chat.limits,
                 plain_http=True,
@@ -459,7 +459,7 @@ class Session:
     # With the lock held.
 
     def _check_outbox(self) -> None:
-        """For what the client itself asked for; what others say is looked at in `pace.py`."""
+        """For what the client itself asked for; what others say is looked at in `service/pace.py`."""
         if self.load > pace.TOO_MUCH:
             self._close(rfc6455.CloseCode.TRY_AGAIN_LATER, "too slow for this chat")
 

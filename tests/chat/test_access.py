@@ -25,8 +25,8 @@ def asking(origin: str | None, host: str) -> rfc6455.Request:
 
 def status(origin: str | None, asked: str, **settings: Any) -> int | None:
     """With which status such a request is refused, if it is."""
-    from access import refusal_of
-    from settings import Settings
+    from service.access import refusal_of
+    from service.settings import Settings
 
     refusal = refusal_of(asking(origin, asked), Settings(**settings))
     return None if refusal is None else refusal.status
@@ -75,7 +75,7 @@ def test_names_can_be_added() -> None:
 
 
 def test_a_name_that_cannot_be_one(capsys: pytest.CaptureFixture[str]) -> None:
-    from settings import parse
+    from service.settings import parse
 
     for name in ("chat.example:80", "http://chat.example", "*.example", "a b", "", "chat.example/x", "user@x"):
         with pytest.raises(SystemExit):

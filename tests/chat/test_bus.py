@@ -163,9 +163,9 @@ def test_clocks_differ(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def redis_hub(redis: Redis, told: list[tuple[str, list[str]]]) -> Any:
     """A hub with a bus that runs, in this process; it notes what is delivered."""
-    from bus import RedisBus
     from hub import Hub
-    from store import NoStore
+    from service.bus import RedisBus
+    from service.store import NoStore
 
     class NotingHub(Hub):
         def deliver_from(self, server: str, path: str, said: Sequence[str]) -> None:

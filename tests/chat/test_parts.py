@@ -109,7 +109,7 @@ def test_no_star_begins_a_line() -> None:
 )
 def test_names_that_look_the_same_are_the_same(other: str) -> None:
     import hub
-    from store import NoStore
+    from service.store import NoStore
 
     rooms = hub.Hub(NoStore(), 10)
     watcher, first, second = Listener(), Listener(), Listener()
@@ -132,7 +132,7 @@ def test_names_that_look_the_same_are_the_same(other: str) -> None:
 def test_a_name_is_shown_as_it_was_written_first() -> None:
     """What cannot be seen can be of use: it joins an emoji, and parts a Persian word."""
     import hub
-    from store import NoStore
+    from service.store import NoStore
 
     rooms = hub.Hub(NoStore(), 10)
     watcher, member = Listener(), Listener()
@@ -172,7 +172,7 @@ def test_who_is_there_after_what_a_server_said() -> None:
 
 
 def test_a_bucket_is_emptied_and_fills_again() -> None:
-    from guard import Bucket
+    from service.guard import Bucket
 
     bucket = Bucket(rate=2, now=100)
     assert bucket.take(20, 100)
@@ -184,13 +184,13 @@ def test_a_bucket_is_emptied_and_fills_again() -> None:
 
 
 def test_a_bucket_without_a_limit() -> None:
-    from guard import Bucket
+    from service.guard import Bucket
 
     assert Bucket(rate=0, now=0).take(10**9, 0)
 
 
 def test_addresses_of_one_network_count_as_one() -> None:
-    from guard import Guard
+    from service.guard import Guard
 
     guard = Guard(connections=1, rate=0, clients=0)
     assert guard.admit("2001:db8::1", 0) == ""
@@ -202,7 +202,7 @@ def test_addresses_of_one_network_count_as_one() -> None:
 
 
 def test_quiet_addresses_are_forgotten_and_busy_ones_are_not() -> None:
-    from guard import MANY_ADDRESSES, Guard
+    from service.guard import MANY_ADDRESSES, Guard
 
     guard = Guard(connections=0, rate=1, clients=0)
     assert guard.admit("192.0.2.1", 0) == ""
@@ -218,7 +218,7 @@ def test_quiet_addresses_are_forgotten_and_busy_ones_are_not() -> None:
 
 
 def test_a_message_takes_tokens_for_its_bytes_too() -> None:
-    from guard import cost
+    from service.guard import cost
 
     assert cost(0, []) == 0
     assert cost(3, []) == 3  # Pings, and the like
@@ -248,7 +248,7 @@ def test_a_message_takes_tokens_for_its_bytes_too() -> None:
 )
 def test_who_is_too_slow_is_so_by_the_measure_of_the_room(loads: list[float], then: bool, closed: list[float]) -> None:
     import hub
-    from store import NoStore
+    from service.store import NoStore
 
     rooms = hub.Hub(NoStore(), 10)
     speaker, *members = (Listener() for _ in range(len(loads) + 1))
@@ -284,7 +284,7 @@ def test_who_is_too_slow_is_so_by_the_measure_of_the_room(loads: list[float], th
     ],
 )
 def test_the_largest_gives_way_first(held: list[int], left: list[int]) -> None:
-    from budget import Budget
+    from service.budget import Budget
 
     holders = [Listener() for _ in held]
     for holder, size in zip(holders, held, strict=True):
@@ -297,7 +297,7 @@ def test_the_largest_gives_way_first(held: list[int], left: list[int]) -> None:
 
 
 def test_a_budget_of_0_is_none() -> None:
-    from budget import Budget
+    from service.budget import Budget
 
     holder = Listener()
     holder.held = 1 << 40
@@ -307,7 +307,7 @@ def test_a_budget_of_0_is_none() -> None:
 
 def test_rooms_that_nobody_is_in_count() -> None:
     import hub
-    from store import NoStore
+    from service.store import NoStore
 
     rooms = hub.Hub(NoStore(), 100, 10_000, 100_000)
     kept = Listener()
@@ -328,7 +328,7 @@ def test_rooms_that_nobody_is_in_count() -> None:
 
 def test_a_history_that_gave_way_comes_back_from_its_file(tmp_path: Path) -> None:
     import hub
-    from store import SQLiteStore
+    from service.store import SQLiteStore
 
     store = SQLiteStore(str(tmp_path / "history.db"), 10)
     rooms = hub.Hub(store, 10)
@@ -349,7 +349,7 @@ def test_a_history_that_gave_way_comes_back_from_its_file(tmp_path: Path) -> Non
 
 
 def test_a_store_keeps_the_last_lines_of_each_room(tmp_path: Path) -> None:
-    from store import SQLiteStore
+    from service.store import SQLiteStore
 
     path = str(tmp_path / "history.db")
     store = SQLiteStore(path, keep=10)
@@ -369,7 +369,7 @@ def test_a_store_keeps_the_last_lines_of_each_room(tmp_path: Path) -> None:
 
 
 def test_a_store_keeps_the_rooms_of_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import store
+    from service import store
 
     path = str(tmp_path / "history.db")
     monkeypatch.setattr(store, "MAX_ROOMS", 3)
@@ -389,7 +389,7 @@ def test_a_store_keeps_the_rooms_of_late(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_store_reads_no_more_bytes_than_are_wanted(tmp_path: Path) -> None:
-    from store import SQLiteStore
+    from service.store import SQLiteStore
 
     store = SQLiteStore(str(tmp_path / "history.db"), keep=10)
     store.append("/", ["x" * 10, "\u20ac" * 10, "y" * 10])
@@ -402,9 +402,9 @@ def test_a_store_does_not_wait_long_for_another_program(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only when it is opened, for the server that is to end; here that would be for longer than this test may take."""
-    import store as module
-    from log import drain
-    from store import SQLiteStore
+    from service import store as module
+    from service.log import drain
+    from service.store import SQLiteStore
 
     monkeypatch.setattr(module, "START_TIMEOUT", 3600.0)
     path = str(tmp_path / "history.db")
@@ -421,8 +421,8 @@ def test_a_store_does_not_wait_long_for_another_program(
 
 
 def test_a_store_that_breaks_does_not_stop_the_chat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from log import drain
-    from store import SQLiteStore
+    from service.log import drain
+    from service.store import SQLiteStore
 
     path = str(tmp_path / "history.db")
     store = SQLiteStore(path, keep=10)
@@ -465,7 +465,7 @@ class Listener:
 
 def test_empty_rooms_are_kept_for_their_history_but_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
     import hub
-    from store import NoStore
+    from service.store import NoStore
 
     monkeypatch.setattr(hub, "MAX_EMPTY_ROOMS", 3)
     rooms = hub.Hub(NoStore(), 10)
@@ -485,7 +485,7 @@ def test_empty_rooms_are_kept_for_their_history_but_not_all(monkeypatch: pytest.
 
 def test_a_history_is_bounded_in_bytes() -> None:
     import hub
-    from store import NoStore
+    from service.store import NoStore
 
     rooms = hub.Hub(NoStore(), 100, 10_000)
     member = Listener()
@@ -509,7 +509,7 @@ def test_a_history_is_bounded_in_memory() -> None:
 
 def test_who_leaves_is_not_counted_although_the_others_cannot_be_told() -> None:
     import hub
-    from store import NoStore
+    from service.store import NoStore
 
     class Broken(Listener):
         def deliver(self, batch) -> None:  # type: ignore[no-untyped-def]
@@ -527,7 +527,7 @@ def test_who_leaves_is_not_counted_although_the_others_cannot_be_told() -> None:
 
 def test_a_greeting_is_not_kept_for_nobody() -> None:
     import hub
-    from store import NoStore
+    from service.store import NoStore
 
     rooms = hub.Hub(NoStore(), 100)
     members = Listener(), Listener()
@@ -540,7 +540,7 @@ def test_a_greeting_is_not_kept_for_nobody() -> None:
 
 def test_a_greeting_fits_into_the_outbox() -> None:
     from server import history_limits
-    from settings import Settings
+    from service.settings import Settings
 
     assert history_limits(Settings()) == (100, 256 << 10)
     assert history_limits(Settings(outbox_messages=50, outbox_bytes=9999)) == (25, 4999)
@@ -630,7 +630,7 @@ def test_what_is_shed_leaves_whole_messages() -> None:
 
 
 def test_a_log_line(capsys: pytest.CaptureFixture[str]) -> None:
-    from log import drain, log
+    from service.log import drain, log
 
     log("connect", client=1, peer="[::1]:80", name="", reason='a "b"\nevent=x \u202e')
     assert drain(PATIENCE)
@@ -640,7 +640,7 @@ def test_a_log_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_nobody_waits_for_who_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    import log
+    from service import log
 
     class Stdout:
         """While it writes the first line, nobody reads it, and others have two to say. Then the reader is gone."""

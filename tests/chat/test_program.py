@@ -81,7 +81,7 @@ def test_it_ends_in_time_although_clients_do_not_answer() -> None:
 
 def test_by_default_it_ends_within_3_seconds() -> None:
     from server import CUT_TIMEOUT
-    from settings import Settings
+    from service.settings import Settings
 
     assert 2 < Settings().stop_timeout + CUT_TIMEOUT < 3
 

@@ -61,7 +61,7 @@ def test_a_caretaker_that_is_late_leaves_it_to_the_thread_that_has_something_to_
 
 def test_a_talker_is_held_back_while_the_room_is_behind_and_its_clock_stands_still() -> None:
     from hub import Hub
-    from store import NoStore
+    from service.store import NoStore
 
     hub = Hub(NoStore(), 10)
     with open_session(outbox_bytes=100_000) as talker, open_session(outbox_bytes=100_000) as listener:
@@ -85,7 +85,7 @@ def test_a_talker_is_held_back_while_the_room_is_behind_and_its_clock_stands_sti
 
 def test_a_talker_is_not_held_back_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is it when the server ends it, or stops."""
-    import pace
+    from service import pace
 
     monkeypatch.setattr(pace, "HOLD_SECONDS", 0.01)
     pace.hold_back(lambda: True)

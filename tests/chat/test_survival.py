@@ -82,7 +82,7 @@ class Ward:
 
 @pytest.mark.parametrize("broken", ["flush", "tick", "socket"])
 def test_the_caretaker_drops_what_breaks_and_goes_on_with_the_others(broken: str) -> None:
-    from caretaker import Caretaker
+    from service.caretaker import Caretaker
 
     caretaker = Caretaker()
     bad, good = Ward(broken), Ward()
@@ -109,8 +109,8 @@ def _break(*_: object) -> NoReturn:
 
 def test_a_client_that_cannot_be_told_a_line_is_the_only_one_that_goes(capsys: pytest.CaptureFixture[str]) -> None:
     from hub import Hub
-    from log import drain
-    from store import NoStore
+    from service.log import drain
+    from service.store import NoStore
 
     hub = Hub(NoStore(), 10)
     with open_session() as bad, open_session() as good:
@@ -132,7 +132,7 @@ def test_a_client_that_cannot_be_told_a_line_is_the_only_one_that_goes(capsys: p
 
 def test_a_line_that_cannot_be_sent_is_no_history() -> None:
     from hub import Hub
-    from store import NoStore
+    from service.store import NoStore
 
     hub = Hub(NoStore(), 10)
     with open_session() as member:

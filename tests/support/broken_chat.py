@@ -69,17 +69,17 @@ class BrokenStdout:
 
 def break_it(what: str) -> None:
     if what == "caretaker":
-        import caretaker
+        from service import caretaker
 
         caretaker.Caretaker._tick = fail  # type: ignore[method-assign]
     elif what == "log":
         sys.stdout = BrokenStdout()  # type: ignore[assignment]
     elif what == "bus writer":
-        import bus
+        from service import bus
 
         bus.RedisBus._queued = fail  # type: ignore[method-assign]
     elif what == "bus reader":
-        import bus
+        from service import bus
 
         bus.RedisBus._go_alone = fail  # type: ignore[method-assign]
         bus.TIMEOUT = 0.1  # for which the server waits to know whether Redis is there
@@ -92,7 +92,7 @@ def break_it(what: str) -> None:
 
         session.Session._take_request = unless_broken(session.Session._take_request)  # type: ignore[method-assign]
     elif what == "pages":
-        import pages
+        from service import pages
 
         pages.Pages.answer = unless_broken(pages.Pages.answer)  # type: ignore[method-assign]
     else:

@@ -259,13 +259,13 @@ class Client:
 @contextmanager
 def open_session(**settings: Any) -> Iterator[Any]:
     """A session with an open connection, of which no thread and no caretaker takes care."""
-    from guard import Guard
     from hub import Hub
-    from metrics import Metrics
-    from pages import Pages
+    from service.guard import Guard
+    from service.metrics import Metrics
+    from service.pages import Pages
+    from service.settings import Settings
+    from service.store import NoStore
     from session import Chat, Session
-    from settings import Settings
-    from store import NoStore
 
     metrics = Metrics()
     pages = Pages(metrics, dict)

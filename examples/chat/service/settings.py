@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from access import name_of
+from service.access import name_of
 
 # The names of this machine for itself.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -10,11 +10,12 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-import threads
 from lines import clean
-from metrics import Metrics
 
-_PAGE = Path(__file__).with_name("index.html")
+from service import threads
+from service.metrics import Metrics
+
+_PAGE = Path(__file__).parents[1] / "index.html"
 
 # A room is one segment of a path. Everything else is not here.
 _ROOM = re.compile(r"/(?:[\w.~!$&'()*+;=@-]|%[0-9A-Fa-f]{2}){0,200}", re.ASCII)

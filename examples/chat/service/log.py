@@ -11,7 +11,7 @@ import traceback
 from collections import deque
 from pathlib import Path
 
-import threads
+from service import threads
 
 # Values that need no quotes: no space, no quote, no "=", nothing invisible.
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+%@[],")

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from lines import size
-from log import log
+
+from service.log import log
 
 # What no history comes to: as good as no limit.
 MANY_BYTES = 1 << 40

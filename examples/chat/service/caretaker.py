@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-import threads
+from service import threads
 
 # How often the deadlines are looked at, in seconds. They are of several seconds each, so this need not be exact.
 TICK = 0.25

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import rfc6455
 
 if TYPE_CHECKING:
-    from settings import Settings
+    from service.settings import Settings
 
 
 @dataclass(frozen=True)

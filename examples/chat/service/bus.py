@@ -24,13 +24,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
-import threads
 from hub import Hub, Member
 from lines import from_elsewhere
-from log import failure, log
-from pages import is_room
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from service import threads
+from service.log import failure, log
+from service.pages import is_room
 
 # The stream's name, and how many entries it keeps; an entry is what one read from a client brought.
 STREAM = "rfc6455-chat"
