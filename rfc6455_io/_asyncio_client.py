@@ -1,9 +1,7 @@
 """A client on asyncio: TCP, proxies, TLS and redirects up to an open connection.
 
-Not here: which proxy (`_proxies.py`), when to try again (`_retries.py`), what happens on a connection.
-
-The law: what is told to one server goes to no other. A redirection to another origin gets none of the caller's
-headers, and TLS is not given up on the way.
+Not here: which proxy (`_proxies.py`), where a redirection leads (`_openings.py`), when to try again (`_retries.py`),
+what happens on a connection.
 """
 
 from __future__ import annotations
@@ -21,16 +19,14 @@ from rfc6455.options import OptionArguments
 
 from ._asyncio_driver import Driver, Listener
 from ._asyncio_websocket import Inbox, WebSocket
-from ._proxies import Proxy, ProxyError, Tunnel, proxy_for
+from ._openings import Route
+from ._proxies import Proxy, ProxyError, Tunnel, proxy_for, socks_connection
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 T = TypeVar("T", bound="WebSocket | Listener")
 L = TypeVar("L", bound=Listener)
-
-# RFC 9110, 15.4: what they say about methods does not matter, as ours is GET.
-REDIRECTIONS = (301, 302, 303, 307, 308)
 
 # RFC 8305, 5: how long one address is tried before the next one is tried beside it, in seconds.
 HAPPY_EYEBALLS = 0.25
@@ -101,23 +97,16 @@ class Connect(Generic[T]):
 
     def __init__(
         self,
-        uri: str | URI,
+        route: Route,
         make_listener: Callable[[], Listener],
         as_result: Callable[[Any], T],
-        make_handshake: Callable[..., rfc6455.ClientHandshake],
-        headers: HeaderSource,
         dial: Callable[[URI, Callable[[], Driver]], Any],
-        redirects: int,
         timeouts: rfc6455.Timeouts | None,
     ) -> None:
-        self._make_handshake = make_handshake
-        self._first = make_handshake(uri, headers=headers)  # what is wrong is said now
-        self._uri = uri if isinstance(uri, URI) else rfc6455.parse_uri(uri)
-        self._headers = headers
+        self._route = route
         self._make_listener = make_listener
         self._as_result = as_result
         self._dial = dial
-        self._redirects = redirects
         self._timeouts = timeouts or rfc6455.Timeouts()
         self._opened: T | None = None
 
@@ -142,38 +131,17 @@ class Connect(Generic[T]):
             raise TimeoutError(f"the connection was not open within {self._timeouts.open} s") from None
 
     async def _open(self) -> Listener:
-        uri, handshake = self._uri, self._first
-        for left in range(self._redirects, -1, -1):
-            attempt = _Attempt(handshake, self._make_listener, self._timeouts)
+        route = self._route
+        while True:
+            attempt = _Attempt(route.handshake, self._make_listener, self._timeouts)
             try:
-                await self._dial(uri, attempt.make_driver)
+                await self._dial(route.uri, attempt.make_driver)
                 return await attempt.result
             except HandshakeError as error:
-                target = _redirection(uri, error)
-                if target is None or not left:
-                    raise
+                route.follow(error)
             except BaseException:
                 attempt.give_up()
                 raise
-            # The headers may hold what only the first server should know.
-            if _origin(target) != _origin(uri):
-                self._headers = ()
-            uri, handshake = target, self._make_handshake(target, headers=self._headers)
-        raise AssertionError("the last round returns or raises")
-
-
-def _redirection(uri: URI, error: HandshakeError) -> URI | None:
-    """Return where the server sends us, or ``None`` where it does not.
-
-    :raises rfc6455.LocalProtocolError: when it sends us where no client should go.
-    """
-    if error.response is None or error.status not in REDIRECTIONS or "Location" not in error.response.headers:
-        return None
-    return uri.redirected(error.response.headers["Location"])
-
-
-def _origin(uri: URI) -> tuple[bool, str, int]:
-    return uri.secure, uri.host, uri.port
 
 
 # ---- TCP, proxies and TLS ----
@@ -296,19 +264,10 @@ class _TunnelProtocol(asyncio.Protocol):
 
 
 async def _through_socks(proxy: Proxy, uri: URI) -> socket.socket:
-    try:
-        import python_socks
-        from python_socks.async_.asyncio import Proxy as SocksProxy
-    except ImportError:
-        raise ImportError("SOCKS proxies need python-socks: pip install 'rfc6455[socks]'") from None
-    kind = python_socks.ProxyType.SOCKS5 if proxy.scheme.startswith("socks5") else python_socks.ProxyType.SOCKS4
-    # Credentials of SOCKS 4 are the user's name alone.
-    socks = SocksProxy(kind, proxy.host, proxy.port, proxy.user, proxy.password or None, proxy.resolves_names)
-    try:
+    with socks_connection(proxy, "async_.asyncio") as socks:
         # How long it may take is for the caller to say, who cancels this.
-        return await socks.connect(uri.host, uri.port, timeout=3600)
-    except (python_socks.ProxyError, python_socks.ProxyConnectionError) as error:
-        raise ProxyError(f"the proxy {proxy!r} does not connect us: {error}") from error
+        sock: socket.socket = await socks.connect(uri.host, uri.port, timeout=3600)
+        return sock
 
 
 # ---- What users call ----
@@ -371,10 +330,10 @@ def connect(
     )
     way = _Way(ssl, server_hostname, proxy, proxy_ssl, sock, path)
     as_result: Callable[[Any], Any] = WebSocket if listener is None else _same
-    made = Connect(uri, listener or Inbox, as_result, make_handshake, headers, way.dial, redirects, timeouts)
-    if ssl is not None and not made._uri.secure:
+    route = Route(uri, headers, make_handshake, redirects)
+    if ssl is not None and not route.uri.secure:
         raise ValueError("ssl is for wss:, and the URI begins with ws:")
-    return made
+    return Connect(route, listener or Inbox, as_result, way.dial, timeouts)
 
 
 def _same(listener: Listener) -> Listener:

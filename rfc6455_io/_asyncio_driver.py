@@ -20,23 +20,16 @@ from typing import Any, Protocol
 import rfc6455
 from rfc6455 import BytesMessage, Closed, Endpoint, Ping, Pong, PreparedMessage, Request, Response, TextMessage
 
+from ._messages import FAREWELL, HIGH_WATER, Part, Sendable
+
 logger = logging.getLogger("rfc6455_io")
 
 # How much is done before the loop's other work has its turn: each event counts 1, and each KiB of a message 1 more.
 # That many empty messages take some milliseconds; a read of 256 KiB can hold 40,000 of them.
 WORK_AT_ONCE = 1000
 
-# What waits to be written before `send` waits, or says that it would have to: asyncio's own high-water mark.
-HIGH_WATER = 64 << 10
-
-# How long the last bytes may wait for a peer that has ended its stream, in seconds; as `Timeouts.tcp_close`.
-FAREWELL = 2.0
-
 # CVE-2024-12254: writelines() of asyncio did not tell the protocol to pause, however much was waiting.
 FORGETS_TO_PAUSE = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2)
-
-Part = rfc6455.TextPart | rfc6455.BytesPart | rfc6455.EncodedText
-Sendable = str | bytes | bytearray | memoryview | PreparedMessage
 
 
 class Listener:

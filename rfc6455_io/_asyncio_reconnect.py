@@ -6,7 +6,6 @@ Not here: how it connects (`_asyncio_client.py`), and what is worth another try,
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,10 @@ from rfc6455 import URI, ConnectionClosedError, ProtocolError
 
 from ._asyncio_client import ConnectArguments, connect
 from ._asyncio_websocket import WebSocket
-from ._retries import DEFAULT_BACKOFF, Backoff, is_worth_a_retry
+from ._retries import DEFAULT_BACKOFF, Backoff, Retries, is_worth_a_retry
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-logger = logging.getLogger("rfc6455_io")
 
 
 async def reconnect(
@@ -44,7 +41,7 @@ async def reconnect(
     :raises Exception: what is not worth a retry: what `connect` raises, or `rfc6455.ConnectionClosedError`.
     """
     clock = asyncio.get_running_loop().time
-    attempt = 0
+    retries = Retries(backoff, worth_retry, tell)
     while True:
         began = clock()
         try:
@@ -57,14 +54,4 @@ async def reconnect(
             finally:
                 await ws.close()
             error = ConnectionClosedError(await ws.wait_closed())
-            if clock() - began > backoff.longest:
-                attempt = 0
-        if not worth_retry(error):
-            raise error
-        delay = backoff.delay(error, attempt)
-        attempt += 1
-        if tell is None:
-            logger.info("connecting again in %.1f s: %s", delay, error)
-        else:
-            tell(error, delay)
-        await asyncio.sleep(delay)
+        await asyncio.sleep(retries.delay(error, clock() - began))

@@ -22,7 +22,9 @@ import rfc6455
 from rfc6455 import ConnectionClosedError, Extension, Origins, Request, Response
 
 from ._asyncio_driver import Driver, Listener
-from ._asyncio_websocket import QUEUE, Inbox, WebSocket
+from ._asyncio_websocket import Inbox, WebSocket
+from ._messages import QUEUE
+from ._openings import refusal, server_handshakes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -185,10 +187,9 @@ class Server:
         endpoint = driver.endpoint
         if endpoint.closed:
             return  # the client has not waited for it, or the server is closing
-        if answer is not None and answer.status != 101:
-            endpoint.reject(answer.status, answer.headers, answer.body)
-        elif not request.is_upgrade:
-            endpoint.reject(426, body=b"Connect with a WebSocket client: this is no page.\n")
+        refused = refusal(request, answer)
+        if refused is not None:
+            endpoint.reject(refused.status, refused.headers, refused.body)
         else:
             listener = self._make_listener()
             endpoint.accept(headers=() if answer is None else answer.headers, now=driver.loop.time())
@@ -300,16 +301,14 @@ def serve(
         ``subprotocols``, ``extensions``, ``origins`` and ``require_subprotocol``.
     :raises TypeError: for an argument of the wrong type.
     """
-    make_handshake = partial(
-        rfc6455.ServerHandshake,
+    make_handshake = server_handshakes(
+        process_request,
         subprotocols=subprotocols,
         extensions=extensions,
         origins=origins,
         require_subprotocol=require_subprotocol,
-        plain_http=process_request is not None,
         **options,
     )
-    make_handshake()  # what is wrong is said now, and not to the first client
 
     async def listen(factory: Callable[[], Driver]) -> asyncio.Server:
         loop = asyncio.get_running_loop()

@@ -23,20 +23,10 @@ from rfc6455 import (
     PreparedMessage,
     Request,
     Response,
-    TextPart,
 )
 
-from ._asyncio_driver import Driver, Listener, Part, Sendable
-
-# The queue is full when this is reached; each message counts its length and what follows. Reading goes on when less
-# than a quarter is left, so that the next read comes while there is still something to do.
-QUEUE = 64 << 10
-MESSAGE = 1 << 10
-
-# Ends that iteration takes for the end of what there was to say (7.4.1).
-GOOD_ENDS = (1000, 1001, 1005)
-
-_ONE_MESSAGE = (str, bytes, bytearray, memoryview, PreparedMessage)
+from ._asyncio_driver import Driver, Listener
+from ._messages import GOOD_ENDS, MESSAGE, ONE_MESSAGE, QUEUE, Part, Sendable, size_of
 
 
 class Inbox(Listener):
@@ -68,7 +58,7 @@ class Inbox(Listener):
         self._put(message, len(message))
 
     def part(self, part: Part) -> None:
-        self._put(part, _size(part))
+        self._put(part, size_of(part))
 
     def _put(self, item: str | bytes | Part, size: int) -> None:
         driver = self._driver
@@ -268,7 +258,7 @@ class WebSocket:
         item = inbox.queue[0]
         if isinstance(item, (str, bytes)):
             raise RuntimeError("without parts=True, call recv()")
-        inbox.take(_size(item))
+        inbox.take(size_of(item))
         return item
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
@@ -302,7 +292,7 @@ class WebSocket:
         if inbox.turns or inbox.sends_parts or not inbox._driver.can_write:
             await inbox.turn()
         try:
-            if isinstance(message, _ONE_MESSAGE):
+            if isinstance(message, ONE_MESSAGE):
                 inbox.post(message, True, compress)
             else:
                 await self._send_parts(message, compress)
@@ -439,10 +429,6 @@ async def _each(message: object) -> AsyncGenerator[str | bytes, None]:
             yield part
     else:
         raise TypeError(f"a message is a str, bytes or an iterable of them, not {type(message).__name__}")
-
-
-def _size(part: Part) -> int:
-    return len(part.text if isinstance(part, TextPart) else part.data)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

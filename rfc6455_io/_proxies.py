@@ -1,6 +1,6 @@
 """Proxies on the way to a server: which one is meant, and what is said to one that speaks HTTP.
 
-Not here: sockets.
+Not here: sockets. `socks_connection` leaves them to python-socks.
 
 The law: where a proxy is to be used, nothing is sent around it. What the environment says is read as Python's own
 `urllib.request` reads it, so that ``no_proxy`` means the same to all programs in Python.
@@ -9,7 +9,10 @@ The law: where a proxy is to be used, nothing is sent around it. What the enviro
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -125,3 +128,25 @@ class Tunnel:
             raise ProxyError(f"the proxy {self._proxy} answered {response.status}", response)
         self.unread = self._reader.unread
         return True
+
+
+@contextmanager
+def socks_connection(proxy: Proxy, kind: str) -> Iterator[Any]:
+    """Give what connects through a SOCKS proxy, a ``Proxy`` of python-socks. Its errors become ours.
+
+    :param kind: which one: the name of the module below ``python_socks``, as ``"sync"``.
+    :raises ImportError: when python-socks is not installed.
+    :raises ProxyError: when the proxy does not connect us.
+    """
+    try:
+        import python_socks
+
+        kinds = import_module(f"python_socks.{kind}")
+    except ImportError:
+        raise ImportError("SOCKS proxies need python-socks: pip install 'rfc6455[socks]'") from None
+    version = python_socks.ProxyType.SOCKS5 if proxy.scheme.startswith("socks5") else python_socks.ProxyType.SOCKS4
+    try:
+        # Credentials of SOCKS 4 are the user's name alone.
+        yield kinds.Proxy(version, proxy.host, proxy.port, proxy.user, proxy.password or None, proxy.resolves_names)
+    except (python_socks.ProxyError, python_socks.ProxyConnectionError) as error:
+        raise ProxyError(f"the proxy {proxy!r} does not connect us: {error}") from error

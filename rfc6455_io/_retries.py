@@ -8,6 +8,7 @@ random between 0 and a bound that doubles ("full jitter"), and who is told to wa
 
 from __future__ import annotations
 
+import logging
 import random
 import ssl
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from email.utils import parsedate_to_datetime
 from rfc6455 import CloseCause, CloseCode, ConnectionClosedError, HandshakeError, ProtocolError
 
 from ._proxies import ProxyError
+
+logger = logging.getLogger("rfc6455_io")
 
 # What another try with the same request cannot change: 7.4.1, and 3000 (Unauthorized) and 3003 (Forbidden) of the
 # registry of IANA. All others can.
@@ -71,6 +74,41 @@ class Backoff:
 
 
 DEFAULT_BACKOFF = Backoff()
+
+
+class Retries:
+    """The tries of one client, and what came of them.
+
+    :param backoff: how long to wait between two tries.
+    :param worth_retry: whether to try again after an error.
+    :param tell: called before each wait with the error and the delay in seconds; ``None`` for a line in the log.
+    """
+
+    def __init__(
+        self,
+        backoff: Backoff,
+        worth_retry: Callable[[Exception], bool],
+        tell: Callable[[Exception, float], object] | None,
+    ) -> None:
+        self._backoff = backoff
+        self._worth_retry = worth_retry
+        self._tell = tell or (lambda error, delay: logger.info("connecting again in %.1f s: %s", delay, error))
+        self._attempt = 0  # how many have failed in a row
+
+    def delay(self, error: Exception, seconds: float) -> float:
+        """Return how long to wait before the next try, in seconds. Where it is not worth one, raise the error.
+
+        :param error: what the last try ended with.
+        :param seconds: how long that took, with the connection that it made.
+        """
+        if isinstance(error, ConnectionClosedError) and seconds > self._backoff.longest:
+            self._attempt = 0
+        if not self._worth_retry(error):
+            raise error
+        delay = self._backoff.delay(error, self._attempt)
+        self._attempt += 1
+        self._tell(error, delay)
+        return delay
 
 
 def is_worth_a_retry(error: Exception) -> bool:

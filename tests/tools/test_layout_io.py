@@ -22,6 +22,8 @@ EACH_FILE = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 
 # From the ground up: a module imports only modules above it.
 MODULES = (
+    "_messages",
+    "_openings",
     "_proxies",
     "_retries",
     "_asyncio_driver",
