@@ -12,13 +12,16 @@ is one case.
     --json FILE       everything as JSON
     --junit FILE      everything as JUnit's XML
     --failed          the table has only the cases that FAILED
+    --each            a line for each case, also where many have one cause
     --timeout SECONDS how long to wait for an answer (default 2)
 
 A verdict is one of OK; INFORMATIONAL, where the RFC leaves the choice; NON-STRICT, where no MUST is broken;
 UNSUPPORTED, for want of permessage-deflate; and FAILED. It ends with 0 when no case FAILED, 1 when one
 did, and 2 when there was nobody to talk to.
-Files: this one is the command, `exchange` talks, `transcript` reads what came, `judge` decides, `results` tells;
-`peers` and `compare` run the servers of several libraries. The cases are in `rfc6455.testing.cases`.
+Where many cases have the same thing wrong with them, they share a line, with the likely cause.
+Files: this one is the command, `exchange` talks, `transcript` reads what came, `judge` decides, `causes` finds what
+many verdicts have in common, `results` tells; `peers` and `compare` run the servers of several libraries. The cases
+are in `rfc6455.testing.cases`.
 """
 
 from __future__ import annotations
@@ -33,16 +36,18 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+from causes import told_alone
 from clients import NoClientError, try_clients
 from exchange import Server
 from judge import Result, Verdict, judge
-from results import Progress, aligned, as_json, as_junit, summary, table
+from results import Progress, aligned, as_json, as_junit, causes, summary, table
 
 import rfc6455
 from rfc6455.testing.cases import Case, cases_for
@@ -88,6 +93,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the results as JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="where to write the results as JUnit's XML")
     parser.add_argument("--failed", action="store_true", help="show only the cases that FAILED")
+    parser.add_argument("--each", action="store_true", help="show each case, also where many have one cause")
     parser.add_argument("--timeout", type=parse_seconds, default=2.0, metavar="SECONDS", help="default 2")
     parser.add_argument(
         "--wait", type=parse_seconds, default=30.0, metavar="SECONDS", help="for the next request (default 30)"
@@ -176,17 +182,18 @@ def try_case(server: Server, case: Case) -> Result:
     try:
         verdict = judge(case, server.run(case))
     except OSError as error:
-        return Result(case, Verdict.FAILED, f"no connection: {error}", time.monotonic() - begin)
-    return Result(case, verdict.verdict, verdict.happened, time.monotonic() - begin)
+        verdict = Result(case, Verdict.FAILED, f"no connection: {error}", "no connection")
+    return replace(verdict, seconds=time.monotonic() - begin)
 
 
 # ---- Telling ----
 
 
 def tell(options: argparse.Namespace, results: list[Result]) -> None:
-    shown = [result for result in results if result.verdict is Verdict.FAILED or not options.failed]
+    listed = results if options.each else told_alone(results)
+    shown = [result for result in listed if result.verdict is Verdict.FAILED or not options.failed]
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(*table(shown, width), *summary(results), sep="\n")
+    print(*table(shown, width), *causes(results), *summary(results), sep="\n")
     tested, role = who(options)
     if options.json:
         options.json.write_text(json.dumps(as_json(tested, role, results), indent=1) + "\n")

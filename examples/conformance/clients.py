@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 
 from exchange import TcpLine, answer_client, room_for
 from judge import Result, Verdict, judge, printable
@@ -92,14 +93,14 @@ class _Run:
         except Exception as error:
             # Nobody looks at the future; without a result it would seem that no client came.
             words = printable(f"{type(error).__name__}: {error}")
-            verdict = Result(case, Verdict.FAILED, f"the checker failed: {words}")
+            verdict = Result(case, Verdict.FAILED, f"the checker failed: {words}", "the checker failed")
         with self._lock:
             if verdict is None:
                 self._silent += 1
                 self.waiting.append(case)
                 return
             self.heard_at = time.monotonic()
-            result = Result(case, verdict.verdict, verdict.happened, self.heard_at - begin)
+            result = replace(verdict, seconds=self.heard_at - begin)
             self.results[case.id] = result
             self._step(result)
 
@@ -111,7 +112,7 @@ class _Run:
 
     def in_order(self, cases: Sequence[Case]) -> list[Result]:
         missing = f"no client came{self.silence()}"
-        return [self.results.get(case.id) or Result(case, Verdict.FAILED, missing) for case in cases]
+        return [self.results.get(case.id) or Result(case, Verdict.FAILED, missing, "no client came") for case in cases]
 
     def silence(self) -> str:
         """What to add where no client came."""

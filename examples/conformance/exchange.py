@@ -34,9 +34,6 @@ SMALL = 1 << 10
 # How many bytes a peer may send besides the heads and what it may echo; many times what any honest one needs.
 SPARE = 64 << 10
 
-# How long TCP may stay open after both Close frames, in seconds; and never longer than the time-out.
-LINGER = 1.0
-
 # A peer is slow to see a fault when it does not until more comes; how long it has, as a part of the time-out.
 EARLY = 0.5
 
@@ -270,17 +267,17 @@ def _exchange(case: Case, line: Line, transcript: Transcript, timeout: float) ->
             write(data)
     if line.wait(settled, timeout) and (has_closed() or must_close(case, transcript)):
         if not sends_close(case):
-            _close(line, transcript)
+            _close(line, transcript, timeout)
         _end(line, transcript, timeout, has_closed)
 
 
-def _close(line: Line, transcript: Transcript) -> None:
+def _close(line: Line, transcript: Transcript, timeout: float) -> None:
     """Sends our Close frame, or the answer to the peer's (5.5.1)."""
     code = 1000 if transcript.close is None else transcript.close_code
     payload = b"" if code is None else code.to_bytes(2, "big")
     # A masking key of zeros leaves the payload as it is.
     mask, key = (128, bytes(4)) if transcript.from_server else (0, b"")
-    line.write(bytes([0x88, mask | len(payload)]) + key + payload, LINGER, lambda: False)
+    line.write(bytes([0x88, mask | len(payload)]) + key + payload, timeout, lambda: False)
 
 
 def _end(line: Line, transcript: Transcript, timeout: float, has_closed: Callable[[], bool]) -> None:
@@ -288,7 +285,7 @@ def _end(line: Line, transcript: Transcript, timeout: float, has_closed: Callabl
     line.wait(has_closed, timeout)
     if not transcript.from_server:
         line.half_close()
-    line.wait(lambda: False, min(timeout, LINGER))
+    line.wait(lambda: False, timeout)
 
 
 def fill(template: bytes, marks: dict[bytes, bytes]) -> bytes:

@@ -55,12 +55,14 @@ class Result:
     """One case that was run.
 
     :ivar happened: what the peer did, in words.
+    :ivar why: what was wrong with it, in words that other cases share; empty where nothing was.
     :ivar seconds: how long it took.
     """
 
     case: Case
     verdict: Verdict
     happened: str
+    why: str = ""
     seconds: float = 0.0
 
 
@@ -69,34 +71,38 @@ Opinion = tuple[Verdict, str]
 # How much of a header is shown; no answer that is in order is longer.
 MOST_SHOWN = 200
 
+NOT_CLOSED = "TCP was not closed"
+
 OK, NON_STRICT, FAILED = Verdict.OK, Verdict.NON_STRICT, Verdict.FAILED
 
 
 def judge(case: Case, transcript: Transcript) -> Result:
     """The verdict on what came."""
-    verdict, happened = _verdict(case, transcript)
-    return Result(case, verdict, happened)
+    verdict, why = _verdict(case, transcript)
+    if verdict is Verdict.UNSUPPORTED:
+        return Result(case, verdict, why, why)
+    story = describe(transcript)
+    return Result(case, verdict, f"{why}: {story}" if why else story, why)
 
 
 def _verdict(case: Case, transcript: Transcript) -> Opinion:
     if transcript.end is End.FLOODED:
-        return FAILED, f"it does not stop sending: {describe(transcript)}"
+        return FAILED, "it does not stop sending"
     if case.deflate is Deflate.NEEDED and (reason := _why_not_tried(case, transcript)):
         return Verdict.UNSUPPORTED, reason
-    story = describe(transcript)
     if broken := _broken_rules(case, transcript):
-        return FAILED, f"{'; '.join(dict.fromkeys(broken))}: {story}"
+        return FAILED, "; ".join(dict.fromkeys(broken))
     opinions = [opinion_on(expectation, transcript) for expectation in case.expect]
     best, why = opinions[0]
     if best is not OK and any(opinion is OK for opinion, _ in opinions):
-        return Verdict.INFORMATIONAL, story
+        return Verdict.INFORMATIONAL, ""
     if best is FAILED:
         others = opinions[1:] + [opinion_on(expectation, transcript) for expectation in case.tolerated]
         if any(opinion is not FAILED for opinion, _ in others):
             best = NON_STRICT
     if best is OK and transcript.late:
-        return NON_STRICT, f"only when more was sent: {story}"
-    return best, f"{why}: {story}" if why else story
+        return NON_STRICT, "only when more was sent"
+    return best, why
 
 
 def _why_not_tried(case: Case, transcript: Transcript) -> str:
@@ -151,9 +157,7 @@ def _echoes(expected: Echoes, transcript: Transcript) -> Opinion:
     if transcript.close is None:
         # How it closes is the subject of other cases.
         return (FAILED if transcript.end is End.OPEN else NON_STRICT), "no answer to the Close"
-    if transcript.close_code != 1000:
-        return NON_STRICT, "another code than that of the Close"
-    return _closing(transcript)
+    return _closing(transcript, frozenset({1000}), "another code than that of the Close")
 
 
 def _answers(pings: tuple[bytes, ...], pongs: list[bytes]) -> bool:
@@ -162,9 +166,12 @@ def _answers(pings: tuple[bytes, ...], pongs: list[bytes]) -> bool:
     return all(pong in waiting for pong in pongs) and (not pings or (bool(pongs) and pongs[-1] == pings[-1]))
 
 
-def _closing(transcript: Transcript) -> Opinion:
-    """7.1.1: who has sent and received a Close closes TCP."""
-    return (NON_STRICT, "TCP was not closed") if transcript.end is End.OPEN else (OK, "")
+def _closing(transcript: Transcript, codes: frozenset[int | None], otherwise: str) -> Opinion:
+    """5.5.1: "After both sending and receiving a Close message, an endpoint considers the WebSocket connection closed
+    and MUST close the underlying TCP connection." By 7.1.1 the server does so first."""
+    if transcript.end is End.OPEN:
+        return FAILED, NOT_CLOSED
+    return (OK, "") if transcript.close_code in codes else (NON_STRICT, otherwise)
 
 
 def _closes(expected: Closes, transcript: Transcript) -> Opinion:
@@ -174,9 +181,7 @@ def _closes(expected: Closes, transcript: Transcript) -> Opinion:
         return FAILED, "no Close in answer to the Close"
     if transcript.messages() != list(expected.messages) or transcript.pongs:
         return FAILED, "not the same messages"
-    if transcript.close_code not in expected.codes:
-        return NON_STRICT, "another code than that of the Close"
-    return _closing(transcript)
+    return _closing(transcript, expected.codes, "another code than that of the Close")
 
 
 def _fails(expected: Fails, transcript: Transcript) -> Opinion:
@@ -192,9 +197,7 @@ def _fails(expected: Fails, transcript: Transcript) -> Opinion:
         return (
             (FAILED, "the connection did not fail") if transcript.end is End.OPEN else (NON_STRICT, "no Close frame")
         )
-    if transcript.close_code not in expected.codes:
-        return NON_STRICT, "another code"
-    return _closing(transcript)
+    return _closing(transcript, expected.codes, "another code")
 
 
 def _waits(transcript: Transcript) -> Opinion:
@@ -224,7 +227,7 @@ def _hangs_up(transcript: Transcript) -> Opinion:
     if answered or any(frame.opcode != CLOSE for frame in transcript.frames):
         return FAILED, "an answer came"
     if transcript.end is End.OPEN:
-        return FAILED, "TCP was not closed"
+        return FAILED, NOT_CLOSED
     return (NON_STRICT, "a Close frame came") if transcript.frames else (OK, "")
 
 

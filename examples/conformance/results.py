@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 from xml.etree import ElementTree
 
+from causes import common_causes
 from judge import Result, Verdict
 
 from rfc6455.testing.cases import GROUPS
@@ -80,6 +81,14 @@ def table(results: Sequence[Result], width: int | None = None) -> Iterator[str]:
     """All cases, then the groups."""
     if results:
         yield from aligned(case_rows(results), width)
+        yield ""
+
+
+def causes(results: Sequence[Result]) -> Iterator[str]:
+    """What many results have in common, one line each."""
+    lines = [str(common) for common in common_causes(results)]
+    if lines:
+        yield from lines
         yield ""
 
 

@@ -24,10 +24,11 @@ from programs import EXAMPLES, PATIENCE, Program
 
 import rfc6455
 from rfc6455 import CLIENT, SERVER
-from rfc6455.testing.cases import Deflate, cases_for
+from rfc6455.testing.cases import Closes, Deflate, cases_for
 
 sys.path.append(str(EXAMPLES / "conformance"))
 
+import causes
 import check
 import clients
 import compare
@@ -223,7 +224,6 @@ def test_wrong_frames_fail(name: str, frames: bytes, why: str) -> None:
         ("framing.opcode-3", b"\x88\x02\x03\xe8", End.CLOSED, "another code"),
         ("framing.opcode-3", b"\x88\x00", End.CLOSED, "another code"),
         ("framing.opcode-3", b"", End.RESET, "no Close frame"),
-        ("framing.opcode-3", b"\x88\x02\x03\xea", End.OPEN, "TCP was not closed"),
         ("close.code-3000", CLOSE, End.CLOSED, "another code than that of the Close"),
         ("handshake.plain", b"\x81\x05Hello", End.CLOSED, "no answer to the Close"),
         ("limits.frame-2-40-text", b"", End.OPEN, "the connection did not fail"),
@@ -234,6 +234,24 @@ def test_what_breaks_no_must_is_not_strict(name: str, frames: bytes, end: End, w
     result = judged(name, frames, end=end)
     assert result.verdict is Verdict.NON_STRICT
     assert result.happened.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"),
+    [
+        ("framing.opcode-3", b"\x88\x02\x03\xea"),
+        ("framing.opcode-3", b"\x88\x02\x03\xe8"),
+        ("close.empty", b"\x88\x00"),
+        ("close.code-3000", CLOSE),
+        ("handshake.plain", b"\x81\x05Hello" + CLOSE),
+    ],
+)
+def test_tcp_must_be_closed_after_both_close_frames(name: str, frames: bytes) -> None:
+    """5.5.1, 7.1.1; whatever else is not as recommended."""
+    result = judged(name, frames, end=End.OPEN)
+    assert result.verdict is Verdict.FAILED
+    assert result.happened.startswith("TCP was not closed: ")
+    assert judged(name, frames, end=End.CLOSED).verdict is not Verdict.FAILED
 
 
 def test_silence_fails() -> None:
@@ -676,10 +694,10 @@ def test_tls(tmp_path: Path) -> None:
 # ---- What it prints and writes ----
 
 SHOWN = [
-    Result(CASES[SERVER]["close.empty"], Verdict.OK, "Close, TCP closed", 0.01),
-    Result(CASES[SERVER]["framing.length-65535-in-8-binary"], Verdict.NON_STRICT, "a message came back", 0.02),
-    Result(CASES[SERVER]["utf8.bad-ff"], Verdict.FAILED, 'a <message> & "more" came back' + "!" * 200, 1.5),
-    Result(CASES[SERVER]["compression.example"], Verdict.UNSUPPORTED, "no permessage-deflate", 0.03),
+    Result(CASES[SERVER]["close.empty"], Verdict.OK, "Close, TCP closed", seconds=0.01),
+    Result(CASES[SERVER]["framing.length-65535-in-8-binary"], Verdict.NON_STRICT, "a message came back", seconds=0.02),
+    Result(CASES[SERVER]["utf8.bad-ff"], Verdict.FAILED, 'a <message> & "more" came back' + "!" * 200, seconds=1.5),
+    Result(CASES[SERVER]["compression.example"], Verdict.UNSUPPORTED, "no permessage-deflate", seconds=0.03),
 ]
 
 
@@ -770,6 +788,63 @@ def test_junit() -> None:
     assert failure.get("message") == SHOWN[2].happened
     assert suites.find("testsuite[@name='compression']/testcase/skipped") is not None
     assert "NON-STRICT" in (suites.findtext("testsuite[@name='framing']/testcase/system-out") or "")
+
+
+def left_open(count: int) -> list[Result]:
+    """Verdicts on a server that answers each Close and does not close TCP."""
+    names = [name for name, case in CASES[SERVER].items() if isinstance(case.expect[0], Closes)][:count]
+    assert len(names) == count
+    return [judged(name, CLOSE, end=End.OPEN) for name in names]
+
+
+def test_many_verdicts_with_one_cause_share_a_line() -> None:
+    many = left_open(causes.MANY)
+    assert {result.verdict for result in many} == {Verdict.FAILED}
+    (common,) = causes.common_causes([*SHOWN, *many])
+    assert common.results == many
+    words = str(common)
+    assert words.startswith(f"FAILED in {causes.MANY} cases: TCP was not closed (")
+    assert "Likely: it keeps TCP open after both Close frames" in words
+    assert "(5.5.1)" in words
+    assert list(causes.told_alone([*SHOWN, *many])) == SHOWN
+    assert causes.common_causes(many[1:]) == []
+    assert list(causes.told_alone(many[1:])) == many[1:]
+
+
+def test_the_worst_cause_comes_first_and_the_story_that_most_share_is_told() -> None:
+    case = CASES[SERVER]["close.empty"]
+    unsupported = [Result(case, Verdict.UNSUPPORTED, "no permessage-deflate", "no permessage-deflate")] * 20
+    refused = [
+        Result(case, Verdict.FAILED, f"no connection: HTTP {status}", "no connection") for status in range(404, 414)
+    ]
+    refused += [Result(case, Verdict.FAILED, "no connection: HTTP 404", "no connection")] * 4
+    unheard = [Result(case, Verdict.FAILED, "odd: nothing came", "odd")] * causes.MANY
+    assert list(results.causes([*unsupported, *unheard, *refused])) == [
+        "FAILED in 14 cases: no connection (HTTP 404, in 5 of them). Likely: " + causes.LIKELY["no connection"] + ".",
+        f"FAILED in {causes.MANY} cases: odd (nothing came).",
+        "UNSUPPORTED in 20 cases: no permessage-deflate. Likely: permessage-deflate is not switched on.",
+        "",
+    ]
+    assert list(results.causes(SHOWN)) == []
+
+
+def test_each_likely_cause_belongs_to_something_that_a_verdict_says() -> None:
+    source = "".join((EXAMPLES / "conformance" / name).read_text() for name in ("judge.py", "check.py", "clients.py"))
+    assert [why for why in causes.LIKELY if f'"{why}"' not in source] == []
+
+
+def test_the_command_says_the_cause_and_each_case_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    many = left_open(20)
+    options = check.parse_arguments(["ws://localhost/"])
+    check.tell(options, [*SHOWN, *many])
+    shown = capsys.readouterr().out
+    assert "FAILED in 20 cases: TCP was not closed" in shown
+    assert many[0].case.id not in shown
+    assert SHOWN[2].case.id in shown
+    check.tell(check.parse_arguments(["ws://localhost/", "--each"]), [*SHOWN, *many])
+    shown = capsys.readouterr().out
+    assert "FAILED in 20 cases: TCP was not closed" in shown
+    assert all(result.case.id in shown for result in many)
 
 
 def test_files_and_failed_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
