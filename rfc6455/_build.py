@@ -1,12 +1,12 @@
-"""Which build runs: the compiled modules, or the sources beside them; all of one, or all of the other.
+"""Which build runs: all of the compiled modules, or all of the sources beside them.
 
-The compiled modules lie in one file, the extension module ``_compiled``. Python alone would look in it for none of
-them; a finder for the names of this package does. Without the finder only the sources are found. The package is
-therefore never half compiled, and where the file is not there or may not be used, the sources do the same, slower:
+The compiled modules lie in one file, the extension module ``_compiled``. Python itself would not look for them there;
+a finder for the names of this package does. Without the finder, only the sources are found. The package is therefore
+never half compiled. If the file is missing or may not be used, the sources do the same, more slowly:
 
 - with ``RFC6455_PURE=1`` in the environment when the package is first imported;
-- in a second interpreter of the process (a subinterpreter, or the main one after it): the compiled modules keep
-  their types in variables of C, and belong to the interpreter that came first.
+- in a second interpreter of the process (a subinterpreter, or the main one after it): the compiled modules keep their
+  types in C variables, and belong to the interpreter that loaded them first.
 
 Not here: how the modules are compiled (``setup.py``).
 """
@@ -21,12 +21,12 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 from importlib.util import spec_from_file_location
 from types import ModuleType
 
-# What `setup.py` compiles: all that a message passes on its way. Types in a `.pxd` beside the source are what makes a
-# module faster, so each has one. Left out is what was compiled without types and gained nothing that can be measured:
-# headers, heads of HTTP/1.1, the opening handshake (a tenth fewer instructions, the same time, half of the work); and
-# the public parser of frames, which is a few lines around the cursor.
-# To add a module, write its `.pxd`, add its name (`package.module` in a subpackage; no two end in the same word) and
-# keep it only if `benchmarks/run.py` shows what it is for: each takes one to six seconds of every installation.
+# What `setup.py` compiles: every module that a message passes through. The types in a `.pxd` beside the source make a
+# module faster, so each has one. Left out are those for which no gain could be measured without types: headers, heads
+# of HTTP/1.1, the opening handshake (a tenth fewer instructions, the same time, half of the work); and the public
+# parser of frames, which is a few lines around the cursor. To add a module, write its `.pxd`, add its name
+# (`package.module` in a subpackage; no two end in the same word) and keep it only if `benchmarks/run.py` shows a gain:
+# each adds one to six seconds to every installation.
 MODULES = (
     "_byte_loops",
     "arguments",
@@ -41,13 +41,15 @@ MODULES = (
     "values",
 )
 
-# What Python (3.12 and newer) says of a module that a subinterpreter may not load; what Cython says to the second
-# interpreter that tries. Any other failure to load what is there is a fault, which the slower sources would hide.
+# What Python (3.12 and newer) says about a module that a subinterpreter may not load, and what Cython says to the
+# second interpreter that tries. Any other failure to load an existing file is a fault, which the slower sources would
+# hide.
 _IN_ANOTHER_INTERPRETER = ("does not support loading in subinterpreters", "Interpreter change detected")
 
 
 class _Finder:
-    """Finds the compiled modules in their one file, for as long as the package that brought it is the imported one."""
+    """A finder of the compiled modules in their one file, for as long as the package that installed it is the imported
+    one."""
 
     def __init__(self, package: ModuleType, file: str) -> None:
         self._package = package
@@ -61,14 +63,14 @@ class _Finder:
 
 
 def _use_compiled(package: ModuleType) -> bool:
-    """Have the compiled modules found, if they are there and may be used; tell whether."""
+    """Install the finder if the compiled modules exist and may be used; return whether it was."""
     file = PathFinder.find_spec(f"{package.__name__}._compiled", package.__path__)
     if os.environ.get("RFC6455_PURE") == "1" or file is None or file.origin is None:
         return False
     finder = _Finder(package, file.origin)
     sys.meta_path.insert(0, finder)
     try:
-        # One interpreter gets the first module, and with it all others.
+        # The interpreter that gets the first module also gets all others.
         import_module(f"{package.__name__}.{MODULES[0]}")
     except ImportError as error:
         sys.meta_path.remove(finder)

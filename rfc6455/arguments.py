@@ -1,7 +1,7 @@
-"""Checks of what callers pass, and the words that name an argument in an error.
+"""Checks of arguments, and the words that name an argument in an error.
 
-What lives here: conversions and checks that more than one module makes of its arguments. Not here: rules of the
-protocol, which stand in the module of their section.
+What lives here: conversions and checks that more than one module needs. Not here: rules of the protocol, which stand
+in the module of their section.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from .codes import MAX_LENGTH
 def as_bytes(data: bytes | bytearray | memoryview, what: str = "binary data") -> bytes:
     """Return binary data as ``bytes``; ``what`` names it in the error.
 
-    :raises TypeError: when it is something else.
+    :raises TypeError: when it is anything else.
     """
     if type(data) is bytes:
         return data
     if isinstance(data, (bytes, bytearray, memoryview)):
-        # Through a view, as a subclass could make something else of itself.
+        # Through a view, as a subclass could convert itself to something else.
         return bytes(memoryview(data))
     raise TypeError(f"{what} is bytes, bytearray or memoryview, not {type(data).__name__}")
 
 
 def at_most_63_bits(limit: int | None) -> int:
-    """Return a limit as a number that a length can have (5.2); ``None`` is the largest one."""
+    """Return a limit as a number that a length can have (5.2); ``None`` stands for the largest one."""
     return MAX_LENGTH if limit is None else min(limit, MAX_LENGTH)
 
 
@@ -33,8 +33,8 @@ def excerpt(value: str | bytes, length: int = 60) -> str:
 
 
 def not_copied(owner: object) -> TypeError:
-    """Return the error for a copy of ``owner``. Two of it would go on from the same place: with the same masking keys,
-    which must not repeat (5.3), and with the same compressor."""
+    """Return the error for an attempt to copy ``owner``. Two copies would go on from the same state: with the same
+    masking keys, which must not repeat (5.3), and with the same compressor."""
     return TypeError(f"a {type(owner).__name__} is the state of one connection, and cannot be copied or pickled")
 
 
@@ -42,15 +42,15 @@ def check_type(value: object, wanted: type | tuple[type, ...], what: str) -> Non
     """Check that an argument has one of the types ``wanted``.
 
     :param what: the beginning of the message, which names the argument and says what to pass: ``"uri is a str"``.
-    :raises TypeError: when it has not. The message does not show a value that may be a secret.
+    :raises TypeError: when it does not. The message does not show a value that may be a secret.
     """
-    # A bool is an int to Python, and never what is meant.
+    # A bool is an int to Python, but never what is meant.
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
         raise TypeError(f"{what}, not {described(value)}")
 
 
 def described(value: object) -> str:
-    """Return what a wrong argument is, in words: simple values as they are, of all others the type."""
+    """Return a wrong argument in words: a simple value as it is, the type of any other."""
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value)
     return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__

@@ -1,9 +1,9 @@
-"""Loops over bytes, twice: here in Python that anybody can read, and compiled in ``_byte_loops.pyx``.
+"""Loops over bytes, in two versions: here in Python that anybody can read, and compiled in ``_byte_loops.pyx``.
 
 What lives here: masking (5.3), the bytes of a frame (5.2), the memory in which a message is joined, the check that a
-text is UTF-8 as it comes (8.1), and memory that is lent to be read into. This is the only place that picks a compiled
-body. Both have the same effect, the same result and the same error, and the tests run on both; everything else in the
-package has one body.
+text is UTF-8 as it arrives (8.1), and memory that is lent to read into. This is the only place that chooses between
+two implementations. Both have the same effects, results and errors, and the tests run on both; everything else in the
+package has one implementation.
 
 Not here: which bytes may follow which; see `cursor.py` and `messages.py`.
 """
@@ -16,20 +16,21 @@ import sys
 from .arguments import as_bytes
 from .codes import MASK_BIT
 
-# Up to here one XOR of two long integers is faster than four passes of bytes.translate() (benchmarks/masking.py).
+# Up to this size, one XOR of two long integers is faster than four passes of bytes.translate()
+# (benchmarks/masking.py).
 LONGEST_INTEGER = 700
 
 # Longer payloads are masked in blocks that stay in the processor's cache over the four passes.
 BLOCK = 32 << 10
 
-# So much of a text that is more than ASCII is decoded at once. The header of a str, 74 bytes, is little beside it.
+# How much of a text that is not all ASCII is decoded at once. The header of a str, 74 bytes, is small beside it.
 TEXT_BLOCK = 4 << 10
 
-# One letter beyond U+00FF makes every character of a str take 2 bytes, and one beyond U+FFFF, 4. What is ASCII but for
-# a few of these is kept as bytes, which are less, and decoded in the end.
+# One letter beyond U+00FF makes every character of a str take 2 bytes, and one beyond U+FFFF, 4. A text that is ASCII
+# except for a few of these is kept as bytes, which take less memory, and decoded at the end.
 WIDE = 1.9
 
-# One table for each value of a key byte: what bytes.translate() makes of each of the 256 input bytes.
+# One table for each value of a key byte, for bytes.translate().
 _TABLES = tuple([bytes([value ^ key_byte for value in range(256)]) for key_byte in range(256)])
 
 _from_bytes = int.from_bytes
@@ -44,10 +45,10 @@ _from_bytes = int.from_bytes
 def apply_mask(data: bytes | bytearray | memoryview, key: bytes | bytearray | memoryview) -> bytes:
     """Mask or unmask a payload (5.3); the two are the same operation.
 
-    :param data: the payload, from its first byte.
+    :param data: the payload, starting at its first byte.
     :param key: the masking key, 4 bytes.
-    :returns: as many bytes as ``data`` has; ``data`` is not changed.
-    :raises TypeError: when one of the two is not bytes.
+    :returns: the result, of the same length; ``data`` is not changed.
+    :raises TypeError: when either of them is not bytes.
     :raises ValueError: when the key is not 4 bytes long.
 
     >>> key = bytes.fromhex("37 fa 21 3d")
@@ -95,7 +96,7 @@ def take_payload(data: bytes, start: int, stop: int, masked: int) -> bytes:
 def pack_header(first: int, length: int, masking_key: bytes | None) -> bytes:
     """Return the header of a frame whose first byte (FIN, RSV, opcode) is ``first``, with its key if it has one.
 
-    For payloads that are sent from where they are; `pack_frame` is for all others.
+    This is for payloads that are sent without a copy; `pack_frame` is for all others.
     """
     mask_bit = 0 if masking_key is None else MASK_BIT
     if masking_key is not None and len(masking_key) != 4:
@@ -113,7 +114,7 @@ def pack_header(first: int, length: int, masking_key: bytes | None) -> bytes:
 def pack_frame(first: int, payload: bytes, keys: bytes | None, at: int) -> bytes:
     """Return the bytes of a frame whose first byte (FIN, RSV, opcode) is ``first``.
 
-    :param keys: ``None`` for a frame without a mask; else the masking key is ``keys[at:at + 4]``.
+    :param keys: ``None`` for a frame without a mask; otherwise the masking key is ``keys[at:at + 4]``.
     """
     length = len(payload)
     if keys is None:
@@ -123,7 +124,7 @@ def pack_frame(first: int, payload: bytes, keys: bytes | None, at: int) -> bytes
 
 
 def pack_text(first: int, text: str, keys: bytes | None, at: int) -> bytes:
-    """As `pack_frame` for the UTF-8 of a text, which need not become bytes of its own first.
+    """Return the same as `pack_frame` for the UTF-8 of a text, without making a bytes object of it first.
 
     :raises UnicodeEncodeError: when it has a lone surrogate.
     """
@@ -134,12 +135,13 @@ def pack_text(first: int, text: str, keys: bytes | None, at: int) -> bytes:
 
 
 def decode_beginning(data: bytes) -> tuple[str, int]:
-    """Decode the beginning of a text; return it and how many bytes it took, without a character not yet complete.
+    """Decode the beginning of a text; return it and the number of bytes used. A last character that is incomplete is
+    left.
 
-    :raises UnicodeDecodeError: at the first byte that no text can have there.
+    :raises UnicodeDecodeError: at the first byte that cannot occur there.
     """
     text, used = codecs.utf_8_decode(data, "strict", False)
-    # Python waits for the third byte of a surrogate, for the sake of a handler that would let it pass.
+    # Python waits for the third byte of a surrogate, because an error handler might accept it.
     if data[used : used + 1] == b"\xed" and data[used + 1 : used + 2] > b"\x9f":
         raise UnicodeDecodeError("utf-8", data, used, used + 1, "invalid continuation byte")
     return text, used
@@ -149,28 +151,29 @@ def decode_beginning(data: bytes) -> tuple[str, int]:
 
 
 class Loan:
-    """Memory that is lent to a caller to read into, once.
+    """Memory that is lent to a caller for one read.
 
-    A view of it may outlive the loan: what is written through it then changes nothing that was taken. What is in it at
-    first is undefined.
+    A view of it may outlive the loan: what is written through it then does not change what was taken. The initial
+    content is undefined.
     """
 
     def __init__(self, size: int) -> None:
         self._memory = bytearray(size)
 
     def view(self) -> memoryview:
-        """Return the memory, to be written to."""
+        """Return the memory, for writing."""
         return memoryview(self._memory)
 
     def take(self, size: int) -> bytes:
-        """Return the first ``size`` bytes and end the loan. Views that are released by then save a copy."""
+        """Return the first ``size`` bytes and end the loan. This needs no copy if all views have been released."""
         if not 0 <= size <= len(self._memory):
             raise ValueError(f"{len(self._memory)} bytes were lent, not {size}")
         return bytes(memoryview(self._memory)[:size])
 
 
 class PayloadBuffer:
-    """Joins the payloads of one message at a time; what `BytesBuffer` and `TextBuffer` have in common."""
+    """A buffer that joins the payloads of one message at a time: what `BytesBuffer` and `TextBuffer` have in
+    common."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -179,44 +182,44 @@ class PayloadBuffer:
         return len(self._data)
 
     def append(self, payload: bytes) -> None:
-        """Add a payload at the end."""
+        """Append a payload."""
         self._data += payload
 
     def append_slice(self, data: bytes, start: int, stop: int, key: bytes, turn: int, more: int) -> None:
-        """Add ``data[start:stop]``; unless ``key`` is empty, ``key[turn]`` masks the first of these bytes.
+        """Append ``data[start:stop]``; unless ``key`` is empty, ``key[turn]`` masks the first of these bytes.
 
-        :param more: how many bytes are announced to follow, for which room may be made.
+        :param more: the number of bytes announced to follow, for which space may be reserved.
         """
         self._data += mask_slice(data, start, stop, key, turn) if key else data[start:stop]
 
     def lend(self, size: int, more: int) -> Loan:
-        """Lend room for ``size`` more bytes, where ``more`` are announced to follow as in `append_slice`. Whatever is
-        done to the buffer but `append_loan` ends the loan."""
+        """Lend space for ``size`` more bytes; ``more`` are announced to follow, as in `append_slice`. Any operation on
+        the buffer other than `append_loan` ends the loan."""
         return Loan(size)
 
     def append_loan(self, loan: Loan, size: int, key: bytes, turn: int) -> None:
-        """Add the first ``size`` bytes of what was lent, masked as in `append_slice`, and end the loan."""
+        """Append the first ``size`` bytes of what was lent, masked as in `append_slice`, and end the loan."""
         self.append_slice(loan.take(size), 0, size, key, turn, 0)
 
     def allocated(self) -> int:
-        """Return how many bytes of memory the content takes."""
+        """Return the memory that the content takes, in bytes."""
         return self._data.__alloc__()
 
 
 class BytesBuffer(PayloadBuffer):
-    """Joins the payloads of a binary message."""
+    """A buffer that joins the payloads of a binary message."""
 
     def take_bytes(self) -> bytes:
-        """Return all and keep nothing."""
+        """Return the content and empty the buffer."""
         data, self._data = self._data, bytearray()
         return bytes(data)
 
 
 class TextBuffer(PayloadBuffer):
-    """Joins the payloads of a text message, and can check that they are the beginning of a text.
+    """A buffer that joins the payloads of a text message, and can check that they are the beginning of valid UTF-8.
 
-    Python's decoder is the check. What it makes of a large piece is kept, so that nothing large is decoded twice;
-    ASCII and small pieces stay bytes until there are enough of them.
+    Python's decoder is the check. A large piece is kept as decoded, so that nothing large is decoded twice; ASCII and
+    small pieces stay bytes until there are enough of them.
     """
 
     def __init__(self) -> None:
@@ -225,11 +228,11 @@ class TextBuffer(PayloadBuffer):
 
     def _clear(self) -> None:
         self._data = bytearray()
-        # So many of the bytes are known to be whole characters.
+        # How many of the bytes are known to be whole characters.
         self._checked = 0
         # Whether a str would take about twice the memory of the bytes, or more.
         self._is_wide = False
-        # What came before and is decoded; how many bytes that was, and what it takes now.
+        # The text that came before and is decoded; how many bytes it had, and how many it takes now.
         self._blocks: list[str] = []
         self._size_of_blocks = 0
         self._memory_of_blocks = 0
@@ -238,9 +241,9 @@ class TextBuffer(PayloadBuffer):
         return self._size_of_blocks + len(self._data)
 
     def check_text(self) -> None:
-        """Check what was not checked before; the last character may be incomplete.
+        """Check what has not been checked before; the last character may be incomplete.
 
-        :raises UnicodeDecodeError: at the first byte that no text can have there (8.1).
+        :raises UnicodeDecodeError: at the first byte that cannot occur there (8.1).
         """
         unchecked = bytes(memoryview(self._data)[self._checked :])
         if unchecked.isascii():
@@ -264,7 +267,7 @@ class TextBuffer(PayloadBuffer):
         self._checked = 0
 
     def take_text(self) -> str:
-        """Return all, decoded, and keep nothing.
+        """Return the content as a str and empty the buffer.
 
         :raises UnicodeDecodeError: when it is not UTF-8.
         """
@@ -290,6 +293,7 @@ try:
         take_payload,
     )
 except ModuleNotFoundError as error:
-    # There is none. One that is there and cannot be imported is a fault, which the slower bodies would hide.
+    # There is no compiled version. One that exists but cannot be imported is a fault, which the slower code would
+    # hide.
     if error.name != f"{__package__}._byte_loops":
         raise

@@ -1,9 +1,9 @@
 """Numbers and names that the RFC fixes: roles, header bits, opcodes, close codes.
 
 What lives here: the registries of RFC 6455 (sections 5.2, 7.4, 11.6 to 11.8) as enums, the layout of a frame's header
-in numbers, the one rule about them that does not depend on state (which close codes may travel in a Close frame), and
-the package's own two lists of words: why a connection ended, and which rules can be relaxed.
-Not here: anything that parses, counts or remembers.
+in numbers, the one rule about them that does not depend on state (which close codes a Close frame may carry), and the
+package's own two enums: why a connection ended, and which rules can be relaxed. Not here: anything that parses, counts
+or remembers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VERSION = "13"
 
 
 class Role(Enum):
-    """Which end of the connection this code is. The client masks what it sends, the server does not (5.1)."""
+    """Which end of a connection this is. The client masks what it sends, the server does not (5.1)."""
 
     CLIENT = "client"
     SERVER = "server"
@@ -64,9 +64,9 @@ class Opcode(IntEnum):
 class CloseCode(IntEnum):
     """Why a connection was closed (7.4.1 and the registry of 11.7).
 
-    ``NO_STATUS_RCVD``, ``ABNORMAL_CLOSURE`` and ``TLS_HANDSHAKE`` never travel: they are what an application
-    is told when no Close frame, or one without a code, arrived. The codes from 3000 up belong to libraries and
-    applications and are plain numbers, but for the registered ``TIMEOUT``, which `Deadlines` uses.
+    ``NO_STATUS_RCVD``, ``ABNORMAL_CLOSURE`` and ``TLS_HANDSHAKE`` are never sent: an application gets them when no
+    Close frame arrived, or one without a code. The codes from 3000 up belong to libraries and applications and are
+    plain numbers, except for the registered ``TIMEOUT``, which `Deadlines` uses.
 
     >>> rfc6455.CloseCode(1009).name
     'MESSAGE_TOO_BIG'
@@ -98,10 +98,10 @@ _REGISTERED_SENDABLE = frozenset(CloseCode) - LOCAL_CLOSE_CODES
 
 
 def is_sendable_close_code(code: int) -> bool:
-    """Whether ``code`` may stand in a Close frame, in either direction.
+    """Return whether a Close frame may carry ``code``, in either direction (7.4.1, 7.4.2).
 
-    That is: registered between 1000 and 2999 and not one of those reserved for local use, or between 3000
-    and 4999 (libraries, frameworks, private use). See 7.4.1 and 7.4.2.
+    That is: a code between 1000 and 2999 that is registered and not reserved for local use, or one between 3000 and
+    4999 (libraries, frameworks, private use).
 
     :param code: any number.
 
@@ -112,10 +112,11 @@ def is_sendable_close_code(code: int) -> bool:
 
 
 class CloseCause(Enum):
-    """Why a connection ended. The value says it in words.
+    """Why a connection ended. The value says so in words.
 
-    The three that begin with ``OPENING`` tell a client whether another try is worth it: after `OPENING_EOF` it is;
-    after `OPENING_REFUSED` the status of the answer decides; after `OPENING_INVALID` the server will not do better.
+    The three that begin with ``OPENING`` tell a client whether to try again: after `OPENING_EOF`, yes; after
+    `OPENING_REFUSED`, it depends on the status of the answer; after `OPENING_INVALID`, no, the server would only do
+    the same.
 
     >>> (closed,) = rfc6455.Connection(rfc6455.SERVER).receive_data(b"")
     >>> closed.cause.name
@@ -140,21 +141,21 @@ class CloseCause(Enum):
 
 
 class Leniency(Enum):
-    """A rule that a handshake or a connection can be told not to insist on. Off unless it is asked for.
+    """A rule that a handshake or a connection can be told not to enforce. None is relaxed unless asked for.
 
-    Each is for one peer that is known to need it, such as a device that will never be updated; the value says what is
-    taken then. How often each was used is counted in ``leniencies_used`` of the handshake and the connection.
+    Each is for a peer that is known to need it, such as a device that will never be updated; the value says what is
+    then accepted. ``leniencies_used`` of the handshake and the connection counts how often each was used.
 
-    - ``UNMASKED_FRAMES``: a server takes frames without a mask (5.1). The mask keeps a hostile page from writing
-      bytes of its choice to a proxy that mistakes them for HTTP (10.3); without it that attack is open.
-    - ``BARE_LF``: lines of a head may end with LF alone (RFC 9112 2.2). A proxy in front that splits lines in another
-      way can be made to see another request (request smuggling); use it only where nothing stands in between.
-    - ``LONG_LENGTHS``: a length may take more bytes than it needs (5.2). A filter that reads lengths in another way
-      can be passed by.
-    - ``MISSING_CONNECTION_UPGRADE``: ``Connection`` need not list ``Upgrade`` (4.1, 4.2.1). The field tells proxies
-      to forward the upgrade knowingly; one that did not may take frames for requests.
-    - ``INVALID_UTF8``: text need not be UTF-8 (8.1), only together with ``decode_text=False``. Whoever decodes it
-      later meets what the sender's program put there.
+    - ``UNMASKED_FRAMES``: a server accepts frames without a mask (5.1). The mask keeps a hostile page from writing
+      bytes of its choice to a proxy that mistakes them for HTTP (10.3); without it, that attack works.
+    - ``BARE_LF``: lines of a head may end with LF alone (RFC 9112 2.2). A proxy in front that splits lines differently
+      can be made to see another request (request smuggling); use this only where nothing is in between.
+    - ``LONG_LENGTHS``: a length may take more bytes than it needs (5.2). A filter that reads lengths differently can
+      be bypassed.
+    - ``MISSING_CONNECTION_UPGRADE``: ``Connection`` need not list ``Upgrade`` (4.1, 4.2.1). The field makes proxies
+      forward the upgrade knowingly; one that did not may take frames for requests.
+    - ``INVALID_UTF8``: text need not be UTF-8 (8.1); only together with ``decode_text=False``. Whoever decodes it
+      later has to cope with whatever the sender put there.
 
     >>> server = rfc6455.Connection(rfc6455.SERVER, leniencies={rfc6455.Leniency.UNMASKED_FRAMES})
     >>> server.receive_data(bytes.fromhex("81 02 6869"))

@@ -95,20 +95,20 @@ _REASONS_OF_TIMEOUTS = {
     CloseCause.CLOSE_TIMEOUT: "no Close frame came in time",
 }
 
-# How much one call of receive_data() lets extensions decode before it leaves the rest unread. A read of 64 KiB can
+# How much extensions may decode in one call of receive_data() before it leaves the rest unread. A read of 64 KiB can
 # inflate to 66 MB in messages that are each within their limit.
 DECODED_IN_ONE_CALL = 512 << 10
 
-# And how much input it gives them: 64 KiB of the costliest that the tests could build takes some milliseconds.
+# And how much input they get: 64 KiB of the most expensive input that the tests could build takes a few milliseconds.
 ENCODED_IN_ONE_CALL = 64 << 10
 
-# Masking keys are cut from random bytes fetched so many at a time: one call of the system for 128 frames.
+# Masking keys are cut from a pool of random bytes of this size: one system call serves 128 frames.
 _RANDOM_POOL = 512
 
 
-# A process that forks has two of each connection, and the two must not mask with the same keys (10.3): with the one
-# sent by the parent, what the child sends could be read and foreseen. So the child counts the forks that made it, and
-# random bytes which were fetched before the last one are not used.
+# After a fork, parent and child both have a copy of each connection, and the two must not mask with the same keys
+# (10.3): whoever sees the parent's frames could predict the child's. So each process counts the forks that led to it,
+# and does not use random bytes that were fetched before the last one.
 _forks = 0
 
 
@@ -123,13 +123,13 @@ if hasattr(os, "register_at_fork"):
 
 
 class Connection:
-    """One end of an established connection. Handshakes make it; it can also be made alone.
+    """One end of an established connection. Handshakes create it; it can also be created on its own.
 
-    A connection takes no locks: where several threads use one, they share one lock around all calls.
+    A connection takes no locks: threads that share one must hold a lock of their own around every call.
 
     :param role: which end this is.
     :param extensions: the state of the extensions that were agreed, in the order of the handshake's answer.
-    :param subprotocol: the subprotocol that was agreed; only kept for the caller.
+    :param subprotocol: the subprotocol that was agreed; stored for the caller and not used here.
     :param options: ``limits``, ``parts`` and the others that `options.Options` describes.
     :raises TypeError: when the role is not a `Role`, or an option has the wrong type.
     :raises ValueError: when two extensions claim the same RSV bit.
@@ -143,8 +143,8 @@ class Connection:
     [TextMessage(text='hello')]
     """
 
-    # The attributes that the compiled class has, named here too so that what works with the one works with the other.
-    # To keep something with a connection, derive a class from it.
+    # The attributes of the compiled class, so that the pure class allows no others. To store something on a
+    # connection, derive a class from it.
     __slots__ = (
         *("role", "extensions", "limits", "subprotocol", "last_pong", "pongs_received"),
         *("_parts", "_random", "_masks", "_keys", "_keys_at", "_keys_forks", "_budget", "_parser", "_reader"),
@@ -167,7 +167,7 @@ class Connection:
     def _agreed(
         cls, role: Role, codecs: Sequence[MessageCodec], subprotocol: str | None, options: Options
     ) -> Connection:
-        """Make the connection that comes of a handshake, whose options were checked when it began."""
+        """Make the connection that results from a handshake, whose options were checked when it began."""
         connection = cls.__new__(cls)
         connection._set_up(role, codecs, subprotocol, options)
         return connection
@@ -196,20 +196,20 @@ class Connection:
         if limits.frame is None:
             # The size of a message is checked by the message, as an extension may make it larger or smaller.
             self._parser.max_length = MAX_LENGTH
-        # Where a message may turn out to be encoded, its pieces are kept small from its beginning.
+        # A message that may turn out to be encoded is taken in small pieces from its beginning.
         encoded_piece = MAX_ENCODED_PART if options.parts else MAX_ENCODED_PIECE
         self._max_first_piece = encoded_piece if self.extensions else MAX_LENGTH
         self._parser.max_piece = self._max_first_piece
         self._reader = MessageReader(self.extensions, options, self._parser.leniencies_used)
-        # A message in one piece is at most so long; none is taken the short way where parts are wanted, nor is a text
-        # that is wanted as bytes.
+        # The longest message that is taken the short way, in one piece. None is where parts are wanted, and no text is
+        # where it is wanted as bytes.
         self._max_message = self._reader.max_size
         self._short_text = _WHOLE_TEXT if options.decode_text else -1
         self._received = _IDLE
         self._sent = _IDLE
         self._out: list[bytes] = []
-        # The answers that are owed: they are queued when something is sent, or all is fetched. There is no deque for
-        # none, as an empty one takes 760 bytes.
+        # The answers that are owed. They are queued when something is sent or `data_to_send` is called. Without any
+        # there is no deque, as an empty one takes 760 bytes.
         self._pongs: deque[bytes] | None = None
         self._pongs_size = 0
         self._owed_close: bytes | None = None
@@ -230,37 +230,38 @@ class Connection:
 
     @property
     def received(self) -> Direction:
-        """What the peer has sent so far."""
+        """How far the peer's direction has come: what it has sent so far."""
         return Direction(self._received)
 
     @property
     def sent(self) -> Direction:
-        """What this end has sent so far. It is `CLOSED` once the connection is `closed`; answers to the last messages
-        can still be queued then, until `data_to_send` is called."""
+        """How far this end's direction has come: what it has sent so far. It is `CLOSED` once the connection is
+        `closed`; answers to the last messages can still be queued then, until `data_to_send` is called."""
         return Direction.CLOSED if self._closed is not None else Direction(self._sent)
 
     @property
     def state(self) -> ConnectionState:
-        """Derived from `sent` and `received`."""
+        """The state of the connection, derived from `sent` and `received` (7.1.3, 7.1.4)."""
         return connection_state(self.sent, self._received)
 
     @property
     def closed(self) -> bool:
-        """Whether the connection has ended: whether `end` is known.
+        """Whether the connection has ended, that is, whether `end` is known.
 
-        What `data_to_send` gives is still to be sent. Until then, answers to messages that came before the end can be
-        queued: they go out before the Close frame.
+        What `data_to_send` returns must still be sent. Until it is called, answers to messages that came before the
+        end can be queued: they go out before the Close frame.
         """
         return self._closed is not None
 
     @property
     def end(self) -> Closed | None:
-        """The `Closed` event once it is known, also while events before it are still being handled; else ``None``."""
+        """The `Closed` event once it is known, even while events before it are still being handled; otherwise
+        ``None``."""
         return self._closed
 
     @property
     def must_close(self) -> bool:
-        """Whether it is this side's turn to close TCP, once all is sent.
+        """Whether it is this side's turn to close TCP, once everything has been sent.
 
         7.1.1: after a closing handshake the server closes first, and the client waits for it; an end that failed
         the connection (7.1.7), or whose peer closed already, does not wait.
@@ -270,9 +271,9 @@ class Connection:
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to wait for: the connection is `closed`, and the peer ended its stream or had
-        `Timeouts.tcp_close <Timeouts>` to do so. Send what `data_to_send` still gives, as far as that goes at once,
-        and close the socket.
+        """Whether there is nothing left to wait for: the connection is `closed`, and the peer has ended its stream or
+        has used up `Timeouts.tcp_close <Timeouts>`. Send what `data_to_send` still returns, as far as possible without
+        waiting, and close the socket.
 
         7.1.1: a socket that is closed while input is unread may take back what was sent. So when it is this side's
         turn (`must_close`), the last bytes are followed by the end of its stream, ``shutdown(SHUT_WR)``, and then the
@@ -282,41 +283,42 @@ class Connection:
 
     @property
     def unread(self) -> int:
-        """How many bytes wait for a call of ``receive_data(None)``: what came with the handshake, or what was left
-        so that one call does not decode without bounds. 0 when new input is wanted."""
+        """The number of bytes that wait for a call of ``receive_data(None)``: those that came with the handshake, or
+        those that were left so that one call does a bounded amount of work. 0 when new input is wanted."""
         return self._parser.unparsed if self._has_unread else 0
 
     @property
     def _frame_received(self) -> int:
-        """How many bytes have come of a frame that is not complete."""
+        """The number of bytes that have come of an incomplete frame."""
         return self._parser.frame_received
 
     @property
     def leniencies_used(self) -> dict[Leniency, int]:
-        """How often which `Leniency` was made use of, in the handshake and since."""
+        """The number of times that each `Leniency` was used, in the handshake and since then."""
         return self._parser.leniencies_used
 
     @property
     def bytes_received(self) -> int:
-        """How many bytes came in so far, not counting the handshake."""
+        """The number of bytes received so far, without the handshake."""
         return self._parser.total
 
     @property
     def retained_bytes(self) -> int:
-        """The memory that the peer makes this connection keep now: input, the message so far, extensions, replies."""
+        """The memory, in bytes, that the peer makes this connection keep now: input, the message so far, the state of
+        extensions, queued replies."""
         return self._parser.unparsed + self._retained()
 
     # Receiving.
 
     def receive_data(self, data: bytes | bytearray | memoryview | None = None) -> list[Event]:
-        """Takes what came from the peer and gives what it means.
+        """Process bytes from the peer and return the events they produce.
 
-        :param data: bytes as read, in any portions; ``b""`` says that the stream has ended, as ``recv`` does.
-            ``None`` when nothing new was read, to go on with what is `unread`.
+        :param data: bytes as they were read, in chunks of any size; ``b""`` when the stream has ended, as ``recv``
+            says it. Pass ``None`` when nothing new was read, to go on with what is `unread`.
         :returns: the events, in order. When the connection ends with this call, the last one is `Closed`; later
             input is dropped.
-        :raises TypeError: when the data is something else.
-        :raises Exception: whatever an extension raised, as `MessageCodec` says; the next call goes on.
+        :raises TypeError: when the data is anything else.
+        :raises Exception: whatever an extension raised (see `MessageCodec`); the next call goes on from there.
 
         >>> ws = rfc6455.Connection(rfc6455.CLIENT)
         >>> ws.receive_data(bytes.fromhex("81 02 68"))
@@ -362,12 +364,12 @@ class Connection:
                 self._end_of_file(events)
 
     def _get_buffer(self, size_hint: int) -> memoryview:
-        """Lend memory for the next read, which `_buffer_updated` ends."""
+        """Lend memory for the next read; `_buffer_updated` ends the loan."""
         return self._parser.get_buffer(size_hint) if self._closed is None else memoryview(bytearray(READ_SIZE))
 
     def _buffer_updated(self, size: int, waiting: int) -> list[Event]:
-        """Take what was read into the memory that was lent, as `receive_data` does; as `_receive_later` does where
-        events of ``waiting`` bytes have not been handled yet."""
+        """Process what was read into the lent memory, like `receive_data`; or like `_receive_later` while events of
+        ``waiting`` bytes have not been handled yet."""
         events: list[Event] = []
         if size == 0:
             return self._receive_later(b"", waiting) if waiting else self.receive_data(b"")
@@ -382,8 +384,8 @@ class Connection:
         return events
 
     def _receive_later(self, data: bytes | bytearray | memoryview, waiting: int) -> list[Event]:
-        """Take input of which no events are made before the next ``receive_data(None)``, because events of ``waiting``
-        bytes have not been handled yet. Both together stay within the budget."""
+        """Accept input without making events of it before the next ``receive_data(None)``, because events of
+        ``waiting`` bytes have not been handled yet. Both together stay within the budget."""
         events: list[Event] = []
         new = as_bytes(data)
         if self._closed is None:
@@ -449,7 +451,8 @@ class Connection:
                 return
 
     def _begin_frame(self, before: int, first: int) -> None:
-        """Applies what depends on the header of a data frame and on the message before any payload is taken."""
+        """Apply the rules that need only the header of a data frame and the message so far, before any payload is
+        taken."""
         parser = self._parser
         rsv = (first & RSV_BITS) >> 4
         if before == _IDLE:
@@ -475,7 +478,7 @@ class Connection:
             self.last_pong = payload
 
     def _answer_ping(self, payload: bytes) -> None:
-        """5.5.2: a Ping MUST be answered by a Pong, "unless it already received a Close frame".
+        """Owe the peer a Pong. 5.5.2: a Ping MUST be answered, "unless it already received a Close frame".
 
         That holds after our own Close frame, too, as 5.5.1 forbids only data frames then. 5.5.3: with several
         unanswered Pings, an endpoint "MAY elect to send a Pong frame for only the most recently processed Ping frame".
@@ -494,15 +497,17 @@ class Connection:
         self._pongs_size -= len(pongs.popleft()) + OBJECT_OVERHEAD
 
     def _drop_pongs_over_budget(self) -> None:
-        """A Ping is no reason to fail an honest peer: Pongs take what all else leaves of the budget, and the oldest
-        give way, as 5.5.3 allows. The newest is owed whatever it takes (5.5.2), which is 189 bytes at the most."""
+        """Drop the oldest Pongs that no longer fit: a Ping is no reason to fail an honest peer, so Pongs get what
+        everything else leaves of the budget, and the oldest give way, as 5.5.3 allows. The newest is always owed
+        (5.5.2); it takes 189 bytes at most."""
         pongs = self._pongs
         while pongs is not None and len(pongs) > 1 and self._retained() > self._budget:
             self._drop_oldest_pong(pongs)
 
     def _receive_close(self, payload: bytes, events: list[Event]) -> None:
-        """5.5.1: "If an endpoint receives a Close frame and did not previously send a Close frame, the endpoint MUST
-        send a Close frame in response", and it "typically echos the status code". The reason goes back with it."""
+        """Record the peer's Close frame and owe the answer. 5.5.1: "If an endpoint receives a Close frame and did not
+        previously send a Close frame, the endpoint MUST send a Close frame in response", and it "typically echos the
+        status code". The reason is echoed with it."""
         code, reason = self._parse_close(payload)
         is_in_message = self._received == _IN_MESSAGE
         cause = CloseCause.HANDSHAKE_IN_MESSAGE if is_in_message else CloseCause.HANDSHAKE
@@ -521,7 +526,7 @@ class Connection:
         return code, payload[2:].decode()
 
     def _end_of_file(self, events: list[Event]) -> None:
-        """The stream ended without a Close frame (7.1.5: the code is 1006)."""
+        """End the connection because the stream ended without a Close frame (7.1.5: the code is 1006)."""
         if self._sent == _CLOSED:
             cause = CloseCause.EOF_IN_CLOSE
         elif self._parser.mid_frame:
@@ -533,7 +538,7 @@ class Connection:
         self._end(Closed(CloseCode.ABNORMAL_CLOSURE, "", False, None, cause), events)
 
     def _fail(self, error: RemoteProtocolError, events: list[Event]) -> None:
-        """7.1.7, Fail the WebSocket Connection: say why in a Close frame, and take no more."""
+        """Fail the WebSocket Connection (7.1.7): say why in a Close frame, and process no more input."""
         if error.offset is None:
             error.found_at(self._parser.offset)
         # The event is a value: it must not keep the connection, an extension and their input alive.
@@ -542,7 +547,7 @@ class Connection:
         self._end(Closed(error.close_code, "", False, error, CloseCause.VIOLATION), events)
 
     def _fail_by_extension(self, events: list[Event]) -> None:
-        """Give up after an exception that is no fault of the peer's: what an extension does next could be wrong.
+        """Give up after an exception that is not the peer's fault: what the extension does next could be wrong.
 
         7.4.1: 1011 is for "an unexpected condition that prevented [an endpoint] from fulfilling the request". The
         exception goes to the caller; the events before it, and then `Closed`, are what the next call gives.
@@ -569,7 +574,7 @@ class Connection:
         return events
 
     def _end(self, closed: Closed, events: list[Event]) -> None:
-        """Nothing is received any more. What is sent ends with the next `data_to_send`."""
+        """Receive nothing more. The next `data_to_send` is the last that sends."""
         self._received = _CLOSED
         self._parser.drop()
         self._reader.drop()
@@ -592,7 +597,7 @@ class Connection:
 
     @property
     def has_data_to_send(self) -> bool:
-        """Whether `data_to_send` would give anything: something was queued, or a Pong or a Close frame is owed."""
+        """Whether `data_to_send` would return anything: something was queued, or a Pong or a Close frame is owed."""
         return self._has_queued or self._owed_close is not None
 
     @property
@@ -600,7 +605,7 @@ class Connection:
         return bool(self._out) or self._pongs_size > 0
 
     def data_to_send(self) -> bytes:
-        """Give all that is to be sent now, and forget it: send it whole, in this order, before later data.
+        """Return everything that is to be sent now, and forget it. Send all of it, in this order, before later data.
 
         >>> ws = rfc6455.Connection(rfc6455.SERVER)
         >>> ws.send_text("hi")
@@ -615,11 +620,11 @@ class Connection:
         return b"".join(out)
 
     def buffers_to_send(self) -> list[bytes]:
-        """Give the same as `data_to_send`, in pieces: small ones joined, and a large ``bytes`` payload that is sent
-        without a mask as the very object that the caller passed, so that it is not copied.
+        """Return the same as `data_to_send` as a list of buffers. Small ones are joined; a large ``bytes`` payload
+        that is sent without a mask is the very object that the caller passed, so it is not copied.
 
-        For ``StreamWriter.writelines``, for ``socket.sendmsg`` in a loop that knows short writes, or for one
-        ``sendall`` each.
+        Use it with ``StreamWriter.writelines``, with ``socket.sendmsg`` in a loop that handles short writes, or with
+        one ``sendall`` for each buffer.
 
         >>> ws, picture = rfc6455.Connection(rfc6455.SERVER), bytes(100_000)
         >>> ws.send_bytes(picture)
@@ -629,8 +634,8 @@ class Connection:
         return small_ones_joined(self._take_out(True))
 
     def _take_out(self, ends: bool) -> list[bytes]:
-        """Take all that is queued. ``ends`` is False where the caller has events in hand from before the end: then the
-        Close frame that is owed waits for the answers to these."""
+        """Remove and return everything that is queued. ``ends`` is False while the caller still holds events from
+        before the end: then the Close frame that is owed waits for the answers to these."""
         if self._pongs_size:
             self._queue_pongs()
         if self._closed is not None and ends:
@@ -640,14 +645,14 @@ class Connection:
         return out
 
     def send(self, event: Event) -> None:
-        """Queue what an event says: send on what another connection received, as a relay does.
+        """Queue what an event says, such as one that another connection received: this is what a relay does.
 
         A `Closed` is sent as a Close frame with its code and reason; 1005 stands for one without a code.
 
         :param event: a message, a part of one, a `Ping`, a `Pong` or a `Closed`.
-        :raises TypeError: when it is something else.
-        :raises LocalProtocolError: as the method for that kind of event does; for a `Closed` with 1006 or 1015, which
-            no Close frame may carry (7.4.1). A relay ends TCP without one then.
+        :raises TypeError: when it is anything else.
+        :raises LocalProtocolError: as the method for that kind of event does; and for a `Closed` with 1006 or 1015,
+            which no Close frame may carry (7.4.1): a relay then ends TCP without one.
 
         >>> relay, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
         >>> relay.send(rfc6455.TextPart("to be ", final=False))
@@ -680,16 +685,16 @@ class Connection:
     ) -> None:
         """Queue a text message, or a fragment of one (5.4, 5.6).
 
-        :param text: of any length; no lone surrogates. As ``bytes`` it is sent as it is, once it has been found to be
-            UTF-8. A character may not be cut by two fragments then.
-        :param fin: ``False`` when more fragments of this message follow; they are sent by further calls.
-        :param compress: whether extensions encode the message: ``None`` lets them decide, and the choice of the
-            first fragment holds for all.
+        :param text: a text of any length, without lone surrogates. ``bytes`` are checked to be UTF-8 and sent as they
+            are; two fragments must not split a character then.
+        :param fin: ``False`` when more fragments of this message follow in further calls.
+        :param compress: whether extensions encode the message; ``None`` lets them decide. The choice made for the
+            first fragment applies to all.
         :raises TypeError: when it is neither a ``str`` nor bytes.
         :raises LocalProtocolError: when the text is not valid Unicode (8.1), when a binary message is not finished
             (5.4), or when this side has closed (5.5.1).
-        :raises ConnectionClosedError: when the connection has ended: from the next `data_to_send` on, as until then
-            what came before the end can still be answered.
+        :raises ConnectionClosedError: when the connection has ended and `data_to_send` has been called since; until
+            then, what came before the end can still be answered.
 
         >>> client, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
         >>> client.send_text("one message, ", fin=False)
@@ -707,7 +712,7 @@ class Connection:
     ) -> None:
         """Queue a binary message, or a fragment of one (5.4, 5.6).
 
-        :param data: of any length.
+        :param data: bytes of any length.
         :param fin: as in `send_text`.
         :param compress: as in `send_text`.
         :raises TypeError: when it is not bytes.
@@ -717,7 +722,7 @@ class Connection:
         self._send_data(_BINARY_OPCODE, as_bytes(data), fin, compress)
 
     def send_prepared(self, prepared: PreparedMessage) -> None:
-        """Queue a message that is shared with other connections.
+        """Queue a message that several connections share.
 
         :param prepared: the message, serialised once for all of them.
         :raises LocalProtocolError: when a message is not finished (5.4), or when this side has closed (5.5.1).
@@ -745,7 +750,7 @@ class Connection:
         self._queue_control(_PING, payload)
 
     def pong(self, payload: bytes | bytearray | memoryview = b"") -> None:
-        """Queue a Pong that nobody asked for (5.5.3). Pings are answered automatically.
+        """Queue an unsolicited Pong (5.5.3). Pings are answered automatically.
 
         :param payload: at most 125 bytes.
         :raises TypeError: when the payload is not bytes.
@@ -755,14 +760,14 @@ class Connection:
         self._queue_control(_PONG, payload)
 
     def close(self, code: int | None = NO_CODE_NAMED, reason: str = "") -> None:
-        """Queue a Close frame and so begin the closing handshake (7.1.2); events go on until `Closed` comes.
+        """Queue a Close frame, which begins the closing handshake (7.1.2). Events go on until `Closed` comes.
 
-        Legal in every state, and more than once: where this side has closed already, nothing happens. A peer's Close
-        is answered automatically, with what it said; after it, and before `data_to_send` is called, a code that is
-        passed here takes the place of that answer.
+        This is allowed in every state and more than once: if this side has closed already, nothing happens. The peer's
+        Close is answered automatically, with its own code and reason; until `data_to_send` is called, a code passed
+        here replaces that answer.
 
-        :param code: the close code, 1000 unless it is given; ``None`` for a Close frame without one.
-        :param reason: for people and logs. UTF-8 of at most 123 bytes; a longer one is cut between characters.
+        :param code: the close code, 1000 by default; ``None`` for a Close frame without one.
+        :param reason: a text for people and logs, at most 123 bytes of UTF-8; a longer one is cut between characters.
         :raises TypeError: when the code is not an ``int``, or the reason not a ``str``.
         :raises LocalProtocolError: for a code that may not travel (7.4), or a reason without a code (5.5.1).
 
@@ -788,14 +793,14 @@ class Connection:
         self._milestones += 1
 
     def _send_str(self, text: str, fin: bool) -> None:
-        """As `_send_data` for a short text that no extension changes: it goes straight into its frame."""
+        """Do what `_send_data` does for a short text that no extension changes: it goes straight into its frame."""
         first = self._first_byte(_TEXT_OPCODE, fin)
         after = self._check_step(first)
         at = self._next_masking_key() if self._masks else 0
         try:
             self._out.append(pack_text(first, text, self._keys if self._masks else None, at))
         except UnicodeEncodeError:
-            # It is known there what to say.
+            # That method knows what to say.
             encode_text(text)
             raise
         self._sending_opcode = _TEXT_OPCODE
@@ -824,7 +829,7 @@ class Connection:
         self._sent = after
 
     def _check_step(self, first: int) -> int:
-        """Gives the state after a frame with this first byte, and queues the Pongs that are to go before it."""
+        """Return the state after a frame with this first byte, and queue the Pongs that must go before it."""
         after = STEPS[self._sent << 8 | first]
         if after == ILLEGAL:
             raise self._cannot_send()
@@ -838,7 +843,8 @@ class Connection:
         return self.extensions if compress else ()
 
     def _queue_encoded(self, first: int, codecs: Sequence[MessageCodec], payload: bytes) -> None:
-        """9.1: the extensions see the data in the order of the handshake; their bits stand on the first frame only."""
+        """Queue a frame that extensions encode. 9.1: they see the data in the order of the handshake; their bits are
+        set on the first frame only."""
         begins = first & OPCODE_BITS
         try:
             for codec in codecs:
@@ -872,7 +878,7 @@ class Connection:
         return data
 
     def _cannot_send(self) -> LocalProtocolError:
-        """The error of a frame that may not follow what was sent, in words for the caller."""
+        """Return the error for a frame that may not follow what was sent, in words for the caller."""
         if self._sent != _CLOSED:
             kind = "text" if self._sending_opcode == _TEXT_OPCODE else "binary"
             return LocalProtocolError(f"a {kind} message is not finished; send its last fragment first (5.4)")
@@ -881,12 +887,14 @@ class Connection:
         return LocalProtocolError("this side has closed; nothing may follow its Close frame (5.5.1)")
 
     def _tell_end(self) -> None:
-        """The `Closed` event was handed out on its own, after the events before it: their answers are all queued."""
+        """Note that the `Closed` event was handed out on its own, after the events before it, whose answers are all
+        queued."""
         self._sent = _CLOSED
 
     def _finish_sending(self) -> None:
-        """5.5.1: "An endpoint MAY delay sending a Close frame until its current message is sent"; ours waits for the
-        answers to the messages before, which the caller queues while it goes through the events."""
+        """Queue the Close frame that is owed. 5.5.1: "An endpoint MAY delay sending a Close frame until its current
+        message is sent"; ours waits for the answers to earlier messages, which the caller queues as it handles the
+        events."""
         if self._owed_close is not None:
             self._queue(_CLOSE, self._owed_close)
             self._owed_close = None
@@ -921,9 +929,9 @@ class Connection:
         return at
 
     def _fetch_keys(self) -> None:
-        keys = as_bytes(self._random(_RANDOM_POOL), "what random() gives")
+        keys = as_bytes(self._random(_RANDOM_POOL), "what random() returns")
         if len(keys) != _RANDOM_POOL:
-            raise ValueError(f"random({_RANDOM_POOL}) gave {len(keys)} bytes; masking keys need all of them (5.3)")
+            raise ValueError(f"random({_RANDOM_POOL}) returned {len(keys)} bytes; masking keys need all of them (5.3)")
         self._keys = keys
         self._keys_at = 0
         self._keys_forks = _forks
@@ -931,8 +939,8 @@ class Connection:
     # What handshakes need.
 
     def _start(self, head: bytes, unread: bytes, eof: bool = False) -> None:
-        """Takes over from a handshake: ``head`` is to be sent first, ``unread`` came after the peer's head, and then
-        the end of file where ``eof`` says so: the next `receive_data` tells of it."""
+        """Take over from a handshake: ``head`` is sent first, ``unread`` came after the peer's head, and ``eof`` says
+        whether the stream ended after it, which the next `receive_data` reports."""
         self._eof = eof
         self._has_unread = bool(unread) or eof
         if head:
@@ -940,7 +948,7 @@ class Connection:
         self._parser.feed(unread)
 
     def _withdraw_head(self) -> bool:
-        """Take the head of the handshake's answer out of what is to be sent, and return whether it was still there.
+        """Remove the head of the handshake's answer from what is to be sent, and return whether it was still there.
 
         No frame begins as it does: the first byte would have the reserved opcode 8 without FIN.
         """
@@ -952,14 +960,14 @@ class Connection:
     # Memory.
 
     def _retained(self) -> int:
-        """What is kept besides input."""
+        """Return the memory, in bytes, that is kept besides input."""
         retained = self._reader.kept() + self._pongs_size
         for codec in self.extensions:
             retained += codec._retained()
         return retained
 
     def _make_room(self) -> None:
-        """What is kept of messages has grown beyond the budget, unless it is Pongs that take the room."""
+        """Fail the connection if what is kept of messages has grown beyond the budget, and not the Pongs."""
         self._drop_pongs_over_budget()
         if self._retained() - self._pongs_size > self._budget:
             raise self._over_budget("what is kept of its messages")
@@ -997,7 +1005,7 @@ def close_payload(code: int | None, reason: str) -> bytes:
 
 
 def _close_payload(code: int, reason: str) -> bytes:
-    """Gives a Close frame's payload (5.5.1), with the reason cut between characters where it is too long."""
+    """Return a Close frame's payload (5.5.1); a reason that is too long is cut between characters."""
     if not isinstance(reason, str):
         raise TypeError(f"a close reason is a str, not {type(reason).__name__}")
     encoded = reason.encode(errors="replace")

@@ -1,9 +1,9 @@
 """The frame cursor (5.2): goes over the bytes that came from the peer, frame by frame.
 
-`FrameCursor.feed` gives it input, and each `FrameCursor.advance` moves it to the next *piece*: a whole frame where it
-lies whole in the input, else as much of the payload as is there. So nothing needs to be kept but an unfinished header
-or control frame (130 bytes at the most), and a rule is applied to the header alone, as soon as the byte is there that
-breaks it. The fields of the cursor tell what the piece is; `take_payload` and `move_payload` give its payload.
+`FrameCursor.feed` gives it input, and each `FrameCursor.advance` moves it to the next *piece*: a whole frame if all of
+it is in the input, otherwise as much of its payload as has come. So nothing needs to be kept but an unfinished header
+or control frame (130 bytes at most), and a rule is applied to the header alone, as soon as the byte that breaks it has
+come. The fields of the cursor describe the piece; `take_payload` and `move_payload` return its payload.
 
 The header of a frame (5.2), and what it is called here:
 
@@ -16,8 +16,8 @@ The header of a frame (5.2), and what it is called here:
     +-+-+-+-+-------+ +-+-------------+ +-------------------+ +-------------+ +---------
     `first`           masked, length     `length`              `_key`
 
-The input, and the places in it. While a long frame is given in pieces, its payload may begin in one feed and end in
-many later ones:
+The input, and the places in it. While a long frame is delivered in pieces, its payload may begin in one feed and end
+many feeds later:
 
      stream    0 ........... _base ................................................. total
      _data                   [ given already | header | payload ......... | not seen yet ]
@@ -54,7 +54,7 @@ from .codes import (
 from .errors import RemoteProtocolError
 from .limits import Limits
 
-# What one step came to, as bits: a whole frame is one piece, a longer one begins, goes on and ends in several.
+# The result of one step, as bits: a whole frame is one piece; a longer one begins, goes on and ends in several.
 NOTHING = 0
 PIECE = 1
 STARTS = 2
@@ -64,12 +64,12 @@ WHOLE = PIECE | STARTS | ENDS
 # The same as numbers of C (see cursor.pxd), which other modules cannot import.
 _NOTHING, _PIECE, _STARTS, _ENDS, _WHOLE = NOTHING, PIECE, STARTS, ENDS, WHOLE
 
-# How much memory is lent for one read where the caller has no wish, and at most: what asyncio asks a socket for.
+# How much memory is lent for one read by default, and at most: what asyncio asks a socket for.
 READ_SIZE = 64 << 10
 MAX_READ_SIZE = 256 << 10
 
-# A payload of which at least so much is missing is read straight into the message. For less, a read of its own would
-# cost more than the copy, and what follows the frame could not come with it.
+# A payload of which at least this much is missing is read straight into the message. For less, a read of its own would
+# cost more than the copy, and could not bring what follows the frame.
 LARGE_REST = 16 << 10
 
 _OPCODES = frozenset(Opcode)
@@ -101,20 +101,20 @@ def fault_in_first_byte(first: int, reserved_bits: int) -> tuple[str, str] | Non
     return None
 
 
-# For each choice of RSV bits, whether each first byte is right: the function above, asked once for all.
+# For each set of RSV bits, whether each first byte is right: the function above, computed in advance.
 _IS_RIGHT = tuple([bytes([fault_in_first_byte(first, bits) is None for first in range(256)]) for bits in range(8)])
 
 
 class FrameCursor:
-    """Goes over the frames of one direction.
+    """A cursor over the frames of one direction.
 
-    :param role: which end is reading; ``None`` takes masked and unmasked frames.
-    :param limits: ``frame`` bounds the declared length of a payload; where it is ``None``, ``message`` does.
+    :param role: which end is reading; ``None`` accepts masked and unmasked frames.
+    :param limits: ``frame`` bounds the declared length of a payload; if it is ``None``, ``message`` does.
     :param reserved_bits: the RSV bits that extensions use on data frames.
     :param leniencies: ``UNMASKED_FRAMES`` and ``LONG_LENGTHS`` are for the cursor.
     """
 
-    # What it can have when it is compiled. `Connection` has a comment on this.
+    # The attributes of the compiled class, as in `Connection`.
     __slots__ = (
         *("max_length", "max_piece", "first", "length", "payload", "leniencies_used"),
         *("_reserved_bits", "_is_right", "_mask_expected", "_leniencies", "_tolerated_at"),
@@ -127,23 +127,23 @@ class FrameCursor:
     ) -> None:
         # The longest payload of a data frame.
         self.max_length: int = at_most_63_bits(limits.message if limits.frame is None else limits.frame)
-        # A data frame with a longer payload is given in pieces of at most this length.
+        # A data frame with a longer payload is delivered in pieces of at most this length.
         self.max_piece: int = MAX_LENGTH
-        # How often each leniency was made use of.
+        # How often each leniency was used.
         self.leniencies_used: dict[Leniency, int] = {}
         self._reserved_bits = reserved_bits
         self._is_right = _IS_RIGHT[reserved_bits]
-        # The mask bit that must be there; 2 stands for either.
+        # The required mask bit; 2 stands for either.
         self._mask_expected = 2 if role is None else int(role is Role.SERVER)
         self._leniencies = leniencies
-        # Where the frame begins for which each was counted last, as a header may be looked at more than once.
+        # Where the frame begins for which each was last counted, as a header may be looked at more than once.
         self._tolerated_at: dict[Leniency, int] = {}
         # The input.
         self._data = b""
         self._at = 0
         self._base = 0
         self._frame_at = 0
-        # The frame of which only pieces are given: how much of its payload did not come yet, and how it is masked.
+        # The frame that is delivered in pieces: how much of its payload has not come yet, and how it is masked.
         self._in_frame = False
         self._remaining = 0
         self._from = 0
@@ -167,17 +167,17 @@ class FrameCursor:
 
     @property
     def offset(self) -> int:
-        """Where the frame in hand begins: bytes from the beginning of the stream."""
+        """The place where the current frame begins, in bytes from the beginning of the stream."""
         return self._base + self._frame_at
 
     @property
     def total(self) -> int:
-        """How many bytes were fed, ever."""
+        """The number of bytes fed so far."""
         return self._base + len(self._data)
 
     @property
     def unparsed(self) -> int:
-        """How many bytes of input are kept because no piece was made of them yet."""
+        """The number of bytes of input that are kept because no piece was made of them yet."""
         return len(self._data) - self._at
 
     @property
@@ -187,13 +187,13 @@ class FrameCursor:
 
     @property
     def frame_received(self) -> int:
-        """How many bytes of the frame in hand have come, its header included; 0 between frames."""
+        """The number of bytes that have come of the current frame, including its header; 0 between frames."""
         if self._in_frame:
             return min(len(self._data), self._at + self._remaining) - self._frame_at
         return len(self._data) - self._at
 
     def has_input(self) -> bool:
-        """Whether there is input of which no piece was made yet."""
+        """Return whether there is input of which no piece was made yet."""
         return self._at < len(self._data) or self._read_into_target > 0
 
     # Input.
@@ -210,10 +210,10 @@ class FrameCursor:
         self._at = 0
 
     def forget(self) -> None:
-        """Let go of the input of which pieces were made, and of the last payload."""
+        """Release the input of which pieces were made, and the last payload."""
         at = self._at
         if at and at == len(self._data):
-            # As feed(b"") would do it; most reads end here.
+            # What feed(b"") would do; most reads end here.
             self._base += at
             self._frame_at -= at
             self._from -= at
@@ -224,7 +224,7 @@ class FrameCursor:
         self.payload = b""
 
     def drop(self) -> None:
-        """Forget all input and go on with the beginning of a frame. Until that comes, ``offset`` is what it was."""
+        """Forget all input and go on at the beginning of a frame. Until that comes, ``offset`` stays what it was."""
         if self._loan is not None:
             self._end_loan()
         self._base += len(self._data)
@@ -237,13 +237,13 @@ class FrameCursor:
     # Input that is read into memory of the cursor.
 
     def get_buffer(self, size_hint: int = -1) -> memoryview:
-        """Return memory to read into, to be told of by `buffer_updated`.
+        """Return memory to read into; `buffer_updated` ends the loan.
 
-        Where a large payload goes on, that is the memory of its message, so that it is never copied. The memory is
-        good for one read: a further call, or `feed`, makes it void. None is kept between reads.
+        In the middle of a large payload, this is the memory of its message, so that it is never copied. The memory is
+        valid for one read: another call, or `feed`, invalidates it. None is kept between reads.
 
-        :param size_hint: how many bytes the caller would like; the memory may be smaller or larger. 0 or less stands
-            for no wish.
+        :param size_hint: the number of bytes that the caller would like; the memory may be smaller or larger. 0 or
+            less means no preference.
         """
         if self._loan is not None:
             self._end_loan()
@@ -264,7 +264,7 @@ class FrameCursor:
     def buffer_updated(self, size: int) -> None:
         """Take the first ``size`` bytes of what `get_buffer` returned last as input, and release it.
 
-        :raises ValueError: when there is no such memory, or not so much of it.
+        :raises ValueError: when no memory was lent, or less than ``size``.
         """
         loan = self._loan
         if loan is None:
@@ -287,7 +287,7 @@ class FrameCursor:
         self._read_into_target += size
 
     def _end_loan(self) -> None:
-        """Release what was lent. Where somebody made a view of the view, that memory is left to him."""
+        """Release what was lent. If the reader still holds a view of it, that memory is left to the reader."""
         view = self._lent
         self._lent = self._loan = None
         if view is not None:
@@ -298,10 +298,11 @@ class FrameCursor:
 
     def advance(self) -> int:
         """Move to the next piece and return what it is: ``NOTHING`` (input is wanted) or the bits ``PIECE``,
-        ``STARTS`` and ``ENDS``. Its frame is told by ``first`` and ``length``. The payload of a whole frame is in
-        ``payload``; of any piece, `take_payload` and `move_payload` give it, once.
+        ``STARTS`` and ``ENDS``. ``first`` and ``length`` describe its frame. The payload of a whole frame is in
+        ``payload``; for any piece, `take_payload` and `move_payload` return it, once.
 
-        A control frame is always one piece. A longer frame begins with its header, of which the piece may be all.
+        A control frame is always one piece. A longer frame begins with its header, and the piece may hold nothing
+        else.
 
         :raises RemoteProtocolError: when a header breaks a rule of 5.1, 5.2 or 5.5 (1002) or the limit (1009).
         """
@@ -343,7 +344,7 @@ class FrameCursor:
         if length > self.max_length and not first & CONTROL_BIT:
             raise self._too_long(length)
 
-        # 4. The key, and as much of the payload as is there.
+        # 4. The key, and as much of the payload as has come.
         header += masked << 2
         if available < header:
             return _NOTHING
@@ -357,7 +358,7 @@ class FrameCursor:
         return _WHOLE
 
     def _extended_length(self, at: int, short_length: int) -> int:
-        """Read the length that 126 or 127 announced; -1 when it is not there yet."""
+        """Return the length that 126 or 127 announced, or -1 if it has not come yet."""
         data = self._data
         available = len(data) - at
         if short_length == 126:
@@ -381,7 +382,7 @@ class FrameCursor:
         return length
 
     def _check_mask(self, masked: int) -> None:
-        """Refuse a mask bit that is not what it must be in this direction."""
+        """Refuse a mask bit that is wrong for this direction."""
         # 5.1: "A client MUST close a connection if it detects a masked frame."
         if masked:
             raise self._violation("a masked frame; a server must not mask any frame", "5.1")
@@ -390,7 +391,7 @@ class FrameCursor:
             raise self._violation("a frame without a mask; a client must mask all frames", "5.1")
 
     def _tolerates(self, leniency: Leniency) -> bool:
-        """Whether a rule is not insisted on; counts for how many frames that was so."""
+        """Return whether a rule is not enforced, and count the frames for which that mattered."""
         if leniency not in self._leniencies:
             return False
         if self._tolerated_at.get(leniency) != self.offset:
@@ -399,7 +400,7 @@ class FrameCursor:
         return True
 
     def _begin_in_pieces(self, start: int, masked: int) -> int:
-        """Take the header of a frame that is not, or must not be, given whole."""
+        """Begin a frame that cannot, or must not, be delivered whole."""
         self._in_frame = True
         self._remaining = self.length
         self._key = self._data[start - 4 : start] if masked else b""
@@ -412,7 +413,7 @@ class FrameCursor:
     def _advance_in_frame(self) -> int:
         self._turn = (self._turn + self._at - self._from) & 3
         if self._read_into_target:
-            # This piece is in its message already, and none of it in the input.
+            # This piece is in its message already, and none of it is in the input.
             size = self._read_into_target
             self._read_into_target = 0
             self._from = self._at
@@ -443,7 +444,7 @@ class FrameCursor:
         return self._data[self._from : self._at]
 
     def move_payload(self, piece: int, buffer: byte_loops.PayloadBuffer) -> None:
-        """Append the payload of the piece in hand to a buffer. What follows of the frame may be read into it."""
+        """Append the payload of the piece in hand to a buffer. The rest of the frame may be read straight into it."""
         if piece == _WHOLE:
             buffer.append(self.payload)
         else:

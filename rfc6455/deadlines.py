@@ -1,14 +1,14 @@
-"""Deadlines over a connection: time as data. The clock is an argument, and no time passes in here.
+"""Deadlines of a connection: time as data. The clock is an argument, and nothing in here waits.
 
 A caller asks `Deadlines.next_deadline` how long it may wait, and calls `Deadlines.advance` with the time after each
 wait, read or close. What is due happens in that call: a Ping is queued, or the connection ends with a `Closed` event
-that says which deadline it was. Any clock in seconds that does not go back will do, such as ``time.monotonic()``.
+that says which deadline it was. Any clock in seconds that never goes back will do, such as ``time.monotonic()``.
 
 Each deadline is a number that is set when its cause is first seen. ``open``, ``body``, ``close`` and ``tcp_close`` are
-absolute: no traffic moves them, so that a peer that dribbles cannot delay an end. ``pong`` and ``idle`` ask whether
-the peer is alive, and the answer may already be in the socket of a caller that comes late, because its loop was busy
-or its process was stopped. So what is found late is due again at once: the caller reads once more, and only then is
-the peer given up. A caller that does not read for a while stops the clock.
+absolute: no traffic moves them, so a peer that sends a byte now and then cannot put off the end. ``pong`` and ``idle``
+ask whether the peer is alive, and the answer may already be in the socket of a caller that comes late, because its
+loop was busy or its process was stopped. So a deadline that is found to be late is due again at once: the caller reads
+once more, and only then is the peer given up. A caller that does not read for a while stops the clock.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .connection import Connection
 from .events import Closed, Event
 from .state import ConnectionState
 
-# A peer in the middle of a large frame cannot put a Pong between its bytes (5.4). If as much as this of the frame has
-# come since the last look, the peer is alive, and its Pong is awaited for another period.
+# A peer in the middle of a large frame cannot put a Pong between its bytes (5.4). If at least this much of the frame
+# has come since the last look, the peer is alive, and its Pong is awaited for another period.
 ALIVE_IN_FRAME = 16 << 10
 
 
@@ -32,21 +32,21 @@ ALIVE_IN_FRAME = 16 << 10
 class Timeouts:
     """How long to wait for the peer, in seconds; ``None`` for ever.
 
-    :param open: for the opening handshake, from the beginning. 10 s, as websockets; browsers give no handshake up
-        before 20 s, but a server keeps the socket.
-    :param ping_interval: from the last Ping that was answered to the next one. 20 s keeps it below the 30 to 60 s
-        after which the usual proxies drop a connection without traffic.
+    :param open: for the opening handshake, from the beginning. 10 s, as in websockets; browsers wait at least 20 s,
+        but a server has to keep the socket meanwhile.
+    :param ping_interval: from the last Ping that was answered to the next one. 20 s is below the 30 to 60 s after
+        which common proxies drop a connection without traffic.
     :param body: for the body of an answer that refuses the handshake, from the end of its head. 2 s: the status is
-        known already, and what explains it is not worth a long wait.
-    :param pong: for the Pong to a Ping. 20 s, as websockets; enough for a lost packet's retransmissions.
-    :param close: for the peer's Close frame after ours. 10 s, as websockets.
-    :param tcp_close: for the peer to end TCP when the connection is closed (7.1.1): at a client for the server, whose
-        turn it is; where it is this side's turn, for the peer to take the last bytes and to say that it sends no more.
-        2 s: nothing depends on it, and a peer that is alive needs one round trip.
-    :param idle: for any byte at all from the peer. Off by default; of little use together with Pings.
-    :raises ValueError: when one is neither over 0 nor ``None``.
+        known already, and an explanation is not worth a long wait.
+    :param pong: for the Pong to a Ping. 20 s, as in websockets; enough for the retransmissions of a lost packet.
+    :param close: for the peer's Close frame after ours. 10 s, as in websockets.
+    :param tcp_close: for the peer to end TCP after the connection has closed (7.1.1): a client waits for the server,
+        whose turn it is; the side whose turn it is waits for the peer to take the last bytes and to end its stream. 2
+        s: nothing depends on it, and a live peer needs one round trip.
+    :param idle: for any byte from the peer. Off by default, since it adds little to Pings.
+    :raises ValueError: when a value is neither a number over 0 nor ``None``.
 
-    ``Timeouts.NONE`` waits for ever, for everything.
+    ``Timeouts.NONE`` waits for everything for ever.
 
     >>> rfc6455.Timeouts(ping_interval=30.0, tcp_close=None)
     Timeouts(open=10.0, body=2.0, ping_interval=30.0, pong=20.0, close=10.0, tcp_close=None, idle=None)
@@ -73,7 +73,7 @@ Timeouts.NONE = Timeouts(**dict.fromkeys([field.name for field in fields(Timeout
 
 _DEFAULT_TIMEOUTS = Timeouts()
 
-# What ends the connection when it is due, and how that is called.
+# The deadlines that end the connection when they are due, and the cause that each is reported as.
 _FATAL = {
     "tcp_close": CloseCause.CLOSE_TIMEOUT,
     "close": CloseCause.CLOSE_TIMEOUT,
@@ -84,13 +84,13 @@ _ASK_WHETHER_ALIVE = ("pong", "idle")
 
 
 class Deadlines:
-    """Watches the time for one connection, from its opening handshake on.
+    """The deadlines of one connection, from its opening handshake on.
 
-    :param timeouts: how long to wait for what; ``None`` for the defaults of `Timeouts`.
-    :param now: the time at which the TCP connection was made, in seconds.
+    :param timeouts: how long to wait for the peer; ``None`` for the defaults of `Timeouts`.
+    :param now: the time at which the TCP connection was made, in seconds of the caller's clock.
 
     :ivar timeouts: the `Timeouts`.
-    :ivar latency: how long the last Pong took, in seconds; ``None`` before the first.
+    :ivar latency: the time that the last Pong took, in seconds; ``None`` before the first.
 
     >>> deadlines, ws = rfc6455.Deadlines(now=100.0), rfc6455.Connection(rfc6455.SERVER)
     >>> deadlines.opened(ws, now=101.0)
@@ -105,7 +105,7 @@ class Deadlines:
     the peer did not answer a Ping in time
     """
 
-    # What it can have when it is compiled.
+    # The attributes of the compiled class.
     __slots__ = (
         *("timeouts", "latency", "_connection", "_due", "_soonest", "_paused_at", "_milestones_seen", "_has_idle"),
         *("_pinged_at", "_ping_payload", "_pings", "_pongs_seen", "_bytes_seen", "_pong_bytes", "_looked_at"),
@@ -116,18 +116,18 @@ class Deadlines:
         self.timeouts: Timeouts = _checked_timeouts(timeouts)
         self.latency: float | None = None
         self._connection: Connection | None = None
-        # When what is awaited is due, by the name of its field in `Timeouts`; and the earliest of these times.
+        # When each deadline is due, by the name of its field in `Timeouts`; and the earliest of these times.
         self._due: dict[str, float] = {}
         self._soonest = inf
         self._paused_at: float | None = None
-        # Nothing has happened that any deadline depends on while `Connection` counts no more than these.
+        # While `Connection` counts no more than these, nothing has happened that a deadline depends on.
         self._milestones_seen = -1
         self._has_idle = self.timeouts.idle is not None
         self._pinged_at = now
         self._ping_payload: bytes | None = None
         self._pings = 0
         self._pongs_seen = 0
-        # How many bytes had come: when `idle` was last set, when `pong` was, and when one of them was found late.
+        # How many bytes had come when `idle` was last set, when `pong` was, and when one of them was found to be late.
         self._bytes_seen = 0
         self._pong_bytes = 0
         self._looked_at: dict[str, int] = {}
@@ -138,10 +138,10 @@ class Deadlines:
         raise not_copied(self)
 
     def opened(self, connection: Connection, *, now: float) -> None:
-        """Tell that the opening handshake is done.
+        """Note that the opening handshake is done.
 
-        :param connection: what is watched from now on.
-        :param now: the time in seconds.
+        :param connection: the connection to watch from now on.
+        :param now: the time, in seconds of the caller's clock.
         """
         now = self._clock(now)
         self._connection = connection
@@ -152,18 +152,19 @@ class Deadlines:
         self._await("idle", now)
 
     def next_deadline(self) -> float | None:
-        """The time, in seconds of the caller's clock, at which `advance` should be called at the latest; ``None`` when
-        nothing is awaited, or while the clock is stopped by `pause`."""
+        """Return the time, in seconds of the caller's clock, by which `advance` should be called again; ``None`` when
+        nothing is awaited, or while `pause` has stopped the clock."""
         return None if self._soonest == inf or self._paused_at is not None else self._soonest
 
     def advance(self, *, now: float) -> list[Event]:
-        """Tell the time. Call it after each read, each close and each wait; then send what `Connection` has to send.
+        """Note the time. Call this after each read, each close and each wait; then send what the `Connection` has to
+        send.
 
-        After a read that left something `unread <Connection.unread>` go on with that first: the Pong that is waited
-        for may be in it.
+        After a read that left something `unread <Connection.unread>`, process that first: the awaited Pong may be in
+        it.
 
-        :param now: the time in seconds.
-        :returns: the `Closed` event when a deadline has ended the connection, else nothing.
+        :param now: the time, in seconds of the caller's clock.
+        :returns: the `Closed` event if a deadline has ended the connection, otherwise an empty list.
         """
         return self._advance(now)
 
@@ -182,20 +183,20 @@ class Deadlines:
         return events
 
     def pause(self, *, now: float) -> None:
-        """Stop the clock: no deadline comes nearer until `resume`. For a caller that does not listen to the peer for
-        a while, because what comes could not be passed on: a Pong that is not read is not late.
+        """Stop the clock: no deadline comes nearer until `resume`. This is for a caller that does not read from the
+        peer for a while, because it could not pass on what comes: a Pong that is not read is not late.
 
-        Whoever can make the caller pause can make it wait for ever, so pause for the sake of others than this peer.
+        Whoever can make the caller pause can make it wait for ever, so never pause because of this peer itself.
 
-        :param now: the time in seconds. A second call changes nothing.
+        :param now: the time, in seconds of the caller's clock. A second call changes nothing.
         """
         if self._paused_at is None:
             self._paused_at = now
 
     def resume(self, *, now: float) -> None:
-        """Let the clock go on after `pause`; without one, it changes nothing.
+        """Restart the clock after `pause`. Without a `pause` before it, this changes nothing.
 
-        :param now: the time in seconds.
+        :param now: the time, in seconds of the caller's clock.
 
         >>> deadlines = rfc6455.Deadlines(now=100.0)
         >>> deadlines.pause(now=103.0)
@@ -205,8 +206,8 @@ class Deadlines:
         """
         if self._paused_at is None:
             return
-        # The deadlines are moved, and not the time that is told: what a caller is told to wait for must be due then,
-        # and (at + pause) - pause may be less than at.
+        # The deadlines are moved rather than the time: what a caller is told to wait for must be due at exactly that
+        # time, and (at + pause) - pause may be less than at.
         pause = now - self._paused_at
         self._paused_at = None
         self._pinged_at += pause
@@ -229,7 +230,7 @@ class Deadlines:
         self._soonest = min(self._due.values())
 
     def _forget(self, name: str) -> bool:
-        """Await this no longer; say whether it was awaited."""
+        """Stop waiting for this, and return whether it was awaited."""
         was_awaited = self._due.pop(name, None) is not None
         self._looked_at.pop(name, None)
         self._soonest = min(self._due.values(), default=inf)
@@ -242,7 +243,7 @@ class Deadlines:
         self._ping_payload = None
 
     def _await_only(self, name: str, now: float) -> None:
-        """From when it is first seen; what comes after that does not move it."""
+        """Wait for this alone, from when it is first seen; nothing that comes later moves it."""
         if name not in self._due:
             self._forget_all()
             self._await(name, now)
@@ -259,12 +260,12 @@ class Deadlines:
         return [Closed(CloseCode.ABNORMAL_CLOSURE, "", False, None, CloseCause.OPEN_TIMEOUT)]
 
     def _await_body(self, now: float) -> None:
-        """The handshake is refused, and the body that explains it is still to come."""
+        """Wait for the body that explains why the handshake was refused."""
         if "body" not in self._due:
             self._await("body", self._clock(now))
 
     def _opening_failed(self, eof: bool, now: float) -> None:
-        """There will be no connection; only the end of TCP is awaited, unless it has come."""
+        """Note that there will be no connection, and wait only for the end of TCP, unless it has come."""
         if eof:
             self._forget_all()
         elif not self._gave_up_tcp:
@@ -300,7 +301,7 @@ class Deadlines:
             self._await("idle", now)
 
     def _observe_pong(self, connection: Connection, now: float) -> None:
-        """Any Pong shows that the peer is there; only the one to our own Ping tells how long it took."""
+        """Note a Pong: any shows that the peer is there, but only the one to our own Ping measures the latency."""
         if connection.pongs_received == self._pongs_seen:
             return
         self._pongs_seen = connection.pongs_received
@@ -319,7 +320,7 @@ class Deadlines:
         return []
 
     def _looks_once_more(self, name: str, connection: Connection, now: float) -> bool:
-        """Whether the peer, who seems to be gone, may still be alive; see the top of the file."""
+        """Return whether a peer that seems to be gone may still be alive; see the top of the file."""
         if name not in _ASK_WHETHER_ALIVE:
             return False
         received = connection.bytes_received
@@ -345,7 +346,7 @@ class Deadlines:
         self._forget("ping_interval")
         self._await_pong(connection, now)
         if "pong" not in self._due:
-            # Where no Pong is demanded, Pings go on without one.
+            # If no Pong is required, Pings go on without one.
             self._await("ping_interval", now)
 
     def _await_pong(self, connection: Connection, now: float) -> None:

@@ -4,7 +4,8 @@
 the negotiation (7.1) are in between. `DeflateCodec` is the state of one connection (7.2). Its zlib objects are made
 when they are first used, since most connections that agree on compression are idle or small.
 
-Not here: message limits. `decode` gives at most `MAX_PIECE` bytes at a time, so that whoever counts can stop in time.
+Not here: message limits. `decode` returns at most `MAX_PIECE` bytes at a time, so that a caller that counts can stop
+in time.
 """
 
 from __future__ import annotations
@@ -23,25 +24,26 @@ from .extensions import Extension, MessageCodec, Parameters
 # 7.2.1: an encoded message ends with an empty stored block of which these last four bytes are not sent.
 TAIL = b"\x00\x00\xff\xff"
 
-# The same, and a last block: where each message begins anew, this tells whether the one before ended with a block.
+# The same and a last block: where each message starts with an empty window, this shows whether the message ended with
+# a whole block.
 FINAL_TAIL = TAIL + b"\x01\x00\x00\xff\xff"
 
 # 7.2.3.6: the shortest encoding of an empty message: the header of that block alone.
 EMPTY_MESSAGE = b"\x00"
 
-# What one call of decode() gives at the most. Also the largest overshoot beyond a message limit. A message of 64 KiB,
+# The most that one call of decode() returns, and so the largest overshoot beyond a message limit. A message of 64 KiB,
 # which is a common size, still comes in one piece.
 MAX_PIECE = 65 << 10
 
-# What is given to the inflater at once. A final block (BFINAL) makes zlib copy the rest of its input; with many of
-# them in one message the portions become small, which keeps the time linear.
+# How much input the inflater gets at once. A final block (BFINAL) makes zlib copy the rest of its input; after many of
+# them in one message it gets less at a time, which keeps the time linear.
 MAX_INPUT = 16 << 10
 LEAST_INPUT = 64
 
 # 7.2.3.4: a block with BFINAL set ends a DEFLATE stream within a message, and zlib needs a new object for the next,
-# which takes the time of a hundred honest bytes. One in a message is usual, of a sender that flushes in that way. Each
-# further one must be paid for by so many bytes of input: a message of nothing but ends would cost sixty times an
-# honest one (benchmarks/worst_input.py). What can be saved up is enough for 16 of them.
+# which takes as long as a hundred honest bytes. One in a message is common: some senders flush that way. Each further
+# one must be paid for with this many bytes of input: a message of nothing but ends would cost sixty times an honest
+# one (benchmarks/worst_input.py). At most the price of 16 of them can be saved up.
 STREAM_COST = 32
 MAX_CREDIT = 16 * STREAM_COST
 
@@ -51,11 +53,12 @@ SERVER_BITS = "server_max_window_bits"
 CLIENT_BITS = "client_max_window_bits"
 
 # 7.1.2: a decimal integer "without leading zeroes between 8 to 15 inclusive". As a set of strings, so that signs,
-# spaces and the digits of other scripts are refused without a thought.
+# spaces and the digits of other scripts are refused without special care.
 _WINDOW_BITS = {str(bits): bits for bits in range(8, 16)}
 
-# What a server asks of a client whose context it has to keep: 9 KiB in place of 39, and messages of JSON are about a
-# tenth larger; see the table in docs/howto/compression.rst. Below that, the 7 KiB that any window costs weigh more.
+# The window that a server asks of a client whose context it has to keep: 9 KiB instead of 39, for JSON messages that
+# are about a tenth larger; see the table in docs/howto/compression.rst. With smaller windows, the 7 KiB that any
+# window costs outweigh the gain.
 _BITS_OF_KEPT_CONTEXT = 11
 
 # zlib cannot deflate with a window of 256 bytes: it silently takes 512 (zlib's issue 171).
@@ -64,15 +67,15 @@ _LEAST_BITS_TO_DEFLATE = 9
 
 @dataclass(frozen=True)
 class DeflateParameters:
-    """The parameters of permessage-deflate that one offer or one answer has (RFC 7692, section 7.1).
+    """The parameters of permessage-deflate in one offer or one answer (RFC 7692, section 7.1).
 
-    :param server_no_context_takeover: whether it is there (7.1.1.1).
-    :param client_no_context_takeover: whether it is there (7.1.1.2).
-    :param server_max_window_bits: 8 to 15; ``None`` where it is not there (7.1.2.1).
-    :param client_max_window_bits: 8 to 15; ``None`` where it is not there; ``True`` where it has no value, as only an
+    :param server_no_context_takeover: whether it is present (7.1.1.1).
+    :param client_no_context_takeover: whether it is present (7.1.1.2).
+    :param server_max_window_bits: 8 to 15, or ``None`` if it is absent (7.1.2.1).
+    :param client_max_window_bits: 8 to 15, or ``None`` if it is absent, or ``True`` if it has no value, which only an
         offer may say (7.1.2.2): the client understands the parameter.
-    :raises ValueError: when a number is out of its range.
-    :raises TypeError: when an argument is of another type.
+    :raises ValueError: when a number is out of range.
+    :raises TypeError: when an argument has the wrong type.
 
     >>> offered = rfc6455.DeflateParameters.parse([("client_max_window_bits", None)])
     >>> offered.client_max_window_bits, offered.server_max_window_bits
@@ -96,9 +99,9 @@ class DeflateParameters:
 
     @classmethod
     def parse(cls, parameters: Parameters) -> DeflateParameters:
-        """Return the value of parameters as a header has them.
+        """Return the parameters that a header lists.
 
-        :param parameters: pairs of a name and a value, ``None`` where there is no value.
+        :param parameters: pairs of a name and a value; the value is ``None`` if there is none.
         :raises ValueError: for anything that 7.1 does not allow in an offer, with the reason.
         """
         found: dict[str, Any] = {}
@@ -109,7 +112,7 @@ class DeflateParameters:
         return cls(**found)
 
     def __str__(self) -> str:
-        """Return them as a header has them, without the name of the extension; ``""`` for none."""
+        """Return them as written in a header, without the name of the extension; ``""`` for none."""
         return "; ".join(self._words())
 
     def _words(self) -> Iterator[str]:
@@ -141,32 +144,34 @@ def _parse_value(name: str, value: str | None) -> int:
 
 
 class PerMessageDeflate(Extension):
-    """permessage-deflate as the application wants it; given to a handshake in ``extensions``.
+    """permessage-deflate as the application wants it; pass it to a handshake in ``extensions``.
 
     A side that keeps its context (*takeover*) refers to what it sent before: short messages become smaller, and both
-    ends need memory between messages. ``True`` and ``False`` insist; with the default ``None`` this end begins each
-    message afresh, and lets the peer decide for itself. What a client did not offer is not laid on it then, which is
-    the answer that works with every client that was tried: some do not read ``client_no_context_takeover``.
+    ends need memory between messages. ``True`` and ``False`` are requirements; with the default ``None``, this end
+    starts each message with an empty window and lets the peer decide for itself. Then nothing is demanded of a client
+    that it did not offer. That answer works with every client that was tried: some do not read
+    ``client_no_context_takeover``.
 
-    :param server_no_context_takeover: whether the server begins each message afresh (7.1.1.1). A client asks for it;
-        a server does so, and says so, unless this is ``False``.
+    :param server_no_context_takeover: whether the server starts each message with an empty window (7.1.1.1). A client
+        asks for it; a server does so, and says so, unless this is ``False``.
     :param client_no_context_takeover: the same for the client (7.1.1.2). A client does so unless this is ``False``; a
-        server agrees to it where it is offered, and with ``True`` demands it of every client.
-    :param server_max_window_bits: the largest window that the server may use, 8 to 15 (7.1.2.1). A client asks
-        for it; a server keeps to the smaller of this and what was asked. A server that sets 8 uses 9, as zlib cannot
-        deflate with 8, and declines an offer that asks for 8.
-    :param client_max_window_bits: the same for the client (7.1.2.2). A client offers that the server may lower
-        it; a server lowers it where the client offered that. ``None`` is 15, but for a server that has to keep the
-        context of a client: it asks for 11, which takes 9 KiB in place of 39. A client that sets 8 offers 9; where
-        the server's answer is 8, it compresses nothing.
+        server agrees to it when it is offered, and with ``True`` demands it of every client.
+    :param server_max_window_bits: the largest window that the server may use, 8 to 15 bits (7.1.2.1). A client asks
+        for it; a server keeps to the smaller of this and what was asked for. A server that sets 8 uses 9, as zlib
+        cannot deflate with 8, and declines an offer that asks for 8.
+    :param client_max_window_bits: the same for the client (7.1.2.2). A client offers that the server may lower it; a
+        server lowers it if the client offered that. ``None`` means 15, except at a server that has to keep the context
+        of a client: it asks for 11, which takes 9 KiB instead of 39. A client that sets 8 offers 9; if the server
+        answers 8, it compresses nothing.
     :param require_client_max_window_bits: whether a server declines an offer that does not let it lower the
         client's window. The connection is then not compressed.
     :param level: how hard this side compresses, 0 to 9; -1 is zlib's default (6).
-    :param mem_level: the memory for deflating, 1 to 9: ``1 << (mem_level + 9)`` bytes.
-    :param threshold: in bytes; a shorter message is not compressed where this side begins each afresh.
+    :param mem_level: how much memory deflating may take, 1 to 9: ``1 << (mem_level + 9)`` bytes.
+    :param threshold: a size in bytes; a shorter message is not compressed if this side starts each with an empty
+        window.
     :param implementation: a module with the interface of ``zlib`` (``zlib_ng.zlib_ng``, ``isal.isal_zlib``).
-    :raises ValueError: when a number is out of its range.
-    :raises TypeError: when an argument is of another type.
+    :raises ValueError: when a number is out of range.
+    :raises TypeError: when an argument has the wrong type.
 
     >>> client = rfc6455.ClientHandshake("ws://example.com/", extensions=[rfc6455.PerMessageDeflate()])
     >>> server = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate(server_max_window_bits=11)])
@@ -210,7 +215,7 @@ class PerMessageDeflate(Extension):
         self.implementation = implementation
 
     def offer(self) -> str:
-        """Return the client's offer (7.1), where *M* is a number below 15:
+        """Return the client's offer (7.1). *M* is a number below 15:
 
         ==========================  ============  ========
         parameter                   configured    offered
@@ -236,7 +241,7 @@ class PerMessageDeflate(Extension):
         return str(offered)
 
     def accept_offer(self, parameters: Parameters) -> DeflateCodec | None:
-        """Return what the server makes of an offer, or ``None`` to decline it.
+        """Return the state of a connection that accepts this offer, or ``None`` to decline it.
 
         *M* and *N* are numbers; what is configured for the client's window is *M* below 15.
 
@@ -261,8 +266,8 @@ class PerMessageDeflate(Extension):
         client_max_window_bits      M                      N                min(M, N)
         ==========================  =====================  ===============  =========
 
-        The 11 is asked for only where the client keeps its context and nobody chose that: with
-        ``client_no_context_takeover`` in the answer, or configured as ``False``, it is 15, and 15 is not said.
+        11 is asked for only if the client keeps its context and nobody chose that: with ``client_no_context_takeover``
+        in the answer, or configured as ``False``, it is 15, which is not written out.
 
         7.1: a server MUST decline an offer with a parameter that is unknown, comes twice, or has a value that is not
         allowed. It also declines one that asks it to deflate with a window of 8 bits, which zlib cannot do.
@@ -275,10 +280,10 @@ class PerMessageDeflate(Extension):
         return None if answer is None else DeflateCodec(self, answer, Role.SERVER)
 
     def accept_answer(self, parameters: Parameters) -> DeflateCodec:
-        """Return what the client makes of the server's answer to `offer`.
+        """Return the state of a connection that the server's answer to `offer` agrees on.
 
-        7.1: it MUST fail the connection where the answer is invalid, or "represents" a configuration that it does not
-        support. *M* is what it offered, *N* what the answer has.
+        7.1: a client MUST fail the connection if the answer is invalid, or "represents" a configuration that it does
+        not support. *M* is what it offered, *N* what the answer says.
 
         ==========================  =============  ===============  ===============
         parameter                   configured     answered         in use
@@ -300,7 +305,7 @@ class PerMessageDeflate(Extension):
         client_max_window_bits      M              there            fails
         ==========================  =============  ===============  ===============
 
-        :raises HandshakeError: where the table says that it fails, with the reason.
+        :raises HandshakeError: where the table says "fails".
         """
         try:
             answer = DeflateParameters.parse(parameters)
@@ -317,20 +322,21 @@ class PerMessageDeflate(Extension):
         if server_bits is not None and server_bits < _LEAST_BITS_TO_DEFLATE:
             return None
         own_bits = max(self.server_max_window_bits, _LEAST_BITS_TO_DEFLATE)
-        # 7.1.1.2: what the client says of itself is a hint, until the answer repeats it; ours does.
+        # 7.1.1.2: what the client says about itself is a hint until the answer repeats it; ours does.
         client_resets = self.client_no_context_takeover is True or offered.client_no_context_takeover
         return DeflateParameters(
             # 7.1.1.1: an answer must grant what the client asks of the server. The server may add it unasked.
             server_no_context_takeover=self.server_no_context_takeover is not False
             or offered.server_no_context_takeover,
             client_no_context_takeover=client_resets,
-            # 7.1.2.1: an asked-for limit is granted by saying it, even where it limits nothing.
+            # 7.1.2.1: a requested limit is granted by repeating it, even if it limits nothing.
             server_max_window_bits=_unless_15(own_bits) if server_bits is None else min(server_bits, own_bits),
             client_max_window_bits=self._answered_client_bits(offered.client_max_window_bits, client_resets),
         )
 
     def _answered_client_bits(self, offered: int | None, client_resets: bool) -> int | None:
-        """7.1.2.2: an answer may limit the client only if the offer said that the client understands that."""
+        """Return the client's window in the answer. 7.1.2.2: an answer may limit the client only if the offer said
+        that the client understands that."""
         if offered is None:
             return None
         most = self.client_max_window_bits
@@ -366,7 +372,7 @@ class PerMessageDeflate(Extension):
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """A module is pickled by its name."""
+        """Return the state for a pickle, in which a module is its name."""
         state = vars(self).copy()
         if isinstance(self.implementation, ModuleType):
             state["implementation"] = _ModuleName(self.implementation.__name__)
@@ -393,10 +399,10 @@ class DeflateCodec(MessageCodec):
     :param agreed: the parameters of the answer.
     :param role: which end this is.
 
-    :ivar agreed: as given.
-    :ivar inflate_bits: the window that the peer may use.
+    :ivar agreed: the parameters of the answer.
+    :ivar inflate_bits: the window that the peer may use, in bits.
     :ivar inflate_takeover: whether the peer may refer to earlier messages.
-    :ivar deflate_bits: the window that this side uses; with 8 it can only leave messages as they are.
+    :ivar deflate_bits: the window that this side uses, in bits; with 8 it can only leave messages as they are.
     :ivar deflate_takeover: whether this side may refer to earlier messages.
     """
 
@@ -415,14 +421,14 @@ class DeflateCodec(MessageCodec):
         else:
             self.inflate_bits = server_bits
             self.inflate_takeover = server_takeover
-            # 7.1.2.2, 7.1.1.2: a client keeps to what it offered, also where the answer does not mention it.
+            # 7.1.2.2, 7.1.1.2: a client keeps to what it offered, even if the answer does not mention it.
             self.deflate_bits = agreed.client_max_window_bits or config._offered_client_bits()
             self.deflate_takeover = client_takeover and config.client_no_context_takeover is False
         self.agreed = agreed
         self.parameters = "; ".join([PerMessageDeflate.name, *agreed._words()])
         self._inflate_size = (1 << self.inflate_bits) + _INFLATE_OVERHEAD
         self._deflate_size = (1 << self.deflate_bits + 2) + (1 << config.mem_level + 9) + _DEFLATE_OVERHEAD
-        # What is added to a message before it is inflated.
+        # The bytes that are added to a message before it is inflated.
         self._tail = TAIL if self.inflate_takeover else FINAL_TAIL
         self._config = config
         self._zlib = config.implementation
@@ -436,7 +442,7 @@ class DeflateCodec(MessageCodec):
         # Whether the last thing that the inflater saw was the end of a DEFLATE stream.
         self._stream_ended = False
         self._tail_added = False
-        # Whether the peer ended a stream in this message, and what further ends are paid for with.
+        # Whether the peer ended a stream in this message, and the bytes that pay for further ends.
         self._has_ended_stream = False
         self._credit = MAX_CREDIT
 
@@ -444,17 +450,17 @@ class DeflateCodec(MessageCodec):
 
     @property
     def has_more(self) -> bool:
-        """Whether there is output, or input, that did not go into the last piece."""
+        """Whether output or input is left over from the last call of `decode`."""
         return self._has_more()
 
     def _has_more(self) -> bool:
         return self._inflater_is_full or self._at < len(self._input)
 
     def decode(self, payload: bytes, final: bool) -> bytes:
-        """Inflates (7.2.2): the next bytes of a message in, at most `MAX_PIECE` bytes out.
+        """Inflate the next bytes of a message, and return at most `MAX_PIECE` bytes (7.2.2).
 
         :raises RemoteProtocolError: 1007, when the bytes are not DEFLATE data, or the message ends within a block.
-            With context takeover the latter cannot be told; the next message then fails.
+            With context takeover, the latter cannot be detected; the next message then fails.
         """
         if final and not self._tail_added:
             payload += self._tail
@@ -483,7 +489,7 @@ class DeflateCodec(MessageCodec):
         except self._zlib.error as error:
             problem = str(error)
         if problem is not None:
-            # Raised out here, as an error that refers to zlib's would keep the input alive.
+            # Raised here, outside the handler, as an error that refers to zlib's would keep the input alive.
             raise _bad_data(f"a compressed message that does not inflate ({problem})")
         if inflater.eof:
             # 7.2.3.4: a block with BFINAL set ends a DEFLATE stream, but not the message; another stream follows.
@@ -510,7 +516,7 @@ class DeflateCodec(MessageCodec):
         self._credit = min(self._credit + size, MAX_CREDIT)
 
     def _pay_for_stream(self) -> None:
-        """Count the end of a stream that the peer wrote; of each message, the first is free."""
+        """Charge for the end of a stream that the peer wrote; the first in each message is free."""
         if self._has_ended_stream:
             self._credit -= STREAM_COST
             if self._credit < 0:
@@ -521,16 +527,16 @@ class DeflateCodec(MessageCodec):
         self._has_ended_stream = True
 
     def _adds_nothing(self) -> bool:
-        """Whether only the end is left where a stream begins: the tail, behind the empty block of 7.2.3.4 or without.
+        """Return whether a new stream would hold nothing but the tail, with or without the empty block of 7.2.3.4.
 
-        Then no inflater is made for it. The tail alone is no message, though: it must follow a stream.
+        Then no inflater is made for it. The tail alone is not a message, though: it must follow a stream.
         """
         if not self._tail_added or self._inflater is not None:
             return False
         rest = len(self._input) - self._at - len(self._tail)
         if rest > 1 or rest < 0 or not (self._stream_ended if rest == 0 else self._input[self._at] == 0):
             return False
-        # The tail was added last, so that this is it, and all of it.
+        # The tail was added last, so this is all of it.
         self._at = len(self._input)
         self._stream_ended = True
         return True
@@ -548,16 +554,16 @@ class DeflateCodec(MessageCodec):
     # Sending.
 
     def wants(self, payload: bytes, fin: bool) -> bool:
-        """Whether a message is worth compressing.
+        """Return whether a message is worth compressing.
 
-        With takeover every message is: a short one costs a few bytes, and the later ones gain from it. Without,
-        one that is whole and shorter than the threshold is not. Nothing is that zlib cannot compress.
+        With takeover every message is: a short one costs a few bytes, and later ones gain from it. Without, a whole
+        message that is shorter than the threshold is not. With a window that zlib cannot use, none is.
         """
         wanted = self.deflate_takeover or not fin or len(payload) >= self._config.threshold
         return wanted and self.deflate_bits >= _LEAST_BITS_TO_DEFLATE
 
     def encode(self, payload: bytes, final: bool) -> bytes:
-        """Deflates (7.2.1): the next bytes of a message in, the payload of the next frame out."""
+        """Deflate the next bytes of a message, and return the payload of the next frame (7.2.1)."""
         if self._deflater is None:
             if final and not self.deflate_takeover:
                 return self.encode_shared(payload)
@@ -572,15 +578,15 @@ class DeflateCodec(MessageCodec):
 
     @property
     def shared_key(self) -> Hashable:
-        """All codecs with an equal key encode a message to the same bytes, where they begin anew with it."""
+        """What `encode_shared` depends on: codecs with equal keys encode a message to the same bytes."""
         config = self._config
         return self.deflate_bits, config.level, config.mem_level, config.implementation
 
     def encode_shared(self, payload: bytes) -> bytes:
-        """Deflates one message that refers to no other, for all connections with the same `shared_key`.
+        """Deflate a message that refers to no other, for all connections with the same `shared_key`.
 
         zlib clears its memory for every new stream, 262 KiB at its defaults; a window and a symbol buffer that just
-        hold the message give the same result for a fraction of that.
+        hold the message give the same result for a fraction of the cost.
         """
         size = len(payload)
         bits = (size + _DEFLATE_LOOKAHEAD).bit_length()
@@ -592,14 +598,14 @@ class DeflateCodec(MessageCodec):
         return _without_tail(encoded)
 
     def forget_sent(self) -> None:
-        """Forgets all that was deflated: the peer's window has meanwhile got a message that ours does not know.
+        """Forget everything that was deflated: the peer's window now holds a message that ours does not know.
 
-        A new deflater refers only to what it wrote itself, and that the peer has.
+        A new deflater refers only to what it wrote itself, which the peer has.
         """
         self._deflater = None
 
     def drop(self) -> None:
-        """Lets go of all memory: the connection has ended."""
+        """Release all memory: the connection has ended."""
         self._inflater = self._deflater = None
         self._input = b""
         self._at = 0
@@ -607,12 +613,12 @@ class DeflateCodec(MessageCodec):
 
     def _new_deflater(self, bits: int, mem_level: int) -> Any:
         if bits < _LEAST_BITS_TO_DEFLATE:
-            # 7.1.2.2 lets a server ask for this. Stored blocks refer to nothing, so that they fit any window; that is
-            # what level 0 of zlib makes, and not of all others.
+            # 7.1.2.2 lets a server ask for this. Stored blocks refer to nothing, so they fit any window; level 0 makes
+            # them in zlib, but not in every replacement.
             return zlib.compressobj(0, zlib.DEFLATED, -_LEAST_BITS_TO_DEFLATE, 1)
         level = self._config.level
         if level == -1:
-            # What each implementation takes by default; isal knows no -1.
+            # Leave the default to each implementation, as isal does not accept -1.
             level = self._zlib.Z_DEFAULT_COMPRESSION
         return self._zlib.compressobj(level, zlib.DEFLATED, -bits, mem_level)
 
@@ -620,7 +626,7 @@ class DeflateCodec(MessageCodec):
 
     @property
     def retained_bytes(self) -> int:
-        """Memory that the zlib objects and the waiting input take; zconf.h gives the formulas."""
+        """The memory that the zlib objects and the waiting input take, in bytes; zconf.h gives the formulas."""
         return self._retained()
 
     def _retained(self) -> int:
@@ -642,7 +648,7 @@ _DEFLATE_LOOKAHEAD = 262
 
 
 def _without_tail(encoded: bytes) -> bytes:
-    """Takes off the tail that 7.2.1 leaves out. zlib gives nothing at all where nothing came since the last flush."""
+    """Remove the tail that 7.2.1 leaves out. zlib returns nothing at all if it got nothing since the last flush."""
     return encoded[: -len(TAIL)] if encoded else EMPTY_MESSAGE
 
 

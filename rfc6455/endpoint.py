@@ -1,20 +1,20 @@
 """One end of a connection from its first byte to its last: handshake, connection and deadlines, in step.
 
-A loop around a socket has the same three things to keep together, whatever it waits with: what comes belongs to the
-handshake or to the connection, the time is told after whatever happened, and at the end the last bytes are followed
-by a wait for the peer's. `Endpoint` keeps them together, so that such a loop has one phase and not three.
+A loop around a socket has to keep three things together, however it waits: input belongs to the handshake or to the
+connection, deadlines need the time after each step, and at the end the last bytes are followed by a wait for the
+peer's. `Endpoint` does that, so that such a loop has one phase and not three.
 
     ws = rfc6455.Endpoint(rfc6455.ServerHandshake(), now=clock())
     while not ws.finished:
-        for event in ws.events(data, now=clock()):      # all that came of it, one at a time
+        for event in ws.events(data, now=clock()):      # everything that happened, one at a time
             ...                                         # answer: ws.accept(), ws.send_text(), ws.close(), ...
         send(ws.data_to_send())
-        data = receive(until=ws.next_deadline())        # None when that time has come, b"" at the end of the stream
+        data = receive(until=ws.next_deadline())        # None when the deadline has come, b"" at the end of the stream
 
-Nothing stays behind. Events are made as far as they are taken: while an event waits, or input of which none was made
-yet, `Endpoint.next_deadline` is the time last told, so that a loop comes back at once, and `Endpoint.events` goes on.
+Nothing is left behind. Events are made only as the caller takes them: while an event or unprocessed input waits,
+`Endpoint.next_deadline` is the time last given, so a loop comes back at once, and `Endpoint.events` goes on.
 
-The law: nothing of the protocol is decided here. Each call goes to the object whose business it is, and time follows.
+Not here: any rule of the protocol. Each call goes to the object that is responsible for it, and time follows.
 """
 
 from __future__ import annotations
@@ -47,19 +47,20 @@ _CLIENTS = (ClientHandshake, Http2ClientHandshake)
 
 
 class Endpoint:
-    """A handshake, the connection that comes of it, and their deadlines, as one object.
+    """A handshake, the connection that it opens, and their deadlines, as one object.
 
-    It takes no locks: where several threads use one, they share one lock around all calls.
+    It takes no locks: threads that share one must hold a lock of their own around every call.
 
     :param start: what it begins with: a handshake of either role over HTTP/1.1, HTTP/2 or HTTP/3, or a `Connection`
         whose handshake was done elsewhere.
-    :param timeouts: how long to wait for what; ``None`` for the defaults of `Timeouts`, ``Timeouts.NONE`` for ever.
-    :param now: the time at which the TCP connection was made, in seconds of the caller's clock. Any clock will do that
-        does not go back, such as ``time.monotonic()``.
-    :raises TypeError: when it cannot begin with that.
+    :param timeouts: how long to wait for the peer; ``None`` for the defaults of `Timeouts`, ``Timeouts.NONE`` to wait
+        for ever.
+    :param now: the time at which the TCP connection was made, in seconds of the caller's clock. Any clock that never
+        goes back will do, such as ``time.monotonic()``.
+    :raises TypeError: when ``start`` is neither a handshake nor a `Connection`.
 
     :ivar handshake: the handshake; ``None`` where it was done elsewhere.
-    :ivar connection: the `Connection` once it is open, also when it is closed again; ``None`` before.
+    :ivar connection: the `Connection` from the moment it is open, even after it has closed; ``None`` before.
     :ivar deadlines: the `Deadlines`.
 
     >>> client = rfc6455.Endpoint(rfc6455.ClientHandshake("ws://example.com/chat"), now=0.0)
@@ -74,7 +75,7 @@ class Endpoint:
     (101, TextMessage(text='hello'))
     """
 
-    # What it can have when it is compiled.
+    # The attributes of the compiled class.
     __slots__ = (
         *("handshake", "connection", "deadlines", "_now", "_must_advance", "_waiting", "_at", "_is_asked"),
         *("_closed", "_eof", "_lent", "__weakref__"),
@@ -90,13 +91,13 @@ class Endpoint:
         self.handshake: ServerHandshake | ClientHandshake | Http2ServerHandshake | Http2ClientHandshake | None = None
         self.connection: Connection | None = None
         self.deadlines: Deadlines = Deadlines(timeouts, now=now)
-        self._now = now  # as it was last told
-        self._must_advance = False  # whether a call without the time has changed what is due
+        self._now = now  # the time last given
+        self._must_advance = False  # whether a call that takes no time has changed what is due
         # The events that were not taken yet: those from `_at` on.
         self._waiting: list[Request | Response | Event] = []
         self._at = 0
         self._is_asked = False  # whether the client's request was given
-        # Of a handshake that failed; a connection knows its own end.
+        # The end of a handshake that failed; a connection knows its own.
         self._closed: Closed | None = None
         self._eof = False
         # What `get_buffer` has lent before the connection is open.
@@ -125,37 +126,38 @@ class Endpoint:
 
     @property
     def subprotocol(self) -> str | None:
-        """The subprotocol that was agreed (1.9); ``None`` where there is none."""
+        """The subprotocol that was agreed (1.9), or ``None``."""
         return None if self.connection is None else self.connection.subprotocol
 
     @property
     def latency(self) -> float | None:
-        """How long the last Pong took, in seconds; ``None`` before the first. See `Deadlines`."""
+        """The time that the last Pong took, in seconds; ``None`` before the first. See `Deadlines`."""
         return self.deadlines.latency
 
     @property
     def closed(self) -> bool:
-        """Whether the end has come, be it that of the connection or of a handshake that failed: whether `end` is
-        known."""
+        """Whether the connection has ended or the handshake has failed, that is, whether `end` is known."""
         return self.end is not None
 
     @property
     def end(self) -> Closed | None:
-        """The `Closed` event once it is known, also while events before it are still being handled; else ``None``."""
+        """The `Closed` event once it is known, even while events before it are still being handled; otherwise
+        ``None``."""
         return self._closed if self.connection is None else self.connection.end
 
     @property
     def must_close(self) -> bool:
-        """Whether it is this side's turn to end TCP, or its stream of HTTP/2, once all is sent: see
-        `Connection.must_close`. Not before the `Closed` event has been taken: until then there may be more to send."""
+        """Whether it is this side's turn to end TCP, or the HTTP/2 stream, once everything has been sent: see
+        `Connection.must_close`. Never before the `Closed` event has been taken, as there may be more to send until
+        then."""
         if self._waiting:
             return False
         return self._closed is not None if self.connection is None else self.connection.must_close
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to wait for, and the `Closed` event has been taken: see `Connection.finished`.
-        Then close the socket."""
+        """Whether the `Closed` event has been taken and there is nothing left to wait for: see `Connection.finished`.
+        Close the socket then."""
         if self._waiting:
             return False
         if self.connection is not None:
@@ -164,7 +166,7 @@ class Endpoint:
 
     @property
     def unread(self) -> int:
-        """How many bytes of input wait until the events before them are taken: see `Connection.unread`."""
+        """The number of bytes of input that wait until the events before them are taken: see `Connection.unread`."""
         return 0 if self.connection is None else self.connection.unread
 
     # What happens.
@@ -172,20 +174,20 @@ class Endpoint:
     def events(
         self, data: bytes | bytearray | memoryview | None = None, *, now: float
     ) -> Iterator[Request | Response | Event]:
-        """Take what came from the peer, tell the time, and give what happened, one event after the other.
+        """Process what came from the peer, note the time, and return an iterator over what happened.
 
-        The data is taken when this is called, however much of the iterator is used. A server's first event is the
+        The data is accepted when this is called, however much of the iterator is used. A server's first event is the
         `Request`, to be answered with `accept` or `reject`; a client's first is the `Response` that opens the
-        connection. The last is `Closed`, once. Where the opening handshake failed, its code is 1006 and its ``error``
-        a `HandshakeError`, whose ``status`` is the answer's.
+        connection. The last is always `Closed`. If the opening handshake failed, its code is 1006 and its ``error`` is
+        a `HandshakeError` with the ``status`` of the answer.
 
-        Events that are not taken come first in the next call. Until then they count as memory that the peer takes, and
-        no further ones are made.
+        Events that are not taken come first in the next call. Until then they count against the peer's memory budget,
+        and no further ones are made.
 
-        :param data: bytes in any portions; ``b""`` at the end of the stream, also when it was reset; ``None`` when
-            nothing new was read, because a deadline has come or something is left to go on with.
-        :param now: the time in seconds.
-        :raises TypeError: when the data is something else.
+        :param data: bytes in chunks of any size; ``b""`` at the end of the stream, also when it was reset; ``None``
+            when nothing new was read, because a deadline has come or something is left to process.
+        :param now: the time, in seconds of the caller's clock.
+        :raises TypeError: when the data is anything else.
         """
         self._receive(data, now)
         return _Events(self)
@@ -193,21 +195,22 @@ class Endpoint:
     def receive_data(
         self, data: bytes | bytearray | memoryview | None, *, now: float
     ) -> list[Request | Response | Event]:
-        """Do one step of what `events` does: the events that one call can give in bounded time and memory.
+        """Do one step of what `events` does, and return the events that take bounded time and memory to make.
 
-        While something is `unread`, or a request was just accepted, go on with ``receive_data(None, now=now)``;
-        `next_deadline` says so, too. The arguments and errors are those of `events`.
+        While something is `unread`, or just after a request was accepted, go on with ``receive_data(None, now=now)``;
+        `next_deadline` is then the time last given. The arguments and errors are those of `events`.
         """
         self._receive(data, now)
         return self._take_waiting()
 
     def get_buffer(self, size_hint: int = -1) -> memoryview:
-        """Lend memory to read into, so that what is read need not be copied: for ``socket.recv_into`` or
-        ``asyncio.BufferedProtocol``. Where a large payload goes on, it is the memory of the message itself.
+        """Lend memory to read into, so that input need not be copied: for ``socket.recv_into`` or
+        ``asyncio.BufferedProtocol``. In the middle of a large payload, it is the memory of the message itself.
 
-        The memory is good for one read, of which `buffer_updated` must be told before anything else is received.
+        The memory is valid for one read. Call `buffer_updated` after it, before anything else is received.
 
-        :param size_hint: how many bytes the caller would like; it may get fewer or more. 0 or less stands for no wish.
+        :param size_hint: the number of bytes that the caller would like; it may get fewer or more. 0 or less means no
+            preference.
 
         >>> ws = rfc6455.Endpoint(rfc6455.Connection(rfc6455.CLIENT), now=0.0)
         >>> ws.get_buffer()[:4] = bytes.fromhex("81 02 6869")
@@ -220,11 +223,12 @@ class Endpoint:
         return memoryview(self._lent)
 
     def buffer_updated(self, size: int, *, now: float) -> Iterator[Request | Response | Event]:
-        """Take what was read into the memory that `get_buffer` lent last, and give what happened as `events` does.
+        """Process what was read into the memory that `get_buffer` lent last, and return what happened as `events`
+        does.
 
-        :param size: how many bytes were read; 0 at the end of the stream.
-        :param now: the time in seconds.
-        :raises ValueError: when no memory was lent, or not so much of it.
+        :param size: the number of bytes that were read; 0 at the end of the stream.
+        :param now: the time, in seconds of the caller's clock.
+        :raises ValueError: when no memory was lent, or less than ``size``.
         """
         connection = self.connection
         if connection is None:
@@ -245,11 +249,11 @@ class Endpoint:
     def receive_headers(
         self, headers: Iterable[tuple[str | bytes, str | bytes]], *, now: float
     ) -> Iterator[Request | Response | Event]:
-        """Take the header list of the peer over HTTP/2 or HTTP/3, and give what happened as `events` does.
+        """Process the peer's header list over HTTP/2 or HTTP/3, and return what happened as `events` does.
 
         :param headers: as `Http2ServerHandshake.receive_headers` and `Http2ClientHandshake.receive_headers` take it.
-        :param now: the time in seconds.
-        :raises LocalProtocolError: when a header list is not awaited.
+        :param now: the time, in seconds of the caller's clock.
+        :raises LocalProtocolError: when no header list is expected.
         """
         handshake = self.handshake
         if not isinstance(handshake, (Http2ServerHandshake, Http2ClientHandshake)) or self.closed:
@@ -260,15 +264,15 @@ class Endpoint:
         return _Events(self)
 
     def advance(self, *, now: float) -> list[Request | Response | Event]:
-        """Tell the time and make no further events: for a loop that is held up because the peer does not take what it
-        is sent.
+        """Note the time without making further events, for a loop that is held up because the peer does not read what
+        it is sent.
 
-        The peer's messages wait, but its time runs: wait until ``deadlines.next_deadline()``, which counts nothing
-        that is left to go on with.
+        The peer's messages wait, but its time runs: wait until ``deadlines.next_deadline()``, which takes no account
+        of what is left to process.
 
-        :param now: the time in seconds.
-        :returns: the `Closed` event when a deadline has ended the connection. Where other events wait, nothing: it
-            comes after them, from `events`.
+        :param now: the time, in seconds of the caller's clock.
+        :returns: the `Closed` event when a deadline has ended the connection. While other events wait, nothing:
+            `Closed` then comes after them, from `events`.
         """
         waits = bool(self._waiting) or (self.connection is not None and self.connection._has_unread)
         self._now = now
@@ -276,9 +280,9 @@ class Endpoint:
         return [] if waits else self._take_waiting()
 
     def next_deadline(self) -> float | None:
-        """The time, in seconds of the caller's clock, at which `events` should be called at the latest; ``None`` when
-        nothing is awaited. After `close` or `reject`, and while something is left to go on with, that is at once: the
-        time last told."""
+        """Return the time, in seconds of the caller's clock, by which `events` should be called again; ``None`` when
+        nothing is awaited. After `close` or `reject`, and while something is left to process, that is at once: the
+        time last given."""
         if self._must_advance or self._waiting or (self.connection is not None and self.connection._has_unread):
             return self._now
         return self.deadlines.next_deadline()
@@ -288,23 +292,23 @@ class Endpoint:
         self.deadlines.pause(now=now)
 
     def resume(self, *, now: float) -> None:
-        """Let the clock go on after `pause`: see `Deadlines.resume`."""
+        """Restart the clock after `pause`: see `Deadlines.resume`."""
         self.deadlines.resume(now=now)
 
     # What is sent.
 
     @property
     def has_data_to_send(self) -> bool:
-        """Whether `data_to_send` would give anything."""
+        """Whether `data_to_send` would return anything."""
         if self.connection is not None:
             return self.connection._has_queued if self._waiting else self.connection.has_data_to_send
         return not self._is_given_up_client() and self.handshake is not None and self.handshake.has_data_to_send
 
     def data_to_send(self) -> bytes:
-        """Give all that is to be sent now, and forget it: send it whole, in this order, before later data.
+        """Return everything that is to be sent now, and forget it. Send all of it, in this order, before later data.
 
-        It may be called between two events. A Close frame that is owed comes once the last event has been taken, after
-        the answers to the messages before it.
+        It may be called between two events. A Close frame that is owed is included once the last event has been taken,
+        after the answers to earlier messages.
         """
         if self.connection is not None:
             return b"".join(self.connection._take_out(False)) if self._waiting else self.connection.data_to_send()
@@ -312,18 +316,19 @@ class Endpoint:
         return b"" if self.handshake is None or self._is_given_up_client() else self.handshake.data_to_send()
 
     def buffers_to_send(self) -> list[bytes]:
-        """Give the same in pieces, so that a large payload is not copied: see `Connection.buffers_to_send`."""
+        """Return the same as a list of buffers, so that a large payload is not copied: see
+        `Connection.buffers_to_send`."""
         if self.connection is not None:
             return small_ones_joined(self.connection._take_out(not self._waiting))
         data = self.data_to_send()
         return [data] if data else []
 
     def headers_to_send(self) -> HeaderList:
-        """Give the header list that is due, once: the request or the answer of the opening handshake, for a caller
-        that has it written by an HTTP library. Empty when none is due.
+        """Return the header list that is due, once: the request or the answer of the opening handshake, for a caller
+        that lets an HTTP library write it. Empty when none is due.
 
-        Over HTTP/2 and HTTP/3 it has the pseudo-header fields. Over HTTP/1.1 it has not (the status is in `response`),
-        and the head is no longer in `data_to_send`.
+        Over HTTP/2 and HTTP/3 it includes the pseudo-header fields. Over HTTP/1.1 there are none (the status is in
+        `response`), and `data_to_send` then leaves out the head.
         """
         return [] if self.handshake is None or self._is_given_up_client() else self.handshake.headers_to_send()
 
@@ -335,10 +340,10 @@ class Endpoint:
         now: float,
         **options: Unpack[OptionArguments],
     ) -> Connection:
-        """Open the connection: `ServerHandshake.accept`, whose other arguments and errors it has.
+        """Open the connection. The other arguments and errors are those of `ServerHandshake.accept`.
 
-        :param now: the time in seconds.
-        :raises LocalProtocolError: also when the client has gone meanwhile, which a `Closed` event has told.
+        :param now: the time, in seconds of the caller's clock.
+        :raises LocalProtocolError: also when the client has gone in the meantime, which a `Closed` event has reported.
         """
         connection = self._unanswered("accept()").accept(subprotocol, headers, **options)
         self._now = now
@@ -346,8 +351,8 @@ class Endpoint:
         return connection
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
-        """Give another answer than the one that opens: `ServerHandshake.reject`, whose arguments and errors it has.
-        `Closed` is the next event; it is due at once."""
+        """Answer the request without opening a connection. The arguments and errors are those of
+        `ServerHandshake.reject`. The next event is `Closed`, and it is due at once."""
         handshake = self._unanswered("reject()")
         handshake.reject(status, headers, body)
         reason = f"the answer was {status}"
@@ -356,7 +361,7 @@ class Endpoint:
     def send_text(
         self, text: str | bytes | bytearray | memoryview, *, fin: bool = True, compress: bool | None = None
     ) -> None:
-        """Queue a text message, or a fragment of one: `Connection.send_text`, whose arguments and errors it has.
+        """Queue a text message, or a fragment of one. The arguments and errors are those of `Connection.send_text`.
 
         :raises LocalProtocolError: also when the connection is not open yet.
         :raises ConnectionClosedError: also when the `Closed` event has been taken from `events`.
@@ -366,29 +371,30 @@ class Endpoint:
     def send_bytes(
         self, data: bytes | bytearray | memoryview, *, fin: bool = True, compress: bool | None = None
     ) -> None:
-        """Queue a binary message, or a fragment of one: `Connection.send_bytes`, with the errors of `send_text`."""
+        """Queue a binary message, or a fragment of one: see `Connection.send_bytes`; errors as for `send_text`."""
         self._opened("send_bytes()").send_bytes(data, fin=fin, compress=compress)
 
     def send_prepared(self, prepared: PreparedMessage) -> None:
-        """Queue a message that is shared with others: `Connection.send_prepared`, with the errors of `send_text`."""
+        """Queue a message that several connections share: see `Connection.send_prepared`; errors as for
+        `send_text`."""
         self._opened("send_prepared()").send_prepared(prepared)
 
     def send(self, event: Event) -> None:
-        """Queue what an event says: `Connection.send`, with the errors of `send_text`."""
+        """Queue what an event says: see `Connection.send`; errors as for `send_text`."""
         self._opened("send()").send(event)
 
     def ping(self, payload: bytes | bytearray | memoryview = b"") -> None:
-        """Queue a Ping: `Connection.ping`, with the errors of `send_text`."""
+        """Queue a Ping: see `Connection.ping`; errors as for `send_text`."""
         self._opened("ping()").ping(payload)
 
     def pong(self, payload: bytes | bytearray | memoryview = b"") -> None:
-        """Queue a Pong that nobody asked for: `Connection.pong`, with the errors of `send_text`."""
+        """Queue an unsolicited Pong: see `Connection.pong`; errors as for `send_text`."""
         self._opened("pong()").pong(payload)
 
     def close(self, code: int | None = NO_CODE_NAMED, reason: str = "") -> None:
-        """Begin the end, whatever there is: on a connection with `Connection.close`; a client that waits for an
-        answer gets 503; a handshake of our own is given up. Legal always, as often as one likes. Call `events` soon
-        after it, since it changes what is due.
+        """Close, whatever the stage: an open connection with `Connection.close`; a client that waits for an answer
+        gets 503; a client's own handshake is given up. It may be called at any time and more than once. Call `events`
+        soon afterwards, since it changes what is due.
 
         The arguments and errors are those of `Connection.close`.
         """
@@ -415,7 +421,7 @@ class Endpoint:
             self._advance()
 
     def _next_event(self) -> Request | Response | Event | None:
-        """Give the next event, made of what is unread where none waits; ``None`` when there is nothing left."""
+        """Return the next event, made from unread input if none waits; ``None`` when there is nothing left."""
         while self._at >= len(self._waiting):
             connection = self.connection
             if connection is not None and connection._has_unread:
@@ -437,7 +443,7 @@ class Endpoint:
         return event
 
     def _advance(self) -> None:
-        """Tell the time, unless what is waited for may be in what is unread."""
+        """Advance the deadlines, unless what they wait for may be in unread input."""
         if self.connection is not None:
             events = self.deadlines._advance(self._now)
             if events:
@@ -453,7 +459,7 @@ class Endpoint:
         return waiting
 
     def _size_of_waiting(self) -> int:
-        """How much memory the events take that wait."""
+        """Return how much memory the waiting events take, in bytes."""
         size = 0
         for event in self._waiting[self._at :]:
             for name in getattr(event, "__match_args__", ()):
@@ -540,7 +546,7 @@ class Endpoint:
 
 
 class _Events:
-    """What `Endpoint.events` returns. It has no state of its own: all that are alive go through the same events."""
+    """What `Endpoint.events` returns. It has no state of its own: all of them go through the same events."""
 
     __slots__ = ("_endpoint",)
 

@@ -1,9 +1,9 @@
-"""Every exception of the package, and what each tells whom.
+"""Every exception of the package, and what it means to whom.
 
 The law: what the *peer* does wrong is a `RemoteProtocolError`, which names the answer (the close code), the
-rule (the section) and the place (the byte offset); a `Connection` never raises it but puts it into its
-`Closed` event. What the *caller* does wrong is a `LocalProtocolError`, raised before anything changes. An
-opening handshake that cannot succeed is a `HandshakeError`.
+rule (the section) and the place (the byte offset); a `Connection` never raises it, but puts it into its `Closed`
+event. What the *caller* does wrong is a `LocalProtocolError`, raised before anything changes. An opening handshake
+that cannot succeed is a `HandshakeError`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class ProtocolError(Exception):
-    """The base of all errors of this package. They are equal by type and content, as is the event that has one in it.
+    """The base class of all errors of this package. They compare equal by type and content, and so does an event that
+    holds one.
 
     >>> try:
     ...     rfc6455.Connection(rfc6455.SERVER).close(1005)
@@ -41,7 +42,7 @@ class ProtocolError(Exception):
 class LocalProtocolError(ProtocolError):
     """The caller asked for something that the protocol forbids here. Nothing was changed or sent.
 
-    The message says what was asked, why it cannot be, and what to do instead.
+    The message says what was asked for, why it is not possible, and what to do instead.
 
     >>> rfc6455.Connection(rfc6455.SERVER).ping(bytes(126))
     Traceback (most recent call last):
@@ -54,10 +55,10 @@ class RemoteProtocolError(ProtocolError):
     """The peer broke the protocol or a limit.
 
     :ivar close_code: the code that the Close frame carries to the peer (1002, 1007, 1009; section 7.4.1).
-    :ivar reason: what was got and what is allowed, in words.
+    :ivar reason: what was received and what is allowed, in words.
     :ivar section: the section with the rule, such as ``"5.2"`` or ``"RFC 7692 6.1"``.
     :ivar offset: where the offending frame begins, in bytes from the first byte after the handshake;
-        ``None`` where no place can be named.
+        ``None`` if no place can be named.
     :ivar frames: from `FrameParser.receive_data`, the frames that were whole before the violation.
 
     >>> (closed,) = rfc6455.Connection(rfc6455.CLIENT).receive_data(bytes.fromhex("83 00"))
@@ -74,7 +75,7 @@ class RemoteProtocolError(ProtocolError):
         self.frames: list[Frame] = []
 
     def found_at(self, offset: int) -> None:
-        """Add the place, where the one who raised it could not know it."""
+        """Add the place, which the code that raised the error could not know."""
         self.offset = offset
         self.args: tuple[Any, ...] = (self.close_code, self.reason, self.section, offset)
 
@@ -87,13 +88,13 @@ class HandshakeError(ProtocolError):
     """The opening handshake failed (section 4).
 
     :ivar status: at a server, the HTTP status that answers the request (4xx, 5xx), already queued; at a
-        client, the status that the server answered with, or ``None`` where its answer made no sense.
-    :ivar reason: what was got and what is required, in words.
+        client, the status that the server answered with, or ``None`` if its answer made no sense.
+    :ivar reason: what was received and what is required, in words.
     :ivar section: the section with the rule.
     :ivar response: at a server, the answer that was queued; at a client, the server's answer as far as it was
-        understood, else ``None``.
-    :ivar cause: ``OPENING_EOF`` when the stream ended too early, ``OPENING_REFUSED`` when the answer is another one
-        than that which opens a connection, ``OPENING_INVALID`` when the peer's part breaks a rule.
+        understood, or ``None``.
+    :ivar cause: ``OPENING_EOF`` when the stream ended too early, ``OPENING_REFUSED`` when the answer does not open a
+        connection, ``OPENING_INVALID`` when the peer's part of the handshake breaks a rule.
 
     >>> try:
     ...     rfc6455.ServerHandshake().receive_request("POST", "/", {"Host": "example.com"})
@@ -118,7 +119,7 @@ class HandshakeError(ProtocolError):
         self.cause = cause
 
     def answered_by(self, response: Response) -> None:
-        """Add the answer, where the one who raised it could not know it."""
+        """Add the answer, which the code that raised the error could not know."""
         self.response = response
         self.args: tuple[Any, ...] = (self.status, self.reason, self.section, response, self.cause)
 

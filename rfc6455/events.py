@@ -1,9 +1,9 @@
-"""What a connection reports: small values, equal by type and content.
+"""What a connection reports: small values that compare equal by type and content.
 
 The law: an event says what happened and holds no link to the connection. Events are made once for each message
 at full speed, so they are plain slotted classes (a frozen dataclass takes much longer to make); treat them as
-read-only. An attribute takes what its annotation says; where the package is compiled, another type is a `TypeError`.
-They work in ``match``: ``case TextMessage(text): ...``.
+read-only. In the compiled package, an attribute of another type than its annotation says is a `TypeError`. They work
+in ``match``: ``case TextMessage(text): ...``.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ class BytesMessage(Value):
 
 
 class TextPart(Value):
-    """The next piece of a text message, where a connection gives parts. Cut between characters.
+    """The next part of a text message, from a connection made with ``parts=True``. It is cut between characters.
 
-    :ivar text: the piece; empty when only a part of a character has come, or nothing more at the end.
+    :ivar text: the text of this part; empty when only some bytes of a character have come, or when nothing more comes
+        at the end.
     :ivar final: whether the message ends here.
 
     >>> ws = rfc6455.Connection(rfc6455.CLIENT, parts=True)
@@ -67,9 +68,9 @@ class TextPart(Value):
 
 
 class BytesPart(Value):
-    """The next piece of a binary message, where a connection gives parts.
+    """The next part of a binary message, from a connection made with ``parts=True``.
 
-    :ivar data: the piece; may be empty.
+    :ivar data: the bytes of this part; may be empty.
     :ivar final: whether the message ends here.
 
     >>> ws = rfc6455.Connection(rfc6455.CLIENT, parts=True)
@@ -88,11 +89,11 @@ class BytesPart(Value):
 
 
 class EncodedText(Value):
-    """A text message, or the next part of one, as bytes, where a connection was made with ``decode_text=False``.
+    """A text message, or the next part of one, as bytes, from a connection made with ``decode_text=False``.
 
     :ivar data: UTF-8, checked (8.1), unless ``Leniency.INVALID_UTF8`` lets any bytes pass. A part may end within a
         character.
-    :ivar final: whether the message ends here; always where whole messages are given.
+    :ivar final: whether the message ends here; always true for whole messages.
 
     >>> ws = rfc6455.Connection(rfc6455.CLIENT, decode_text=False)
     >>> ws.receive_data(bytes.fromhex("81 02 c3a9"))
@@ -130,7 +131,7 @@ class Ping(Value):
 class Pong(Value):
     """The peer sent a Pong (5.5.3), asked for or not.
 
-    :ivar payload: at most 125 bytes; that of the Ping which it answers.
+    :ivar payload: at most 125 bytes; a copy of the payload of the Ping that it answers.
 
     >>> rfc6455.Connection(rfc6455.CLIENT).receive_data(bytes.fromhex("8a 00"))
     [Pong(payload=b'')]
@@ -144,17 +145,17 @@ class Pong(Value):
 
 
 class Closed(Value):
-    """The connection has ended (7.1.4). Comes exactly once, as the last event.
+    """The connection has ended (7.1.4). This comes exactly once, as the last event.
 
-    ``str()`` gives the whole story in a sentence, for people and logs.
+    ``str()`` tells the whole story in one sentence, for people and logs.
 
-    :ivar code: the code of the peer's Close frame (1005 if that was empty); where none came, the code that says
-        what the peer did wrong in a violation, 3008 after a time-out of an open connection, and 1006 when the stream
-        just ended, or the opening or the closing handshake took too long (7.1.5).
-    :ivar reason: the reason in the peer's Close frame, in its words and nothing else; empty where none came.
+    :ivar code: the code of the peer's Close frame (1005 if that had none). If no Close frame came: the code that names
+        the peer's violation, 3008 after a time-out of an open connection, or 1006 when the stream just ended, or the
+        opening or the closing handshake took too long (7.1.5).
+    :ivar reason: the reason in the peer's Close frame, in the peer's own words; empty if none came.
     :ivar clean: whether the closing handshake was completed (7.1.4).
     :ivar error: the `RemoteProtocolError` of a violation, the `HandshakeError` of an opening handshake that failed at
-        an `Endpoint`, else ``None``.
+        an `Endpoint`, or ``None``.
     :ivar cause: why it ended, as a `CloseCause`.
 
     >>> server = rfc6455.Connection(rfc6455.SERVER)
@@ -194,8 +195,8 @@ class Closed(Value):
         return f"{self.cause.value}; the peer's has code {int(self.code)}{reason}"
 
 
-# All that `Connection.receive_data` can give. As a union, so that a type checker can tell whether a ``match`` has a
-# case for each, with ``assert_never`` for the rest.
+# Everything that `Connection.receive_data` can return. It is a union, so that with ``assert_never`` a type checker can
+# tell whether a ``match`` covers every case.
 Event = TextMessage | BytesMessage | TextPart | BytesPart | EncodedText | Ping | Pong | Closed
 
 

@@ -1,14 +1,14 @@
 """What an extension is (section 9): how it is negotiated, and what it does to messages.
 
-Two base classes. An `Extension` is configuration that the application gives to a handshake; it can offer itself
-(client), answer an offer (server) and read the answer (client). Each of these ends in a `MessageCodec`, the state of
-that extension on one connection, which changes the payload of data messages on the way in and out. Each needs two
-members; the others have defaults, which are those of an extension without parameters and without memory.
+Two base classes. An `Extension` is configuration that the application passes to a handshake; it can make an offer
+(client), answer one (server) and read the answer (client). Each of these ends in a `MessageCodec`, the state of that
+extension on one connection, which changes the payload of data messages on the way in and out. Each must define two
+members; the others have defaults that suit an extension without parameters and without memory.
 
-Control frames are never changed: no registered extension does, and a Close that needs an extension to be read
-would be one that a failing extension could lose.
+Control frames are never changed: no registered extension does so, and a Close frame that had to be decoded could be
+lost to a failing extension.
 
-Not here: any extension. `deflate.py` is the first user.
+Not here: any extension. `deflate.py` is the first one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .arguments import described, not_copied
 from .codes import CloseCode
 from .errors import HandshakeError, LocalProtocolError, RemoteProtocolError
 
-# One offer or answer as the header has it, in order: ("client_max_window_bits", None), ("x", "15").
+# One offer or answer as in the header, in order: ("client_max_window_bits", None), ("x", "15").
 Parameters = Sequence[tuple[str, "str | None"]]
 
 
@@ -28,13 +28,13 @@ class MessageCodec:
     """The state of one extension on one connection. Derive from it, and define `encode` and `decode`.
 
     An exception that a codec raises is a fault of this end, unless it is a `RemoteProtocolError`: the connection fails
-    with 1011, and the exception reaches whoever called the connection. What came before it is not lost: the next
-    ``receive_data(None)`` gives it, and then `Closed`.
+    with 1011, and the exception reaches the caller of the connection. Earlier events are not lost: the next
+    ``receive_data(None)`` returns them, and then `Closed`.
 
     :cvar reserved_bits: the RSV bits that mark a message as changed by this extension, on its first frame only (5.2):
-        4 for RSV1, 2 for RSV2, 1 for RSV3, or a sum of them. Two extensions of one connection share none.
-    :ivar parameters: what was agreed, as the ``Sec-WebSocket-Extensions`` header says it, name first. Where a codec
-        says nothing, the handshake fills in the name.
+        4 for RSV1, 2 for RSV2, 1 for RSV3, or a sum of them. Two extensions of one connection must not share any.
+    :ivar parameters: what was agreed, as written in the ``Sec-WebSocket-Extensions`` header, name first. If a codec
+        sets nothing, the handshake fills in the name.
 
     >>> class Backwards(rfc6455.MessageCodec):
     ...     def encode(self, payload, final):
@@ -50,41 +50,42 @@ class MessageCodec:
     parameters = ""
 
     def encode(self, payload: bytes, final: bool) -> bytes:
-        """Take the next bytes of an outgoing message, and return the payload of its next frame.
+        """Encode the next bytes of an outgoing message, and return the payload of its next frame.
 
-        :param payload: what one call to send gave: a message, or a fragment of one; may be empty.
+        :param payload: what one call to send passed: a message, or a fragment of one; may be empty.
         :param final: whether these are the last bytes of the message.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define encode(payload, final)")
 
     def decode(self, payload: bytes, final: bool) -> bytes:
-        """Take the next bytes of a marked message, and return what they mean: all of it, or some 64 KiB at a time.
+        """Decode the next bytes of a marked message, and return the result: all of it, or about 64 KiB at a time.
 
-        While `has_more` is true afterwards, the rest waits, and the next call is with ``b""`` and the same ``final``.
+        While `has_more` is true afterwards, there is more to return; the next call passes ``b""`` and the same
+        ``final``.
 
-        :param payload: the bytes as they come, cut anywhere; may be empty.
+        :param payload: the bytes as they arrive, cut anywhere; may be empty.
         :param final: whether these are the last bytes of the message.
         :raises RemoteProtocolError: when the bytes make no sense; 1007 for bad data.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define decode(payload, final)")
 
-    # Which bits stand on a message.
+    # Which bits mark a message.
 
     @property
     def marks(self) -> int:
         """The bits for the message whose first payload `encode` or `encode_shared` has just returned.
 
-        Asked only of a codec with several bits. By default all of them.
+        Used only for a codec with several bits. By default all of them.
         """
         return self.reserved_bits
 
     def begin(self, marks: int) -> None:
-        """Note that a marked message begins to come in.
+        """Note that a marked message begins to arrive.
 
         Called only for a codec with several bits. By default it refuses a message that does not have all of them.
 
-        :param marks: those of ``reserved_bits`` that stand on its first frame; at least one.
-        :raises RemoteProtocolError: when these bits together mean nothing.
+        :param marks: those of ``reserved_bits`` that are set on its first frame; at least one.
+        :raises RemoteProtocolError: when this combination of bits means nothing.
         """
         if marks != self.reserved_bits:
             reason = f"reserved bits {marks:03b} without the others of {self.reserved_bits:03b}"
@@ -98,42 +99,43 @@ class MessageCodec:
 
     @property
     def has_more(self) -> bool:
-        """Whether `decode` holds back output of input that it already took."""
+        """Whether `decode` holds back output for input that it already took."""
         return False
 
     @property
     def retained_bytes(self) -> int:
-        """An upper estimate of the memory that this state holds now; it counts against ``Limits.memory``."""
+        """An upper estimate of the memory that this state holds now, in bytes; it counts against ``Limits.memory``."""
         return 0
 
     def drop(self) -> None:
-        """Let go of all memory: the connection has ended.
+        """Release all memory: the connection has ended.
 
-        Nothing is decoded any more; what is still encoded must not refer to earlier messages.
+        Nothing is decoded after this; what is still encoded must not refer to earlier messages.
         """
 
     # Messages that several connections share (`PreparedMessage`).
 
     @property
     def shared_key(self) -> Hashable:
-        """What `encode_shared` depends on: codecs with equal keys return equal bytes. ``None`` for no sharing."""
+        """What `encode_shared` depends on: codecs with equal keys return equal bytes. ``None`` if messages cannot be
+        shared."""
         return None
 
     def encode_shared(self, payload: bytes) -> bytes:
-        """Encode a whole message without use of, or effect on, the state of this connection.
+        """Encode a whole message without using or changing the state of this connection.
 
-        Called only where `shared_key` is not ``None``. By default it is `encode`, which is right for a codec that
-        remembers nothing of one message for the next.
+        Called only if `shared_key` is not ``None``. By default it calls `encode`, which is right for a codec that
+        remembers nothing from one message to the next.
         """
         return self.encode(payload, True)
 
     def forget_sent(self) -> None:
-        """Note that this connection sends what `encode_shared` returned, perhaps at another connection's codec.
+        """Note that this connection sends what `encode_shared` returned, perhaps on another connection's codec.
 
         Later messages must not refer to what was sent before.
         """
 
-    # The two that are asked after each step, as methods: compiled ones are called without a look-up.
+    # The two that are needed after each step, as methods: compiled ones are called without a look-up.
 
     def _has_more(self) -> bool:
         return self.has_more
@@ -146,10 +148,10 @@ class MessageCodec:
 
 
 class Extension:
-    """An extension as configured by the application. It holds no state of a connection.
+    """An extension as configured by the application. It holds no state of any connection.
 
-    Derive from it. An extension without parameters defines ``name`` and `codec`; one with parameters defines `offer`,
-    `accept_offer` and `accept_answer` instead of `codec`.
+    Derive from it. An extension without parameters defines ``name`` and `codec`; one with parameters defines ``name``,
+    `offer`, `accept_offer` and `accept_answer`.
 
     :cvar name: the registered token, such as ``permessage-deflate``.
 
@@ -171,9 +173,9 @@ class Extension:
         return ""
 
     def accept_offer(self, parameters: Parameters) -> MessageCodec | None:
-        """Make the server's choice. By default an offer with parameters is declined.
+        """Answer an offer at the server. By default an offer with parameters is declined.
 
-        :param parameters: those of one offer, in order; the value is ``None`` where a parameter has none.
+        :param parameters: those of one offer, in order; the value is ``None`` for a parameter without one.
         :returns: the state agreed on, or ``None`` to decline this offer (9.1: "no harm").
         """
         return None if parameters else self.codec()
@@ -182,7 +184,7 @@ class Extension:
         """Read the server's answer to the client's offer. By default an answer has no parameters.
 
         :param parameters: as in `accept_offer`.
-        :raises HandshakeError: when the answer is not one to this offer; the connection must fail (4.1).
+        :raises HandshakeError: when it does not answer this offer; the connection must fail (4.1).
         """
         if parameters:
             reason = f"{self.name} has no parameters, but the answer gives it {parameters[0][0]}"
@@ -193,7 +195,7 @@ class Extension:
 def encoded(codec: MessageCodec, payload: bytes, final: bool) -> bytes:
     """Return what ``codec.encode`` returns.
 
-    :raises TypeError: when that is not ``bytes``.
+    :raises TypeError: when it is not ``bytes``.
     """
     return _checked(codec, "encode", codec.encode(payload, final))
 
@@ -201,7 +203,7 @@ def encoded(codec: MessageCodec, payload: bytes, final: bool) -> bytes:
 def decoded(codec: MessageCodec, payload: bytes, final: bool) -> bytes:
     """Return what ``codec.decode`` returns.
 
-    :raises TypeError: when that is not ``bytes``.
+    :raises TypeError: when it is not ``bytes``.
     """
     return _checked(codec, "decode", codec.decode(payload, final))
 
@@ -209,7 +211,7 @@ def decoded(codec: MessageCodec, payload: bytes, final: bool) -> bytes:
 def encoded_shared(codec: MessageCodec, payload: bytes) -> bytes:
     """Return what ``codec.encode_shared`` returns.
 
-    :raises TypeError: when that is not ``bytes``.
+    :raises TypeError: when it is not ``bytes``.
     """
     return _checked(codec, "encode_shared", codec.encode_shared(payload))
 
@@ -221,7 +223,7 @@ def _checked(codec: MessageCodec, method: str, data: Any) -> bytes:
 
 
 def has_several_bits(codec: MessageCodec) -> bool:
-    """Return whether there is a choice of which bits stand on a message."""
+    """Return whether the codec can choose which bits mark a message."""
     bits = codec.reserved_bits
     return bits & bits - 1 != 0
 
@@ -229,7 +231,7 @@ def has_several_bits(codec: MessageCodec) -> bool:
 def marks_of(codec: MessageCodec) -> int:
     """Return the bits for the message that ``codec`` has just begun to encode.
 
-    :raises ValueError: when the codec names no bits, or others than its own.
+    :raises ValueError: when the codec names no bits, or bits that are not its own.
     """
     if not has_several_bits(codec):
         return codec.reserved_bits
@@ -240,9 +242,9 @@ def marks_of(codec: MessageCodec) -> int:
 
 
 def check_codecs(codecs: Any) -> tuple[MessageCodec, ...]:
-    """Check the extensions of a connection: each is a codec, and has reserved bits that no other has (9).
+    """Check the extensions of a connection: each must be a codec with reserved bits that no other has (9).
 
-    :raises TypeError: for what is no `MessageCodec`, with what to do instead.
+    :raises TypeError: for anything but a `MessageCodec`; the message says what to do instead.
     :raises ValueError: when reserved bits are out of range or claimed twice.
     """
     checked = _items(codecs, _CODECS)
@@ -261,7 +263,7 @@ def check_codecs(codecs: Any) -> tuple[MessageCodec, ...]:
 def check_codec(codec: Any) -> MessageCodec:
     """Check that this is a codec with reserved bits.
 
-    :raises TypeError: when it is none, with what to do instead.
+    :raises TypeError: when it is not a `MessageCodec`; the message says what to do instead.
     :raises ValueError: when its reserved bits are not from 1 to 7.
     """
     if not isinstance(codec, MessageCodec):
@@ -276,8 +278,8 @@ def check_codec(codec: Any) -> MessageCodec:
 def check_extensions(extensions: Any) -> dict[str, Extension]:
     """Check the extensions of a handshake, and return them by name.
 
-    :raises TypeError: for what is no `Extension`, with what to do instead.
-    :raises LocalProtocolError: when two have the same name: an answer could not be told apart (9.1).
+    :raises TypeError: for anything but an `Extension`; the message says what to do instead.
+    :raises LocalProtocolError: when two have the same name: it would be unclear which of them an answer means (9.1).
     """
     by_name: dict[str, Extension] = {}
     for extension in _items(extensions, _EXTENSIONS):
@@ -288,7 +290,7 @@ def check_extensions(extensions: Any) -> dict[str, Extension]:
         if extension.name in by_name:
             raise LocalProtocolError(
                 f"two of the extensions have the same name, {extension.name!r}; "
-                "an answer could not be told apart (9.1)"
+                "it would be unclear which one an answer means (9.1)"
             )
         by_name[extension.name] = extension
     return by_name
@@ -305,5 +307,5 @@ def _items(values: Any, what: str) -> tuple[Any, ...]:
 
 
 def _is_kind_of(wrong: Any, kind: type[Extension | MessageCodec]) -> bool:
-    """Whether it is such an object, or the class where an object was meant."""
+    """Return whether this is such an object, or the class where an object was meant."""
     return isinstance(wrong, kind) or (isinstance(wrong, type) and issubclass(wrong, kind))

@@ -1,7 +1,7 @@
 """Frames as values (5.2): bytes to frames and frames to bytes, for proxies, tools and tests.
 
 Not here: the rules of a header, which `cursor.py` applies, and what depends on other frames (5.4, see `state.py`). A
-`Connection` goes over its input with the same cursor, and makes no `Frame`.
+`Connection` reads its input with the same cursor, and makes no `Frame`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from .values import Frame
 def serialize_frame(frame: Frame, masking_key: bytes | bytearray | memoryview | None = None) -> bytes:
     """Return the bytes of a frame (5.2).
 
-    Only what cannot be written at all is refused, so that a test can write frames that a peer must refuse.
+    Only what cannot be written at all is refused, so that tests can write frames that a peer must refuse.
 
-    :param frame: its opcode is any number of 4 bits, its payload of any length.
+    :param frame: its opcode is any number of 4 bits, and its payload has any length.
     :param masking_key: 4 bytes that a client must take from a strong random source for each frame (5.3);
         ``None`` for a frame of a server.
     :raises LocalProtocolError: for an opcode over 15, RSV bits over 7 or a key that is not 4 bytes long.
-    :raises TypeError: when the frame is not a `Frame`, or a field of it or the key has the wrong type.
+    :raises TypeError: when the frame is not a `Frame`, or when one of its fields or the key has the wrong type.
 
     >>> hello = rfc6455.Frame(rfc6455.Opcode.TEXT, b"Hello")
     >>> rfc6455.serialize_frame(hello).hex(" ")
@@ -51,16 +51,16 @@ def serialize_frame(frame: Frame, masking_key: bytes | bytearray | memoryview | 
 
 
 class FrameParser:
-    """Reads the frames of one direction (5.2).
+    """A reader of the frames of one direction (5.2).
 
-    :param role: which end is reading: a server takes only masked frames, a client only unmasked ones (5.1);
-        ``None`` takes both, for tools that look on.
-    :param limits: ``frame`` bounds the declared length of a payload; where it is ``None``, ``message`` does.
+    :param role: which end is reading: a server accepts only masked frames, a client only unmasked ones (5.1); ``None``
+        accepts both, for tools that only watch.
+    :param limits: ``frame`` bounds the declared length of a payload; if it is ``None``, ``message`` does.
     :param reserved_bits: the RSV bits that negotiated extensions use on data frames: RSV1 is 4, RSV2 2, RSV3 1.
-    :param leniencies: rules not to insist on, of which ``Leniency.UNMASKED_FRAMES`` and ``Leniency.LONG_LENGTHS`` are
+    :param leniencies: the rules not to enforce; only ``Leniency.UNMASKED_FRAMES`` and ``Leniency.LONG_LENGTHS`` are
         about frames.
     :raises TypeError: when an argument has the wrong type.
-    :raises ValueError: when the bits are not 0 to 7.
+    :raises ValueError: when the bits are not from 0 to 7.
 
     >>> parser = rfc6455.FrameParser()
     >>> parser.receive_data(bytes.fromhex("81 05 4865"))
@@ -69,7 +69,7 @@ class FrameParser:
     [Frame(opcode=<Opcode.TEXT: 1>, payload=b'Hello', fin=True, rsv=0)]
     """
 
-    # What it can have when it is compiled. `Connection` has a comment on this.
+    # The attributes of the compiled class, as in `Connection`.
     __slots__ = ("_cursor", "_buffer", "_failure", "__weakref__")
 
     def __init__(
@@ -86,7 +86,7 @@ class FrameParser:
             raise TypeError(f"reserved_bits is a number, 0 to 7, not {reserved_bits!r} (5.2)")
         if not 0 <= reserved_bits <= 7:
             raise ValueError(f"reserved_bits are three bits, 0 to 7, not {reserved_bits} (5.2)")
-        # Checked as those of a connection; no text is decoded here.
+        # Checked like those of a connection; no text is decoded here.
         options = Options.of(limits=limits, leniencies=leniencies, decode_text=False)
         self._cursor = FrameCursor(role, options.limits, reserved_bits, options.leniencies)
         self._buffer = byte_loops.BytesBuffer()
@@ -97,12 +97,12 @@ class FrameParser:
 
     @property
     def offset(self) -> int:
-        """Where the frame in hand begins: bytes from the beginning of the stream."""
+        """The place where the current frame begins, in bytes from the beginning of the stream."""
         return self._cursor.offset
 
     @property
     def total(self) -> int:
-        """How many bytes were fed, ever."""
+        """The number of bytes received so far."""
         return self._cursor.total
 
     @property
@@ -112,18 +112,18 @@ class FrameParser:
 
     @property
     def leniencies_used(self) -> dict[Leniency, int]:
-        """For how many frames each leniency was needed."""
+        """The number of frames for which each leniency was needed."""
         return self._cursor.leniencies_used
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> list[Frame]:
-        """Take bytes, cut in any way, and return the frames that they complete.
+        """Process bytes, cut in any way, and return the frames that they complete.
 
-        A payload that is not yet whole is kept, up to the frame limit.
+        An incomplete payload is kept, up to the frame limit.
 
-        :param data: as it was read; ``b""`` is no end of file here, and gives nothing.
+        :param data: bytes as they were read; ``b""`` does not mean the end of the stream here, and yields nothing.
         :raises RemoteProtocolError: when a header breaks a rule of 5.1, 5.2 or 5.5 (1002) or the limit (1009).
-            The frames of this call that came before are in its attribute ``frames``. Each further call raises
-            the same again.
+            Its attribute ``frames`` holds the frames of this call that came before. Every further call raises the same
+            error.
         :raises TypeError: when the data is not bytes.
         """
         if self._failure is not None:

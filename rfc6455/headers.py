@@ -1,8 +1,7 @@
 """The heads of HTTP as values: `Headers`, an ordered multi-dict, `Request` and `Response`.
 
-Names and values are `str` with one character for each octet (latin-1), so that no octet that HTTP lets through can
-fail to decode. Not here: heads as bytes (`http1_heads.py`), and what a field means to a WebSocket
-(`handshake/fields.py`).
+Names and values are `str` with one character for each octet (latin-1), so that no octet that HTTP allows can fail to
+decode. Not here: heads as bytes (`http1_heads.py`), and what a field means to a WebSocket (`handshake/fields.py`).
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ _TOKEN = re.compile(rf"{TCHAR}+")
 
 
 class Headers:
-    """The header fields of a request or a response: in order, several of one name allowed, names without case.
+    """The header fields of a request or a response: ordered, with repeated names allowed, and case-insensitive.
 
-    They do not change once they are made. ``headers["Host"]`` is one value: those of all lines of that name, joined
-    by a comma, which RFC 9110 5.2 defines to mean the same. ``Cookie`` is joined by ``"; "`` (RFC 9113 8.2.3);
-    ``Set-Cookie`` cannot be joined, so use `get_all` for it. Iterating gives ``(name, value)`` pairs as they stood on
-    the wire, so ``Headers(headers) == headers``.
+    They are immutable. ``headers["Host"]`` is one value: those of all lines with that name, joined by commas, which
+    means the same by RFC 9110 5.2. ``Cookie`` is joined by ``"; "`` (RFC 9113 8.2.3); ``Set-Cookie`` cannot be joined,
+    so use `get_all` for it. Iterating yields ``(name, value)`` pairs as they were on the wire, so ``Headers(headers)
+    == headers``.
 
     :param source: pairs of `str` or `bytes`, a mapping of `str`, or other Headers. Bytes are taken as latin-1.
-    :raises TypeError: when it is something else, or a name or a value is neither `str` nor `bytes`.
+    :raises TypeError: when it is anything else, or when a name or a value is neither `str` nor `bytes`.
 
     >>> headers = rfc6455.Headers([("Host", "example.com"), ("Via", "one"), ("via", "two")])
     >>> headers["host"], headers["VIA"], headers.get_all("Via"), headers.get("Origin")
@@ -44,7 +43,8 @@ class Headers:
 
     @classmethod
     def _known_good(cls, pairs: Sequence[tuple[str, str]]) -> Headers:
-        """Make them of pairs that were found good, of a head that was read or an answer that was checked."""
+        """Make headers from pairs that are known to be valid: those of a head that was read, or of an answer that was
+        checked."""
         headers = cls.__new__(cls)
         headers._pairs = pairs
         headers._index = None
@@ -52,18 +52,18 @@ class Headers:
         return headers
 
     def get_all(self, name: str) -> tuple[str, ...]:
-        """Return the values of all lines called ``name``, in order; empty when there is none.
+        """Return the values of all lines called ``name``, in order; an empty tuple if there are none.
 
-        :param name: in any case.
+        :param name: the name, in upper or lower case.
         """
         if self._index is None:
             self._index = self._make_index()
         return self._index.get(name.lower(), ())
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """Return the value of ``name``, several lines joined into one; ``default`` when there is none.
+        """Return the value of ``name``, with several lines joined into one, or ``default`` if there is none.
 
-        :param name: in any case.
+        :param name: the name, in upper or lower case.
 
         >>> rfc6455.Headers([("cookie", "id=1"), ("cookie", "theme=dark")]).get("Cookie")
         'id=1; theme=dark'
@@ -104,7 +104,7 @@ class Headers:
         index: dict[str, tuple[str, ...]] = {name.lower(): (value,) for name, value in self._pairs}
         if len(index) == len(self._pairs):
             return index
-        lists: dict[str, list[str]] = {name: [] for name in index}  # a name comes several times, which is rare
+        lists: dict[str, list[str]] = {name: [] for name in index}  # a repeated name, which is rare
         for name, value in self._pairs:
             lists[name.lower()].append(value)
         return {name: tuple(values) for name, values in lists.items()}
@@ -125,7 +125,7 @@ def _joined(name: str, values: Sequence[str]) -> str:
     return ("; " if name.lower() == "cookie" else ", ").join(values)
 
 
-# The law of the messages below: what there was is not shown, as it may be a secret.
+# The messages below never show a value, as it may be a secret.
 
 
 def _pair(pair: object) -> tuple[str, str]:
@@ -150,7 +150,7 @@ def _not_headers(got: object) -> TypeError:
 
 
 def is_token(text: str) -> bool:
-    """Return whether ``text`` is a token, the kind of word that names of headers and of methods are (RFC 9110 5.6.2).
+    """Return whether ``text`` is a token, the form that the names of headers and methods have (RFC 9110 5.6.2).
 
     :param text: any text.
     """
@@ -158,7 +158,7 @@ def is_token(text: str) -> bool:
 
 
 class Request(NamedTuple):
-    """The head of a request, as far as HTTP knows it.
+    """The head of an HTTP request.
 
     :ivar method: ``"GET"``, or for RFC 8441 ``"CONNECT"``.
     :ivar target: the request-target as it was sent: ``"/chat?room=1"``, or a whole ``http:`` URI.
@@ -173,7 +173,7 @@ class Request(NamedTuple):
 
     @property
     def resource_name(self) -> str:
-        """Path and query, whichever form the target has (RFC 6455 3); ``"*"`` in the asterisk-form of OPTIONS."""
+        """Path and query, whatever form the target has (RFC 6455 3); ``"*"`` in the asterisk-form of OPTIONS."""
         absolute = self._absolute_form
         if absolute is None:
             return self.target
@@ -186,12 +186,12 @@ class Request(NamedTuple):
 
     @property
     def query(self) -> str:
-        """The resource name after the ``?``, still percent-encoded; empty when there is none."""
+        """The resource name after the ``?``, still percent-encoded; empty if there is none."""
         return self.resource_name.partition("?")[2]
 
     @property
     def host(self) -> str | None:
-        """Host and port that were asked for. A target in absolute form overrides ``Host`` (RFC 9112 3.2.2)."""
+        """The requested host and port, or ``None``. A target in absolute form overrides ``Host`` (RFC 9112 3.2.2)."""
         absolute = self._absolute_form
         return self.headers.get("Host") if absolute is None else absolute[1]
 
@@ -206,12 +206,12 @@ _ABSOLUTE_FORM = re.compile(r"(?:https?|wss?)://([^/?#]*)([^#]*)", re.IGNORECASE
 
 
 class Response(NamedTuple):
-    """A response.
+    """An HTTP response.
 
     :ivar status: the status code, 100 to 999.
     :ivar headers: the header fields.
     :ivar body: the body, or as much of it as was read.
-    :ivar version: ``"HTTP/1.1"``; a client may meet ``"HTTP/1.0"``, and gives ``"HTTP/2"`` for RFC 8441.
+    :ivar version: ``"HTTP/1.1"``; a client may get ``"HTTP/1.0"``, and reports ``"HTTP/2"`` for RFC 8441.
 
     >>> handshake = rfc6455.ClientHandshake("ws://example.com/")
     >>> try:

@@ -1,8 +1,8 @@
-"""The body of a response, as much of it as is wanted: bytes -> bytes (RFC 9112 6, 7).
+"""The body of a response, as far as it is wanted: bytes -> bytes (RFC 9112 6, 7).
 
-What lives here: where a body ends, and the chunked coding. It is for answers that refuse, after which the connection
-is closed: a body that breaks its own framing ends where it does so, and what came before is kept. Not here: other
-codings, trailers, the bodies of requests.
+What lives here: where a body ends, and the chunked coding. This is for refusals, after which the connection is closed:
+a body that breaks its own framing ends there, and what came before is kept. Not here: other codings, trailers, the
+bodies of requests.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import sys
 from .headers import Response
 
 # RFC 9112, 7.1. chunk-size = 1*HEXDIG, and RFC 9110, 5.6.3 lets bad whitespace stand before an extension. 15 digits
-# are 2**60 bytes.
+# allow 2**60 bytes.
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
-# Room for any extension of a chunk that means something; RFC 9112, 7.1.1: a recipient "ought to limit the total
-# length of chunk extensions".
+# Enough for any meaningful chunk extension; RFC 9112, 7.1.1: a recipient "ought to limit the total length of chunk
+# extensions".
 _LONGEST_CHUNK_LINE = 1024
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class BodyReader:
-    """Collects the body of one response.
+    """A reader of the body of one response.
 
-    :param response: its head.
-    :param limit: how many bytes to keep at most.
+    :param response: the head of the response.
+    :param limit: the maximum number of bytes to keep.
 
-    :ivar complete: whether no more of the body is wanted: it has ended, or the limit is reached.
+    :ivar complete: whether no more of the body is wanted, because it has ended or the limit is reached.
 
     >>> from rfc6455.http1_bodies import BodyReader
     >>> reader = BodyReader(rfc6455.Response(403, rfc6455.Headers({"Transfer-Encoding": "chunked"})), 1024)
@@ -40,8 +40,8 @@ class BodyReader:
         self._limit = limit
         self._kept = bytearray()
         self._is_chunked = _is_chunked(response)
-        self._left = 0 if self._is_chunked else _length(response)  # of the body, or of the chunk in hand
-        self._line = bytearray()  # the beginning of the line before the next chunk
+        self._left = 0 if self._is_chunked else _length(response)  # bytes left in the body, or in the current chunk
+        self._line = bytearray()  # what has come of the line before the next chunk
         self._after_chunk = False
         self.complete: bool = not self._is_chunked and not self._left
 
@@ -51,7 +51,7 @@ class BodyReader:
         return bytes(self._kept)
 
     def receive_data(self, data: bytes) -> None:
-        """Take the next bytes; ``b""`` is the end of the stream."""
+        """Process the next bytes; ``b""`` is the end of the stream."""
         at = 0
         while at < len(data) and not self.complete:
             at = self._take(data, at) if self._left else self._take_chunk_line(data, at)
@@ -66,7 +66,7 @@ class BodyReader:
         return at + size
 
     def _take_chunk_line(self, data: bytes, at: int) -> int:
-        """RFC 9112, 7.1. chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF"""
+        """Process the line before a chunk. RFC 9112, 7.1. chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF"""
         end = data.find(b"\n", at)
         self._line += data[at : len(data) if end < 0 else end + 1]
         if len(self._line) > _LONGEST_CHUNK_LINE:
@@ -90,7 +90,7 @@ class BodyReader:
 
 
 def _is_chunked(response: Response) -> bool:
-    """RFC 9112, 6.3, 4: the body is chunked when that is the final coding."""
+    """Return whether the body is chunked: RFC 9112, 6.3, 4: whether that is the final coding."""
     if _has_no_body(response):
         return False
     codings = ",".join(response.headers.get_all("Transfer-Encoding")).lower().split(",")
@@ -98,13 +98,13 @@ def _is_chunked(response: Response) -> bool:
 
 
 def _length(response: Response) -> int:
-    """RFC 9112, 6.3, 1 and 5 to 8: how long a body is that is not chunked."""
+    """Return the length of a body that is not chunked (RFC 9112, 6.3, 1 and 5 to 8)."""
     lengths = response.headers.get_all("Content-Length")
     if _has_no_body(response):
         return 0
     if "Transfer-Encoding" in response.headers or not lengths:
         return sys.maxsize
-    # RFC 9110, 8.6: a list in which one number stands several times may be taken for that number.
+    # RFC 9110, 8.6: a list that repeats one number may be taken for that number.
     numbers = {number.strip(" \t") for number in ",".join(lengths).split(",")}
     number = numbers.pop()
     return int(number) if not numbers and _LENGTH.fullmatch(number) else 0

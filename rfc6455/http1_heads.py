@@ -1,16 +1,16 @@
 """HTTP/1.1 heads: bytes <-> `Request` and `Response` (RFC 9112), within limits.
 
-What lives here: the readers of heads in any split, which are public, and the writers. Not here: bodies
-(`http1_bodies.py`), and what a head means to a WebSocket (`handshake/`).
+What lives here: the readers of heads, which are public and take input in chunks of any size, and the writers. Not
+here: bodies (`http1_bodies.py`), and what a head means to a WebSocket (`handshake/`).
 
 How a reader works. A head is a sequence of pieces, named as in the ABNF. For each piece a table says which octets it
-is made of and which octet ends it; **what is not in the table is an error**, reported when that octet arrives and not
-at the end of the head. The reader remembers where it stopped, so nothing is scanned again. Most lines arrive whole:
-one pattern then takes all good lines together, and the table is left with what that pattern does not match.
+is made of and which octet ends it; **anything not in the table is an error**, reported as soon as that octet arrives.
+The reader remembers where it stopped, so nothing is scanned twice. Most lines arrive whole: one pattern then takes all
+good lines together, and the table handles what that pattern does not match.
 
-It is strict where leniency has been a security hole, because two readers that disagree on where a line ends can be
+It is strict where leniency has been a security hole, because two readers that disagree about where a line ends can be
 made to see two different requests: no bare CR or LF, no folded lines, no space before the colon, no control
-characters, and no empty lines but one before a request.
+characters, and at most one empty line before a request.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ CR, LF, SP, COLON = b"\r\n :"
 class HeadError(ProtocolError):
     """A head that breaks the grammar of HTTP/1.1, or a limit.
 
-    :ivar status: the status that answers such a request: 400, 414, 431 or 505. In a response it means nothing.
-    :ivar reason: what was got and what is required, in words.
+    :ivar status: the status that answers such a request: 400, 414, 431 or 505. It means nothing for a response.
+    :ivar reason: what was received and what is required, in words.
     :ivar section: the section with the rule, such as ``"RFC 9112 5.1"``.
 
     >>> from rfc6455.http1_heads import HeadError, RequestReader
@@ -63,7 +63,7 @@ class _Piece(NamedTuple):
     ends: Mapping[int, str]
     section: str
     may_be_empty: bool = False
-    otherwise: str | None = None  # what begins here, when the octet is none of the ends
+    otherwise: str | None = None  # what begins here if the octet does not end this piece
     check: Callable[[bytes], None] | None = None
 
 
@@ -84,7 +84,7 @@ _STATUS = re.compile(rb"[1-9][0-9]{2}")
 _START, _LINE, _END, _DONE = "start of the request", "start of a line", "end of the head", "done"
 
 
-# ---- What begins otherwise, and is known by it ----
+# ---- Other protocols, recognised by their first bytes ----
 
 _TLS = "this is TLS, and the port speaks HTTP without it: connect with ws, or let TLS end before this server"
 _PROXY_PROTOCOL = "this is the PROXY protocol: have the proxy in front not send it, or take its line off before"
@@ -99,7 +99,7 @@ def _check_method(method: bytes) -> None:
 
 
 def _asked_by_stranger(line: bytes) -> str | None:
-    """What a bad request line is, where its beginning tells."""
+    """Return what a bad request line really is, if its beginning shows it."""
     if line.startswith(b"\x16"):  # RFC 8446, 5.1: a record of type "handshake"
         return _TLS
     if line.startswith(b"SSH-"):
@@ -111,7 +111,7 @@ def _asked_by_stranger(line: bytes) -> str | None:
     return None
 
 
-# The first octet of what a server may say in place of HTTP.
+# The first octet of what a server may send instead of HTTP.
 _ANSWERS = {
     0x15: "a TLS alert: connect with wss",
     0x16: "TLS: connect with wss",
@@ -126,7 +126,7 @@ _ANSWERS = {
 
 
 def _answered_by_stranger(line: bytes) -> str | None:
-    """The same of a bad status line."""
+    """Return the same for a bad status line."""
     kind = _ANSWERS.get(line[0]) if line else None
     return None if kind is None else f"the answer is not HTTP/1.1 but {kind}"
 
@@ -142,7 +142,7 @@ def _check_request_version(version: bytes) -> None:
 
 
 def _check_response_version(version: bytes) -> None:
-    # A refusal may come from an old proxy.
+    # A refusal may come from an old proxy, which says HTTP/1.0.
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
         stranger = _answered_by_stranger(version)
         reason = stranger or f"the response begins with {excerpt(version)}, not with HTTP/1.1"
@@ -186,12 +186,12 @@ _RESPONSE_PIECES: Mapping[str, _Piece] = {
     **_FIELD_LINES,
 }
 
-# What the tables say, as patterns that take all good lines that are there at once. Group 1 is the end of the head.
+# The tables as patterns, which take all good lines at once. Group 1 is the end of the head.
 _TOKEN_OCTETS = TCHAR.encode() + rb"+"
 _GOOD_LINES = rb"(?:" + _TOKEN_OCTETS + rb":" + _FIELD_OCTETS + rb"\r\n)*(\r\n)?"
 _GOOD_REQUEST = rb"(?!SSH-|PROXY )" + _TOKEN_OCTETS + rb" [\x21-\x7e]+ HTTP/1\.[01]\r\n" + _GOOD_LINES
 _GOOD_RESPONSE = rb"HTTP/1\.[01] [1-9][0-9]{2}(?: " + _FIELD_OCTETS + rb")?\r\n" + _GOOD_LINES
-# To take apart a head that was found good.
+# For taking apart a head that is known to be good.
 _FIELD = re.compile(r"([^:]+):[ \t]*([^\r]*)\r\n")
 _BARE_LF = re.compile(r"(?<!\r)\n")
 
@@ -199,11 +199,11 @@ _BARE_LF = re.compile(r"(?<!\r)\n")
 class _Grammar(NamedTuple):
     """How one kind of head is read.
 
-    :ivar pieces: what it is made of.
+    :ivar pieces: the pieces it is made of.
     :ivar first: the first piece.
-    :ivar good: where a line begins, what takes good lines.
-    :ivar start_line: what its first line is called.
-    :ivar stranger: what a first line is that is none, where that is known.
+    :ivar good: the pattern that takes good lines, for each piece at which a line begins.
+    :ivar start_line: the name of its first line.
+    :ivar stranger: a function that says what a wrong first line really is, if it can.
     """
 
     pieces: Mapping[str, _Piece]
@@ -213,7 +213,8 @@ class _Grammar(NamedTuple):
     stranger: Callable[[bytes], str | None]
 
     def with_bare_lf(self) -> _Grammar:
-        """RFC 9112, 2.2: "a recipient MAY recognize a single LF as a line terminator"."""
+        """Return the grammar in which LF alone ends a line. RFC 9112, 2.2: "a recipient MAY recognize a single LF as a
+        line terminator"."""
         good = {name: re.compile(pattern.pattern.replace(rb"\r\n", rb"\r?\n")) for name, pattern in self.good.items()}
         return self._replace(pieces={name: self._ended_by_lf(piece) for name, piece in self.pieces.items()}, good=good)
 
@@ -246,9 +247,9 @@ _RESPONSES_WITH_BARE_LF = _RESPONSES.with_bare_lf()
 
 
 class _HeadReader:
-    """Collects the octets of one head; see the top of the file.
+    """A reader of one head; see the top of the file.
 
-    :ivar bare_lfs: how many lines ended with LF alone, where that is accepted.
+    :ivar bare_lfs: the number of lines that ended with LF alone, if that is accepted.
     """
 
     def __init__(self, grammar: _Grammar, limits: Limits | None, start_line_status: int) -> None:
@@ -256,13 +257,13 @@ class _HeadReader:
         self._grammar = grammar
         self._limits = limits or DEFAULT_LIMITS
         self._start_line_status = start_line_status
-        self._earlier = 0  # how many octets the heads before this one had
+        self._earlier = 0  # the number of octets in earlier heads
         self._buffer = bytearray()
         self._begin()
 
     def _begin(self) -> None:
         self._piece = self._grammar.first
-        self._at = 0  # all before this is checked
+        self._at = 0  # everything before this has been checked
         self._piece_start = 0
         self._line_start = 0
         self._in_start_line = True
@@ -270,7 +271,7 @@ class _HeadReader:
 
     @property
     def unread(self) -> bytes:
-        """What came after the head."""
+        """The bytes that came after the head."""
         return bytes(self._buffer[self._at :])
 
     @property
@@ -279,20 +280,20 @@ class _HeadReader:
         return bool(self._buffer or self._earlier)
 
     def drop(self) -> None:
-        """Let go of all that came."""
+        """Release all input."""
         self._buffer = bytearray()
         self._begin()
 
     def next_head(self) -> None:
-        """Go on with another head after this one. All of them together have the limit of one."""
+        """Go on with another head after this one. The limits apply to all of them together."""
         self._earlier += self._at
         del self._buffer[: self._at]
         self._begin()
 
     def _receive(self, data: bytes | bytearray | memoryview | None) -> str | None:
-        """Take what has come, and return the head when it is whole; ``None`` before.
+        """Process input, and return the head once it is complete; ``None`` before.
 
-        :param data: ``b""`` is the end of file; ``None`` is nothing new.
+        :param data: bytes in chunks of any size; ``b""`` is the end of the stream, and ``None`` is nothing new.
         :raises HeadError: as soon as what has come cannot be the beginning of a good head.
         """
         if data is not None and not data:
@@ -322,7 +323,7 @@ class _HeadReader:
 
     def _take_good_lines(self, end: int) -> bool:
         pattern = self._grammar.good.get(self._piece) if self._at == self._line_start else None
-        # No further than the longest line, so that none that is taken here can be too long.
+        # No further than the longest line, so that no line taken here can be too long.
         match = pattern and pattern.match(self._buffer, self._at, min(end, self._at + self._limits.line))
         if not match or match.end() == self._at:
             return False
@@ -375,7 +376,8 @@ class _HeadReader:
             raise HeadError(431, reason, "RFC 6585 5")
 
     def _where(self) -> str:
-        """RFC 6585, 5: an answer 431 "SHOULD specify which header field was too large"."""
+        """Return the place in the head, in words. RFC 6585, 5: an answer 431 "SHOULD specify which header field was
+        too large"."""
         if self._in_start_line:
             return f"the {self._grammar.start_line}"
         name, colon, _ = self._buffer[self._line_start : self._at].decode("latin-1").partition(":")
@@ -411,14 +413,14 @@ _IN_WORDS = {CR: "CR", LF: "LF", SP: "a space", ord("\t"): "a tab"}
 
 
 class RequestReader(_HeadReader):
-    """Reads one request head from bytes in any split.
+    """A reader of one request head, from chunks of any size.
 
-    :param limits: ``head``, ``line`` and ``headers`` of it apply: 414 for the request line, 431 for the rest. ``None``
-        for the defaults.
-    :param bare_lf: whether a line may also end with LF alone. Leave it off where anything stands in front that may
-        split lines in another way (RFC 9112 11.2).
+    :param limits: its fields ``head``, ``line`` and ``headers`` apply; 414 for the request line, 431 for the rest.
+        ``None`` for the defaults.
+    :param bare_lf: whether a line may also end with LF alone. Leave it off if anything in front may split lines
+        differently (RFC 9112 11.2).
 
-    :ivar bare_lfs: how many lines ended so.
+    :ivar bare_lfs: the number of lines that ended with LF alone.
 
     >>> from rfc6455.http1_heads import RequestReader
     >>> reader = RequestReader()
@@ -435,10 +437,10 @@ class RequestReader(_HeadReader):
         super().__init__(_REQUESTS_WITH_BARE_LF if bare_lf else _REQUESTS, limits, 414)
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
-        """Take what has come, and return the request when its head is whole; ``None`` before.
+        """Process input, and return the request once its head is complete; ``None`` before.
 
-        :param data: ``b""`` is the end of file.
-        :raises HeadError: as soon as the bytes that break the rule are there.
+        :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
+        :raises HeadError: as soon as the bytes that break the rule have come.
         """
         head = self._receive(data)
         if head is None:
@@ -450,7 +452,7 @@ class RequestReader(_HeadReader):
 
 
 class ResponseReader(_HeadReader):
-    """Reads response heads, one after the other, from bytes in any split; like `RequestReader`.
+    """A reader of response heads, one after the other, like `RequestReader`.
 
     >>> from rfc6455.http1_heads import ResponseReader
     >>> ResponseReader().receive_data(b"HTTP/1.1 404 Not Found\\r\\n\\r\\n").status
@@ -461,10 +463,10 @@ class ResponseReader(_HeadReader):
         super().__init__(_RESPONSES_WITH_BARE_LF if bare_lf else _RESPONSES, limits, 431)
 
     def receive_data(self, data: bytes | bytearray | memoryview | None) -> Response | None:
-        """Take what has come, and return the response, without a body, when its head is whole; ``None`` before.
+        """Process input, and return the response, without a body, once its head is complete; ``None`` before.
 
-        :param data: ``b""`` is the end of file; ``None`` is nothing new.
-        :raises HeadError: as soon as the bytes that break the rule are there. Its status has no meaning here.
+        :param data: bytes in chunks of any size; ``b""`` is the end of the stream, and ``None`` is nothing new.
+        :raises HeadError: as soon as the bytes that break the rule have come. Its status has no meaning here.
         """
         head = self._receive(data)
         if head is None:
@@ -498,8 +500,8 @@ def is_field_value(text: str) -> bool:
 
 
 def check_request(request: Request) -> None:
-    """Check that a request which somebody else read has in it what `RequestReader` lets through, and no more. What
-    goes by it, to a log or another server, must not be two lines where it was one.
+    """Check that a request read by other code holds nothing that `RequestReader` would refuse. Whatever copies it, to
+    a log or to another server, must not turn one line into two.
 
     :raises HeadError: 400.
     """
@@ -518,7 +520,7 @@ def serialize_request(request: Request) -> bytes:
     """Return the octets of the head of ``request``.
 
     :raises LocalProtocolError: when the method is not a token, when the target holds anything but visible ASCII, or
-        when a header holds what would end its line, or anything else that no header may hold (RFC 9110 5.5).
+        when a header holds a line end, or anything else that no header may hold (RFC 9110 5.5).
     """
     if not is_token(request.method):
         raise LocalProtocolError(f"{excerpt(request.method)} is not a method: it must be a token (RFC 9112 3.1)")
@@ -539,7 +541,7 @@ def serialize_response(response: Response) -> bytes:
 
 
 def phrase(status: int) -> str:
-    """Return the usual words for a status code, or ``""`` if it has none."""
+    """Return the usual reason phrase of a status code, or ``""`` if it has none."""
     return _PHRASES.get(status, "")
 
 
@@ -552,10 +554,10 @@ def _serialize(start_line: str, headers: Headers) -> bytes:
 
 
 def check_fields(headers: Iterable[tuple[str, str]]) -> None:
-    """Check that ``headers`` may be written: each name is a token, no value holds CR, LF, NUL or another control
+    """Check that ``headers`` may be written: each name is a token, and no value holds CR, LF, NUL or another control
     character.
 
-    :raises LocalProtocolError: when they may not. The value is not shown: it may be a secret.
+    :raises LocalProtocolError: when they may not. The message does not show the value, which may be a secret.
     """
     if isinstance(headers, Headers) and headers._is_good:
         return

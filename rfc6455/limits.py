@@ -1,6 +1,6 @@
 """How much a peer may make us keep: every bound in one place, each with its reason.
 
-What lives here: numbers. What must not: the code that enforces them; each field says which module does.
+Not here: the code that enforces them; each field says which module does.
 """
 
 from __future__ import annotations
@@ -12,30 +12,31 @@ from dataclasses import dataclass, fields
 class Limits:
     """Bounds on what one peer can make this end keep. All sizes are bytes; ``None`` means no bound of its own.
 
-    :param message: the largest message, after joining fragments and inflating; 1009 beyond it (10.4). The
-        default of 1 MiB is that of websockets; aiohttp takes 4 MiB, ws 100 MiB, wsproto and gorilla have none. On the
-        wire, a compressed message may take 8 times as much and 64 KiB, which is what flushing after each byte makes.
-    :param frame: the largest payload of one data frame as declared in its header, on the wire; 1009 beyond
-        it. By default only ``message`` bounds it, so that nobody is refused for the way he cuts a message.
+    :param message: the maximum size of a message, after joining fragments and inflating; a larger one fails the
+        connection with 1009 (10.4). The default of 1 MiB is that of websockets; aiohttp allows 4 MiB, ws 100 MiB,
+        wsproto and gorilla have no limit. On the wire, a compressed message may take 8 times as much plus 64 KiB,
+        which is what a sender that flushes after each byte needs.
+    :param frame: the maximum payload of one data frame, as declared in its header; a longer one fails with 1009. By
+        default only ``message`` bounds it, so that nobody is refused for the way a message is fragmented.
     :param memory: the budget of one connection for all that the peer can make it keep: unread input, the
-        message so far, the state of the extensions, queued replies; 1009 beyond it, but for replies, of which only
-        the newest is kept then. An empty fragment counts as 64 bytes until its message ends. ``None``: twice
-        ``message``, as a buffer that grows has room to spare, and 512 KiB, enough for the largest deflate state and
-        one read.
+        message so far, the state of the extensions, queued replies; exceeding it fails with 1009, except that replies
+        are dropped until only the newest is kept. An empty fragment counts as 64 bytes until its message ends.
+        ``None``: twice ``message``, since a growing buffer has spare room, plus 512 KiB, enough for the largest
+        deflate state and one read.
     :param pongs: how many Pings may wait for their Pong, which goes out with whatever is sent next; beyond that, or
-        beyond ``memory``, the oldest is not answered. 5.5.3 allows 1; 16 also serve a peer that sends several at once
-        and counts the answers, and take 3 KiB at the most.
-    :param head: the largest request or response head; 431 beyond it. 64 KiB: nginx takes 8 KiB and four lines of as
-        much, Node 16 KiB, aiohttp no more than ``line`` and ``headers`` allow.
+        beyond ``memory``, the oldest is not answered. 5.5.3 allows 1; 16 also suit a peer that sends several at once
+        and counts the answers, and take 3 KiB at most.
+    :param head: the largest request or response head; 431 beyond it. 64 KiB: nginx allows 8 KiB and four lines of the
+        same size, Node 16 KiB, aiohttp what its limits on lines and headers add up to.
     :param line: the longest line in a head; 414 for a request line, 431 for a header. 16 KiB holds a Kerberos ticket
-        of 12 KB and a full jar of cookies; nginx, aiohttp and websockets take 8 KiB, Node 16 KiB.
-    :param headers: how many header lines a head may have; 431 beyond it. 256: proxies and tracing add tens of them;
-        websockets takes 128, Node 2000, nginx and ws no number of their own.
-    :param early_data: how much a client may send before its handshake is answered; 400 beyond it. It must wait (4.1),
-        so 16 KiB, one TLS record, is for clients that send a first message too soon.
-    :param body: how much of the body of a refused handshake a client keeps to show it. 64 KiB holds any page
-        that explains an error.
-    :raises ValueError: when a number is not a whole one from 1 up; ``None`` is for the first three only.
+        of 12 KB and a full cookie jar; nginx, aiohttp and websockets allow 8 KiB, Node 16 KiB.
+    :param headers: how many header lines a head may have; 431 beyond it. 256: proxies and tracing add dozens of them;
+        websockets allows 128, Node 2000, nginx and ws set no limit of their own.
+    :param early_data: how much a client may send before its handshake is answered; 400 beyond it. A client must wait
+        (4.1), so 16 KiB, one TLS record, is for clients that send a first message too soon.
+    :param body: how much of the body of a refused handshake a client keeps for its error. 64 KiB holds any page that
+        explains one.
+    :raises ValueError: when a value is not a whole number from 1 up; only the first three may be ``None``.
 
     >>> limits = rfc6455.Limits(message=64 << 10)
     >>> limits.budget == 2 * limits.message + (512 << 10)
@@ -62,7 +63,8 @@ class Limits:
 
     @property
     def budget(self) -> int | None:
-        """The memory budget in force: ``memory``, or what follows from ``message``; ``None`` for none."""
+        """The memory budget in force, in bytes: ``memory``, or what follows from ``message``; ``None`` if there is
+        none."""
         if self.memory is not None:
             return self.memory
         return None if self.message is None else 2 * self.message + DEFAULT_HEADROOM
@@ -77,5 +79,5 @@ _MAY_BE_NONE = frozenset({"message", "frame", "memory"})
 # directions at 15 window bits and memLevel 8 (39 + 262 KiB, see deflate.py), one read of 64 KiB, and room.
 DEFAULT_HEADROOM = 512 << 10
 
-# Made once, as its checks take longer than the rest of a new connection.
+# Made once, as its checks take longer than everything else that a new connection does.
 DEFAULT_LIMITS = Limits()

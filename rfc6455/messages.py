@@ -1,8 +1,8 @@
-"""Messages (5.4, 5.6, 8.1): joins their pieces, checks UTF-8 as it arrives, keeps the size limit.
+"""Messages (5.4, 5.6, 8.1): join their pieces, check UTF-8 as it arrives, enforce the size limit.
 
-A message passes through here when it does not lie whole in one frame and one read, or when an extension changed
-it; `connection.py` takes the short way with all others. The bytes kept are those of the message, in one buffer,
-however small the pieces are in which they came.
+A message passes through here if it does not come whole in one frame and one read, or if an extension changed it;
+`connection.py` takes the short way with all others. The bytes of the message are kept in one buffer, however small the
+pieces are in which they came.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from .extensions import MessageCodec, decoded, encoded_shared, has_several_bits,
 from .limits import OBJECT_OVERHEAD
 from .options import Options
 
-# A payload from this size on is sent as it is, behind its header. Below, a copy costs less than one more buffer does
-# in `socket.sendmsg` or `StreamWriter.writelines`.
+# A payload of at least this size is sent as it is, after its header. For smaller ones, a copy costs less than another
+# buffer in `socket.sendmsg` or `StreamWriter.writelines`.
 LEAST_UNCOPIED = 16 << 10
 
-# How much input of a message that an extension changed is given on at once where parts are asked for: with
-# deflate's largest ratio (1032:1) a part then has at most 516 KiB.
+# How much input of a message that an extension changed is passed on at once if parts are wanted: with deflate's
+# largest ratio (1032:1), a part then has at most 516 KiB.
 MAX_ENCODED_PART = 512
 
 # The same for whole messages, where it bounds the work that one step can be.
 MAX_ENCODED_PIECE = 64 << 10
 
 # How much longer an encoded message may be than a decoded one. A sender that flushes its compressor after each byte
-# makes seven bytes of one (RFC 7692 7.2.3.6); the rest is for short messages. What is longer only looks for work: an
-# endless message may hold nothing but empty blocks, and never come to Limits.message.
+# makes seven bytes of one (RFC 7692 7.2.3.6); the rest is for short messages. Anything longer only makes work: an
+# endless message of empty blocks would never reach Limits.message.
 ENCODED_RATIO = 8
 ENCODED_HEADROOM = 64 << 10
 
@@ -43,10 +43,10 @@ _TEXT_OPCODE = int(Opcode.TEXT)
 
 
 class MessageReader:
-    """Builds messages, or parts of messages, out of the payloads of frames.
+    """A builder of messages, or parts of messages, from the payloads of frames.
 
     :param codecs: the extensions in use, in the order of the handshake.
-    :param options: ``limits``, ``parts``, ``decode_text`` and ``leniencies`` of them.
+    :param options: the options, of which ``limits``, ``parts``, ``decode_text`` and ``leniencies`` matter here.
     :param leniencies_used: where the use of a leniency is counted.
     """
 
@@ -54,7 +54,7 @@ class MessageReader:
         #: The largest message in bytes, joined and decoded.
         self.max_size: int = at_most_63_bits(options.limits.message)
         self._all_codecs = codecs
-        # Those that several reserved bits can stand for.
+        # The extensions that have several reserved bits.
         self._choosing = [codec for codec in codecs if has_several_bits(codec)]
         self._parts = options.parts
         self._decodes_text = options.decode_text
@@ -68,24 +68,25 @@ class MessageReader:
         self._text = byte_loops.TextBuffer()
         # The one of the two that the message in hand is joined in.
         self._buffer: byte_loops.PayloadBuffer = self._bytes
-        # Whether its payloads are looked at one by one, and not just moved to the buffer.
+        # Whether its payloads are looked at one by one rather than just moved to the buffer.
         self._goes_by_payload = False
-        # Where parts or bytes are given: the beginning of a character of which the rest has not come.
+        # For parts or text as bytes: the beginning of a character of which the rest has not come.
         self._torn = b""
-        # Whether a text that is given as bytes has been found not to be UTF-8, and is taken nevertheless.
+        # Whether a text delivered as bytes was found not to be UTF-8, and is accepted nevertheless.
         self._is_invalid = False
-        # How many bytes went into extensions, and how many came out, ever.
+        # How many bytes went into extensions, and how many came out, in total.
         self.encoded: int = 0
         self.decoded: int = 0
         # What the message in hand has on the wire, if it is encoded, and its bound.
         self._wire_size = 0
         self._max_wire_size = min(ENCODED_RATIO * self.max_size + ENCODED_HEADROOM, MAX_LENGTH)
         self._empty_fragments = 0
-        # Whether an extension is at work: what is raised meanwhile is its own, and no fault of the peer's text.
+        # Whether an extension is at work: an exception raised meanwhile is its own, and not a fault in the peer's
+        # text.
         self.in_codec: bool = False
 
     def begin(self, opcode: int, rsv: int) -> bool:
-        """Begins a message; says whether an extension changed it."""
+        """Begin a message, and return whether an extension changed it."""
         self._is_text = opcode == _TEXT_OPCODE
         self._buffer = self._text if self._is_text and self._decodes_text else self._bytes
         self._size = self._wire_size = self._empty_fragments = 0
@@ -93,7 +94,7 @@ class MessageReader:
         self._is_encoded = rsv != 0
         self._goes_by_payload = self._is_encoded or self._parts or (self._is_text and not self._decodes_text)
         if rsv:
-            # The cursor lets no bits through but those of the extensions: of one alone, it is that one's.
+            # The cursor passes only the bits of the extensions; with a single extension, they are its own.
             alone = len(self._all_codecs) == 1
             self._codecs = self._all_codecs if alone else self._codecs_with(rsv)
             for codec in self._choosing:
@@ -107,8 +108,8 @@ class MessageReader:
     def check_length(self, length: int) -> None:
         """Refuse a frame by its declared length, before its payload has come.
 
-        Of a message that an extension changed, the length is that of the decoded bytes. But there is a bound on what
-        it may take to say them.
+        For a message that an extension changed, the limit is on the decoded bytes, but its encoded form is bounded,
+        too.
         """
         if not length:
             self._empty_fragments += 1
@@ -128,7 +129,7 @@ class MessageReader:
         return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4")
 
     def take(self, cursor: FrameCursor, piece: int, final: bool, events: list[Event]) -> None:
-        """Takes the piece that the cursor has in hand; ``final`` says that the message ends with it."""
+        """Process the cursor's current piece; ``final`` says whether the message ends with it."""
         if self._goes_by_payload:
             payload = cursor.take_payload(piece)
             if not payload and not final:
@@ -147,11 +148,11 @@ class MessageReader:
             self._empty_fragments = 0
 
     def decoded_before(self) -> int:
-        """How much of the message in hand came out of extensions and was not given yet."""
+        """Return how much of the current message has been decoded but not delivered yet, in bytes."""
         return len(self._buffer) if self._is_encoded else 0
 
     def drop(self) -> None:
-        """Forgets the message so far."""
+        """Forget the message so far."""
         self._bytes = self._buffer = byte_loops.BytesBuffer()
         self._text = byte_loops.TextBuffer()
         self._torn = b""
@@ -160,12 +161,12 @@ class MessageReader:
     def kept(self) -> int:
         """Return the memory that the message so far takes, in bytes.
 
-        An empty fragment takes none, but a message could have them without end. So each counts as an object.
+        An empty fragment takes none, but a message could have any number of them. So each counts as an object.
         """
         return self._buffer.allocated() + len(self._torn) + self._empty_fragments * OBJECT_OVERHEAD
 
     def _decode(self, depth: int, payload: bytes, final: bool, events: list[Event]) -> None:
-        """Undoes the extension at ``depth``; those before it see what comes out, piece by piece.
+        """Undo the extension at ``depth``; those before it get the result, piece by piece.
 
         9.1: "the first extension listed is the first to see the data" of the sender, so the last is undone first.
         """
@@ -185,7 +186,7 @@ class MessageReader:
             payload = b""
 
     def _deliver(self, data: bytes, final: bool, events: list[Event]) -> None:
-        """Takes bytes of the message as the sender's application gave them."""
+        """Process bytes of the message as the sender's application wrote them."""
         self._size += len(data)
         if self._size > self.max_size:
             # Too long by how much depends on how the input was cut, and the error must be the same for every cut.
@@ -201,12 +202,12 @@ class MessageReader:
             self._go_on(final, events)
 
     def _go_on(self, final: bool, events: list[Event]) -> None:
-        """Does what is due once there is more in the buffer.
+        """Check and deliver what has been added to the buffer.
 
         8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream is not, in
-        fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_". That is as soon as a
-        byte is there that no text has, without waiting for the end of the frame. At the end of the message,
-        decoding it is the check.
+        fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_". This happens as soon as an
+        invalid byte has come, without waiting for the end of the frame. At the end of the message, decoding it is the
+        check.
         """
         if final:
             events.append(
@@ -226,7 +227,7 @@ class MessageReader:
         events.append(TextPart(text, final))
 
     def _deliver_encoded(self, data: bytes, final: bool, events: list[Event]) -> None:
-        """Give text as bytes. 8.1 holds for it, too."""
+        """Deliver text as bytes. 8.1 applies to it, too."""
         if not self._is_invalid:
             self._check_encoded(data, final)
         if self._parts or (final and not len(self._buffer)):
@@ -255,16 +256,16 @@ class MessageReader:
 
 
 def message_too_big(size: int, more: int, max_size: int) -> RemoteProtocolError:
-    """The error for a message of which ``size`` bytes are there, and at least so many more are announced."""
+    """Return the error for a message of which ``size`` bytes have come, and at least ``more`` bytes are announced."""
     reason = f"a message of {size + more} bytes or more; Limits(message={max_size}) allows no more"
     return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4")
 
 
 def encode_text(text: str | bytes | bytearray | memoryview) -> bytes:
-    """Return the UTF-8 of a text (5.6), which may be given as such.
+    """Return a text as UTF-8 (5.6); it may be passed as UTF-8 already.
 
     :raises TypeError: when it is neither a ``str`` nor bytes.
-    :raises LocalProtocolError: when it has a lone surrogate, which UTF-8 cannot say, or is bytes that are not UTF-8
+    :raises LocalProtocolError: when it has a lone surrogate, which UTF-8 cannot encode, or is bytes that are not UTF-8
         (8.1).
     """
     if not isinstance(text, str):
@@ -297,15 +298,15 @@ def unmasked_frame(first: int, payload: bytes) -> list[bytes]:
 class PreparedMessage:
     """A message that is serialised once and sent on many connections, by `Connection.send_prepared`.
 
-    A server's connections share the very bytes. Those with compression share what was compressed, as far as their
-    parameters allow it; each set of parameters is compressed when a connection first asks for it. A client masks
-    each frame with a key of its own (5.3), so only the compression is shared.
+    A server's connections share the same bytes object. Those with compression share the compressed bytes if their
+    parameters allow it; the message is compressed for each set of parameters when a connection first needs it. A
+    client masks each frame with a key of its own (5.3), so only the compression is shared.
 
-    Can be used from several threads: the worst that can happen is that something is made twice.
+    It can be used from several threads: at worst, something is computed twice.
 
     :param message: the text or the bytes.
-    :param compress: ``False``: never compressed; ``True``: where an extension was agreed; ``None``: where the
-        extension finds it worth it.
+    :param compress: ``False`` never to compress; ``True`` to compress on every connection that agreed on an extension;
+        ``None`` to let the extension decide.
     :raises TypeError: when the message is neither text nor bytes.
     :raises LocalProtocolError: when the text is not valid Unicode (8.1).
 
@@ -333,11 +334,11 @@ class PreparedMessage:
 
     @property
     def frame(self) -> bytes:
-        """The frame that every server's connection can send as it is where no extension encodes it."""
+        """The frame that every server's connection can send as it is if no extension encodes it."""
         return b"".join(self._buffers)
 
     def _encoded_by(self, codec: MessageCodec) -> tuple[int, bytes, list[bytes]]:
-        """Return what ``codec``, and all with an equal `MessageCodec.shared_key`, make of it.
+        """Return the message as encoded by ``codec`` and all others with an equal `MessageCodec.shared_key`.
 
         :returns: the first byte of the frame, its payload, and the whole frame of a server.
         """

@@ -1,8 +1,8 @@
-"""What a connection can be told, apart from its role and what was negotiated: one value, handed on whole.
+"""The settings of a connection, apart from its role and what was negotiated: one value, passed on as a whole.
 
-Users pass flat keywords (``limits=``, ``parts=``, ...) to a handshake or a `Connection`; `Options.of` checks them and
+Users pass plain keywords (``limits=``, ``parts=``, ...) to a handshake or a `Connection`; `Options.of` checks them and
 makes the value that everything below takes. A new option is a field of `Options` and its type in `OptionArguments`;
-whoever acts on it reads it there, and nothing in between knows of it.
+the code that acts on it reads it there, and nothing in between knows about it.
 
 Not here: what an option does.
 """
@@ -36,14 +36,14 @@ class Options:
     """The options of one connection. Every handshake and `~rfc6455.Connection` takes these fields as keywords.
 
     :param limits: bounds on what the peer may make this end keep; ``None`` for the defaults of `~rfc6455.Limits`.
-    :param parts: whether messages are given in parts, as bytes arrive (`~rfc6455.TextPart`, `~rfc6455.BytesPart`), and
-        not whole.
-    :param decode_text: ``False`` for text as bytes, in `~rfc6455.EncodedText` events. It is checked to be UTF-8 all
-        the same.
-    :param leniencies: the rules not to insist on; see `~rfc6455.Leniency` for what each risks.
-    :param random: gives as many random bytes as it is asked for. A client cuts its masking keys from them, and its
-        ``Sec-WebSocket-Key`` (5.3, 10.3).
-    :raises TypeError: for an argument of the wrong type, or one that does not exist.
+    :param parts: whether messages are delivered in parts, as their bytes arrive (`~rfc6455.TextPart`,
+        `~rfc6455.BytesPart`), rather than whole.
+    :param decode_text: ``False`` to deliver text as bytes, in `~rfc6455.EncodedText` events. It is still checked to be
+        UTF-8.
+    :param leniencies: the rules not to enforce; `~rfc6455.Leniency` says what each risks.
+    :param random: a function that returns as many random bytes as it is asked for. A client makes its masking keys and
+        its ``Sec-WebSocket-Key`` from them (5.3, 10.3).
+    :raises TypeError: for an argument of the wrong type, or an unknown one.
     :raises ValueError: for ``Leniency.INVALID_UTF8`` without ``decode_text=False``.
 
     >>> rfc6455.Connection(rfc6455.SERVER, limits=5)
@@ -71,7 +71,7 @@ class Options:
 
     @staticmethod
     def of(**arguments: Unpack[OptionArguments]) -> Options:
-        """Return the checked value of these keywords."""
+        """Check these keywords and return them as one value."""
         return DEFAULT_OPTIONS.updated(**arguments)
 
     def updated(self, **arguments: Unpack[OptionArguments]) -> Options:
@@ -102,5 +102,5 @@ def _checked_leniencies(leniencies: Any) -> frozenset[Leniency]:
 
 _NAMES = frozenset(field.name for field in fields(Options))
 
-# Made once: a connection without options of its own takes this one.
+# Made once, for all connections without options of their own.
 DEFAULT_OPTIONS = Options()

@@ -1,4 +1,4 @@
-"""What may follow what: one table for a direction, the same for what is received and for what is sent.
+"""Which frame may follow which: one table for a direction, the same for what is received and for what is sent.
 
 A connection is two streams of frames that know nothing of each other. Each is in one of three states, named by
 what has passed: nothing or whole messages only (`IDLE`), a message that is not finished (`IN_MESSAGE`), a Close
@@ -6,7 +6,7 @@ frame (`CLOSED`). A frame moves its direction along `TRANSITIONS`; **anything no
 peer's if it was received, the caller's if it was to be sent. The state of the connection is derived from the two
 directions and never stored, so that it cannot disagree with them.
 
-What must not live here: limits, payloads, who answers what.
+Not here: limits, payloads, who answers what.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ ILLEGAL = 255
 
 
 def _flatten() -> bytes:
-    """The table as one string that is indexed by ``state << 8 | first header byte without RSV``."""
+    """Return the table as one string, indexed by ``state << 8 | first header byte without RSV``."""
     flat = bytearray([ILLEGAL]) * (len(Direction) << 8)
     for (state, opcode, fin), after in TRANSITIONS.items():
         flat[state << 8 | fin << 7 | opcode] = after
@@ -68,7 +68,7 @@ STEPS = _flatten()
 
 
 def why_illegal(state: int, opcode: int, fin: bool) -> str:
-    """Says in words why the table has no entry for this frame in this state."""
+    """Return, in words, why the table has no entry for this frame in this state."""
     if state == CLOSED:
         return "a frame after a Close frame"
     if opcode >= Opcode.CLOSE and not fin:
@@ -97,7 +97,7 @@ class ConnectionState(Enum):
 
 
 def connection_state(sent: int, received: int) -> ConnectionState:
-    """Derives the state of the connection from its two directions.
+    """Derive the state of the connection from its two directions.
 
     7.1.3: "Upon either sending or receiving a Close control frame" the closing handshake is started.
     """

@@ -1,12 +1,12 @@
 """WebSocket URIs (section 3): text -> `URI`.
 
-What lives here: the grammar of ``ws:`` and ``wss:`` URIs and of the host that they share with the ``Host`` header.
-Not here: name resolution, proxies, or how a request is written.
+What lives here: the grammar of ``ws:`` and ``wss:`` URIs, and of the host, which the ``Host`` header has as well. Not
+here: name resolution, proxies, or how a request is written.
 
-A `URI` keeps the grammar of RFC 3986 to the letter. `parse_uri` converts two things that people write and the grammar
-does not have, as sections 11.1.1 and 11.1.2 say: letters of a host that are not ASCII, by IDNA, and characters of path
-and query, to percent-encoded UTF-8. It converts nothing else: two programs that repair differently ask for different
-resources.
+A `URI` follows the grammar of RFC 3986 to the letter. `parse_uri` converts two things that people write but the
+grammar does not allow, as sections 11.1.1 and 11.1.2 say: letters of a host that are not ASCII, by IDNA, and
+characters of path and query, to percent-encoded UTF-8. It converts nothing else, since programs that make different
+repairs ask for different resources.
 """
 
 from __future__ import annotations
@@ -32,47 +32,46 @@ from .errors import LocalProtocolError
 #   query         = *( pchar / "/" / "?" )                                      (3.4)
 # RFC 6874, 2: IP-literal may also be "[" IPv6address "%25" ZoneID "]"; 3: "it is RECOMMENDED that URI parsers accept
 # bare "%" signs when possible". ZoneID is taken without pct-encoded.
-# A "%" is let through by these patterns; _BAD_PERCENT finds one that no two hex digits follow.
+# These patterns accept any "%"; _BAD_PERCENT finds one that is not followed by two hex digits.
 _REG_CHAR = r"A-Za-z0-9\-._~!$&'()*+,;=%"
 _NAME = re.compile(rf"[{_REG_CHAR}]+")
 _ZONE = r"[A-Za-z0-9\-._~]+"
 _IN_BRACKETS = rf"\[([0-9A-Fa-f:.]+)(?:%(?:25(?!\]))?({_ZONE}))?\]"
 _AUTHORITY = re.compile(rf"(?:{_IN_BRACKETS}|([{_REG_CHAR}]+))(?::([0-9]*))?")
-# What almost all hosts are, as a host with an optional port.
+# The usual form of a host with an optional port.
 _PLAIN_HOST = re.compile(r"[A-Za-z0-9.\-]+(?::[0-9]{1,5})?")
 _ZONED = re.compile(rf"([0-9A-Fa-f:.]+)%({_ZONE})")
 _RESOURCE_NAME = re.compile(rf"/[{_REG_CHAR}:@/]*(?:\?[{_REG_CHAR}:@/?]*)?")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# RFC 6455, 3. ws-URI = "ws:" "//" host [ ":" port ] path [ "?" query ], and the same for "wss:". The parts of any URI
-# are told apart as in RFC 3986, appendix B; then each is held against its own grammar.
+# RFC 6455, 3. ws-URI = "ws:" "//" host [ ":" port ] path [ "?" query ], and the same for "wss:". A URI is split into
+# components as in RFC 3986, appendix B; then each is checked against its own grammar.
 _PARTS = re.compile(r"([^:/?#]*)://([^/?#]*)([^#]*)", re.DOTALL)
 _DEFAULT_PORT = {"ws": 80, "wss": 443}
-# What a redirection may name, and what it means to a WebSocket: RFC 6455, 4.1, gives an http or https request a
-# resource name, and 11.1 says that ws and wss are those with and without TLS.
+# The schemes that a redirection may name, and what they mean to a WebSocket: RFC 6455, 4.1, gives an http or https
+# request a resource name, and 11.1 says that ws and wss are those with and without TLS.
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 
-# What a URI says with other letters than these has to be percent-encoded. "%" is left alone: what is encoded already
-# is not encoded twice.
+# Characters other than these have to be percent-encoded. "%" is left alone, so that nothing is encoded twice.
 _SAFE_IN_PATH = "-._~!$&'()*+,;=:@/%"
-# What nobody means to have in a URI: C0 and C1 controls and DEL, and the "\\" that some programs take for a "/".
+# Characters that nobody wants in a URI: C0 and C1 controls, DEL, and the "\\" that some programs take for a "/".
 _NEVER = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
-# RFC 1035, 2.3.4: 255 octets, which are 253 characters. Converting takes time that grows faster than the name.
+# RFC 1035, 2.3.4: 255 octets, which are 253 characters. The time for the conversion grows faster than the length.
 _LONGEST_NAME = 253
 _ASCII_NAME = re.compile(r"[a-z0-9.\-_]+")
 
 
 @dataclass(frozen=True)
 class URI:
-    """Where a WebSocket is, in the four components that section 3 names. None exists that is not valid.
+    """The address of a WebSocket, in the four components that section 3 names. A `URI` object is always valid.
 
     :ivar secure: whether TLS is used (``wss:``).
-    :ivar host: a name, or an address; one of IPv6 without its brackets, as `socket` takes it, and with its zone if it
-        has one: ``"fe80::1%eth0"``.
+    :ivar host: a name or an address. An IPv6 address has no brackets, as `socket` expects it, and keeps its zone:
+        ``"fe80::1%eth0"``.
     :ivar port: 1 to 65535.
-    :ivar resource_name: path and query, what stands in the request line; begins with ``/``.
+    :ivar resource_name: path and query, as in the request line; it begins with ``/``.
     :raises LocalProtocolError: when a component is not valid (3).
-    :raises TypeError: when one has the wrong type.
+    :raises TypeError: when a component has the wrong type.
 
     >>> uri = rfc6455.URI(secure=True, host="::1", port=8443, resource_name="/chat")
     >>> str(uri), uri.host_header
@@ -96,22 +95,22 @@ class URI:
 
     @property
     def host_header(self) -> str:
-        """Host, and the port when it is not the default one, as in ``Host`` (4.1, requirement 4).
+        """The value of ``Host``: the host, and the port unless it is the default (4.1, requirement 4).
 
-        It is without the zone of an IPv6 address, which means something to this machine alone (RFC 6874 3).
+        The zone of an IPv6 address is left out, as it means something to this machine only (RFC 6874 3).
         """
         return self._authority(self.host.partition("%")[0] if ":" in self.host else self.host)
 
     def redirected(self, location: str) -> URI:
-        """Return where a redirection leads to: the URI that a ``Location`` header of an answer means.
+        """Return the target of a redirection: the URI that a ``Location`` header means.
 
         :param location: the value of the header. ``http:`` and ``https:`` mean ``ws:`` and ``wss:``; it may be
             relative to this URI (RFC 9110 10.2.2), and a fragment is dropped.
-        :raises LocalProtocolError: when it is not for a WebSocket, or leads from ``wss:`` to ``ws:``, which would give
-            up TLS. The message says why not.
-        :raises TypeError: when it is not a `str`, as ``headers.get("Location")`` is not when there is no such header.
+        :raises LocalProtocolError: when it does not lead to a WebSocket, or leads from ``wss:`` to ``ws:``, which
+            would give up TLS.
+        :raises TypeError: when it is not a `str`; ``headers.get("Location")`` is ``None`` if there is no such header.
 
-        Credentials are for the host that they were meant for: send none to another.
+        Never send credentials that were meant for one host to another.
 
         >>> rfc6455.parse_uri("ws://example.com/chat/a").redirected("https://chat.example.com/v2?x=1#top")
         URI(secure=True, host='chat.example.com', port=443, resource_name='/v2?x=1')
@@ -151,9 +150,9 @@ def parse_uri(uri: str) -> URI:
     """Return the components of a ``ws:`` or ``wss:`` URI (section 3).
 
     :param uri: the URI. Letters of the host that are not ASCII are converted by IDNA (11.1.1): by the package ``idna``
-        where it is installed (IDNA 2008), else by Python's codec (IDNA 2003). In path and query, characters that RFC
-        3986 does not allow are percent-encoded as UTF-8; what is percent-encoded already stays as it is.
-    :returns: the components, the host in lower case.
+        if it is installed (IDNA 2008), otherwise by Python's codec (IDNA 2003). In path and query, characters that RFC
+        3986 does not allow are percent-encoded as UTF-8; anything already percent-encoded stays as it is.
+    :returns: the components, with the host in lower case.
     :raises LocalProtocolError: when it is not a valid WebSocket URI: "If any of the components are invalid, the
         client MUST ``_Fail the WebSocket Connection_``" (4.1). The message names the component, and never the whole
         URI, which may hold a secret.
@@ -182,7 +181,7 @@ def parse_uri(uri: str) -> URI:
 
 
 def as_uri(uri: str | URI) -> URI:
-    """Return where to connect, as a handshake takes it.
+    """Return the argument ``uri`` of a handshake as a `URI`.
 
     :raises TypeError: when it is neither a `str` nor a `URI`.
     :raises LocalProtocolError: as `parse_uri` does.
@@ -194,7 +193,7 @@ def as_uri(uri: str | URI) -> URI:
 
 
 class _Authority(NamedTuple):
-    """Host and port as they stand in a URI and in a ``Host`` header; the port is ``None`` where there is none."""
+    """Host and port, as in a URI and in a ``Host`` header; the port is ``None`` if there is none."""
 
     host: str
     port: str | None
@@ -202,7 +201,7 @@ class _Authority(NamedTuple):
 
 def _parse_authority(authority: str) -> tuple[str, int | None]:
     if "@" in authority:
-        # The grammar of section 3 has no userinfo; and a password there would end in logs.
+        # The grammar of section 3 has no userinfo, and a password there would end up in logs.
         raise LocalProtocolError(
             "a WebSocket URI has no user and password (section 3); send an Authorization header instead"
         )
@@ -211,15 +210,15 @@ def _parse_authority(authority: str) -> tuple[str, int | None]:
         raise LocalProtocolError(f"{excerpt(authority)} is not a host with an optional port (section 3)")
     if authority.startswith("[") and ":" not in split.host:
         raise LocalProtocolError(
-            f"only an IPv6 address stands in brackets, not {excerpt(split.host)} (RFC 3986 3.2.2)"
+            f"only an IPv6 address can be in brackets, not {excerpt(split.host)} (RFC 3986 3.2.2)"
         )
     digits = (split.port or "").lstrip("0")
-    # Six digits are too many for a port, and enough to say so.
+    # Six digits are enough to know that the port is too large.
     return split.host, int("0" + digits[:6]) if split.port else None
 
 
 def _split_authority(authority: str) -> _Authority | None:
-    """The host, in lower case and without brackets, and the port, or ``None`` if it is not that."""
+    """Return the host, in lower case and without brackets, and the port; ``None`` for anything else."""
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
         return None
@@ -230,8 +229,8 @@ def _split_authority(authority: str) -> _Authority | None:
 
 
 def _to_ascii(authority: str) -> str:
-    """11.1.1: "Characters in the host component that are excluded by the syntax defined above MUST be converted from
-    Unicode to ASCII as specified in [RFC3987] or its replacement", which is IDNA.
+    """Convert a host to ASCII. 11.1.1: "Characters in the host component that are excluded by the syntax defined above
+    MUST be converted from Unicode to ASCII as specified in [RFC3987] or its replacement", which is IDNA.
     """
     name, colon, port = authority.partition(":")
     try:
@@ -241,7 +240,7 @@ def _to_ascii(authority: str) -> str:
     except UnicodeError as error:
         fault = ascii(str(error))[1:-1][:100]
         raise LocalProtocolError(f"{excerpt(name, 20)} is not a host by IDNA (11.1.1): {fault}") from None
-    # Letters may be mapped to those that separate parts of a URI, such as the full-width colon.
+    # Characters such as the full-width colon may be mapped to ones that separate components of a URI.
     if not _ASCII_NAME.fullmatch(converted):
         raise LocalProtocolError(
             f"{excerpt(name, 20)} is not a host by IDNA (11.1.1): it becomes {excerpt(converted)}"
@@ -251,7 +250,7 @@ def _to_ascii(authority: str) -> str:
 
 def _idna(name: str) -> str:
     try:
-        import idna  # where it is installed
+        import idna  # if it is installed
     except ImportError:
         return name.encode("idna").decode("ascii").lower()
     encoded: bytes = idna.encode(name, uts46=True)
@@ -267,9 +266,9 @@ def _check_characters(resource_name: str) -> None:
 
 
 def _percent_encoded(resource_name: str) -> str:
-    """11.1.1: "Characters in other components that are excluded by the syntax defined above MUST be converted from
-    Unicode to ASCII by first encoding the characters as UTF-8 and then replacing the corresponding bytes using their
-    percent-encoded form". The first "?" ends the path; others are part of the query.
+    """Percent-encode a resource name. 11.1.1: "Characters in other components that are excluded by the syntax defined
+    above MUST be converted from Unicode to ASCII by first encoding the characters as UTF-8 and then replacing the
+    corresponding bytes using their percent-encoded form". The first "?" ends the path; others are part of the query.
     """
     if _RESOURCE_NAME.fullmatch(resource_name):
         return resource_name
@@ -277,7 +276,7 @@ def _percent_encoded(resource_name: str) -> str:
 
 
 def _octets_as_utf8(value: str) -> str:
-    """The text of a header value in which some servers write UTF-8 where only ASCII may stand."""
+    """Return the text of a header value in which a server may have written UTF-8, though only ASCII is allowed."""
     try:
         return value.encode("latin-1").decode("utf-8")
     except UnicodeError:
@@ -306,19 +305,18 @@ def _check_resource_name(resource_name: str) -> None:
 def is_host(text: str) -> bool:
     """Return whether ``text`` is a host with an optional port, as in a ``Host`` header (RFC 9110 7.2).
 
-    An IPv6 address may be without its brackets: RFC 9112 3.2 does not allow that, but clients that open an address by
-    hand send it. It is then a host without a port.
+    An IPv6 address may lack its brackets: RFC 9112 3.2 does not allow that, but clients that are given a bare address
+    send it. It is then a host without a port.
     """
     return _PLAIN_HOST.fullmatch(text) is not None or split_host(text) is not None
 
 
 def split_host(text: str) -> tuple[str, int | None] | None:
-    """Return the host, in lower case and without brackets, and the port of what `is_host` takes; ``None`` otherwise.
-
-    The port is ``None`` where there is none.
+    """Return the host, in lower case and without brackets, and the port of anything that `is_host` accepts; ``None``
+    otherwise. The port is ``None`` if there is none.
     """
     if text.count(":") > 1 and _is_ipv6(text):
-        return text.lower(), None  # as a whole: its last group is not a port
+        return text.lower(), None  # all of it: its last group is not a port
     split = _split_authority(text)
     if split is None or len((split.port or "").lstrip("0")) > 5:
         return None

@@ -1,4 +1,4 @@
-"""Values: small objects that are equal by type and content, and the one of them that is no event, a frame.
+"""Values: small objects that compare equal by type and content, and the only one that is not an event, a frame.
 
 Plain slotted classes rather than frozen dataclasses, which take three times as long to make; treat them as read-only.
 Not here: events (see `events.py`), and anything that reads or writes bytes.
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-# Called as any function is, which ends a value that contains itself with a RecursionError. What Cython makes of the
-# name of the built-in function does not count how deep it is.
+# Called like any Python function, so that a value that contains itself ends in a RecursionError. What Cython makes of
+# the built-in's name does not count the depth.
 _hash = hash
 
 
 class Value:
-    """The base of events and frames: equality, hash and ``repr()`` over the fields in ``__match_args__``."""
+    """The base class of events and frames: equality, hash and ``repr()`` over the fields in ``__match_args__``."""
 
     __slots__ = ()
 
@@ -48,7 +48,7 @@ class Value:
 class Frame(Value):
     """One frame (5.2), as a value.
 
-    :ivar opcode: an `Opcode`, where it was received; what is written may have any of the 16 numbers.
+    :ivar opcode: an `Opcode` if the frame was received; a frame to be written may have any of the 16 numbers.
     :ivar payload: the "Payload data", unmasked.
     :ivar fin: whether this is the last fragment of a message.
     :ivar rsv: the bits RSV1 (4), RSV2 (2) and RSV3 (1).

@@ -1,4 +1,4 @@
-"""A client on asyncio: TCP, proxies, TLS and redirects up to an open connection.
+"""A client on asyncio: TCP, proxies, TLS and redirections, up to an open connection.
 
 Not here: which proxy (`_proxies.py`), where a redirection leads (`_openings.py`), when to try again (`_retries.py`),
 what happens on a connection.
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="WebSocket | Listener")
 L = TypeVar("L", bound=Listener)
 
-# RFC 8305, 5: how long one address is tried before the next one is tried beside it, in seconds.
+# RFC 8305, 5: how long one address is tried, in seconds, before the next one is tried in parallel.
 HAPPY_EYEBALLS = 0.25
 
 
 class ConnectArguments(OptionArguments, total=False):
-    """The keywords of `connect`, for those who hand them on."""
+    """The keywords of `connect`, for code that passes them on."""
 
     ssl: tls.SSLContext | None
     server_hostname: str | None
@@ -69,7 +69,7 @@ class _Attempt:
         return self._handshake
 
     def requested(self, driver: Driver, request: Request) -> None:
-        """Never called: a client gets no requests."""
+        """Do nothing: a client gets no requests, so this is never called."""
 
     def opened(self, driver: Driver, response: Response) -> None:
         listener = self._make_listener()
@@ -86,14 +86,14 @@ class _Attempt:
         pass
 
     def give_up(self) -> None:
-        """Leave nothing behind, whoever has stopped waiting."""
+        """Clean up after the caller has stopped waiting."""
         self.result.cancel()
         if self.driver is not None:
             self.driver.transport.abort()
 
 
 class Connect(Generic[T]):
-    """What `connect` returns: to be awaited, or entered by ``async with``, which closes the connection at the end."""
+    """What `connect` returns. Await it, or use it with ``async with``, which closes the connection at the end."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Connect(Generic[T]):
 
     async def _open_in_time(self) -> T:
         try:
-            # TCP, a proxy and TLS take their part of the time for the opening handshake, too.
+            # TCP, a proxy and TLS count towards the time for the opening handshake.
             return self._as_result(await asyncio.wait_for(self._open(), self._timeouts.open))
         except asyncio.TimeoutError:
             raise TimeoutError(f"the connection was not open within {self._timeouts.open} s") from None
@@ -148,7 +148,7 @@ class Connect(Generic[T]):
 
 
 class _Way:
-    """How to get to a server: what `connect` was told about it."""
+    """How to reach a server: the arguments of `connect` about that."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class _Way:
         self.path = path
 
     async def dial(self, uri: URI, make_driver: Callable[[], Driver]) -> None:
-        """Connect, and have a driver made that goes on from there."""
+        """Connect, and make a driver that takes over from there."""
         loop = asyncio.get_running_loop()
         how: dict[str, Any] = {}
         if uri.secure:
@@ -217,7 +217,7 @@ class _Way:
 
 
 def _eyeballs(loop: asyncio.AbstractEventLoop, host: str) -> dict[str, Any]:
-    # uvloop has no such argument, and tries one address after the other. What is an address already is the only one.
+    # uvloop has no such argument, and tries one address after the other. A literal address is the only one.
     has_one = ":" in host or host.replace(".", "").isdecimal()
     return {} if has_one or not isinstance(loop, asyncio.BaseEventLoop) else {"happy_eyeballs_delay": HAPPY_EYEBALLS}
 
@@ -230,7 +230,7 @@ class _TunnelProtocol(asyncio.Protocol):
     def __init__(self, tunnel: Tunnel) -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tunnel = tunnel
-        self._early = b""  # what comes after the way is open, and before the driver is there
+        self._early = b""  # what comes after the tunnel is open and before the driver takes over
         self._is_lost = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -265,7 +265,7 @@ class _TunnelProtocol(asyncio.Protocol):
 
 async def _through_socks(proxy: Proxy, uri: URI) -> socket.socket:
     with socks_connection(proxy, "async_.asyncio") as socks:
-        # How long it may take is for the caller to say, who cancels this.
+        # The caller decides how long it may take, and cancels this.
         sock: socket.socket = await socks.connect(uri.host, uri.port, timeout=3600)
         return sock
 
@@ -299,31 +299,32 @@ def connect(
     timeouts: rfc6455.Timeouts | None = None,
     **options: Unpack[OptionArguments],
 ) -> Any:
-    """Return a connection to a server that is still to be opened: by ``async with``, or by ``await``.
+    """Return a connection to a server, to be opened by ``async with`` or ``await``.
 
-    It gives a `WebSocket`; or with ``listener``, a class derived from `Listener`, one of these.
+    The result is a `WebSocket`, or with ``listener``, a class derived from `Listener`, an instance of that.
 
-    :param uri: where to connect: ``ws:`` or ``wss:``.
-    :param ssl: for ``wss:``, a context instead of ``ssl.create_default_context()``.
-    :param server_hostname: the name in the server's certificate, where it is not that in the URI.
-    :param headers: to add to the request, such as ``Authorization``. They are not sent to another origin than that of
-        ``uri`` when the server redirects there.
+    :param uri: where to connect, a ``ws:`` or ``wss:`` URI or an `rfc6455.URI`.
+    :param ssl: for ``wss:``, a context to use instead of ``ssl.create_default_context()``.
+    :param server_hostname: the name in the server's certificate, if it differs from the one in the URI.
+    :param headers: header fields to add to the request, such as ``Authorization``. If the server redirects to an
+        origin other than that of ``uri``, they are not sent there.
     :param proxy: the URL of a proxy: ``http:``, ``https:`` (from Python 3.11 on), or ``socks5:``, ``socks5h:``,
-        ``socks4:`` and ``socks4a:``, for which ``rfc6455[socks]`` must be installed; the ``h`` and the ``a`` have the
-        proxy look up the server's address. ``True`` for what the environment says, as ``urllib.request.getproxies()``;
-        ``None`` for no proxy.
-    :param proxy_ssl: for a proxy of ``https:``, the context for that.
-    :param redirects: how many redirections are followed; none ever leads from ``wss:`` to ``ws:``.
+        ``socks4:`` and ``socks4a:``, for which ``rfc6455[socks]`` must be installed; with ``h`` and ``a``, the proxy
+        looks up the server's address. ``True`` for the proxy that the environment names, as in
+        ``urllib.request.getproxies()``; ``None`` for no proxy.
+    :param proxy_ssl: for an ``https:`` proxy, the context to use with it.
+    :param redirects: the maximum number of redirections to follow; none is followed from ``wss:`` to ``ws:``.
     :param sock: a connected socket to use.
     :param path: the path of a Unix socket to connect to.
-    :param timeouts: how long to wait for what. ``open`` is for all that it takes until the connection is open.
+    :param timeouts: how long to wait for the peer. ``open`` covers everything until the connection is open.
     :param options: ``limits``, ``parts`` and the others of `rfc6455.ClientHandshake`, which also describes
         ``subprotocols``, ``extensions`` and ``origin``.
-    :raises rfc6455.LocalProtocolError: for what can never work, or a redirection that is not followed.
+    :raises rfc6455.LocalProtocolError: when an argument can never work, or for a redirection that must not be
+        followed.
     :raises ValueError: when ``ssl`` is passed for ``ws:``, or the URL of the proxy is wrong.
 
-    Opening it raises `rfc6455.HandshakeError` when the server does not open the connection, `ProxyError` when the
-    proxy does not, `TimeoutError` when ``Timeouts.open`` is over, and other kinds of `OSError`.
+    Opening the connection raises `rfc6455.HandshakeError` when the server refuses it, `ProxyError` when the proxy
+    does, `TimeoutError` after ``Timeouts.open``, and other kinds of `OSError`.
     """
     make_handshake = partial(
         rfc6455.ClientHandshake, subprotocols=subprotocols, extensions=extensions, origin=origin, **options

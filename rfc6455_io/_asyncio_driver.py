@@ -1,11 +1,11 @@
-"""One connection on asyncio: a transport, an `rfc6455.Endpoint` and a timer, and the callbacks that they lead to.
+"""One connection on asyncio: a transport, an `rfc6455.Endpoint`, a timer, and the callbacks that they trigger.
 
 What lives here: `Driver`, the protocol that asyncio calls, and `Listener`, which it calls in turn. Not here: how
-connections come to be (`asyncio.py`, `_asyncio_client.py`), and coroutines (`_asyncio_websocket.py`).
+connections are made (`_asyncio_server.py`, `_asyncio_client.py`), and coroutines (`_asyncio_websocket.py`).
 
-The law: everything is a plain call, and nothing awaits. What a read brings is handled in one go and answered with one
-write. Four things end that go early, and the rest then waits in the endpoint: the loop's other work, after a bounded
-amount of ours; a listener that wants no more for now; a peer that does not take what it is sent; an exception.
+The law: everything is a plain call, and nothing awaits. The input of one read is handled in one go and answered with
+one write. Four things cut that short, and the rest then waits in the endpoint: the loop's other work, after a bounded
+amount of ours; a listener that wants no more for now; a peer that does not read what it is sent; an exception.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from ._messages import FAREWELL, HIGH_WATER, Part, Sendable
 
 logger = logging.getLogger("rfc6455_io")
 
-# How much is done before the loop's other work has its turn: each event counts 1, and each KiB of a message 1 more.
-# That many empty messages take some milliseconds; a read of 256 KiB can hold 40,000 of them.
+# How much is done before the loop's other work gets its turn: each event counts 1, and each KiB of a message 1 more.
+# This many empty messages take a few milliseconds; a read of 256 KiB can hold 40,000 of them.
 WORK_AT_ONCE = 1000
 
-# CVE-2024-12254: writelines() of asyncio did not tell the protocol to pause, however much was waiting.
+# CVE-2024-12254: asyncio's writelines() did not tell the protocol to pause, however much was waiting.
 FORGETS_TO_PAUSE = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2)
 
 
 class Listener:
-    """One connection, by callbacks: derive a class, and pass it to `serve` or `connect`. The quickest way.
+    """One connection with callbacks, the fastest way: derive a class and pass it to `serve` or `connect`.
 
-    The callbacks do nothing here; define those that you need. None of them may block. An exception that one raises is
-    logged and ends the connection with 1011 (7.4.1). What is sent in a callback is written when all that one read
-    brought has been handled; what is sent from elsewhere in the loop's thread is written at once.
+    The callbacks do nothing by default; define those that you need. None of them may block. An exception raised by one
+    is logged and ends the connection with 1011 (7.4.1). What a callback sends is written once all the input of one
+    read has been handled; what is sent from elsewhere in the loop's thread is written at once.
 
-    Where a peer does not read, reading from it stops as soon as one message of the largest size (``Limits.message``)
-    is waiting for it besides what the transport takes anyway. So a listener that sends one answer for each message
-    needs to do nothing about slow peers.
+    If a peer does not read, reading from it stops as soon as the equivalent of one message of the largest size
+    (``Limits.message``) waits for it, beyond what the transport buffers anyway. So a listener that sends one answer to
+    each message need not do anything about slow peers.
 
     >>> class Echo(Listener):
     ...     def message(self, message):
@@ -55,34 +55,34 @@ class Listener:
     # Callbacks.
 
     def opened(self, head: Request | Response) -> None:
-        """The connection is open.
+        """Called when the connection is open.
 
         :param head: at a server the client's request, at a client the server's answer.
         """
 
     def message(self, message: str | bytes) -> None:
-        """A message has come: `str` for text, `bytes` for binary."""
+        """Called with each message: `str` for text, `bytes` for binary."""
 
     def part(self, part: Part) -> None:
-        """A part of a message has come, with the option ``parts=True``; with ``decode_text=False`` also a whole text,
-        as bytes."""
+        """Called with each part of a message, with the option ``parts=True``; with ``decode_text=False`` also with
+        whole texts as bytes."""
 
     def pong(self, payload: bytes) -> None:
-        """A Pong has come, asked for or not."""
+        """Called with the payload of each Pong, solicited or not (5.5.3)."""
 
     def writable(self) -> None:
-        """The peer has taken most of what was waiting for it, after `send` had returned ``False``."""
+        """Called when the peer has taken most of what was waiting for it, after `send` returned ``False``."""
 
     def closed(self, closed: Closed) -> None:
-        """The connection has ended. Comes once, as the last callback, if `opened` came.
+        """Called once when the connection has ended, as the last callback, if `opened` was called.
 
-        :param closed: why; ``str(closed)`` is a sentence for a log.
+        :param closed: why it ended; ``str(closed)`` is a sentence for a log.
         """
 
     def _gone(self) -> None:
-        """The connection has ended, and TCP has."""
+        """Called when both the connection and TCP have ended."""
 
-    # What can be asked and done.
+    # What a listener can read and do.
 
     @property
     def request(self) -> Request:
@@ -105,34 +105,34 @@ class Listener:
 
     @property
     def latency(self) -> float | None:
-        """How long the last Pong to a Ping of the keepalive took, in seconds; ``None`` before the first."""
+        """The time that the last Pong to a keepalive Ping took, in seconds; ``None`` before the first."""
         return self._driver.endpoint.latency
 
     @property
     def end(self) -> Closed | None:
-        """Why the connection has ended; ``None`` while it has not."""
+        """The `rfc6455.Closed` event that says why the connection has ended; ``None`` while it is open."""
         return self._driver.endpoint.end
 
     @property
     def is_writable(self) -> bool:
-        """Whether no more than 64 KiB wait to be written, so that `send` should be called."""
+        """Whether at most 64 KiB wait to be written, so that more should be sent."""
         return self._driver.can_write
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what the transport knows, such as ``"peername"`` or ``"ssl_object"``: as
+        """Return information about the transport, such as ``"peername"`` or ``"ssl_object"``: see
         ``asyncio.BaseTransport.get_extra_info``."""
         return self._driver.transport.get_extra_info(name, default)
 
     def send(self, message: Sendable, *, fin: bool = True, compress: bool | None = None) -> bool:
-        """Send a message, or a fragment of one. It is never refused for want of room: it waits in memory.
+        """Send a message, or a fragment of one. It is never refused for lack of space: it waits in memory.
 
-        :param message: `str` is sent as text, bytes as binary; a `rfc6455.PreparedMessage` is as it was prepared.
+        :param message: `str` is sent as text, bytes as binary, and a `rfc6455.PreparedMessage` as it was prepared.
         :param fin: ``False`` when more fragments of this message follow (5.4).
         :param compress: as for `rfc6455.Connection.send_text`.
-        :returns: whether more should be sent now. Where it is ``False``, wait for `writable`.
+        :returns: whether more should be sent now. If it is ``False``, wait for `writable`.
         :raises rfc6455.ConnectionClosedError: when the connection has ended.
         :raises rfc6455.LocalProtocolError: when this side has closed it.
-        :raises TypeError: when the message is something else.
+        :raises TypeError: when the message is anything else.
         """
         driver = self._driver
         driver.queue(message, fin, compress)
@@ -140,7 +140,8 @@ class Listener:
         return driver.can_write
 
     def ping(self, payload: bytes = b"") -> None:
-        """Send a Ping; the Pong is told by `pong`. The keepalive of `rfc6455.Timeouts` sends its own.
+        """Send a Ping (5.5.2); `pong` is called with the Pong. The keepalive of `rfc6455.Timeouts` sends its own
+        Pings.
 
         :param payload: at most 125 bytes.
         :raises rfc6455.LocalProtocolError: as `send`, or when the payload is longer.
@@ -149,47 +150,47 @@ class Listener:
         self._driver.write_soon()
 
     def close(self, code: int | None = 1000, reason: str = "") -> None:
-        """Begin the closing handshake (7.1.2); `closed` tells its end. Messages may come until then. It may be called
-        more than once, at any time.
+        """Begin the closing handshake (7.1.2); `closed` is called at its end. Messages may come until then. This may
+        be called at any time and more than once.
 
-        :param code: the close code; ``None`` for none.
+        :param code: the close code; ``None`` for a Close frame without one.
         :param reason: for people and logs, at most 123 bytes of UTF-8.
-        :raises rfc6455.LocalProtocolError: for a code that may not travel (7.4).
+        :raises rfc6455.LocalProtocolError: for a code that must not be sent (7.4).
         """
         self._driver.close(code, reason)
 
     def abort(self) -> None:
-        """Cut the connection without a word. The peer sees 1006, and so does `closed`."""
+        """Cut the connection without a closing handshake. The peer sees 1006, and so does `closed`."""
         self._driver.transport.abort()
 
     def pause(self) -> None:
-        """Take no more messages for now: reading stops, so that the peer has to wait. The keepalive waits, too."""
+        """Stop receiving messages for now: reading stops, so the peer has to wait. The keepalive waits, too."""
         self._driver.hold()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Receive messages again after `pause`."""
         self._driver.release()
 
 
 class Owner(Protocol):
-    """What differs between the two ends: a server and a client that connects."""
+    """What differs between a server and a client."""
 
     timeouts: rfc6455.Timeouts | None
 
     def begin(self, driver: Driver) -> rfc6455.ServerHandshake | rfc6455.ClientHandshake:
-        """TCP, and TLS where it is used, are there: return the handshake."""
+        """Return the handshake, once TCP, and TLS if it is used, are open."""
 
     def requested(self, driver: Driver, request: Request) -> None:
-        """A request has come: accept or reject it, now or later."""
+        """Accept or reject a request that has come, now or later."""
 
     def opened(self, driver: Driver, response: Response) -> None:
-        """The server has opened the connection."""
+        """Called when the server has opened the connection."""
 
     def closed(self, driver: Driver, closed: Closed) -> None:
-        """The connection has ended, or the opening handshake has failed."""
+        """Called when the connection has ended, or the opening handshake has failed."""
 
     def gone(self, driver: Driver) -> None:
-        """The connection has ended, and TCP has."""
+        """Called when both the connection and TCP have ended."""
 
 
 class Driver(asyncio.Protocol):
@@ -230,25 +231,25 @@ class Driver(asyncio.Protocol):
         self.listener: Listener | None = None
         self.can_write = True
         self.is_closing = False  # whether close() was called
-        self.is_held = False  # whether the listener wants no more for now
+        self.is_held = False  # whether the listener has paused
         self.lost = False  # whether TCP has ended
-        self.is_gone = False  # whether the connection has ended, and TCP has
+        self.is_gone = False  # whether both the connection and TCP have ended
         self._owner = owner
         self._time: Callable[[], float] = loop.time
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._is_busy = False  # whether events are being handled further down the stack
         self._is_waiting = False  # whether `_go_on` will be called
-        self._is_flooded = False  # whether so much waits to be written that reading has stopped
+        self._is_flooded = False  # whether reading has stopped because too much waits to be written
         self._is_deaf = False  # whether reading has stopped
         self._is_ending = False  # whether this side has ended its stream
         self._unsent = 0  # the size of what was queued since the last write
         self.has_write_due = False  # whether the loop will write what was queued
         self._has_eof = False
-        self._has_ended = False  # whether the end was told
+        self._has_ended = False  # whether the listener was told of the end
         self._is_hung_up = False
         self._looks_again = False  # whether `_tick` will be called after the next read
-        # Where messages go to: the listener, until it has failed or was told the end.
+        # Where messages go: the listener, until it has failed or has been told of the end.
         self._target: Listener | None = None
 
     # What asyncio calls.
@@ -262,7 +263,7 @@ class Driver(asyncio.Protocol):
         self._handle(data)
 
     def eof_received(self) -> bool:
-        """Returns whether this side can go on to send: with TLS it cannot."""
+        """Return whether this side can still send: with TLS it cannot."""
         self._end_of_stream()
         return self.transport.can_write_eof()
 
@@ -270,7 +271,7 @@ class Driver(asyncio.Protocol):
         self.lost = self.can_write = True
         self._is_flooded = False
         self._stop_timer()
-        # Python 3.10's TLS warns of a transport that was not closed, also where the peer did that.
+        # Python 3.10's TLS warns of a transport that was not closed, even if the peer closed it.
         self.transport.close()
         self._end_of_stream()
         self._tell_gone()
@@ -288,10 +289,10 @@ class Driver(asyncio.Protocol):
         if not self._is_busy:
             self._settle()
 
-    # What the listener, and the owner, ask for.
+    # What the listener and the owner call.
 
     def queue(self, message: Sendable, fin: bool = True, compress: bool | None = None) -> None:
-        """Have a message wait in the endpoint until something is written."""
+        """Queue a message in the endpoint until something is written."""
         if isinstance(message, str):
             self.endpoint.send_text(message, fin=fin, compress=compress)
             self._unsent += len(message)
@@ -303,12 +304,12 @@ class Driver(asyncio.Protocol):
             self._unsent += len(message)
 
     def write_soon(self) -> None:
-        """Write what was queued: now, or when what is being handled has been."""
+        """Write what was queued: now, or after the events that are being handled."""
         if not self._is_busy:
             self.write()
 
     def write_later(self) -> None:
-        """Write when the loop comes round, or when there is enough for a write of its own."""
+        """Write in the loop's next iteration, or as soon as there is enough for a write of its own."""
         if self._unsent >= HIGH_WATER:
             self.write()
         elif not self.has_write_due:
@@ -319,14 +320,14 @@ class Driver(asyncio.Protocol):
         self.endpoint.close(code, reason)
         self.is_closing = True
         if not self._is_busy:
-            # The Close frame goes out now; what follows from it comes by the loop, and not out of this call.
+            # The Close frame goes out now; what follows from it is done by the loop, not in this call.
             self.write()
             self._go_on_soon()
         self.release()
 
     def hold(self) -> None:
-        """Give the listener no more, and read no more. Not once the connection is being closed from here: the answer
-        of the peer is behind what was not read."""
+        """Stop calling the listener and stop reading, unless this side is closing: the peer's answer comes after what
+        was not read."""
         if not self.is_held and not self.is_closing and self.endpoint.end is None:
             self.is_held = True
             self.endpoint.pause(now=self._time())
@@ -339,13 +340,13 @@ class Driver(asyncio.Protocol):
             self._go_on_soon()
 
     def opened(self, listener: Listener, head: Request | Response) -> None:
-        """Begin to tell the listener what happens."""
+        """Begin to call the listener."""
         listener._driver = self
         self.listener = self._target = listener
         self._call(partial(listener.opened, head))
 
     def answered(self) -> None:
-        """Go on after a request was accepted or rejected, from wherever that was."""
+        """Go on after a request was accepted or rejected, whoever did that."""
         if not self._is_busy:
             self._handle(None)
 
@@ -377,7 +378,7 @@ class Driver(asyncio.Protocol):
             self._handle(None)
 
     def _tell_time(self) -> None:
-        """Tell the time alone, while the peer does not read and its messages wait."""
+        """Only note the time, while the peer does not read and its messages wait."""
         self.endpoint.advance(now=self._time())
         if self.endpoint.closed:
             self._is_flooded = False
@@ -385,13 +386,13 @@ class Driver(asyncio.Protocol):
         self._settle()
 
     def _next_deadline(self) -> float | None:
-        # What the listener does not want, or what waits for the peer, is not what the endpoint should be asked for.
+        # While the listener or the peer holds things up, the endpoint's unread input does not count.
         if self.is_held or self._is_flooded:
             return self.endpoint.deadlines.next_deadline()
         return self.endpoint.next_deadline()
 
     def _handle(self, data: bytes | None) -> None:
-        """Take what was read, and tell the listener what came of it, as far as it goes for now."""
+        """Process input, and call the listener for the events, as far as possible for now."""
         self._is_busy = True
         target = self._target
         left = WORK_AT_ONCE
@@ -419,7 +420,7 @@ class Driver(asyncio.Protocol):
         self._settle()
 
     def _must_stop(self, left: int) -> bool:
-        """Whether the rest has to wait; see the top of the file."""
+        """Return whether the rest has to wait; see the top of the file."""
         if self._unsent >= HIGH_WATER:
             self.write()
             limit = self.endpoint.connection.limits.message if self.endpoint.connection is not None else None
@@ -473,7 +474,7 @@ class Driver(asyncio.Protocol):
             self._go_on_soon()
 
     def _failed(self) -> None:
-        """Tell the operator what happened, and the peer no more than that something did (7.4.1)."""
+        """Log what happened, and tell the peer only that something did (7.4.1)."""
         what = "opening" if self.listener is None else "listener"
         logger.exception("a connection ends with 1011: its %s failed", what)
         self._target = None
@@ -482,12 +483,12 @@ class Driver(asyncio.Protocol):
         self.endpoint.close(1011)
         self._go_on_soon()
 
-    # What follows of it for the transport.
+    # What follows for the transport.
 
     def _settle(self) -> None:
-        """Write, let input come or not, end the stream or TCP, and set the timer: whatever the endpoint wants now."""
+        """Write, start or stop reading, end the stream or TCP, and set the timer, as the endpoint needs it now."""
         endpoint = self.endpoint
-        # While the peer does not read, Pongs wait in the endpoint, which keeps only the last.
+        # While the peer does not read, Pongs wait in the endpoint, which keeps only the latest.
         if endpoint.has_data_to_send and (self.can_write or self._unsent or endpoint.closed or self.is_closing):
             self.write()
         if self.lost:
@@ -504,7 +505,7 @@ class Driver(asyncio.Protocol):
         self.write()
 
     def write(self) -> None:
-        """Hand what is queued to the transport, in one call."""
+        """Pass what is queued to the transport, in one call."""
         self._unsent = 0
         if not self.endpoint.has_data_to_send:
             return
@@ -516,7 +517,7 @@ class Driver(asyncio.Protocol):
         else:
             self.transport.writelines(buffers)
             if FORGETS_TO_PAUSE:
-                self.transport.set_write_buffer_limits()  # which looks how much is waiting
+                self.transport.set_write_buffer_limits()  # which checks how much is waiting
 
     def _read_or_not(self) -> None:
         transport = self.transport
@@ -536,7 +537,7 @@ class Driver(asyncio.Protocol):
             if self.transport.can_write_eof():
                 self.transport.write_eof()
             else:
-                # TLS: its end is the end of both directions (5.5.1: the server closes "immediately").
+                # With TLS, its end is the end of both directions (5.5.1: the server closes "immediately").
                 self.transport.close()
 
     def _hang_up(self) -> None:
@@ -551,13 +552,14 @@ class Driver(asyncio.Protocol):
             self.transport.abort()
 
     def _set_timer(self) -> None:
-        """Be called when the next deadline comes. A timer that is early is left, and looks again."""
+        """Schedule `_tick` for the next deadline. A timer that comes too early is left, and looks again."""
         due = self._next_deadline()
         if due is None or self._looks_again or (self._timer is not None and due >= self._timer_at):
             return
         if due <= self._time():
-            # What is found late is due again at once, but not before another read. A call that is made by a call has
-            # one between them in every loop, whether it runs calls before it reads (uvloop) or after (asyncio).
+            # A late deadline is due again at once, but not before another read. A callback that is scheduled by a
+            # callback comes after a read in every loop, whether it runs callbacks before reading (uvloop) or after
+            # (asyncio).
             self._looks_again = True
             self.loop.call_soon(self.loop.call_soon, self._tick)
         else:

@@ -1,6 +1,6 @@
 """A client on asyncio that connects again and again.
 
-Not here: how it connects (`_asyncio_client.py`), and what is worth another try, after how long (`_retries.py`).
+Not here: how it connects (`_asyncio_client.py`), and whether and when to try again (`_retries.py`).
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ async def reconnect(
     tell: Callable[[Exception, float], object] | None = None,
     **arguments: Unpack[ConnectArguments],
 ) -> AsyncGenerator[WebSocket, None]:
-    """Connect again and again: ``async for ws in reconnect(uri)``. Each `WebSocket` is closed when the body of the
-    loop has been run; leave the loop to end it.
+    """Connect, and reconnect after each connection: ``async for ws in reconnect(uri)``. Each `WebSocket` is closed at
+    the end of the loop's body; leave the loop to stop.
 
-    An exception in the body ends it, too; so catch `rfc6455.ConnectionClosedError` there.
+    An exception in the body also ends the loop, so catch `rfc6455.ConnectionClosedError` there.
 
-    :param backoff: how long to wait between two tries. What counts as a try in a row ends with a connection that was
-        open for longer than ``Backoff.longest``.
-    :param worth_retry: whether to try again after this error; the default is `is_worth_a_retry`. The end of a
-        connection is given as a `rfc6455.ConnectionClosedError`.
-    :param tell: called before each wait with the error and the delay in seconds; by default both are logged.
-    :param arguments: those of `connect`.
-    :raises Exception: what is not worth a retry: what `connect` raises, or `rfc6455.ConnectionClosedError`.
+    :param backoff: how long to wait between two attempts. The count of attempts starts again after a connection that
+        was open for longer than ``Backoff.longest``.
+    :param worth_retry: a function that takes an error and returns whether to try again; the default is
+        `is_worth_a_retry`. The end of a connection is passed as a `rfc6455.ConnectionClosedError`.
+    :param tell: a function that is called before each wait with the error and the delay in seconds; by default both
+        are logged.
+    :param arguments: the keywords of `connect`.
+    :raises Exception: an error that is not worth a retry: what `connect` raises, or `rfc6455.ConnectionClosedError`.
     """
     clock = asyncio.get_running_loop().time
     retries = Retries(backoff, worth_retry, tell)

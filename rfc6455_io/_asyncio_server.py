@@ -1,9 +1,9 @@
-"""A server on asyncio: it takes connections in, answers their opening handshakes, and runs a handler for each.
+"""A server on asyncio: it accepts connections, answers their opening handshakes, and runs a handler for each.
 
 Not here: what happens on a connection (`_asyncio_driver.py`, `_asyncio_websocket.py`).
 
 The law: nothing outlives the server. Each connection and each task is in a set from its first moment to its last, and
-`Server.close` ends with both sets empty: by the closing handshake, or by force when the time for it is over.
+`Server.close` ends with both sets empty: by the closing handshake, or by force when that takes too long.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ ProcessRequest = Callable[[Request], "Response | Awaitable[Response | None] | No
 
 
 class Server:
-    """A server that `serve` makes. It begins to listen when it is awaited, or entered by ``async with``.
+    """A server, as `serve` returns it. It begins to listen when it is awaited, or entered by ``async with``.
 
-    :ivar connections: the connections that are open: `WebSocket` objects, or listeners. Pass a copy to what may take
-        more than one step of the loop.
+    :ivar connections: the open connections: `WebSocket` objects, or listeners. Copy it for anything that may await in
+        between.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Server:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopped: asyncio.Event | None = None
         self._is_closing = False
-        self._closers: set[asyncio.Task[Any] | None] = set()  # tasks that call close(), maybe handlers
+        self._closers: set[asyncio.Task[Any] | None] = set()  # the tasks that call close(), which may be handlers
         self._empty: asyncio.Future[None] | None = None
 
     def _as_listeners(self, handler: Handler | Callable[[], Listener]) -> Callable[[], Listener]:
@@ -74,16 +74,16 @@ class Server:
             raise TypeError(f"a handler is a coroutine function or a class derived from Listener, not {handler!r}")
         return partial(_Handled, self, handler)  # type: ignore[arg-type]
 
-    # Its life.
+    # Its life cycle.
 
     @property
     def sockets(self) -> Sequence[socket.socket]:
-        """The sockets that it listens on; none before it has begun, or after `close`."""
+        """The sockets that it listens on; none before it has started or after `close`."""
         return () if self._server is None else self._server.sockets
 
     @property
     def port(self) -> int:
-        """The port of the first socket: which one it is where 0 was asked for."""
+        """The port of the first socket, such as the free port that was chosen for 0."""
         port: int = self.sockets[0].getsockname()[1]
         return port
 
@@ -111,17 +111,17 @@ class Server:
             await self.close()
 
     def stop(self) -> None:
-        """Have `serve_forever` end: for ``loop.add_signal_handler(signal.SIGTERM, server.stop)``."""
+        """Make `serve_forever` return, as in ``loop.add_signal_handler(signal.SIGTERM, server.stop)``."""
         if self._stopped is not None:
             self._stopped.set()
 
     async def close(self, code: int = 1012, reason: str = "", *, timeout: float | None = 10.0) -> None:
         """Stop listening, close all connections, and wait until they have ended and their handlers have returned.
 
-        :param code: the close code. 1012 (Service Restart) asks clients to come again; 1001 (Going Away) does not.
+        :param code: the close code. 1012 (Service Restart) asks clients to come back; 1001 (Going Away) does not.
         :param reason: for people and logs.
-        :param timeout: after how many seconds connections are cut, and handlers that go on are cancelled. A handler
-            that does so much with the time that it is never cancelled is waited for.
+        :param timeout: the number of seconds after which connections are cut and running handlers are cancelled;
+            ``None`` to wait for ever. A handler that ignores its cancellation is waited for.
         """
         self.stop()
         self._is_closing = True
@@ -139,7 +139,7 @@ class Server:
             await self._emptied(1.0)
 
     async def _emptied(self, timeout: float | None) -> None:
-        """Wait until there are no connections and no tasks, or until the time is over."""
+        """Wait until there are no connections and no tasks, or until the timeout."""
         if self._is_empty:
             return
         if self._empty is None or self._empty.done():
@@ -186,7 +186,7 @@ class Server:
     def _answer(self, driver: Driver, request: Request, answer: Response | None) -> None:
         endpoint = driver.endpoint
         if endpoint.closed:
-            return  # the client has not waited for it, or the server is closing
+            return  # the client did not wait for it, or the server is closing
         refused = refusal(request, answer)
         if refused is not None:
             endpoint.reject(refused.status, refused.headers, refused.body)
@@ -197,13 +197,13 @@ class Server:
             driver.opened(listener, request)
 
     def _refuse(self, driver: Driver) -> None:
-        """Tell the client no more than that something went wrong, whatever it was."""
+        """Answer 500, which tells the client only that something went wrong."""
         logger.exception("a client is answered with 500: its request could not be processed")
         if not driver.endpoint.closed:
             driver.endpoint.reject(500)
 
     def opened(self, driver: Driver, response: Response) -> None:
-        """Never called: a server gets no responses."""
+        """Do nothing: a server gets no responses, so this is never called."""
 
     def closed(self, driver: Driver, closed: rfc6455.Closed) -> None:
         listener = driver.listener
@@ -241,13 +241,13 @@ class _Handled(Inbox):
         self.server.start_task(self._run())
 
     async def _run(self) -> None:
-        code = 1011  # 7.4.1: also where the handler was cancelled
+        code = 1011  # 7.4.1: also if the handler was cancelled
         try:
             await self.handler(self.websocket)
             code = 1000
         except ConnectionClosedError as error:
             if error.closed is not self.end:
-                self._log()  # that of another connection, which is this handler's business
+                self._log()  # the error of another connection, which is the handler's responsibility
         except asyncio.CancelledError:
             code = 1001
             raise
@@ -255,7 +255,7 @@ class _Handled(Inbox):
             self._log()
         finally:
             self.queue.clear()
-            self.size = QUEUE  # nobody will receive what still comes
+            self.size = QUEUE  # nobody will receive what comes from now on
             self.close(code)
 
     def _log(self) -> None:
@@ -280,23 +280,23 @@ def serve(
     timeouts: rfc6455.Timeouts | None = None,
     **options: Unpack[OptionArguments],
 ) -> Server:
-    """Return a server, to be entered by ``async with`` or awaited.
+    """Return a server, to be started by ``async with`` or ``await``.
 
     :param handler: a coroutine function, called with a `WebSocket` for each connection; when it returns, the
-        connection is closed with 1000, and where it raises an exception, that is logged and the connection is closed
-        with 1011. Or a class derived from `Listener`, or a ``functools.partial`` of one, called without arguments.
+        connection is closed with 1000; if it raises an exception, that is logged and the connection is closed with
+        1011. Or a class derived from `Listener`, or a ``functools.partial`` of one, called without arguments.
     :param host: the name or address to listen on, or several; ``None`` for all interfaces.
-    :param port: the port; 0 for any that is free.
-    :param ssl: for ``wss:``, a context with the certificate.
+    :param port: the port; 0 for any free one.
+    :param ssl: for ``wss:``, a context with the server's certificate.
     :param sock: a socket to listen on, instead of host and port.
     :param path: the path of a Unix socket to listen on, instead of host and port.
-    :param reuse_port: whether several processes may listen on the port, as ``loop.create_server`` says.
-    :param backlog: how many clients may wait to be taken in.
-    :param process_request: called with each `rfc6455.Request`, also those that want no WebSocket. It returns ``None``
-        to let the client in, or a `rfc6455.Response` to be sent instead; one with status 101 lets the client in, and
-        its headers are added to the answer. It may be a coroutine function. Where it raises an exception, that is
-        logged, and the answer is 500.
-    :param timeouts: how long to wait for what.
+    :param reuse_port: whether several processes may listen on the port, as for ``loop.create_server``.
+    :param backlog: how many clients may wait to be accepted.
+    :param process_request: a function that is called with each `rfc6455.Request`, including those that do not ask for
+        a WebSocket. It returns ``None`` to accept the client, or a `rfc6455.Response` to be sent instead; one with
+        status 101 accepts the client and adds its headers to the answer. It may be a coroutine function. If it raises
+        an exception, that is logged, and the answer is 500.
+    :param timeouts: how long to wait for the peer.
     :param options: ``limits``, ``parts`` and the others of `rfc6455.ServerHandshake`, which also describes
         ``subprotocols``, ``extensions``, ``origins`` and ``require_subprotocol``.
     :raises TypeError: for an argument of the wrong type.

@@ -1,11 +1,11 @@
-"""A connection for coroutines: `WebSocket`, and the `Listener` that it stands on.
+"""A connection for coroutines: `WebSocket`, and the `Listener` that it is built on.
 
-What lives here: a queue of messages between the listener and the one who receives, and the order of those who send.
-Not here: how connections come to be.
+What lives here: the queue of messages between the listener and the receiving task, and the order of the tasks that
+send. Not here: how connections are made.
 
-The law: nothing is lost by a cancellation. A message leaves the queue in the step in which `WebSocket.recv` returns
-it, and `WebSocket.send` waits before it sends, never after. Where the queue is full, reading stops: that is when it
-has 64 small messages, or one large one, so that a message within the limits always finds room.
+The law: a cancellation loses nothing. A message leaves the queue in the step in which `WebSocket.recv` returns it, and
+`WebSocket.send` waits before it sends, never after. When the queue is full, reading stops: that is when it has 64
+small messages, or one large one, so that a message within the limits always fits.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ._messages import GOOD_ENDS, MESSAGE, ONE_MESSAGE, QUEUE, Part, Sendable, s
 
 
 class Inbox(Listener):
-    """The listener below a `WebSocket`: what came and was not received yet, and who waits for what."""
+    """The listener below a `WebSocket`: the messages not received yet, and the tasks that wait."""
 
     __slots__ = (
         *("end_event", "gone", "loop", "pings", "pings_sent", "queue", "receiver", "room", "sends_parts", "size"),
@@ -42,14 +42,14 @@ class Inbox(Listener):
         self.queue: deque[str | bytes | Part] = deque()
         self.size = 0
         self.receiver: asyncio.Future[None] | None = None
-        # Those who wait to send, in order; one is woken at a time, and wakes the next.
+        # The tasks that wait to send, in order; one is woken at a time, and wakes the next.
         self.turns: deque[asyncio.Future[None]] = deque()
-        # Whether a message is sent in parts; and where the peer is slow, who waits between two of them.
+        # Whether a message is being sent in parts; and if the peer is slow, what waits between two of them.
         self.sends_parts = False
         self.room: asyncio.Future[None] | None = None
         self.pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}
         self.pings_sent = 0
-        self.end_event: Closed | None = None  # once it has its turn behind the messages
+        self.end_event: Closed | None = None  # set when all messages before it are received
         self.gone: asyncio.Future[Closed] | None = None
 
     # What comes.
@@ -63,7 +63,7 @@ class Inbox(Listener):
     def _put(self, item: str | bytes | Part, size: int) -> None:
         driver = self._driver
         if self.size >= QUEUE and driver.is_closing:
-            return  # nobody received what came before; and the peer's Close is awaited
+            return  # nobody received what came before, and the peer's Close is awaited
         self.queue.append(item)
         self.size += size + MESSAGE
         if self.size >= QUEUE:
@@ -73,7 +73,8 @@ class Inbox(Listener):
             receiver.set_result(None)
 
     def pong(self, payload: bytes) -> None:
-        """5.5.3: a Pong may answer "only the most recently processed Ping", and so all Pings before it."""
+        """Wake those that wait for this Pong. 5.5.3: it may answer "only the most recently processed Ping", and so all
+        Pings before it."""
         if payload in self.pings:
             now = self.loop.time()
             for sent in list(self.pings):
@@ -99,10 +100,10 @@ class Inbox(Listener):
         for waiter, _ in self.pings.values():
             if not waiter.done():
                 waiter.set_exception(ConnectionClosedError(closed))
-                waiter.exception()  # whoever waits is told; if nobody does, that is no news
+                waiter.exception()  # a waiting task gets it; if there is none, it is no error
         self.pings.clear()
 
-    # For those who receive.
+    # For the task that receives.
 
     async def wait(self) -> None:
         """Wait until something is in the queue."""
@@ -112,7 +113,7 @@ class Inbox(Listener):
             if self.receiver is not None:
                 raise RuntimeError("recv() is waiting in another task already; only one can receive at a time")
             if self._driver.has_write_due:
-                self._driver.write()  # nothing more will come to be sent together with what waits
+                self._driver.write()  # nothing more will come that could be sent together with it
             self.receiver = self.loop.create_future()
             try:
                 await self.receiver
@@ -120,13 +121,13 @@ class Inbox(Listener):
                 self.receiver = None
 
     def take(self, size: int) -> None:
-        """Have the first in the queue, which is so large, no longer wait."""
+        """Remove the first item from the queue; ``size`` is what it counts."""
         self.queue.popleft()
         self.size -= size + MESSAGE
         if self._driver.is_held and self.size < QUEUE // 4:
             self._driver.release()
 
-    # For those who send.
+    # For the tasks that send.
 
     @property
     def must_wait(self) -> bool:
@@ -160,7 +161,7 @@ class Inbox(Listener):
                 return
 
     def post(self, message: Sendable, fin: bool = True, compress: bool | None = None) -> None:
-        """Send, together with what the task is going to send next where it has more messages to answer."""
+        """Send, in one write with what the task sends next if it has more messages to answer."""
         driver = self._driver
         driver.queue(message, fin, compress)
         if self.queue:
@@ -182,13 +183,13 @@ class Inbox(Listener):
 
 
 class WebSocket:
-    """One connection, for coroutines: what a handler of `serve` is given, and what `connect` returns.
+    """One connection for coroutines: what a handler of `serve` gets, and what `connect` returns.
 
-    It is an asynchronous context manager, which closes it at the end, and an asynchronous iterator over messages,
-    which stops where the peer closes with 1000, 1001 or without a code, and raises `rfc6455.ConnectionClosedError`
-    where the connection ends in any other way.
+    It is an asynchronous context manager, which closes the connection at the end, and an asynchronous iterator over
+    messages, which stops when the peer closes with 1000, 1001 or without a code, and raises
+    `rfc6455.ConnectionClosedError` when the connection ends in any other way.
 
-    Any number of tasks may send at the same time; one may receive.
+    Any number of tasks may send at the same time; only one may receive.
     """
 
     __slots__ = ("__weakref__", "_inbox")
@@ -196,7 +197,7 @@ class WebSocket:
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
 
-    # What can be asked.
+    # What is known about it.
 
     @property
     def request(self) -> Request:
@@ -215,16 +216,16 @@ class WebSocket:
 
     @property
     def latency(self) -> float | None:
-        """How long the last Pong to a Ping of the keepalive took, in seconds; ``None`` before the first."""
+        """The time that the last Pong to a keepalive Ping took, in seconds; ``None`` before the first."""
         return self._inbox.latency
 
     @property
     def end(self) -> Closed | None:
-        """Why the connection has ended; ``None`` while it has not."""
+        """The `rfc6455.Closed` event that says why the connection has ended; ``None`` while it is open."""
         return self._inbox.end
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what the transport knows, such as ``"peername"`` or ``"ssl_object"``: as
+        """Return information about the transport, such as ``"peername"`` or ``"ssl_object"``: see
         ``asyncio.BaseTransport.get_extra_info``."""
         return self._inbox.get_extra_info(name, default)
 
@@ -233,12 +234,12 @@ class WebSocket:
     async def recv(self) -> str | bytes:
         """Return the next message: `str` for text, `bytes` for binary.
 
-        Where nobody receives, reading stops, and the peer has to wait. A call that is cancelled loses nothing.
+        If nobody receives, reading stops, and the peer has to wait. A cancelled call loses nothing.
 
         :raises rfc6455.ConnectionClosedError: when the connection has ended and all messages have been received. Its
             ``closed`` says why.
-        :raises RuntimeError: when another task is receiving, or with the options ``parts`` and ``decode_text=False``,
-            for which there is `recv_part`.
+        :raises RuntimeError: when another task is receiving; or with the options ``parts=True`` and
+            ``decode_text=False``, which need `recv_part`.
         """
         inbox = self._inbox
         if not inbox.queue:
@@ -277,16 +278,16 @@ class WebSocket:
     async def send(
         self, message: Sendable | Iterable[str | bytes] | AsyncIterable[str | bytes], *, compress: bool | None = None
     ) -> None:
-        """Send a message. Wait before that while the peer does not take what it is sent: while more than 64 KiB wait.
+        """Send a message, after waiting for the peer while more than 64 KiB wait to be written.
 
-        :param message: `str` is sent as text, bytes as binary, a `rfc6455.PreparedMessage` as it was prepared. The
+        :param message: `str` is sent as text, bytes as binary, and a `rfc6455.PreparedMessage` as it was prepared. The
             items of an iterable, asynchronous or not, are sent as fragments of one message as they come; other tasks
-            that send wait meanwhile. If it raises an exception, or the call is cancelled, the message cannot be
+            wait to send meanwhile. If it raises an exception, or the call is cancelled, the message cannot be
             finished, and the connection is closed with 1011.
         :param compress: as for `rfc6455.Connection.send_text`.
-        :raises rfc6455.ConnectionClosedError: when the connection has ended; after a `close` from this side, when that
+        :raises rfc6455.ConnectionClosedError: when the connection has ended; after a `close` from this side, once that
             is done.
-        :raises TypeError: when the message is something else.
+        :raises TypeError: when the message is anything else.
         """
         inbox = self._inbox
         if inbox.turns or inbox.sends_parts or not inbox._driver.can_write:
@@ -340,13 +341,13 @@ class WebSocket:
                 inbox.room = None
 
     async def ping(self) -> float:
-        """Send a Ping, and return after how many seconds the Pong came.
+        """Send a Ping, wait for the Pong, and return how long it took, in seconds (5.5.2).
 
-        :raises rfc6455.ConnectionClosedError: when the connection has ended, or ends before that.
+        :raises rfc6455.ConnectionClosedError: when the connection has ended, or ends before the Pong comes.
         """
         inbox = self._inbox
         inbox.pings_sent += 1
-        payload = b"ping %d" % inbox.pings_sent  # the keepalive's own have none but digits
+        payload = b"ping %d" % inbox.pings_sent  # the keepalive's own payloads are digits only
         try:
             inbox.ping(payload)
         except ConnectionClosedError:
@@ -360,27 +361,28 @@ class WebSocket:
     # The end.
 
     async def close(self, code: int | None = 1000, reason: str = "") -> None:
-        """Close the connection (7.1.2) and wait until it has ended: no longer than `rfc6455.Timeouts` say.
+        """Close the connection (7.1.2) and wait until it has ended, no longer than the `rfc6455.Timeouts` allow.
 
-        Legal at any time, and more than once. Messages that come meanwhile can still be received, as far as the queue
-        has room; beyond that they are dropped.
+        This is allowed at any time and more than once. Messages that come meanwhile can still be received, as far as
+        they fit into the queue; others are dropped.
 
-        :param code: the close code; ``None`` for none.
+        :param code: the close code; ``None`` for a Close frame without one.
         :param reason: for people and logs, at most 123 bytes of UTF-8.
-        :raises rfc6455.LocalProtocolError: for a code that may not travel (7.4).
+        :raises rfc6455.LocalProtocolError: for a code that must not be sent (7.4).
         """
         self._inbox.close(code, reason)
         await self.wait_closed()
 
     async def wait_closed(self) -> Closed:
-        """Wait until the connection has ended and TCP with it, and return why.
+        """Wait until the connection and TCP have ended, and return why.
 
-        The end comes behind the messages before it: while so many wait that reading has stopped, it does not come.
+        The end comes after the messages before it: it does not come while reading has stopped because too many
+        messages wait.
         """
         return await self._inbox.ended()
 
     def abort(self) -> None:
-        """Cut the connection without a word. Both ends see 1006."""
+        """Cut the connection without a closing handshake. Both ends see 1006."""
         self._inbox.abort()
 
     async def __aenter__(self) -> WebSocket:
@@ -395,14 +397,14 @@ class WebSocket:
 def broadcast(
     connections: Iterable[WebSocket | Listener], message: Sendable, *, close_slow: bool = False
 ) -> list[WebSocket | Listener]:
-    """Send a message to many, which is serialised once and compressed once for each set of parameters. It waits for
-    nobody: a connection on which more than 64 KiB wait, or a message is being sent in parts, is left out.
+    """Send a message to many connections without waiting. It is serialised once, and compressed once for each set of
+    parameters. A connection on which more than 64 KiB wait, or a message is being sent in parts, is skipped.
 
-    :param connections: to whom; those that have ended are left out.
-    :param message: as for `WebSocket.send`, but for an iterable.
-    :param close_slow: whether connections on which too much waits are cut.
-    :returns: those that were left out though they have not ended.
-    :raises TypeError: when the message is something else.
+    :param connections: the connections; those that have ended are skipped.
+    :param message: as for `WebSocket.send`, except that it must not be an iterable.
+    :param close_slow: whether to cut connections on which too much waits.
+    :returns: the connections that were skipped although they have not ended.
+    :raises TypeError: when the message is anything else.
     """
     prepared = message if isinstance(message, PreparedMessage) else PreparedMessage(message)
     slow: list[WebSocket | Listener] = []

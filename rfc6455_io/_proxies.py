@@ -1,9 +1,9 @@
-"""Proxies on the way to a server: which one is meant, and what is said to one that speaks HTTP.
+"""Proxies on the way to a server: which one to use, and how to talk to one that speaks HTTP.
 
 Not here: sockets. `socks_connection` leaves them to python-socks.
 
-The law: where a proxy is to be used, nothing is sent around it. What the environment says is read as Python's own
-`urllib.request` reads it, so that ``no_proxy`` means the same to all programs in Python.
+The law: if a proxy is to be used, nothing bypasses it. The environment is read as Python's own `urllib.request` reads
+it, so that ``no_proxy`` means the same to all Python programs.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "so
 
 
 class ProxyError(ConnectionError):
-    """The proxy does not let us through.
+    """The proxy did not connect us to the server.
 
-    :ivar response: its answer, where it speaks HTTP and gave one, such as 407; else ``None``.
+    :ivar response: the answer of a proxy that speaks HTTP, such as 407, or ``None``.
     """
 
     def __init__(self, words: str, response: rfc6455.Response | None = None) -> None:
@@ -36,7 +36,7 @@ class ProxyError(ConnectionError):
 
 
 class Proxy(NamedTuple):
-    """A proxy as its URL names it. It is shown without its password."""
+    """A proxy as named by its URL. Its ``repr()`` does not show the password."""
 
     scheme: str
     host: str
@@ -50,7 +50,7 @@ class Proxy(NamedTuple):
 
     @property
     def resolves_names(self) -> bool:
-        """Whether the proxy looks up the server's address; otherwise we do."""
+        """Whether the proxy looks up the server's address, rather than this end."""
         return self.scheme in ("socks4a", "socks5h")
 
     def __repr__(self) -> str:
@@ -58,9 +58,9 @@ class Proxy(NamedTuple):
 
 
 def parse_proxy(url: str) -> Proxy:
-    """Return the proxy of a URL such as ``http://user:password@proxy.example:3128``.
+    """Return the proxy that a URL such as ``http://user:password@proxy.example:3128`` names.
 
-    :raises ValueError: when it is not one. The message does not show it, as it may have a password.
+    :raises ValueError: when the URL is wrong. The message does not show it, as it may hold a password.
     """
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
@@ -74,7 +74,7 @@ def parse_proxy(url: str) -> Proxy:
 def proxy_for(uri: rfc6455.URI, proxy: bool | str | None) -> Proxy | None:
     """Return the proxy on the way to a server.
 
-    :param proxy: ``True`` for what the environment says, a URL for that one, ``None`` or ``False`` for none.
+    :param proxy: ``True`` for the one that the environment names, a URL for that one, ``None`` or ``False`` for none.
     :raises ValueError: when a URL is wrong.
     """
     if isinstance(proxy, str):
@@ -86,7 +86,7 @@ def proxy_for(uri: rfc6455.URI, proxy: bool | str | None) -> Proxy | None:
         url = found.get(name)
         if url:
             if name == "socks" and url.startswith("http://"):
-                # What macOS calls http is for any protocol, and speaks SOCKS.
+                # On macOS, Python reports a SOCKS proxy with an http: URL.
                 url = f"socks5h://{url.removeprefix('http://')}"
             return parse_proxy(url)
     return None
@@ -97,9 +97,9 @@ def _authority(uri: rfc6455.URI) -> str:
 
 
 class Tunnel:
-    """What is said to a proxy that speaks HTTP, until it passes all on to the server (RFC 9110 9.3.6).
+    """The exchange with a proxy that speaks HTTP, until it forwards everything to the server (RFC 9110 9.3.6).
 
-    :ivar unread: what came behind the answer, once there is one.
+    :ivar unread: the bytes that came after the answer, once there is one.
     """
 
     def __init__(self, uri: rfc6455.URI, proxy: Proxy) -> None:
@@ -114,9 +114,9 @@ class Tunnel:
         self._reader = ResponseReader()
 
     def receive_data(self, data: bytes) -> bool:
-        """Take what came from the proxy, ``b""`` at the end; return whether the way is open.
+        """Process bytes from the proxy, ``b""`` at the end of the stream, and return whether the tunnel is open.
 
-        :raises ProxyError: when it will not be.
+        :raises ProxyError: when the proxy refuses, or its answer makes no sense.
         """
         try:
             response = self._reader.receive_data(data)

@@ -2,8 +2,8 @@
 
 Not here: connections and clocks.
 
-The law: after a failure, all clients of a server fail together; they must not come back together. So each delay is
-random between 0 and a bound that doubles ("full jitter"), and who is told to wait waits at least so long.
+The law: all clients of a server fail together, but they must not come back together. So each delay is random between 0
+and a bound that doubles ("full jitter"), and a client that is told to wait waits at least that long.
 """
 
 from __future__ import annotations
@@ -22,24 +22,23 @@ from ._proxies import ProxyError
 
 logger = logging.getLogger("rfc6455_io")
 
-# What another try with the same request cannot change: 7.4.1, and 3000 (Unauthorized) and 3003 (Forbidden) of the
-# registry of IANA. All others can.
+# The codes after which the same request cannot succeed: those of 7.4.1, and 3000 (Unauthorized) and 3003 (Forbidden)
+# in the IANA registry.
 FINAL_CODES = (1002, 1003, 1007, 1008, 1009, 1010, 3000, 3003)
 
-# RFC 9110, 15.5: a 4xx says that the request is wrong; these say that the moment is. 501 and 505 never change.
+# RFC 9110, 15.5: a 4xx means that the request is wrong; these mean that the moment is. 501 and 505 never change.
 TRANSIENT_STATUSES = (408, 425, 429)
 FINAL_STATUSES = (501, 505)
 
 
 @dataclass(frozen=True)
 class Backoff:
-    """How long to wait before another try.
+    """How long to wait before the next attempt.
 
-    :param first: the bound of the first delay, in seconds; it doubles with each try.
-    :param longest: what the bound does not exceed, in seconds. A server may ask for more by ``Retry-After``.
-    :param restart: after 1012 (Service Restart), between which bounds the delay is: 5 to 30 s, as the registry of IANA
-        says.
-    :param random: gives numbers from 0 to 1.
+    :param first: the bound of the first delay, in seconds; it doubles with each attempt.
+    :param longest: the largest bound, in seconds. A server may ask for more with ``Retry-After``.
+    :param restart: the bounds of the delay after 1012 (Service Restart): 5 to 30 s, as the IANA registry says.
+    :param random: a function that returns random numbers from 0 to 1.
 
     >>> backoff = Backoff(random=lambda: 0.5)
     >>> [backoff.delay(ConnectionRefusedError(), attempt) for attempt in (0, 1, 2, 10)]
@@ -55,19 +54,19 @@ class Backoff:
         """Return how long to wait, in seconds.
 
         :param error: what went wrong.
-        :param attempt: how many tries have failed before in a row.
+        :param attempt: the number of attempts that have failed in a row before this one.
         """
         low, high = self.bounds(error, attempt)
         return low + (high - low) * self.random()
 
     def bounds(self, error: Exception, attempt: int) -> tuple[float, float]:
-        """Return between which bounds the delay is."""
+        """Return the bounds of the delay, in seconds; the arguments are those of `delay`."""
         bound = min(self.first * 2.0 ** min(attempt, 64), self.longest)
         if isinstance(error, ConnectionClosedError):
             if error.closed.code == CloseCode.SERVICE_RESTART:
                 return self.restart
             if error.closed.code == CloseCode.TRY_AGAIN_LATER:
-                # The server has more to do than it can.
+                # The server is overloaded.
                 return self.longest / 2, self.longest
         asked = _retry_after(error)
         return (0.0, bound) if asked is None else (asked, asked + bound)
@@ -112,8 +111,8 @@ class Retries:
 
 
 def is_worth_a_retry(error: Exception) -> bool:
-    """Return whether the same try may succeed later: ``False`` after 401, 403, 404 and other answers that say that the
-    request is wrong, an answer that breaks the rules, a certificate that is not good, a close code such as 1008.
+    """Return whether the same attempt may succeed later. It is ``False`` after 401, 403, 404 and other answers that
+    blame the request, an answer that breaks the rules, an invalid certificate, and close codes such as 1008.
 
     :param error: what `connect` raised, or a `rfc6455.ConnectionClosedError`.
     """
@@ -133,7 +132,7 @@ def _is_transient(status: int) -> bool:
 
 
 def _retry_after(error: Exception) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for: a number of them, or a date (RFC 9110 10.2.3)."""
+    """Return the number of seconds that ``Retry-After`` asks for, as a number or a date (RFC 9110 10.2.3)."""
     response = getattr(error, "response", None)
     value = None if response is None else response.headers.get("Retry-After")
     if value is None:

@@ -1,11 +1,11 @@
 """What header fields mean to a WebSocket: the `Request` of an opening handshake, and the grammars of its own fields.
 
 What lives here: lists of tokens (``Connection``, ``Sec-WebSocket-Protocol``) and the extension grammar
-(``Sec-WebSocket-Extensions``). Not here: what is agreed on (`negotiation.py`), and heads as bytes (`http1_heads.py`).
+(``Sec-WebSocket-Extensions``). Not here: the agreement (`negotiation.py`), and heads as bytes (`http1_heads.py`).
 
 The law: time is linear in the value, whatever it holds. A pattern is matched at one place, where the last one ended,
-and no two neighbouring repetitions in it can match the same character, so that there is only one way to match and
-nothing to try again. The ABNF stands above each pattern.
+and no two neighbouring repetitions in it can match the same character, so there is only one way to match and no
+backtracking. The ABNF stands above each pattern.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ EXTENSIONS = "Sec-WebSocket-Extensions"
 # An extension as offered or agreed: its name, and its parameters in order (9.1).
 ExtensionItem = tuple[str, "list[tuple[str, str | None]]"]
 
-# How many names one list may hold, over all lines: beyond any honest one (browsers offer one extension, the longest
-# known offers have six alternatives), and little enough that a list costs no more to read than its bytes (10.4).
+# How many names one list may hold, over all lines: more than any honest one (browsers offer one extension, the longest
+# known offers have six alternatives), and few enough that reading a list takes time in proportion to its bytes (10.4).
 MAX_LISTED = 128
 
 # RFC 9110, 5.6.3. OWS = *( SP / HTAB )
@@ -38,7 +38,7 @@ class Request(HttpRequest):
     :ivar method: ``"GET"``, or over HTTP/2 and HTTP/3 ``"CONNECT"``.
     :ivar target: the request-target as it was sent: ``"/chat?room=1"``, or a whole ``http:`` URI.
     :ivar headers: the header fields.
-    :ivar version: ``"HTTP/1.1"`` or ``"HTTP/2"``; ``"HTTP/1.0"`` only where a server takes plain HTTP, too.
+    :ivar version: ``"HTTP/1.1"`` or ``"HTTP/2"``; ``"HTTP/1.0"`` only at a server that also serves plain HTTP.
 
     >>> request = rfc6455.Request("GET", "/chat?room=1", rfc6455.Headers({"Host": "example.com"}))
     >>> request.path, request.query, request.host, request.origin
@@ -49,22 +49,22 @@ class Request(HttpRequest):
 
     @property
     def origin(self) -> str | None:
-        """The origin of the script that connects, or ``None`` if it is not a browser that does (4.1, 10.2)."""
+        """The origin of the script that connects, or ``None`` if the client is not a browser (4.1, 10.2)."""
         return self.headers.get("Origin")
 
     @property
     def subprotocols(self) -> list[str]:
-        """The subprotocols that the client speaks, in its order of preference (4.1).
+        """The subprotocols that the client asks for, in order of preference (4.1).
 
-        :raises HandshakeError: when the header does not follow its grammar; never for a request that was checked.
+        :raises HandshakeError: when the header breaks its grammar; never for a request that was checked.
         """
         return parse_token_list(self.headers.get_all(SUBPROTOCOL), SUBPROTOCOL)
 
     @property
     def is_upgrade(self) -> bool:
-        """Whether the client wants a WebSocket, be the request for it right or wrong.
+        """Whether the client wants a WebSocket, even if its request for one is invalid.
 
-        A key without ``Upgrade`` counts: that is what is left when a proxy has taken the hop-by-hop fields away.
+        A key without ``Upgrade`` counts: that is what is left after a proxy has removed the hop-by-hop fields.
         """
         return "Sec-WebSocket-Key" in self.headers or "websocket" in options_in(self.headers, "Upgrade")
 
@@ -75,11 +75,11 @@ def options_in(headers: Headers, name: str) -> list[str]:
 
 
 def parse_token_list(values: Iterable[str], name: str) -> list[str]:
-    """Return the tokens of a list header, in order. Empty elements are skipped, as RFC 9110 5.6.1.2 asks of a
+    """Return the tokens of a list header, in order. Empty elements are skipped, as RFC 9110 5.6.1.2 requires of a
     recipient.
 
     :param values: the value of each line of that header; several lines are one list.
-    :param name: of the header, for the error.
+    :param name: the name of the header, for the error.
     :raises HandshakeError: 400, when an element is not a token, or when a line lists nothing; 431 for more than
         `MAX_LISTED`.
     """
@@ -125,7 +125,7 @@ _QUOTED_PAIR = re.compile(r"\\(.)")
 def parse_extensions(values: Iterable[str]) -> list[ExtensionItem]:
     """Return what ``Sec-WebSocket-Extensions`` lists, in order: ``[("x", [("bits", "10"), ("flag", None)]), ...]``.
 
-    A name or a parameter may come several times: whether that means anything is for the extension to say.
+    A name or a parameter may come several times: the extension decides whether that means anything.
 
     :param values: the value of each line of that header; several lines are one list (11.3.2, erratum 3433).
     :raises HandshakeError: 400, when a value does not follow the grammar of 9.1; 431 for more than `MAX_LISTED`

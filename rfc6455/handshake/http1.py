@@ -1,11 +1,12 @@
 """The opening handshake over HTTP/1.1, both roles (section 4).
 
 What lives here: `ServerHandshake` reads a request and answers it, `ClientHandshake` writes a request and reads the
-answer. Each ends by giving a `Connection`, or in a `HandshakeError`. Not here: what does not depend on the version of
-HTTP (`opening.py`), what the two ends agree on (`negotiation.py`), and heads as bytes (`http1_heads.py`).
+answer. Each ends with a `Connection` or a `HandshakeError`. Not here: what does not depend on the version of HTTP
+(`opening.py`), what the two ends agree on (`negotiation.py`), and heads as bytes (`http1_heads.py`).
 
 The law: there is no 101 unless every check has passed. Each check is one function that returns or raises, with the
-rule it obeys above it. A refusal closes: its answer says ``Connection: close``, and the handshake takes no more.
+rule it obeys above it. A refusal closes: its answer says ``Connection: close``, and the handshake accepts no more
+input.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CLOSE = [("Connection", "close")]
 _CLOSE_AND_UPGRADE = [("Connection", "close, Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION)]
 
-# What an application may not add, because the handshake or the end of the connection depends on it.
+# The fields that an application may not add, because the handshake or the end of the connection depends on them.
 _HOP_BY_HOP = frozenset({"connection", "upgrade", "content-length", "transfer-encoding"})
 
-# What is asked of a server that serves pages, too; OPTIONS and HTTP/1.0 by health checks.
+# The methods that a server gets which also serves pages; health checks use OPTIONS and HTTP/1.0.
 _PLAIN_METHODS = ("GET", "HEAD", "OPTIONS")
 
 _T = TypeVar("_T")
@@ -64,7 +65,7 @@ _T = TypeVar("_T")
 def accept_key(key: str) -> str:
     """Return the value of ``Sec-WebSocket-Accept`` that answers this ``Sec-WebSocket-Key`` (1.3, 4.2.2).
 
-    :param key: as it was sent, without spaces around it.
+    :param key: the value as it was sent, without spaces around it.
 
     >>> rfc6455.accept_key("dGhlIHNhbXBsZSBub25jZQ==")
     's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
@@ -73,7 +74,7 @@ def accept_key(key: str) -> str:
 
 
 def _read(reader: RequestReader | ResponseReader, read: Callable[[], _T], is_eof: bool) -> _T:
-    """Have a head read, and tell what is wrong with it as an error of the handshake."""
+    """Read a head, and turn what is wrong with it into an error of the handshake."""
     try:
         return read()
     except HeadError as error:
@@ -92,25 +93,26 @@ class ServerHandshake(ServerOpening):
     """The server's side of one opening handshake (4.2).
 
     :param subprotocols: the subprotocols that the server speaks, in order of preference (1.9).
-    :param extensions: what the server is ready to use, such as ``PerMessageDeflate()`` (9).
-    :param origins: which pages may connect (10.2): `SAME_HOST`, `ANY_ORIGIN`, a callable that is given the request
-        and says whether, or a collection of such and of origins, of which one has to let the page in:
-        ``[SAME_HOST, "https://app.example", "https://*.example.com", "null"]``. The star is one or more whole labels.
-        403 for others. What sends no ``Origin`` is not a browser and may connect; no callable is asked then.
-    :param hosts: the names and addresses that this server has, without port, against DNS rebinding:
-        ``["localhost", "127.0.0.1", "::1"]``. 421 where ``Host`` has another. ``None`` does not look.
+    :param extensions: the extensions that the server is ready to use, such as ``PerMessageDeflate()`` (9).
+    :param origins: which pages may connect (10.2): `SAME_HOST`, `ANY_ORIGIN`, a callable that takes the request and
+        returns whether it may, or a collection of these and of origins, of which one has to allow the page:
+        ``[SAME_HOST, "https://app.example", "https://*.example.com", "null"]``. The star stands for one or more whole
+        labels. Other pages get 403. A client that sends no ``Origin`` is not a browser and may connect; no callable is
+        asked then.
+    :param hosts: the names and addresses of this server, without ports, against DNS rebinding: ``["localhost",
+        "127.0.0.1", "::1"]``. A request with another ``Host`` gets 421. ``None`` allows any.
     :param require_subprotocol: whether a client that asks for none of ``subprotocols`` is refused, with 400. By
-        default the connection then has no subprotocol; a browser that asked for some fails it.
-    :param plain_http: whether a GET, HEAD or OPTIONS request that wants no WebSocket, of HTTP/1.1 or HTTP/1.0, is
-        given to the caller too, who answers it with `reject`, be it ``reject(200, body=page)``. By default it is
-        refused, with 426.
+        default the connection then has no subprotocol; a browser that asked for some closes it.
+    :param plain_http: whether GET, HEAD and OPTIONS requests that do not ask for a WebSocket, in HTTP/1.1 or HTTP/1.0,
+        are also returned to the caller, who answers them with `reject`, as in ``reject(200, body=page)``. By default
+        they are refused, with 426.
     :param options: ``limits``, also on the head, ``leniencies``, and the others that `options.Options` describes.
-    :raises LocalProtocolError: when an argument can never work.
+    :raises LocalProtocolError: when an argument can never work, such as an origin with a path.
     :raises TypeError: when an argument has the wrong type.
 
-    :ivar request: the request, once its head has come; also when it was refused.
-    :ivar response: the head of the answer, once there is one, for callers who log it or send it by other means.
-    :ivar leniencies_used: how often which `Leniency` was used.
+    :ivar request: the request, once its head has come, even if it was refused.
+    :ivar response: the head of the answer, once there is one, for callers that log it or send it by other means.
+    :ivar leniencies_used: the number of times that each `Leniency` was used.
 
     >>> client = rfc6455.ClientHandshake("ws://example.com/chat", subprotocols=["v2", "v1"])
     >>> server = rfc6455.ServerHandshake(subprotocols=["v1"])
@@ -136,21 +138,21 @@ class ServerHandshake(ServerOpening):
         check_type(plain_http, bool, "plain_http is True or False")
         self._plain_methods = _PLAIN_METHODS if plain_http else ()
         self._reader = RequestReader(self._options.limits, bare_lf=self._is_lenient(Leniency.BARE_LF))
-        self._head = b""  # of a refusal, until it is sent
+        self._head = b""  # the head of a refusal, until it is sent
         self._body = b""
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
-        """Take what came from the client, and return the request when it is whole and good; ``None`` before.
+        """Process bytes from the client, and return the request once it is complete and valid; ``None`` before.
 
-        The client "MUST wait for a response" (4.1), so nothing should come after the head. What comes nevertheless,
-        up to ``Limits.early_data`` bytes, is kept for the connection, in any split; and so is an end of file: the
-        first ``receive_data(None)`` of the connection then gives `Closed`.
+        The client "MUST wait for a response" (4.1), so nothing should come after the head. If something does, up to
+        ``Limits.early_data`` bytes of it are kept for the connection, and so is the end of the stream: the first
+        ``receive_data(None)`` of the connection then returns `Closed`.
 
-        :param data: bytes in any portions; ``b""`` is the end of file.
-        :raises HandshakeError: when the request must be refused, as soon as that is sure. The answer is queued: send
-            what `data_to_send` gives, and close.
+        :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
+        :raises HandshakeError: when the request must be refused, as soon as that is certain. The answer is queued:
+            send what `data_to_send` returns, and close.
         :raises LocalProtocolError: when this handshake has ended.
-        :raises TypeError: when the data is something else.
+        :raises TypeError: when the data is anything else.
         """
         self._check_stage("receive_data()", Stage.READING, Stage.REQUESTED)
         new = as_bytes(data)
@@ -161,15 +163,15 @@ class ServerHandshake(ServerOpening):
         return self.request
 
     def receive_request(self, method: str, target: str, headers: HeaderSource) -> Request:
-        """Take a request that was read elsewhere, as HTTP/1.1, and return it.
+        """Check a request that was read elsewhere, as HTTP/1.1, and return it.
 
-        What came behind its head, if anything did, is for `receive_data`.
+        Pass what came after its head, if anything, to `receive_data`.
 
         :param method: such as ``"GET"``.
         :param target: the request-target as it was sent, such as ``"/chat?room=1"``.
         :param headers: the header fields: pairs of `str` or `bytes`, or a mapping of `str`.
         :raises HandshakeError: when the request must be refused. Its ``response`` is what to answer.
-        :raises LocalProtocolError: when this handshake has received something before.
+        :raises LocalProtocolError: when this handshake has received something already.
         :raises TypeError: when an argument has the wrong type.
 
         >>> server = rfc6455.ServerHandshake(plain_http=True)
@@ -187,13 +189,15 @@ class ServerHandshake(ServerOpening):
     def accept(
         self, subprotocol: str | None = None, headers: HeaderSource = (), **options: Unpack[OptionArguments]
     ) -> Connection:
-        """Open the connection; its ``data_to_send()`` begins with the 101 (4.2.2), unless `headers_to_send` took that.
+        """Open the connection and return it. Its ``data_to_send()`` begins with the 101 (4.2.2), unless
+        `headers_to_send` took that.
 
-        :param subprotocol: one that the client asked for; by default the first of the server's own that it asked for.
-        :param headers: to add to the answer, such as ``Set-Cookie``.
-        :param options: in place of those of the handshake, for this connection.
+        :param subprotocol: one that the client asked for; by default the first in the server's list that the client
+            asked for.
+        :param headers: header fields to add to the answer, such as ``Set-Cookie``.
+        :param options: options of this connection, which replace those of the handshake.
         :raises LocalProtocolError: when the client did not ask for that subprotocol, when a header cannot be written,
-            or when called too early or too late. Nothing has changed then.
+            or when called too early or too late. Nothing is changed then.
         :raises TypeError: when an argument has the wrong type.
         """
         agreement, fields = self._agree(subprotocol, headers, _HOP_BY_HOP)
@@ -205,14 +209,14 @@ class ServerHandshake(ServerOpening):
         return connection
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
-        """Queue another answer than the 101: a refusal, a redirection, or with ``plain_http`` a page.
+        """Queue an answer other than the 101: a refusal, a redirection, or with ``plain_http`` a page.
 
-        It may also come before the request is whole, for instance ``reject(408)`` when the time is over. The
-        connection ends with it: ``Connection: close`` and ``Content-Length`` are added.
+        It may be called before the request is complete, as in ``reject(408)`` after a time-out. The TCP connection
+        ends after it: ``Connection: close`` and ``Content-Length`` are added.
 
         :param status: 200 to 599 (RFC 9110 15).
-        :param headers: to add to the answer. ``Content-Type`` is plain text unless given.
-        :param body: not sent in answer to HEAD, and not allowed with 204, 205 and 304.
+        :param headers: header fields to add to the answer. ``Content-Type`` is plain text by default.
+        :param body: the body. It is not sent in answer to HEAD, and not allowed with 204, 205 and 304.
         :raises LocalProtocolError: when the answer cannot be written, or when called too late.
         :raises TypeError: when the body is not bytes.
         """
@@ -221,7 +225,7 @@ class ServerHandshake(ServerOpening):
 
     @property
     def has_data_to_send(self) -> bool:
-        """Whether `data_to_send` would give anything."""
+        """Whether `data_to_send` would return anything."""
         return bool(self._head or self._body)
 
     def data_to_send(self) -> bytes:
@@ -231,12 +235,12 @@ class ServerHandshake(ServerOpening):
         return data
 
     def headers_to_send(self) -> HeaderList:
-        """Return the header fields of the answer, once, for a caller who has them written by other means.
+        """Return the header fields of the answer, once, for a caller that writes them by other means.
 
-        They are without the status, which is in ``response``. The head is taken out of what is to be sent, here or by
-        the connection; the body of a refusal is left.
+        The status is not among them; it is in ``response``. The head is removed from what is to be sent, here or by
+        the connection; the body of a refusal stays.
 
-        :returns: pairs of name and value; ``[]`` when there is no answer yet, or when its head has been fetched.
+        :returns: pairs of name and value; ``[]`` when there is no answer yet, or when its head has been taken.
 
         >>> server = rfc6455.ServerHandshake(plain_http=True)
         >>> request = server.receive_request("GET", "/", {"Host": "example.com"})
@@ -299,7 +303,7 @@ def _closing(status: int, headers: list[tuple[str, str]], body: bytes) -> Respon
 
 
 def _answer_to(request: Request) -> list[tuple[str, str]]:
-    """The fields that every 101 has (4.2.2, step 5)."""
+    """Return the fields that every 101 has (4.2.2, step 5)."""
     return [
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),
@@ -318,7 +322,7 @@ def check_host(request: Request) -> None:
     message that contains more than one Host header field line or a Host header field with an invalid field value."
     """
     if request.version == "HTTP/1.0" and "Host" not in request.headers:
-        return  # 3.2 asks it of HTTP/1.1; health checks of HTTP/1.0 have none
+        return  # 3.2 requires it in HTTP/1.1; health checks in HTTP/1.0 have none
     # 3.2.2: a target in absolute form replaces what the field says, but not the need for a good one.
     for host in dict.fromkeys((_only(request.headers, "Host", "RFC 9112 3.2"), request.host or "")):
         if not is_host(host):
@@ -326,8 +330,7 @@ def check_host(request: Request) -> None:
 
 
 def check_upgrade(request: Request, needs_connection: bool = True) -> None:
-    """Check that ``request`` asks for a WebSocket of this version in the right way: all of 4.2.1 but ``Host`` and
-    lists.
+    """Check that ``request`` asks for a WebSocket of this version as 4.2.1 says, except for ``Host`` and lists.
 
     :param needs_connection: whether ``Connection`` must list ``Upgrade``.
     :raises HandshakeError: 400, 405 or 426.
@@ -375,13 +378,13 @@ _NO_LENGTH = re.compile(r"[ \t]*0+[ \t]*")
 
 
 def _check_is_upgrade(request: Request) -> None:
-    """Check that a WebSocket is wanted, and could come of it; say to people what else it looks like."""
+    """Check that the request asks for a WebSocket and can get one; if not, tell people what it looks like."""
     headers = request.headers
     # 4.2.1, 3: "An |Upgrade| header field containing the value "websocket", treated as an ASCII case-insensitive
     # value."
     if request.version == "HTTP/1.1" and "websocket" in options_in(headers, "Upgrade"):
         return
-    # What a WebSocket client sends end to end, and so what is left of a handshake behind a proxy that spoils it.
+    # What a WebSocket client sends end to end, and so what is left of a handshake that a proxy has spoilt.
     is_from_client = "Sec-WebSocket-Key" in headers or "Sec-WebSocket-Version" in headers
     # 4.1, 2: "the HTTP version MUST be at least 1.1". RFC 9110, 7.8: "A server MUST ignore an Upgrade header field
     # that is received in an HTTP/1.0 request."
@@ -423,7 +426,7 @@ def _check_version(headers: Headers) -> None:
 
 # 16 bytes in base64: 21 characters of 6 bits, one of 2 bits and 4 pad bits, 2 "=". The pad bits should be zero, says
 # erratum 3150, but a decoder may ignore that they are not (RFC 4648, 3.5), and 4.1 itself prints such a key. A nonce
-# is no secret, and the answer depends on its letters alone.
+# is not secret, and the answer depends on its characters alone.
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 
 
@@ -440,7 +443,7 @@ def _lists_upgrade(headers: Headers) -> bool:
 
 
 def _only(headers: Headers, name: str, section: str) -> str:
-    """The value of a field that must be there once."""
+    """Return the value of a field that must be present exactly once."""
     values = headers.get_all(name)
     if len(values) != 1:
         raise HandshakeError(400, f"there are {len(values) or 'no'} {name} headers; one is required", section)
@@ -453,20 +456,20 @@ def _only(headers: Headers, name: str, section: str) -> str:
 class ClientHandshake(ClientOpening):
     """The client's side of one opening handshake (4.1).
 
-    :param uri: where to connect, a ``ws:`` or ``wss:`` URI or a `URI`. To open TCP and TLS is for the caller.
+    :param uri: where to connect, a ``ws:`` or ``wss:`` URI or a `URI`. The caller opens TCP and TLS.
     :param subprotocols: the subprotocols to ask for, in order of preference (1.9).
-    :param extensions: what to ask for, such as ``PerMessageDeflate()`` (9).
-    :param origin: for ``Origin``; ``None`` for a client that is not a browser.
-    :param headers: to add to the request, such as ``Authorization``. ``Host`` replaces that of the URI, and ``Origin``
-        may be here rather than in its argument.
+    :param extensions: the extensions to ask for, such as ``PerMessageDeflate()`` (9).
+    :param origin: the value of ``Origin``; ``None`` for a client that is not a browser.
+    :param headers: header fields to add to the request, such as ``Authorization``. ``Host`` replaces that of the URI,
+        and ``Origin`` may be passed here instead of in its own argument.
     :param options: ``limits``, also on the response, ``leniencies``, and the others that `options.Options` describes.
     :raises LocalProtocolError: when the URI is not valid, or an argument cannot be written.
     :raises TypeError: when an argument has the wrong type.
 
     :ivar uri: the `URI`.
-    :ivar request: the request, for callers who send it by other means.
+    :ivar request: the request, for callers that send it by other means.
     :ivar response: the head of the response, once it has come.
-    :ivar leniencies_used: how often which `Leniency` was used.
+    :ivar leniencies_used: the number of times that each `Leniency` was used.
 
     >>> client = rfc6455.ClientHandshake("wss://example.com/chat?room=1")
     >>> client.uri.host, client.uri.port
@@ -499,7 +502,7 @@ class ClientHandshake(ClientOpening):
 
     @property
     def has_data_to_send(self) -> bool:
-        """Whether `data_to_send` would give anything."""
+        """Whether `data_to_send` would return anything."""
         return bool(self._out)
 
     def data_to_send(self) -> bytes:
@@ -508,11 +511,11 @@ class ClientHandshake(ClientOpening):
         return data
 
     def headers_to_send(self) -> HeaderList:
-        """Return the header fields of the request, once, for a caller who has it written by other means.
+        """Return the header fields of the request, once, for a caller that writes them by other means.
 
-        They are without method and target, which are in ``request``; `data_to_send` then gives nothing.
+        Method and target are not among them; they are in ``request``. `data_to_send` then returns nothing.
 
-        :returns: pairs of name and value; ``[]`` when the request has been fetched.
+        :returns: pairs of name and value; ``[]`` when the request has been taken.
 
         >>> rfc6455.ClientHandshake("ws://example.com/chat").headers_to_send()[0]
         (b'Host', b'example.com')
@@ -520,29 +523,29 @@ class ClientHandshake(ClientOpening):
         return _pairs(self.request.headers) if self.data_to_send() else []
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Connection | None:
-        """Take what came from the server, and return the connection when the handshake is done; ``None`` before.
+        """Process bytes from the server, and return the connection once the handshake is done; ``None`` before.
 
         Frames that came with the response are the connection's ``unread``.
 
-        :param data: bytes in any portions; ``b""`` is the end of file.
-        :raises HandshakeError: when there is no connection: the response breaks a rule, or it is another answer than
-            the 101. Its ``response`` then has the body as far as it came, ``Limits.body`` bytes at most: it is waited
-            for until it is whole, and for as long as the caller does not `give_up`. Then close.
-        :raises LocalProtocolError: when this handshake has given its result.
-        :raises TypeError: when the data is something else.
+        :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
+        :raises HandshakeError: when there is no connection: the response breaks a rule, or it is not a 101. A refusal
+            is raised once its body is complete, ``Limits.body`` bytes of which are in its ``response``; to stop
+            waiting for the body, call `give_up`. Close after it.
+        :raises LocalProtocolError: when this handshake has ended already.
+        :raises TypeError: when the data is anything else.
         """
         self._check_not_done("receive_data()")
         new = as_bytes(data)
         return self._result(lambda: self._receive(new))
 
     def receive_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
-        """Take a response that was read elsewhere, as HTTP/1.1, and return the connection.
+        """Check a response that was read elsewhere, as HTTP/1.1, and return the connection.
 
         :param status: the status code.
         :param headers: the header fields: pairs of `str` or `bytes`, or a mapping of `str`.
-        :param body: what was read of the body of a refusal, to be shown in the error.
+        :param body: what was read of the body of a refusal, for the error.
         :raises HandshakeError: when there is no connection, as with `receive_data`.
-        :raises LocalProtocolError: when this handshake has received something before.
+        :raises LocalProtocolError: when this handshake has received something already.
         :raises TypeError: when an argument has the wrong type.
         """
         check_type(status, int, "status is an int such as 101")
@@ -595,8 +598,8 @@ class ClientHandshake(ClientOpening):
 
 
 def check_response(response: Response, key: str, needs_connection: bool = True) -> None:
-    """Check that a 101 opens the connection that was asked for with ``key`` (4.1, the second list), but for what was
-    agreed.
+    """Check that a 101 opens the connection that was asked for with ``key`` (4.1, the second list), apart from what
+    was agreed.
 
     :param needs_connection: whether ``Connection`` must list ``Upgrade``.
     :raises HandshakeError: when it does not.
@@ -604,9 +607,9 @@ def check_response(response: Response, key: str, needs_connection: bool = True) 
     headers = response.headers
     if response.version != "HTTP/1.1":
         raise HandshakeError(None, "the 101 is not of HTTP/1.1", "4.2.2")
-    # That no body follows needs no check: a 1xx ends with its empty line "regardless of the header fields present in
-    # the message" (RFC 9112, 6.3).
-    # 4.1, 2: the value of Upgrade is "an ASCII case-insensitive match for the value "websocket"".
+    # No check is needed that no body follows: a 1xx ends with its empty line "regardless of the header fields present
+    # in the message" (RFC 9112, 6.3). 4.1, 2: the value of Upgrade is "an ASCII case-insensitive match for the value
+    # "websocket"".
     if _only(headers, "Upgrade", "4.1").lower() != "websocket":
         raise HandshakeError(None, f"Upgrade is {excerpt(headers['Upgrade'])}, not websocket", "4.1")
     # 4.1, 3: Connection contains "a token that is an ASCII case-insensitive match for the value "Upgrade"".

@@ -1,14 +1,14 @@
 """The opening handshake on a stream of HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220), both roles.
 
-What lives here: header lists in, header lists out, as an HTTP/2 or HTTP/3 library takes and gives them. Not here:
+What lives here: header lists in, header lists out, as HTTP/2 and HTTP/3 libraries read and write them. Not here:
 frames, streams and settings of HTTP, which are that library's.
 
 How to use it. The server's HTTP settings must enable Extended CONNECT (``SETTINGS_ENABLE_CONNECT_PROTOCOL`` = 1), and
-a client must wait until it has seen that. After the handshake the bytes of the stream's DATA frames are those of the
-`Connection`: END_STREAM is its end of file (give ``b""``), and a closed connection ends the stream.
+a client must wait until it has seen that. After the handshake, the bytes in the stream's DATA frames are those of the
+`Connection`: END_STREAM is the end of its input (pass ``b""``), and a closed connection ends the stream.
 
-What differs from `http1.py`: the request is a CONNECT with ``:protocol``; ``Upgrade``, ``Connection``, ``Host``,
-and the key with its answer are gone, since HTTP/2 itself says what they were there to prove (RFC 8441 section 5).
+What differs from `http1.py`: the request is a CONNECT with ``:protocol``; ``Upgrade``, ``Connection``, ``Host``, and
+the key with its answer are gone, since HTTP/2 itself shows what they were there to prove (RFC 8441 section 5).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _Pairs = Iterable[tuple["str | bytes", "str | bytes"]]
 
 # RFC 9113, 8.2.2: connection-specific fields make a message malformed. RFC 8441, 5: "They MUST NOT be included in the
-# CONNECT request defined here." Content-Length would announce a body, and there is only the tunnel.
+# CONNECT request defined here." Content-Length would announce a body, but there is only the tunnel.
 _FORBIDDEN = frozenset(
     {"connection", "upgrade", "keep-alive", "proxy-connection", "transfer-encoding", "content-length"}
 )
@@ -49,14 +49,14 @@ _REQUIRED_PSEUDO = frozenset({":method", ":protocol", ":scheme", ":path", ":auth
 
 
 class Http2ServerHandshake(ServerOpening):
-    """The server's side of one opening handshake over HTTP/2 or HTTP/3.
+    """The server's side of one opening handshake over HTTP/2 or HTTP/3 (RFC 8441, RFC 9220).
 
-    The arguments are those of `ServerHandshake`, without ``plain_http``. The size of header lists is for the HTTP
-    library to bound.
+    The arguments are those of `ServerHandshake`, without ``plain_http``. The HTTP library has to bound the size of
+    header lists.
 
     :ivar request: the request, as if it had come over HTTP/1.1: ``:path`` as target, ``:authority`` as ``Host``.
     :ivar response: the answer, once there is one.
-    :ivar leniencies_used: how often which `Leniency` was used.
+    :ivar leniencies_used: the number of times that each `Leniency` was used.
 
     >>> client = rfc6455.Http2ClientHandshake("wss://example.com/chat")
     >>> server = rfc6455.Http2ServerHandshake()
@@ -82,26 +82,28 @@ class Http2ServerHandshake(ServerOpening):
         self._body = b""
 
     def receive_headers(self, headers: _Pairs) -> Request:
-        """Take the header list of the client's CONNECT request, and return the request.
+        """Process the header list of the client's CONNECT request, and return the request.
 
-        :param headers: pairs of `str` or `bytes`, with the pseudo-header fields; without them, see `receive_request`.
-        :raises HandshakeError: when the request must be refused: send what `headers_to_send` and `data_to_send` give,
-            and end the stream.
-        :raises LocalProtocolError: when there was a request already.
-        :raises TypeError: when it is not a header list.
+        :param headers: pairs of `str` or `bytes`, including the pseudo-header fields; for a list without them, see
+            `receive_request`.
+        :raises HandshakeError: when the request must be refused: send what `headers_to_send` and `data_to_send`
+            return, and end the stream.
+        :raises LocalProtocolError: when this handshake has a request already.
+        :raises TypeError: when ``headers`` is not a header list.
         """
         fields = Headers(headers)
         return self._receive("receive_headers()", lambda: parse_extended_connect(fields))
 
     def receive_request(self, method: str, target: str, headers: HeaderSource) -> Request:
-        """Take a request whose pseudo-header fields were read elsewhere, and return it. ASGI servers hand requests on
-        in this form; ``:protocol`` and ``:scheme`` are taken to have been checked.
+        """Check a request whose pseudo-header fields were read elsewhere, and return it. ASGI servers pass requests on
+        in this form; ``:protocol`` and ``:scheme`` must have been checked before.
 
         :param method: ``"CONNECT"``.
         :param target: the ``:path``, such as ``"/chat?room=1"``.
-        :param headers: the other fields, in any case, with ``Host`` for the ``:authority``.
+        :param headers: the other fields, in upper or lower case, with ``Host`` for the ``:authority``.
         :raises HandshakeError: as `receive_headers` does.
-        :raises LocalProtocolError: when there was a request already, or a pseudo-header field is among the fields.
+        :raises LocalProtocolError: when this handshake has a request already, or a pseudo-header field is among the
+            fields.
         :raises TypeError: when an argument has the wrong type.
 
         >>> server = rfc6455.Http2ServerHandshake()
@@ -117,16 +119,16 @@ class Http2ServerHandshake(ServerOpening):
         return self._receive("receive_request()", lambda: _parse_split_connect(method, target, fields))
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
-        """Take what came in DATA frames before the request was answered, and return the request; ``None`` where there
+        """Keep what came in DATA frames before the request was answered, and return the request, or ``None`` if there
         is none.
 
-        The client must wait for the answer (4.1). What comes nevertheless, up to ``Limits.early_data`` bytes, is kept
-        for the connection, and so is the end of the stream.
+        The client must wait for the answer (4.1). If data comes nevertheless, up to ``Limits.early_data`` bytes are
+        kept for the connection, and so is the end of the stream.
 
-        :param data: bytes in any portions; ``b""`` is the end of the stream.
+        :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
         :raises HandshakeError: when the request must be refused, as with `receive_headers`.
         :raises LocalProtocolError: when this handshake has ended.
-        :raises TypeError: when the data is something else.
+        :raises TypeError: when the data is anything else.
         """
         self._check_stage("receive_data()", Stage.READING, Stage.REQUESTED)
         new = as_bytes(data)
@@ -136,7 +138,7 @@ class Http2ServerHandshake(ServerOpening):
     def accept(
         self, subprotocol: str | None = None, headers: HeaderSource = (), **options: Unpack[OptionArguments]
     ) -> Connection:
-        """Open the connection. Send `headers_to_send` first, without ending the stream.
+        """Open the connection and return it. Send `headers_to_send` first, without ending the stream.
 
         The arguments and errors are those of `ServerHandshake.accept`.
         """
@@ -148,12 +150,12 @@ class Http2ServerHandshake(ServerOpening):
         return connection
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
-        """Answer with another status than 200. Send `headers_to_send` and `data_to_send`, and end the stream.
+        """Answer with a status other than 200. Send `headers_to_send` and `data_to_send`, and end the stream.
 
         :param status: 300 to 599: any 2xx would open the tunnel (RFC 9110 9.3.6).
-        :param headers: to add to the answer.
-        :param body: what `data_to_send` gives.
-        :raises LocalProtocolError: when the answer cannot be written, or when there is one already.
+        :param headers: header fields to add to the answer.
+        :param body: the body, which `data_to_send` returns.
+        :raises LocalProtocolError: when the answer cannot be written, or when there is an answer already.
         :raises TypeError: when the body is not bytes.
         """
         self._check_stage("reject()", Stage.READING, Stage.REQUESTED)
@@ -173,7 +175,7 @@ class Http2ServerHandshake(ServerOpening):
 
     @property
     def has_data_to_send(self) -> bool:
-        """Whether `data_to_send` would give anything."""
+        """Whether `data_to_send` would return anything."""
         return bool(self._body)
 
     def data_to_send(self) -> bytes:
@@ -204,8 +206,8 @@ class Http2ServerHandshake(ServerOpening):
             raise HandshakeError(400, reason, "RFC 9113 8.1", cause=CloseCause.OPENING_EOF)
 
     def _answer_to_error(self, error: HandshakeError) -> Response:
-        # RFC 6455, 4.4: a client that asked for another version learns from this field which one there is. It is in
-        # every refusal, as it does no harm in the others. (There is no 426: it requires Upgrade, which HTTP/2 does not
+        # RFC 6455, 4.4: a client that asked for another version learns from this field which one is supported. It is
+        # in every refusal, as it does no harm in others. (There is no 426: it requires Upgrade, which HTTP/2 does not
         # have.)
         return refusal(error.status or 400, Headers([("sec-websocket-version", VERSION)]), explain(error))
 
@@ -218,7 +220,7 @@ class Http2ServerHandshake(ServerOpening):
 def parse_extended_connect(headers: Headers) -> Request:
     """Return the request in the header list of an Extended CONNECT, if it asks for a WebSocket (RFC 8441 4, 5).
 
-    :raises HandshakeError: 400, or 501 for another protocol than WebSocket.
+    :raises HandshakeError: 400, or 501 for a protocol other than WebSocket.
     """
     pseudo, fields = _split(headers)
     _check_method(pseudo.get(":method", ""))
@@ -244,7 +246,7 @@ def parse_extended_connect(headers: Headers) -> Request:
 
 
 def _parse_split_connect(method: str, target: str, fields: Headers) -> Request:
-    """The same for a request whose pseudo-header fields were read elsewhere."""
+    """Return the same for a request whose pseudo-header fields were read elsewhere."""
     _check_method(method)
     for name, value in fields:
         _check_field(name, value)
@@ -262,9 +264,9 @@ def _check_method(method: str) -> None:
 
 
 def _split(headers: Headers) -> tuple[dict[str, str], Headers]:
-    """The pseudo-header fields and the others. RFC 9113, 8.3: the former come first, and each once.
+    """Return the pseudo-header fields and the others. RFC 9113, 8.3: the former come first, each of them once.
 
-    :raises HandshakeError: 400, also for a field that RFC 9113 8.2.1 forbids; few HTTP libraries look at all of that.
+    :raises HandshakeError: 400, also for a field that RFC 9113 8.2.1 forbids; few HTTP libraries check all of that.
     """
     pseudo: dict[str, str] = {}
     fields: list[tuple[str, str]] = []
@@ -317,14 +319,14 @@ def _check_hosts(pseudo: dict[str, str], hosts: Sequence[str]) -> None:
 
 
 class Http2ClientHandshake(ClientOpening):
-    """The client's side of one opening handshake over HTTP/2 or HTTP/3.
+    """The client's side of one opening handshake over HTTP/2 or HTTP/3 (RFC 8441, RFC 9220).
 
-    The arguments are those of `ClientHandshake`. The size of header lists is for the HTTP library to bound.
+    The arguments are those of `ClientHandshake`. The HTTP library has to bound the size of header lists.
 
     :ivar uri: the `URI`.
     :ivar request: the request, as if it were sent over HTTP/1.1: ``:path`` as target, ``:authority`` as ``Host``.
     :ivar response: the response, once it has come.
-    :ivar leniencies_used: how often which `Leniency` was used.
+    :ivar leniencies_used: the number of times that each `Leniency` was used.
 
     >>> client = rfc6455.Http2ClientHandshake("wss://example.com/chat")
     >>> dict(client.headers_to_send())[b":protocol"]
@@ -361,7 +363,7 @@ class Http2ClientHandshake(ClientOpening):
 
     @property
     def has_data_to_send(self) -> bool:
-        """Always false: the request is a header list."""
+        """Always ``False``: the request is a header list."""
         return False
 
     def data_to_send(self) -> bytes:
@@ -369,28 +371,28 @@ class Http2ClientHandshake(ClientOpening):
         return b""
 
     def receive_headers(self, headers: _Pairs) -> Connection | None:
-        """Take the header list of a response, and return the connection.
+        """Process the header list of a response, and return the connection.
 
-        ``None`` for an interim response (1xx), for the trailers of a refusal, and for a refusal whose body is still to
-        come: then there is a ``response``, and the body is for `receive_data`.
+        Return ``None`` for an interim response (1xx), for the trailers of a refusal, and for a refusal whose body is
+        still to come: then there is a ``response``, and the body goes to `receive_data`.
 
         :param headers: pairs of `str` or `bytes`, with ``:status``.
         :raises HandshakeError: when there is no connection, and no body to wait for.
-        :raises LocalProtocolError: when this handshake has given its result.
-        :raises TypeError: when it is not a header list.
+        :raises LocalProtocolError: when this handshake has ended already.
+        :raises TypeError: when ``headers`` is not a header list.
         """
         self._check_not_done("receive_headers()")
         fields = Headers(headers)
         return self._result(lambda: self._receive_headers(fields))
 
     def receive_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
-        """Take a final response whose ``:status`` was read elsewhere, and return the connection.
+        """Check a final response whose ``:status`` was read elsewhere, and return the connection.
 
         :param status: the status code.
         :param headers: the other fields.
-        :param body: what was read of the body of a refusal, to be shown in the error.
+        :param body: what was read of the body of a refusal, for the error.
         :raises HandshakeError: when there is no connection.
-        :raises LocalProtocolError: when this handshake has had a response.
+        :raises LocalProtocolError: when this handshake has a response already.
         :raises TypeError: when an argument has the wrong type.
         """
         check_type(status, int, "status is an int such as 200")
@@ -402,13 +404,13 @@ class Http2ClientHandshake(ClientOpening):
         return self._result(lambda: self._open(response))
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Connection | None:
-        """Take the next bytes of the body of a refusal. What an open connection receives is for that.
+        """Process the next bytes of the body of a refusal. Once the connection is open, pass data to it instead.
 
-        :param data: bytes in any portions; ``b""`` is the end of the stream.
-        :returns: ``None``, while more of the body is awaited.
-        :raises HandshakeError: when all of the body is there. Its ``response`` has it, ``Limits.body`` bytes at most.
-        :raises LocalProtocolError: when this handshake has given its result.
-        :raises TypeError: when the data is something else.
+        :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
+        :returns: ``None`` while more of the body is expected.
+        :raises HandshakeError: when the body is complete. Its ``response`` has it, ``Limits.body`` bytes at most.
+        :raises LocalProtocolError: when this handshake has ended already.
+        :raises TypeError: when the data is anything else.
         """
         self._check_not_done("receive_data()")
         new = as_bytes(data)

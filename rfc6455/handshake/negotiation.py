@@ -1,9 +1,9 @@
-"""What the two ends agree on in the opening handshake, over whichever version of HTTP it runs.
+"""What the two ends agree on in the opening handshake, over any version of HTTP.
 
 What lives here: the choice of the subprotocol (1.9, 4.2.2) and of the extensions (9.1), for a server in `Terms`, for a
-client in `Offer`. Both take header fields and give an `Agreement`, which makes the `Connection`; what cannot be agreed
-on ends in a `HandshakeError`. Not here: which pages may connect (`origins.py`), and how a request or a response looks
-on the wire: that is `http1.py` (4) and `http2.py` (RFC 8441).
+client in `Offer`. Both take header fields and return an `Agreement`, which makes the `Connection`; what cannot be
+agreed on is a `HandshakeError`. Not here: which pages may connect (`origins.py`), and how a request or a response
+looks on the wire: that is `http1.py` (4) and `http2.py` (RFC 8441).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Agreement(NamedTuple):
 
     @property
     def fields(self) -> list[tuple[str, str]]:
-        """The header fields of the server's answer that say it (4.2.2)."""
+        """The header fields of the server's answer that state the agreement (4.2.2)."""
         fields = []
         if self.subprotocol is not None:
             fields.append((SUBPROTOCOL, self.subprotocol))
@@ -45,7 +45,7 @@ class Agreement(NamedTuple):
         return fields
 
     def connection(self, role: Role, options: Options) -> Connection:
-        """Return the connection that works as agreed."""
+        """Return a connection that works as agreed."""
         return Connection._agreed(role, self.codecs, self.subprotocol, options)
 
 
@@ -57,7 +57,7 @@ class Wishes(NamedTuple):
 
 
 class Terms:
-    """What a server agrees to. See `ServerHandshake` for the arguments."""
+    """What a server is ready to agree to. See `ServerHandshake` for the arguments."""
 
     def __init__(
         self,
@@ -75,17 +75,17 @@ class Terms:
         self._require_subprotocol = require_subprotocol
 
     def check_host(self, request: Request) -> None:
-        """Check that the request is for one of the names that this server has.
+        """Check that the request is for one of this server's names.
 
         :raises HandshakeError: 421.
         """
         self._hosts.check(request)
 
     def check(self, request: Request) -> Wishes:
-        """Reads what the client asks for, and refuses what cannot be agreed to whatever the application says.
+        """Return what the client asks for, and refuse what no application could agree to.
 
-        :raises HandshakeError: 403 for the origin (10.2), 400 for lists that break their grammar or a subprotocol
-            that is required and not asked for.
+        :raises HandshakeError: 403 for the origin (10.2), 400 for lists that break their grammar, or when a required
+            subprotocol is not asked for.
         """
         self._origins.check(request)
         subprotocols = request.subprotocols
@@ -98,9 +98,9 @@ class Terms:
         return Wishes(subprotocols, parse_extensions(request.headers.get_all(EXTENSIONS)))
 
     def agree(self, wishes: Wishes, subprotocol: str | None) -> Agreement:
-        """The server's choice.
+        """Return the server's choice.
 
-        :param subprotocol: the application's choice; ``None`` for the first of the server's own that was asked for.
+        :param subprotocol: the application's choice; ``None`` for the first in the server's list that was asked for.
         :raises LocalProtocolError: when the client did not ask for that subprotocol (4.2.2: "The value chosen MUST
             be derived from the client's handshake").
         """
@@ -118,13 +118,14 @@ class Terms:
         return next((own for own in self._subprotocols if own in wanted), None)
 
     def _accept_offers(self, offers: Iterable[ExtensionItem]) -> list[MessageCodec]:
-        """9.1: the client lists what it likes best first; several offers of one extension are alternatives."""
+        """Return the state of each accepted extension. 9.1: the client lists them in order of preference; several
+        offers of one extension are alternatives."""
         codecs: list[MessageCodec] = []
         waiting = dict(self._extensions)
         claimed = 0
         for name, parameters in offers:
             codec = _codec_for_offer(waiting[name], parameters) if name in waiting else None
-            # 9: two extensions cannot both own a reserved bit; the one that was liked less is declined.
+            # 9: two extensions cannot both own a reserved bit; the one with the lower preference is declined.
             if codec is not None and not codec.reserved_bits & claimed:
                 codecs.append(codec)
                 claimed |= codec.reserved_bits
@@ -141,7 +142,7 @@ class Offer:
 
     @property
     def fields(self) -> list[tuple[str, str]]:
-        """The header fields of the request that say it (4.1, requirements 10 and 11)."""
+        """The header fields of the request that state the offer (4.1, requirements 10 and 11)."""
         fields = []
         if self._subprotocols:
             fields.append((SUBPROTOCOL, ", ".join(self._subprotocols)))
@@ -150,9 +151,9 @@ class Offer:
         return fields
 
     def check_answer(self, headers: Headers) -> Agreement:
-        """What the server chose, if that was asked for.
+        """Return what the server chose, if the client asked for it.
 
-        :raises HandshakeError: when it was not: the client "MUST _Fail the WebSocket Connection_" (4.1).
+        :raises HandshakeError: when it did not: the client "MUST _Fail the WebSocket Connection_" (4.1).
         """
         return Agreement(self._check_subprotocol(headers.get_all(SUBPROTOCOL)), self._accept_answers(headers))
 
@@ -174,7 +175,7 @@ class Offer:
         claimed = 0
         for name, parameters in parse_extensions(headers.get_all(EXTENSIONS)):
             if name not in waiting:
-                # 4.1, 5: "an extension that was not present in the client's handshake", or one that is used already.
+                # 4.1, 5: "an extension that was not present in the client's handshake", or one that is already in use.
                 raise HandshakeError(None, f"extension {excerpt(name)} was not asked for, or is there twice", "4.1")
             extension = waiting.pop(name)
             codec = _named(extension, extension.accept_answer(parameters))
@@ -191,7 +192,7 @@ def _offer_of(extension: Extension) -> str:
 
 
 def _items(values: Iterable[_T], what: str) -> tuple[_T, ...]:
-    """The values of an argument that holds several. One str is never meant as its letters."""
+    """Return the values of an argument that holds several. A single str never stands for its letters."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(f"{what}, not {described(values)}")
     return tuple(values)
@@ -203,7 +204,7 @@ def _codec_for_offer(extension: Extension, parameters: Parameters) -> MessageCod
 
 
 def _named(extension: Extension, codec: MessageCodec) -> MessageCodec:
-    """Check what an extension made, and let it say at least its name where it says nothing of parameters."""
+    """Check what an extension made, and fill in its name if it says nothing about its parameters."""
     if not check_codec(codec).parameters:
         codec.parameters = extension.name
     return codec
@@ -230,7 +231,7 @@ def check_extra_headers(source: HeaderSource, reserved: Collection[str]) -> list
     """Return the header fields that the application adds.
 
     :param reserved: names in lower case that the handshake writes itself.
-    :raises LocalProtocolError: when one is reserved. Whether they can be written is seen when they are.
+    :raises LocalProtocolError: when one is reserved. Whether they can be written is checked when they are.
     :raises TypeError: when they are not header fields.
     """
     if source == ():

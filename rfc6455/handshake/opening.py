@@ -1,4 +1,4 @@
-"""What one side of an opening handshake does over any version of HTTP: the stages it goes through, and what it keeps.
+"""What the opening handshake has in common over any version of HTTP: the stages it goes through, and what it keeps.
 
 What lives here: the common part of the servers (`ServerOpening`) and of the clients (`ClientOpening`). Not here: how a
 request or a response looks on the wire; that is `http1.py` (4) and `http2.py` (RFC 8441).
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
     from ..options import OptionArguments
 
-# A header list as HTTP libraries take and give it. Over HTTP/2 and HTTP/3 the pseudo-header fields come first, and all
-# names are in lower case.
+# A header list as HTTP libraries read and write it. Over HTTP/2 and HTTP/3 the pseudo-header fields come first, and
+# all names are in lower case.
 HeaderList = list[tuple[bytes, bytes]]
 
 _T = TypeVar("_T")
 
 
 class Stage(Enum):
-    """How far a server's handshake has come; the value says what can be done about it."""
+    """How far a server's handshake has come; the value says what to do next."""
 
     READING = "the request must be received first"
     REQUESTED = "answer the request with accept() or reject()"
@@ -45,10 +45,10 @@ class Stage(Enum):
 
 
 class _Opening:
-    """What both sides have.
+    """What both sides have in common.
 
     :ivar response: the head of the server's answer, once there is one.
-    :ivar leniencies_used: how often which `Leniency` was used.
+    :ivar leniencies_used: the number of times that each `Leniency` was used.
     """
 
     def __init__(self, options: Options) -> None:
@@ -68,9 +68,9 @@ class _Opening:
 
 
 class ServerOpening(_Opening):
-    """A server's side.
+    """The server's side over any version of HTTP.
 
-    :ivar request: the request, once its head has come; also when it was refused.
+    :ivar request: the request, once its head has come; even if it was refused.
     """
 
     def __init__(self, terms: Terms, options: Options) -> None:
@@ -81,7 +81,7 @@ class ServerOpening(_Opening):
         self._wishes: Wishes | None = None
         self._early = bytearray()
         self._eof = False
-        self._connection: Connection | None = None  # as long as it has the head of our answer
+        self._connection: Connection | None = None  # while it still has the head of our answer
 
     @property
     def _has_received(self) -> bool:
@@ -96,7 +96,7 @@ class ServerOpening(_Opening):
         raise NotImplementedError
 
     def _refusing(self, step: Callable[[], None]) -> None:
-        """Take a step, and queue the answer when it ends in a refusal."""
+        """Run a step, and queue the answer if it ends in a refusal."""
         try:
             step()
         except HandshakeError as error:
@@ -104,7 +104,7 @@ class ServerOpening(_Opening):
             error.answered_by(answer)
             self._refuse(answer)
             raise
-        except Exception:  # of a rule of the application's: nothing has changed
+        except Exception:  # from a rule of the application's: nothing has changed
             self.request = None
             raise
 
@@ -120,7 +120,7 @@ class ServerOpening(_Opening):
     def _agree(
         self, subprotocol: str | None, headers: HeaderSource, reserved: Collection[str]
     ) -> tuple[Agreement, list[tuple[str, str]]]:
-        """Return what is agreed on, and the fields of the answer that say it, with those of the caller."""
+        """Return what is agreed on, and the fields of the answer that say so, with those of the caller."""
         self._check_stage("accept()", Stage.REQUESTED)
         if self._wishes is None:
             raise LocalProtocolError("the request asks for no WebSocket; answer it with reject(), which may say 200")
@@ -138,7 +138,7 @@ class ServerOpening(_Opening):
         return connection
 
     def _take_head_of_connection(self) -> bool:
-        """Take the head of our answer back from the connection, and return whether that still had it."""
+        """Take the head of our answer back from the connection, and return whether it was still there."""
         connection, self._connection = self._connection, None
         return connection is not None and connection._withdraw_head()
 
@@ -155,11 +155,11 @@ class ServerOpening(_Opening):
 
 
 class ClientOpening(_Opening):
-    """A client's side. In the end the response has the body, as far as that was read."""
+    """The client's side over any version of HTTP. In the end the response has the body, as far as it was read."""
 
     request: Request
-    _opening_status: int  # of the answer that opens the connection
-    _reserved: Collection[str]  # the fields that the caller may not add
+    _opening_status: int  # the status that opens the connection
+    _reserved: Collection[str]  # fields that the caller may not add
 
     def __init__(
         self,
@@ -187,10 +187,10 @@ class ClientOpening(_Opening):
         return self._is_done or self.response is not None
 
     def give_up(self) -> HandshakeError:
-        """End the wait for an answer, or for the body of a refusal, and return the error that says so.
+        """Stop waiting for an answer, or for the body of a refusal, and return the error that says so.
 
         :returns: an error with status and response as far as they came.
-        :raises LocalProtocolError: when this handshake has given its result.
+        :raises LocalProtocolError: when this handshake has ended already.
 
         >>> client = rfc6455.ClientHandshake("ws://example.com/")
         >>> client.receive_data(b"HTTP/1.1 401 Unauthorized\\r\\n\\r\\nwho are") is None
@@ -228,14 +228,14 @@ class ClientOpening(_Opening):
         return connection
 
     def _result(self, step: Callable[[], _T]) -> _T:
-        """Take a step, and turn an error of it into one that tells all that is known."""
+        """Run a step, and complete an error that it raises with everything that is known."""
         try:
             return step()
         except HandshakeError as error:
             raise self._failed(error) from None
 
     def _await_body(self, response: Response, data: bytes) -> None:
-        """Begin to collect the body of an answer that opens no connection."""
+        """Start collecting the body of an answer that opens no connection."""
         self._body = BodyReader(response, self._options.limits.body)
         if data:
             self._body.receive_data(data)
@@ -270,4 +270,4 @@ class ClientOpening(_Opening):
 
     def _check_not_done(self, call: str) -> None:
         if self._is_done:
-            raise LocalProtocolError(f"{call} cannot be called now: this handshake has given its result")
+            raise LocalProtocolError(f"{call} cannot be called now: this handshake has ended")

@@ -1,11 +1,11 @@
-"""Which pages may connect, and under which names this server is known (10.2; RFC 6454).
+"""Which pages may connect, and by which names this server is known (10.2; RFC 6454).
 
-What lives here: the rules for ``Origin``, and the names of ``hosts=``. Not here: what else is agreed on
+What lives here: the rules for ``Origin``, and the names in ``hosts=``. Not here: the rest of the negotiation
 (`negotiation.py`).
 
-The law: an origin is compared as a whole, as the triple of scheme, host and port that RFC 6454 4 makes of it: without
-case, with the default port where there is none, and ``ws`` and ``wss`` as the ``http`` and ``https`` that they are.
-Nothing is matched by beginning, end or pattern but whole labels behind one star.
+The law: an origin is compared as a whole, as the triple of scheme, host and port that RFC 6454 4 makes of it: in any
+case, with the default port if it names none, and with ``ws`` and ``wss`` taken as ``http`` and ``https``. Nothing is
+matched by prefix, suffix or pattern, except for whole labels in place of one star.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .fields import Request
 class OriginPolicy(Enum):
     """Rules for the ``Origin`` of a request that need no list (10.2)."""
 
-    #: Pages of the host and port that the request names in ``Host`` may connect, and what is not a browser.
+    #: Pages of the host and port that the request names in ``Host`` may connect, and clients that are not browsers.
     SAME_HOST = "same host"
-    #: Any page may connect. Right for a public service that knows its users by something else than a cookie.
+    #: Any page may connect. Right for a public service that identifies its users by something other than a cookie.
     ANY_ORIGIN = "any origin"
 
 
@@ -36,27 +36,27 @@ ANY_ORIGIN = OriginPolicy.ANY_ORIGIN
 # A policy; an origin that may connect, such as "https://example.com", "https://*.example.com" or "null"; or the
 # application's own rule.
 OriginRule = OriginPolicy | str | Callable[[Request], bool]
-# What the argument ``origins`` takes: one rule that is not a str, or several, of which one has to let a page in.
+# What the argument ``origins`` takes: one rule that is not a str, or several, of which one has to allow a page.
 Origins = OriginPolicy | Callable[[Request], bool] | Collection[OriginRule]
 
 _WHAT = (
-    "origins is SAME_HOST, ANY_ORIGIN, a callable, or a collection of such and of str, such as "
+    "origins is SAME_HOST, ANY_ORIGIN, a callable, or a collection of these and of str, such as "
     "[SAME_HOST, 'https://app.example', 'https://*.example.com']"
 )
 
 # RFC 6454, 6.2 and 7.1. origin = scheme "://" host [ ":" port ], or "null". The star is ours.
 _ORIGIN = re.compile(r"null|[A-Za-z][A-Za-z0-9+.\-]*://(?:\*\.)?([^\s/?#@*]*)")
-# RFC 1035, 2.3.1, and the "_" that some hosts have.
+# RFC 1035, 2.3.1, and the "_" that some host names have.
 _LABEL = re.compile(r"[a-z0-9_\-]+")
-# WebSockets are opened from pages, whose scheme is http or https; some clients that are not browsers name that of the
-# connection.
+# WebSockets are opened from pages, whose scheme is http or https; some clients that are not browsers send the scheme
+# of the connection.
 _SCHEMES = {"ws": "http", "wss": "https"}
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def canonical_origin(origin: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port of an origin, so that equal means same (RFC 6454 4). What is not one, such as
-    ``null``, is a scheme alone.
+    """Return scheme, host and port of an origin, so that equal origins compare equal (RFC 6454 4). Anything else, such
+    as ``null``, is a scheme alone.
     """
     scheme, separator, authority = origin.lower().partition("://")
     scheme = _SCHEMES.get(scheme, scheme)
@@ -69,12 +69,12 @@ def canonical_origin(origin: str) -> tuple[str, str, int | None]:
 
 def is_same_host(request: Request) -> bool:
     """Return whether a request comes from a page of the host and port that it names in ``Host``: the rule of
-    `SAME_HOST`, for rules of one's own.
+    `SAME_HOST`, for use in your own rules.
 
-    The request does not say whether it came over TLS, so a host without a port has the default one of the origin's
-    scheme, whichever that is.
+    The request does not say whether it came over TLS, so a host without a port gets the default port of the origin's
+    scheme.
 
-    :param request: the request. Without ``Origin``, or with several, it is false.
+    :param request: the request. Without ``Origin``, or with several, the result is ``False``.
 
     >>> fields = {"Host": "example.com", "Origin": "https://example.com"}
     >>> rfc6455.is_same_host(rfc6455.Request("GET", "/", rfc6455.Headers(fields)))
@@ -85,7 +85,7 @@ def is_same_host(request: Request) -> bool:
         return False
     asked = request.host or ""
     if values[0] in (f"https://{asked}", f"http://{asked}"):
-        return is_host(asked)  # as browsers say it, in most cases
+        return is_host(asked)  # as browsers write it, in most cases
     scheme, host, port = canonical_origin(values[0])
     return scheme in _DEFAULT_PORTS and (scheme, host, port) == canonical_origin(f"{scheme}://{asked}")
 
@@ -94,8 +94,8 @@ class OriginRules:
     """The rules of one server.
 
     :param origins: see `ServerHandshake`.
-    :raises LocalProtocolError: when a rule can never let anything in.
-    :raises TypeError: when it is something else.
+    :raises LocalProtocolError: when a rule can never match anything.
+    :raises TypeError: when an argument has the wrong type.
     """
 
     def __init__(self, origins: Origins) -> None:
@@ -108,7 +108,7 @@ class OriginRules:
             rules = tuple(origins)
         self._policies: set[OriginPolicy] = set()
         self._origins: set[tuple[str, str, int | None]] = set()
-        self._suffixes: set[tuple[str, str, int | None]] = set()  # what may stand behind one label or more
+        self._suffixes: set[tuple[str, str, int | None]] = set()  # the names that one or more labels may precede
         self._callables: list[Callable[[Request], bool]] = []
         for rule in rules:
             self._add(rule)
@@ -139,7 +139,8 @@ class OriginRules:
         (self._suffixes if "*" in origin else self._origins).add(canonical)
 
     def check(self, request: Request) -> None:
-        """Check that the page that connects may do so. What sends no ``Origin`` is not a browser and may connect.
+        """Check that the page that connects may do so. A client that sends no ``Origin`` is not a browser and may
+        connect.
 
         :raises HandshakeError: 403 (4.2.2), or 400 for two origins.
         """
@@ -169,7 +170,7 @@ class OriginRules:
         return canonical in self._origins or (bool(self._suffixes) and self._is_subdomain(canonical))
 
     def _is_subdomain(self, canonical: tuple[str, str, int | None]) -> bool:
-        """Whether whole labels stand before one of the names behind a star."""
+        """Return whether the host is made of one or more whole labels before a name that a star allows."""
         scheme, host, port = canonical
         labels = host.split(".")
         return all(map(_LABEL.fullmatch, labels)) and any(
@@ -177,20 +178,20 @@ class OriginRules:
         )
 
 
-# Made once: most servers have no more than a policy.
+# Made once: most servers have nothing but a policy.
 _RULES_OF_POLICIES = {policy: OriginRules(policy) for policy in OriginPolicy}
 
 
 def origin_rules(origins: Origins) -> OriginRules:
-    """Return the rules that the argument ``origins`` means; see `OriginRules` for the errors."""
+    """Return the rules for an argument ``origins``; see `OriginRules` for the errors."""
     if isinstance(origins, OriginPolicy):
         return _RULES_OF_POLICIES[origins]
     return OriginRules(origins)
 
 
 class OwnHosts:
-    """The names that this server has, against DNS rebinding: a page of a name that its owner points to this machine is
-    of the same host as the server, to the browser and to `SAME_HOST`.
+    """The names of this server, against DNS rebinding: if the owner of a name points it at this machine, a page of
+    that name has the same host as the server, for the browser and for `SAME_HOST`.
 
     :param hosts: names and addresses without port; ``None`` for any.
     :raises LocalProtocolError: when one is not a host, or has a port.
@@ -216,14 +217,14 @@ class OwnHosts:
         :raises HandshakeError: 421.
         """
         host = request.host
-        # Only HTTP/1.0 has none, which no browser of today speaks.
+        # Only HTTP/1.0 requests have none, and no current browser sends those.
         if self._names is None or host is None:
             return
         split = split_host(host)
         if split is None or split[0].removesuffix(".") not in self._names:
             # RFC 9110, 15.5.20: 421 is for a server that is "unable or unwilling to produce an authoritative response
             # for the target URI".
-            reason = f"this server is not {excerpt(host)}: hosts= has the names that it has"
+            reason = f"this server is not {excerpt(host)}: its names are those in hosts="
             raise HandshakeError(421, reason, "RFC 9110 15.5.20", cause=CloseCause.OPENING_REFUSED)
 
 

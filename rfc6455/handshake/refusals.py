@@ -1,6 +1,6 @@
-"""Answers that open no connection, as a server gives them over any version of HTTP.
+"""Answers that open no connection, as a server sends them over any version of HTTP.
 
-Not here: how they are read; that is `opening.py`.
+Not here: how a client reads them; that is `opening.py`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from ..headers import Headers, Response
 
 
 def refusal(status: int, headers: Headers, body: bytes | bytearray | memoryview) -> Response:
-    """Return any answer but the one that opens a connection, with the fields that its body needs.
+    """Return an answer that opens no connection, with the fields that its body needs.
 
-    :raises LocalProtocolError: when the status is not that of a final answer, or cannot have a body.
+    :raises LocalProtocolError: when the status is not final, or cannot have a body.
     :raises TypeError: when the body is not bytes.
     """
     # RFC 9110, 15: "Values outside the range 100..599 are invalid."
@@ -26,7 +26,7 @@ def refusal(status: int, headers: Headers, body: bytes | bytearray | memoryview)
     fields = list(headers)
     if content and "Content-Type" not in headers:
         fields.append(("Content-Type", "text/plain; charset=utf-8"))
-    # RFC 9110, 8.6: no Content-Length with 204; with 304 it would be that of another answer.
+    # RFC 9110, 8.6: no Content-Length with 204; with 304 it would describe another answer.
     if status not in (204, 304):
         fields.append(("Content-Length", str(len(content))))
     return Response(int(status), Headers(fields), content)

@@ -656,7 +656,7 @@ def test_a_reason_is_a_text(reason: object) -> None:
 
 def test_random_bytes_that_are_too_few_are_told() -> None:
     client = Connection(CLIENT, random=lambda size: b"abc")
-    with pytest.raises(ValueError, match=r"random\(512\) gave 3 bytes; masking keys need all of them"):
+    with pytest.raises(ValueError, match=r"random\(512\) returned 3 bytes; masking keys need all of them"):
         client.ping()
 
 

@@ -462,7 +462,7 @@ def test_calls_after_the_end_at_a_client_are_named() -> None:
     }.items():
         with pytest.raises(LocalProtocolError) as caught:
             call()
-        assert str(caught.value) == f"{name} cannot be called now: this handshake has given its result"
+        assert str(caught.value) == f"{name} cannot be called now: this handshake has ended"
 
 
 def test_a_failed_accept_changes_nothing() -> None:
@@ -925,7 +925,7 @@ def test_receive_response() -> None:
     handshake = client(subprotocols=["chat"])
     ws = handshake.receive_response(101, ANSWER | {"Sec-WebSocket-Protocol": "chat"})
     assert ws.subprotocol == "chat"
-    with pytest.raises(LocalProtocolError, match="has given its result"):
+    with pytest.raises(LocalProtocolError, match="has ended"):
         handshake.receive_response(101, ANSWER)
 
 
@@ -1011,7 +1011,7 @@ def test_bad_answer(data: bytes, reason: str, section: str) -> None:
         assert (error.status, error.section) == (101, section), name
         assert error.response is handshake.response is not None
         assert error.response.status == 101
-        with pytest.raises(LocalProtocolError, match="has given its result"):
+        with pytest.raises(LocalProtocolError, match="has ended"):
             handshake.receive_data(b"x")
 
 

@@ -326,7 +326,7 @@ def test_calls_out_of_order() -> None:
         handshake.accept()
     client = Http2ClientHandshake("ws://a/")
     client.receive_headers([(":status", "200")])
-    with pytest.raises(LocalProtocolError, match="has given its result"):
+    with pytest.raises(LocalProtocolError, match="has ended"):
         client.receive_headers([(":status", "200")])
 
 
@@ -368,7 +368,7 @@ def test_the_body_of_a_refusal(chunk: Chunking) -> None:
             handshake.receive_data(portions[-1])
         assert caught.value.response is handshake.response is not None
         assert (caught.value.status, handshake.response.body) == (403, b"No.\n")
-        with pytest.raises(LocalProtocolError, match="has given its result"):
+        with pytest.raises(LocalProtocolError, match="has ended"):
             handshake.receive_data(b"")
 
 

@@ -115,7 +115,7 @@ def test_a_source_that_gives_too_little_is_an_error(given_bytes: int) -> None:
 @pytest.mark.parametrize("given", [None, "x" * 512, 512, [0] * 512], ids=["None", "text", "a number", "a list"])
 def test_a_source_that_gives_no_bytes_is_an_error(given: object) -> None:
     client = Connection(CLIENT, random=lambda size: given)  # type: ignore[arg-type, return-value]
-    with pytest.raises(TypeError, match=r"what random\(\) gives is bytes, bytearray or memoryview, not"):
+    with pytest.raises(TypeError, match=r"what random\(\) returns is bytes, bytearray or memoryview, not"):
         client.send_text("x")
     assert client.data_to_send() == b""
 
