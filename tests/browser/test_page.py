@@ -44,7 +44,7 @@ def field(page: Page) -> Locator:
 
 def say(page: Page, text: str) -> None:
     field(page).fill(text)
-    field(page).press("Enter")
+    page.get_by_role("button", name="Send", exact=True).click()
 
 
 def texts(page: Page) -> Locator:
@@ -199,13 +199,18 @@ def test_keyboard_alone(server: ChatServer, new_page: NewPage) -> None:
     expect(log(page)).to_be_focused()
     page.keyboard.press("Home")
     expect(log(page)).to_have_js_property("scrollTop", 0)
-    page.keyboard.press("Shift+Tab")
-    expect(page.locator("summary")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("list", name="Who is here")).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(page.get_by_role("list", name="Who is here")).to_be_hidden()
-    expect(page.locator("summary")).to_be_focused()
+    for menu, shown in (
+        ("1 here", page.get_by_role("list", name="Who is here")),
+        ("Rooms", page.get_by_role("textbox", name="Another room")),
+    ):
+        page.keyboard.press("Shift+Tab")
+        summary = page.locator("summary", has_text=menu)
+        expect(summary).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(shown).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(shown).to_be_hidden()
+        expect(summary).to_be_focused()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
@@ -224,8 +229,9 @@ def test_a_name_comes_first(server: ChatServer, new_page: NewPage) -> None:
 
 def test_name_is_remembered(server: ChatServer, new_page: NewPage) -> None:
     page = enter(new_page(), server.page(), "Ann")
+    bob = enter(new_page(), server.page(), "Bob")
     say(page, "mine")
-    expect(texts(page)).to_have_text(["mine"])
+    expect(texts(bob)).to_have_text(["mine"])  # so it has arrived
     page.reload()
     expect(page.get_by_label("Name")).to_have_value("Ann")
     expect(field(page)).to_be_focused()
@@ -238,6 +244,57 @@ def test_without_storage(server: ChatServer, new_page: NewPage) -> None:
     enter(page, server.page(), "Ann")
     say(page, "still here")
     expect(texts(page)).to_have_text(["still here"])
+
+
+def test_own_lines_are_known_again_in_another_tab(server: ChatServer, new_page: NewPage) -> None:
+    first = enter(new_page(), server.page(), "Ann")
+    second = first.context.new_page()
+    second.goto(server.page())
+    expect(second.get_by_label("Name")).to_have_value("Ann")
+    namesake = enter(new_page(), server.page(), "Ann")
+    say(first, "from the first")
+    expect(texts(second)).to_have_text(["from the first"])
+    say(second, "from the second")
+    expect(texts(first)).to_have_text(["from the first", "from the second"])
+    say(namesake, "from somebody else of that name")
+    for page in (first, second):
+        expect(texts(page)).to_have_count(3)
+        expect(page.locator(".own .text")).to_have_text(["from the first", "from the second"])
+        expect(page.locator(".message:not(.own) .who")).to_have_text(["Ann"])
+    second.reload()
+    expect(second.locator(".own .text")).to_have_text(["from the first", "from the second"])
+
+
+def test_a_way_to_other_rooms(server: ChatServer, new_page: NewPage) -> None:
+    for url in (server.page("club"), server.page_from_disk("club")):
+        page = enter(new_page(), url, "Ann")
+        for room in ("caf\u00e9 & \u05e9\u05dc\u05d5\u05dd", "a:b?c#d%20"):
+            page.locator("summary", has_text="Rooms").click()
+            page.get_by_role("textbox", name="Another room").fill(f" /{room}/ ")
+            page.keyboard.press("Enter")
+            expect(page.get_by_role("heading")).to_have_text(room)
+            expect(page.get_by_role("status")).to_have_text("Connected")
+        page.locator("summary", has_text="Rooms").click()
+        visited = page.get_by_role("navigation").get_by_role("link")
+        expect(visited).to_have_text(["a:b?c#d%20", "Lobby", "caf\u00e9 & \u05e9\u05dc\u05d5\u05dd", "club"])
+        expect(visited.first).to_have_attribute("aria-current", "page")
+        visited.last.click()
+        expect(page.get_by_role("heading")).to_have_text("club")
+        expect(page.get_by_role("status")).to_have_text("Connected")
+        page.locator("summary", has_text="Rooms").click()
+        page.get_by_role("link", name="Lobby").click()
+        expect(page.get_by_role("heading")).to_have_text("Lobby")
+        expect(page.get_by_role("status")).to_have_text("Connected")
+
+
+def test_no_room_has_the_name_of_something_else(server: ChatServer, new_page: NewPage) -> None:
+    page = enter(new_page(), server.page(), "Ann")
+    page.locator("summary", has_text="Rooms").click()
+    other = page.get_by_role("textbox", name="Another room")
+    other.fill("metrics")
+    other.press("Enter")
+    assert not other.evaluate("field => field.validity.valid")
+    expect(page).to_have_url(server.page())
 
 
 # With a server that the test plays: its frames, and how it closes
@@ -288,7 +345,7 @@ def test_history_replaces_what_is_shown(new_page: NewPage) -> None:
     served = play(page, "* history 2", "Bob: one", "Ann: two")
     served.send("Bob: three", "* history 3", "Bob: one", "Ann: two", "Bob: three")
     expect(texts(page)).to_have_text(["one", "two", "three"])
-    expect(page.locator("#log time")).to_have_count(1)  # the one that was seen to come keeps its time
+    expect(page.locator("#log .meta")).to_have_count(1)  # the one that was seen to come keeps its time
 
 
 def test_line_said_before_the_history_came_stays_below_it(new_page: NewPage) -> None:
@@ -409,6 +466,195 @@ def test_invisible_characters_are_not_sent(new_page: NewPage) -> None:
     assert served.received[-1] == "Ann: a b c d"
 
 
+TIMES = [
+    "* at 2025-12-31T23:58Z", "Bob: last year",
+    "* at 2026-03-08T10:00Z", "Bob: on Sunday", "Eve: me too",
+    "* at 2026-03-09T09:03Z", "Bob: yesterday",
+    "* at 2026-03-10T07:00Z", "Bob: this morning",
+]  # fmt: skip
+
+
+def test_history_has_times_and_days(new_page: NewPage) -> None:
+    page = new_page(locale="en-GB", timezone_id="Europe/Berlin")
+    page.clock.install(time="2026-03-10T12:00:00Z")
+    served = PlayedServer(page, "* history 5", *TIMES)
+    enter(page, URL, "Ann")
+    days = ["Thursday, 1 January 2026", "Sunday 8 March", "Yesterday", "Today"]
+    days[0] = "Thursday 1 January"  # already so in Berlin, and of this year
+    expect(page.locator(".day")).to_have_text(days)
+    expect(page.locator("#log .meta")).to_have_text(["00:58", "11:00", "11:00", "10:03", "08:00"])
+    served.send("Bob: now")
+    expect(page.locator("#log .meta").last).to_have_text("13:00")
+    expect(page.locator(".day")).to_have_text(days)  # it is of the same day
+    page.reload()
+    expect(page.locator("#log .meta")).to_have_text(["00:58", "11:00", "11:00", "10:03", "08:00"])
+    page.clock.set_fixed_time("2027-03-11T00:00:00+01:00")
+    served.send("Bob: a year later")
+    days[-2:] = ["Monday, 9 March 2026", "Tuesday, 10 March 2026"]
+    days[:2] = ["Thursday, 1 January 2026", "Sunday, 8 March 2026"]
+    expect(page.locator(".day")).to_have_text([*days, "Today"])
+
+
+def test_missed_lines_stand_under_their_day_whatever_the_notes_say(new_page: NewPage) -> None:
+    """A computer that slept: the notes of the gap are of two days, and what was missed is of the first."""
+    page = new_page(locale="en-GB", timezone_id="UTC")
+    served = play(page, "* history 0")
+    served.send("Bob: one")
+    served.close(1012)
+    expect(page.get_by_role("status")).to_contain_text("Disconnected")
+    page.clock.set_fixed_time("1970-01-02T09:00:00Z")
+    served.back(
+        "* history 3", "* at 1970-01-01T00:00Z", "Bob: one", "Bob: two", "* at 1970-01-02T08:00Z", "Bob: three"
+    )
+    expect(page.locator(".day")).to_have_text(["Yesterday", "Today"])
+    expect(page.locator(".day + .message .text")).to_have_text(["one", "three"])
+
+
+def test_several_lines(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 0")
+    page.keyboard.type("one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("  two")
+    page.keyboard.press("Enter")
+    expect(field(page)).to_have_value("")
+    assert served.received[-1] == "Ann: one\n\t  two"
+    say(page, "\n \n  a\r\n\tb\n\n\n\n\u202ec \n\n")
+    assert served.received[-1] == "Ann:   a\n\t    b\n\t\n\t c"
+    served.send("Bob: x\n\ty\n\t\tz", "Bob: of a server\nthat has no tabs")
+    expect(texts(page)).to_have_count(4)
+    shown = [text.inner_text() for text in texts(page).all()]  # as it is shown, so with the lines that are to be seen
+    assert shown == ["one\n  two", "  a\n    b\n\n c", "x\ny\n\tz", "of a server\nthat has no tabs"]
+
+
+def test_enter_that_chooses_a_word_sends_nothing(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 0")
+    field(page).fill("nihon")
+    for choosing in ("isComposing: true", "keyCode: 229"):
+        page.evaluate(
+            f"message.dispatchEvent(new KeyboardEvent('keydown', {{key: 'Enter', cancelable: true, {choosing}}}))"
+        )
+    field(page).press("Enter")
+    expect(field(page)).to_have_value("")
+    assert served.received == ["* name Ann", "Ann: nihon"]
+
+
+def test_on_a_phone_enter_makes_a_line(new_page: NewPage) -> None:
+    page = new_page(viewport={"width": 390, "height": 640}, has_touch=True, is_mobile=True)
+    served = play(page, "* history 0")
+    field(page).tap()
+    page.keyboard.type("one")
+    page.keyboard.press("Enter")
+    page.keyboard.type("two")
+    page.get_by_role("button", name="Send", exact=True).tap()
+    expect(field(page)).to_have_value("")
+    assert served.received[-1] == "Ann: one\n\ttwo"
+
+
+def test_field_grows_with_its_lines_and_shrinks_again(new_page: NewPage) -> None:
+    page = new_page(viewport={"width": 390, "height": 640})
+    play(page, "* history 0")
+    height = "message => message.offsetHeight"
+    low = field(page).evaluate(height)
+    field(page).fill("a\nb\nc")
+    assert low < field(page).evaluate(height) < 0.4 * 640
+    field(page).fill("a\n" * 100)
+    assert field(page).evaluate(height) <= 0.4 * 640
+    expect(page.get_by_role("button", name="Send", exact=True)).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Send", exact=True).click()
+    assert field(page).evaluate(height) == low
+
+
+def test_what_is_too_long_is_counted_and_not_cut(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 0")
+    counter = page.locator("#left")
+    field(page).fill("x" * 1799)
+    expect(counter).to_be_hidden()
+    field(page).fill("x" * 1800)
+    expect(counter).to_have_text("200 left")
+    say(page, "x" * 2003)
+    expect(counter).to_have_text("3 too many")
+    expect(field(page)).to_have_js_property("ariaInvalid", "true")
+    expect(page.get_by_role("alert")).to_contain_text("Too long by 3")
+    expect(field(page)).to_have_value("x" * 2003)
+    say(page, "x" * 2000)
+    expect(counter).to_be_hidden()
+    expect(page.get_by_role("alert")).to_be_hidden()
+    assert served.received == ["* name Ann", f"Ann: {'x' * 2000}"]
+
+
+def test_long_message_is_folded(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 0")
+    served.send("Bob: " + "\n\t".join(map(str, range(12))), "Bob: " + "\n\t".join(map(str, range(500))), "Bob: end")
+    unfold = page.get_by_role("button", name="Show all")
+    expect(unfold).to_have_count(1)
+    folded = page.locator(".text").nth(1)
+    assert folded.bounding_box()["height"] < 400
+    unfold.click()
+    expect(unfold).to_have_count(0)
+    assert folded.bounding_box()["height"] > 4000
+
+
+def test_heading_under_a_prefix(new_page: NewPage) -> None:
+    """A proxy may have the chat under a path of its own, with any name."""
+    page = new_page()
+    for path, heading, link in [
+        ("/chat/", "Lobby", "/chat/"), ("/chat/club", "club", "/chat/"), ("/a/b/caf%C3%A9", "caf\u00e9", "/a/b/"),
+        ("/chat/index.html", "Lobby", "/chat/"), ("/club", "club", "/"),
+    ]:  # fmt: skip
+        url = f"http://chat.example{path}"
+        page.route(url, lambda route: route.fulfill(body=PAGE.read_text("utf-8"), content_type="text/html"))
+        served = PlayedServer(page, "* history 0")
+        page.goto(url)
+        expect(page.get_by_role("status")).to_have_text("Connected")
+        expect(page.get_by_role("heading")).to_have_text(heading)
+        assert served.connections[-1].url == f"ws://chat.example{path.removesuffix('index.html')}"
+        page.locator("summary", has_text="Rooms").click()
+        expect(page.get_by_role("link", name="Lobby")).to_have_js_property("pathname", link)
+        page.evaluate("localStorage.clear()")
+
+
+def test_each_line_has_its_author_for_a_screen_reader(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 2", "Bob: one", "Bob: two")
+    say(page, "three")
+    say(page, "four")
+    expect(texts(page)).to_have_count(4)
+    lines = log(page).get_by_role("listitem")
+    expect(lines).to_have_count(5)  # and the day's heading
+    heard = [line.aria_snapshot() for line in lines.all()]
+    said = [line for line in heard if "Today" not in line]
+    for line, author, words in zip(said, ["Bob", "Bob", "You", "You"], ["one", "two", "three", "four"], strict=True):
+        assert author in line, line
+        assert words in line, line
+    assert served.received[-1] == "Ann: four"
+
+
+def test_without_scripts(new_page: NewPage) -> None:
+    page = new_page(java_script_enabled=False)
+    page.goto(URL)
+    expect(page.locator("noscript p").first).to_be_visible()
+    expect(page.get_by_role("textbox")).to_have_count(0)
+
+
+def test_printing_prints_all(new_page: NewPage) -> None:
+    page = new_page(viewport={"width": 800, "height": 400}, color_scheme="dark")
+    play(page, "* history 41", *(f"Bob: line {number}" for number in range(40)), "Bob: " + "\n\t".join("x" * 40))
+    expect(texts(page).last).to_be_in_viewport()
+    page.emulate_media(media="print")
+    assert log(page).evaluate("log => log.scrollHeight <= log.clientHeight + 1")
+    bottom, height = page.evaluate(
+        "[lines.lastElementChild.getBoundingClientRect().bottom + scrollY, document.documentElement.scrollHeight]"
+    )
+    assert 40 * 40 < bottom <= height
+    expect(page.locator("#form")).to_be_hidden()
+    expect(page.get_by_role("button")).to_have_count(0)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
 def test_links(new_page: NewPage) -> None:
     page = new_page()
     served = play(page, "* history 0")
@@ -500,7 +746,8 @@ def test_no_more_lines_than_a_page_can_hold(new_page: NewPage) -> None:
     served = play(page, "* history 0")
     served.send(*(f"Bob: {number}" for number in range(1100)))
     expect(texts(page).last).to_have_text("1099")
-    expect(page.locator("#lines > *")).to_have_count(1000)
+    expect(page.locator("#lines > .message")).to_have_count(1000)
+    expect(page.locator("#lines > :first-child")).to_have_text("Today")  # the first heading went with the first lines
 
 
 def test_address_that_no_browser_takes(new_page: NewPage) -> None:
@@ -533,11 +780,14 @@ def test_axe_finds_nothing(new_page: NewPage, axe: str, scheme: str, width: int)
     assert violations(page, axe) == []
     served = PlayedServer(page)
     served.back("* history 0", "* here: Ann, Bob, Chiara, Dev")
-    page.locator("summary").click()
     scroll_up(page)
     served.send("Bob: new")
     expect(page.get_by_role("button", name="1 new message")).to_be_visible()
-    assert violations(page, axe) == []
+    field(page).fill("x" * 1900)
+    for menu in ("Rooms", "4 here"):
+        page.locator("summary", has_text=menu).click()
+        expect(page.locator("[open] .panel")).to_be_visible()
+        assert violations(page, axe) == []
 
 
 def violations(page: Page, axe: str) -> list[str]:
@@ -583,8 +833,12 @@ def test_every_name_colour_can_be_read(new_page: NewPage, scheme: str) -> None:
 def test_phone(new_page: NewPage, width: int) -> None:
     page = new_page(viewport={"width": width, "height": 640}, has_touch=True, is_mobile=True)
     fill_with_all_there_is(page)
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    assert page.evaluate("document.documentElement.scrollHeight") == 640
+    page.get_by_role("button", name="Connect now").tap()
+    for menu in ("Rooms", "1 here"):
+        page.locator("summary", has_text=menu).tap()
+        expect(page.locator("[open] .panel")).to_be_in_viewport(ratio=1)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.evaluate("document.documentElement.scrollHeight") == 640
     for control in (page.get_by_label("Name"), field(page), page.get_by_role("button", name="Send", exact=True)):
         expect(control).to_be_in_viewport(ratio=1)
         box = control.bounding_box()
