@@ -458,6 +458,18 @@ def test_name_is_announced_on_each_connection(new_page: NewPage) -> None:
     assert served.received == ["* name Ann", "* name Ann", "Ann: hi"]
 
 
+def test_name_that_the_server_fixes(new_page: NewPage) -> None:
+    page = new_page()
+    served = play(page, "* history 0")
+    served.send("* name Ann Smith")
+    expect(page.get_by_label("Name")).to_have_value("Ann Smith")
+    expect(page.get_by_label("Name")).not_to_be_editable()
+    expect(page.locator("#people li")).to_have_text(["AAnn Smithyou"])
+    say(page, "it is me")
+    expect(texts(page)).to_have_text(["it is me"])
+    assert served.received[-1] == "Ann Smith: it is me"
+
+
 def test_invisible_characters_are_not_sent(new_page: NewPage) -> None:
     page = new_page()
     served = play(page, "* history 0")
