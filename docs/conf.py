@@ -21,7 +21,7 @@ copyright = "the rfc6455 authors"  # noqa: A001  (Sphinx wants this name)
 release = rfc6455.__version__
 build = "compiled" if rfc6455.__compiled__ else "pure Python"
 
-extensions = ["sphinx.ext.autodoc", "clauses", "error_tables", "state_diagrams"]
+extensions = ["sphinx.ext.autodoc", "clauses", "drawings", "error_tables", "repository_files", "state_diagrams"]
 exclude_patterns = ["_build", "_generated"]
 rst_epilog = f"""
 .. |build| replace:: {release} ({build})

@@ -73,7 +73,7 @@ def direction_svg() -> str:
     """
     parts = [_arrow(PATHS[ends], names) for ends, names in arrows().items()]
     parts += [_box(x, y, state.name, state is Direction.CLOSED) for state, (x, y) in PLACES.items()]
-    return _svg(WIDTH, HEIGHT, "The states of one direction of a connection", parts)
+    return svg_of(WIDTH, HEIGHT, "The states of one direction of a connection", parts)
 
 
 def _arrow(path: tuple[str, int, int, str], names: list[str]) -> str:
@@ -119,7 +119,7 @@ def connection_svg() -> str:
             f'<text class="words" x="{LEFT - 12}" y="{down + CELL_HEIGHT // 2 + 5}" text-anchor="end">{name}</text>'
         )
         parts += [_cell(down, place, connection_state(direction, other)) for place, other in enumerate(Direction)]
-    return _svg(LEFT + 3 * CELL_WIDTH + 8, TOP + 3 * CELL_HEIGHT + 10, "The state of a connection", parts)
+    return svg_of(LEFT + 3 * CELL_WIDTH + 8, TOP + 3 * CELL_HEIGHT + 10, "The state of a connection", parts)
 
 
 def _cell(top: int, place: int, state: ConnectionState) -> str:
@@ -132,7 +132,7 @@ def _cell(top: int, place: int, state: ConnectionState) -> str:
     )
 
 
-def _svg(width: int, height: int, title: str, parts: list[str]) -> str:
+def svg_of(width: int, height: int, title: str, parts: list[str]) -> str:
     return (
         f'<div class="diagram"><svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
         '<defs><marker id="arrow-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
