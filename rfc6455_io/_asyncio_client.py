@@ -19,7 +19,7 @@ from rfc6455.options import OptionArguments
 
 from ._asyncio_driver import Driver, Listener
 from ._asyncio_websocket import Inbox, WebSocket
-from ._openings import Route
+from ._openings import ConnectArguments, Route, Way
 from ._proxies import Proxy, ProxyError, Tunnel, proxy_for, socks_connection
 
 if TYPE_CHECKING:
@@ -30,23 +30,6 @@ L = TypeVar("L", bound=Listener)
 
 # RFC 8305, 5: how long one address is tried, in seconds, before the next one is tried in parallel.
 HAPPY_EYEBALLS = 0.25
-
-
-class ConnectArguments(OptionArguments, total=False):
-    """The keywords of `connect`, for code that passes them on."""
-
-    ssl: tls.SSLContext | None
-    server_hostname: str | None
-    subprotocols: Sequence[str]
-    extensions: Sequence[Extension]
-    origin: str | None
-    headers: HeaderSource
-    proxy: bool | str | None
-    proxy_ssl: tls.SSLContext | None
-    redirects: int
-    sock: socket.socket | None
-    path: str | None
-    timeouts: rfc6455.Timeouts | None
 
 
 class _Attempt:
@@ -147,32 +130,13 @@ class Connect(Generic[T]):
 # ---- TCP, proxies and TLS ----
 
 
-class _Way:
-    """How to reach a server: the arguments of `connect` about that."""
-
-    def __init__(
-        self,
-        ssl: tls.SSLContext | None,
-        server_hostname: str | None,
-        proxy: bool | str | None,
-        proxy_ssl: tls.SSLContext | None,
-        sock: socket.socket | None,
-        path: str | None,
-    ) -> None:
-        self.ssl = ssl
-        self.server_hostname = server_hostname
-        self.proxy = proxy
-        self.proxy_ssl = proxy_ssl
-        self.sock = sock
-        self.path = path
-
+class _Way(Way):
     async def dial(self, uri: URI, make_driver: Callable[[], Driver]) -> None:
         """Connect, and make a driver that takes over from there."""
         loop = asyncio.get_running_loop()
         how: dict[str, Any] = {}
         if uri.secure:
-            how["ssl"] = self.ssl or tls.create_default_context()
-            how["server_hostname"] = self.server_hostname or uri.host.partition("%")[0]
+            how["ssl"], how["server_hostname"] = self.tls_to(uri)
         if self.path is not None:
             await loop.create_unix_connection(make_driver, self.path, **how)
             return
@@ -199,7 +163,7 @@ class _Way:
         tunnel = _TunnelProtocol(Tunnel(uri, proxy))
         to_proxy = _eyeballs(loop, proxy.host)
         if proxy.scheme == "https":
-            to_proxy["ssl"] = self.proxy_ssl or tls.create_default_context()
+            to_proxy["ssl"] = self.tls_to_proxy()
         await loop.create_connection(lambda: tunnel, proxy.host, proxy.port, **to_proxy)
         try:
             await tunnel.opened

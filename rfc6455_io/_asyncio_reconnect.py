@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from rfc6455 import URI, ConnectionClosedError, ProtocolError
 
-from ._asyncio_client import ConnectArguments, connect
+from ._asyncio_client import connect
 from ._asyncio_websocket import WebSocket
+from ._openings import ConnectArguments
 from ._retries import DEFAULT_BACKOFF, Backoff, Retries, is_worth_a_retry
 
 if TYPE_CHECKING:

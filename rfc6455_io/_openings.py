@@ -1,6 +1,6 @@
 """Opening handshakes as servers and clients of every kind make them: what is answered, and where a redirection leads.
 
-Not here: sockets, and who is waiting for what.
+Not here: connections, and who is waiting for what.
 
 The law: what is told to one server goes to no other. A redirection to another origin gets none of the caller's
 headers, and TLS is not given up on the way.
@@ -8,15 +8,30 @@ headers, and TLS is not given up on the way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+import ssl as tls
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import rfc6455
-from rfc6455 import URI, ClientHandshake, HandshakeError, HeaderSource, Request, Response, ServerHandshake
+from rfc6455 import (
+    URI,
+    ClientHandshake,
+    Extension,
+    HandshakeError,
+    HeaderSource,
+    Request,
+    Response,
+    ServerHandshake,
+)
+from rfc6455.options import OptionArguments
 
 # RFC 9110, 15.4: what they say about methods does not matter, as ours is GET.
 REDIRECTIONS = (301, 302, 303, 307, 308)
+
+# ---- Servers ----
 
 
 def server_handshakes(process_request: object, **arguments: Any) -> Callable[[], ServerHandshake]:
@@ -35,6 +50,45 @@ def refusal(request: Request, answer: Response | None) -> Response | None:
     if answer is not None and answer.status != 101:
         return answer
     return None if request.is_upgrade else Response(426, body=b"Connect with a WebSocket client: this is no page.\n")
+
+
+# ---- Clients ----
+
+
+class ConnectArguments(OptionArguments, total=False):
+    """The keywords of `connect`, for code that passes them on."""
+
+    ssl: tls.SSLContext | None
+    server_hostname: str | None
+    subprotocols: Sequence[str]
+    extensions: Sequence[Extension]
+    origin: str | None
+    headers: HeaderSource
+    proxy: bool | str | None
+    proxy_ssl: tls.SSLContext | None
+    redirects: int
+    sock: socket.socket | None
+    path: str | None
+    timeouts: rfc6455.Timeouts | None
+
+
+@dataclass(frozen=True)
+class Way:
+    """How to reach a server: the arguments of `connect` about that."""
+
+    ssl: tls.SSLContext | None
+    server_hostname: str | None
+    proxy: bool | str | None
+    proxy_ssl: tls.SSLContext | None
+    sock: socket.socket | None
+    path: str | None
+
+    def tls_to(self, uri: URI) -> tuple[tls.SSLContext, str]:
+        """Return the context for a server, and the name that its certificate must have."""
+        return self.ssl or tls.create_default_context(), self.server_hostname or uri.host.partition("%")[0]
+
+    def tls_to_proxy(self) -> tls.SSLContext:
+        return self.proxy_ssl or tls.create_default_context()
 
 
 class Route:
