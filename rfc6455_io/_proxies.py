@@ -148,5 +148,5 @@ def socks_connection(proxy: Proxy, kind: str) -> Iterator[Any]:
     try:
         # Credentials of SOCKS 4 are the user's name alone.
         yield kinds.Proxy(version, proxy.host, proxy.port, proxy.user, proxy.password or None, proxy.resolves_names)
-    except (python_socks.ProxyError, python_socks.ProxyConnectionError) as error:
+    except (python_socks.ProxyError, python_socks.ProxyConnectionError, ConnectionError) as error:
         raise ProxyError(f"the proxy {proxy!r} does not connect us: {error}") from error

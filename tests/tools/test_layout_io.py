@@ -9,16 +9,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import rfc6455
 import rfc6455_io
 import rfc6455_io.asyncio
+import rfc6455_io.threads
 
 PACKAGE = Path(rfc6455_io.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 EACH_FILE = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+
+EACH_DRIVER = pytest.mark.parametrize("driver", [rfc6455_io.asyncio, rfc6455_io.threads])
 
 # From the ground up: a module imports only modules above it.
 MODULES = (
@@ -32,6 +36,14 @@ MODULES = (
     "_asyncio_client",
     "_asyncio_reconnect",
     "asyncio",
+    "_threads_wire",
+    "_threads_loop",
+    "_threads_driver",
+    "_threads_websocket",
+    "_threads_server",
+    "_threads_client",
+    "_threads_reconnect",
+    "threads",
 )
 
 # A file that grows beyond is a sign that something belongs below, in the endpoint.
@@ -100,15 +112,24 @@ def test_importing_the_package_loads_no_loop() -> None:
     assert not {"asyncio", "socket", "ssl"} & set(finished.stdout.split())
 
 
-@pytest.mark.parametrize("name", rfc6455_io.asyncio.__all__)
-def test_each_public_name_is_documented(name: str) -> None:
-    assert (getattr(rfc6455_io.asyncio, name).__doc__ or "").strip()
+@EACH_DRIVER
+def test_each_public_name_is_documented(driver: ModuleType) -> None:
+    assert not [name for name in driver.__all__ if not (getattr(driver, name).__doc__ or "").strip()]
 
 
-def test_nothing_else_is_visible() -> None:
-    visible = {name for name in vars(rfc6455_io.asyncio) if not name.startswith("_")}
-    assert visible - {"annotations"} == set(rfc6455_io.asyncio.__all__)
-    assert rfc6455_io.asyncio.__all__ == sorted(rfc6455_io.asyncio.__all__)
+@EACH_DRIVER
+def test_nothing_else_is_visible(driver: ModuleType) -> None:
+    visible = {name for name in vars(driver) if not name.startswith("_")}
+    assert visible - {"annotations"} == set(driver.__all__)
+    assert driver.__all__ == sorted(driver.__all__)
+
+
+def test_threads_do_not_need_asyncio() -> None:
+    loads = "import sys, rfc6455_io.threads; print(*sys.modules)"
+    finished = subprocess.run(
+        [sys.executable, "-c", loads], cwd=PACKAGE.parent, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "asyncio" not in finished.stdout.split()
 
 
 def test_the_package_says_that_it_is_typed() -> None:

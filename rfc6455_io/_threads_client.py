@@ -1,0 +1,243 @@
+"""A client for threads: TCP, proxies, TLS and redirections, up to an open connection.
+
+Not here: which proxy (`_proxies.py`), where a redirection leads (`_openings.py`), when to try again (`_retries.py`),
+what happens on a connection.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl as tls
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import rfc6455
+from rfc6455 import URI, CloseCause, Closed, Extension, HandshakeError, HeaderSource, Request
+from rfc6455.options import OptionArguments
+
+from ._openings import Route, Way
+from ._proxies import Proxy, ProxyError, Tunnel, proxy_for, socks_connection
+from ._threads_driver import Driver
+from ._threads_loop import Loop, clock
+from ._threads_websocket import WebSocket
+from ._threads_wire import READ_SIZE, Wire
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class _Deadline:
+    """The time for the opening handshake, which TCP, a proxy and TLS count towards."""
+
+    def __init__(self, timeouts: rfc6455.Timeouts | None) -> None:
+        self.began = clock()
+        self.seconds = (timeouts or rfc6455.Timeouts()).open
+
+    def left(self) -> float | None:
+        """Return how many seconds are left, or ``None`` without a limit.
+
+        :raises TimeoutError: when there are none left.
+        """
+        if self.seconds is None:
+            return None
+        left = self.began + self.seconds - clock()
+        if left <= 0:
+            raise self.error()
+        return left
+
+    def error(self) -> TimeoutError:
+        return TimeoutError(f"the connection was not open within {self.seconds} s")
+
+
+class _Alone:
+    """The owner of a client's connection, which is the only one of its loop."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def requested(self, driver: Driver, request: Request) -> None:
+        """Do nothing: a client gets no requests, so this is never called."""
+
+    def ended(self, driver: Driver, closed: Closed) -> None:
+        pass
+
+    def gone(self, driver: Driver) -> None:
+        self._loop.stop()
+
+
+def _open(wire: Wire, early: bytes, route: Route, timeouts: rfc6455.Timeouts | None, deadline: _Deadline) -> WebSocket:
+    loop = Loop("rfc6455 client")
+    driver = Driver(wire, route.handshake, timeouts, _Alone(loop), loop, deadline.began)
+    loop.start()
+    try:
+        driver.start(early)
+        closed = driver.wait_open()
+        if closed is None:
+            return WebSocket(driver, loop.join)
+        raise _failure(wire, closed, deadline)
+    except BaseException:
+        driver.abort()
+        loop.join()
+        raise
+
+
+def _failure(wire: Wire, closed: Closed, deadline: _Deadline) -> Exception:
+    if wire.error is not None:
+        return wire.error
+    assert closed.error is not None
+    is_late = isinstance(closed.error, HandshakeError) and closed.error.cause is CloseCause.OPEN_TIMEOUT
+    return deadline.error() if is_late else closed.error
+
+
+# ---- TCP, proxies and TLS ----
+
+
+class _Way(Way):
+    def dial_in_time(self, uri: URI, deadline: _Deadline) -> tuple[Wire, bytes]:
+        """Connect; return the way to the server, and what has come from there already."""
+        try:
+            return self._dial(uri, deadline)
+        except TimeoutError:
+            if deadline.seconds is None:
+                raise
+            raise deadline.error() from None
+
+    def _dial(self, uri: URI, deadline: _Deadline) -> tuple[Wire, bytes]:
+        proxy = None if self.sock is not None or self.path is not None else proxy_for(uri, self.proxy)
+        wire = Wire(self._socket(uri, proxy, deadline))
+        try:
+            early = b"" if proxy is None or proxy.is_socks else self._through_http(wire, proxy, uri, deadline)
+            wire.sock.setblocking(False)
+            if uri.secure:
+                wire.add_tls(*self.tls_to(uri))
+        except BaseException:
+            wire.close(cut=False)
+            raise
+        return wire, early
+
+    def _socket(self, uri: URI, proxy: Proxy | None, deadline: _Deadline) -> socket.socket:
+        if self.sock is not None:
+            return self.sock
+        if self.path is not None:
+            return _unix_socket(self.path, deadline)
+        if proxy is None:
+            return _tcp_socket(uri.host, uri.port, deadline)
+        if not proxy.is_socks:
+            return _tcp_socket(proxy.host, proxy.port, deadline)
+        with socks_connection(proxy, "sync") as socks:
+            left = deadline.left()
+            sock: socket.socket = socks.connect(uri.host, uri.port, timeout=3600 if left is None else left)
+            return sock
+
+    def _through_http(self, wire: Wire, proxy: Proxy, uri: URI, deadline: _Deadline) -> bytes:
+        """Open a tunnel through an HTTP proxy, and return the bytes that came after its answer."""
+        tunnel = Tunnel(uri, proxy)
+        if proxy.scheme == "https":
+            wire.add_tls(self.tls_to_proxy(), proxy.host)
+        wire.send([tunnel.request])
+        is_open = False
+        while not is_open:
+            wire.sock.settimeout(deadline.left())
+            data = wire.decode(wire.sock.recv(READ_SIZE))
+            wire.flush()
+            if wire.error is not None:
+                raise wire.error
+            if data == b"":
+                raise ProxyError("the proxy ended the connection before it answered")
+            is_open = data is not None and tunnel.receive_data(data)
+        return tunnel.unread
+
+
+def _tcp_socket(host: str, port: int, deadline: _Deadline) -> socket.socket:
+    """Try the addresses one after the other. Each gets its share of the time, so that one that does not answer leaves
+    some for the next."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for number, (family, kind, protocol, _, address) in enumerate(found, 1):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            left = deadline.left()
+            sock.settimeout(None if left is None else left / (len(found) + 1 - number))
+            sock.connect(address)
+            return sock
+        except BaseException as error:
+            sock.close()
+            if not isinstance(error, OSError) or number == len(found):
+                raise
+    raise OSError(f"{host} has no address")
+
+
+def _unix_socket(path: str, deadline: _Deadline) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(deadline.left())
+        sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+# ---- What users call ----
+
+
+def connect(
+    uri: str | URI,
+    *,
+    ssl: tls.SSLContext | None = None,
+    server_hostname: str | None = None,
+    subprotocols: Sequence[str] = (),
+    extensions: Sequence[Extension] = (),
+    origin: str | None = None,
+    headers: HeaderSource = (),
+    proxy: bool | str | None = True,
+    proxy_ssl: tls.SSLContext | None = None,
+    redirects: int = 10,
+    sock: socket.socket | None = None,
+    path: str | None = None,
+    timeouts: rfc6455.Timeouts | None = None,
+    **options: Unpack[OptionArguments],
+) -> WebSocket:
+    """Connect to a server and return the open connection. Use it with ``with``, which closes it at the end.
+
+    A thread reads from the connection as long as it lasts.
+
+    :param uri: where to connect, a ``ws:`` or ``wss:`` URI or an `rfc6455.URI`.
+    :param ssl: for ``wss:``, a context to use instead of ``ssl.create_default_context()``.
+    :param server_hostname: the name in the server's certificate, if it differs from the one in the URI.
+    :param headers: header fields to add to the request, such as ``Authorization``. If the server redirects to an
+        origin other than that of ``uri``, they are not sent there.
+    :param proxy: the URL of a proxy: ``http:``, ``https:``, or ``socks5:``, ``socks5h:``, ``socks4:`` and
+        ``socks4a:``, for which ``rfc6455[socks]`` must be installed; with ``h`` and ``a``, the proxy looks up the
+        server's address. ``True`` for the proxy that the environment names, as in ``urllib.request.getproxies()``;
+        ``None`` for no proxy.
+    :param proxy_ssl: for an ``https:`` proxy, the context to use with it.
+    :param redirects: the maximum number of redirections to follow; none is followed from ``wss:`` to ``ws:``.
+    :param sock: a connected socket to use.
+    :param path: the path of a Unix socket to connect to.
+    :param timeouts: how long to wait for the peer. ``open`` covers everything until the connection is open, except
+        for the look-up of a host name.
+    :param options: ``limits``, ``parts`` and the others of `rfc6455.ClientHandshake`, which also describes
+        ``subprotocols``, ``extensions`` and ``origin``.
+    :raises rfc6455.HandshakeError: when the server refuses the connection.
+    :raises ProxyError: when the proxy does.
+    :raises TimeoutError: after ``Timeouts.open``.
+    :raises OSError: when the server cannot be reached, or TLS fails.
+    :raises rfc6455.LocalProtocolError: when an argument can never work, or for a redirection that must not be
+        followed.
+    :raises ValueError: when ``ssl`` is passed for ``ws:``, or the URL of the proxy is wrong.
+    """
+    make_handshake = partial(
+        rfc6455.ClientHandshake, subprotocols=subprotocols, extensions=extensions, origin=origin, **options
+    )
+    route = Route(uri, headers, make_handshake, redirects)
+    if ssl is not None and not route.uri.secure:
+        raise ValueError("ssl is for wss:, and the URI begins with ws:")
+    way = _Way(ssl, server_hostname, proxy, proxy_ssl, sock, path)
+    deadline = _Deadline(timeouts)
+    while True:
+        wire, early = way.dial_in_time(route.uri, deadline)
+        try:
+            return _open(wire, early, route, timeouts, deadline)
+        except HandshakeError as error:
+            route.follow(error)

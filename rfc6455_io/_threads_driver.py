@@ -1,0 +1,516 @@
+"""One connection for threads: a wire, an `rfc6455.Endpoint`, a queue of messages, and the threads that wait.
+
+Not here: waiting for the network (`_threads_loop.py`), what users see (`_threads_websocket.py`), and how connections
+are made (`_threads_server.py`, `_threads_client.py`).
+
+The law: there is one lock, and no thread holds it while it waits: not for the network, since nothing in here blocks,
+and not for another thread, since every wait is for a condition of this lock. Any thread may call, and what it sends
+goes out in that call. Left to the loop are the peer's input, the deadlines, and what the peer does not take yet.
+
+So two ends that each send a message do not wait for each other: the loop reads, whatever the other threads do. It
+stops only when the queue is full. The queue takes 64 small messages or a large one, and a message within the limits is
+always read to its end.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import Protocol
+
+import rfc6455
+from rfc6455 import (
+    BytesMessage,
+    CloseCause,
+    Closed,
+    ConnectionClosedError,
+    Endpoint,
+    LocalProtocolError,
+    Pong,
+    PreparedMessage,
+    Request,
+    Response,
+    TextMessage,
+    TextPart,
+)
+
+from ._messages import FAREWELL, HIGH_WATER, MESSAGE, QUEUE, Part, Sendable, size_of
+from ._threads_loop import READ, WRITE, Loop, Timer, clock
+from ._threads_wire import Wire
+
+Item = str | bytes | Part
+
+logger = logging.getLogger("rfc6455_io")
+
+
+class Owner(Protocol):
+    """What differs between a server and a client. The driver's lock is held in these calls, so they must not wait."""
+
+    def requested(self, driver: Driver, request: Request) -> None:
+        """Answer a request that has come, now or later."""
+
+    def ended(self, driver: Driver, closed: Closed) -> None:
+        """Called when the connection has ended, or the opening handshake has failed."""
+
+    def gone(self, driver: Driver) -> None:
+        """Called when both the connection and TCP have ended."""
+
+
+class _Ping:
+    """A Ping whose Pong a thread waits for."""
+
+    __slots__ = ("latency", "sent_at")
+
+    def __init__(self, sent_at: float) -> None:
+        self.sent_at = sent_at
+        self.latency: float | None = None
+
+
+class Driver:
+    """What a `WebSocket` is built on.
+
+    :ivar turn: a lock that the thread that is sending holds. It is taken before the other one.
+    :ivar sends_parts: whether that thread is sending a message in parts.
+    :ivar end: the `Closed` event, once it has its turn behind the messages before it.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        handshake: rfc6455.ServerHandshake | rfc6455.ClientHandshake,
+        timeouts: rfc6455.Timeouts | None,
+        owner: Owner,
+        loop: Loop,
+        now: float,
+    ) -> None:
+        self.wire = wire
+        self.sock = wire.sock
+        self.endpoint = Endpoint(handshake, timeouts, now=now)
+        self.turn = threading.RLock()
+        self.sends_parts = False
+        self.end: Closed | None = None
+        self.is_gone = False
+        self._owner = owner
+        self._loop = loop
+        self._lock = threading.Lock()
+        # What threads wait for: something in the queue; room for what they send; anything else.
+        self._received = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
+        self._changed = threading.Condition(self._lock)
+        self._queue: deque[Item] = deque()
+        self._size = 0
+        self._is_held = False  # whether the queue is full, and nothing is read
+        self._senders = 0  # how many wait for the peer to read
+        self._pings: dict[bytes, _Ping] = {}
+        self._pings_sent = 0
+        self._is_open = False
+        self._is_closing = False  # whether this side has begun to close
+        self._is_asked = False  # whether a request waits for its answer
+        self._has_eof = False
+        self._eof_waits = False  # whether the endpoint does not know of it yet
+        self._is_ended = False  # whether this side has ended its stream
+        self._is_cut = False
+        self._is_lost = False  # whether the socket is closed
+        self._farewell: float | None = None  # until when the last bytes wait for a peer that has gone
+        # What the loop waits for: bits of the selector, and the time of the timer that comes first.
+        self._mask = 0
+        self._timer: Timer | None = None
+        self._is_look_due = False
+
+    # What the loop calls.
+
+    def ready(self, mask: int) -> None:
+        data = self.wire.receive() if mask & READ else None
+        with self._lock:
+            if self._is_lost:
+                return
+            self._step(None if data is None else self.wire.decode(data))
+            if self.wire.is_at_end and not self._has_eof:
+                self._step(b"")
+
+    def tick(self) -> None:
+        with self._lock:
+            self._timer = None
+            due = self._next_due()
+            if self._is_lost or due is None or due > clock():
+                self._settle()
+            elif self._is_held:
+                self._tell_time()
+            else:
+                self._step(None)
+
+    def look(self) -> None:
+        """Note what the loop has to wait for after a call in another thread."""
+        with self._lock:
+            self._is_look_due = False
+            self._settle()
+
+    def fail(self) -> None:
+        with self._lock:
+            self._is_cut = self._is_closing = True
+            try:
+                self._lose()
+            except Exception:  # the same again: those who wait must not wait for ever
+                self._take_end(Closed(1006, "", False, None, CloseCause.EXTENSION_FAILED))
+                self._tell_gone()
+
+    # What happens. All of this is called with the lock held.
+
+    def _step(self, data: bytes | None) -> None:
+        """Process input, handle the events as far as there is room for messages, and do what follows."""
+        if data == b"":
+            self._has_eof = True
+            if self._is_asked:
+                # A client that ends its stream after the request still gets the answer.
+                self._eof_waits, data = True, None
+        try:
+            self._handle_events(data)
+        except Exception:
+            self._fail_connection()
+            self._handle_events(None)
+        self._settle()
+
+    def _handle_events(self, data: bytes | None) -> None:
+        events = self.endpoint.events(data, now=clock())
+        if not self._is_held:
+            for event in events:
+                self._handle(event)
+                if self._is_held:
+                    break  # the rest waits in the endpoint
+
+    def _fail_connection(self) -> None:
+        """Log what happened, and tell the peer only that something did (7.4.1)."""
+        logger.exception("a connection ends with 1011: its %s failed", "opening" if not self._is_open else "reading")
+        self._is_closing = True
+        self.endpoint.close(1011)
+
+    def _handle(self, event: object) -> None:
+        match event:
+            case TextMessage(text):
+                self._put(text)
+            case BytesMessage(data):
+                self._put(data)
+            case Pong(payload):
+                self._take_pong(payload)
+            case Closed():
+                self._take_end(event)
+            case Request():
+                self._owner.requested(self, event)
+                self._is_asked = not self.endpoint.closed
+            case Response():
+                self._is_open = True
+                self._changed.notify_all()
+            case TextPart() | rfc6455.BytesPart() | rfc6455.EncodedText():
+                self._put(event)
+
+    def _put(self, item: Item) -> None:
+        if self._size >= QUEUE and self._is_closing:
+            return  # nobody received what came before; and the peer's Close is awaited
+        self._queue.append(item)
+        self._size += size_of(item) + MESSAGE
+        if self._size >= QUEUE and not self._is_closing:
+            self._is_held = True
+            self._run_clock_or_not()
+        self._received.notify()
+
+    def _take_pong(self, payload: bytes) -> None:
+        """5.5.3: a Pong may answer "only the most recently processed Ping", and so all Pings before it."""
+        if payload in self._pings:
+            now = clock()
+            for sent in list(self._pings):
+                ping = self._pings.pop(sent)
+                ping.latency = now - ping.sent_at
+                if sent == payload:
+                    break
+            self._changed.notify_all()
+
+    def _take_end(self, closed: Closed) -> None:
+        self.end = closed
+        self._is_held = False
+        self._notify_all()
+        self._owner.ended(self, closed)
+
+    def _notify_all(self) -> None:
+        for condition in (self._received, self._room, self._changed):
+            condition.notify_all()
+
+    def _tell_time(self) -> None:
+        """Only note the time, while the queue is full and the peer does not read."""
+        self.endpoint.advance(now=clock())
+        if self.endpoint.closed:
+            self._room.notify_all()
+        self._settle()
+
+    def _run_clock_or_not(self) -> None:
+        """Stop the clock while we do not read, unless that is because the peer does not read."""
+        if self._is_held and not self._senders:
+            self.endpoint.pause(now=clock())
+        else:
+            self.endpoint.resume(now=clock())
+
+    def _release(self) -> None:
+        self._is_held = False
+        self._run_clock_or_not()
+        self._step(None)
+
+    # What follows of it for the wire and the loop.
+
+    def _settle(self) -> None:
+        if self._is_lost:
+            self._tell_gone()
+            return
+        self._write()
+        if self.endpoint.finished and self._farewell is None:
+            self._farewell = clock() + FAREWELL
+        if self.endpoint.must_close and not self._is_ended and not self._has_unsent:
+            self._is_ended = True
+            self.wire.end()
+        if self._loop.is_current:
+            self._serve_the_loop()
+        elif not self._is_look_due and self._wants_other_things():
+            self._is_look_due = True
+            self._loop.call(self.look)
+
+    def _write(self) -> None:
+        """Write what there is. While the peer does not read, Pongs wait in the endpoint, which keeps only the
+        latest."""
+        endpoint, wire = self.endpoint, self.wire
+        if wire.size:
+            wire.flush()
+        if wire.size <= HIGH_WATER and not self._is_ended and endpoint.has_data_to_send:
+            wire.send(endpoint.buffers_to_send())
+        if self._senders and wire.size <= HIGH_WATER:
+            self._room.notify_all()
+
+    @property
+    def _has_unsent(self) -> bool:
+        return self.wire.size > 0 or (not self._is_ended and self.endpoint.has_data_to_send)
+
+    @property
+    def _is_done(self) -> bool:
+        """Whether the socket is to be closed."""
+        if self._is_cut or not self.endpoint.finished or self._farewell is None:
+            return self._is_cut
+        return not (self._has_unsent and self._has_eof) or clock() >= self._farewell
+
+    def _next_due(self) -> float | None:
+        # While the queue is full, the endpoint's unread input does not count.
+        due = self.endpoint.deadlines.next_deadline() if self._is_held else self.endpoint.next_deadline()
+        return self._farewell if due is None else due
+
+    def _wanted_mask(self) -> int:
+        wants_more = not self._is_held and not self._has_eof
+        return (READ if wants_more else 0) | (WRITE if self._has_unsent else 0)
+
+    def _wants_other_things(self) -> bool:
+        due = self._next_due()
+        return self._is_done or self._wanted_mask() != self._mask or self._is_before_timer(due)
+
+    def _serve_the_loop(self) -> None:
+        """Make the loop wait for the right things. Only its own thread may do this."""
+        if self._is_done:
+            self._lose()
+            return
+        mask = self._wanted_mask()
+        if mask != self._mask:
+            self._loop.watch(self, self._mask, mask)
+            self._mask = mask
+        due = self._next_due()
+        # A timer that comes too early is left, and looks again.
+        if due is not None and self._is_before_timer(due):
+            self._cancel_timer()
+            self._timer = self._loop.call_at(due, self)
+
+    def _is_before_timer(self, due: float | None) -> bool:
+        return due is not None and (self._timer is None or due < self._timer.at)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._loop.cancel(self._timer)
+            self._timer = None
+
+    def _lose(self) -> None:
+        """Close the socket, and tell the endpoint that its stream has ended."""
+        self._is_lost = True
+        self._cancel_timer()
+        if self._mask:
+            self._loop.watch(self, self._mask, 0)
+            self._mask = 0
+        self.wire.close(self._is_cut)
+        self._is_held = False
+        eof = self._untold_eof()
+        self._step(b"" if not self._has_eof else eof)
+
+    def _untold_eof(self) -> bytes | None:
+        """Return ``b""`` if the end of the stream came before the answer to the request, which is due or sent now."""
+        self._is_asked = False
+        waits, self._eof_waits = self._eof_waits, False
+        return b"" if waits else None
+
+    def _tell_gone(self) -> None:
+        if self.end is not None and not self.is_gone:
+            self.is_gone = True
+            self._changed.notify_all()
+            self._owner.gone(self)
+
+    # What other threads call.
+
+    def start(self, early: bytes = b"") -> None:
+        """Begin, with bytes that have already come."""
+        with self._lock:
+            self._step((early and self.wire.decode(early)) or None)
+
+    def answer(self, refused: Response | None, response: Response | None) -> bool:
+        """Answer the client's request; return whether the connection is open.
+
+        :param refused: with what it is refused.
+        :param response: whose headers are added to the answer.
+        """
+        with self._lock:
+            endpoint = self.endpoint
+            if endpoint.closed:
+                self._step(self._untold_eof())
+                return False  # the client did not wait for it, or the server is closing
+            if refused is not None:
+                endpoint.reject(refused.status, refused.headers, refused.body)
+            else:
+                endpoint.accept(headers=() if response is None else response.headers, now=clock())
+            self._step(self._untold_eof())
+            return refused is None
+
+    def wait_open(self) -> Closed | None:
+        """Wait until the connection is open, or return why it is not."""
+        with self._lock:
+            self._changed.wait_for(lambda: self._is_open or self.end is not None)
+            return None if self._is_open else self.end
+
+    def take(self, kinds: tuple[type, ...], advice: str, timeout: float | None) -> Item:
+        """Wait for the next item of the queue and return it."""
+        with self._lock:
+            if not self._queue:
+                self._wait_for_an_item(timeout)
+            item = self._queue[0]
+            if not isinstance(item, kinds):
+                raise RuntimeError(advice)
+            self._queue.popleft()
+            self._size -= size_of(item) + MESSAGE
+            if self._is_held and self._size < QUEUE // 4:
+                self._release()
+            return item
+
+    def _wait_for_an_item(self, timeout: float | None) -> None:
+        if not self._received.wait_for(lambda: self._queue or self.end is not None, timeout):
+            raise TimeoutError(f"no message has come within {timeout} s")
+        if not self._queue:
+            assert self.end is not None
+            raise ConnectionClosedError(self.end)
+
+    def stop_receiving(self) -> None:
+        """Drop the messages that wait and those that come from now on."""
+        with self._lock:
+            self._queue.clear()
+            self._size = QUEUE
+
+    @property
+    def can_write(self) -> bool:
+        """Whether no more than 64 KiB wait for the peer."""
+        return self.wire.size <= HIGH_WATER
+
+    def send(self, message: Sendable, fin: bool = True, compress: bool | None = None) -> None:
+        """Send a message or a fragment of one, after waiting for the peer to take what was sent before."""
+        with self._lock:
+            if not self.can_write:
+                self._wait_for_room()
+            try:
+                self._queue_message(message, fin, compress)
+            except ConnectionClosedError:
+                raise
+            except LocalProtocolError:
+                if not self._is_closing:
+                    raise
+                raise ConnectionClosedError(self._wait_gone(None)) from None
+            self._settle()
+
+    def _queue_message(self, message: Sendable, fin: bool, compress: bool | None) -> None:
+        if isinstance(message, PreparedMessage):
+            self.endpoint.send_prepared(message)
+        elif isinstance(message, str):
+            self.endpoint.send_text(message, fin=fin, compress=compress)
+        else:
+            self.endpoint.send_bytes(message, fin=fin, compress=compress)
+
+    def _wait_for_room(self) -> None:
+        self._senders += 1
+        self._run_clock_or_not()
+        self._settle()
+        try:
+            self._room.wait_for(lambda: self.can_write or self.endpoint.closed)
+        finally:
+            self._senders -= 1
+            self._run_clock_or_not()
+        if not self.can_write:
+            assert self.endpoint.end is not None
+            raise ConnectionClosedError(self.endpoint.end)
+
+    def offer(self, message: PreparedMessage) -> bool:
+        """Send a message unless that would have to wait. Return whether it was sent, or the connection has ended."""
+        if not self.turn.acquire(blocking=False):
+            return self._is_closing or self.endpoint.closed
+        try:
+            with self._lock:
+                if self._is_closing or self.endpoint.closed:
+                    return True
+                if not self.can_write:
+                    return False
+                self.endpoint.send_prepared(message)
+                self._settle()
+                return True
+        finally:
+            self.turn.release()
+
+    def ping(self, timeout: float | None) -> float:
+        with self._lock:
+            self._pings_sent += 1
+            payload = b"ping %d" % self._pings_sent  # the keepalive's own payloads are digits only
+            ping = _Ping(clock())
+            try:
+                self.endpoint.ping(payload)
+            except ConnectionClosedError:
+                raise
+            except LocalProtocolError:
+                raise ConnectionClosedError(self._wait_gone(None)) from None
+            self._pings[payload] = ping
+            self._settle()
+            try:
+                self._changed.wait_for(lambda: ping.latency is not None or self.end is not None, timeout)
+            finally:
+                self._pings.pop(payload, None)
+            if ping.latency is not None:
+                return ping.latency
+            if self.end is not None:
+                raise ConnectionClosedError(self.end)
+            raise TimeoutError(f"no Pong has come within {timeout} s")
+
+    def close(self, code: int | None, reason: str = "") -> None:
+        """Begin the closing handshake, without waiting for its end."""
+        with self._lock:
+            self.endpoint.close(code, reason)
+            self._is_closing = True
+            self._release()
+
+    def abort(self) -> None:
+        with self._lock:
+            self._is_cut = self._is_closing = True
+            self._settle()
+
+    def wait_gone(self, timeout: float | None = None) -> Closed:
+        """Wait until the connection and TCP have ended, and return why."""
+        with self._lock:
+            return self._wait_gone(timeout)
+
+    def _wait_gone(self, timeout: float | None) -> Closed:
+        if not self._changed.wait_for(lambda: self.is_gone, timeout):
+            raise TimeoutError(f"the connection has not ended within {timeout} s")
+        assert self.end is not None
+        return self.end

@@ -1,0 +1,189 @@
+"""A thread that waits for any number of sockets and timers.
+
+Not here: what is read or written, and what is due when.
+
+The law: only this thread waits for the network, and only it touches the selector and the timers. Other threads pass it
+functions to call, which wakes it. In each round it reads from the sockets before it looks at the time: if it is late,
+what is awaited may have come.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import Protocol
+
+logger = logging.getLogger("rfc6455_io")
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+clock = time.monotonic
+
+
+class Member(Protocol):
+    """A socket that a loop waits for, and what is done with it."""
+
+    sock: socket.socket
+
+    def ready(self, mask: int) -> None:
+        """Called when the socket can be read or written, as the bits of ``mask`` say."""
+
+    def tick(self) -> None:
+        """Called when the time of a timer has come."""
+
+    def fail(self) -> None:
+        """Called when one of the other two has raised an exception."""
+
+
+class Timer:
+    """A time at which to call a member; ``None`` is left of that when the timer is cancelled or over."""
+
+    __slots__ = ("at", "member")
+
+    def __init__(self, at: float, member: Member) -> None:
+        self.at = at
+        self.member: Member | None = member
+
+    def __lt__(self, other: Timer) -> bool:
+        return self.at < other.at
+
+
+class Loop:
+    """The thread and what it waits for. It runs from `start` to `stop`.
+
+    :param name: the thread's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._wakes, self._waker = socket.socketpair()
+        self._wakes.setblocking(False)
+        self._waker.setblocking(False)
+        self._selector.register(self._wakes, READ, None)
+        self._is_woken = False
+        self._calls: deque[Callable[[], None]] = deque()
+        self._timers: list[Timer] = []  # a heap
+        self._cancelled = 0
+        self._is_ending = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    # For any thread.
+
+    def start(self) -> None:
+        try:
+            self._thread.start()
+        except BaseException:  # the system has no more threads
+            self._close()
+            raise
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Make the thread call a function soon. It must not wait or raise an exception."""
+        self._calls.append(function)
+        # The thread looks for calls after it has set this to False, so a call that sees True is in time.
+        if not self._is_woken:
+            self._is_woken = True
+            try:
+                self._waker.send(b"!")
+            except OSError:
+                pass  # it has been woken already, or has ended
+
+    def stop(self) -> None:
+        """Make the thread end, after the functions that were passed to it."""
+        self.call(self._end)
+
+    def join(self) -> None:
+        """Wait until the thread has ended, unless it is the current one."""
+        if not self.is_current and self._thread.ident is not None:
+            self._thread.join()
+
+    @property
+    def is_current(self) -> bool:
+        return threading.get_ident() == self._thread.ident
+
+    # For the thread itself.
+
+    def watch(self, member: Member, before: int, after: int) -> None:
+        """Change what a member's socket is waited for: to be readable, writable, both, or neither."""
+        if not after:
+            self._selector.unregister(member.sock)
+        elif not before:
+            self._selector.register(member.sock, after, member)
+        else:
+            self._selector.modify(member.sock, after, member)
+
+    def call_at(self, at: float, member: Member) -> Timer:
+        """Schedule a call of `Member.tick`."""
+        timer = Timer(at, member)
+        heappush(self._timers, timer)
+        return timer
+
+    def cancel(self, timer: Timer) -> None:
+        """Cancel a timer, which may be over. Those that are cancelled never become the majority."""
+        if timer.member is None:
+            return
+        timer.member = None
+        self._cancelled += 1
+        if self._cancelled > 50 and self._cancelled * 2 > len(self._timers):
+            self._timers = [timer for timer in self._timers if timer.member is not None]
+            heapify(self._timers)
+            self._cancelled = 0
+
+    def _run(self) -> None:
+        try:
+            while not self._is_ending:
+                self._round()
+        finally:
+            self._close()
+
+    def _round(self) -> None:
+        for key, mask in self._selector.select(self._seconds_to_wait()):
+            if key.data is None:
+                self._wakes.recv(4096)
+            else:
+                _guard(key.data, key.data.ready, mask)
+        self._is_woken = False
+        while self._calls:
+            self._calls.popleft()()
+        # A timer that is set meanwhile waits for the next round, however soon it is due.
+        for timer in self._due_timers():
+            member, timer.member = timer.member, None
+            if member is None:
+                self._cancelled -= 1
+            else:
+                _guard(member, member.tick)
+
+    def _due_timers(self) -> list[Timer]:
+        now = clock()
+        due = []
+        while self._timers and self._timers[0].at <= now:
+            due.append(heappop(self._timers))
+        return due
+
+    def _seconds_to_wait(self) -> float | None:
+        if self._calls:
+            return 0
+        return max(0.0, self._timers[0].at - clock()) if self._timers else None
+
+    def _end(self) -> None:
+        self._is_ending = True
+
+    def _close(self) -> None:
+        self._selector.close()
+        self._wakes.close()
+        self._waker.close()
+        self._timers.clear()
+
+
+def _guard(member: Member, call: Callable[..., None], *arguments: int) -> None:
+    """Call a member, whose exceptions must not affect the others."""
+    try:
+        call(*arguments)
+    except Exception:
+        logger.exception("a connection is cut: it could not be served")
+        member.fail()

@@ -1,0 +1,62 @@
+"""A client for threads that connects again and again.
+
+Not here: how it connects (`_threads_client.py`), and whether and when to try again (`_retries.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
+
+from rfc6455 import URI, ConnectionClosedError, ProtocolError
+
+from ._openings import ConnectArguments
+from ._retries import DEFAULT_BACKOFF, Backoff, Retries, is_worth_a_retry
+from ._threads_client import connect
+from ._threads_loop import clock
+from ._threads_websocket import WebSocket
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+def reconnect(
+    uri: str | URI,
+    *,
+    backoff: Backoff = DEFAULT_BACKOFF,
+    worth_retry: Callable[[Exception], bool] = is_worth_a_retry,
+    tell: Callable[[Exception, float], object] | None = None,
+    sleep: Callable[[float], object] = time.sleep,
+    **arguments: Unpack[ConnectArguments],
+) -> Generator[WebSocket, None, None]:
+    """Connect, and reconnect after each connection: ``for ws in reconnect(uri)``. Each `WebSocket` is closed at the
+    end of the loop's body; leave the loop to stop.
+
+    An exception in the body also ends the loop, so catch `rfc6455.ConnectionClosedError` there.
+
+    :param backoff: how long to wait between two attempts. The count of attempts starts again after a connection that
+        was open for longer than ``Backoff.longest``.
+    :param worth_retry: a function that takes an error and returns whether to try again; the default is
+        `is_worth_a_retry`. The end of a connection is passed as a `rfc6455.ConnectionClosedError`.
+    :param tell: a function that is called before each wait with the error and the delay in seconds; by default both
+        are logged.
+    :param sleep: a function that waits for the delay, such as ``Event.wait`` of an event that ends the program. If it
+        raises an exception, that ends the loop.
+    :param arguments: the keywords of `connect`.
+    :raises Exception: an error that is not worth a retry: what `connect` raises, or `rfc6455.ConnectionClosedError`.
+    """
+    retries = Retries(backoff, worth_retry, tell)
+    while True:
+        began = clock()
+        try:
+            ws = connect(uri, **arguments)
+        except (OSError, ProtocolError) as failure:
+            error: Exception = failure
+        else:
+            try:
+                yield ws
+            finally:
+                ws.close()
+            error = ConnectionClosedError(ws.wait_closed())
+        sleep(retries.delay(error, clock() - began))

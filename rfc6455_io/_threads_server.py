@@ -1,0 +1,439 @@
+"""A server for threads: one reads from all clients, and each client that sends a request gets one of its own.
+
+Not here: what happens on a connection (`_threads_driver.py`).
+
+The law: nothing outlives the server. Each connection and each thread is in a set from its first moment to its last,
+and `Server.close` ends with both sets empty: by the closing handshake, or by force when that takes too long. Only a
+handler that still goes on then is left, since nothing can stop a thread; the log names it.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import ssl as tls
+import stat
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rfc6455
+from rfc6455 import Closed, ConnectionClosedError, Extension, Origins, Request, Response
+
+from ._openings import refusal, server_handshakes
+from ._threads_driver import Driver
+from ._threads_loop import READ, Loop, clock
+from ._threads_websocket import WebSocket
+from ._threads_wire import Wire
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from rfc6455.options import OptionArguments
+
+logger = logging.getLogger("rfc6455_io")
+
+Handler = Callable[[WebSocket], object]
+ProcessRequest = Callable[[Request], "Response | None"]
+
+# Each client has a file descriptor, of which a process usually gets 1024, and a thread, for whose stack the system
+# sets 8 MiB of addresses aside.
+MAX_CLIENTS = 500
+
+# How long no client is accepted after that has failed, in seconds.
+ACCEPT_PAUSE = 0.1
+
+# How often `serve_forever` stops waiting for a moment, in seconds: a signal that came just before it began to wait is
+# noticed only then.
+SIGNAL_CHECK = 1.0
+
+
+class _Listening:
+    """A socket that clients connect to, as a member of the loop."""
+
+    def __init__(self, sock: socket.socket, server: Server, loop: Loop) -> None:
+        self.sock = sock
+        self._server = server
+        self._loop = loop
+        self._mask = 0
+
+    def tick(self) -> None:
+        self.watch(READ)
+
+    def watch(self, mask: int) -> None:
+        if self._mask != mask and self.sock.fileno() >= 0:
+            self._loop.watch(self, self._mask, mask)
+            self._mask = mask
+
+    def ready(self, mask: int) -> None:
+        """Accept the clients that are waiting, up to a limit, so that the others get their turn."""
+        for _ in range(100):
+            try:
+                if not self._server._take_in(self.sock, self._loop):
+                    break
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    raise
+                logger.warning("no client is accepted for a moment: %s", error)
+                break
+        else:
+            return
+        self.fail()
+
+    def fail(self) -> None:
+        """Stop accepting for a moment, since the same would happen again at once."""
+        self.watch(0)
+        if self.sock.fileno() >= 0:
+            self._loop.call_at(clock() + ACCEPT_PAUSE, self)
+
+    def close(self) -> None:
+        self.watch(0)
+        self.sock.close()
+
+
+class Server:
+    """A server, as `serve` returns it. It begins to listen when it is entered by ``with``, or by `start`.
+
+    :ivar connections: the open connections, a set of `WebSocket` objects that other threads change. Iterate over a
+        copy.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        listen: Callable[[], list[socket.socket]],
+        make_handshake: Callable[[], rfc6455.ServerHandshake],
+        ssl: tls.SSLContext | None,
+        timeouts: rfc6455.Timeouts | None,
+        process_request: ProcessRequest | None,
+        bounds: tuple[int, int],
+    ) -> None:
+        if not callable(handler):
+            raise TypeError(f"a handler is a function, not {handler!r}")
+        self.connections: set[WebSocket] = set()
+        self._handler = handler
+        self._listen = listen
+        self._make_handshake = make_handshake
+        self._ssl = ssl
+        self._timeouts = timeouts
+        self._process_request = process_request
+        self._max_clients, self._max_waiting = bounds
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._drivers: set[Driver] = set()
+        self._threads: set[threading.Thread] = set()
+        self._closers: set[threading.Thread] = set()  # threads that call close(), maybe handlers
+        self._loop: Loop | None = None
+        self._listening: list[_Listening] = []
+        self._is_closing = False
+        # Held until the server is stopped. The handler of a signal may release it wherever the main thread is.
+        self._running = threading.Lock()
+        self._running.acquire()
+
+    # Its life cycle.
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """The sockets that it listens on; none before it has started or after `close`."""
+        return [listening.sock for listening in self._listening]
+
+    @property
+    def port(self) -> int:
+        """The port of the first socket, such as the free port that was chosen for 0."""
+        port: int = self.sockets[0].getsockname()[1]
+        return port
+
+    def start(self) -> Server:
+        """Begin to listen, and return the server. It runs in threads of its own until `close` is called.
+
+        :raises OSError: when it cannot listen there.
+        """
+        sockets = self._listen()
+        self._loop = loop = Loop("rfc6455 server")
+        self._listening = [_Listening(sock, self, loop) for sock in sockets]
+        loop.call(self._begin_listening)
+        try:
+            loop.start()
+        except BaseException:
+            _close_all(self._listening)
+            raise
+        return self
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def serve_forever(self) -> None:
+        """Wait until `stop` is called, or until an exception such as ``KeyboardInterrupt`` is raised here, and then
+        close."""
+        try:
+            while not self._running.acquire(timeout=SIGNAL_CHECK):
+                pass
+            self._running.release()
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        """Make `serve_forever` return, as in ``signal.signal(signal.SIGTERM, lambda *_: server.stop())``. Any thread
+        and any signal handler may call this."""
+        try:
+            self._running.release()
+        except RuntimeError:
+            pass  # it was stopped
+
+    def close(self, code: int = 1012, reason: str = "", *, timeout: float | None = 10.0) -> None:
+        """Stop listening, close all connections, and wait until they have ended and their handlers have returned.
+
+        A handler may call this, too; it is not waited for.
+
+        :param code: the close code. 1012 (Service Restart) asks clients to come back; 1001 (Going Away) does not.
+        :param reason: for people and logs.
+        :param timeout: the number of seconds after which connections are cut; ``None`` to wait for ever. A handler
+            that still goes on then is logged and left alone, since nothing can stop a thread from outside.
+        """
+        self.stop()
+        with self._lock:
+            self._is_closing = True
+            self._closers.add(threading.current_thread())
+            listening, self._listening = self._listening, []
+        if self._loop is not None:
+            self._loop.call(partial(_close_all, listening))
+        for driver in self._all_drivers():
+            driver.close(code, reason)
+        if not self._emptied(timeout):
+            for driver in self._all_drivers():
+                driver.abort()
+            if not self._emptied(1.0):
+                names = ", ".join(thread.name for thread in self._threads - self._closers)
+                logger.warning("the server has closed, and handlers still run in these threads: %s", names)
+        if self._loop is not None:
+            self._loop.stop()
+            self._loop.join()
+
+    def _all_drivers(self) -> list[Driver]:
+        with self._lock:
+            return list(self._drivers)
+
+    def _emptied(self, timeout: float | None) -> bool:
+        """Wait until there are no connections and no threads, and return whether that happened before the timeout."""
+        with self._lock:
+            return self._changed.wait_for(lambda: not self._drivers and not self._threads - self._closers, timeout)
+
+    # What happens in the loop.
+
+    def _begin_listening(self) -> None:
+        for listening in self._listening:
+            listening.watch(READ)
+
+    def _take_in(self, listener: socket.socket, loop: Loop) -> bool:
+        """Accept a client, and return whether others may be."""
+        if len(self._drivers) >= self._max_clients + self._max_waiting:
+            return False
+        sock, _ = listener.accept()
+        sock.setblocking(False)
+        wire = Wire(sock)
+        if self._ssl is not None:
+            wire.add_tls(self._ssl, None)
+        driver = Driver(wire, self._make_handshake(), self._timeouts, self, loop, clock())
+        with self._lock:
+            if self._is_closing:
+                sock.close()
+                return False
+            self._drivers.add(driver)
+        driver.start()
+        return True
+
+    def requested(self, driver: Driver, request: Request) -> None:
+        thread = threading.Thread(target=self._run, args=(driver, request), name="rfc6455 client", daemon=True)
+        with self._lock:
+            is_full = len(self._threads) >= self._max_clients
+            if is_full or self._is_closing:
+                driver.endpoint.reject(503, body=b"There are too many clients.\n" if is_full else b"")
+                return
+            self._threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            logger.error("a client is refused: the system has no thread for it: %s", error)
+            self._leave(thread)
+            driver.endpoint.reject(503)
+
+    def ended(self, driver: Driver, closed: Closed) -> None:
+        if driver.endpoint.connection is None:
+            logger.info("a client was not let in: %s", driver.wire.error or closed)
+
+    def gone(self, driver: Driver) -> None:
+        with self._lock:
+            self._drivers.discard(driver)
+            self._changed.notify_all()
+
+    # What happens in the thread of a client.
+
+    def _run(self, driver: Driver, request: Request) -> None:
+        try:
+            if self._let_in(driver, request):
+                self._handle(WebSocket(driver))
+        finally:
+            self._leave(threading.current_thread())
+
+    def _leave(self, thread: threading.Thread) -> None:
+        with self._lock:
+            self._threads.discard(thread)
+            self._changed.notify_all()
+
+    def _let_in(self, driver: Driver, request: Request) -> bool:
+        try:
+            answer = None if self._process_request is None else self._process_request(request)
+            return driver.answer(refusal(request, answer), answer)
+        except Exception:
+            # The client is told only that something went wrong.
+            logger.exception("a client is answered with 500: its request could not be processed")
+            return driver.answer(Response(500), None)
+
+    def _handle(self, ws: WebSocket) -> None:
+        code = 1011  # 7.4.1
+        with self._lock:
+            self.connections.add(ws)
+        try:
+            self._handler(ws)
+            code = 1000
+        except ConnectionClosedError as error:
+            if error.closed is not ws._driver.end:
+                _log_failure()  # the error of another connection, which is the handler's responsibility
+        except Exception:
+            _log_failure()
+        finally:
+            with self._lock:
+                self.connections.discard(ws)
+            ws._driver.stop_receiving()
+            ws._driver.close(code)
+
+
+def _close_all(listening: list[_Listening]) -> None:
+    for each in listening:
+        each.close()
+
+
+def _log_failure() -> None:
+    logger.exception("a connection ends with 1011: its handler failed")
+
+
+# ---- Sockets ----
+
+
+def _listen_at(host: str | Sequence[str] | None, port: int, backlog: int, reuse_port: bool) -> list[socket.socket]:
+    hosts = [host] if host is None or isinstance(host, str) else list(host)
+    places = dict.fromkeys(
+        (family, address)
+        for name in hosts
+        for family, _, _, _, address in socket.getaddrinfo(
+            name or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    )
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in places:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(sock)
+            if os.name == "posix":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # each family has its own
+            sock.bind(address)
+            sock.listen(backlog)
+            sock.setblocking(False)
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _listen_on(sock: socket.socket, backlog: int) -> list[socket.socket]:
+    sock.listen(backlog)
+    sock.setblocking(False)
+    return [sock]
+
+
+def _listen_at_path(path: str | os.PathLike[str], backlog: int) -> list[socket.socket]:
+    # A socket that an earlier server has left behind is of no use.
+    if Path(path).exists() and stat.S_ISSOCK(Path(path).stat().st_mode):
+        Path(path).unlink()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(os.fspath(path))
+        return _listen_on(sock, backlog)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def serve(
+    handler: Handler,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
+    ssl: tls.SSLContext | None = None,
+    sock: socket.socket | None = None,
+    path: str | os.PathLike[str] | None = None,
+    reuse_port: bool = False,
+    backlog: int = 100,
+    max_clients: int = MAX_CLIENTS,
+    subprotocols: Sequence[str] = (),
+    extensions: Sequence[Extension] = (),
+    origins: Origins = rfc6455.SAME_HOST,
+    require_subprotocol: bool = False,
+    process_request: ProcessRequest | None = None,
+    timeouts: rfc6455.Timeouts | None = None,
+    **options: Unpack[OptionArguments],
+) -> Server:
+    """Return a server, to be started by ``with`` or `Server.start`.
+
+    :param handler: a function, called with a `WebSocket` for each connection, in a thread of its own. When it returns,
+        the connection is closed with 1000; if it raises an exception, that is logged and the connection is closed with
+        1011.
+    :param host: the name or address to listen on, or several; ``None`` for all interfaces.
+    :param port: the port; 0 for any free one.
+    :param ssl: for ``wss:``, a context with the server's certificate.
+    :param sock: a socket to listen on, instead of host and port.
+    :param path: the path of a Unix socket to listen on, instead of host and port.
+    :param reuse_port: whether several processes may listen on the port (``SO_REUSEPORT``).
+    :param backlog: how many clients may wait to be accepted, and how many more than ``max_clients`` may be connected.
+    :param max_clients: how many clients have a thread at a time; others get 503. 500 is the default because a process
+        usually has no more than 1024 file descriptors, and each client takes one.
+    :param process_request: a function that is called with each `rfc6455.Request`, including those that do not ask for
+        a WebSocket, in the client's thread, so it may block. It returns ``None`` to accept the client, or a
+        `rfc6455.Response` to be sent instead; one with status 101 accepts the client and adds its headers to the
+        answer. If it raises an exception, that is logged, and the answer is 500.
+    :param timeouts: how long to wait for the peer.
+    :param options: ``limits``, ``parts`` and the others of `rfc6455.ServerHandshake`, which also describes
+        ``subprotocols``, ``extensions``, ``origins`` and ``require_subprotocol``.
+    :raises TypeError: for an argument of the wrong type.
+    """
+    make_handshake = server_handshakes(
+        process_request,
+        subprotocols=subprotocols,
+        extensions=extensions,
+        origins=origins,
+        require_subprotocol=require_subprotocol,
+        **options,
+    )
+
+    def listen() -> list[socket.socket]:
+        if path is not None:
+            return _listen_at_path(path, backlog)
+        if sock is not None:
+            return _listen_on(sock, backlog)
+        return _listen_at(host, port or 0, backlog, reuse_port)
+
+    return Server(handler, listen, make_handshake, ssl, timeouts, process_request, (max_clients, backlog))

@@ -1,0 +1,221 @@
+"""What users of threads see of a connection: `WebSocket`, and `broadcast` to many.
+
+Not here: the connection itself (`_threads_driver.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from rfc6455 import Closed, ConnectionClosedError, PreparedMessage, Request, Response
+
+from ._messages import GOOD_ENDS, ONE_MESSAGE, Part, Sendable
+from ._threads_driver import Driver
+
+
+class WebSocket:
+    """One connection for threads: what a handler of `serve` gets, and what `connect` returns.
+
+    It is a context manager, which closes the connection at the end, and an iterator over messages, which stops when
+    the peer closes with 1000, 1001 or without a code, and raises `rfc6455.ConnectionClosedError` when the connection
+    ends in any other way.
+
+    Any number of threads may use it at the same time. If several receive, each message goes to one of them.
+    """
+
+    __slots__ = ("__weakref__", "_driver", "_release")
+
+    def __init__(self, driver: Driver, release: Callable[[], None] | None = None) -> None:
+        self._driver = driver
+        self._release = release  # what there is to wait for when TCP has ended
+
+    # What is known about it.
+
+    @property
+    def request(self) -> Request:
+        """The client's request."""
+        request = self._driver.endpoint.request
+        assert request is not None
+        return request
+
+    @property
+    def response(self) -> Response:
+        """The server's answer, the 101."""
+        response = self._driver.endpoint.response
+        assert response is not None
+        return response
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that was agreed (1.9), or ``None``."""
+        return self._driver.endpoint.subprotocol
+
+    @property
+    def latency(self) -> float | None:
+        """The time that the last Pong to a keepalive Ping took, in seconds; ``None`` before the first."""
+        return self._driver.endpoint.latency
+
+    @property
+    def end(self) -> Closed | None:
+        """The `rfc6455.Closed` event that says why the connection has ended; ``None`` while it is open."""
+        return self._driver.endpoint.end
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return information about the socket, by the names that asyncio has for it: ``"peername"`` and
+        ``"sockname"``, the addresses; ``"socket"``; ``"ssl_object"``, if TLS is used. Return ``default`` for any other
+        name.
+
+        The socket is for its options. Do not read, write or close it.
+        """
+        wire = self._driver.wire
+        if name == "ssl_object":
+            return wire.layers[-1].object if wire.layers else default
+        if name == "socket":
+            return wire.sock
+        return wire.addresses.get(name, default)
+
+    # Receiving.
+
+    def recv(self, timeout: float | None = None) -> str | bytes:
+        """Wait for the next message and return it: `str` for text, `bytes` for binary.
+
+        If nobody receives, reading stops, and the peer has to wait.
+
+        :param timeout: how long to wait, in seconds; ``None`` to wait for ever, 0 to return at once.
+        :raises TimeoutError: when no message has come by then. Nothing is lost: the next call returns it.
+        :raises rfc6455.ConnectionClosedError: when the connection has ended and all messages have been received. Its
+            ``closed`` says why.
+        :raises RuntimeError: with the options ``parts=True`` and ``decode_text=False``, which need `recv_part`.
+        """
+        return self._driver.take(  # type: ignore[return-value]
+            (str, bytes), "with parts=True or decode_text=False, call recv_part()", timeout
+        )
+
+    def recv_part(self, timeout: float | None = None) -> Part:
+        """Return the next part of a message, with the option ``parts=True``; with ``decode_text=False`` also whole
+        texts, as `rfc6455.EncodedText`. The argument and the errors are those of `recv`."""
+        return self._driver.take(Part.__args__, "without parts=True, call recv()", timeout)  # type: ignore[return-value]
+
+    def __iter__(self) -> Iterator[str | bytes]:
+        return self
+
+    def __next__(self) -> str | bytes:
+        try:
+            return self.recv()
+        except ConnectionClosedError as error:
+            if error.closed.clean and error.closed.code in GOOD_ENDS:
+                raise StopIteration from None
+            raise
+
+    # Sending.
+
+    def send(self, message: Sendable | Iterable[str | bytes], *, compress: bool | None = None) -> None:
+        """Send a message, after waiting for the peer while more than 64 KiB wait to be written.
+
+        A peer that never reads is given up by the keepalive of `rfc6455.Timeouts`.
+
+        :param message: `str` is sent as text, bytes as binary, and a `rfc6455.PreparedMessage` as it was prepared. The
+            items of an iterable are sent as fragments of one message as they come; other threads wait to send
+            meanwhile. If it raises an exception, the message cannot be finished, and the connection is closed with
+            1011.
+        :param compress: as for `rfc6455.Connection.send_text`.
+        :raises rfc6455.ConnectionClosedError: when the connection has ended; after a `close` from this side, once that
+            is done.
+        :raises TypeError: when the message is anything else.
+        :raises RuntimeError: when the iterable itself calls this.
+        """
+        with self._driver.turn:
+            if self._driver.sends_parts:
+                raise RuntimeError("send() was called while this very thread sends a message in parts")
+            if isinstance(message, ONE_MESSAGE):
+                self._driver.send(message, True, compress)
+            else:
+                self._send_parts(message, compress)
+
+    def _send_parts(self, message: Iterable[str | bytes], compress: bool | None) -> None:
+        if not isinstance(message, Iterable) or isinstance(message, Mapping):
+            raise TypeError(f"a message is a str, bytes or an iterable of them, not {type(message).__name__}")
+        kind: type | None = None
+        self._driver.sends_parts = True
+        try:
+            for part in message:
+                if kind is not None and isinstance(part, str) is not (kind is str):
+                    raise TypeError("all parts of a message are str, or all are bytes")
+                self._driver.send(part, False, compress)
+                kind = str if isinstance(part, str) else bytes
+            if kind is not None:
+                self._driver.send("" if kind is str else b"")
+        except BaseException:
+            if kind is not None:
+                self._driver.close(1011)
+            raise
+        finally:
+            self._driver.sends_parts = False
+
+    def ping(self, timeout: float | None = None) -> float:
+        """Send a Ping, wait for the Pong, and return how long it took, in seconds (5.5.2).
+
+        :param timeout: how long to wait, in seconds; ``None`` to wait for ever.
+        :raises TimeoutError: when no Pong has come by then.
+        :raises rfc6455.ConnectionClosedError: when the connection has ended, or ends before the Pong comes.
+        """
+        return self._driver.ping(timeout)
+
+    # The end.
+
+    def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Close the connection (7.1.2) and wait until it has ended, no longer than the `rfc6455.Timeouts` allow.
+
+        This is allowed at any time, in any thread, and more than once. The Close frame goes out at once. Messages that
+        come meanwhile can still be received, as far as they fit into the queue; others are dropped.
+
+        :param code: the close code; ``None`` for a Close frame without one.
+        :param reason: for people and logs, at most 123 bytes of UTF-8.
+        :raises rfc6455.LocalProtocolError: for a code that must not be sent (7.4).
+        """
+        self._driver.close(code, reason)
+        self.wait_closed()
+
+    def wait_closed(self, timeout: float | None = None) -> Closed:
+        """Wait until the connection and TCP have ended, and return why.
+
+        The end comes after the messages before it: it does not come while reading has stopped because too many
+        messages wait.
+
+        :param timeout: how long to wait, in seconds; ``None`` to wait for ever.
+        :raises TimeoutError: when it has not ended by then.
+        """
+        closed = self._driver.wait_gone(timeout)
+        if self._release is not None:
+            self._release()
+        return closed
+
+    def abort(self) -> None:
+        """Cut the connection without a closing handshake. Both ends see 1006."""
+        self._driver.abort()
+
+    def __enter__(self) -> WebSocket:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        """Close with 1000, or with 1011 after an exception other than the connection's own end."""
+        self.close(1000 if kind is None or issubclass(kind, ConnectionClosedError) else 1011)
+
+
+def broadcast(connections: Iterable[WebSocket], message: Sendable, *, close_slow: bool = False) -> list[WebSocket]:
+    """Send a message to many connections without waiting. It is serialised once, and compressed once for each set of
+    parameters. A connection on which more than 64 KiB wait, or another thread is sending, is skipped.
+
+    :param connections: the connections; those that have ended are skipped.
+    :param message: as for `WebSocket.send`, except that it must not be an iterable.
+    :param close_slow: whether to cut connections on which too much waits.
+    :returns: the connections that were skipped although they have not ended.
+    :raises TypeError: when the message is anything else.
+    """
+    prepared = message if isinstance(message, PreparedMessage) else PreparedMessage(message)
+    slow = [ws for ws in connections if not ws._driver.offer(prepared)]
+    for ws in slow:
+        if close_slow and not ws._driver.can_write:
+            ws.abort()
+    return slow
