@@ -763,8 +763,8 @@ class Connection:
         """Queue a Close frame, which begins the closing handshake (7.1.2). Events go on until `Closed` comes.
 
         This is allowed in every state and more than once: if this side has closed already, nothing happens. The peer's
-        Close is answered automatically, with its own code and reason; until `data_to_send` is called, a code passed
-        here replaces that answer.
+        Close is answered automatically, with its own code and reason, and a deadline that passes queues a Close of its
+        own; until `data_to_send` is called, a code passed here replaces either.
 
         :param code: the close code, 1000 by default; ``None`` for a Close frame without one.
         :param reason: a text for people and logs, at most 123 bytes of UTF-8; a longer one is cut between characters.
@@ -782,7 +782,7 @@ class Connection:
         if self._closed is None:
             if self._sent != _CLOSED:
                 self._begin_closing(payload)
-        elif self._closed.clean and self._owed_close is not None and code is not NO_CODE_NAMED:
+        elif self._closed.error is None and self._owed_close is not None and code is not NO_CODE_NAMED:
             self._owed_close = payload
 
     def _begin_closing(self, payload: bytes) -> None:

@@ -49,6 +49,7 @@ from rfc6455 import (
     Connection,
     ConnectionClosedError,
     ConnectionState,
+    Deadlines,
     Direction,
     Event,
     Limits,
@@ -59,6 +60,7 @@ from rfc6455 import (
     RemoteProtocolError,
     Role,
     TextMessage,
+    Timeouts,
 )
 
 # The examples of section 5.7, through a connection.
@@ -846,6 +848,18 @@ def test_a_code_that_is_named_takes_the_place_of_the_answer(
     assert read_frames(connection.data_to_send(), role) == [(CLOSE, sent, True, 0)]
     connection.close(4001)
     assert connection.data_to_send() == b""
+
+
+@BOTH_ROLES
+def test_a_code_that_is_named_takes_the_place_of_what_a_deadline_says(role: Role) -> None:
+    connection = new_connection(role)
+    deadlines = Deadlines(Timeouts(idle=1.0), now=0.0)
+    deadlines.opened(connection, now=0.0)
+    (closed,) = deadlines.advance(now=1.0)
+    connection.close()
+    connection.close(1011, "mine")
+    assert read_frames(connection.data_to_send(), role) == [(CLOSE, close_payload(1011, b"mine"), True, 0)]
+    assert connection.end == closed == Closed(3008, "", False, None, CloseCause.IDLE_TIMEOUT)
 
 
 @BOTH_ROLES
