@@ -1,4 +1,4 @@
-"""`examples/uvicorn` on real sockets, beside the protocols that uvicorn brings itself.
+"""`rfc6455_io.uvicorn` on real sockets, beside the protocols that uvicorn brings itself.
 
 Every test runs over both of uvicorn's HTTP parsers, and over uvicorn's own WebSocket protocols as well, so that what
 is asserted is how uvicorn behaves and not our idea of it. Where those differ on purpose, `differs` says which and why;
@@ -11,7 +11,6 @@ what arrives, and the sockets' own limit fails it.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import importlib.util
 import logging
 import queue
@@ -41,10 +40,12 @@ from uvicorn.config import HTTP_PROTOCOLS, WS_PROTOCOLS
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "uvicorn"
+import rfc6455_io.uvicorn
+
+APP = Path(__file__).resolve().parents[2] / "examples" / "uvicorn_app.py"
 PATIENCE = 60.0
 
-OURS = "rfc6455_protocol:RFC6455Protocol"
+OURS = "rfc6455_io.uvicorn:Protocol"
 YARDSTICKS = [name for name in ("websockets-sansio", "wsproto") if name in WS_PROTOCOLS]
 HTTP = [name for name in ("h11", "httptools") if name in HTTP_PROTOCOLS and importlib.util.find_spec(name)]
 COMBINATIONS = [(http, ws) for ws in (OURS, *YARDSTICKS) for http in HTTP]
@@ -55,14 +56,6 @@ REQUEST = (
 )
 
 App = Callable[[Any, Any, Any], Any]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _importable() -> Iterator[None]:
-    """The example's modules are no package: `--app-dir` puts their directory into the path."""
-    sys.path.insert(0, str(EXAMPLE))
-    yield
-    sys.path.remove(str(EXAMPLE))
 
 
 class Host:
@@ -86,11 +79,10 @@ class Host:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: self.unhandled.append(context))
         await self.server.serve(sockets=[self.listener])
 
-    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _app(self, scope: Any, receive: Any, send: Any) -> Any:
         if scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
-        else:
-            await self.apps[scope["path"]](scope, receive, send)
+            return await self._live(scope, receive, send)
+        return await self.apps[scope["path"]](scope, receive, send)
 
     async def _live(self, scope: Any, receive: Any, send: Any) -> None:
         scope["state"]["from"] = "lifespan"
@@ -456,15 +448,83 @@ def test_a_denial_with_a_status_that_is_none_is_the_mistake_of_the_app(host: Hos
         assert client.head()[0] == 500
 
 
-@differs(*YARDSTICKS, reason="sends nothing, or what there is of the denial")
-def test_a_denial_that_the_app_does_not_finish_is_500(host: Host) -> None:
+@differs(*YARDSTICKS, reason="sends nothing, or the head alone")
+def test_a_denial_that_the_app_does_not_begin_is_500(host: Host) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.http.response.start", "status": 404, "headers": []})
-        await send({"type": "websocket.http.response.body", "body": b"go", "more_body": True})
 
     with Raw(host, host.serve(app)) as client:
         assert client.head()[0] == 500
+
+
+@differs("websockets-sansio", reason="keeps the whole body until its end")
+def test_a_denial_is_sent_as_the_app_gives_it(host: Host) -> None:
+    go_on = threading.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        headers = [(b"content-length", b"4"), (b"content-type", b"text/plain")]
+        await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": b"go", "more_body": True})
+        if await asyncio.to_thread(go_on.wait, 1.0):
+            await send({"type": "websocket.http.response.body", "body": b"ne"})
+
+    with Raw(host, host.serve(app)) as client:
+        assert client.head()[0] == 404
+        while client.buffer != b"go":
+            client.buffer += client._more()
+        go_on.set()
+        assert client.rest() == b"gone"
+
+
+@only_ours
+def test_a_denial_whose_length_nobody_knows_is_sent_in_chunks(host: Host) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 404, "headers": []})
+        for body in (b"go", b"", b"ne"):
+            await send({"type": "websocket.http.response.body", "body": body, "more_body": True})
+        await send({"type": "websocket.http.response.body"})
+
+    with Raw(host, host.serve(app)) as client:
+        status, fields = client.head()
+        assert client.rest() == b"2\r\ngo\r\n2\r\nne\r\n0\r\n\r\n"
+    assert status == 404
+    assert ("transfer-encoding", "chunked") in fields
+    assert "content-length" not in dict(fields)
+
+
+@only_ours
+@pytest.mark.parametrize("bodies", [[b"too long"], [b"go", b"on"], [b"go", b"o", b""], [b""]])
+def test_a_denial_that_is_not_as_long_as_it_says_is_the_mistake_of_the_app(host: Host, bodies: list[bytes]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        headers = [(b"Content-Length", b"3" if bodies != [b"go", b"o", b""] else b"4")]
+        await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
+        for body in bodies[:-1]:
+            await send({"type": "websocket.http.response.body", "body": body, "more_body": True})
+        with pytest.raises(RuntimeError, match="than Content-Length"):
+            await send({"type": "websocket.http.response.body", "body": bodies[-1]})
+
+    with Raw(host, host.serve(app)) as client:
+        assert client.head()[0] == 404
+        assert len(client.rest()) < 4
+
+
+@only_ours
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_denial_without_a_body(host: Host, status: int) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": status, "headers": []})
+        await send({"type": "websocket.http.response.body"})
+
+    with Raw(host, host.serve(app)) as client:
+        seen, fields = client.head()
+        assert client.rest() == b""
+    assert seen == status
+    assert not {"content-length", "transfer-encoding", "content-type"} & set(dict(fields))
 
 
 @pytest.mark.parametrize("wrong", ["websocket.send", "websocket.http.response.body", "no.such.type"])
@@ -621,7 +681,7 @@ def test_a_client_that_breaks_the_rules_is_told_so_and_the_app_too(host: Host, d
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a client that is there never needs is not worth two seconds of a test."""
-    monkeypatch.setattr(importlib.import_module("rfc6455_protocol"), "GRACE", 0.2)
+    monkeypatch.setattr(rfc6455_io.uvicorn, "GRACE", 0.2)
 
 
 @only_ours
@@ -652,7 +712,7 @@ def test_a_client_without_pongs_is_hung_up_on(new_host: Callable[..., Host]) -> 
     seer = Seer()
     with Raw(host, host.serve(seer)) as client:
         assert client.open().frame().opcode == PING
-        assert client.frame().opcode == CLOSE
+        assert client.frame() == Seen(CLOSE, close_payload(1011, b"keepalive ping timeout"))
         assert client.rest() == b""
     assert seer.greeted().next()["type"] == "websocket.disconnect"
 
@@ -839,19 +899,69 @@ def test_an_app_that_ends_without_an_answer_is_500_and_logged(
     assert len(caplog.records) == 1
 
 
-@differs(*YARDSTICKS, reason="closes TCP without a Close frame, which the client sees as 1006")
-@pytest.mark.parametrize(("error", "code"), [(OopsError, 1011), (None, 1000)], ids=["fails", "returns"])
-def test_a_client_is_told_that_the_app_has_ended(host: Host, error: type[Exception] | None, code: int) -> None:
+class Telling(rfc6455_io.uvicorn.Protocol):
+    tells_end = True
+
+
+@pytest.mark.parametrize("http", HTTP)
+@pytest.mark.parametrize(
+    ("ws", "error", "code"),
+    [
+        *[(ws, error, 1006) for ws in (OURS, *YARDSTICKS) for error in (OopsError, None)],
+        (Telling, OopsError, 1011),
+        (Telling, None, 1000),
+    ],
+)
+def test_a_client_sees_that_the_app_has_ended(http: str, ws: Any, error: type[Exception] | None, code: int) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "last words"})
         if error is not None:
             raise error
 
-    with host.connect(app) as client:
-        with pytest.raises(ConnectionClosed):
-            client.recv(PATIENCE)
-        assert client.close_code == code
+    host = Host(http, ws)
+    try:
+        with host.connect(app) as client:
+            assert client.recv(PATIENCE) == "last words"
+            with pytest.raises(ConnectionClosed):
+                client.recv(PATIENCE)
+            assert client.close_code == code
+    finally:
+        host.join()
+
+
+@pytest.mark.parametrize("result", [None, "an answer"])
+def test_what_an_app_returns_is_an_error_in_the_log(
+    host: Host, caplog: pytest.LogCaptureFixture, result: str | None
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> str | None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        return result
+
+    with caplog.at_level(logging.ERROR, "uvicorn.error"), Raw(host, host.serve(app)) as client:
+        client.open().rest()
+        with Raw(host, host.serve(echo)) as another:  # the task of the first has ended when this is answered
+            another.open()
+    expected = [] if result is None else ["ASGI callable should return None, but returned 'an answer'."]
+    assert [record.message for record in caplog.records] == expected
+
+
+def test_the_log_has_uvicorns_own_lines(new_host: Callable[..., Host], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(5, "uvicorn.error"):
+        host = new_host(ws_ping_interval=0.05, ws_ping_timeout=0.05)
+        with Raw(host, host.serve(Seer())) as client:
+            client.open().rest()
+            peer = "{}:{}".format(*client.sock.getsockname())
+        host.join()
+    lines = [record.message for record in caplog.records if peer in record.message and "http" not in record.pathname]
+    assert lines == [
+        f"{peer} - WebSocket connection made",
+        f'{peer} - "WebSocket /0" [accepted]',
+        f"{peer} - WebSocket keepalive ping timeout",
+        f"{peer} - WebSocket connection lost",
+    ]
 
 
 def test_a_message_that_cannot_be_sent_leaves_the_connection_as_it_was(host: Host) -> None:
@@ -1003,15 +1113,14 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def documented_command() -> list[str]:
-    """The first command of the example's README."""
-    readme = (EXAMPLE / "README.md").read_text(encoding="utf-8")
-    command = re.search(r"^uvicorn (.*)$", readme, re.MULTILINE)
+    """The command in the example's docstring."""
+    command = re.search(r"^ +uvicorn (.*)$", APP.read_text(encoding="utf-8"), re.MULTILINE)
     assert command is not None
     return command[1].split()
 
 
-def test_the_command_of_the_readme_runs_from_a_clone() -> None:
-    root = EXAMPLE.parents[1]
+def test_the_command_of_the_example_runs_from_a_clone() -> None:
+    root = APP.parents[1]
     command = [sys.executable, "-m", "uvicorn", *documented_command(), "--port", "0"]
     with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -1035,7 +1144,7 @@ def test_the_command_of_the_readme_runs_from_a_clone() -> None:
 
 
 def test_no_room_outlives_its_last_member() -> None:
-    spec = importlib.util.spec_from_file_location("uvicorn_example_app", EXAMPLE / "app.py")
+    spec = importlib.util.spec_from_file_location("uvicorn_example_app", APP)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""`examples/uvicorn` without a network: a transport that does as it is told, on an event loop whose time is a number.
+"""`rfc6455_io.uvicorn` without a network: a transport that does as it is told, on a loop whose time is a number.
 
 What takes 20 seconds on a socket takes none here, and what is a race there comes in every order: the last test plays
 whatever hypothesis thinks of, and looks for what a server must never do.
@@ -7,11 +7,8 @@ whatever hypothesis thinks of, and looks for what a server must never do.
 from __future__ import annotations
 
 import asyncio
-import re
-import sys
 import zlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -25,11 +22,12 @@ import uvicorn
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 
+import rfc6455
 from rfc6455 import Limits
+from rfc6455_io.uvicorn import Protocol
 
 pytestmark = pytest.mark.examples
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "uvicorn"
 
 REQUEST = (
     b"GET /a?b HTTP/1.1\r\nhost: example.com\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
@@ -38,14 +36,6 @@ REQUEST = (
 Order = Callable[[Any, Any], Awaitable[Any]]  # of `receive` and `send`: what the app is to do
 
 DEFLATE = b"sec-websocket-extensions: permessage-deflate\r\n"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _importable() -> Iterator[None]:
-    """The example's modules are no package: `--app-dir` puts their directory into the path."""
-    sys.path.insert(0, str(EXAMPLE))
-    yield
-    sys.path.remove(str(EXAMPLE))
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -140,6 +130,10 @@ class Transport(asyncio.Transport):
         return {"peername": ("192.0.2.1", 1234), "sockname": ("192.0.2.2", 80)}.get(name, default)
 
 
+class Telling(Protocol):
+    tells_end = True
+
+
 class Scene:
     """A connection whose request has come, and an app that does one thing after the other."""
 
@@ -151,8 +145,6 @@ class Scene:
         protocol_class: Any = None,
         **options: Any,
     ) -> None:
-        from rfc6455_protocol import RFC6455Protocol
-
         self.loop = loop
         self.state = ServerState()
         self.state.default_headers = list(default_headers)
@@ -161,7 +153,7 @@ class Scene:
         self.outcomes: list[Any] = []
         options = {"interface": "asgi3", "ws": "none", "lifespan": "off", "log_config": None, **options}
         config = uvicorn.Config(self._app, **options)
-        self.protocol = (protocol_class or RFC6455Protocol)(config, self.state, {})
+        self.protocol = (protocol_class or Protocol)(config, self.state, {})
         self.transport = Transport(self.protocol)
         self.protocol.connection_made(self.transport)
         self.protocol.data_received(REQUEST % extra)
@@ -274,10 +266,10 @@ async def test_a_ping_every_20_seconds_and_20_more_for_its_pong(loop: Loop) -> N
     await scene.later(0.2)
     assert [frame.opcode for frame in scene.frames()] == [PING]
     await scene.later(20)
-    assert [(frame.opcode, frame.payload[:2]) for frame in scene.frames()] == [(CLOSE, close_payload(3008))]
+    assert [(frame.opcode, frame.payload[:2]) for frame in scene.frames()] == [(CLOSE, close_payload(1011))]
     assert scene.transport.is_lost
     (farewell,) = await scene.take()
-    assert (farewell["type"], farewell["code"]) == ("websocket.disconnect", 3008)
+    assert (farewell["type"], farewell["code"]) == ("websocket.disconnect", 1011)
     await scene.finish()
 
 
@@ -322,8 +314,8 @@ async def test_who_floods_and_never_reads_is_not_waited_for(loop: Loop) -> None:
         assert isinstance(scene.outcomes[-1], OSError)
         received = await scene.take(2)
         assert received[0] == text("echo me")
-        assert (received[1]["type"], received[1]["code"]) == ("websocket.disconnect", 3008)
-        await scene.later(11)
+        assert (received[1]["type"], received[1]["code"]) == ("websocket.disconnect", 1011)
+        await scene.later(21)
         assert scene.transport.is_lost
         await scene.finish()
 
@@ -442,7 +434,7 @@ async def test_a_server_that_stops_while_the_end_is_on_its_way_closes_once(loop:
     await scene.feed(to(SERVER, CLOSE, close_payload(1000)))
     await scene.later(5)
     scene.protocol.shutdown()
-    await scene.later(6)
+    await scene.later(16)
     assert scene.transport.is_lost
     await scene.finish()
 
@@ -741,7 +733,7 @@ async def test_an_app_that_closes_with_a_full_inbox_still_hears_the_answer(loop:
 
 @on_a_loop
 async def test_a_cancelled_app_closes_its_connection(loop: Loop) -> None:
-    scene = await Scene(loop).open()
+    scene = await Scene(loop, protocol_class=Telling).open()
     (task,) = scene.state.tasks
     task.cancel()
     await scene.settle()
@@ -752,7 +744,7 @@ async def test_a_cancelled_app_closes_its_connection(loop: Loop) -> None:
 
 @on_a_loop
 async def test_an_app_that_exits_is_a_failed_app_and_no_dead_server(loop: Loop) -> None:
-    scene = await Scene(loop).open()
+    scene = await Scene(loop, protocol_class=Telling).open()
 
     async def leave(receive: Any, send: Any) -> None:
         raise SystemExit
@@ -798,17 +790,17 @@ async def test_an_empty_subprotocol_is_none(loop: Loop) -> None:
 
 
 @on_a_loop
-async def test_the_class_in_the_readme_checks_the_origin_and_keeps_the_window(loop: Loop) -> None:
-    block = re.search(r"```python\n(.*?)```", (EXAMPLE / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert block is not None
-    names: dict[str, Any] = {}
-    exec(block[1], names)
-    scene = Scene(loop, b"origin: http://example.org\r\n", protocol_class=names["Strict"])
+async def test_a_derived_class_checks_the_origin_and_keeps_the_window(loop: Loop) -> None:
+    class Strict(Protocol):
+        origins = rfc6455.SAME_HOST
+        extensions = (rfc6455.PerMessageDeflate(server_no_context_takeover=False),)
+
+    scene = Scene(loop, b"origin: http://example.org\r\n", protocol_class=Strict)
     assert scene.transport.written.startswith(b"HTTP/1.1 403 ")
     assert scene.state.tasks == set()
     await scene.finish()
 
-    scene = Scene(loop, b"origin: http://example.com\r\n" + DEFLATE, protocol_class=names["Strict"])
+    scene = Scene(loop, b"origin: http://example.com\r\n" + DEFLATE, protocol_class=Strict)
     await scene.take()
     await scene.say(type="websocket.accept")
     assert b"Sec-WebSocket-Extensions: permessage-deflate\r\n" in scene.transport.written

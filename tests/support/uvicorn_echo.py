@@ -1,4 +1,4 @@
-"""An echo under uvicorn, on the example's protocol class, as a program like the example servers."""
+"""An echo under uvicorn, on `rfc6455_io.uvicorn`, as a program like the example servers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 import uvicorn
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "examples" / "uvicorn"))
+# At the end: an installed package stays the one that is tested.
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from rfc6455_protocol import RFC6455Protocol
+from rfc6455_io.uvicorn import Protocol
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -38,7 +39,7 @@ if __name__ == "__main__":
         uvicorn.Config(
             app,
             port=options.port,
-            ws=RFC6455Protocol,
+            ws=Protocol,
             ws_ping_interval=options.ping_interval,
             ws_ping_timeout=options.pong,
             log_level="critical",

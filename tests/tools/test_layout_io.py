@@ -44,6 +44,9 @@ MODULES = (
     "_threads_client",
     "_threads_reconnect",
     "threads",
+    "_uvicorn_asgi",
+    "_uvicorn_inbox",
+    "uvicorn",
 )
 
 # A file that grows beyond is a sign that something belongs below, in the endpoint.
@@ -130,6 +133,17 @@ def test_threads_do_not_need_asyncio() -> None:
         [sys.executable, "-c", loads], cwd=PACKAGE.parent, capture_output=True, text=True, check=True, timeout=60
     )
     assert "asyncio" not in finished.stdout.split()
+
+
+def test_uvicorn_is_imported_for_its_own_protocol_only() -> None:
+    """It is not installed with the package."""
+    users = {
+        path.stem
+        for path in FILES
+        for level, module, _ in imports_of(path)
+        if (level, module.partition(".")[0]) == (0, "uvicorn") or (level == 1 and "uvicorn" in module)
+    }
+    assert users == {"_uvicorn_asgi", "_uvicorn_inbox", "uvicorn"}
 
 
 def test_the_package_says_that_it_is_typed() -> None:

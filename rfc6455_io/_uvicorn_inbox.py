@@ -1,7 +1,7 @@
 """Back-pressure towards the app: what waits for it.
 
-What lives here: no transport and no protocol; `rfc6455_protocol.py` puts in, looks whether there is room, and stops
-reading when there is none.
+Not here: transport and protocol; `uvicorn.py` puts in, looks whether there is room, and stops reading when there is
+none.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from rfc6455_asgi import Message
-
 import rfc6455
+
+from ._uvicorn_asgi import Message
 
 # How many bytes or characters may wait for the app before no more is read; `--ws-max-queue` bounds the messages.
 # What one read holds comes on top, and is bounded too: asyncio reads 256 KiB at most, and the library inflates half
@@ -46,27 +46,39 @@ class Inbox:
             self._size += size_of(event)
             self._arrived.set()
 
-    def close(self, code: int, reason: str) -> None:
-        """Puts the farewell, unless there is one. What waits already is still given before it."""
+    def close(self, code: int, reason: str | None) -> None:
+        """Put the farewell, unless there is one. What waits already is still given before it.
+
+        :param reason: what the peer or the app said; ``None`` where there was no Close frame to say it in.
+        """
         if self.farewell is None:
-            self.farewell = {"type": "websocket.disconnect", "code": int(code), "reason": reason}
+            said = {} if reason is None else {"reason": reason}
+            self.farewell = {"type": "websocket.disconnect", "code": int(code), **said}
             self._arrived.set()
 
-    async def get(self) -> Message:
-        """The next message; waits for it. Cancelled while it waits, it takes nothing."""
+    def take(self) -> Message | None:
+        """Take the next message; return ``None`` when there is none yet."""
+        if not self._waiting or not self._is_greeted:
+            return self._take_other()
+        event = self._waiting.popleft()
+        if isinstance(event, rfc6455.TextMessage):
+            self._size -= len(event.text)
+            return {"type": "websocket.receive", "text": event.text}
+        self._size -= len(event.data)
+        return {"type": "websocket.receive", "bytes": event.data}
+
+    def _take_other(self) -> Message | None:
         if not self._is_greeted:
             self._is_greeted = True
             return {"type": "websocket.connect"}
-        while not self._waiting:
-            if self.farewell is not None:
-                return dict(self.farewell)
+        return None if self.farewell is None else dict(self.farewell)
+
+    async def get(self) -> Message:
+        """Wait for the next message, and take it. Cancelled while it waits, it takes nothing."""
+        while (message := self.take()) is None:
             self._arrived.clear()
             await self._arrived.wait()
-        event = self._waiting.popleft()
-        self._size -= size_of(event)
-        if isinstance(event, rfc6455.TextMessage):
-            return {"type": "websocket.receive", "text": event.text}
-        return {"type": "websocket.receive", "bytes": event.data}
+        return message
 
 
 def size_of(event: object) -> int:

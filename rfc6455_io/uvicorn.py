@@ -1,10 +1,10 @@
 """A WebSocket protocol for uvicorn: any ASGI app, and so any Starlette or FastAPI app, on `rfc6455`.
 
-    uvicorn --ws rfc6455_protocol:RFC6455Protocol app:app
+    uvicorn --ws rfc6455_io.uvicorn:Protocol app:app
 
 What lives here: asyncio's callbacks on one side, ASGI's `receive` and `send` on the other, and what the two owe each
-other: order, back-pressure, and an end that both are told of. What the bytes mean is the library's matter; what waits
-for the app is in `rfc6455_inbox.py`, the form of the scope in `rfc6455_asgi.py`.
+other: order, back-pressure, and an end that both are told of. Not here: what the bytes mean, which is the library's
+matter; what waits for the app (`_uvicorn_inbox.py`); the form of the scope and of a denial (`_uvicorn_asgi.py`).
 
 The law: whatever happens on an open connection, be it a read, a call of the app or a timer, ends in `_step`, which
 writes what there is to write and decides whether to read on. Nothing awaits between looking at the
@@ -16,18 +16,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
-from rfc6455_asgi import Fields, Message, Stage, fields_to_add, scope_of
-from rfc6455_inbox import Inbox, size_of
 from uvicorn.config import Config
-from uvicorn.protocols.utils import ClientDisconnected, get_client_addr, get_path_with_query_string
+from uvicorn.logging import TRACE_LOG_LEVEL
+from uvicorn.protocols.utils import ClientDisconnected, get_client_addr, get_path_with_query_string, get_remote_addr
 from uvicorn.server import ServerState
 
 import rfc6455
-from rfc6455 import CloseCode
+from rfc6455 import CloseCause, CloseCode
+
+from ._uvicorn_asgi import UNEXPECTED, Denial, Message, Stage, fields_to_add, scope_of
+from ._uvicorn_inbox import Inbox, size_of
+
+__all__ = ["Protocol"]
 
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[object]]
 
@@ -38,6 +43,10 @@ logger = logging.getLogger("uvicorn.error")
 # why, in seconds. A client that is there needs a round trip.
 GRACE = 2.0
 
+# What is queued goes out when the loop comes round, together; this much of it at once. asyncio's own high-water mark,
+# so that an app that goes on sending is made to wait.
+HIGH_WATER = 64 << 10
+
 # When the connection is over but not all was sent: how long to wait for some of it to be taken, in seconds. An app may
 # end with megabytes in the transport, which a slow client is still taking.
 FLUSH = 10.0
@@ -47,11 +56,12 @@ FLUSH = 10.0
 TURN = 512 << 10
 
 
-class RFC6455Protocol(asyncio.Protocol):
+class Protocol(asyncio.Protocol):
     """One WebSocket connection, made by uvicorn when a request for one has come.
 
     The options that it knows: ``--ws-max-size``, ``--ws-max-queue``, ``--ws-ping-interval`` and ``--ws-ping-timeout``
-    (0 turns either off), ``--ws-per-message-deflate``, ``--root-path`` and those about headers.
+    (0 turns either off), ``--ws-per-message-deflate``, ``--root-path`` and those about headers. Without a command line
+    it is ``uvicorn.run(app, ws=Protocol)``. What uvicorn has no option for is changed by a derived class.
     """
 
     #: Which pages may connect (10.2). uvicorn leaves that to the app; ``rfc6455.SAME_HOST`` is the safe choice.
@@ -60,6 +70,16 @@ class RFC6455Protocol(asyncio.Protocol):
     #: What ``--ws-per-message-deflate`` turns on. The defaults keep no zlib state between messages.
     extensions: Sequence[rfc6455.Extension] = (rfc6455.PerMessageDeflate(),)
 
+    #: Whether a client is told by a Close frame that the app has failed (1011) or returned (1000) without closing. By
+    #: default TCP is closed without one, as by uvicorn's own classes, and the client sees 1006.
+    tells_end: bool = False
+
+    #: How long to wait for the client's Close frame after the app's, in seconds (7.1.1).
+    close_timeout: float = 10.0
+
+    #: The connection, as asyncio gave it.
+    transport: asyncio.Transport
+
     def __init__(
         self,
         config: Config,
@@ -67,6 +87,7 @@ class RFC6455Protocol(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        """Prepare for a connection: called by uvicorn."""
         if not config.loaded:
             config.load()
         self._config = config
@@ -89,7 +110,9 @@ class RFC6455Protocol(asyncio.Protocol):
         self._stage = Stage.REQUESTED
         self._inbox = Inbox(config.ws_max_queue)
         self._scope: dict[str, Any] = {}
-        self._denial: tuple[int, Fields, bytearray] = (403, (), bytearray())
+        self._denial: Denial | None = None
+        self._unsent = 0  # the size of what was queued since the last write
+        self._is_write_due = False  # whether the loop will write what was queued
         # Set while the app may send; also when all is over, so that nobody waits for ever.
         self._writable = asyncio.Event()
         self._writable.set()
@@ -97,15 +120,19 @@ class RFC6455Protocol(asyncio.Protocol):
         # When it is due: uvloop gives a handle that does not tell for one that is due at once.
         self._timer_at = 0.0
         self._next_portion: asyncio.Handle | None = None
+        # Runs while the client's Close frame is awaited.
+        self.close_timer: asyncio.TimerHandle | None = None
 
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
+        self._trace("WebSocket connection made")
 
     def data_received(self, data: bytes) -> None:
-        if self._is_open or not self._transport.is_closing():
+        # What a client sends that is denied is of no use to anybody.
+        if self._is_open or not (self._ws.closed or self.transport.is_closing()):
             self._receive(data)
 
     def eof_received(self) -> None:
@@ -114,8 +141,12 @@ class RFC6455Protocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
+        self._trace("WebSocket connection lost")
         self._replace_timer(None)
+        self._stop_close_timer()
         self._receive(b"")
+        if not self._is_open:
+            self._disconnect(CloseCode.ABNORMAL_CLOSURE)
         self._writable.set()
 
     def pause_writing(self) -> None:
@@ -132,21 +163,17 @@ class RFC6455Protocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """The server stops: 1012 (Service Restart) for an open connection, 500 for one that waits for the app."""
-        if self._stage in (Stage.REQUESTED, Stage.DENYING) and not self._transport.is_closing():
+        if self._stage in (Stage.REQUESTED, Stage.DENYING) and not self.transport.is_closing():
             self._fail_opening()
         elif self._stage is Stage.ACCEPTED and not self._ws.closed:
-            self._say_goodbye(CloseCode.SERVICE_RESTART)
-            if not self._transport.is_closing():
-                # Sooner than the deadline for the client's Close frame, so no other timer takes its place.
-                self._timer_at = self._loop.time() + GRACE
-                self._replace_timer(self._loop.call_at(self._timer_at, self._hang_up))
+            self._say_goodbye(CloseCode.SERVICE_RESTART, wait=GRACE)
         else:
             self._hang_up()
 
     # The opening handshake. uvicorn has read the request, and writes it out again for us.
 
     def _start_app(self, request: rfc6455.Request) -> None:
-        self._scope = scope_of(request, self._config, self._transport, self._app_state)
+        self._scope = scope_of(request, self._config, self.transport, self._app_state)
         task = self._loop.create_task(self._run_app())
         self._tasks.add(task)
         task.add_done_callback(self._app_ended)
@@ -154,13 +181,15 @@ class RFC6455Protocol(asyncio.Protocol):
     def _send_refusal(self) -> None:
         # The stage is the app's: one that has not answered yet may still try, and is told that the client is gone.
         self._disconnect(CloseCode.ABNORMAL_CLOSURE)
-        if not self._transport.is_closing():
-            self._transport.write(self._ws.data_to_send())
+        if not self.transport.is_closing():
+            if data := self._ws.data_to_send():
+                self.transport.write(data)
             self._hang_up()
 
     def _fail_opening(self) -> None:
-        # None of the headers that an app or an option adds: they may be what failed.
-        self._ws.reject(500, body=b"Internal Server Error")
+        if self._denial is None or not self._denial.has_begun:
+            # None of the headers that an app or an option adds: they may be what failed.
+            self._ws.reject(500, body=b"Internal Server Error")
         self._send_refusal()
 
     # The app: its task, what it receives, what it sends.
@@ -168,14 +197,16 @@ class RFC6455Protocol(asyncio.Protocol):
     async def _run_app(self) -> CloseCode:
         """Return the code that says how it ended (7.4.1)."""
         try:
-            await self._app(self._scope, self._asgi_receive, self._asgi_send)
+            result = await self._app(self._scope, self._asgi_receive, self._asgi_send)
         except ClientDisconnected:
-            pass
+            return CloseCode.NORMAL_CLOSURE
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException:
-            logger.exception("The ASGI app failed")
+            logger.exception("Exception in ASGI application\n")
             return CloseCode.INTERNAL_ERROR
+        if result is not None and self._stage is not Stage.REQUESTED:
+            logger.error("ASGI callable should return None, but returned '%s'.", result)
         return CloseCode.NORMAL_CLOSURE
 
     def _app_ended(self, task: asyncio.Task[CloseCode]) -> None:
@@ -184,24 +215,37 @@ class RFC6455Protocol(asyncio.Protocol):
         self._tasks.discard(task)
         code = CloseCode.INTERNAL_ERROR if task.cancelled() else task.result()
         if self._is_open:
-            self._say_goodbye(code)
-        elif not self._transport.is_closing():
+            self._end_without_app(code)
+        elif not self.transport.is_closing():
             if code == CloseCode.NORMAL_CLOSURE:
-                logger.error("The ASGI app returned without an answer to the WebSocket handshake")
+                logger.error("ASGI callable returned without completing handshake.")
             self._fail_opening()
 
+    def _end_without_app(self, code: CloseCode) -> None:
+        if self.tells_end:
+            self._say_goodbye(code)
+        elif self._stage is Stage.ACCEPTED and not self._ws.closed and self.close_timer is None:
+            self._disconnect(CloseCode.ABNORMAL_CLOSURE)
+            self._flush()
+            self._hang_up()
+        else:
+            self._disconnect(code)
+            self._receive(None)  # nobody takes what is left, and the end may be in it
+
     async def _asgi_receive(self) -> Message:
-        message = await self._inbox.get()
-        if self._is_open and (self._is_paused or self._has_more):
+        inbox = self._inbox
+        message = inbox.take() or await inbox.get()
+        if (self._is_paused or self._has_more) and self._is_open:
             self._receive(None)  # there may be room again
         return message
 
     async def _asgi_send(self, message: Message) -> None:
-        await self._writable.wait()
+        if not self._writable.is_set():
+            await self._writable.wait()
         act = _ACTS.get((self._stage, message["type"]))
         if act is None:
-            raise RuntimeError(f"{message['type']} cannot be sent now; what can: {self._stage.value}")
-        if self._inbox.farewell is not None or self._transport.is_closing():
+            raise RuntimeError(UNEXPECTED[self._stage].format(message["type"]))
+        if self._inbox.farewell is not None or self.transport.is_closing():
             raise ClientDisconnected
         act(self, message)
 
@@ -213,36 +257,48 @@ class RFC6455Protocol(asyncio.Protocol):
         self._receive(None)
 
     def _forbid(self, message: Message) -> None:
-        self._deny(403, (), b"")
-
-    def _start_denial(self, message: Message) -> None:
-        status = message["status"]
-        if not 200 <= status < 600:
-            raise RuntimeError(f"{status} cannot deny a WebSocket; 200 to 599 can")
-        self._denial = (status, message.get("headers", ()), bytearray())
-        self._stage = Stage.DENYING
-
-    def _go_on_denying(self, message: Message) -> None:
-        status, headers, body = self._denial
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
-            self._deny(status, headers, bytes(body))
-
-    def _deny(self, status: int, headers: Fields, body: bytes) -> None:
-        self._ws.reject(status, [*self._default_headers, *fields_to_add(headers)], body)
-        self._log(str(status))
+        self._ws.reject(403, self._default_headers)
+        self._log("403")
         self._stage = Stage.OVER
         self._send_refusal()
+
+    def _start_denial(self, message: Message) -> None:
+        status, headers = message["status"], message.get("headers", ())
+        if not 200 <= status < 600:
+            raise RuntimeError(f"Invalid HTTP status code '{status}' in response.")
+        self._denial = Denial(self._ws, status, self._default_headers, headers)
+        self._log(str(status))
+        self._stage = Stage.DENYING
+        self._write_denial(self._denial.head_if_known())
+
+    def _go_on_denying(self, message: Message) -> None:
+        denial = self._denial
+        assert denial is not None
+        is_last = not message.get("more_body", False)
+        self._write_denial(denial.body(message.get("body", b""), is_last))
+        if is_last:
+            self._stage = Stage.OVER
+            self._send_refusal()
+
+    def _write_denial(self, data: bytes) -> None:
+        if data:
+            self.transport.write(data)
 
     def _send(self, message: Message) -> None:
         data, text = message.get("bytes"), message.get("text")
         if data is not None:
             self._ws.send_bytes(data)
+            self._unsent += len(data)
         elif text is not None:
             self._ws.send_text(text)
+            self._unsent += len(text)
         else:
             raise RuntimeError("websocket.send needs bytes or text")
-        self._flush()
+        if self._unsent >= HIGH_WATER:
+            self._flush()
+        elif not self._is_write_due:
+            self._is_write_due = True
+            self._loop.call_soon(self._write_now)
 
     def _close(self, message: Message) -> None:
         code = message.get("code")
@@ -284,16 +340,20 @@ class RFC6455Protocol(asyncio.Protocol):
                 if self._stage is Stage.REQUESTED:
                     logger.warning("WebSocket handshake refused: %s", error)
                 self._send_refusal()
-            case rfc6455.Closed(code, reason, _, error):
+            case rfc6455.Closed(cause=CloseCause.PONG_TIMEOUT):
+                self._trace("WebSocket keepalive ping timeout")
+                self._ws.close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+                self._disconnect(CloseCode.INTERNAL_ERROR)
+            case rfc6455.Closed(code, reason, clean, error):
                 self._broke_rules = error is not None
-                self._disconnect(code, reason)
+                self._disconnect(code, reason if clean else None)
 
     def _step(self) -> None:
         """Write what there is to write; then end, or go on, or wait for more."""
         if not self._is_open:
             return
         self._flush()
-        if self._transport.is_closing():
+        if self.transport.is_closing():
             return
         if self._ws.must_close:
             self._end()
@@ -306,19 +366,34 @@ class RFC6455Protocol(asyncio.Protocol):
         self._next_portion = None
         self._receive(None)
 
+    def _write_now(self) -> None:
+        self._is_write_due = False
+        self._flush()
+
     def _flush(self) -> None:
         """Write what is owed. While the client does not take what there is, the library keeps it: of the Pongs only
         the last few (5.5.3), so that a flood of Pings cannot pile up answers."""
-        if self._writable.is_set() and not self._transport.is_closing() and (buffers := self._ws.buffers_to_send()):
-            self._transport.writelines(buffers)
+        if not self._ws.has_data_to_send or not self._writable.is_set() or self.transport.is_closing():
+            return
+        self._unsent = 0
+        buffers = self._ws.buffers_to_send()
+        if len(buffers) == 1:
+            self.transport.write(buffers[0])
+        else:
+            self.transport.writelines(buffers)
 
     def _read_if(self, wanted: bool) -> None:
-        if wanted and self._is_paused:
-            self._transport.resume_reading()
-        elif not wanted and not self._is_paused:
-            self._transport.pause_reading()
-        self._is_paused = not wanted
-        self._set_clock()
+        if wanted is self._is_paused:
+            if wanted:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+            self._is_paused = not wanted
+            self._set_clock()
+        elif wanted:
+            self._set_timer()
+        else:
+            self._set_clock()
 
     def _set_clock(self) -> None:
         """While the app lets nothing be read, no deadline comes nearer: a Pong that we do not read is not late. Unless
@@ -331,7 +406,7 @@ class RFC6455Protocol(asyncio.Protocol):
 
     def _set_timer(self) -> None:
         """A timer that is there and earlier stays: it looks again when it is due, which is cheaper than a new one."""
-        if not self._is_open or self._ws.closed or self._transport.is_closing():
+        if not self._is_open or self._ws.closed or self.transport.is_closing():
             return  # what is waited for now is the end
         at = self._ws.deadlines.next_deadline()
         if at is not None and (self._timer is None or self._timer_at > at):
@@ -355,13 +430,21 @@ class RFC6455Protocol(asyncio.Protocol):
 
     # The end.
 
-    def _say_goodbye(self, code: int, reason: str = "") -> None:
-        """Begin the closing handshake (7.1.2), whose deadline the library keeps; the app is told at once."""
-        self._ws.close(code, reason)
+    def _say_goodbye(self, code: int, reason: str | None = None, wait: float | None = None) -> None:
+        """Begin the closing handshake (7.1.2), and wait so many seconds for its end; the app is told at once."""
+        self._ws.close(code, reason or "")
         self._disconnect(code, reason)
         self._receive(None)
+        if not self.transport.is_closing() and not self._ws.closed and self.close_timer is None:
+            wait = self.close_timeout if wait is None else wait
+            self.close_timer = self._loop.call_later(wait, self._hang_up)
 
-    def _disconnect(self, code: int, reason: str = "") -> None:
+    def _stop_close_timer(self) -> None:
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = None
+
+    def _disconnect(self, code: int, reason: str | None = None) -> None:
         self._inbox.close(code, reason)
         self._writable.set()
 
@@ -371,29 +454,34 @@ class RFC6455Protocol(asyncio.Protocol):
         if not self._broke_rules:
             self._hang_up()
             return
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
         self._read_if(True)
         self._replace_timer(self._loop.call_later(GRACE, self._hang_up))
 
     def _hang_up(self) -> None:
-        """Close TCP when all is sent, or when the client takes nothing of it for `FLUSH` seconds."""
-        if not self._transport.is_closing():
-            left = self._transport.get_write_buffer_size()
-            self._transport.close()
-            self._replace_timer(self._loop.call_later(FLUSH, self._cut, left))
+        """Close TCP when all is sent, or when the client takes nothing of it for `FLUSH` seconds after the first."""
+        self._stop_close_timer()
+        if not self.transport.is_closing():
+            self.transport.close()
+            self._replace_timer(self._loop.call_later(FLUSH, self._cut, math.inf))
 
-    def _cut(self, left_before: int) -> None:
-        left = self._transport.get_write_buffer_size()
+    def _cut(self, left_before: float) -> None:
+        left = self.transport.get_write_buffer_size()
         if 0 < left < left_before:
             self._replace_timer(self._loop.call_later(FLUSH, self._cut, left))
         else:
-            self._transport.abort()
+            self.transport.abort()
 
     def _replace_timer(self, timer: asyncio.TimerHandle | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = timer
+
+    def _trace(self, what: str) -> None:
+        if logger.level <= TRACE_LOG_LEVEL:
+            peer = get_remote_addr(self.transport)
+            logger.log(TRACE_LOG_LEVEL, "%s%s", "{}:{} - ".format(*peer) if peer else "", what)
 
     def _log(self, outcome: str) -> None:
         scope = cast("Any", self._scope)
@@ -401,13 +489,13 @@ class RFC6455Protocol(asyncio.Protocol):
 
 
 # What an app may send, and when; anything not in this table is its error.
-_ACTS: dict[tuple[Stage, str], Callable[[RFC6455Protocol, Message], None]] = {
-    (Stage.REQUESTED, "websocket.accept"): RFC6455Protocol._accept,
-    (Stage.REQUESTED, "websocket.close"): RFC6455Protocol._forbid,
-    (Stage.REQUESTED, "websocket.http.response.start"): RFC6455Protocol._start_denial,
-    (Stage.DENYING, "websocket.http.response.body"): RFC6455Protocol._go_on_denying,
-    (Stage.ACCEPTED, "websocket.send"): RFC6455Protocol._send,
-    (Stage.ACCEPTED, "websocket.close"): RFC6455Protocol._close,
+_ACTS: dict[tuple[Stage, str], Callable[[Protocol, Message], None]] = {
+    (Stage.REQUESTED, "websocket.accept"): Protocol._accept,
+    (Stage.REQUESTED, "websocket.close"): Protocol._forbid,
+    (Stage.REQUESTED, "websocket.http.response.start"): Protocol._start_denial,
+    (Stage.DENYING, "websocket.http.response.body"): Protocol._go_on_denying,
+    (Stage.ACCEPTED, "websocket.send"): Protocol._send,
+    (Stage.ACCEPTED, "websocket.close"): Protocol._close,
 }
 
 
@@ -418,5 +506,6 @@ def _limits(max_size: int | None) -> rfc6455.Limits:
 
 @lru_cache
 def _timeouts(ping_interval: float | None, pong: float | None) -> rfc6455.Timeouts:
-    """Return the time-outs of a connection; an app may take as long as it likes to answer the opening handshake."""
-    return rfc6455.Timeouts(open=None, ping_interval=ping_interval or None, pong=pong or None)
+    """Return the time-outs of a connection. An app may take as long as it likes to answer the opening handshake; how
+    long the end may take, the protocol watches itself."""
+    return rfc6455.Timeouts(open=None, close=None, ping_interval=ping_interval or None, pong=pong or None)

@@ -1,6 +1,13 @@
 """A little Starlette app to run on `rfc6455`: an echo, and rooms where each hears what the others say.
 
-Nothing in here knows which library speaks the protocol; README.md says how to choose it.
+Nothing in here knows which library speaks the protocol; the command line chooses it. With uvicorn and Starlette
+installed (``pip install uvicorn starlette``), in a clone:
+
+    uvicorn --app-dir examples --ws rfc6455_io.uvicorn:Protocol uvicorn_app:app
+
+Then, in another terminal, talk to it with the chat's client, or with two of them in one room:
+
+    python3 examples/chat/client.py 'ws://localhost:8000/room/club?name=Ann'
 """
 
 from __future__ import annotations
