@@ -36,8 +36,8 @@ from rfc6455 import (
 HOUR = 3600.0
 TIMEOUTS = Timeouts(ping_interval=20, pong=90, idle=90)
 SIZES = (0, 1, 40, 125, 126, 1000, 5000)
-# What Python keeps of its own, such as numbers and a dict that grew once. One object for each message of the shorter run
-# would be four times as much in an hour.
+# What Python keeps of its own, such as numbers and a dict that grew once. One object for each message of the shorter
+# run would be four times as much in an hour.
 SLACK = 2048
 
 

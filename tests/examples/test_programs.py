@@ -276,7 +276,7 @@ def test_a_client_that_does_not_read_is_held_up(start: Start) -> None:
             assert sent < 128 << 20
         assert program.memory() - before < 16 << 20
         program.stop()
-    assert len(program.printed("closed: 1006")) == 1
+    assert len(program.logged("closed: 1006")) == 1
 
 
 def test_a_client_that_does_not_read_is_timed_out(start: Start) -> None:
@@ -285,7 +285,7 @@ def test_a_client_that_does_not_read_is_timed_out(start: Start) -> None:
         sent = 0
         peer.sock.setblocking(False)
         try:
-            while not program.printed("closed: "):
+            while not program.logged("closed: "):
                 if select.select([], [peer.sock], [], 0.01)[1]:
                     sent += peer.sock.send(NOISE[sent % len(NOISE) :])
         except ConnectionError:
@@ -348,8 +348,8 @@ def test_a_signal_sends_the_clients_away(start: Start, number: int) -> None:
     silent.check_eof()
     silent.sock.close()
     program.check_ended()
-    assert len(program.printed("closed: 1001")) == 3
-    assert len(program.printed("refused: ")) == 1
+    assert len(program.logged("closed: 1001")) == 3
+    assert len(program.logged("refused: ")) == 1
 
 
 def test_it_ends_although_a_client_does_not_answer(start: Start) -> None:
@@ -359,7 +359,7 @@ def test_it_ends_although_a_client_does_not_answer(start: Start) -> None:
         assert peer.close_frame() == 1001
         program.check_ended()
         peer.check_eof()
-    assert len(program.printed("closed: 1006")) == 1
+    assert len(program.logged("closed: 1006")) == 1
 
 
 def test_it_ends_when_nobody_is_there(start: Start) -> None:

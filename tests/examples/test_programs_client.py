@@ -169,7 +169,7 @@ def test_a_signal_closes_in_order(server: Program, number: int) -> None:
     process = subprocess.Popen(
         [*COMMAND, server.uri], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    before = len(server.printed("closed: 1001"))
+    before = len(server.logged("closed: 1001"))
     with process:
         assert process.stdin is not None
         assert process.stdout is not None

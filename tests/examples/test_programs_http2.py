@@ -228,7 +228,7 @@ def test_a_client_that_does_not_read_the_socket_is_timed_out(start: Callable[...
         noise = to(SERVER, 2, random.Random(0).randbytes(1 << 20))
         client.sock.setblocking(False)
         at = 0
-        while not program.printed("closed: 3008"):
+        while not program.logged("closed: 3008"):
             if select.select([], [client.sock], [], 0.01)[1]:
                 size = min(client.http.local_flow_control_window(ws.stream), 16_000, len(noise) - at % len(noise))
                 if size > 0:
@@ -252,4 +252,4 @@ def test_a_signal_sends_the_clients_away(start: Callable[..., Program], number: 
         client.check_ended()
         idle.check_ended()
     program.check_ended()
-    assert len(program.printed("closed: 1001")) == 2
+    assert len(program.logged("closed: 1001")) == 2

@@ -10,20 +10,32 @@ import ctypes
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
-from programs import PATIENCE, Program
+from programs import PATIENCE
 
 # What is awaited in the tests is over then.
 BLOCKED = 2.5
 
 
-def stop(program: Program, meanwhile: Callable[[], object]) -> float:
+class Late(Protocol):
+    """A program of a test: one of `programs`, or a chat's server."""
+
+    process: subprocess.Popen[str] | None
+
+    def logged(self, pattern: str) -> list[str]: ...
+    def wait_for(self, pattern: str, count: int = 1) -> str: ...
+
+
+def stop(program: Late, meanwhile: Callable[[], object]) -> float:
     """Stop the process, do something, and let it go on when `BLOCKED` seconds have passed; return the time then."""
+    assert program.process is not None
     process = program.process.pid
     os.kill(process, signal.SIGSTOP)
     end = time.monotonic() + PATIENCE
@@ -35,9 +47,10 @@ def stop(program: Program, meanwhile: Callable[[], object]) -> float:
     return time.monotonic()
 
 
-def block(program: Program, meanwhile: Callable[[], object]) -> float:
+def block(program: Late, meanwhile: Callable[[], object]) -> float:
     """Block all threads of a program that `late.py` runs, and do something meanwhile; return when it will go on."""
-    count = len(program.printed("^blocked$"))
+    assert program.process is not None
+    count = len(program.logged("^blocked$"))
     os.kill(program.process.pid, signal.SIGUSR1)
     program.wait_for("^blocked$", count + 1)
     goes_on_at = time.monotonic() + BLOCKED

@@ -81,7 +81,7 @@ class Program:
         """Waits until so many lines match; gives the last of them."""
         return self._output.wait_for(pattern, count)
 
-    def printed(self, pattern: str) -> list[str]:
+    def logged(self, pattern: str) -> list[str]:
         return self._output.matching(pattern)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
