@@ -2,6 +2,9 @@
 
     python examples/chat/client.py ws://localhost:8765/club --name Ann
 
+It comes back as the page does, and hides what the page hides. What it says itself stands in brackets; where its output
+is no terminal, that goes to standard error.
+
 One thread has the socket and the connection, so there are no locks. What is typed comes to it through a pipe, from a
 thread that sits in `input()`, which edits the line; or it is read from standard input where that is no terminal.
 """
@@ -12,7 +15,10 @@ import argparse
 import getpass
 import importlib.util
 import io
+import math
 import os
+import random
+import re
 import select
 import signal
 import socket
@@ -20,20 +26,26 @@ import ssl
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple, TextIO
 
 if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from lines import clean
+from transcript import Transcript
 
 import rfc6455
 
 try:
     import readline
     import termios
+
+    for option in ("input-meta on", "output-meta on", "convert-meta off"):  # letters of any encoding are letters
+        readline.parse_and_bind(f"set {option}")
 except ImportError:  # line editing is then what the terminal itself can do
     readline = None  # type: ignore[assignment]
 
@@ -44,8 +56,18 @@ CLEAR = "\r\x1b[K"
 
 CONNECT_TIMEOUT = 10.0
 
-# Ends that are as they should be: closed by us or by the server, which may come back (7.4.1).
-GOOD_ENDS = (1000, 1001, 1005, 1012)
+# Ends after which there is no reason to come back (7.4.1). When we leave, the server may be about to leave, too.
+GOOD_ENDS = (1000, 1005)
+GOOD_ENDS_FOR_ONE_WHO_LEAVES = (*GOOD_ENDS, 1001, 1012)
+
+# Seconds, as in the page: a back-off of up to 1, 2, 4 ... at random, so that not all come back at once (7.2.3); more
+# when the server is too busy; a connection that held for so long ends it.
+RETRY_FIRST, RETRY_MOST = 1.0, 30.0
+BUSY_WAIT = 10.0
+STEADY = 5.0
+
+# What of a refusal's body is shown, in characters.
+BODY = 2000
 
 
 class Terminal:
@@ -65,11 +87,26 @@ class Terminal:
             threading.Thread(target=self._type, args=(write_end,), daemon=True).start()
 
     def show(self, text: str) -> None:
-        """Shows a line above the one that is being typed. What comes from others cannot move the cursor."""
-        typed = readline.get_line_buffer() if self.is_interactive and readline else ""
-        before, after = (CLEAR, PROMPT + typed) if self.is_interactive else ("", "")
-        sys.stdout.write(f"{before}{clean(text)}\n{after}")
-        sys.stdout.flush()
+        """Show a line above the one that is being typed. What comes from others cannot move the cursor."""
+        self._write(sys.stdout, "\n\t".join(map(clean, re.split("\r?\n\t?", text))))
+
+    def note(self, text: str) -> None:
+        """Show what no server has said."""
+        self._write(sys.stdout if self.is_interactive else sys.stderr, f"({clean(text)})")
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        before, after = (CLEAR, PROMPT + self._being_typed()) if self.is_interactive else ("", "")
+        try:
+            stream.write(f"{before}{text}\n{after}")
+            stream.flush()
+        except BrokenPipeError:  # nobody reads on, and what is left in the buffer cannot be written either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            sys.exit(1)
+
+    def _being_typed(self) -> str:
+        """The line in the editor, which has it in the encoding of the locale, as this terminal shows it."""
+        typed = readline.get_line_buffer() if readline else ""
+        return os.fsencode(typed).decode(sys.stdout.encoding, "replace")
 
     def _type(self, write_end: int) -> None:
         try:
@@ -80,7 +117,7 @@ class Terminal:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Leaves the terminal as it was, although a thread is still editing a line in it."""
+        """Leave the terminal as it was, although a thread is still editing a line in it."""
         before = termios.tcgetattr(sys.stdin) if self.is_interactive and readline else None
         try:
             yield
@@ -90,127 +127,245 @@ class Terminal:
                 sys.stdout.write(CLEAR)
 
 
+class End(NamedTuple):
+    """How a connection ended."""
+
+    code: int
+    reason: str
+    is_final: bool
+
+
 class Client:
-    """One connection to a chat, until it ends.
+    """One who chats, over one connection after the other.
 
     :param prefix: put before each line that is sent: ``Ann: ``.
     """
 
-    def __init__(self, uri: str, prefix: str, terminal: Terminal) -> None:
-        self._uri = rfc6455.parse_uri(uri)
+    def __init__(self, settings: argparse.Namespace, prefix: str, terminal: Terminal) -> None:
+        self._settings = settings
+        self._uri = rfc6455.parse_uri(settings.uri)
+        self._context = settings.ca or ssl.create_default_context() if self._uri.secure else None
         self._prefix = prefix
-        self._is_interrupted = False
         self._terminal = terminal
+        self._transcript = Transcript()
         self._typed = b""
+        self._lines: deque[str] = deque()  # typed, and not sent
+        self._is_at_end = False  # of what is typed
+        self._openings = 0
+        self._opened_at = math.inf
+        self._is_interrupted = False
+        self._has_left = False  # by Ctrl-C, or at the end of what is typed
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
-        self._sock = self._connect_tcp()
-        handshake = rfc6455.ClientHandshake(self._uri, extensions=[rfc6455.PerMessageDeflate()])
-        self._ws = rfc6455.Endpoint(handshake, now=time.monotonic())
 
-    def _connect_tcp(self) -> socket.socket:
-        sock = socket.create_connection((self._uri.host, self._uri.port), CONNECT_TIMEOUT)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if not self._uri.secure:
-            return sock
-        return ssl.create_default_context().wrap_socket(sock, server_hostname=self._uri.host)
+    def run(self) -> str:
+        """Send what is typed and show what comes, until one side has enough. For the main thread.
 
-    def run(self) -> rfc6455.Closed:
-        """Sends what is typed and shows what comes, until one side closes. For the main thread.
-
-        :raises rfc6455.HandshakeError: when the server refuses.
+        :return: what was wrong; ``""`` when all was well.
         :raises KeyboardInterrupt: the second time that Ctrl-C is pressed. The first raises nothing, since in the midst
-            of reading that would lose what was read; it closes in order.
+            of reading that would lose what was read; it closes cleanly.
         """
         # Python runs a signal's handler when the main thread comes to its next step, which it does not before the end
         # of a wait that is about to begin. So `_woken` becomes readable when the signal comes, and not by the handler.
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, self._note_interrupt)
         try:
-            return self._converse()
+            return self._chat()
         finally:
             signal.set_wakeup_fd(-1)
-            for sock in (self._sock, self._woken, self._waker):
-                sock.close()
+            self._woken.close()
+            self._waker.close()
 
     def _note_interrupt(self, *_: object) -> None:
         if self._is_interrupted:
             raise KeyboardInterrupt
         self._is_interrupted = True
 
-    def _converse(self) -> rfc6455.Closed:
-        ws = self._ws
+    def _chat(self) -> str:
+        attempt, told = 0, ""
+        while True:
+            self._opened_at = math.inf
+            end = self._connect()
+            if end.is_final:
+                return end.reason
+            self._transcript.broke(time.monotonic())
+            if end.reason != told:  # each attempt of one outage would say the same
+                self._terminal.note(f"{end.reason}; trying again")
+            told = "" if self._opened_at < math.inf else end.reason
+            attempt = 0 if time.monotonic() - self._opened_at > STEADY else attempt
+            busy = BUSY_WAIT if end.code == rfc6455.CloseCode.TRY_AGAIN_LATER else 0.0
+            if not self._wait_to_retry(busy + random.random() * min(RETRY_MOST, RETRY_FIRST * 2**attempt)):
+                return f"Not sent: {len(self._lines)} lines" if self._lines else ""
+            attempt += 1
+
+    def _connect(self) -> End:
+        """One connection, from its beginning to its end. If there has been none yet, no other is tried."""
+        try:
+            with self._connect_tcp() as sock:
+                return self._end_of(self._converse(sock))
+        except OSError as error:
+            failed = "Disconnected" if self._opened_at < math.inf else f"Cannot chat with {self._settings.uri}"
+            return End(0, f"{failed}: {error}", self._is_interrupted or not self._openings)
+
+    def _connect_tcp(self) -> socket.socket:
+        sock = socket.create_connection((self._uri.host, self._uri.port), CONNECT_TIMEOUT)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock if self._context is None else self._context.wrap_socket(sock, server_hostname=self._uri.host)
+
+    def _end_of(self, ws: rfc6455.Endpoint) -> End:
+        assert ws.end is not None
+        closed = ws.end
+        if closed.code in (GOOD_ENDS_FOR_ONE_WHO_LEAVES if self._has_left else GOOD_ENDS):
+            return End(closed.code, "", True)
+        if isinstance(closed.error, rfc6455.HandshakeError):
+            return self._refused(closed.error)
+        reason = f"Disconnected: {int(closed.code)} {clean(closed.reason if closed.clean else str(closed))}"
+        return End(closed.code, reason, closed.code == rfc6455.CloseCode.POLICY_VIOLATION or self._has_left)
+
+    def _refused(self, error: rfc6455.HandshakeError) -> End:
+        """Only a server that was there before, and has an error of its own (5xx), is asked again."""
+        if self._has_left:
+            return End(0, "", True)
+        body = b"" if error.response is None else error.response.body
+        said = [f"\n    {clean(line)}" for line in body.decode(errors="replace")[:BODY].splitlines() if line.strip()]
+        is_final = not (self._openings and error.status is not None and error.status >= 500)
+        return End(0, f"Cannot chat with {self._settings.uri}: {clean(str(error))}{''.join(said)}", is_final)
+
+    def _converse(self, sock: socket.socket) -> rfc6455.Endpoint:
+        settings = self._settings
+        handshake = rfc6455.ClientHandshake(
+            self._uri, subprotocols=settings.subprotocol, extensions=[rfc6455.PerMessageDeflate()],
+            origin=settings.origin, headers=settings.header,
+        )  # fmt: skip
+        ws = rfc6455.Endpoint(handshake, now=time.monotonic())
         data: bytes | None = None
-        inputs: list[socket.socket | int] = [self._sock, self._woken]
         while not ws.finished:
             for event in ws.events(data, now=time.monotonic()):
-                match event:
-                    case rfc6455.Response():
-                        inputs.append(self._terminal.fd)
-                    case rfc6455.TextMessage(text):
-                        self._terminal.show(text)
-                    case rfc6455.BytesMessage(content):
-                        self._terminal.show(f"({len(content)} bytes)")
-            self._sock.sendall(ws.data_to_send())
-            ready = self._wait(inputs)
-            if self._terminal.fd in ready and not self._send_typed():
-                inputs.remove(self._terminal.fd)
+                self._take(event)
+            self._send_typed(ws)
+            sock.sendall(ws.data_to_send())
+            ready = self._wait(sock, ws)
+            if self._terminal.fd in ready:
+                self._read_typed()
             if self._woken in ready:
                 self._woken.recv(4096)
-                inputs = [self._sock, self._woken]  # nothing may be sent after a Close frame
+                self._has_left = True
                 ws.close()
-            data = self._receive() if self._sock in ready else None
-        assert ws.end is not None
-        if ws.end.error is not None and ws.connection is None:
-            raise ws.end.error
-        return ws.end
+            data = self._receive(sock) if sock in ready else None
+        return ws
 
-    def _wait(self, inputs: list[socket.socket | int]) -> list[socket.socket | int]:
-        """Waits until one of them can be read, or a deadline has come."""
-        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
-            return [self._sock]
-        due = self._ws.next_deadline()
+    def _take(self, event: object) -> None:
+        match event:
+            case rfc6455.Response():
+                self._openings += 1
+                self._opened_at = time.monotonic()
+                if self._openings > 1:
+                    self._terminal.note("Connected again")
+            case rfc6455.TextMessage(text):
+                for is_note, line in self._transcript.receive(text):
+                    (self._terminal.note if is_note else self._terminal.show)(line)
+            case rfc6455.BytesMessage(content):
+                self._terminal.show(f"({len(content)} bytes)")
+
+    def _wait(self, sock: socket.socket, ws: rfc6455.Endpoint) -> list[socket.socket | int]:
+        """Wait until one of them can be read, or a deadline has come."""
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            return [sock]
+        inputs: list[socket.socket | int] = [sock, self._woken]
+        if ws.connection is not None and not (self._is_at_end or self._has_left):
+            inputs.append(self._terminal.fd)
+        due = ws.next_deadline()
         timeout = None if due is None else max(0.0, due - time.monotonic())
         return select.select(inputs, [], [], timeout)[0]
 
-    def _receive(self) -> bytes:
+    def _wait_to_retry(self, seconds: float) -> bool:
+        """Wait; say whether to try again. Lines can be typed meanwhile, and are sent then."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            inputs: list[socket.socket | int] = [self._woken]
+            if self._terminal.is_interactive:
+                inputs.append(self._terminal.fd)
+            ready = select.select(inputs, [], [], left)[0]
+            if self._terminal.fd in ready:
+                self._read_typed()
+            if self._woken in ready or (self._terminal.is_interactive and self._is_at_end):
+                return False
+        return True
+
+    def _receive(self, sock: socket.socket) -> bytes:
         try:
-            return self._sock.recv(65536)
+            return sock.recv(65536)
         except ConnectionResetError:
             return b""
 
-    def _send_typed(self) -> bool:
-        """Sends the lines that are whole; closes at the end of file, and says whether there may be more."""
+    def _read_typed(self) -> None:
         data = os.read(self._terminal.fd, 65536)
         *typed, self._typed = (self._typed + data).split(b"\n")
         if not data:
+            self._is_at_end = True
             typed.append(self._typed)
-        if not self._ws.closed:
-            for line in filter(None, typed):
-                self._ws.send_text(self._prefix + line.decode(self._terminal.encoding, "replace").rstrip("\r"))
-            if not data:
-                self._ws.close()
-        return bool(data)
+        self._lines += [line.decode(self._terminal.encoding, "replace").rstrip("\r") for line in filter(None, typed)]
+
+    def _send_typed(self, ws: rfc6455.Endpoint) -> None:
+        """Send the lines that are whole; close at the end of what is typed. Nothing is sent after a Close frame."""
+        if ws.connection is None or ws.closed or self._has_left:
+            return
+        while self._lines:
+            line = self._prefix + self._lines.popleft()
+            ws.send_text(line)
+            self._transcript.send(line, time.monotonic())
+        if self._is_at_end:
+            self._has_left = True
+            ws.close()
+
+
+def header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME: VALUE")
+    return name.strip(), value.strip()
+
+
+def trust(path: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error.strerror or error}") from None
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="A chat in the terminal. Ctrl-D leaves.")
+    add = parser.add_argument
+    add("uri", nargs="?", default="ws://localhost:8765/", help="default: %(default)s")
+    add("--name", default=getpass.getuser(), help="who you are; empty to send lines as they are typed")
+    add(
+        "--header",
+        type=header,
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="may be given several times",
+    )
+    add("--origin", help="the page that this would be in a browser, such as https://example.com")
+    add("--subprotocol", action="append", default=[], metavar="NAME", help="in order of preference, if several")
+    add("--ca", type=trust, metavar="FILE", help="certificates to trust, instead of those of the system")
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A chat in the terminal. Ctrl-D leaves.")
-    parser.add_argument("uri", nargs="?", default="ws://localhost:8765/", help="default: %(default)s")
-    parser.add_argument("--name", default=getpass.getuser(), help="who you are; empty to send lines as they are typed")
-    settings = parser.parse_args()
-    prefix = f"{settings.name}: " if settings.name else ""
+    settings = arguments()
+    name = os.fsencode(settings.name).decode(errors="replace")  # the locale may not have it
     terminal = Terminal()
     try:
         with terminal.restored():
-            client = Client(settings.uri, prefix, terminal)
-            closed = client.run()
+            complaint = Client(settings, f"{name}: " if name else "", terminal).run()
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)  # as shells have it
     except (OSError, rfc6455.ProtocolError) as error:
-        sys.exit(f"Cannot chat with {settings.uri}: {error}")
+        complaint = f"Cannot chat with {settings.uri}: {error}"
     terminal.is_interactive = False
-    if closed.code not in GOOD_ENDS:
-        sys.exit(f"Disconnected: {int(closed.code)} {clean(closed.reason if closed.clean else str(closed))}")
+    if complaint:
+        sys.exit(complaint)
 
 
 if __name__ == "__main__":

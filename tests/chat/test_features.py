@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
-from chat_server import PATIENCE, ChatServer, Client, missing
+from chat_server import PATIENCE, ChatServer, Client
 
 import rfc6455
 
@@ -58,18 +56,6 @@ def test_a_history_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 # TLS
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    if shutil.which("openssl") is None:
-        missing("openssl")
-    directory = tmp_path_factory.mktemp("tls")
-    cert, key = directory / "cert.pem", directory / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", str(cert), "-keyout", str(key)]
-    subprocess.run([*command, *names], check=True, capture_output=True)
-    return cert, key
 
 
 @pytest.fixture
