@@ -22,7 +22,7 @@ from outbox import Batch, Outbox
 from service import pace
 from service.access import refusal_of
 from service.caretaker import Caretaker
-from service.guard import Bucket, Guard, cost
+from service.guard import Bucket, Guard, Meter
 from service.log import failure, log
 from service.metrics import Metrics
 from service.pages import Pages, room_of
@@ -84,6 +84,7 @@ class Session:
         self._peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._chat = chat
         self._bucket = Bucket(settings.rate, now)
+        self._meter = Meter()
         self._read_size = IDLE_READ
         self._lock = threading.Lock()
         self._tls = None if chat.tls is None else TLS(chat.tls)
@@ -243,7 +244,8 @@ class Session:
         looked at. What the connection answers is sent at once, but for the last answer: when a client sees our Close
         frame, all that it said before its own was told to the others.
         """
-        ws = self._ws
+        ws, connection = self._ws, self._ws.connection
+        assert connection is not None
         farewell = b""
         while not ws.closed:
             data = None if ws.unread else self._read()
@@ -256,7 +258,8 @@ class Session:
                 else:
                     self._outbox.put(answer)
                     self._check_outbox()
-            if events and not self._may_say(cost(len(events), texts)):
+            tokens = self._meter.cost(connection.bytes_received, len(events), texts)
+            if tokens and not self._may_say(tokens):
                 self.close(rfc6455.CloseCode.POLICY_VIOLATION, "too many messages")
                 break  # what it still sends is dropped in `_linger`: to parse and inflate it would be work for nothing
             if texts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from chat_server import PATIENCE, ChatServer, Client, received, wait_until
+from chat_server import PATIENCE, ChatServer, Client, frame, received, wait_until
 
 import rfc6455
 
@@ -172,6 +172,20 @@ def test_pings_count_as_messages() -> None:
             ann.ws.ping()
         ann.send()
         assert ann.closed().code == 1008
+
+
+@pytest.mark.parametrize("extensions", [[], [rfc6455.PerMessageDeflate()]], ids=["plain", "compressed"])
+def test_what_never_becomes_a_message_counts(extensions: list[rfc6455.PerMessageDeflate]) -> None:
+    """Empty blocks of DEFLATE, or text, in a message that has no end: work, and no event."""
+    first, piece = (0x41, b"\0\0\0\xff\xff" * 4000) if extensions else (0x01, b"x" * 20_000)
+    switches = ("--rate", "5", "--max-message", str(1 << 20))
+    with ChatServer(*switches) as server, server.client("Ann") as ann, server.client(extensions=extensions) as eve:
+        eve.sock.sendall(frame(first, piece))
+        for _ in range(15):
+            eve.sock.sendall(frame(0, piece))
+        closed = eve.closed()
+        assert (closed.code, closed.reason) == (1008, "too many messages")
+        ann.say("still here")
 
 
 def test_an_address_that_says_too_much() -> None:

@@ -218,12 +218,24 @@ def test_quiet_addresses_are_forgotten_and_busy_ones_are_not() -> None:
 
 
 def test_a_message_takes_tokens_for_its_bytes_too() -> None:
-    from service.guard import cost
+    from service.guard import Meter
 
-    assert cost(0, []) == 0
-    assert cost(3, []) == 3  # Pings, and the like
-    assert cost(2, ["x" * 100, "y" * 100]) == 2
-    assert cost(1, ["x" * (16 << 10)]) == cost(1, ["\u20ac" * 5462]) == 5
+    assert Meter().cost(0, 0, []) == 0
+    assert Meter().cost(18, 3, []) == 3  # Pings, and the like
+    assert Meter().cost(212, 2, ["x" * 100, "y" * 100]) == 2
+    # Compressed, and after inflating.
+    assert Meter().cost(40, 1, ["x" * (16 << 10)]) == Meter().cost(40, 1, ["\u20ac" * 5462]) == 5
+
+
+def test_bytes_take_tokens_when_they_come_and_their_text_none() -> None:
+    from service.guard import PAID_BYTES, Meter
+
+    meter = Meter()
+    assert [meter.cost(kib << 10, 0, []) for kib in (4, 8, 10, 12)] == [1, 1, 0, 1]
+    assert meter.cost(16 << 10, 1, ["x" * (16 << 10)]) == 2
+    assert meter.cost(16 << 10, 1, ["x" * (16 << 10)]) == 5  # that one was not paid for
+    assert meter.cost(1 << 30, 0, []) == (1 << 18) - 4
+    assert meter.cost(1 << 30, 1, ["x" * (PAID_BYTES + 4096)]) == 2  # nobody saves up for a flood
 
 
 # Pace

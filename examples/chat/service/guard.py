@@ -14,21 +14,47 @@ from lines import size
 # A token bucket holds what comes in so many seconds, so that somebody may paste a page of lines at once.
 BURST_SECONDS = 10.0
 
-# A message takes a token, and one more for each so many bytes of its text, after inflating. With the default rate that
-# is 200 KiB a second, and 2 MiB at once: half of what an outbox holds, so that one alone can fill no other's.
+# A message takes a token, and so do so many bytes of texts after inflating, or of frames that give no text. With the
+# default rate that is 200 KiB a second, and 2 MiB at once: half of what an outbox holds, so that one alone can fill no
+# other's.
 TOKEN_BYTES = 4 << 10
+
+# A text is not counted again for bytes that were counted when they came; of so many, which is one read.
+PAID_BYTES = 64 << 10
 
 # With more addresses than this in the books, those that have nothing to tell are forgotten.
 MANY_ADDRESSES = 1000
 
 
-def cost(messages: int, texts: Iterable[str]) -> int:
-    """How many tokens the messages take that have these texts."""
-    return messages + sum(map(size, texts)) // TOKEN_BYTES
+class Meter:
+    """What the input of one client costs, in tokens.
+
+    Bytes count when they come, since fragments, and what inflates to nothing, are work that gives no event. A text
+    counts by so much as it is larger than they were.
+    """
+
+    def __init__(self) -> None:
+        self._received = 0
+        self._paid = 0
+        self._rest = 0
+
+    def cost(self, received: int, events: int, texts: Iterable[str]) -> int:
+        """Return how many tokens the next step takes.
+
+        :param received: how many bytes of frames the client has sent in all.
+        :param events: how many events this step gave.
+        :param texts: what was said in them.
+        """
+        new, self._received = received - self._received, received
+        said = sum(map(size, texts))
+        more = max(0, said - self._paid - new)
+        self._paid = min(PAID_BYTES, max(0, self._paid + new - said))
+        tokens, self._rest = divmod(self._rest + new + more, TOKEN_BYTES)
+        return events + tokens
 
 
 class Bucket:
-    """A token bucket: full at first, filled with ``rate`` tokens a second; see `cost`."""
+    """A token bucket: full at first, filled with ``rate`` tokens a second; see `Meter`."""
 
     def __init__(self, rate: float, now: float) -> None:
         self._rate = rate
