@@ -46,10 +46,6 @@ class Batch:
         return data
 
 
-def _nobody() -> None:
-    """Is told when an outbox without owner is blocked."""
-
-
 class Outbox:
     """What one client has not taken yet.
 
@@ -78,6 +74,7 @@ class Outbox:
         self.bytes = 0
         self.messages = 0
         self.sent_bytes = 0
+        self.delivered = 0
 
     @property
     def load(self) -> float:
@@ -103,6 +100,7 @@ class Outbox:
         """The same for bytes that are not to be encrypted."""
         if self._is_broken or not data:
             return
+        self.delivered += messages
         if not self._waiting and not self._is_held:
             taken = self._write(data)
             if taken == len(data) or self._is_broken:
@@ -123,6 +121,7 @@ class Outbox:
         data, messages = b"".join(data for data, _ in self._waiting), self.messages
         self._waiting.clear()
         self.bytes = self.messages = 0
+        self.delivered -= messages
         self.put_raw(data, messages)
 
     def flush(self) -> None:
@@ -148,7 +147,7 @@ class Outbox:
 
     def detach(self) -> None:
         """Lets go of its owner, which holds it in turn; after that nothing may be put."""
-        self._blocked = _nobody
+        self._blocked = lambda: None
 
     def drop(self) -> None:
         """Forgets what waits; nothing more is sent."""

@@ -42,8 +42,8 @@ NOT_OURS += ["127.0.0.2", "xn--lcalhost-bdb", "127.1", "localhost..", "213070643
 @pytest.mark.parametrize("here", ["localhost", "127.0.0.1", "::1"])
 @pytest.mark.parametrize("host", OURS)
 def test_a_server_on_loopback_has_the_names_of_loopback(here: str, host: str) -> None:
-    assert status(None, host, host=here) is None
-    assert status(f"http://{host}", host, host=here) is None
+    assert status(None, host, hosts=(here,)) is None
+    assert status(f"http://{host}", host, hosts=(here,)) is None
 
 
 @pytest.mark.parametrize("host", NOT_OURS)
@@ -54,13 +54,13 @@ def test_a_server_on_loopback_has_no_other_name(host: str) -> None:
 
 
 def test_any_address_of_loopback_is_loopback() -> None:
-    assert status(None, "127.0.0.2:8765", host="127.0.0.2") is None
-    assert status(None, "evil.example", host="127.0.0.2") == 421
+    assert status(None, "127.0.0.2:8765", hosts=("127.0.0.2",)) is None
+    assert status(None, "evil.example", hosts=("127.0.0.2",)) == 421
 
 
 def test_a_server_for_others_has_any_name() -> None:
     for host in ("chat.example", "192.0.2.1:8765", "localhost"):
-        assert status(None, host, host="0.0.0.0") is None
+        assert status(None, host, hosts=("0.0.0.0",)) is None
 
 
 def test_names_can_be_added() -> None:
@@ -70,8 +70,8 @@ def test_names_can_be_added() -> None:
             assert status(None, host + more, allow_host=["other.example", name]) is None
     assert status(None, "localhost", allow_host=["chat.example"]) is None
     # Where any name would do, one that is given makes a list of them.
-    assert status(None, "chat.example", host="0.0.0.0", allow_host=["chat.example"]) is None
-    assert status(None, "evil.example", host="0.0.0.0", allow_host=["chat.example"]) == 421
+    assert status(None, "chat.example", hosts=("0.0.0.0",), allow_host=["chat.example"]) is None
+    assert status(None, "evil.example", hosts=("0.0.0.0",), allow_host=["chat.example"]) == 421
 
 
 def test_a_name_that_cannot_be_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,7 +129,7 @@ def test_a_monitor_need_not_know_the_name(rebound: ChatServer) -> None:
 def test_which_pages_may_connect(origin: str | None, here: bool, elsewhere: bool) -> None:
     friends = ["http://friend.example"]
     for host, welcome in (("localhost", here), ("0.0.0.0", elsewhere)):
-        assert status(origin, "localhost:8765", host=host, allow_origin=friends) == (None if welcome else 403)
+        assert status(origin, "localhost:8765", hosts=(host,), allow_origin=friends) == (None if welcome else 403)
 
 
 def test_pages_from_disk_can_be_kept_out() -> None:

@@ -164,18 +164,22 @@ def test_clocks_differ(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
 def redis_hub(redis: Redis, told: list[tuple[str, list[str]]]) -> Any:
     """A hub with a bus that runs, in this process; it notes what is delivered."""
     from hub import Hub
+    from service.bridge import Bridge
     from service.bus import RedisBus
+    from service.metrics import Metrics
     from service.store import NoStore
+    from service.stream import Stream
+    from service.troubles import Trouble
 
-    class NotingHub(Hub):
+    class NotingBridge(Bridge):
         def deliver_from(self, server: str, path: str, said: Sequence[str]) -> None:
             told.append(("line", list(said)))
 
         def remember(self, path: str, said: Sequence[str]) -> None:
             told.extend([("history", list(said))] if said else [])
 
-    hub = NotingHub(NoStore(), 10)
-    bus = hub.bus = RedisBus(redis.url, hub, 6.0)
+    hub: Any = Hub(NoStore(), 10)
+    bus = hub.bus = RedisBus(Stream(redis.url), NotingBridge(hub), 6.0, Trouble("bus", Metrics()))
     bus.start()
     return hub
 
@@ -183,7 +187,7 @@ def redis_hub(redis: Redis, told: list[tuple[str, list[str]]]) -> Any:
 def test_what_is_no_redis() -> None:
     if importlib.util.find_spec("redis") is None:
         missing("the redis package")
-    with pytest.raises(AssertionError, match=r"Cannot start on .*Redis URL"):
+    with pytest.raises(AssertionError, match=r"Cannot start: --bus: .*no URL for Redis"):
         ChatServer("--bus", "http://example.com").start()
 
 

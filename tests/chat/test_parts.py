@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chat_server import PATIENCE
@@ -36,14 +37,14 @@ from chat_server import PATIENCE
     ],
 )
 def test_names(text: str, name: str) -> None:
-    from lines import clean_name
+    from service.letters import clean_name
 
     assert clean_name(text) == name
 
 
 def test_a_name_that_is_clean_stays() -> None:
     """It comes to other servers, which clean it again."""
-    from lines import clean_name
+    from service.letters import clean_name
 
     some = random.Random(1)
     for _ in range(2000):
@@ -72,7 +73,7 @@ def test_prefixes(line: str, prefix: str) -> None:
 
 
 def test_no_invisible_character_is_left() -> None:
-    from lines import clean
+    from service.letters import clean
 
     controls = (*range(0x20), *range(0x7F, 0xA0))
     others = (0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x180E, 0x200E, 0x200F, 0x3164, 0xFEFF, 0xFFA0)
@@ -84,14 +85,14 @@ def test_no_invisible_character_is_left() -> None:
 
 @pytest.mark.parametrize("before", ["", " ", "\u200d", "\u00ad", "\u3164", "\ufe0f", "\u2800", "\uff0a", "* \u200c"])
 def test_no_line_looks_like_a_notice(before: str) -> None:
-    from lines import clean, without_star
+    from service.letters import clean, without_star
 
     assert without_star(clean(f"{before}* Bob joined")) == "Bob joined"
 
 
 def test_no_star_begins_a_line() -> None:
     """Whatever Unicode calls one, and what looks like one."""
-    from lines import clean, clean_name, without_star
+    from service.letters import clean, clean_name, without_star
 
     stars = {chr(code) for code in range(0x110000) if unicodedata.normalize("NFKC", chr(code)).startswith("*")}
     assert len(stars) >= 3
@@ -117,15 +118,15 @@ def test_names_that_look_the_same_are_the_same(other: str) -> None:
         room = rooms.join("/", member)
     rooms.say(room, first, ["Zo\u00e9: hello"])
     rooms.say(room, second, [f"{other}: hello"])
-    assert room.everybody() == {"Zo\u00e9"}
-    room.tell_of_server("elsewhere", [f"* here: {other}"])
-    assert room.everybody() == {"Zo\u00e9"}
-    room.tell_of_server("elsewhere", [f"* {other} left"])
+    assert room.names.everybody() == {"Zo\u00e9"}
+    room.names.news("elsewhere", [f"* here: {other}"])
+    assert room.names.everybody() == {"Zo\u00e9"}
+    room.names.news("elsewhere", [f"* {other} left"])
     rooms.leave(room, first)
-    assert room.everybody() == {"Zo\u00e9"}
+    assert room.names.everybody() == {"Zo\u00e9"}
     rooms.leave(room, second)
-    assert room.everybody() == set()
-    assert not room._spellings
+    assert room.names.everybody() == set()
+    assert not room.names._spellings
     assert [line for line in watcher.told[2:] if line.startswith("* ")] == ["* Zo\u00e9 joined", "* Zo\u00e9 left"]
 
 
@@ -142,11 +143,11 @@ def test_a_name_is_shown_as_it_was_written_first() -> None:
         rooms.say(room, member, [f"{name}: hello"])
         assert watcher.told[-2:] == [f"* {unicodedata.normalize('NFC', name)} joined", f"{name}: hello"]
     rooms.leave(room, member)
-    assert not room.everybody()
+    assert not room.names.everybody()
 
 
 def test_what_is_no_notice_stays() -> None:
-    from lines import clean, without_star
+    from service.letters import clean, without_star
 
     for line in ("  indented", "\u2764\ufe0f * 2", "a * b", "Ann: * a list", "\U0001f469\u200d\U0001f4bb codes", ""):
         assert without_star(clean(line)) == line
@@ -154,6 +155,7 @@ def test_what_is_no_notice_stays() -> None:
 
 def test_who_is_there_after_what_a_server_said() -> None:
     import lines
+    from service.names import names_after
 
     names: frozenset[str] = frozenset()
     for said, then in [
@@ -164,7 +166,7 @@ def test_who_is_there_after_what_a_server_said() -> None:
         (lines.history(3), {"Bob", "Cy"}),
         (lines.here([]), set()),
     ]:
-        names = lines.names_after(said, names)
+        names = names_after(said, names)
         assert names == then
 
 
@@ -193,26 +195,26 @@ def test_addresses_of_one_network_count_as_one() -> None:
     from service.guard import Guard
 
     guard = Guard(connections=1, rate=0, clients=0)
-    assert guard.admit("2001:db8::1", 0) == ""
-    assert guard.admit("2001:db8::2", 0) == "too many connections from this address"
-    assert guard.admit("2001:db8:0:1::1%eth0", 0) == ""
-    assert guard.admit("::ffff:192.0.2.1", 0) == ""
-    assert guard.admit("192.0.2.1", 0) == "too many connections from this address"
-    assert guard.admit("192.0.2.2", 0) == ""
+    assert guard.admit_from("2001:db8::1", 0) == ""
+    assert guard.admit_from("2001:db8::2", 0) == "too many connections from this address"
+    assert guard.admit_from("2001:db8:0:1::1%eth0", 0) == ""
+    assert guard.admit_from("::ffff:192.0.2.1", 0) == ""
+    assert guard.admit_from("192.0.2.1", 0) == "too many connections from this address"
+    assert guard.admit_from("192.0.2.2", 0) == ""
 
 
 def test_quiet_addresses_are_forgotten_and_busy_ones_are_not() -> None:
     from service.guard import MANY_ADDRESSES, Guard
 
     guard = Guard(connections=0, rate=1, clients=0)
-    assert guard.admit("192.0.2.1", 0) == ""
+    assert guard.admit_from("192.0.2.1", 0) == ""
     assert guard.may_say("192.0.2.1", 10, 0)
     guard.release("192.0.2.1")
     for number in range(MANY_ADDRESSES + 1):
         host = f"10.0.{number // 256}.{number % 256}"
-        assert guard.admit(host, 0) == ""
+        assert guard.admit_from(host, 0) == ""
         guard.release(host)
-    assert guard.admit("192.0.2.1", 1) == ""
+    assert guard.admit_from("192.0.2.1", 1) == ""
     assert not guard.may_say("192.0.2.1", 10, 1)
     assert len(guard._addresses) < 10
 
@@ -330,7 +332,7 @@ def test_rooms_that_nobody_is_in_count() -> None:
         room = rooms.join(f"/{number}", member)
         rooms.say(room, member, ["x" * 900] * 10)
         rooms.leave(room, member)
-        assert rooms.budget.held() <= 110_000
+        assert rooms.rooms.budget.held() <= 110_000
     assert list(small.history) == ["kept"]
     assert len(room.history) > 0
     kept.held = 200_000  # it does not read
@@ -342,7 +344,7 @@ def test_a_history_that_gave_way_comes_back_from_its_file(tmp_path: Path) -> Non
     import hub
     from service.store import SQLiteStore
 
-    store = SQLiteStore(str(tmp_path / "history.db"), 10)
+    store = SQLiteStore(str(tmp_path / "history.db"), 10, trouble())
     rooms = hub.Hub(store, 10)
     member = Listener()
     room = rooms.join("/", member)
@@ -364,7 +366,7 @@ def test_a_store_keeps_the_last_lines_of_each_room(tmp_path: Path) -> None:
     from service.store import SQLiteStore
 
     path = str(tmp_path / "history.db")
-    store = SQLiteStore(path, keep=10)
+    store = SQLiteStore(path, 10, trouble())
     for number in range(100):
         store.append("/", [str(number), f"{number}b"])
     store.append("/club", ["one"])
@@ -385,7 +387,7 @@ def test_a_store_keeps_the_rooms_of_late(tmp_path: Path, monkeypatch: pytest.Mon
 
     path = str(tmp_path / "history.db")
     monkeypatch.setattr(store, "MAX_ROOMS", 3)
-    rooms = store.SQLiteStore(path, keep=10)
+    rooms = store.SQLiteStore(path, 10, trouble())
     for number in range(4):
         rooms.append(f"/{number}", ["one", "two"])
         rooms.append("/", ["hello"])
@@ -393,7 +395,7 @@ def test_a_store_keeps_the_rooms_of_late(tmp_path: Path, monkeypatch: pytest.Mon
     for number in range(4, 6):
         rooms.append(f"/{number}", ["one", "two"])
     rooms.close()
-    again = store.SQLiteStore(path, keep=2)
+    again = store.SQLiteStore(path, 2, trouble())
     assert [again.last(f"/{number}", 10) for number in range(6)] == [[]] * 4 + [["one", "two"]] * 2
     again.append("/5", ["three"])
     assert again.last("/5", 10) == ["two", "three"]  # what is too old goes, although it is from before
@@ -403,7 +405,7 @@ def test_a_store_keeps_the_rooms_of_late(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_store_reads_no_more_bytes_than_are_wanted(tmp_path: Path) -> None:
     from service.store import SQLiteStore
 
-    store = SQLiteStore(str(tmp_path / "history.db"), keep=10)
+    store = SQLiteStore(str(tmp_path / "history.db"), 10, trouble())
     store.append("/", ["x" * 10, "\u20ac" * 10, "y" * 10])
     assert store.last("/", 10, 40) == ["\u20ac" * 10, "y" * 10]
     assert store.last("/", 10, 39) == ["y" * 10]
@@ -420,13 +422,13 @@ def test_a_store_does_not_wait_long_for_another_program(
 
     monkeypatch.setattr(module, "START_TIMEOUT", 3600.0)
     path = str(tmp_path / "history.db")
-    store = SQLiteStore(path, keep=10)
+    store = SQLiteStore(path, 10, trouble())
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     store.append("/", ["lost"])
     other.close()
     assert drain(PATIENCE)
-    assert 'event=history error="database is locked" room=/ lost=1' in capsys.readouterr().out
+    assert 'error="database is locked" lost=1' in capsys.readouterr().out
     store.append("/", ["kept"])
     assert store.last("/", 10) == ["kept"]
     store.close()
@@ -437,15 +439,22 @@ def test_a_store_that_breaks_does_not_stop_the_chat(tmp_path: Path, capsys: pyte
     from service.store import SQLiteStore
 
     path = str(tmp_path / "history.db")
-    store = SQLiteStore(path, keep=10)
+    store = SQLiteStore(path, 10, trouble())
     with sqlite3.connect(path) as database:
         database.execute("DROP TABLE lines")
     database.close()
     store.append("/", ["lost"])
     assert store.last("/", 10) == []
     assert drain(PATIENCE)
-    assert 'event=history error="no such table: lines" room=/ lost=1' in capsys.readouterr().out
+    assert 'error="no such table: lines" lost=1' in capsys.readouterr().out
     store.close()
+
+
+def trouble() -> Any:
+    from service.metrics import Metrics
+    from service.troubles import Trouble
+
+    return Trouble("history", Metrics())
 
 
 # Rooms
@@ -459,6 +468,7 @@ class Listener:
 
         self.name = ""
         self.prefix = NO_PREFIX
+        self.user = ""
         self.told: list[str] = []
         self.load = 0.0
         self.held = 0
@@ -477,9 +487,10 @@ class Listener:
 
 def test_empty_rooms_are_kept_for_their_history_but_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
     import hub
+    from service import rooms as module
     from service.store import NoStore
 
-    monkeypatch.setattr(hub, "MAX_EMPTY_ROOMS", 3)
+    monkeypatch.setattr(module, "MAX_EMPTY_ROOMS", 3)
     rooms = hub.Hub(NoStore(), 10)
     for number in range(6):
         member = Listener()
@@ -492,7 +503,7 @@ def test_empty_rooms_are_kept_for_their_history_but_not_all(monkeypatch: pytest.
         rooms.join(f"/{number}", again)
         histories[number] = again.told
     assert histories == {5: ["* history 1", "in 5", "* here: "], 0: ["* history 0", "* here: "]}
-    assert rooms.rooms() == 2
+    assert sum(room.users > 0 for room in rooms.rooms.all()) == 2
 
 
 def test_a_history_is_bounded_in_bytes() -> None:
@@ -511,7 +522,7 @@ def test_a_history_is_bounded_in_bytes() -> None:
 
 
 def test_a_history_is_bounded_in_memory() -> None:
-    from hub import History
+    from service.history import History
 
     history = History(100, 10_000)
     for _ in range(50):
@@ -534,7 +545,7 @@ def test_who_leaves_is_not_counted_although_the_others_cannot_be_told() -> None:
     room.members.add(Broken())
     with pytest.raises(RuntimeError):
         rooms.leave(room, member)
-    assert rooms.rooms() == 0
+    assert sum(room.users > 0 for room in rooms.rooms.all()) == 0
 
 
 def test_a_greeting_is_not_kept_for_nobody() -> None:
@@ -551,12 +562,11 @@ def test_a_greeting_is_not_kept_for_nobody() -> None:
 
 
 def test_a_greeting_fits_into_the_outbox() -> None:
-    from server import history_limits
     from service.settings import Settings
 
-    assert history_limits(Settings()) == (100, 256 << 10)
-    assert history_limits(Settings(outbox_messages=50, outbox_bytes=9999)) == (25, 4999)
-    assert history_limits(Settings(outbox_messages=0, outbox_bytes=0)) == (100, 256 << 10)
+    assert Settings().history_limits == (100, 256 << 10)
+    assert Settings(outbox_messages=50, outbox_bytes=9999).history_limits == (25, 4999)
+    assert Settings(outbox_messages=0, outbox_bytes=0).history_limits == (100, 256 << 10)
 
 
 # Outbox

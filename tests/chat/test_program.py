@@ -41,7 +41,7 @@ def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         finished = run("--host", "127.0.0.1", "--port", str(taken.getsockname()[1]))
     assert finished.returncode == 1
-    assert finished.stderr.startswith("Cannot start on 127.0.0.1:")
+    assert finished.stderr.startswith("Cannot start: --host 127.0.0.1 --port ")
     assert finished.stderr.count("\n") == 1
 
 

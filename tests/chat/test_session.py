@@ -24,14 +24,15 @@ def tick_late(session: Any, times: int) -> None:
 
 def test_a_peer_that_does_not_answer_is_given_up_by_the_caretaker() -> None:
     from outbox import Batch
+    from session import Phase
 
     with open_session(**SOON) as late:
         tick_late(late, 2)  # our Ping; its Pong is late, which may be our fault
         assert late._end is None
         tick_late(late, 1)
         assert late._end == (3008, "the peer did not answer a Ping in time")
-        assert not late._takes_part
-        late._takes_part = True
+        assert not late.takes_part
+        late._phase = Phase.CHATTING
         late.deliver(Batch(["for others"]))  # and who says it does not notice
         assert late.due > time.monotonic() + 1, "the client has time to read why"
 
@@ -42,7 +43,7 @@ def test_a_caretaker_that_is_late_leaves_it_to_the_thread_that_has_something_to_
     with open_session(**SOON) as late:
         tick_late(late, 1)
         client = rfc6455.Connection(rfc6455.CLIENT)
-        late._greet()
+        late._outbox.release()
         late.peer.recv(4096)
         if answered:
             client.pong(b"1")
@@ -52,7 +53,7 @@ def test_a_caretaker_that_is_late_leaves_it_to_the_thread_that_has_something_to_
         tick_late(late, 5)
         assert late._end is None
         with late._lock:
-            late._take(late._receive_events(late._read()))
+            late._receive(late._wire.read())
             assert late._ws.latency if answered else late._ws.latency is None
         assert not late._ws.closed
         tick_late(late, 5)
@@ -67,7 +68,7 @@ def test_a_talker_is_held_back_while_the_room_is_behind_and_its_clock_stands_sti
     with open_session(outbox_bytes=100_000) as talker, open_session(outbox_bytes=100_000) as listener:
         for session in (talker, listener):
             room = hub.join("/", session)
-            session._greet()
+            session._outbox.release()
         while not room.is_behind:
             hub.say(room, talker, ["Ann: " + "x" * 9000])
         held = threading.Thread(target=talker._hold_back, args=(room,))
@@ -92,7 +93,7 @@ def test_a_talker_is_not_held_back_for_ever(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(pace, "HOLD_SECONDS", 3600.0)
     room = SimpleNamespace(lock=threading.Lock(), look=lambda _: True)
     with open_session() as talker:
-        talker._greet()
+        talker._outbox.release()
         held = threading.Thread(target=talker._hold_back, args=(room,))
         held.start()
         wait_until(lambda: talker.due == float("inf"), "it is held")

@@ -109,6 +109,7 @@ def _break(*_: object) -> NoReturn:
 
 def test_a_client_that_cannot_be_told_a_line_is_the_only_one_that_goes(capsys: pytest.CaptureFixture[str]) -> None:
     from hub import Hub
+    from service.bridge import Bridge
     from service.log import drain
     from service.store import NoStore
 
@@ -117,28 +118,29 @@ def test_a_client_that_cannot_be_told_a_line_is_the_only_one_that_goes(capsys: p
         for member in (bad, good):
             hub.join("/", member)
         bad._outbox.put = _break
-        before = good._delivered
+        before = good._outbox.delivered
         for number in range(3):
-            hub.deliver("/", None, [f"Ann: {number}"])
+            Bridge(hub).deliver("/", None, [f"Ann: {number}"])
         bad.close(1012, "")
         assert bad.sock.recv(1) == b""  # so its thread ends
-        assert good._delivered == before + 3
+        assert good._outbox.delivered == before + 3
     assert drain(PATIENCE)
     failures = [line for line in capsys.readouterr().out.splitlines() if "event=failure" in line]
     assert len(failures) == 1
-    assert f" client={bad.number} " in failures[0]
+    assert f" client={bad.visitor.number} " in failures[0]
     assert 'error="RuntimeError: it broke" at=test_survival.py:' in failures[0]
 
 
 def test_a_line_that_cannot_be_sent_is_no_history() -> None:
     from hub import Hub
+    from service.bridge import Bridge
     from service.store import NoStore
 
     hub = Hub(NoStore(), 10)
     with open_session() as member:
         room = hub.join("/", member)
         with pytest.raises(rfc6455.LocalProtocolError):
-            hub.deliver("/", None, ["Ann: \ud800"])
+            Bridge(hub).deliver("/", None, ["Ann: \ud800"])
         assert list(room.history) == []
 
 
@@ -184,6 +186,7 @@ NO_ENTRIES: list[dict[Any, Any]] = [
     {"server": "x", "number": "1", "room": "/\u202e", "said": '["Ann: hello"]'},
     {"server": "x", "number": "1", "room": "club", "said": '["Ann: hello"]'},
     {"server": "x", "number": "1", "room": "/" + "x" * 201, "said": '["Ann: hello"]'},
+    {"server": "x", "number": "1", "room": "/", "said": '["Ann: ' + "x" * (1 << 20) + '"]'},
 ]
 
 
@@ -249,7 +252,7 @@ class BrokenServer(ChatServer):
         self.command += [what, str(seconds)]
 
 
-THREADS = ["caretaker", "log", "bus writer", "bus reader"]
+THREADS = ["caretaker", "log", "bus clerk", "bus writer", "bus reader"]
 
 
 @pytest.mark.parametrize("thread", THREADS)
@@ -283,7 +286,7 @@ def test_what_breaks_with_one_client_is_logged_and_the_next_may_come(what: str, 
         server.wait_for("event=failure .*RuntimeError: this is broken.* at=broken_chat.py:", count)
         with server.client("Ann") as ann:
             ann.close()
-        wait_until(lambda: '"clients": 1,' in server.get("/health")[2], "all have left")
+        wait_until(lambda: '"clients": 0,' in server.get("/health")[2], "all have left")
         assert server.stop() == 0
         assert not server.logged("Traceback")
         assert len(server.logged("event=failure")) == count

@@ -74,15 +74,19 @@ def break_it(what: str) -> None:
         caretaker.Caretaker._tick = fail  # type: ignore[method-assign]
     elif what == "log":
         sys.stdout = BrokenStdout()  # type: ignore[assignment]
-    elif what == "bus writer":
+    elif what == "bus clerk":
         from service import bus
 
         bus.RedisBus._queued = fail  # type: ignore[method-assign]
-    elif what == "bus reader":
+    elif what == "bus writer":
         from service import bus
 
+        bus.RedisBus._to_write = fail  # type: ignore[method-assign]
+    elif what == "bus reader":
+        from service import bus, stream
+
         bus.RedisBus._go_alone = fail  # type: ignore[method-assign]
-        bus.TIMEOUT = 0.1  # for which the server waits to know whether Redis is there
+        stream.TIMEOUT = 0.1  # for which the server waits to know whether Redis is there
     elif what == "one session":
         import server
 
@@ -90,7 +94,7 @@ def break_it(what: str) -> None:
     elif what == "look":
         import session
 
-        session.Session._take_request = unless_broken(session.Session._take_request)  # type: ignore[method-assign]
+        session.Session._receive = unless_broken(session.Session._receive)  # type: ignore[method-assign]
     elif what == "pages":
         from service import pages
 

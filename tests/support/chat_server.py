@@ -259,27 +259,25 @@ class Client:
 @contextmanager
 def open_session(**settings: Any) -> Iterator[Any]:
     """A session with an open connection, of which no thread and no caretaker takes care."""
-    from hub import Hub
-    from service.guard import Guard
-    from service.metrics import Metrics
-    from service.pages import Pages
     from service.settings import Settings
-    from service.store import NoStore
-    from session import Chat, Session
+    from service.setup import Service
+    from service.visitor import Visitor
+    from session import Session
 
-    metrics = Metrics()
-    pages = Pages(metrics, dict)
-    chat = Chat(Settings(**settings), Hub(NoStore(), 10), Guard(0, 0, 0), pages, metrics, None)
+    no_limits = {"address_rate": 0, "address_connections": 0, "clients": 0}
+    service = Service(Settings(**{**no_limits, **settings}))
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(rfc6455.ClientHandshake("ws://localhost/").data_to_send())
-        one = Session(ours, "127.0.0.1", 1, chat)
+        visitor = Visitor("127.0.0.1", 1, service)
+        assert not visitor.admit()
+        one = Session(ours, visitor, service)
         one.look()
         one._open()
         one.peer = theirs
         yield one
-        chat.caretaker.start()  # only now, so that nothing is done behind the test's back
-        chat.caretaker.stop()
+        service.caretaker.start()  # only now, so that nothing is done behind the test's back
+        service.caretaker.stop()
 
 
 def frame(first: int, payload: bytes = b"", *, masked: bool = True, length: bytes | None = None) -> bytes:

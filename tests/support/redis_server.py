@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chat_server import PATIENCE
@@ -24,8 +28,15 @@ class Redis:
         self.url = f"redis://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self) -> None:
-        options = {"port": self.port, "bind": "127.0.0.1", "dir": self.directory, "save": "", "appendonly": "yes"}
+    def start(self, **more: str) -> None:
+        options = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": self.directory,
+            "save": "",
+            "appendonly": "yes",
+            **more,
+        }
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         self.process = subprocess.Popen(
             ["redis-server", *words, "--appendfsync", "always"], stdout=subprocess.PIPE, text=True
@@ -37,6 +48,23 @@ class Redis:
             if "Ready to accept connections" in line:
                 return
         pytest.fail("Redis did not start:\n" + "".join(log))
+
+    @contextmanager
+    def client(self, **more: Any) -> Iterator[Any]:
+        """A client of it, as a person at a console would use."""
+        from redis import Redis as Client
+
+        client = Client.from_url(self.url, decode_responses=True, **more)
+        yield client
+        client.close()
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It hangs meanwhile."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        yield
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         if self.process is not None:

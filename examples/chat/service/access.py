@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import rfc6455
 
 if TYPE_CHECKING:
+    from service.proxies import Caller
     from service.settings import Settings
 
 
@@ -44,10 +45,10 @@ def _refusal_of_host(request: rfc6455.Request, settings: Settings) -> Refusal | 
     by programs that watch a server, and by no browser.
     """
     host = request.host
-    if settings.hosts is None or host is None:
+    if settings.names is None or host is None:
         return None
     name = name_of(host)
-    if name and name in settings.hosts:
+    if name and name in settings.names:
         return None
     body = f"This chat is not served as {host}; the switch --allow-host {name or host} changes that.\n"
     return Refusal(421, body, "host", host)
@@ -63,7 +64,19 @@ def _refusal_of_page(request: rfc6455.Request, settings: Settings) -> Refusal | 
     origin = request.origin
     if origin is None or origin in settings.allow_origin:
         return None
-    if settings.allows_null if origin == "null" else origin.partition("://")[2] == request.host:
+    if settings.allows_null if origin == "null" else rfc6455.is_same_host(request):
         return None
     body = f"Pages of the origin {origin} may not connect here; the switch --allow-origin {origin} lets them in.\n"
+    if origin != "null":
+        body += (
+            f"If it is the chat's own page, a proxy has asked for {request.host} instead: let it pass on Host as is.\n"
+        )
     return Refusal(403, body, "origin", origin)
+
+
+def refusal_of_caller(caller: Caller, settings: Settings) -> Refusal | None:
+    """Refuse who has no name where a proxy has to vouch for it, or anybody could take the name of somebody who has."""
+    if settings.user_header is None or caller.user:
+        return None
+    body = f"Only those may chat for whom a proxy of --trust-proxy sends their name in {settings.user_header}.\n"
+    return Refusal(403, body, "user", caller.address)

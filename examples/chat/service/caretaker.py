@@ -37,10 +37,18 @@ class Ward(Protocol):
         """Logs what went wrong with it, the first time, and ends it. Never raises."""
 
 
-class Caretaker:
-    """Takes care of sessions until it is stopped. All methods may be called from any thread."""
+def _nothing(now: float) -> None:
+    """What there is to be done besides, by default."""
 
-    def __init__(self) -> None:
+
+class Caretaker:
+    """Takes care of sessions until it is stopped. All methods may be called from any thread.
+
+    :param chore: what else is to be done now and then.
+    """
+
+    def __init__(self, chore: Callable[[float], None] = _nothing) -> None:
+        self._chore = chore
         self._wards: set[Ward] = set()
         self._released: set[Ward] = set()
         self._tasks: deque[tuple[Callable[[Ward], None], Ward]] = deque()
@@ -117,6 +125,7 @@ class Caretaker:
                 self._drop(ward)
 
     def _tick(self, now: float) -> None:
+        self._chore(now)
         for ward in [ward for ward in self._wards if ward.due <= now]:
             self._care(self._tick_one, ward)
 

@@ -103,25 +103,31 @@ class Guard:
         self._lock = threading.Lock()
         self._addresses: dict[str, _Address] = {}
 
-    def admit(self, host: str, now: float) -> str:
-        """Books a connection from ``host``; gives the reason why not, or ``""`` when it may come in."""
+    def admit(self) -> str:
+        """Book a connection; return the reason why not, or ``""`` when it may come in."""
         with self._lock:
             if 0 < self._most_clients <= self._clients:
                 return "too many clients"
+            self._clients += 1
+            return ""
+
+    def admit_from(self, host: str, now: float) -> str:
+        """Book the address of a connection, as soon as it is known; the same."""
+        with self._lock:
             if len(self._addresses) > MANY_ADDRESSES:
                 self._forget_quiet_ones(now)
             address = self._addresses.setdefault(_network(host), _Address(self._rate, now))
             if 0 < self._most_connections <= address.connections:
                 return "too many connections from this address"
             address.connections += 1
-            self._clients += 1
             return ""
 
-    def release(self, host: str) -> None:
-        """Takes a connection off the books."""
+    def release(self, host: str | None) -> None:
+        """Take a connection off the books, and its address where that was booked."""
         with self._lock:
             self._clients -= 1
-            self._addresses[_network(host)].connections -= 1
+            if host is not None:
+                self._addresses[_network(host)].connections -= 1
 
     def may_say(self, host: str, tokens: int, now: float) -> bool:
         """Whether ``host`` may send now what takes so many tokens."""

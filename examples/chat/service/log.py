@@ -19,6 +19,9 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 # What waits to be written. If nobody reads the log, its oldest lines are lost, not the chat.
 _waiting: deque[str] = deque(maxlen=10_000)
 
+# How long the end of the server waits for somebody to read the last lines, in seconds.
+LOG_TIMEOUT = 0.25
+
 # Guards all that is in here; notified when there is something to write, and when all is written.
 _changed = threading.Condition()
 _is_started = False
@@ -28,7 +31,7 @@ _is_writing = False
 def log(event: str, **fields: object) -> None:
     """Writes one line. What came from a client cannot forge another one: values are quoted, controls escaped."""
     words = (f"{key}={_quoted(value)}" for key, value in fields.items())
-    say(" ".join((f"time={_utc(time.time())}", f"event={event}", *words)))
+    say(" ".join((f"time={utc(time.time())}", f"event={event}", *words)))
 
 
 def failure(error: Exception, **fields: object) -> None:
@@ -53,7 +56,7 @@ def say(line: str) -> None:
             _changed.notify_all()
 
 
-def drain(seconds: float) -> bool:
+def drain(seconds: float = LOG_TIMEOUT) -> bool:
     """Waits until all is written, so many seconds at most; says whether it is."""
     with _changed:
         return _changed.wait_for(lambda: not (_waiting or _is_writing), seconds)
@@ -83,7 +86,7 @@ def _write() -> None:
             sys.stdout.flush()
 
 
-def _utc(seconds: float) -> str:
+def utc(seconds: float) -> str:
     """``2026-01-31T12:00:00.000Z``; made by hand, at half the price of `datetime`."""
     second, milliseconds = divmod(int(seconds * 1000), 1000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}.{milliseconds:03}Z"

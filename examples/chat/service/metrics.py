@@ -5,19 +5,32 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 # Seconds from a read to the last write of its lines; the last is "more".
 BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5)
 
 _HELP = {
-    "connections": "Connections since the start, by what became of them.",
+    "connections": "Connections since the start, by what became of them; without those of /health and /metrics.",
+    "refused": "Those of them that were refused, by reason.",
     "received_messages": "Messages that came from clients.",
     "received_bytes": "Bytes of frames that came from clients.",
     "delivered_lines": "Lines that went to clients, each counted once for every client.",
-    "sent_bytes": "Bytes that went to clients, frames and pages.",
+    "sent_bytes": "Bytes of frames that went to clients.",
+    "errors": "What failed outside of the server, by what it belongs to.",
+    "lost_lines": "Lines that could not be kept in the history.",
     "closes": "Ends of connections, by close code; 1013 are the clients that were too slow.",
 }
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """A value of now, or several with a label each."""
+
+    name: str
+    help: str
+    values: Mapping[str, float]
 
 
 class Metrics:
@@ -45,8 +58,8 @@ class Metrics:
             self._buckets[bisect_left(BUCKETS, seconds)] += 1
             self._seconds += seconds
 
-    def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
-        """All of it, with some values of now: their help and number by name."""
+    def text(self, gauges: Iterable[Gauge]) -> str:
+        """All of it, with some values of now."""
         with self._lock:
             return "".join(f"{line}\n" for line in (*self._counters(), *self._histogram(), *_gauges(gauges)))
 
@@ -55,8 +68,7 @@ class Metrics:
             yield from _head(f"chat_{name}_total", "counter", words)
             labels = sorted(label for counted, label in self._counts if counted == name)
             for label in labels or [""]:
-                braces = f"{{{label}}}" if label else ""
-                yield f"chat_{name}_total{braces} {self._counts[name, label]}"
+                yield f"chat_{name}_total{_braces(label)} {self._counts[name, label]}"
 
     def _histogram(self) -> Iterator[str]:
         name = "chat_fan_out_seconds"
@@ -69,10 +81,15 @@ class Metrics:
         yield f"{name}_count {total}"
 
 
-def _gauges(gauges: Mapping[str, tuple[str, float]]) -> Iterator[str]:
-    for name, (words, value) in gauges.items():
-        yield from _head(f"chat_{name}", "gauge", words)
-        yield f"chat_{name} {value:g}"
+def _gauges(gauges: Iterable[Gauge]) -> Iterator[str]:
+    for gauge in gauges:
+        yield from _head(f"chat_{gauge.name}", "gauge", gauge.help)
+        for label, value in gauge.values.items():
+            yield f"chat_{gauge.name}{_braces(label)} {value:g}"
+
+
+def _braces(label: str) -> str:
+    return f"{{{label}}}" if label else ""
 
 
 def _head(name: str, kind: str, words: str) -> tuple[str, str]:

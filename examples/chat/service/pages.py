@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from lines import clean
-
-from service import threads
-from service.metrics import Metrics
+from service.letters import clean
+from service.monitor import Monitor
 
 _PAGE = Path(__file__).parents[1] / "index.html"
 
@@ -37,6 +34,7 @@ class Answer:
     status: int
     body: bytes
     type: str = "text/plain; charset=utf-8"
+    is_routine: bool = False  # asked for again and again, by programs
 
     @property
     def headers(self) -> list[tuple[str, str]]:
@@ -44,7 +42,7 @@ class Answer:
 
 
 def room_of(path: str) -> str | None:
-    """The room that a request's path names, decoded; ``None`` when it names none."""
+    """Return the room that a path names, decoded; ``None`` when it names none."""
     try:
         room = unquote(path, errors="strict")
     except UnicodeDecodeError:
@@ -57,31 +55,29 @@ def is_room(name: str) -> bool:
     return room_of(f"/{quote(name[1:], safe='')}") == name
 
 
+def below(prefix: str, path: str) -> str | None:
+    """Return what of the path is below the prefix of all rooms; ``None`` when it is elsewhere."""
+    if path == prefix or not path.startswith(f"{prefix}/"):
+        return "/" if path == prefix else None
+    return path[len(prefix) :]
+
+
 class Pages:
-    """Answers requests that want no WebSocket.
+    """Answers requests that want no WebSocket."""
 
-    :param gauges: gives the values of now, as `Metrics.text` wants them.
-    """
-
-    def __init__(self, metrics: Metrics, gauges: Callable[[], Mapping[str, tuple[str, float]]]) -> None:
-        self._metrics = metrics
-        self._gauges = gauges
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
         self._page = Answer(HTTPStatus.OK, _PAGE.read_bytes(), "text/html; charset=utf-8")
 
-    def answer(self, path: str) -> Answer:
+    def answer(self, path: str | None) -> Answer:
+        """Return the answer for a path below the prefix."""
         if path == "/health":
-            return self._health()
+            is_well, state = self._monitor.health()
+            status = HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE
+            return Answer(status, json.dumps(state).encode() + b"\n", "application/json", is_routine=True)
         if path == "/metrics":
-            text = self._metrics.text(self._gauges())
-            return Answer(HTTPStatus.OK, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
-        if path == "/favicon.ico" or room_of(path) is None:
+            text = self._monitor.metrics().encode()
+            return Answer(HTTPStatus.OK, text, "text/plain; version=0.0.4; charset=utf-8", is_routine=True)
+        if path is None or path == "/favicon.ico" or room_of(path) is None:
             return Answer(HTTPStatus.NOT_FOUND, b"There is nothing here. A room is one word: /club\n")
         return self._page
-
-    def _health(self) -> Answer:
-        gauges = {name: value for name, (_, value) in self._gauges().items()}
-        state: dict[str, object] = {"status": "ok", **gauges}
-        if threads.failed:
-            state |= {"status": "failed", "threads": threads.failed}
-        status = HTTPStatus.SERVICE_UNAVAILABLE if threads.failed else HTTPStatus.OK
-        return Answer(status, json.dumps(state).encode() + b"\n", "application/json")

@@ -4,29 +4,48 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import os
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from service.access import name_of
+from service.history import HISTORY_BYTES
 
 # The names of this machine for itself.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+# The variable of the environment with the password for Redis.
+PASSWORD_VARIABLE = "CHAT_BUS_PASSWORD"
+
+
+# Which header of a trusted proxy tells whom it speaks for.
+FORWARDED = ("x-forwarded-for", "forwarded")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True)
 class Settings:
     """What the command line says; the help texts below explain each."""
 
-    host: str = "localhost"
+    hosts: Sequence[str] = ("localhost",)
     port: int = 8765
-    allow_host: list[str] = field(default_factory=list)
-    allow_origin: list[str] = field(default_factory=list)
+    path: str = ""
+    allow_host: Sequence[str] = ()
+    allow_origin: Sequence[str] = ()
     allow_null: bool = True
+    trust_proxy: Sequence[Network] = ()
+    forwarded: str = FORWARDED[0]
+    user_header: str | None = None
     cert: str | None = None
     key: str | None = None
     history: str | None = None
     bus: str | None = None
+    bus_stream: str = "rfc6455-chat"
+    bus_password_file: str | None = None
     history_lines: int = 100
     deflate: bool = True
     max_message: int = 16 << 10
@@ -48,33 +67,70 @@ class Settings:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        try:
-            return self.host in LOOPBACK or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return all(map(_is_loopback, self.hosts))
 
     @cached_property
-    def hosts(self) -> frozenset[str] | None:
+    def names(self) -> frozenset[str] | None:
         """The names under which the server is served; ``None`` for any."""
         if not (self.is_loopback or self.allow_host):
             return None
-        return frozenset(map(name_of, (self.host, *LOOPBACK, *self.allow_host)))
+        return frozenset(map(name_of, (*self.hosts, *LOOPBACK, *self.allow_host)))
 
     @property
     def allows_null(self) -> bool:
         """Whether pages of the origin ``null`` may connect."""
         return self.is_loopback and self.allow_null
 
+    @property
+    def history_limits(self) -> tuple[int, int]:
+        """How many lines and bytes of history there may be: no more than half of what an outbox holds, in which it
+        comes to one who joins and may be slow.
+        """
+        lines, size = self.history_lines, HISTORY_BYTES
+        if self.outbox_messages:
+            lines = min(lines, self.outbox_messages // 2)
+        if self.outbox_bytes:
+            size = min(size, self.outbox_bytes // 2)
+        return lines, size
+
+    def url(self, port: int) -> str:
+        """Return where the chat is, as somebody on this machine may type it."""
+        host = f"[{self.hosts[0]}]" if ":" in self.hosts[0] else self.hosts[0]
+        return f"{'http' if self.cert is None else 'https'}://{host}:{port}{self.path}/"
+
+    def bus_password(self) -> str | None:
+        """Return the password for Redis, if it is not in the URL.
+
+        :raises OSError: when the file cannot be read.
+        """
+        if self.bus_password_file is None:
+            return os.environ.get(PASSWORD_VARIABLE)
+        with Path(self.bus_password_file).open(encoding="utf-8") as file:
+            return file.readline().rstrip("\r\n")
+
 
 def parse(arguments: Sequence[str] | None = None) -> Settings:
-    """Reads the command line; ``--help`` and mistakes end the program, as usual."""
+    """Read the command line; ``--help`` and mistakes end the program, as usual."""
     parser = _parser()
     settings = Settings(**vars(parser.parse_args(arguments)))
     if settings.bus is not None and settings.history is not None:
         parser.error("with --bus the history is in Redis: --history has no place beside it")
+    if settings.bus_password_file is not None and settings.bus is None:
+        parser.error("--bus-password-file is of no use without --bus")
     if settings.key is not None and settings.cert is None:
         parser.error("--key is of no use without --cert")
+    if settings.user_header is not None and not settings.trust_proxy:
+        parser.error("--user-header needs --trust-proxy: anybody else could send that header, too")
+    if settings.forwarded != Settings.forwarded and not settings.trust_proxy:
+        parser.error("--forwarded is of no use without --trust-proxy")
     return settings
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host in LOOPBACK or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,13 +141,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     default = Settings()
     add = parser.add_argument
-    add("--host", default=default.host, help="where to listen; localhost means IPv4 and IPv6")
+    add(
+        "--host",
+        dest="hosts",
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="ADDRESS",
+        help="where to listen; localhost, which is the default, means IPv4 and IPv6 of this machine, :: both of all "
+        "addresses; may be given several times",
+    )
     add("--port", type=_port, default=default.port, help="0 for any that is free")
+    add("--path", type=_path, default=default.path, help="the rooms are below this path, such as /chat")
     add(
         "--allow-host",
         type=_host,
         action="append",
-        default=[],
+        default=argparse.SUPPRESS,
         metavar="NAME",
         help="be served under this name, too, as a proxy or tunnel may need; without it, a server on loopback has the "
         "names of loopback only, and others have any; may be given several times",
@@ -99,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--allow-origin",
         action="append",
-        default=[],
+        default=argparse.SUPPRESS,
         metavar="ORIGIN",
         help="pages of this origin may connect besides the server's own; may be given several times",
     )
@@ -109,10 +174,41 @@ def _parser() -> argparse.ArgumentParser:
         action="store_false",
         help="on loopback, too, let in no page of the origin null, such as one from disk",
     )
+    add(
+        "--trust-proxy",
+        type=_network,
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="ADDRESS[/BITS]",
+        help="what this proxy says of its clients counts; may be given several times",
+    )
+    add(
+        "--forwarded",
+        choices=FORWARDED,
+        default=default.forwarded,
+        help="the header in which it says whose request it is; the other one does not count",
+    )
+    add(
+        "--user-header",
+        type=_field_name,
+        metavar="NAME",
+        help="the header in which it says what the person is called, who can take no other name then",
+    )
     add("--cert", metavar="FILE", help="certificate in PEM, for https: and wss:")
     add("--key", metavar="FILE", help="its private key, where the certificate's file has none")
     add("--history", metavar="FILE", help="keep the history in this SQLite file; by default it is in memory")
     add("--bus", metavar="URL", help="redis://host:port, to be one chat with other servers; needs `pip install redis`")
+    add(
+        "--bus-stream",
+        default=default.bus_stream,
+        metavar="NAME",
+        help="of the stream in Redis; the same on all servers of a chat",
+    )
+    add(
+        "--bus-password-file",
+        metavar="FILE",
+        help=f"its first line is the password for --bus, which others can see in a URL; or set {PASSWORD_VARIABLE}",
+    )
     add("--history-lines", type=_count, default=default.history_lines, metavar="N", help="lines sent on joining")
     add("--no-deflate", dest="deflate", action="store_false", help="do without compression (permessage-deflate)")
     add("--max-message", type=_count, default=default.max_message, metavar="BYTES", help="the longest message")
@@ -205,6 +301,23 @@ def _port(text: str) -> int:
     return port
 
 
+def _path(text: str) -> str:
+    path = text.rstrip("/")
+    if path and not re.fullmatch(r"(?:/[\w.~-]+)+", path, re.ASCII):
+        raise ValueError
+    return path
+
+
+def _network(text: str) -> Network:
+    return ipaddress.ip_network(text)
+
+
+def _field_name(text: str) -> str:
+    if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", text, re.ASCII):
+        raise ValueError
+    return text.lower()
+
+
 def _host(text: str) -> str:
     if "*" in text or not text or name_of(text) != text.lower().strip("[]").removesuffix("."):
         raise ValueError
@@ -227,6 +340,9 @@ def _seconds(text: str) -> float:
 
 # argparse names these in its error messages.
 _port.__name__ = "port"
+_path.__name__ = "path"
+_network.__name__ = "address or network"
+_field_name.__name__ = "name of a header"
 _host.__name__ = "name or address without a port"
 _count.__name__ = "count"
 _seconds.__name__ = "number"

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from lines import size
 
-from service.log import log
+from service.troubles import Trouble
 
 # What no history comes to: as good as no limit.
 MANY_BYTES = 1 << 40
@@ -63,11 +63,13 @@ class SQLiteStore:
     is a write without a wait for the disk: it survives a kill -9 of the server; a power cut may cost the last lines.
 
     :param keep: how many lines of each room to keep.
+    :param trouble: is told when the file cannot be used later on.
     :raises sqlite3.Error: when the file cannot be used.
     """
 
-    def __init__(self, path: str, keep: int) -> None:
+    def __init__(self, path: str, keep: int, trouble: Trouble) -> None:
         self._keep = keep
+        self._trouble = trouble
         self._lock = threading.Lock()
         self._since_trim: Counter[str] = Counter()
         # Used under the lock only, by whatever thread has it.
@@ -84,21 +86,22 @@ class SQLiteStore:
         self._database.execute(f"PRAGMA busy_timeout={int(1000 * BUSY_TIMEOUT)}")
 
     def append(self, room: str, said: Sequence[str]) -> None:
-        """As in `Store`. When the disk is full or broken, the chat goes on and the log tells it."""
+        """As in `Store`. When the disk is full or broken, the chat goes on, and the trouble is told."""
         if not said:
             return
         with self._lock:
             try:
                 self._append(room, said)
+                self._trouble.end()
             except sqlite3.Error as error:
-                log("history", error=error, room=room, lost=len(said))
+                self._trouble.begin(error, lost=len(said))
 
     def last(self, room: str, count: int, most_bytes: int = MANY_BYTES) -> list[str]:
         with self._lock:
             try:
                 return self._last(room, count, most_bytes)
             except sqlite3.Error as error:
-                log("history", error=error, room=room)
+                self._trouble.begin(error)
                 return []
 
     def close(self) -> None:

@@ -1,0 +1,72 @@
+"""The rooms as the bus sees them: what other servers say comes in here, and who is here goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import lines
+
+if TYPE_CHECKING:
+    from hub import Hub, Member
+
+
+class Bus(Protocol):
+    """What brings lines to this and other servers; see `bus.py`."""
+
+    def publish(self, path: str, sender: Member | None, said: Sequence[str]) -> None:
+        """Take the lines; they come back by `Bridge`, on every server."""
+
+    def publish_names(self, path: str, here: str) -> None:
+        """Take what the other servers should know of who is here."""
+
+
+class Bridge:
+    """For the bus, over the rooms of this server. May be called from any thread that holds no lock of a room."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def deliver(self, path: str, sender: Member | None, said: Sequence[str]) -> None:
+        """Tell all in the room but the sender what was said on this server."""
+        with self._hub.rooms.locked(path) as room:
+            room.tell(said, sender)
+
+    def deliver_from(self, server: str, path: str, said: Sequence[str]) -> None:
+        """Tell all in the room what was said on another server; who joined or left only when it is news here."""
+        with self._hub.rooms.locked(path) as room:
+            room.tell(room.names.news(server, said), None)
+
+    def remember(self, path: str, said: Sequence[str]) -> None:
+        """Add to the room's history what was said before this server was there."""
+        with self._hub.rooms.locked(path) as room:
+            room.remember(said)
+
+    def greet_again(self, paths: Iterable[str]) -> None:
+        """Send the histories of these rooms to who is there: they have become longer."""
+        for path in paths:
+            with self._hub.rooms.locked(path) as room:
+                for member in room.members:
+                    member.deliver(room.greeting())
+
+    def publish_names(self) -> None:
+        """Tell the other servers who is here."""
+        for room in self._hub.rooms.all():
+            with room.lock:
+                if room.names.here and self._hub.bus is not None:
+                    self._hub.bus.publish_names(room.path, lines.here(room.names.here))
+
+    def servers_elsewhere(self) -> set[str]:
+        """The other servers on which somebody is."""
+        servers: set[str] = set()
+        for room in self._hub.rooms.all():
+            with room.lock:
+                servers |= room.names.servers()
+        return servers
+
+    def forget_server(self, server: str) -> None:
+        """Another server has died; who was there has left."""
+        for room in self._hub.rooms.all():
+            with room.lock:
+                room.tell(room.names.news(server, [lines.here([])]), None)
+                room.names.forget(server)

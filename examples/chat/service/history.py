@@ -1,0 +1,46 @@
+"""The last lines of a room, in memory."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterator
+
+import lines
+
+# How many bytes of history a room has at most; lines may be long, and rooms may be many.
+HISTORY_BYTES = 256 << 10
+
+# What a line costs besides its text: its frame's header on the wire, its place in the history.
+LINE_COST = 16
+
+
+class History:
+    """So many lines at most, and so many bytes. Whoever calls holds the room's lock."""
+
+    def __init__(self, most_lines: int, most_bytes: int) -> None:
+        self._most_lines = most_lines
+        self._most_bytes = most_bytes
+        self._lines: deque[tuple[str, int]] = deque()
+        #: How much memory it takes, about.
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[str]:
+        return (line for line, _ in self._lines)
+
+    def clear(self) -> None:
+        self._lines.clear()
+        self.bytes = 0
+
+    def append(self, line: str) -> int:
+        """Add the line, and return what it costs."""
+        # One emoji makes Python keep the whole line with 4 bytes for each letter; on the wire it may be the other way.
+        cost = max(sys.getsizeof(line), lines.size(line)) + LINE_COST
+        self._lines.append((line, cost))
+        self.bytes += cost
+        while self.bytes > self._most_bytes or len(self._lines) > self._most_lines:
+            self.bytes -= self._lines.popleft()[1]
+        return cost

@@ -1,0 +1,67 @@
+"""Letters: what cannot be seen, what looks like something else, and texts and names without those. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from unicodedata import normalize
+
+# Letters that show nothing, though Python calls them printable: Hangul fillers, a joiner of graphemes.
+_FILLERS = "\u034f\u115f\u1160\u3164\uffa0"
+
+# Controls and line ends, which are not words, and the marks that turn the direction of writing or have no width, with
+# which one text can be made to look like another. U+200C and U+200D stay: Persian and emoji are written with them.
+_INVISIBLE = re.compile(
+    f"[\x00-\x1f\x7f-\x9f{_FILLERS}\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+_FILLER = re.compile(f"[{_FILLERS}]")
+
+# Joiners and selectors: they may change how their neighbours look, and show nothing themselves.
+_JOINERS = r"\u200c\u200d\u17b4\u17b5\u180b-\u180d\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_JOINER = re.compile(f"[{_JOINERS}]")
+
+# What shows nothing at the beginning of a line: besides spaces, joiners that have nothing before them.
+_BLANK = rf"\s\u2800{_JOINERS}"
+
+# A star, or what looks like one (of three of them NFKC makes "*"), and what stands around it where a line begins.
+_STARS = "*\u066d\u204e\u2055\u2217\u2731\u2732\ufe61\uff0a"
+_STAR = re.compile(f"[{_BLANK}]*[{_STARS}][{_STARS}{_BLANK}]*")
+
+# What shows nothing around a name; inside of one it may be of use.
+_EDGES = " \u200c\u200d\u2800"
+
+# In a name: with "Bob left, so" somebody could make the server say that Bob left.
+_NEWS = re.compile(r"(?<=\s)(?:joined|left)\b\S*", re.IGNORECASE)
+
+MAX_NAME = 40
+
+
+def clean(text: str) -> str:
+    """The text with a space for each invisible character."""
+    # Most lines have none, and str.isprintable() sees it at a fraction of the price.
+    if text.isprintable() and (text.isascii() or not _FILLER.search(text)):
+        return text
+    return _INVISIBLE.sub(" ", text)
+
+
+def without_star(line: str) -> str:
+    """The line as a client may say it: one with a star would look as if the server said it."""
+    found = _STAR.match(line)
+    return line[found.end() :] if found else line
+
+
+def clean_name(text: str) -> str:
+    """The text as a name, in NFC: no star at its beginning, no colon or comma in it, nothing that looks like a notice.
+
+    It is empty when nothing is left.
+    """
+    name = without_star(normalize("NFC", re.sub("[:,]", " ", clean(text)))).strip(_EDGES)
+    short = " ".join(name.split())[:MAX_NAME]
+    return " ".join(_NEWS.sub("", short).split()).strip(_EDGES)
+
+
+def key(name: str) -> str:
+    """What is equal for names that look the same: without what cannot be seen, in NFC."""
+    if name.isascii():
+        return name
+    return normalize("NFC", " ".join(_JOINER.sub("", name).replace("\u2800", " ").split()))

@@ -1,0 +1,60 @@
+"""The sockets to listen on."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator, Sequence
+
+from service.tuning import BACKLOG, SEND_BUFFER
+
+# What `localhost` means, as a browser may try either.
+_LOCALHOST = ("127.0.0.1", "::1")
+
+
+def listen(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    """Open the sockets, all at one port.
+
+    :param hosts: names or addresses; ``::`` is IPv4 as well.
+    :param port: 0 for any that is free at the first of them.
+    :raises OSError: when that is not possible at one of them.
+    """
+    listeners: list[socket.socket] = []
+    try:
+        for family, address, is_needed in dict.fromkeys(_addresses(hosts)):
+            try:
+                listeners.append(_listen_on(family, address, port))
+            except OSError as error:
+                if is_needed or error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise OSError(f"--host {address} --port {port}: {error.strerror}") from error
+            port = port or listeners[0].getsockname()[1]
+    except OSError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def _addresses(hosts: Sequence[str]) -> Iterator[tuple[socket.AddressFamily, str, bool]]:
+    """Give family and address of each, and whether it must be there; a machine may be without IPv6."""
+    for host in hosts:
+        if host == "localhost":
+            yield socket.AF_INET, _LOCALHOST[0], True
+            if _LOCALHOST[1] not in hosts:
+                yield socket.AF_INET6, _LOCALHOST[1], False
+            continue
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        except OSError as error:
+            raise OSError(f"--host {host}: {error.strerror}") from error
+        yield family, str(address[0]), True
+
+
+def _listen_on(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    is_both = address == "::" and socket.has_dualstack_ipv6()
+    listener = socket.create_server((address, port), family=family, backlog=BACKLOG, dualstack_ipv6=is_both)
+    listener.setblocking(False)
+    # The sockets that it accepts inherit these.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    return listener

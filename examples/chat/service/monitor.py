@@ -1,0 +1,92 @@
+"""What programs that watch the server are told: `/health` in JSON, `/metrics` for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from hub import Hub
+
+from service import threads
+from service.metrics import Gauge, Metrics
+from service.troubles import Trouble
+
+
+class Watched(Protocol):
+    """A connection that chats, as far as it is watched."""
+
+    @property
+    def held(self) -> int:
+        """How many bytes wait for it."""
+
+    @property
+    def latency(self) -> float:
+        """How long its last answer to a ping took, in seconds; 0 before the first."""
+
+    def settle(self) -> None:
+        """Count what went through since it was last called."""
+
+
+class Monitor:
+    """The state of the server.
+
+    :param present: gives the connections that chat.
+    :param is_bus_there: whether Redis is; ``None`` without.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        hub: Hub,
+        troubles: Sequence[Trouble],
+        present: Callable[[], Iterable[Watched]],
+        is_bus_there: Callable[[], bool] | None = None,
+    ) -> None:
+        self._metrics = metrics
+        self._hub = hub
+        self._troubles = troubles
+        self._present = present
+        self._is_bus_there = is_bus_there
+
+    def health(self) -> tuple[bool, dict[str, object]]:
+        """Return whether the server serves, and its state.
+
+        It is degraded when it does without something, and failed when a thread of its own has ended, and so will it.
+        """
+        degraded = {each.part: trouble for each in self._troubles if (trouble := each.state)}
+        state: dict[str, object] = {"status": "degraded" if degraded else "ok"}
+        state |= {gauge.name: gauge.values[""] for gauge in self._gauges() if "" in gauge.values}
+        if degraded:
+            state["degraded"] = degraded
+        if threads.failed:
+            state |= {"status": "failed", "threads": threads.failed}
+        return not threads.failed, state
+
+    def metrics(self) -> str:
+        """Return all that is counted."""
+        return self._metrics.text(self._gauges())
+
+    def remind(self, now: float) -> None:
+        """Tell again of what has lasted for another minute."""
+        for trouble in self._troubles:
+            trouble.remind(now)
+
+    def _gauges(self) -> list[Gauge]:
+        present = list(self._present())
+        for one in present:
+            one.settle()
+        values = {
+            "clients": ("Those who chat.", len(present)),
+            "held_bytes": ("Bytes of histories, and those that wait for clients.", self._hub.rooms.budget.held()),
+            "outbox_bytes": ("Bytes that wait for clients.", sum(one.held for one in present)),
+            "rooms": ("Rooms that somebody is in.", sum(room.users > 0 for room in self._hub.rooms.all())),
+            "ping_seconds": (
+                "The longest time that a client took to answer its last ping.",
+                max((one.latency for one in present), default=0.0),
+            ),
+        }
+        if self._is_bus_there is not None:
+            values["bus"] = ("Whether Redis is there.", float(self._is_bus_there()))
+        degraded = {f'part="{trouble.part}"': float(trouble.state is not None) for trouble in self._troubles}
+        gauges = [Gauge(name, words, {"": value}) for name, (words, value) in values.items()]
+        return [*gauges, Gauge("degraded", "What the server does without, and should not.", degraded)]

@@ -1,0 +1,104 @@
+"""For whom a proxy speaks: the address of its client, and the person's name where the proxy knows it.
+
+The law: what a header says counts only when the connection comes from a proxy that is trusted, and only the one header
+that is configured counts. Of several addresses it is the rightmost that is not a trusted proxy's: what is left of it
+was written by strangers.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import rfc6455
+from service.letters import clean_name
+from service.settings import Network, Settings
+
+# RFC 7239, 4: forwarded-pair = token "=" value; the value is a token or a quoted-string.
+_PAIR = re.compile(r'\s*([!#$%&\'*+.^`|~\w-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*(;|,|$)', re.ASCII)
+_NODE = re.compile(r"\[([^\]]*)\](?::\w+)?|([^:\[\]]+)(?::\w+)?|([0-9A-Fa-f:.]+)")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: the address, and the name that a proxy vouches for, ``""`` for none."""
+
+    address: str
+    user: str = ""
+
+
+def is_trusted(address: str, networks: Sequence[Network]) -> bool:
+    """Return whether this is the address of a proxy that is trusted."""
+    known = _address(address) if networks else None
+    return known is not None and any(known in network for network in networks)
+
+
+def caller_of(request: rfc6455.Request, peer: str, settings: Settings) -> Caller:
+    """Return who asks.
+
+    :param peer: the address from which the connection comes.
+    """
+    networks = settings.trust_proxy
+    if not is_trusted(peer, networks):
+        return Caller(peer)
+    address = peer
+    for hop in reversed(list(_hops(request, settings.forwarded))):
+        known = _address(hop)
+        if known is None:
+            break  # "unknown", or hidden; what the last proxy said is all that is known
+        address = str(known)
+        if not is_trusted(hop, networks):
+            break
+    named = request.headers.get_all(settings.user_header) if settings.user_header is not None else ()
+    return Caller(address, clean_name(_as_utf8(named[0])) if len(named) == 1 else "")
+
+
+def _hops(request: rfc6455.Request, header: str) -> Iterable[str]:
+    """The addresses in the header, the client's first."""
+    value = ",".join(request.headers.get_all(header))
+    if header == "forwarded":
+        return _forwarded_hops(value)
+    return [_node(part) for part in value.split(",") if part.strip()]
+
+
+def _forwarded_hops(value: str) -> Iterator[str]:
+    """RFC 7239, 4: Forwarded = 1#forwarded-element; one that cannot be read, or has no ``for``, is unknown."""
+    at, hop = 0, ""
+    while at < len(value):
+        found = _PAIR.match(value, at)
+        if found is None:
+            yield "unknown"
+            at = value.find(",", at) + 1 or len(value)
+            hop = ""
+            continue
+        name, text, end = found.groups()
+        at = found.end()
+        if name.lower() == "for":
+            hop = _node(re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text)
+        if end != ";":
+            yield hop or "unknown"
+            hop = ""
+
+
+def _node(text: str) -> str:
+    """The address of a node, without its port."""
+    found = _NODE.fullmatch(text.strip())
+    return next(filter(None, found.groups()), "") if found else "unknown"
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _as_utf8(value: str) -> str:
+    """A header's bytes are read as Latin-1; proxies write names in UTF-8."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value

@@ -1,0 +1,87 @@
+"""The rooms by their path: made when somebody comes, kept for their history, forgotten when they are too many."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from service.budget import Budget, Holder
+from service.store import Store
+
+if TYPE_CHECKING:
+    from hub import Room
+
+# Rooms that nobody is in are kept for their history, so many of them.
+MAX_EMPTY_ROOMS = 1000
+
+
+class Rooms:
+    """All rooms. May be used by any thread that holds no lock of a room.
+
+    :param make: makes the room of a path, which is empty.
+    :param store: has what was said there before.
+    :param limits: so many lines and bytes of it are wanted.
+    :param memory: how many bytes all histories and all that waits for members may take; 0 for no limit.
+    """
+
+    def __init__(self, make: Callable[[str], Room], store: Store, limits: tuple[int, int], memory: int) -> None:
+        self._make = make
+        self._store = store
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._rooms: OrderedDict[str, Room] = OrderedDict()
+        self.budget = Budget(memory, self._holders)
+
+    @contextmanager
+    def locked(self, path: str, users: int = 0) -> Iterator[Room]:
+        """Give the room, with its lock held; afterwards the budget is told by how much it has grown.
+
+        :param users: so many more want the room to be kept, until they `let_go`.
+        """
+        room = self._room(path, users)
+        with room.lock:
+            yield room
+        self.tell_budget(room)
+
+    def let_go(self, room: Room) -> None:
+        """One user less wants the room to be kept."""
+        with self._lock:
+            room.users -= 1
+
+    def all(self) -> list[Room]:
+        with self._lock:
+            return list(self._rooms.values())
+
+    def tell_budget(self, room: Room) -> None:
+        """Tell by how much the room has grown."""
+        grown, room.grown = room.grown, 0
+        self.budget.grew(grown)
+
+    def _room(self, path: str, users: int) -> Room:
+        with self._lock:
+            room = self._rooms.get(path)
+            if room is None:
+                self._forget_empty_ones()
+                room = self._rooms[path] = self._make(path)
+            self._rooms.move_to_end(path)
+            room.users += users
+        with room.lock:  # not with ours: while one room waits for the disk, the others go on
+            if not room.is_loaded:
+                room.is_loaded = True
+                room.remember(self._store.last(path, *self._limits))
+        return room
+
+    def _forget_empty_ones(self) -> None:
+        empty = [path for path, room in self._rooms.items() if not room.users]
+        for path in empty[: max(0, len(empty) - MAX_EMPTY_ROOMS)]:
+            del self._rooms[path]
+
+    def _holders(self) -> Iterator[Holder]:
+        for room in self.all():
+            with room.lock:
+                members = list(room.members)
+            yield room
+            yield from members

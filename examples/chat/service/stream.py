@@ -1,0 +1,257 @@
+"""The stream in Redis: entries go in and come out, and nothing else is known of Redis anywhere.
+
+The law: what comes out was written by anybody. An entry is checked here like what a client sends, and has a bound in
+bytes, as the whole stream has. What Redis refuses is of two kinds: what waits for somebody to mend the settings
+(`is_for_good`), and what passes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import ssl
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from lines import clean, is_said_by_server, size, without_star
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from service.pages import is_room
+
+# How many entries the stream keeps, and how many bytes; an entry is what one read from a client brought.
+STREAM_LENGTH = 10_000
+STREAM_BYTES = 64 << 20
+
+# When it has more bytes, it is cut to this share of them, so that this is seldom.
+CUT_SHARE = 15 / 16
+
+# What an entry takes in Redis besides the text of its fields, about.
+ENTRY_COST = 200
+
+# How many bytes of lines are put into one entry, unless one line is longer.
+ENTRY_BYTES = 64 << 10
+
+# Seconds that Redis has to answer.
+TIMEOUT = 3.0
+
+# How long one read of the stream waits for an entry, in ms; how many it takes.
+READ_WAIT = 100
+READ_COUNT = 100
+
+# The path of the entry with which a server greets the others; each answers with who is there. No room has it.
+HELLO = ""
+
+# A list of strings has no brackets between them. What nests deeper than a thread's stack would crash some Pythons, so
+# this is looked at before the JSON is parsed.
+_IS_LIST_OF_STRINGS = re.compile(r'\s*\[(?:[\s,]*"[^"\\]*(?:\\.[^"\\]*)*")*\s*\]\s*').fullmatch
+
+# What is no mistake of TLS.
+_CONNECTION_BROKE = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+
+# What Redis says when the settings are wrong; its client has classes for the rest.
+_WRONG_SETTINGS = re.compile(r"DB index|Invalid Database|WRONGTYPE|unknown command|NOAUTH|WRONGPASS|NOPERM")
+
+# An entry as redis-py gives it: its id, and its fields.
+Raw = tuple[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Said:
+    """An entry that another server wrote, or this one. ``lines`` is not looked at before it is known to be wanted."""
+
+    server: str
+    number: int
+    room: str
+    json: str
+
+
+class Stream:
+    """The stream, for one server. Only `add` and `sign` may be called by other threads than the one that reads.
+
+    :param url: ``redis://host:port/database``, or ``rediss://`` for TLS.
+    :param password: instead of the one in the URL.
+    :param name: the stream's, the same for all servers of a chat.
+    :param longest: how many bytes a message of a client may have; 0 for no limit.
+    :raises ValueError: when it is no URL for Redis. The error does not tell the URL, in which a password may be.
+    """
+
+    def __init__(self, url: str, password: str | None = None, name: str = "rfc6455-chat", longest: int = 0) -> None:
+        self.name = name
+        # JSON may need two bytes for one; whoever writes more is not one of us.
+        self._most = 2 * max(longest, ENTRY_BYTES) + ENTRY_COST if longest else math.inf
+        self._redis = _connected(url, password)
+        self._sizes: deque[tuple[str, int]] = deque()
+        self._bytes = 0
+
+    def add(self, entries: Iterable[dict[Any, Any]]) -> None:
+        """Add all or none: if one were refused (memory, a disk) and the next taken, others would see a number that is
+        too high, and skip the missing one for good.
+        """
+        pipeline = self._redis.pipeline(transaction=True)
+        for entry in entries:
+            pipeline.xadd(self.name, entry, maxlen=STREAM_LENGTH)
+        if len(pipeline):
+            pipeline.execute()
+
+    def rewind(self) -> None:
+        """Forget what was read: the next reading begins with the stream."""
+        self._sizes.clear()
+        self._bytes = 0
+
+    def read(self, last: str, wait: bool = False) -> list[Raw]:
+        """Return the entries after the id ``last``, and cut the stream if it has too many bytes."""
+        answer: Any = self._redis.xread({self.name: last}, count=READ_COUNT, block=READ_WAIT if wait else None)
+        entries: list[Raw] = answer[0][1] if answer else []
+        for name, fields in entries:
+            cost = ENTRY_COST + sum(size_of(key) + size_of(value) for key, value in fields.items())
+            self._sizes.append((name, cost))
+            self._bytes += cost
+        self._cut()
+        return entries
+
+    def has_lost(self, last: str) -> bool:
+        """Whether the stream ends before ``last``, which it had. Then new entries may have ids that `read` skips: who
+        makes them is Redis's clock, and it may be behind.
+        """
+        newest: Any = self._redis.xrevrange(self.name, count=1)
+        return _order(newest[0][0] if newest else "0-0") < _order(last)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the stream has let go of its oldest entries. One that is not full, and lacks some, has lost them."""
+        return len(self._sizes) >= STREAM_LENGTH or self._bytes >= STREAM_BYTES * CUT_SHARE**2
+
+    def said(self, fields: dict[str, str]) -> Said:
+        """Return what the fields of an entry say.
+
+        :raises ValueError: when no server of ours would write such an entry.
+        :raises KeyError: when a field is missing.
+        """
+        json = fields["said"]
+        if size_of(json) > self._most:
+            raise ValueError(f"the entry has more than {self._most} bytes")
+        number = int(fields["number"])
+        if number < 1:
+            raise ValueError("entries are numbered from 1")
+        return Said(fields["server"], number, fields["room"], json)
+
+    def sign(self, server: str, seconds: float) -> None:
+        """Tell that the server lives, for so many seconds; 0 only looks whether Redis takes what is written to it."""
+        self._redis.set(f"{self.name}:{server}", "alive", px=math.ceil(1000 * (seconds or TIMEOUT)))
+
+    def is_alive(self, server: str) -> bool:
+        return bool(self._redis.exists(f"{self.name}:{server}"))
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def _cut(self) -> None:
+        while len(self._sizes) > STREAM_LENGTH:
+            self._bytes -= self._sizes.popleft()[1]  # Redis has done that
+        if self._bytes <= STREAM_BYTES:
+            return
+        while self._bytes > STREAM_BYTES * CUT_SHARE and len(self._sizes) > 1:
+            self._bytes -= self._sizes.popleft()[1]
+        self._redis.xtrim(self.name, minid=self._sizes[0][0], approximate=False)
+
+
+def _order(name: str) -> tuple[int, int]:
+    milliseconds, _, count = name.partition("-")
+    return int(milliseconds), int(count)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether Redis was there, and did not want to."""
+    return isinstance(error, redis.ResponseError) or is_for_good(error)
+
+
+def is_for_good(error: BaseException | None) -> bool:
+    """Whether Redis refuses until somebody mends the settings: a password, a right, a database, a certificate."""
+    while error is not None:
+        if isinstance(error, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
+            return True
+        if isinstance(error, ssl.SSLError) and not isinstance(error, _CONNECTION_BROKE):
+            return True
+        if isinstance(error, redis.RedisError) and _WRONG_SETTINGS.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def to_entry(server: str, number: int, room: str, said: Sequence[str]) -> dict[Any, Any]:
+    """Return the fields of an entry."""
+    text = json.dumps(list(said), ensure_ascii=False, separators=(",", ":"))
+    return {"server": server, "number": str(number), "room": room, "said": text}
+
+
+def in_entries(said: Sequence[str]) -> Iterable[Sequence[str]]:
+    """Return the lines in groups that fit into an entry each."""
+    group: list[str] = []
+    taken = 0
+    for line in said:
+        if group and taken + size(line) > ENTRY_BYTES:
+            yield group
+            group, taken = [], 0
+        group.append(line)
+        taken += size(line)
+    if group or not said:
+        yield group
+
+
+def room_in(name: str) -> str:
+    """Return the room of an entry.
+
+    :raises ValueError: when no client could be in it; for what is not UTF-8, `UnicodeEncodeError`.
+    """
+    if name != HELLO and not is_room(name):
+        raise ValueError("there is no such room")
+    return name
+
+
+def lines_in(text: str) -> list[str]:
+    """Return the lines of an entry, cleaned as those of clients are.
+
+    :raises Exception: of many kinds, when they are no texts that can be sent.
+    """
+    if not _IS_LIST_OF_STRINGS(text):
+        raise ValueError("these are no lines")
+    texts = json.loads(text)
+    "".join(texts).encode()
+    return from_elsewhere(texts)
+
+
+def size_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="surrogateescape"))
+
+
+def _connected(url: str, password: str | None) -> redis.Redis:
+    mistake = ValueError("this is no URL for Redis, such as redis://localhost:6379/0")
+    try:
+        if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+            raise mistake
+        client = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            encoding_errors="surrogateescape",  # or one entry that is not UTF-8 would fail each read of it
+            protocol=2,
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except Exception:
+        raise mistake from None
+    if password is not None:
+        client.connection_pool.connection_kwargs["password"] = password
+    return client
+
+
+def from_elsewhere(texts: Iterable[str]) -> list[str]:
+    """The texts as lines, when it is not known what wrote them; those of a server stay, for `names_after`."""
+    cleaned = map(clean, texts)
+    return list(filter(None, (line if is_said_by_server(line) else without_star(line) for line in cleaned)))

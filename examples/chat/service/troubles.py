@@ -1,0 +1,75 @@
+"""What the chat does without while something outside of it fails: Redis, or the history's file.
+
+The law: a trouble is told when it begins, again each minute while it lasts, and when it ends; each error in between is
+counted. `/health` and `/metrics` say what they are. The chat goes on: it is degraded, not down.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from service.log import log, utc
+from service.metrics import Metrics
+
+# How often a trouble that lasts is told again, in seconds.
+REMIND_SECONDS = 60.0
+
+
+class Trouble:
+    """Whether one part of the server works. May be called from any thread.
+
+    :param part: its name, such as ``bus``.
+    """
+
+    def __init__(self, part: str, metrics: Metrics) -> None:
+        self.part = part
+        self._metrics = metrics
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._error = ""
+        self._lost = 0
+        self._told_at = 0.0
+        metrics.count("errors", 0, label=f'part="{part}"')
+
+    def begin(self, error: object, lost: int = 0) -> None:
+        """Note that it has failed, once more or for the first time.
+
+        :param lost: how many lines are lost by that.
+        """
+        self._metrics.count("errors", label=f'part="{self.part}"')
+        self._metrics.count("lost_lines", lost)
+        with self._lock:
+            self._error = str(error) or type(error).__name__
+            self._lost += lost
+            if self._since is None:
+                self._since = time.time()
+                self._tell()
+
+    def end(self) -> None:
+        """Note that it has worked."""
+        if self._since is None:
+            return  # as nearly always; without the lock, since each line comes by here
+        with self._lock:
+            if self._since is not None:
+                log("recovered", part=self.part, since=utc(self._since), lost=self._lost)
+                self._since, self._lost = None, 0
+
+    def remind(self, now: float) -> None:
+        """Tell of it again when it has lasted for another minute."""
+        with self._lock:
+            if self._since is not None and now >= self._told_at + REMIND_SECONDS:
+                self._tell()
+
+    @property
+    def state(self) -> dict[str, object] | None:
+        """What `/health` says of it; ``None`` when all is well."""
+        with self._lock:
+            if self._since is None:
+                return None
+            return {"since": utc(self._since), "error": self._error, "lost": self._lost}
+
+    def _tell(self) -> None:
+        assert self._since is not None
+        self._told_at = time.monotonic()
+        log("degraded", part=self.part, since=utc(self._since), error=self._error, lost=self._lost)
