@@ -83,7 +83,7 @@ def show(recording: trace.Recording, form: str) -> None:
     elif form == "har":
         json.dump(trace.to_har(recording), sys.stdout, indent=2)
     else:
-        print(trace.format_text(recording))
+        print(trace.to_text(recording))
 
 
 def main_of_record(arguments: Sequence[str]) -> None:

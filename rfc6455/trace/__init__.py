@@ -1,7 +1,7 @@
 """What went over the wire, kept and shown: for people, for other tools, and for a bug report that can be run again.
 
 `Recorder` wraps a handshake or a connection. Its `Recording` can be saved and loaded (`dumps`, `loads`), shown as text
-(`format_text`), as HAR (`to_har`) and as pcapng (`to_pcapng`), and given to a new connection again (`replay`).
+(`to_text`), as HAR (`to_har`) and as pcapng (`to_pcapng`), and given to a new connection again (`replay`).
 
 What must not be here: files, sockets, and a clock, which the caller gives. All that is recorded is data from a peer:
 no form shows it unescaped, and no bytes make one raise. A recording holds all that was said, with cookies and
@@ -16,7 +16,7 @@ from .recorder import DEFAULT_LIMIT, Recorder
 from .recording import Entry, Kind, Recording
 from .replaying import replay
 from .saving import dumps, loads
-from .text import format_text
+from .text import to_text
 
 __all__ = [
     "DEFAULT_LIMIT",
@@ -25,9 +25,9 @@ __all__ = [
     "Recorder",
     "Recording",
     "dumps",
-    "format_text",
     "loads",
     "replay",
     "to_har",
     "to_pcapng",
+    "to_text",
 ]

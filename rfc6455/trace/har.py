@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from heapq import merge
 from operator import itemgetter
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,13 +16,18 @@ from ..events import BytesMessage, Closed, Event, TextMessage
 from ..headers import Request, Response
 from ..http1_heads import phrase
 from .heads import heads
-from .recording import LAST_SECOND, Recording
-from .replaying import replay_received, replay_sent
+from .recording import LAST_SECOND, MOST_MADE, Kind, Recording
+from .replaying import Measured, replay_received, replay_sent
 
 # What a HAR has where there is no such thing: its size is -1, its status 0.
 _UNKNOWN = -1
 _NO_REQUEST = Request("", "", version="")
 _NO_RESPONSE = Response(0, version="")
+
+_CUT = f"there is more in the recording, which makes more than {MOST_MADE >> 20} MiB"
+
+# How many parameters of a query are listed: as many as PHP takes (max_input_vars). More of them are in the URL only.
+_MOST_PARAMETERS = 1000
 
 
 def to_har(recording: Recording, *, secure: bool = False) -> dict[str, Any]:
@@ -30,7 +36,8 @@ def to_har(recording: Recording, *, secure: bool = False) -> dict[str, Any]:
     Its ``_webSocketMessages`` are objects with ``type`` (``"send"`` or ``"receive"``), ``time`` in seconds, ``opcode``
     (1 for a text, 2 for bytes) and ``data``, which for bytes is base64. They are whole messages, without compression;
     control frames are not among them. A violation is one of the type ``"error"``, with the opcode -1. Where the
-    handshake was not recorded, a request and an answer are made up.
+    handshake was not recorded, a request and an answer are made up. Where the messages take more than 32 MiB, which
+    compressed ones can, the last one is an ``"error"`` that says so, and what comes after it is left out.
 
     :param secure: whether the URL is to be a ``wss:`` one, which a recording does not know.
     :raises LocalProtocolError: as `replay`.
@@ -65,7 +72,7 @@ def _request(request: Request, scheme: str) -> dict[str, Any]:
         "httpVersion": request.version,
         "cookies": [],
         "headers": _pairs(request.headers),
-        "queryString": _pairs(parse_qsl(request.query, keep_blank_values=True)),
+        "queryString": _pairs(_parameters(request.query)),
         "headersSize": _UNKNOWN,
         "bodySize": 0,
     }
@@ -85,19 +92,23 @@ def _response(response: Response) -> dict[str, Any]:
     }
 
 
+def _parameters(query: str) -> list[tuple[str, str]]:
+    return parse_qsl(query, keep_blank_values=True) if query.count("&") < _MOST_PARAMETERS else []
+
+
 def _pairs(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in pairs]
 
 
 def _messages(recording: Recording) -> list[dict[str, Any]]:
-    received = [(index, "receive", event) for index, events in replay_received(recording) for event in events]
-    sent = [(index, "send", event) for index, events in replay_sent(recording) for event in events]
+    steps = Measured(merge(replay_received(recording), replay_sent(recording), key=itemgetter(0)))
     messages = []
-    for index, word, event in sorted(received + sent, key=itemgetter(0)):
-        message = _message(event)
-        if message is not None:
-            time = recording.entries[index].time
-            messages.append({"type": word, "time": time, **message})
+    for index, event in steps:
+        time, kind, _ = recording.entries[index]
+        if (message := _message(event)) is not None:
+            messages.append({"type": "send" if kind is Kind.SENT else "receive", "time": time, **message})
+    if steps.cut_at is not None:
+        messages.append({"type": "error", "time": recording.entries[steps.cut_at].time, "opcode": -1, "data": _CUT})
     return messages
 
 

@@ -7,13 +7,14 @@ byte means.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from ..codes import CloseCause, Role
 from ..connection import Connection
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..events import BytesMessage, Closed, Event, TextMessage
 from ..limits import Limits
-from .recording import Entry, Kind, Recording, Way, codecs_at
+from .recording import MADE_OVERHEAD, MOST_MADE, Entry, Kind, Recording, Way, codecs_at
 
 # The number of an entry, and the events of the call that it tells.
 Replayed = tuple[int, "list[Event]"]
@@ -24,6 +25,7 @@ def replay(recording: Recording, make: Callable[[], Connection] | None = None) -
 
     What this end sent is not sent again, as events do not depend on it, but for one thing: what a connection keeps in
     order to compress counts in its memory budget, so a recorded 1009 for more memory than that may not come again.
+    And no message inflates to more than 32 MiB, whatever the recorded limits say.
 
     :param recording: where the handshake did not succeed, there was no connection, and nothing is yielded.
     :param make: makes the connection; by default one as it was recorded, which gives whole messages.
@@ -67,13 +69,41 @@ def replay_received(recording: Recording, make: Callable[[], Connection] | None 
 
 
 def replay_sent(recording: Recording) -> Iterator[Replayed]:
-    """What the peer makes of the bytes that were sent; its limits are not known."""
+    """What the peer makes of the bytes that were sent, in one or several steps for an entry; its limits are not
+    known."""
     peer = _connection(recording, recording.role.peer, Limits(message=None))
     for index, data in Way(recording, Kind.SENT).frame_bytes():
-        events = peer.receive_data(data)
+        yield index, peer.receive_data(data)
         while peer.unread:
-            events += peer.receive_data(None)
-        yield index, events
+            yield index, peer.receive_data(None)
+
+
+class Measured:
+    """The events of replayed calls one by one, up to as much as is made of a recording.
+
+    :ivar cut_at: the number of the entry from which on there are more; ``None`` where there are not.
+    """
+
+    def __init__(self, replayed: Iterator[Replayed]) -> None:
+        self.cut_at: int | None = None
+        self._replayed = replayed
+
+    def __iter__(self) -> Iterator[tuple[int, Event]]:
+        made = 0
+        for index, events in self._replayed:
+            for event in events:
+                if made >= MOST_MADE:
+                    self.cut_at = index
+                    return
+                made += _size(event)
+                yield index, event
+
+
+def _size(event: Event) -> int:
+    match event:
+        case TextMessage(content) | BytesMessage(content):
+            return len(content) + MADE_OVERHEAD
+    return MADE_OVERHEAD
 
 
 # The first characters or bytes of a message, and how many it has.
@@ -85,11 +115,13 @@ class Findings:
 
     :ivar messages: the beginning of each message, in order.
     :ivar end: the number of the entry that ended the connection, and how.
+    :ivar cut_at: the number of the entry from which on nothing was looked for; ``None`` where all was.
     """
 
     def __init__(self) -> None:
         self.messages: list[Beginning] = []
         self.end: tuple[int, Closed] | None = None
+        self.cut_at: int | None = None
 
     @property
     def violation(self) -> tuple[int, RemoteProtocolError] | None:
@@ -108,13 +140,14 @@ def find(recording: Recording, kind: Kind, kept: int = 0) -> Findings:
     findings = Findings()
     if codecs_at(recording.role, recording) is None:
         return findings
-    for index, events in replay_received(recording) if kind is Kind.RECEIVED else replay_sent(recording):
-        for event in events:
-            match event:
-                case TextMessage(content) | BytesMessage(content):
-                    findings.messages.append((content[:kept], len(content)))
-                case Closed():
-                    findings.end = index, event
+    steps = Measured(replay_received(recording) if kind is Kind.RECEIVED else replay_sent(recording))
+    for index, event in steps:
+        match event:
+            case TextMessage(content) | BytesMessage(content):
+                findings.messages.append((content[:kept], len(content)))
+            case Closed():
+                findings.end = index, event
+    findings.cut_at = steps.cut_at
     return findings
 
 
@@ -124,4 +157,11 @@ def _connection(recording: Recording, role: Role, limits: Limits) -> Connection:
         raise LocalProtocolError(
             f"what {recording.extensions!r} does is not known here: give the recording its codecs"
         )
-    return Connection(role, codecs, limits=limits)
+    return Connection(role, codecs, limits=_bounded(limits, recording))
+
+
+def _bounded(limits: Limits, recording: Recording) -> Limits:
+    """The limits of a file are what somebody wrote: no message becomes larger than `MOST_MADE`, unless so much was
+    recorded."""
+    most = max(MOST_MADE, sum(len(entry.data) for entry in recording.entries))
+    return limits if limits.message is not None and limits.message <= most else replace(limits, message=most)

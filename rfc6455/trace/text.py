@@ -9,17 +9,24 @@ The law: one line tells one thing, whatever bytes it shows. They are literals, s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from ..byte_loops import apply_mask, decode_beginning
 from ..codes import FIN_BIT, MASK_BIT, OPCODE_BITS, RSV_BITS, Opcode
-from .recording import Kind, Recording, Way, codecs_at
+from .recording import MADE_OVERHEAD, MOST_MADE, Kind, Recording, Way, codecs_at
 from .replaying import Beginning, Findings, find
 
 # How much is shown of a payload, and of a line of HTTP.
 _SHOWN = 60
 _SHOWN_OF_HEAD = 200
+
+# How many lines each direction has at the most. A frame of two bytes makes one, as long as a file is loaded whole.
+_MOST_LINES = MOST_MADE // MADE_OVERHEAD
+
+_HEAD_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 _ARROWS = {Kind.RECEIVED: "<", Kind.SENT: ">"}
 _MARKS = {Kind.OPENED: "= open", Kind.CLOSE: "= close() was called", Kind.TIMED_OUT: "= a deadline passed: "}
@@ -34,18 +41,19 @@ class _Line(NamedTuple):
     text: str
 
 
-def format_text(recording: Recording) -> str:
+def to_text(recording: Recording) -> str:
     """The recording for people, in the order in which things were whole.
 
     A line begins with the time, in seconds from the first entry. Then ``<`` stands for what was received and ``>`` for
     what was sent, ``=`` for what happened to the connection, and ``!`` for what broke a rule, with the section. ``at``
     is a frame's place, in bytes from the first byte after the handshake. A payload is shown by its beginning; that of
-    a compressed message stands, inflated, at its last frame. What does not print is escaped.
+    a compressed message stands, inflated, at its last frame. What does not print is escaped. A direction has 65536
+    lines at the most, and what is checked and inflated of it is 32 MiB; a line says where that ends.
 
     >>> from rfc6455 import CLIENT
     >>> from rfc6455.trace import Entry
     >>> entries = [Entry(7.0, Kind.OPENED), Entry(7.25, Kind.RECEIVED, b"\\x89\\x01!\\x83\\x00")]
-    >>> print(format_text(Recording(CLIENT, entries)))
+    >>> print(to_text(Recording(CLIENT, entries)))
     client
         0.000000 = open
         0.250000 < PING   fin  rsv=000 mask=-        len=1     at=0     b'!'
@@ -56,8 +64,7 @@ def format_text(recording: Recording) -> str:
     for kind in _ARROWS:
         way = Way(recording, kind)
         findings = find(recording, kind, _SHOWN)
-        lines += _head_lines(way)
-        lines += _frame_lines(way, findings.messages)
+        lines += _as_many_as_are_shown(way, chain(_head_lines(way), _frame_lines(way, findings.messages)))
         lines += _finding_lines(way, findings)
     lines.sort(key=lambda line: line[:2])
     entries = recording.entries
@@ -68,7 +75,17 @@ def format_text(recording: Recording) -> str:
 # ---- What stands on no wire ----
 
 
+def _as_many_as_are_shown(way: Way, lines: Iterator[_Line]) -> Iterator[_Line]:
+    for count, line in enumerate(lines):
+        if count == _MOST_LINES:
+            yield _Line(line.entry, line.at, f"{_ARROWS[way.kind]} {len(way.data) - line.at} more bytes")
+            return
+        yield line
+
+
 def _finding_lines(way: Way, findings: Findings) -> Iterator[_Line]:
+    if findings.cut_at is not None:
+        yield _Line(findings.cut_at, 0, f"= from here on, what was {way.kind.value} is not checked, and not inflated")
     if findings.violation is not None:
         index, error = findings.violation
         yield _Line(index, way.head + (error.offset or 0), f"! {way.kind.value}: {_escape(str(error))}")
@@ -103,7 +120,8 @@ def _mark_lines(recording: Recording) -> Iterator[_Line]:
 
 def _head_lines(way: Way) -> Iterator[_Line]:
     at = 0
-    for line in way.data[: way.head].splitlines(keepends=True):
+    for match in _HEAD_LINE.finditer(way.data, 0, way.head):
+        line = match[0]
         text = line.rstrip(b"\r\n").decode("latin-1")
         shown = _escape(text[:_SHOWN_OF_HEAD]) + ("..." if len(text) > _SHOWN_OF_HEAD else "")
         completed = way.entry_of(at + len(line) - 1)

@@ -192,7 +192,7 @@ def test_a_live_conversation_is_recorded_shown_and_run_again(tmp_path: Path) -> 
         assert (finished.returncode, finished.stdout, finished.stderr) == (0, b"", b"")
         program.stop()
     text = shown(path, "--text").decode()
-    assert text == trace.format_text(trace.loads(path.read_text())) + "\n"
+    assert text == trace.to_text(trace.loads(path.read_text())) + "\n"
     assert " > TEXT   fin  rsv=000 " in text
     assert text.rstrip().endswith(" < end of the stream")
     (entry,) = json.loads(shown(path, "--har"))["log"]["entries"]
