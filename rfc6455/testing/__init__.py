@@ -1,8 +1,8 @@
-"""What tests of WebSocket code need, of this package or of any other: ways to cut a stream into reads, two ends joined
-in memory, assertions, and frames and heads that are right or wrong on purpose.
+"""Tools for testing WebSocket code, of this package or any other: ways to cut a stream into reads, two ends joined in
+memory, assertions, and frames and heads that are valid or invalid on purpose.
 
-The hypothesis strategies that make traffic are in `rfc6455.testing.strategies`; the extra ``testing`` installs
-hypothesis. The rest, all that can be imported from here, works without it.
+The hypothesis strategies that generate traffic are in `rfc6455.testing.strategies`; the extra ``testing`` installs
+hypothesis. Everything that can be imported from here works without it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Assertions that any WebSocket code must pass.
 
-The law: each takes a function that makes a new receiver, since a receiver has state, and says in its message what was
-fed and what came. Nothing here needs hypothesis; with it, these are the last lines of a property.
+The law: each takes a function that makes a new receiver, since a receiver has state, and its message says what was fed
+and what came. Nothing here needs hypothesis; with it, these are the last lines of a property.
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ def assert_same_events_in_any_chunking(
     chunkings: Iterable[Chunking] = tuple(CHUNKINGS.values()),
     normal: Callable[[list[Any]], Any] = list,
 ) -> Any:
-    """Checks that a stream means the same however it is cut into reads.
+    """Check that a stream means the same however it is cut into reads.
 
-    :param make_receiver: makes a new receiver: an object with ``receive_data()``, or a function that takes bytes.
+    :param make_receiver: a function that makes a new receiver: an object with ``receive_data()``, or a function that
+        takes bytes.
     :param data: the stream.
     :param chunkings: the ways to cut it that are compared with the stream in one read.
-    :param normal: from the list of events to what must be the same, for receivers that give messages in parts.
-    :returns: what ``normal`` made of the stream in one read.
-    :raises AssertionError: for the first way that gives something else. A receiver that raises must raise an exception
-        of the same type each time, and that is raised in the end.
+    :param normal: a function from the list of events to what must be the same, for receivers that deliver messages in
+        parts.
+    :returns: the result of ``normal`` for the stream in one read.
+    :raises AssertionError: for the first way to cut that has another result. A receiver that raises must raise an
+        exception of the same type each time, and that is raised at the end.
 
     >>> import rfc6455
     >>> assert_same_events_in_any_chunking(lambda: rfc6455.Connection(rfc6455.CLIENT), b"\\x81\\x05Hello")
@@ -64,7 +66,7 @@ def assert_same_events_in_any_chunking(
 def _outcome(
     make_receiver: MakeReceiver, portions: list[bytes], normal: Callable[[list[Any]], Any]
 ) -> tuple[Any, Exception | None]:
-    """What came of it: the events, or the exception that took their place."""
+    """Return the outcome: the events, or the exception that took their place."""
     try:
         return normal(_receive(make_receiver(), portions)), None
     except Exception as error:
@@ -77,10 +79,10 @@ def assert_raises_nothing_but(
     data: bytes,
     chunk: Chunking = whole,
 ) -> None:
-    """Checks that no input makes a receiver raise what it does not announce.
+    """Check that no input makes a receiver raise an undocumented exception.
 
-    :param allowed: what it may raise; ``()`` for nothing at all.
-    :raises AssertionError: when it raises something else, with that as its cause.
+    :param allowed: the exceptions that it may raise; ``()`` for none at all.
+    :raises AssertionError: when it raises anything else, with that as its cause.
 
     >>> assert_raises_nothing_but(ValueError, lambda: lambda read: [int(read)], b"x")
     >>> assert_raises_nothing_but((), lambda: lambda read: [int(read)], b"x")
@@ -100,12 +102,12 @@ def assert_raises_nothing_but(
 def assert_fails_with(
     close_code: int, make_end: Callable[[], Peer], data: bytes, chunk: Chunking = whole
 ) -> list[Any]:
-    """Checks that an end fails the connection (7.1.7): the last thing that it sends is a Close frame with that code.
+    """Check that an end fails the connection (7.1.7): the last thing that it sends is a Close frame with that code.
 
     :param close_code: such as 1002 or 1007.
-    :param make_end: makes a new end; what it wrote is read with `read_frames`.
+    :param make_end: a function that makes a new end; what it writes is read with `read_frames`.
     :param data: the stream with the violation.
-    :returns: what the end reported.
+    :returns: the events that the end reported.
     :raises AssertionError: when it sends no Close frame, one with another code, or something after it.
 
     >>> import rfc6455
@@ -129,7 +131,7 @@ def assert_fails_with(
 
 
 def status_of(data: bytes) -> int | None:
-    """The status code of the response that ``data`` begins with; ``None`` when there is none.
+    """Return the status code of the response that ``data`` begins with, or ``None`` if there is none.
 
     >>> status_of(b"HTTP/1.1 426 Upgrade Required\\r\\n"), status_of(b"")
     (426, None)
@@ -144,10 +146,10 @@ def assert_refuses(
     request: bytes,
     chunk: Chunking = whole,
 ) -> int:
-    """Checks that a server refuses a request for a WebSocket with one of these statuses.
+    """Check that a server refuses a request for a WebSocket with one of these statuses.
 
-    :param statuses: those that are right, such as the ``statuses`` of a `HeadRule`.
-    :param serve: takes the reads of a request, and gives the bytes that the server answers.
+    :param statuses: the acceptable ones, such as the ``statuses`` of a `HeadRule`.
+    :param serve: a function that takes the reads of a request, and returns the server's answer.
     :param request: the request.
     :returns: the status.
     :raises AssertionError: when there is no answer, or one with another status.

@@ -1,7 +1,7 @@
 """Bytes cut into reads: the same stream as one read, byte by byte, or cut anywhere.
 
-The law: the portions join to the same bytes again, and none is empty, as an empty read means the end of the stream.
-The same call cuts the same way each time. A `Chunking` is any function from bytes to portions.
+The law: the chunks join to the same bytes again, and none is empty, as an empty read means the end of the stream. The
+same call cuts the same way each time. A `Chunking` is any function from bytes to chunks.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-#: A way to cut a stream: bytes in, the portions of them out.
+#: A way to cut a stream: bytes in, the chunks of them out.
 Chunking = Callable[[bytes], list[bytes]]
 
 
 def whole(data: bytes) -> list[bytes]:
-    """All in one read.
+    """Return everything as one read.
 
     >>> whole(b"abc"), whole(b"")
     ([b'abc'], [])
@@ -24,7 +24,7 @@ def whole(data: bytes) -> list[bytes]:
 
 
 def byte_by_byte(data: bytes) -> list[bytes]:
-    """The smallest reads that there are.
+    """Cut into the smallest possible reads.
 
     >>> byte_by_byte(b"abc")
     [b'a', b'b', b'c']
@@ -33,7 +33,7 @@ def byte_by_byte(data: bytes) -> list[bytes]:
 
 
 def halves(data: bytes) -> list[bytes]:
-    """Each read takes half of what is left: a few large ones, then ever smaller ones.
+    """Cut so that each read takes half of what is left: a few large reads, then ever smaller ones.
 
     >>> halves(b"abcdefg")
     [b'abcd', b'ef', b'g']
@@ -48,10 +48,10 @@ def halves(data: bytes) -> list[bytes]:
 
 @dataclass(frozen=True)
 class CutAt:
-    """Cuts at these places, counted in bytes from the beginning and taken modulo the length of the data, so that one
-    of these fits any stream.
+    """A chunking that cuts at these places, counted in bytes from the beginning, modulo the length of the data, so
+    that it fits any stream.
 
-    :param places: in any order; one that comes twice, or falls on an end of the data, cuts nothing.
+    :param places: the places, in any order; one that comes twice, or falls on an end of the data, has no effect.
 
     >>> CutAt((4, 1))(b"abcdef")
     [b'a', b'bcd', b'ef']
@@ -60,17 +60,17 @@ class CutAt:
     places: tuple[int, ...]
 
     def __call__(self, data: bytes) -> list[bytes]:
-        """The portions of ``data``."""
+        """Return the chunks of ``data``."""
         edges = [0, *sorted(place % (len(data) + 1) for place in self.places), len(data)]
         return [data[start:stop] for start, stop in pairwise(edges) if start < stop]
 
 
 @dataclass(frozen=True)
 class Uneven:
-    """Reads of 1 to ``largest`` bytes in no order that a reader could depend on.
+    """A chunking with reads of 1 to ``largest`` bytes, in no order that a reader could depend on.
 
-    :param seed: another one cuts in another way.
-    :param largest: in bytes, from 1 up.
+    :param seed: a number; another one cuts in another way.
+    :param largest: the size of the largest read in bytes, from 1 up.
 
     >>> [len(portion) for portion in Uneven(1)(bytes(30))] == [len(portion) for portion in Uneven(1)(bytes(30))]
     True
@@ -80,7 +80,7 @@ class Uneven:
     largest: int = 12
 
     def __call__(self, data: bytes) -> list[bytes]:
-        """The portions of ``data``."""
+        """Return the chunks of ``data``."""
         portions = []
         state = self.seed
         at = 0
@@ -104,7 +104,7 @@ CHUNKINGS: dict[str, Chunking] = {
 
 
 def every_cut(data: bytes) -> Iterator[list[bytes]]:
-    """Each way to cut ``data`` in two. The work is the square of the length: keep the data short.
+    """Yield each way to cut ``data`` in two. The work grows with the square of the length, so keep the data short.
 
     >>> list(every_cut(b"abc"))
     [[b'a', b'bc'], [b'ab', b'c']]

@@ -1,6 +1,6 @@
-"""Values that break a rule, and some that only just do not. The cases take them one by one, the strategies draw them.
+"""Values that break a rule, and some that only just do not. The cases use them one by one, the strategies draw them.
 
-Not here: which rule each breaks and what must follow (`rules.py`), and how it is put into a frame or a head.
+Not here: which rule each breaks and what must follow (`rules.py`), and how they are put into a frame or a head.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Heads of the opening handshake as text, right or wrong (4.1, 4.2).
+"""Heads of the opening handshake as text, valid or not (4.1, 4.2).
 
-The law: as in `wire.py`, nothing here uses the package's own reader or writer of heads, and nothing is checked.
+The law: as in `wire.py`, nothing here uses the package's own code for heads, and nothing is checked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SAMPLE_ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 class Head:
     """A request or a response up to its empty line; ``bytes(head)`` is what goes on the wire.
 
-    :ivar start_line: without its CRLF.
+    :ivar start_line: the first line, without its CRLF.
     :ivar fields: names and values of the header fields, in order. A character is an octet (latin-1).
 
     >>> bytes(Head("GET / HTTP/1.1", (("Host", "example.com"),)))
@@ -33,28 +33,28 @@ class Head:
         return "\r\n".join(lines).encode("latin-1")
 
     def get_all(self, name: str) -> list[str]:
-        """The values of all fields called ``name``, in any case, without the spaces around them."""
+        """Return the values of all fields called ``name``, in any case, without the spaces around them."""
         return [value.strip(" \t") for other, value in self.fields if other.lower() == name.lower()]
 
     def without(self, name: str) -> Head:
-        """The same head with no field called ``name``."""
+        """Return the same head without the fields called ``name``."""
         return replace(self, fields=tuple(field for field in self.fields if field[0].lower() != name.lower()))
 
     def with_field(self, name: str, value: str) -> Head:
-        """The same head with one more field at its end."""
+        """Return the same head with one more field at its end."""
         return replace(self, fields=(*self.fields, (name, value)))
 
     def with_line(self, start_line: str) -> Head:
-        """The same fields below another line."""
+        """Return the same fields below another first line."""
         return replace(self, start_line=start_line)
 
     def replacing(self, name: str, value: str) -> Head:
-        """The same head, in which ``name`` has this one value."""
+        """Return the same head, in which ``name`` has this one value."""
         return self.without(name).with_field(name, value)
 
 
 def request_head(key: str = SAMPLE_KEY, target: str = "/chat", host: str = "server.example.com") -> Head:
-    """A request with nothing that could be left out (4.1).
+    """Return a request with only the required fields (4.1).
 
     >>> request_head().get_all("sec-websocket-key")
     ['dGhlIHNhbXBsZSBub25jZQ==']
@@ -72,7 +72,7 @@ def request_head(key: str = SAMPLE_KEY, target: str = "/chat", host: str = "serv
 
 
 def response_head(key: str = SAMPLE_KEY) -> Head:
-    """The response that opens a connection which was asked for with ``key`` (4.2.2).
+    """Return the response that opens a connection requested with ``key`` (4.2.2).
 
     >>> response_head().get_all("Sec-WebSocket-Accept") == [SAMPLE_ACCEPT]
     True

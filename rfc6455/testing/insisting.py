@@ -1,4 +1,4 @@
-"""The mistake that nothing tells of: input is read, and the answers to it are never written.
+"""A check for a mistake that nothing else reveals: input is read, and the answers to it are never written.
 
 A Pong or a Close frame that is owed waits in `data_to_send`. A loop that reads on without fetching it works in every
 test in which the peer sends no Ping, and is cut off by the first peer that does.
@@ -15,14 +15,15 @@ _End = TypeVar("_End")
 
 
 def insist_on_sending(end: _End) -> _End:
-    """Return what is to be used in place of ``end`` in tests. It behaves like it, also for ``isinstance``, but raises
-    when new input is given while there is something to send that was not fetched.
+    """Return a stand-in for ``end`` in tests. It behaves like it, also for ``isinstance``, but raises an error if new
+    input is passed while there is something to send.
 
-    What another thread queues counts as well, so it does not suit a loop that lets others send between its reads.
+    What another thread queues counts as well, so it does not suit a loop that lets other threads send between its
+    reads.
 
     :param end: an `rfc6455.Endpoint` or a `rfc6455.Connection`, or any object with ``has_data_to_send``.
     :raises AssertionError: from ``receive_data()``, ``events()``, ``receive_headers()`` and ``buffer_updated()``, also
-        with the end of the stream. Without input, as in ``events(now=...)``, they may always be called.
+        for the end of the stream. Without input, as in ``events(now=...)``, they may always be called.
 
     >>> import rfc6455
     >>> ws = insist_on_sending(rfc6455.Endpoint(rfc6455.Connection(rfc6455.CLIENT), now=0.0))

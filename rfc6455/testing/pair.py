@@ -1,8 +1,8 @@
-"""A client and a server joined in memory: no sockets, no clock, and every byte moves when it is told to.
+"""A client and a server joined in memory: no sockets, no clock, and each byte moves only when told to.
 
-The law: a `Pair` knows of its ends only that bytes go in and come out. What one end wrote stays under way until it is
-carried, in whatever portions, so that a delay is bytes that are held back. The ends may be of any make; where another
-library has other names for the two methods, a class of a few lines makes it a `Peer`.
+The law: a `Pair` only knows that bytes go into its ends and come out. What one end wrote stays in transit until it is
+carried, in chunks of any size, so that a delay is bytes that are held back. The ends may be of any library; if it has
+other names for the two methods, a class of a few lines makes it a `Peer`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .chunking import Chunking, whole
 
 
 class Peer(Protocol):
-    """What an end must be able to do; `rfc6455.Connection` can.
+    """The methods that an end must have, as `rfc6455.Connection` does.
 
     >>> class Echo:
     ...     said = b""
@@ -32,18 +32,18 @@ class Peer(Protocol):
     """
 
     def receive_data(self, data: bytes) -> Iterable[Any]:
-        """Takes bytes from the other end, ``b""`` at the end of the stream, and gives what they mean."""
+        """Process bytes from the other end, ``b""`` at the end of the stream, and return what they mean."""
         ...
 
     def data_to_send(self) -> bytes:
-        """Gives the bytes that go to the other end, once."""
+        """Return the bytes that go to the other end, once."""
         ...
 
 
 def feed(end: Peer, portions: Iterable[bytes]) -> list[Any]:
-    """Gives an end its input as a careful caller does, and collects what it says.
+    """Pass input to an end as a careful caller does, and return everything that it reports.
 
-    An end that has an attribute ``unread``, as a `rfc6455.Connection`, is asked until that is 0.
+    An end with an attribute ``unread``, such as a `rfc6455.Connection`, is called until that is 0.
 
     >>> import rfc6455
     >>> feed(rfc6455.Connection(rfc6455.CLIENT), [b"\\x89", b"\\x00"])
@@ -58,16 +58,16 @@ def feed(end: Peer, portions: Iterable[bytes]) -> list[Any]:
 
 
 class Pair:
-    """Two ends, and what is under way between them.
+    """Two ends, and the bytes in transit between them.
 
     :param client: any `Peer`.
     :param server: any `Peer`.
-    :param chunk: how what is carried is cut into reads, where nothing else is said.
+    :param chunk: how the bytes that are carried are cut into reads by default.
 
     :ivar ends: the two ends, by role.
-    :ivar events: what each end has reported since the last `take`, by role.
-    :ivar sent: all that each end ever wrote, by role.
-    :ivar under_way: what each end wrote and the other did not get yet, by role.
+    :ivar events: the events that each end has reported since the last `take`, by role.
+    :ivar sent: everything that each end has written, by role.
+    :ivar under_way: what each end wrote and the other has not received yet, by role.
 
     >>> import rfc6455
     >>> pair = Pair(rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER))
@@ -99,17 +99,17 @@ class Pair:
         return self.ends[Role.SERVER]
 
     def flush(self, sender: Role) -> int:
-        """Puts what an end has to send on its way, and says how many bytes that are. Nothing arrives yet."""
+        """Put what an end has to send in transit, and return the number of bytes. Nothing arrives yet."""
         data = self.ends[sender].data_to_send()
         self.sent[sender] += data
         self.under_way[sender] += data
         return len(data)
 
     def carry(self, sender: Role, size: int | None = None, chunk: Chunking | None = None) -> int:
-        """Carries what is under way from ``sender`` to the other end, and says how many bytes that were.
+        """Carry what is in transit from ``sender`` to the other end, and return the number of bytes.
 
-        :param size: so many bytes at the most; the rest is held back. ``None`` for all.
-        :param chunk: how it is cut into reads; ``None`` for the pair's own way. Empty portions are left out, as an
+        :param size: the maximum number of bytes; the rest is held back. ``None`` for all.
+        :param chunk: how they are cut into reads; ``None`` for the pair's default. Empty chunks are left out, as an
             empty read would be the end of the stream.
         """
         waiting = self.under_way[sender]
@@ -120,14 +120,14 @@ class Pair:
         return len(data)
 
     def end(self, sender: Role) -> None:
-        """The stream from ``sender`` ends after what was carried; what is still under way is lost."""
+        """End the stream from ``sender`` after what was carried; what is still in transit is lost."""
         self.under_way[sender].clear()
         self.events[sender.peer] += feed(self.ends[sender.peer], [b""])
 
     def exchange(self, rounds: int = 1000) -> None:
-        """Carries everything in both directions until neither end has anything more to say.
+        """Carry everything in both directions until neither end has anything more to send.
 
-        :param rounds: how often the two may answer each other.
+        :param rounds: the maximum number of times that the two may answer each other.
         :raises AssertionError: when they are not done by then.
         """
         for _ in range(rounds):
@@ -138,7 +138,7 @@ class Pair:
         raise AssertionError(f"the two ends were still answering each other after {rounds} rounds")
 
     def take(self, role: Role) -> list[Any]:
-        """What the end ``role`` has reported since the last call."""
+        """Return the events that the end ``role`` has reported since the last call."""
         events, self.events[role] = self.events[role], []
         return events
 
@@ -148,13 +148,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Say:
-    """One end says something.
+    """An action of a conversation: one end sends something.
 
     :ivar role: which end.
     :ivar kind: ``"text"`` with a `str`; ``"bytes"``, ``"ping"``, ``"pong"`` with bytes; ``"close"`` with a code and a
         reason, or ``None`` for a Close frame without a code.
-    :ivar content: what it says.
-    :ivar fin: of text and bytes: ``False`` when another fragment of the same message follows.
+    :ivar content: what it sends.
+    :ivar fin: for text and bytes, ``False`` if another fragment of the same message follows.
 
     >>> expected_events([Say(Role.SERVER, "bytes", b"12")], Role.CLIENT)
     [BytesMessage(data=b'12')]
@@ -168,10 +168,10 @@ class Say:
 
 @dataclass(frozen=True)
 class Carry:
-    """The network does something: so many bytes from ``sender`` reach the other end.
+    """An action of a conversation: bytes from ``sender`` reach the other end.
 
     :ivar sender: whose bytes.
-    :ivar size: at the most so many; ``None`` for all.
+    :ivar size: the maximum number of bytes; ``None`` for all.
 
     >>> expected_events([Say(Role.CLIENT, "ping", b"1"), Carry(Role.CLIENT, size=2)], Role.SERVER)
     [Ping(payload=b'1')]
@@ -185,7 +185,7 @@ Action = Say | Carry
 
 
 def say(end: Any, action: Say) -> None:
-    """Makes an end with the methods of a `rfc6455.Connection` say something.
+    """Perform an action on an end with the methods of a `rfc6455.Connection`.
 
     >>> import rfc6455
     >>> ws = rfc6455.Connection(rfc6455.SERVER)
@@ -209,9 +209,10 @@ def say(end: Any, action: Say) -> None:
 
 
 def play(pair: Pair, conversation: Iterable[Action], say: Callable[[Any, Say], None] = say) -> None:
-    """Plays a conversation on a pair, and carries what is left in the end.
+    """Play a conversation on a pair, and carry what is left at the end.
 
-    :param say: makes an end say something; the default is for ends with the methods of a `rfc6455.Connection`.
+    :param say: a function that performs a `Say` on an end; the default is for ends with the methods of a
+        `rfc6455.Connection`.
 
     >>> import rfc6455
     >>> pair = Pair(rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER))
@@ -231,8 +232,8 @@ def play(pair: Pair, conversation: Iterable[Action], say: Callable[[Any, Say], N
 
 
 def expected_events(conversation: Sequence[Action], role: Role) -> list[Event]:
-    """What the end ``role`` must report of a conversation that is played to its end, but for the Pongs that answer its
-    own Pings and for the end of the connection.
+    """Return the events that the end ``role`` must report in a complete conversation, except for the Pongs that answer
+    its own Pings and the end of the connection.
 
     >>> expected_events([Say(Role.CLIENT, "text", "a", False), Say(Role.CLIENT, "text", "b")], Role.SERVER)
     [TextMessage(text='ab')]

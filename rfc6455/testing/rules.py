@@ -1,8 +1,8 @@
-"""The rules that the illegal examples break, as data: what each says, where, and what breaking it must lead to.
+"""The rules that the illegal examples break, as data: what each says, where, and how a receiver must react.
 
-The law: a rule stands here when a receiver can see that it is broken without knowing limits or extensions. Each has
-the RFC's sentence, the section, and the close code or the HTTP status with which a receiver must answer. The
-strategies make examples of them; the names are the keys.
+The law: a rule is here if a receiver can see that it is broken without knowing limits or extensions. Each has the
+RFC's sentence, the section, and the close code or the HTTP status with which a receiver must answer. The strategies
+generate examples for them; the names are the keys.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Rule(NamedTuple):
     """A rule about frames.
 
     :ivar name: its key in `FRAME_RULES`.
-    :ivar section: of RFC 6455.
-    :ivar close_code: what the receiver's Close frame must say, if it sends one (7.1.7, 7.4.1).
+    :ivar section: the section of RFC 6455.
+    :ivar close_code: the code in the receiver's Close frame, if it sends one (7.1.7, 7.4.1).
     :ivar sentence: the RFC's words.
 
     >>> FRAME_RULES["not masked"].section, FRAME_RULES["not masked"].close_code
@@ -35,9 +35,10 @@ class HeadRule(NamedTuple):
     """A rule about the opening handshake.
 
     :ivar name: its key in `REQUEST_RULES` or `RESPONSE_RULES`.
-    :ivar section: of RFC 6455, or of the RFC that it names.
-    :ivar statuses: what a server may answer, the status that fits best first; empty for a response, which a client
-        does not answer. The RFC leaves the choice to the server in most cases ("an appropriate HTTP error code").
+    :ivar section: the section of RFC 6455, or of the RFC that it names.
+    :ivar statuses: the statuses that a server may answer with, the best one first; empty for a response, which a
+        client does not answer. In most cases the RFC leaves the choice to the server ("an appropriate HTTP error
+        code").
     :ivar sentence: the RFC's words.
 
     >>> REQUEST_RULES["no Host"].section, REQUEST_RULES["no Host"].statuses
@@ -144,7 +145,7 @@ _KEY = (
 )
 
 
-#: What a server must refuse in a request, by name.
+#: The rules about requests whose violation a server must refuse, by name.
 REQUEST_RULES: dict[str, HeadRule] = _by_name(
     [
         HeadRule("method", "4.2.1", (405, 400, 426, 501), "An HTTP/1.1 or higher GET request"),
@@ -176,7 +177,7 @@ REQUEST_RULES: dict[str, HeadRule] = _by_name(
     ]
 )
 
-#: What a client must not take for an opened connection, by name.
+#: The rules about responses without which a client must not open the connection, by name.
 RESPONSE_RULES: dict[str, HeadRule] = _by_name(
     [
         HeadRule("not 101", "4.1", (), "If the status code received from the server is not 101"),

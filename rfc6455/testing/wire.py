@@ -1,7 +1,7 @@
-"""Frames as they stand on the wire, right or wrong (5.2), written and read by the plainest means.
+"""Frames as they are on the wire, valid or not (5.2), written and read by the simplest code.
 
-The law: nothing here uses the package's own serializer or parser, so that what is built on it can test these as well
-as any other WebSocket code. Nothing is checked: what can be said in bits is written.
+The law: nothing here uses the package's own serializer or parser, so that tests built on it can test these like any
+other WebSocket code. Nothing is checked: whatever fits into the bits is written.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class WireFrame:
     :ivar fin: whether this is the last fragment.
     :ivar rsv: the bits RSV1 (4), RSV2 (2) and RSV3 (1).
     :ivar masking_key: 4 bytes; ``None`` for a frame that is not masked.
-    :ivar length: the length that the header claims, in bytes; ``None`` for that of the payload.
-    :ivar length_size: how many bytes the extended length has: 0, 2 or 8; ``None`` for the fewest (5.2).
+    :ivar length: the length that the header claims, in bytes; ``None`` for the real one.
+    :ivar length_size: the number of bytes of the extended length: 0, 2 or 8; ``None`` for the fewest (5.2).
 
     >>> bytes(WireFrame(1, b"Hello"))
     b'\\x81\\x05Hello'
@@ -59,17 +59,17 @@ class WireFrame:
 
 
 def _fewest_bytes(length: int) -> int:
-    """5.2: "the minimal number of bytes MUST be used to encode the length"."""
+    """Return the size of the extended length. 5.2: "the minimal number of bytes MUST be used to encode the length"."""
     return 0 if length <= 125 else 2 if length <= 0xFFFF else 8
 
 
 def _masked(payload: bytes, key: bytes) -> bytes:
-    """5.3: transformed-octet-i = original-octet-i XOR masking-key-octet-(i MOD 4)."""
+    """Mask a payload. 5.3: transformed-octet-i = original-octet-i XOR masking-key-octet-(i MOD 4)."""
     return bytes([octet ^ key[i % 4] for i, octet in enumerate(payload)])
 
 
 def read_frames(data: bytes) -> tuple[list[WireFrame], bytes]:
-    """The frames that ``data`` begins with, masked or not, and the bytes of one that is not whole.
+    """Return the frames that ``data`` begins with, masked or not, and the bytes of one that is incomplete.
 
     >>> frames, rest = read_frames(b"\\x89\\x00\\x81\\x05Hel")
     >>> frames == [WireFrame(9)], rest
@@ -84,7 +84,7 @@ def read_frames(data: bytes) -> tuple[list[WireFrame], bytes]:
 
 
 def _read_frame(data: bytes) -> tuple[WireFrame, int] | None:
-    """The frame that stands at the beginning, and how many bytes it takes; ``None`` when it is not whole."""
+    """Return the first frame and the number of bytes that it takes, or ``None`` if it is incomplete."""
     if len(data) < 2:
         return None
     first, second = data[0], data[1]
@@ -107,7 +107,7 @@ def _read_frame(data: bytes) -> tuple[WireFrame, int] | None:
 
 
 def close_payload(code: int, reason: bytes = b"") -> bytes:
-    """The payload of a Close frame (5.5.1): a code in 2 bytes, and a reason.
+    """Return the payload of a Close frame (5.5.1): a code in 2 bytes, and a reason.
 
     >>> close_payload(1000, b"bye")
     b'\\x03\\xe8bye'

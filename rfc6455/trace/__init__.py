@@ -1,11 +1,11 @@
-"""What went over the wire, kept and shown: for people, for other tools, and for a bug report that can be run again.
+"""Recordings of a connection: for people, for other tools, and for bug reports that can be run again.
 
 `Recorder` wraps a handshake or a connection. Its `Recording` can be saved and loaded (`dumps`, `loads`), shown as text
-(`to_text`), as HAR (`to_har`) and as pcapng (`to_pcapng`), and given to a new connection again (`replay`).
+(`to_text`), as HAR (`to_har`) and as pcapng (`to_pcapng`), and passed to a new connection (`replay`).
 
-What must not be here: files, sockets, and a clock, which the caller gives. All that is recorded is data from a peer:
-no form shows it unescaped, and no bytes make one raise. A recording holds all that was said, with cookies and
-passwords.
+Not here: files, sockets, and a clock, which the caller passes in. Everything recorded is data from a peer: no format
+shows it unescaped, and no bytes make one raise an error. A recording holds everything that was said, including cookies
+and passwords.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A recording as an HTTP Archive (HAR 1.2), with the messages where Chrome's developer tools have them."""
+"""A recording as an HTTP Archive (HAR 1.2), with the messages where Chrome's developer tools expect them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .heads import heads
 from .recording import LAST_SECOND, MOST_MADE, Kind, Recording
 from .replaying import Measured, replay_received, replay_sent
 
-# What a HAR has where there is no such thing: its size is -1, its status 0.
+# What a HAR has in place of something missing: the size is -1, the status 0.
 _UNKNOWN = -1
 _NO_REQUEST = Request("", "", version="")
 _NO_RESPONSE = Response(0, version="")
@@ -31,15 +31,15 @@ _MOST_PARAMETERS = 1000
 
 
 def to_har(recording: Recording, *, secure: bool = False) -> dict[str, Any]:
-    """The recording as an HTTP Archive with one entry, for ``json.dump``.
+    """Return the recording as an HTTP Archive with one entry, for ``json.dump``.
 
     Its ``_webSocketMessages`` are objects with ``type`` (``"send"`` or ``"receive"``), ``time`` in seconds, ``opcode``
     (1 for a text, 2 for bytes) and ``data``, which for bytes is base64. They are whole messages, without compression;
-    control frames are not among them. A violation is one of the type ``"error"``, with the opcode -1. Where the
-    handshake was not recorded, a request and an answer are made up. Where the messages take more than 32 MiB, which
-    compressed ones can, the last one is an ``"error"`` that says so, and what comes after it is left out.
+    control frames are not among them. A violation has the type ``"error"`` and the opcode -1. If the handshake was not
+    recorded, a request and an answer are made up. Where the messages take more than 32 MiB, which compressed ones can,
+    the last one is an ``"error"`` that says so, and what comes after it is left out.
 
-    :param secure: whether the URL is to be a ``wss:`` one, which a recording does not know.
+    :param secure: whether to write a ``wss:`` URL, since a recording does not know.
     :raises LocalProtocolError: as `replay`.
 
     >>> from rfc6455 import CLIENT
@@ -127,6 +127,6 @@ _EPOCH = datetime(1970, 1, 1)
 
 
 def _date(time: float) -> str:
-    """A time in ISO 8601; one before 1970 or after 9999 becomes the nearest that is not."""
+    """Return a time in ISO 8601; one before 1970 or after 9999 becomes the nearest in between."""
     date = _EPOCH + timedelta(milliseconds=round(min(max(time, 0.0), LAST_SECOND) * 1000))
     return date.isoformat(timespec="milliseconds") + "Z"

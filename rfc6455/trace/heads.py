@@ -1,7 +1,6 @@
-"""The HTTP heads of a recording, for forms that begin with them.
+"""The HTTP heads of a recording, for formats that begin with them.
 
-A recording of a connection whose handshake was elsewhere has none, so one that says no more than "a WebSocket" stands
-for it.
+A recording of a connection whose handshake was elsewhere has none, so a minimal one stands in for it.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ MADE_UP_REQUEST = Request(
 
 
 def made_up_response(recording: Recording) -> Response:
-    """An answer to `MADE_UP_REQUEST` that says what was agreed."""
+    """Return an answer to `MADE_UP_REQUEST` that says what was agreed."""
     agreed = [("Sec-WebSocket-Extensions", recording.extensions)] if recording.extensions else []
     return Response(101, Headers([*_UPGRADE, ("Sec-WebSocket-Accept", accept_key(_KEY)), *agreed]))
 
 
 def heads(recording: Recording) -> tuple[Request | None, Response | None]:
-    """The request and the last response; ``None`` for one that did not come whole, or that is not HTTP."""
+    """Return the request and the last response; ``None`` for one that is incomplete or not HTTP."""
     kinds = {recording.role: Kind.SENT, recording.role.peer: Kind.RECEIVED}
     from_client, from_server = (Way(recording, kinds[role]) for role in (Role.CLIENT, Role.SERVER))
     request = _read_request(from_client.data[: from_client.head])

@@ -1,7 +1,7 @@
-"""A recording as a capture file (pcapng), as if each read and each write had been seen on an Ethernet.
+"""A recording as a capture file (pcapng), as if each read and each write had been captured on an Ethernet.
 
-What was recorded is the content of TCP and its times; everything below that is made up, and a comment in the file says
-so. Sequence numbers and checksums are right, so that tools take it for a connection.
+The content of TCP and its times were recorded; everything below that is made up, and a comment in the file says so.
+Sequence numbers and checksums are right, so that tools accept it as a connection.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _MADE_UP_HEAD = "This was not recorded. It stands for a handshake, so that the f
 
 
 def to_pcapng(recording: Recording) -> bytes:
-    """The recording as a capture file, for Wireshark, tshark and others.
+    """Return the recording as a capture file, for Wireshark, tshark and others.
 
-    They show the upgrade of HTTP, then the frames, unmasked and inflated. A violation is a comment of its packet.
-    Where the handshake was not recorded, one is made up, with a comment. Times are taken as seconds since 1970.
+    They show the HTTP upgrade, then the frames, unmasked and inflated. A violation is a comment on its packet. If the
+    handshake was not recorded, one is made up, with a comment. Times are taken as seconds since 1970.
 
     :returns: the content of a ``.pcapng`` file.
 
@@ -70,7 +70,7 @@ def _made_up_heads(recording: Recording) -> Iterator[tuple[Role, bytes]]:
 # ---- TCP, IP, Ethernet ----
 
 _FIN, _SYN, _PSH, _ACK = 0x01, 0x02, 0x08, 0x10
-# What fits a frame of Ethernet, 1500 bytes, with the headers of IP and TCP.
+# What fits into an Ethernet frame of 1500 bytes, with the headers of IP and TCP.
 _SEGMENT = 1460
 # RFC 9293, 3.2: the largest segment. RFC 7323, 2: the largest window, 65535 << 14 bytes, so that the data need no
 # acknowledgments between them.
@@ -93,14 +93,14 @@ class _TcpStream:
         self._packet(Role.CLIENT, _ACK, start)
 
     def send(self, sender: Role, data: bytes, time: float, comment: str) -> None:
-        """Adds data; the comment goes to its first packet."""
+        """Add data; the comment goes to its first packet."""
         for at in range(0, len(data), _SEGMENT):
             segment = data[at : at + _SEGMENT]
             self._packet(sender, _PSH | _ACK, time, segment, "" if at else comment)
             self._next[sender] += len(segment)
 
     def end(self, sender: Role, time: float) -> None:
-        """Ends one direction, once."""
+        """End one direction, once."""
         if sender not in self._ended:
             self._ended.add(sender)
             self._packet(sender, _FIN | _ACK, time)
@@ -117,7 +117,7 @@ class _TcpStream:
 
 
 def _tcp(sender: Role, number: int, acknowledged: int, flags: int, data: bytes) -> bytes:
-    """RFC 9293, 3.1."""
+    """Return a TCP segment (RFC 9293, 3.1)."""
     options = _OPTIONS_OF_SYN if flags & _SYN else b""
     words = 5 + len(options) // 4
     header = struct.pack(
@@ -138,16 +138,17 @@ def _tcp(sender: Role, number: int, acknowledged: int, flags: int, data: bytes) 
 
 
 def _ip(sender: Role, number: int, segment: bytes) -> bytes:
-    """RFC 791, 3.1: version 4, a header of five words; not to be fragmented; 64 hops; TCP is protocol 6."""
+    """Return an IP packet (RFC 791, 3.1): version 4, a header of five words, not to be fragmented, 64 hops, protocol 6
+    (TCP)."""
     fields = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), number & 0xFFFF, 0x4000, 64, 6, 0)
     header = fields + _IP_ADDRESSES[sender] + _IP_ADDRESSES[sender.peer]
     return header[:10] + _checksum(header) + header[12:] + segment
 
 
 def _checksum(data: bytes) -> bytes:
-    """RFC 1071: the complement of the sum of the 16-bit words, where a carry is added at the other end.
+    """Return the checksum of RFC 1071: the complement of the sum of the 16-bit words, with end-around carry.
 
-    That sum is the number that the words make together, modulo 65535; 65535 for 0, as not all of them are 0.
+    That sum is the number formed by the words, modulo 65535; 65535 for 0, as not all of them are 0.
     """
     total = int.from_bytes(data + bytes(len(data) % 2), "big") % 0xFFFF or 0xFFFF
     return (total ^ 0xFFFF).to_bytes(2, "big")

@@ -1,7 +1,7 @@
-"""Recording: objects that stand in for a handshake and its connection, and keep what goes through them.
+"""Recording: objects that stand in for a handshake and its connection, and record what goes through them.
 
-The law: what is recorded behaves in no other way than what is not. Bytes are kept before they are given on, so that a
-refused handshake is in the recording as well.
+The law: recording changes no behaviour. Bytes are recorded before they are passed on, so that a refused handshake is
+in the recording as well.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ..standing_in import StandIn
 from ..state import Direction
 from .recording import Entry, Kind, Recording
 
-# Four messages of the largest size that the default `Limits` take, or some twenty thousand short ones. A thousand such
-# recordings are 4 GB, so a server records the connections that it looks into, not all.
+# Four messages of the largest size that the default `Limits` allow, or about twenty thousand short ones. A thousand
+# such recordings are 4 GB, so a server should record only the connections under investigation.
 DEFAULT_LIMIT = 4 << 20
 
 # What an entry takes besides its bytes: the tuple (80), the time (24), the header of the bytes (33), a place in a list
-# (9), rounding. A peer that sends single bytes makes an entry of each.
+# (9), rounding. A peer that sends single bytes creates an entry for each.
 ENTRY_OVERHEAD = 160
 
 _Servers = ServerHandshake | Http2ServerHandshake
@@ -36,11 +36,12 @@ _End = TypeVar("_End", Connection, ServerHandshake, ClientHandshake, Http2Server
 
 
 class Recorder:
-    """Records one connection.
+    """A recorder of one connection.
 
-    :param clock: gives the time in seconds. HAR and pcapng take them as seconds since 1970: what ``time.time`` gives.
-    :param limit: how much memory the recording may take, in bytes. What comes after that is not kept, rather than what
-        came first: frames and compressed messages can be read from the beginning only.
+    :param clock: a function that returns the time in seconds, such as ``time.time``. HAR and pcapng take it as seconds
+        since 1970.
+    :param limit: how much memory the recording may take, in bytes. What comes after that is not kept; dropping the
+        beginning instead would make the frames and compressed messages after it unreadable.
 
     >>> from rfc6455 import SERVER, Connection, trace
     >>> recorder = trace.Recorder(clock=lambda: 0.0)
@@ -62,7 +63,7 @@ class Recorder:
 
     @property
     def recording(self) -> Recording:
-        """The recording so far; it grows on.
+        """The recording so far, which goes on growing.
 
         :raises LocalProtocolError: when nothing was wrapped.
         """
@@ -71,13 +72,13 @@ class Recorder:
         return self._recording
 
     def wrap(self, end: _End) -> _End:
-        """Return what is to be used in place of ``end``. It behaves like it, also for ``isinstance`` and so in an
-        `rfc6455.Endpoint`; the connection that comes of a handshake is recorded too.
+        """Return an object to use in place of ``end``. It behaves like it, also for ``isinstance`` and so in an
+        `rfc6455.Endpoint`; the connection that a handshake opens is recorded, too.
 
-        :param end: a handshake or, where the handshake was elsewhere, a connection. It has received nothing yet. What
+        :param end: a handshake or, if the handshake was elsewhere, a connection, which has received nothing yet. What
             an HTTP library reads or writes, such as all headers of HTTP/2, is not in the recording.
-        :raises TypeError: when it is something else.
-        :raises LocalProtocolError: when it has received something, or when this recorder has another.
+        :raises TypeError: when it is anything else.
+        :raises LocalProtocolError: when it has received something, or when this recorder has wrapped another.
 
         >>> import rfc6455
         >>> from rfc6455 import trace
@@ -102,7 +103,7 @@ class Recorder:
         self._recording = Recording(end.role)
         return self._open(end)
 
-    # What the objects below tell.
+    # What the objects below call.
 
     def _open(self, connection: Connection) -> Connection:
         recording = self.recording
@@ -132,8 +133,8 @@ class Recorder:
 
 
 def _has_received(end: Connection | _Servers | _Clients) -> bool:
-    """Whether a recording that begins now would lack something. An end that is over counts, as nothing will come; a
-    head that was read elsewhere does not."""
+    """Return whether a recording that begins now would lack something. An end that has finished counts, as nothing
+    will come; a head that was read elsewhere does not."""
     if isinstance(end, Connection):
         return end.closed or end.bytes_received > 0
     if isinstance(end, _Clients):
@@ -159,7 +160,7 @@ class _RecordedConnection(_Recorded[Connection]):
             return self._wrapped.receive_data(self._recorder._receive(data))
         had_unread = self._wrapped.unread > 0
         events = self._wrapped.receive_data(None)
-        # Events without input: of an end of file that came before the handshake was answered.
+        # Events without input come from an end of the stream before the handshake was answered.
         if had_unread or events:
             self._recorder._add(Kind.RESUMED)
         return events
@@ -201,7 +202,7 @@ class _RecordedConnection(_Recorded[Connection]):
         self._closing(lambda: self._wrapped.close(code, reason))
 
     def _closing(self, call: Callable[[], None]) -> None:
-        """Do what may begin the closing handshake, on which the events that follow depend."""
+        """Make a call that may begin the closing handshake, on which the later events depend."""
         was_open = self._wrapped.sent is not Direction.CLOSED
         call()
         if was_open and self._wrapped.sent is Direction.CLOSED:

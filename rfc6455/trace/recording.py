@@ -1,6 +1,6 @@
-"""What a recording is: what happened to one connection, in order, as one end saw it.
+"""A recording: what happened to one connection, in order, as one end saw it.
 
-The law: besides the bytes it holds all that the events depend on, and nothing that follows from them.
+The law: besides the bytes, it holds everything that the events depend on, and nothing that follows from them.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ MADE_OVERHEAD = 512
 
 
 class Kind(Enum):
-    """What an `Entry` tells."""
+    """What an `Entry` records."""
 
     #: Bytes as they were read; ``b""`` is the end of the stream.
     RECEIVED = "received"
-    #: Bytes to be written, as ``data_to_send()`` gave them.
+    #: Bytes to be written, as ``data_to_send()`` returned them.
     SENT = "sent"
-    #: The handshake was done, and there was a connection.
+    #: The handshake was complete, and there was a connection.
     OPENED = "opened"
     #: ``receive_data(None)`` went on with what was unread.
     RESUMED = "resumed"
@@ -51,9 +51,9 @@ class Kind(Enum):
 class Entry(NamedTuple):
     """One thing that happened.
 
-    :ivar time: when, in seconds of the clock that the caller gave.
-    :ivar kind: what.
-    :ivar data: the bytes that belong to it, where its `Kind` tells of any.
+    :ivar time: when it happened, in seconds of the caller's clock.
+    :ivar kind: what happened.
+    :ivar data: the bytes that belong to it, if its `Kind` has any.
 
     >>> Entry(1.5, Kind.RECEIVED, b"\\x89\\x00")
     Entry(time=1.5, kind=<Kind.RECEIVED: 'received'>, data=b'\\x89\\x00')
@@ -70,17 +70,17 @@ class Recording:
 
     :ivar role: which end it was recorded at.
     :ivar entries: what happened, in order.
-    :ivar received_head: how many of the first bytes received are HTTP and not frames, where the handshake succeeded;
-        where it did not, all are.
-    :ivar sent_head: the same of the bytes sent.
-    :ivar extensions: what was agreed, as ``Sec-WebSocket-Extensions`` says it; empty for nothing.
-    :ivar limits: those of the connection.
-    :ivar missing: how many entries were not kept for want of room. None after the first of them was kept, so what is
-        there is the whole beginning.
-    :ivar codecs: makes the state of the extensions for an end with this role. ``None`` does for permessage-deflate and
-        for nothing; what other extensions do is not known here. It is not saved.
+    :ivar received_head: the number of bytes at the beginning of what was received that are HTTP and not frames; all of
+        them if the handshake failed.
+    :ivar sent_head: the same for the bytes that were sent.
+    :ivar extensions: what was agreed, as written in ``Sec-WebSocket-Extensions``; empty if nothing was.
+    :ivar limits: the limits of the connection.
+    :ivar missing: the number of entries that were not kept for lack of space. Nothing after the first of them was
+        kept, so the rest is the complete beginning.
+    :ivar codecs: a function that makes the state of the extensions for an end with this role. ``None`` is enough for
+        permessage-deflate or no extensions; others are not known here. It is not saved.
 
-    A recording can also be put together by hand, from bytes that were seen elsewhere:
+    A recording can also be put together by hand, from bytes that were captured elsewhere:
 
     >>> recording = Recording(Role.CLIENT, [Entry(0.0, Kind.OPENED), Entry(1.5, Kind.RECEIVED, b"\\x89\\x00")])
     >>> recording.is_open
@@ -103,10 +103,10 @@ class Recording:
 
 
 class Way:
-    """All bytes that went one way, and which entry each came with.
+    """All bytes of one direction, and the entry that each came with.
 
     :ivar data: the bytes.
-    :ivar head: how many of them are HTTP.
+    :ivar head: the number of them that are HTTP.
     """
 
     def __init__(self, recording: Recording, kind: Kind) -> None:
@@ -119,11 +119,11 @@ class Way:
         self.head: int = min(head, len(self.data)) if recording.is_open else len(self.data)
 
     def entry_of(self, at: int) -> int:
-        """The number of the entry that brought the byte at this place."""
+        """Return the number of the entry that brought the byte at this place."""
         return self._indexes[bisect_right(self._ends, at)]
 
     def frame_bytes(self) -> Iterator[tuple[int, bytes]]:
-        """The numbers of the entries and what each brought of frames; not those that brought none."""
+        """Yield the numbers of the entries that brought bytes of frames, and these bytes."""
         start = 0
         for index, end in zip(self._indexes, self._ends, strict=True):
             if end > self.head:
@@ -132,9 +132,10 @@ class Way:
 
 
 def codecs_at(role: Role, recording: Recording) -> Sequence[MessageCodec] | None:
-    """New state of the extensions for the end with this role, to decode what it gets; ``None`` where it is not known.
+    """Return new state of the extensions for the end with this role, to decode what it receives; ``None`` if they are
+    not known.
 
-    :raises HandshakeError: when ``extensions`` does not follow the grammar.
+    :raises HandshakeError: when ``extensions`` breaks the grammar.
     :raises ValueError: when its parameters make no sense.
     """
     if recording.codecs is not None:
@@ -146,7 +147,8 @@ def codecs_at(role: Role, recording: Recording) -> Sequence[MessageCodec] | None
 
 
 def _inflating(role: Role, parameters: Sequence[tuple[str, str | None]]) -> MessageCodec:
-    """An end inflates by what was said about its peer; the other parameters are about deflating."""
+    """Return a codec to inflate with: an end inflates by the parameters about its peer; the others are about
+    deflating."""
     about_peer = [(name, value) for name, value in parameters if name.startswith(f"{role.peer.value}_")]
     deflate = PerMessageDeflate(server_no_context_takeover=False, client_no_context_takeover=False)
     codec = deflate.accept_answer(about_peer) if role is Role.CLIENT else deflate.accept_offer(about_peer)

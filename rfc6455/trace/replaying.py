@@ -1,7 +1,7 @@
-"""A recording, given to a connection again.
+"""A recording, passed to a connection again.
 
-The law: the calls are the same, in the same order, so that the events are, call by call. Nothing here knows what any
-byte means.
+The law: the calls are the same, in the same order, so the events are the same, call by call. Nothing here knows what
+any byte means.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from ..events import BytesMessage, Closed, Event, TextMessage
 from ..limits import Limits
 from .recording import MADE_OVERHEAD, MOST_MADE, Entry, Kind, Recording, Way, codecs_at
 
-# The number of an entry, and the events of the call that it tells.
+# The number of an entry, and the events of the call that it records.
 Replayed = tuple[int, "list[Event]"]
 
 
 def replay(recording: Recording, make: Callable[[], Connection] | None = None) -> Iterator[tuple[Entry, list[Event]]]:
-    """Gives a new connection what the recorded one got, call by call, and yields what each call gives.
+    """Pass to a new connection what the recorded one received, call by call, and yield the events of each call.
 
-    What this end sent is not sent again, as events do not depend on it, but for one thing: what a connection keeps in
-    order to compress counts in its memory budget, so a recorded 1009 for more memory than that may not come again.
-    And no message inflates to more than 32 MiB, whatever the recorded limits say.
+    What this end sent is not sent again, as events do not depend on it, with one exception: what a connection keeps in
+    order to compress counts against its memory budget, so a recorded 1009 for exceeding that may not come again. And
+    no message inflates to more than 32 MiB, whatever the recorded limits say.
 
-    :param recording: where the handshake did not succeed, there was no connection, and nothing is yielded.
-    :param make: makes the connection; by default one as it was recorded, which gives whole messages.
-    :returns: an entry (a read, a ``receive_data(None)`` or a deadline) and the events of that call, for each.
+    :param recording: the recording. If the handshake failed, there was no connection, and nothing is yielded.
+    :param make: a function that makes the connection; by default one like the recorded one, which delivers whole
+        messages.
+    :returns: pairs of an entry (a read, a ``receive_data(None)`` or a deadline) and the events of that call.
     :raises LocalProtocolError: without ``make``, when an extension is not known here and the recording has no
         ``codecs``.
 
@@ -44,7 +45,7 @@ def replay(recording: Recording, make: Callable[[], Connection] | None = None) -
 
 
 def replay_received(recording: Recording, make: Callable[[], Connection] | None = None) -> Iterator[Replayed]:
-    """As `replay`, with the numbers of the entries."""
+    """Do the same as `replay`, with the numbers of the entries."""
     connection = _connection(recording, recording.role, recording.limits) if make is None else make()
     frame_bytes = dict(Way(recording, Kind.RECEIVED).frame_bytes())
     opened_at = next((index for index, entry in enumerate(recording.entries) if entry.kind is Kind.OPENED), None)
@@ -106,15 +107,15 @@ def _size(event: Event) -> int:
     return MADE_OVERHEAD
 
 
-# The first characters or bytes of a message, and how many it has.
+# The first characters or bytes of a message, and its length.
 Beginning = tuple["str | bytes", int]
 
 
 class Findings:
-    """What a connection made of the bytes of one direction.
+    """What a connection found in the bytes of one direction.
 
     :ivar messages: the beginning of each message, in order.
-    :ivar end: the number of the entry that ended the connection, and how.
+    :ivar end: the number of the entry that ended the connection, and the `Closed` event.
     :ivar cut_at: the number of the entry from which on nothing was looked for; ``None`` where all was.
     """
 
@@ -125,7 +126,7 @@ class Findings:
 
     @property
     def violation(self) -> tuple[int, RemoteProtocolError] | None:
-        """The number of the entry that broke a rule, and which."""
+        """The number of the entry that broke a rule, and the error."""
         match self.end:
             case index, Closed(error=RemoteProtocolError() as error):
                 return index, error
@@ -133,9 +134,9 @@ class Findings:
 
 
 def find(recording: Recording, kind: Kind, kept: int = 0) -> Findings:
-    """Runs one direction again; with an extension that is not known here, nothing is found.
+    """Run one direction again, and return what was found; nothing if an extension is not known here.
 
-    :param kept: how long the beginning of a message is at the most.
+    :param kept: the maximum length of the beginning of a message.
     """
     findings = Findings()
     if codecs_at(recording.role, recording) is None:

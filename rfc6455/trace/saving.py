@@ -1,4 +1,5 @@
-"""A recording as text, and back: JSON lines, so that a long one can be read, cut and compared like a log."""
+"""Saving a recording as text, and loading it: JSON lines, so that a long one can be read, cut and compared like a
+log."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ from .recording import LAST_SECOND, Entry, Kind, Recording, codecs_at
 _FORMAT = "rfc6455.trace"
 _VERSION = 1
 
-# What is kept as it is: HTTP, in practice. Everything else is base64.
+# What is written as it is: in practice, HTTP. Everything else is base64.
 _READABLE = re.compile(rb"(?:[\x20-\x7e]|\r\n)*")
 
 
 def dumps(recording: Recording) -> str:
-    """A recording as JSON lines in ASCII: a line about the connection, then a line for each entry.
+    """Return a recording as JSON lines in ASCII: a line about the connection, then a line for each entry.
 
     >>> from rfc6455 import CLIENT
     >>> recording = Recording(CLIENT, [Entry(0.5, Kind.OPENED), Entry(1.0, Kind.RECEIVED, b"\\x89\\x00")])
@@ -51,9 +52,9 @@ def _write_entry(entry: Entry) -> dict[str, object]:
 
 
 def loads(text: str) -> Recording:
-    """The recording that `dumps` gave.
+    """Return the recording from the text that `dumps` returned.
 
-    :raises ValueError: when it is anything else. It names the entry that is wrong, counted from 1.
+    :raises ValueError: when it is anything else. The message names the entry that is wrong, counted from 1.
 
     >>> from rfc6455 import SERVER
     >>> loads(dumps(Recording(SERVER))).role
@@ -71,7 +72,7 @@ def loads(text: str) -> Recording:
         raise ValueError(f"this is not a recording: {_words(error)}") from error
 
 
-# What comes of JSON that says something else than expected.
+# The errors of JSON that has another structure.
 _WRONG = (ValueError, TypeError, KeyError, AttributeError, HandshakeError, RecursionError)
 
 
@@ -91,7 +92,7 @@ def _read_recording(about: Mapping[str, Any], entries: list[Entry]) -> Recording
         Limits(**about["limits"]),
         _natural(about["missing"]),
     )
-    # What is wrong with the extensions is found now, and not when they are used.
+    # Errors in the extensions are found now, and not when they are used.
     for role in Role:
         codecs_at(role, recording)
     return recording

@@ -1,10 +1,10 @@
-"""A recording for people: a line for each line of HTTP, for each frame, and for what came of it.
+"""A recording for people: a line for each line of HTTP, each frame, and each finding.
 
-How it works. The bytes of a direction are cut into frames by a reader of its own: `FrameParser` refuses what is
-illegal, and a trace has to show it. What was wrong with it, and what a compressed message says, is found by a
-connection that gets the recording again.
+How it works. A separate reader cuts the bytes of a direction into frames, since `FrameParser` refuses illegal ones,
+and a trace has to show them. What was wrong with them, and what a compressed message says, is found by replaying the
+recording.
 
-The law: one line tells one thing, whatever bytes it shows. They are literals, so that none can pretend to be a line.
+The law: one line says one thing, whatever bytes it shows. They are literals, so that none can pretend to be a line.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NAMES = {int(opcode): opcode.name for opcode in Opcode}
 
 
 class _Line(NamedTuple):
-    """A line, and where it belongs: the entry that completed what it tells, and the place in that direction."""
+    """A line, and where it belongs: the entry that completed its subject, and the place in that direction."""
 
     entry: int
     at: int
@@ -42,13 +42,13 @@ class _Line(NamedTuple):
 
 
 def to_text(recording: Recording) -> str:
-    """The recording for people, in the order in which things were whole.
+    """Return the recording as text for people, in the order in which things were complete.
 
     A line begins with the time, in seconds from the first entry. Then ``<`` stands for what was received and ``>`` for
     what was sent, ``=`` for what happened to the connection, and ``!`` for what broke a rule, with the section. ``at``
-    is a frame's place, in bytes from the first byte after the handshake. A payload is shown by its beginning; that of
-    a compressed message stands, inflated, at its last frame. What does not print is escaped. A direction has 65536
-    lines at the most, and what is checked and inflated of it is 32 MiB; a line says where that ends.
+    is a frame's place, in bytes from the first byte after the handshake. Only the beginning of a payload is shown;
+    that of a compressed message is shown, inflated, at its last frame. Unprintable characters are escaped. A direction
+    has 65536 lines at the most, and what is checked and inflated of it is 32 MiB; a line says where that ends.
 
     >>> from rfc6455 import CLIENT
     >>> from rfc6455.trace import Entry
@@ -72,7 +72,7 @@ def to_text(recording: Recording) -> str:
     return "\n".join([_title(recording), *timed, *_end(recording)])
 
 
-# ---- What stands on no wire ----
+# ---- What is not on the wire ----
 
 
 def _as_many_as_are_shown(way: Way, lines: Iterator[_Line]) -> Iterator[_Line]:
@@ -133,14 +133,14 @@ def _head_lines(way: Way) -> Iterator[_Line]:
 
 
 class _SeenFrame(NamedTuple):
-    """A frame as it stands on the wire, legal or not, perhaps only its beginning.
+    """A frame as on the wire, legal or not, perhaps only its beginning.
 
-    :ivar at: where it begins.
-    :ivar stop: where what came of it ends.
+    :ivar at: the place where it begins.
+    :ivar stop: the place where the part that came ends.
     :ivar first: its first byte: FIN, RSV, opcode.
     :ivar key: its masking key; empty for none.
-    :ivar length: what its header says.
-    :ivar payload: what came of the payload, still masked.
+    :ivar length: the length in its header.
+    :ivar payload: the part of the payload that came, still masked.
     """
 
     at: int
@@ -159,13 +159,13 @@ class _SeenFrame(NamedTuple):
         return len(self.payload) == self.length
 
     def beginning(self, size: int) -> bytes:
-        """The first bytes of the payload, unmasked."""
+        """Return the first bytes of the payload, unmasked."""
         beginning = bytes(self.payload[:size])
         return apply_mask(beginning, self.key) if self.key else beginning
 
 
 def _read_frames(data: bytes, at: int) -> Iterator[_SeenFrame]:
-    """The frames from a place on (5.2), up to one whose header did not come whole."""
+    """Yield the frames from a place on (5.2), up to one with an incomplete header."""
     view = memoryview(data)
     while len(data) - at >= 2:
         first, second = data[at : at + 2]
@@ -184,7 +184,7 @@ def _read_frames(data: bytes, at: int) -> Iterator[_SeenFrame]:
 def _frame_lines(way: Way, messages: Iterable[Beginning]) -> Iterator[_Line]:
     at = way.head
     later = iter(messages)
-    opcode = rsv = 0  # of the message in hand: its first frame has them
+    opcode = rsv = 0  # those of the current message, from its first frame
     for frame in _read_frames(way.data, at):
         at = frame.stop
         if frame.opcode >= Opcode.CLOSE:
@@ -193,7 +193,7 @@ def _frame_lines(way: Way, messages: Iterable[Beginning]) -> Iterator[_Line]:
             if frame.opcode != Opcode.CONT:
                 opcode, rsv = frame.opcode, frame.first & RSV_BITS
             payload = _data_literal(frame, is_text=opcode == Opcode.TEXT and not rsv)
-            # As long as nothing was wrong, each last frame has made a message.
+            # As long as nothing was wrong, each last frame completes a message.
             message = next(later, None) if frame.first & FIN_BIT and frame.is_whole else None
             if message is not None and rsv:
                 payload = f"message: {_literal(*message)}"
@@ -228,7 +228,7 @@ def _control_literal(frame: _SeenFrame) -> str:
 
 
 def _text_literal(beginning: bytes, length: int) -> str:
-    """As text where it is UTF-8, perhaps cut within a character, else as bytes."""
+    """Return text if it is UTF-8, perhaps cut within a character, otherwise bytes."""
     try:
         text, used = decode_beginning(beginning)
     except UnicodeDecodeError:
@@ -239,7 +239,7 @@ def _text_literal(beginning: bytes, length: int) -> str:
 
 
 def _literal(beginning: str | bytes, length: int) -> str:
-    """The beginning of something of this length: on one line, whatever it holds."""
+    """Return the beginning of something of this length on one line, whatever it holds."""
     return repr(beginning) + ("..." if length > len(beginning) else "")
 
 

@@ -1,10 +1,9 @@
 """Cases for any WebSocket server or client: what to send, and what must happen; see `Case`.
 
-What lives here: data, by group, each case with its section of the RFC. What must not: I/O, and any need of hypothesis
-or of anything else beyond the package. ``examples/conformance/check.py`` runs the cases over TCP; a test can run
-them in memory.
+What lives here: data, by group, each case with its section of the RFC. Not here: I/O, hypothesis, or anything else
+beyond the package. ``examples/conformance/check.py`` runs the cases over TCP; a test can run them in memory.
 
-A server or client that is tried must echo each message: text as text, binary as binary.
+A server or client under test must echo each message: text as text, binary as binary.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from .model import (
     Waits,
 )
 
-#: The groups, in order: each gives its cases for a role.
+#: The groups, in order: each is a function that yields its cases for a role.
 GROUPS: Mapping[str, Callable[[Role], Iterator[Case]]] = MappingProxyType(
     {
         "handshake": handshake.cases,
@@ -44,7 +43,7 @@ GROUPS: Mapping[str, Callable[[Role], Iterator[Case]]] = MappingProxyType(
 
 
 def cases_for(role: Role) -> list[Case]:
-    """All cases for a peer in this role, group by group.
+    """Return all cases for a peer in this role, group by group.
 
     >>> from rfc6455 import SERVER
     >>> case = next(case for case in cases_for(SERVER) if case.id == "framing.opcode-3")

@@ -132,7 +132,8 @@ def places(make: Maker) -> Iterator[Case]:
 
 
 def afterwards(make: Maker) -> Iterator[Case]:
-    """5.5.1: after a Close "the application MUST NOT send any more data frames", and what comes is not processed."""
+    """Yield cases of data after a Close. 5.5.1: "the application MUST NOT send any more data frames", and what comes
+    is not processed."""
     # name: what follows the Close
     followers = {
         "text": make.frame(TEXT, b"late"),

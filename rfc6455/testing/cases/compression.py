@@ -1,7 +1,7 @@
 """permessage-deflate (RFC 7692): its parameters, its data, and the bit that marks it.
 
 Data cases begin with an offer without parameters, which any peer with the extension can agree to. A peer without it
-cannot be tried and loses nothing by that: the extension is optional.
+cannot be tested, which is not held against it: the extension is optional.
 """
 
 from __future__ import annotations
@@ -88,13 +88,13 @@ BAD_ANSWERS = {
 
 
 def deflated(data: bytes, level: int = 6, bits: int = 15) -> bytes:
-    """The payload of a compressed message (RFC 7692 7.2.1)."""
+    """Return the payload of a compressed message (RFC 7692 7.2.1)."""
     deflater = zlib.compressobj(level, zlib.DEFLATED, -bits)
     return (deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 def bomb(mebibytes: int) -> bytes:
-    """Compressed zeros, about 1 KB for each MiB; made of one block again and again, which refers to no other."""
+    """Return compressed zeros, about 1 KB for each MiB, made by repeating a block that refers to no other."""
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = deflater.compress(bytes(1 << 20)) + deflater.flush(zlib.Z_FULL_FLUSH)
     return (block * mebibytes)[:-4]

@@ -130,7 +130,8 @@ def lengths(make: Maker) -> Iterator[Case]:
 
 
 def not_minimal(make: Maker) -> Iterator[Case]:
-    """5.2: "the minimal number of bytes MUST be used to encode the length". No sentence makes a receiver check it."""
+    """Yield cases of long lengths. 5.2: "the minimal number of bytes MUST be used to encode the length". No sentence
+    requires a receiver to check it."""
     for length, size in NOT_MINIMAL:
         for opcode in DATA_OPCODES:
             payload = b"*" * length
@@ -161,7 +162,7 @@ def not_minimal(make: Maker) -> Iterator[Case]:
 
 
 def splits(make: Maker) -> Iterator[Case]:
-    """How the bytes are cut into TCP segments means nothing (5)."""
+    """Yield cases of other TCP segments: how the bytes are cut means nothing (5)."""
     for length in (0, 5, 126):
         payload = b"x" * length
         yield make.echoes(

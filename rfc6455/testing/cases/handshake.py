@@ -1,4 +1,4 @@
-"""The opening handshake (4): requests for a server to take or refuse, answers for a client to take or refuse.
+"""The opening handshake (4): requests for a server to accept or refuse, answers for a client to accept or refuse.
 
 A connection that opens is tried with one message.
 """
@@ -56,7 +56,7 @@ def cases(role: Role) -> Iterator[Case]:
 
 
 def good_requests(make: Maker) -> Iterator[Case]:
-    """What must be taken."""
+    """Yield requests that must be accepted."""
     good = request()
     requests: dict[str, tuple[str, str, tuple[bytes, ...]]] = {
         "plain": ("4.2.1", "a good request is taken", (good,)),
@@ -172,7 +172,7 @@ def _turned_around(head: bytes) -> bytes:
 
 
 def optional_requests(make: Maker) -> Iterator[Case]:
-    """What a server may take or refuse."""
+    """Yield requests that a server may accept or refuse."""
     hello = make.frame(TEXT, b"Hello")
     # 4.1: a client "MUST wait for a response from the server before sending any further data".
     yield make.case(
@@ -217,7 +217,7 @@ NO_VERSIONS = frozenset({"256", "013", "plus", "word", "empty", "list"})
 
 
 def bad_requests(make: Maker) -> Iterator[Case]:
-    """4.2.1: what does not match its description MUST be answered with an error."""
+    """Yield bad requests. 4.2.1: what does not match its description MUST be answered with an error."""
 
     def refused(name: str, clause: str, sentence: str, head: bytes, *how: Expectation, **more: Any) -> Case:
         return make.case(name, clause, f"{sentence}: refused", how, make.frame(TEXT, b"Hello"), head=(head,), **more)
@@ -278,7 +278,7 @@ def bad_requests(make: Maker) -> Iterator[Case]:
 
 
 def bad_http(make: Maker) -> Iterator[Case]:
-    """What is no HTTP/1.1 request (RFC 9112), and what has been used to smuggle one request inside another."""
+    """Yield invalid HTTP/1.1 requests (RFC 9112), and requests that have been used to smuggle one inside another."""
     hello = make.frame(TEXT, b"Hello")
     good = request()
     must: dict[str, tuple[str, str, bytes]] = {
@@ -364,7 +364,7 @@ def bad_http(make: Maker) -> Iterator[Case]:
 
 
 def large_requests(make: Maker) -> Iterator[Case]:
-    """RFC 6585 5: 431 when headers are too large. Limits differ, but none should take a megabyte."""
+    """Yield requests that are too large (RFC 6585 5: 431). Limits differ, but nobody should accept a megabyte."""
     hello = make.frame(TEXT, b"Hello")
     heads: dict[str, tuple[str, bytes, Refuses]] = {
         "one-header": ("one header of 1 MiB", request(more=f"X: {'x' * 1024 * KIB}\r\n"), TOO_LARGE),
@@ -386,7 +386,7 @@ def large_requests(make: Maker) -> Iterator[Case]:
 
 
 def origins(make: Maker) -> Iterator[Case]:
-    """10.2: which pages may connect is the server's to say."""
+    """Yield requests from pages. 10.2: the server decides which may connect."""
     hello = make.frame(TEXT, b"Hello")
     for name, origin in {
         "same": "http://{host}",
@@ -404,7 +404,7 @@ def origins(make: Maker) -> Iterator[Case]:
 
 
 def own_request(make: Maker) -> Iterator[Case]:
-    """4.1: what the client's request must have."""
+    """Yield cases of what the client's request must have (4.1)."""
     fields = {
         "line": ("", r"GET (/[!-~]*|https?://[!-~]+) HTTP/1\.1", "a GET request of HTTP/1.1, its target a path"),
         "host": ("host", r"[!-~]+", "a Host header"),
@@ -499,7 +499,7 @@ BAD_ACCEPTS = {
 
 
 def bad_answers(make: Maker) -> Iterator[Case]:
-    # A client that takes the connection for open would answer these.
+    # A client that thinks the connection is open would answer these.
     probe = make.frame(PING, b"?") + make.frame(TEXT, b"?")
 
     def dropped(name: str, clause: str, sentence: str, head: bytes, **more: Any) -> Case:

@@ -1,7 +1,7 @@
-"""Lengths that no peer can mean (5.2), and sizes that a peer must protect itself from (10.4).
+"""Impossible lengths (5.2), and sizes that a peer must protect itself from (10.4).
 
-No server or client has the same limits as another. What is sent here as too large is beyond any that is in use by
-default; what must come back is far below.
+Limits differ between servers and clients. What is sent here as too large is beyond any default in use; what must come
+back is far below.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from .model import Case, Fails, Waits
 
 KIB, MIB = 1 << 10, 1 << 20
 
-# What must come back, in bytes.
+# Sizes that must come back, in bytes.
 FAIR_SIZES = (100 * KIB, 256 * KIB, 512 * KIB)
 
-# What is beyond all limits, in bytes: 2 to the power of ...
+# Sizes beyond all limits, in bytes: 2 to the power of ...
 POWERS = (40, 50, 62)
 
-# An endless message: beyond every default limit, and what a peer without one can still bear to keep.
+# An endless message: beyond every default limit, but small enough for a peer without one to keep.
 ENDLESS = 24 * MIB
 
 

@@ -31,17 +31,17 @@ ANSWER = response_head().replacing("Sec-WebSocket-Accept", "{accept}")
 
 
 def request(line: str = REQUEST.start_line, more: str = "", without: str = "", **changes: str | None) -> bytes:
-    """A good request with some fields changed; ``_`` stands for ``-``.
+    """Return a good request with some fields changed; ``_`` stands for ``-``.
 
     :param line: the request line.
     :param more: further lines, each with its CRLF.
-    :param without: the name of a field to leave out. So does ``None`` as its value.
+    :param without: the name of a field to leave out, as ``None`` for its value also does.
     """
     return _changed(REQUEST.with_line(line), more, {**changes, without: None})
 
 
 def answer(line: str = ANSWER.start_line, more: str = "", without: str = "", **changes: str | None) -> bytes:
-    """A good answer with some fields changed, as with `request`."""
+    """Return a good answer with some fields changed, as for `request`."""
     return _changed(ANSWER.with_line(line), more, {**changes, without: None})
 
 
@@ -59,7 +59,7 @@ _MARK_OR_BYTE = re.compile(rb"\{[a-z]+\}|.", re.DOTALL)
 
 
 def each_byte_of_head(head: bytes) -> tuple[bytes, ...]:
-    """One byte a write, but for the marks: what stands there is one write."""
+    """Cut a head into writes of one byte, except for the marks, whose replacements are one write each."""
     return tuple(_MARK_OR_BYTE.findall(head))
 
 
@@ -68,10 +68,10 @@ def codes(*values: int | None) -> Codes:
 
 
 class Maker:
-    """Makes the cases of one group for one tested role.
+    """A maker of the cases of one group for one tested role.
 
-    :param group: begins the id of each case.
-    :param role: of the peer that is tested; what is sent to a server is masked.
+    :param group: the beginning of the id of each case.
+    :param role: the role of the peer under test; what is sent to a server is masked.
     """
 
     def __init__(self, group: str, role: Role) -> None:
@@ -90,12 +90,12 @@ class Maker:
         size: int | None = None,
         length: int | None = None,
     ) -> bytes:
-        """One frame (5.2).
+        """Return the bytes of a frame (5.2).
 
         :param rsv: the three reserved bits as a number.
-        :param masked: by default as the role wants it.
-        :param size: in how many further bytes the length is written, 0, 2 or 8; by default as few as possible.
-        :param length: what is declared; by default the true length.
+        :param masked: whether it is masked; by default as the role requires.
+        :param size: the number of further bytes for the length, 0, 2 or 8; by default as few as possible.
+        :param length: the declared length; by default the true one.
         """
         if masked is None:
             masked = self.role is Role.SERVER
@@ -105,7 +105,7 @@ class Maker:
         return header + (apply_mask(payload, KEY) if masked else payload)
 
     def fragments(self, opcode: int, payloads: Iterable[bytes]) -> tuple[bytes, ...]:
-        """The frames of one message (5.4)."""
+        """Return the frames of one message (5.4)."""
         *first, last = payloads
         opcodes = [opcode] + [CONT] * len(first)
         return tuple(
@@ -119,7 +119,7 @@ class Maker:
     def case(
         self, name: str, clause: str, sentence: str, expect: tuple[Expectation, ...], *writes: bytes, **more: Any
     ) -> Case:
-        """A case that begins with a good handshake, unless ``more`` says otherwise; see `Case`."""
+        """Return a case that begins with a good handshake, unless ``more`` says otherwise; see `Case`."""
         more.setdefault("head", (self.good_head,))
         return Case(f"{self.group}.{name}", self.group, self.role, clause, sentence, expect, writes=writes, **more)
 
@@ -146,12 +146,12 @@ class Maker:
         pings: tuple[bytes, ...] = (),
         **more: Any,
     ) -> Case:
-        """A case that the peer must end with this close code, or one of these."""
+        """Return a case that the peer must end with this close code, or one of these."""
         allowed = codes(code) if isinstance(code, int) else code
         return self.case(name, clause, sentence, (Fails(allowed, messages, pings),), *writes, **more)
 
     def breaks(self, name: str, rule: str, sentence: str, *writes: bytes, **more: Any) -> Case:
-        """A case that breaks a rule, which says where it is written and with which close code the peer must fail.
+        """Return a case that breaks a rule, which has the section and the close code with which the peer must fail.
 
         :param rule: a name in `FRAME_RULES`.
         """
@@ -160,7 +160,7 @@ class Maker:
 
 
 class DeflateMaker(Maker):
-    """Makes cases that need permessage-deflate."""
+    """A maker of cases that need permessage-deflate."""
 
     def __init__(self, group: str, role: Role) -> None:
         super().__init__(group, role)
@@ -174,5 +174,5 @@ class DeflateMaker(Maker):
 
 
 def offering(extensions: str) -> bytes:
-    """A request that offers these extensions."""
+    """Return a request that offers these extensions."""
     return request(more=f"Sec-WebSocket-Extensions: {extensions}\r\n")

@@ -1,12 +1,12 @@
 """What a case is: bytes to write, and what the peer under test may do then.
 
-What lives here: values and nothing else. What must not: sockets, and the judge that compares an answer with what was
-expected; whoever runs the cases brings both, so that they can be run over TCP, over TLS or in memory.
+What lives here: values and nothing else. Not here: sockets, and the judge that compares an answer with what was
+expected; the program that runs the cases provides both, so that they can be run over TCP, over TLS or in memory.
 
 A case names the role of the peer that is **tested**: cases for a server are sent by a client, in masked frames.
-Messages are pairs of an opcode and a payload. All bytes are as they go over the wire, but for the marks in a head:
-``{host}``, ``{target}`` and ``{key}`` in a request, ``{accept}`` and ``{deflate}`` in an answer, which only
-the one who runs the case can know.
+Messages are pairs of an opcode and a payload. All bytes are as on the wire, except for the marks in a head:
+``{host}``, ``{target}`` and ``{key}`` in a request, ``{accept}`` and ``{deflate}`` in an answer, which only the
+program that runs the case can know.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Echoes:
     """The connection opens, the messages come back, and the closing handshake that follows is clean.
 
     :ivar messages: the echoes, in order, fragmented or not.
-    :ivar pings: the payloads of the Pings that were sent. 5.5.3: of several, the most recent one must be answered.
+    :ivar pings: the payloads of the Pings that are sent. 5.5.3: of several, the most recent one must be answered.
     :ivar fresh_masks: whether each frame must have a masking key of its own (5.3).
     """
 
@@ -38,7 +38,7 @@ class Echoes:
 
 @dataclass(frozen=True)
 class Closes:
-    """The Close frame that was sent is answered by one with a code in ``codes``, and nothing else comes.
+    """The Close frame that is sent is answered with a code in ``codes``, and nothing else comes.
 
     :ivar messages: echoes that come before it.
     """
@@ -49,7 +49,7 @@ class Closes:
 
 @dataclass(frozen=True)
 class Fails:
-    """The peer fails the connection (7.1.7), best with a Close frame with a code in ``codes``.
+    """The peer fails the connection (7.1.7), preferably with a Close frame with a code in ``codes``.
 
     :ivar messages: echoes that may come before it.
     :ivar pings: the payloads of Pings before it, which may have been answered.
@@ -78,7 +78,7 @@ class Refuses:
 
 @dataclass(frozen=True)
 class HangsUp:
-    """The peer closes TCP and sends nothing before: no frame, and no answer to a request that was not good."""
+    """The peer closes TCP without sending anything: no frame, and no answer to a bad request."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ Expectation = Echoes | Closes | Fails | Waits | Refuses | HangsUp | Asks
 
 
 class Deflate(Enum):
-    """What becomes of permessage-deflate in the opening handshake of a case."""
+    """The part that permessage-deflate has in the opening handshake of a case."""
 
     #: It is not offered, and must not be in the answer.
     ABSENT = "absent"
@@ -106,7 +106,7 @@ class Deflate(Enum):
     DECLINED = "declined"
     #: The peer may agree to it; then its answer must fit the offer.
     CHOICE = "choice"
-    #: The case needs it. A peer without it cannot be tried.
+    #: The case needs it. A peer without it cannot be tested.
     NEEDED = "needed"
 
 
@@ -114,20 +114,20 @@ class Deflate(Enum):
 class Case:
     """One case.
 
-    :ivar id: unique among those of its role; it begins with the group.
+    :ivar id: a name that is unique within its role; it begins with the group.
     :ivar group: ``"handshake"``, ``"framing"``, ...
-    :ivar role: of the peer that is tested.
-    :ivar clause: where it is written: ``"5.2"`` of RFC 6455, or ``"RFC 7692 7.2.1"``.
+    :ivar role: the role of the peer under test.
+    :ivar clause: the section: ``"5.2"`` of RFC 6455, or ``"RFC 7692 7.2.1"``.
     :ivar sentence: what must happen.
-    :ivar expect: each of these is right. Where there are several the RFC leaves the choice, and the first is the
-        better one.
-    :ivar tolerated: what breaks no MUST.
+    :ivar expect: the acceptable outcomes. If there are several, the RFC leaves a choice, and the first is the best.
+    :ivar tolerated: other outcomes that break no MUST.
     :ivar head: the request, or for a client the answer to its request, in one or more writes.
-    :ivar writes: what is sent when the connection is open, in one or more writes.
-    :ivar rest: sent only when nothing has come after ``writes``. A peer that waited for it was slow to see the fault.
+    :ivar writes: what is sent once the connection is open, in one or more writes.
+    :ivar rest: what is sent only if nothing has come after ``writes``. A peer that waited for it was slow to see the
+        fault.
     :ivar joined: whether ``writes`` follow the head at once, in the same write.
     :ivar half_close: whether the stream ends after all that.
-    :ivar deflate: what becomes of permessage-deflate.
+    :ivar deflate: the part that permessage-deflate has.
     :ivar takeover: whether ``writes`` refer to earlier messages, which may have been ruled out (RFC 7692 7.1.1).
     """
 

@@ -144,7 +144,8 @@ def bad(make: Maker) -> Iterator[Case]:
 
 
 def early(make: Maker) -> Iterator[Case]:
-    """8.1 does not say when; a peer that waits for the end can be made to collect what it will refuse."""
+    """Yield cases of an early failure. 8.1 does not say when to fail, but a peer that waits for the end collects data
+    that it will refuse."""
     for name, digits in EARLY:
         payload = bytes.fromhex(digits)
         yield make.breaks(

@@ -3,8 +3,8 @@
 Import it as hypothesis does with its own: ``from rfc6455.testing import strategies as ws``. This package, and nothing
 else in `rfc6455`, imports hypothesis; the extra ``testing`` installs it.
 
-The law: what is called legal must be accepted, and what is called illegal breaks exactly one rule, of which the
-example tells the name and the answer. A stream also tells what must be made of it.
+The law: legal examples must be accepted, and each illegal example breaks exactly one rule, and has its name and the
+answer that it must get. A stream also has the events that it means.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A strategy for whole conversations: what both ends say, and when the network carries it."""
+"""A strategy for whole conversations: what both ends send, and when the network carries it."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _BODIES = st.none() | st.tuples(close_codes(), st.text(max_size=10))
 
 
 class _Speaker:
-    """What one end may say next."""
+    """What one end may send next."""
 
     def __init__(self) -> None:
         self.message: Literal["text", "bytes"] | None = None
         self.closed = False
-        # Whether anything was carried from here since it closed: then the other end may know.
+        # Whether anything was carried from here since it closed: then the other end may know about it.
         self.is_heard = False
 
 
 @st.composite
 def conversations(draw: st.DrawFn, max_actions: int = 12, max_size: int = 130) -> list[Action]:
-    """Conversations that both ends may hold: messages whole or in fragments, Pings, Pongs, Closes that cross, and the
-    network that carries so many bytes of one end at a time and holds back the rest.
+    """Generate legal conversations: messages whole or in fragments, Pings, Pongs, Closes that cross, and a network
+    that carries some bytes of one end at a time and holds back the rest.
 
-    Each action is legal when it is done: nothing is said after a Close frame, and nothing but a Close frame by an end
-    that may have got one. Play it with `rfc6455.testing.play`.
+    Each action is legal when it is performed: nothing is sent after a Close frame, and nothing but a Close frame by an
+    end that may have received one. Play it with `rfc6455.testing.play`.
 
-    :param max_actions: how many at the most.
-    :param max_size: of a fragment, in bytes.
+    :param max_actions: the maximum number of actions.
+    :param max_size: the maximum size of a fragment, in bytes.
     """
     speakers = {role: _Speaker() for role in Role}
     actions: list[Action] = []

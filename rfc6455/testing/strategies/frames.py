@@ -20,29 +20,28 @@ from ..examples import (
 from ..rules import FRAME_RULES, Rule
 from ..wire import WireFrame, close_payload
 
-# The strategies are kept once they are made (`cache`): they have no state, and hypothesis checks each new one anew.
+# Strategies are cached: they have no state, and hypothesis would check each new one again.
 
-# The largest payload where nothing else is said: enough for a length in 2 bytes, and quick to make. 70_000 brings in
-# lengths in 8 bytes.
+# The default maximum payload: enough for a length in 2 bytes, and quick to make. 70_000 includes lengths in 8 bytes.
 MAX_SIZE = 300
 
 
 @cache
 def masking_keys() -> st.SearchStrategy[bytes]:
-    """Masking keys (5.3): any 4 bytes, the key of zeros among them."""
+    """Generate masking keys (5.3): any 4 bytes, including zeros."""
     return st.binary(min_size=4, max_size=4)
 
 
 @cache
 def _keys_of(sender: Role) -> st.SearchStrategy[bytes | None]:
-    """5.1: a client masks all frames, a server none."""
+    """Generate the keys of a sender: a client masks all frames, a server none (5.1)."""
     return masking_keys() if sender is Role.CLIENT else st.none()
 
 
 def _with_keys(
     sender: Role, contents: st.SearchStrategy[tuple[int, bytes]], *, fin: bool = True, length_size: int | None = None
 ) -> st.SearchStrategy[WireFrame]:
-    """Frames of these opcodes and payloads."""
+    """Generate frames with these opcodes and payloads."""
 
     def make(content: tuple[int, bytes], key: bytes | None) -> WireFrame:
         return WireFrame(*content, fin, masking_key=key, length_size=length_size)
@@ -52,7 +51,7 @@ def _with_keys(
 
 @cache
 def payloads(max_size: int = MAX_SIZE) -> st.SearchStrategy[bytes]:
-    """Payloads of binary frames: short ones of any bytes, and those of the sizes at which the header changes.
+    """Generate payloads of binary frames: short ones of any bytes, and those of the sizes at which the header changes.
 
     :param max_size: in bytes.
     """
@@ -61,15 +60,15 @@ def payloads(max_size: int = MAX_SIZE) -> st.SearchStrategy[bytes]:
 
 
 def _pattern(size: int) -> bytes:
-    """So many bytes in which no four are like the four before, so that a wrong place in a mask is seen."""
+    """Return bytes in which no four equal the four before, so that a wrong place in a mask shows."""
     return bytes([(at * 7 + at // 256) % 256 for at in range(size)])
 
 
 @cache
 def texts(max_size: int = MAX_SIZE) -> st.SearchStrategy[str]:
-    """Texts that can be sent (5.6): any Unicode but surrogates, of characters with 1 to 4 bytes.
+    """Generate texts that can be sent (5.6): any Unicode except surrogates, with characters of 1 to 4 bytes.
 
-    :param max_size: in bytes of UTF-8.
+    :param max_size: the maximum size, in bytes of UTF-8.
     """
     edges = st.sampled_from([size for size in LENGTHS if size <= max_size])
     characters = st.sampled_from(["a", "é", "€", "\U0001f600"])
@@ -77,14 +76,14 @@ def texts(max_size: int = MAX_SIZE) -> st.SearchStrategy[str]:
 
 
 def _filled(character: str, size: int) -> str:
-    """A text of so many bytes; what the character leaves over is ASCII."""
+    """Return a text of this many bytes; the rest that the character does not fill is ASCII."""
     count, rest = divmod(size, len(character.encode()))
     return "-" * rest + character * count
 
 
 @cache
 def bad_texts() -> st.SearchStrategy[bytes]:
-    """Bytes that are not UTF-8 (8.1): a sequence that no text has, between texts."""
+    """Generate bytes that are not UTF-8 (8.1): an invalid sequence between texts."""
     some = st.text(max_size=5).map(str.encode)
     bad = [bytes.fromhex(octets) for octets in (*NOT_UTF_8.values(), *UNFINISHED_UTF_8)]
     return st.builds(lambda before, bad, after: before + bad + after, some, st.sampled_from(bad), some)
@@ -92,7 +91,7 @@ def bad_texts() -> st.SearchStrategy[bytes]:
 
 @cache
 def messages(max_size: int = MAX_SIZE) -> st.SearchStrategy[str | bytes]:
-    """Messages: a `str` is a text message, `bytes` are a binary one.
+    """Generate messages: a `str` is a text message, `bytes` are a binary one.
 
     :param max_size: in bytes.
     """
@@ -101,13 +100,13 @@ def messages(max_size: int = MAX_SIZE) -> st.SearchStrategy[str | bytes]:
 
 @cache
 def close_codes() -> st.SearchStrategy[int]:
-    """Close codes that may travel in a Close frame (7.4)."""
+    """Generate the close codes that a Close frame may carry (7.4)."""
     return st.one_of(st.sampled_from(GOOD_CLOSE_CODES), st.integers(3000, 4999))
 
 
 @cache
 def forbidden_close_codes() -> st.SearchStrategy[int]:
-    """Codes that no Close frame may have (7.4): reserved, not registered, or out of the ranges."""
+    """Generate codes that no Close frame may carry (7.4): reserved, not registered, or out of range."""
     return st.one_of(
         st.sampled_from(list(BAD_CLOSE_CODES)),
         st.integers(0, 999),
@@ -124,10 +123,10 @@ def _reasons() -> st.SearchStrategy[bytes]:
 
 @cache
 def data_frames(sender: Role, max_size: int = MAX_SIZE) -> st.SearchStrategy[WireFrame]:
-    """Whole messages in one frame each, text and binary (5.6).
+    """Generate whole messages in one frame each, text and binary (5.6).
 
     :param sender: the end that sends them; those of a client are masked (5.1).
-    :param max_size: of the payload, in bytes.
+    :param max_size: the maximum size of the payload, in bytes.
     """
     return _with_keys(sender, messages(max_size).map(_opcode_and_payload))
 
@@ -140,24 +139,24 @@ def _opcode_and_payload(message: str | bytes) -> tuple[int, bytes]:
 
 @cache
 def control_frames(sender: Role) -> st.SearchStrategy[WireFrame]:
-    """Pings and Pongs (5.5.2, 5.5.3) of 0 to 125 bytes. They may stand anywhere before a Close frame."""
+    """Generate Pings and Pongs (5.5.2, 5.5.3) of 0 to 125 bytes. They may come anywhere before a Close frame."""
     opcodes = st.sampled_from([int(Opcode.PING), int(Opcode.PONG)])
     return _with_keys(sender, st.tuples(opcodes, payloads(MAX_CONTROL_PAYLOAD)))
 
 
 @cache
 def close_frames(sender: Role) -> st.SearchStrategy[WireFrame]:
-    """Close frames (5.5.1): empty, with a code, or with a code and a reason."""
+    """Generate Close frames (5.5.1): empty, with a code, or with a code and a reason."""
     bodies = st.one_of(st.just(b""), st.builds(close_payload, close_codes(), _reasons()))
     return _with_keys(sender, st.tuples(st.just(int(Opcode.CLOSE)), bodies))
 
 
 @cache
 def frames(sender: Role, max_size: int = MAX_SIZE) -> st.SearchStrategy[WireFrame]:
-    """Frames that are legal where no message is under way: data, Ping, Pong and Close frames.
+    """Generate frames that are legal between messages: data, Ping, Pong and Close frames.
 
     :param sender: the end that sends them; those of a client are masked (5.1).
-    :param max_size: of the payload of a data frame, in bytes.
+    :param max_size: the maximum size of the payload of a data frame, in bytes.
     """
     return st.one_of(data_frames(sender, max_size), control_frames(sender), close_frames(sender))
 
@@ -166,11 +165,12 @@ def frames(sender: Role, max_size: int = MAX_SIZE) -> st.SearchStrategy[WireFram
 def fragmentations(
     draw: st.DrawFn, message: str | bytes, sender: Role, *, max_fragments: int = 4, controls: bool = True
 ) -> list[WireFrame]:
-    """Ways to send this message (5.4): in one frame or in fragments, some of them empty, cut inside characters too.
+    """Generate ways to send this message (5.4): in one frame or in fragments, some of them empty, also cut inside
+    characters.
 
     :param sender: the end that sends it.
-    :param max_fragments: how many fragments at the most.
-    :param controls: whether Pings and Pongs may stand between the fragments.
+    :param max_fragments: the maximum number of fragments.
+    :param controls: whether Pings and Pongs may come between the fragments.
     """
     opcode, payload = _opcode_and_payload(message)
     places = [place % (len(payload) + 1) for place in draw(_places(max_fragments - 1))]
@@ -215,7 +215,7 @@ _CONTROL_OPCODES = (int(Opcode.PING), int(Opcode.PONG), int(Opcode.CLOSE))
 
 @cache
 def _wrong_mask(sender: Role) -> st.SearchStrategy[WireFrame]:
-    """Right in everything else: as the other role would send it."""
+    """Generate frames that are right in everything else: as the other role would send them."""
     return frames(sender.peer, 40)
 
 
@@ -234,7 +234,7 @@ def _unknown_opcode(sender: Role) -> st.SearchStrategy[WireFrame]:
 
 
 def _long_length(size: int, largest: int) -> Callable[[Role], st.SearchStrategy[WireFrame]]:
-    """A length in more bytes than it needs."""
+    """Return a strategy for lengths in more bytes than needed."""
     lengths = st.sampled_from([0, 1, 125, largest]) | st.integers(0, 300)
     parts = st.tuples(
         st.sampled_from([int(Opcode.TEXT), int(Opcode.BINARY)]),
@@ -289,7 +289,7 @@ def _bad_text(sender: Role) -> st.SearchStrategy[WireFrame]:
     return _with_keys(sender, st.tuples(st.just(int(Opcode.TEXT)), bad_texts()))
 
 
-#: What a single frame can break, whatever came before it, but for the texts: by the names of `FRAME_RULES`.
+#: The rules that a single frame can break, whatever came before it, except for the texts, by their names.
 _BREAKING: Mapping[str, Callable[[Role], st.SearchStrategy[WireFrame]]] = {
     "not masked": _wrong_mask,
     "masked": _wrong_mask,
@@ -308,18 +308,18 @@ _BREAKING: Mapping[str, Callable[[Role], st.SearchStrategy[WireFrame]]] = {
 
 
 def rules_for_frames(sender: Role) -> Sequence[str]:
-    """The names of the rules that a frame of ``sender`` can break by itself."""
+    """Return the names of the rules that a single frame of ``sender`` can break."""
     other = "masked" if sender is Role.CLIENT else "not masked"
     return [name for name in _BREAKING if name != other]
 
 
 @cache
 def illegal_frames(sender: Role, rule: str | None = None) -> st.SearchStrategy[IllegalFrame]:
-    """Frames that a receiver must refuse where no message is under way, each for one rule.
+    """Generate frames that a receiver must refuse between messages, each for one rule.
 
     :param sender: the end that sends them, and whose rules they break.
-    :param rule: a name in `rfc6455.testing.FRAME_RULES`, to get only frames that break this one; the order of frames
-        (5.4) is for `illegal_streams`.
+    :param rule: a name in `rfc6455.testing.FRAME_RULES`, for frames that break only this one; for the order of frames
+        (5.4), use `illegal_streams`.
     :raises ValueError: when a single frame of that sender cannot break the rule.
     """
     names = rules_for_frames(sender) if rule is None else [rule]

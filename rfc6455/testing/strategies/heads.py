@@ -30,7 +30,7 @@ class IllegalHead(NamedTuple):
     """A request or a response that breaks exactly one rule.
 
     :ivar head: the head.
-    :ivar rule: the rule, for a request with the statuses that a server may answer.
+    :ivar rule: the rule; for a request, it has the statuses that a server may answer with.
     """
 
     head: Head
@@ -40,8 +40,8 @@ class IllegalHead(NamedTuple):
 class ExtensionHeader(NamedTuple):
     """A legal value of ``Sec-WebSocket-Extensions`` (9.1).
 
-    :ivar value: as it stands in the header.
-    :ivar items: what it lists: each extension with its parameters, a value of ``None`` where there is none.
+    :ivar value: the value as in the header.
+    :ivar items: what it lists: each extension with its parameters; the value of a parameter without one is ``None``.
     """
 
     value: str
@@ -60,13 +60,13 @@ def _tokens(max_size: int = 12) -> st.SearchStrategy[str]:
 
 @cache
 def _no_tokens() -> st.SearchStrategy[str]:
-    """Words with a character that no token has, neither quoted nor as a list of tokens, nor as parameters of one."""
+    """Generate words that are neither a token, quoted, a list of tokens, nor parameters of one."""
     return st.builds("{}{}{}".format, _tokens(4), st.sampled_from("/()?{}@é"), _tokens(4))
 
 
 @cache
 def _keys() -> st.SearchStrategy[str]:
-    """4.1: 16 bytes in base64."""
+    """Generate keys: 16 bytes in base64 (4.1)."""
     return st.binary(min_size=16, max_size=16).map(lambda nonce: b64encode(nonce).decode())
 
 
@@ -81,8 +81,8 @@ def _in_any_case(word: str) -> st.SearchStrategy[str]:
 @cache
 @st.composite
 def extension_headers(draw: st.DrawFn) -> ExtensionHeader:
-    """Legal values of ``Sec-WebSocket-Extensions`` (9.1) with any names: parameters with and without values, values as
-    tokens and quoted, spaces and empty elements of the list wherever they may be."""
+    """Generate legal values of ``Sec-WebSocket-Extensions`` (9.1) with any names: parameters with and without values,
+    values as tokens and quoted, spaces and empty list elements wherever they are allowed."""
     items = draw(st.lists(st.tuples(_tokens(), st.lists(_parameters(), max_size=3)), min_size=1, max_size=3))
     written = [draw(_written(name, [text for text, _ in parameters])) for name, parameters in items]
     value = draw(st.sampled_from([",", ", ", " ,\t", ",,"])).join(written)
@@ -92,7 +92,7 @@ def extension_headers(draw: st.DrawFn) -> ExtensionHeader:
 @cache
 @st.composite
 def _parameters(draw: st.DrawFn) -> tuple[str, tuple[str, str | None]]:
-    """A parameter as it is written, and what it means."""
+    """Draw a parameter as written, and what it means."""
     name = draw(_tokens())
     value = draw(st.none() | _tokens())
     if value is None:
@@ -107,7 +107,7 @@ def _written(draw: st.DrawFn, name: str, parameters: list[str]) -> str:
 
 
 def illegal_extension_headers() -> st.SearchStrategy[str]:
-    """Values of ``Sec-WebSocket-Extensions`` that do not follow the grammar of 9.1."""
+    """Generate values of ``Sec-WebSocket-Extensions`` that break the grammar of 9.1."""
     return st.one_of(
         st.sampled_from(list(BAD_EXTENSIONS.values())),
         # Nothing but spaces and commas.
@@ -115,7 +115,7 @@ def illegal_extension_headers() -> st.SearchStrategy[str]:
         st.builds(
             lambda header, end: header.value + end, extension_headers(), st.sampled_from([" x", "; ", "@", '"', ";;x"])
         ),
-        # What is no token: as a name, as a parameter's, as its value with and without quotes.
+        # Anything but a token: as a name, as a parameter's name, as its value with and without quotes.
         st.builds(str.format, st.sampled_from(["{}", "a; {}", "a; b={}", 'a; b="{}"']), _no_tokens()),
     )
 
@@ -126,7 +126,7 @@ _WINDOWS = ("server_max_window_bits", "client_max_window_bits")
 
 @st.composite
 def deflate_offers(draw: st.DrawFn) -> str:
-    """Offers of permessage-deflate that follow RFC 7692 7.1. A server may accept each, and may decline it as well."""
+    """Generate offers of permessage-deflate that follow RFC 7692 7.1. A server may accept or decline each."""
     words = [flag for flag in _FLAGS if draw(st.booleans())]
     for name in _WINDOWS:
         if draw(st.booleans()):
@@ -138,8 +138,8 @@ def deflate_offers(draw: st.DrawFn) -> str:
 
 
 def illegal_deflate_offers() -> st.SearchStrategy[str]:
-    """Offers that a server must decline (RFC 7692 7.1): a parameter that is unknown, comes twice, or has a value that
-    is not allowed. They follow the grammar, so the handshake itself succeeds, without the extension."""
+    """Generate offers that a server must decline (RFC 7692 7.1): a parameter that is unknown, comes twice, or has a
+    value that is not allowed. They follow the grammar, so the handshake itself succeeds, without the extension."""
     bad_bits = st.sampled_from(["0", "7", "16", "08", "015", "+9", "-9", "9.0", "1e1", "x", "1000000000"])
     wrong = st.one_of(
         st.builds(lambda name, bits: f"{name}={bits}", st.sampled_from(_WINDOWS), bad_bits),
@@ -170,10 +170,10 @@ _UNRELATED = (
 
 @st.composite
 def requests(draw: st.DrawFn, subprotocols: Sequence[str] = ()) -> Head:
-    """Requests for a WebSocket that a server must not refuse for their form (4.2.1): fields in any order and case,
-    with spaces around values, among fields that mean nothing to the handshake. No ``Origin``.
+    """Generate requests for a WebSocket that a server must not refuse for their form (4.2.1): fields in any order and
+    case, with spaces around values, among fields that mean nothing to the handshake. They have no ``Origin``.
 
-    :param subprotocols: those to choose from for ``Sec-WebSocket-Protocol``; none means that it is left out.
+    :param subprotocols: the choices for ``Sec-WebSocket-Protocol``; without any, it is left out.
     """
     head = request_head(draw(_keys()), draw(st.sampled_from(_TARGETS)), draw(st.sampled_from(_HOSTS)))
     head = head.replacing("Upgrade", draw(_in_any_case("websocket")))
@@ -194,7 +194,7 @@ _CASES: list[Callable[[str], str]] = [str, str.lower, str.upper, str.swapcase]
 
 @st.composite
 def _in_other_words(draw: st.DrawFn, head: Head) -> Head:
-    """The same head: names in any case, spaces around values, another order of the fields."""
+    """Draw the same head with names in any case, spaces around values, and the fields in another order."""
     in_case: Callable[[str], str] = draw(st.sampled_from(_CASES))
     before, after = draw(_OWS), draw(_OWS)
     fields = draw(st.permutations(head.fields))
@@ -214,7 +214,7 @@ def _values(name: str, *values: str) -> Changes:
 
 
 def _other_than(name: str, right: str, *values: str) -> Changes:
-    """One of these values, or any token that is not the right one."""
+    """Return a change to one of these values, or to any token that is not the right one."""
     others = _tokens().filter(lambda token: token.lower() != right.lower())
     return lambda head: st.one_of(st.sampled_from(values), others).map(lambda value: head.replacing(name, value))
 
@@ -225,12 +225,12 @@ def _bad_subprotocols(head: Head) -> st.SearchStrategy[Head]:
 
 
 def _twice(name: str, *others: str) -> Changes:
-    """The field again, with the same value or with another one."""
+    """Return a change that repeats the field, with the same value or another one."""
     return lambda head: st.sampled_from([*head.get_all(name), *others]).map(lambda value: head.with_field(name, value))
 
 
 def _bad_keys(head: Head) -> st.SearchStrategy[Head]:
-    """Too short, too long, not base64 at all, or without the padding."""
+    """Generate heads with a key that is too short, too long, not base64 at all, or without padding."""
     sizes = st.integers(0, 40).filter(lambda size: size != 16)
     wrong_size = sizes.map(lambda size: b64encode(bytes(size)).decode())
     keys = st.one_of(wrong_size, st.sampled_from(list(BAD_KEYS.values())))
@@ -271,7 +271,7 @@ _REQUEST_CHANGES: Mapping[str, Changes] = {
 
 
 def illegal_requests(rule: str | None = None) -> st.SearchStrategy[IllegalHead]:
-    """Requests that a server must refuse, each for one rule.
+    """Generate requests that a server must refuse, each for one rule.
 
     :param rule: a name in `rfc6455.testing.REQUEST_RULES`; ``None`` for any.
     """
@@ -299,9 +299,10 @@ def _illegal(
 
 @st.composite
 def responses(draw: st.DrawFn, key: str = SAMPLE_KEY, subprotocols: Sequence[str] = ()) -> Head:
-    """Responses that open the connection (4.1), in other words and with fields that mean nothing to the handshake.
+    """Generate responses that open the connection (4.1), in various forms and with fields that mean nothing to the
+    handshake.
 
-    :param key: the value of ``Sec-WebSocket-Key`` in the request that is answered.
+    :param key: the value of ``Sec-WebSocket-Key`` in the request.
     :param subprotocols: what the client asked for; the response chooses one of them, or none.
     """
     head = response_head(key)
@@ -339,7 +340,7 @@ _RESPONSE_CHANGES: Mapping[str, Changes] = {
 
 
 def _other_accepts(head: Head) -> list[str]:
-    """Near the right one: cut, longer, in another case; and the key itself."""
+    """Return values near the right one: cut, longer, in another case, and the key itself."""
     (right,) = head.get_all("Sec-WebSocket-Accept")
     return [_OTHER_ACCEPT, SAMPLE_KEY, right[:-1], right + "=", right.swapcase(), right[::-1], ""]
 
@@ -347,7 +348,7 @@ def _other_accepts(head: Head) -> list[str]:
 def illegal_responses(
     key: str = SAMPLE_KEY, subprotocols: Sequence[str] = ("chat",), rule: str | None = None
 ) -> st.SearchStrategy[IllegalHead]:
-    """Responses that a client must not take for an opened connection, each for one rule.
+    """Generate responses that must not open the connection at a client, each for one rule.
 
     :param key: the value of ``Sec-WebSocket-Key`` in the request.
     :param subprotocols: what the request asked for, at least one. It asked for no extension.

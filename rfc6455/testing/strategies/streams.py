@@ -1,4 +1,4 @@
-"""Strategies for what one end sends: a whole stream of frames, with what a receiver must make of it."""
+"""Strategies for what one end sends: a whole stream of frames, with the events that it means."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ from .frames import (
 
 @dataclass(frozen=True)
 class Stream:
-    """What one end sends after the handshake, and what the other must make of it.
+    """What one end sends after the handshake, and what the other must report.
 
     :ivar sender: the end that sends it.
     :ivar frames: the frames, in order. Only the last ones can be illegal.
     :ivar events: what the receiver must report: `rfc6455.TextMessage`, `rfc6455.BytesMessage`, `rfc6455.Ping` and
-        `rfc6455.Pong`, equal by content. A message that does not end is not among them.
-    :ivar close: the code and the reason of the Close frame at the end (1005 where it has no code), if there is one.
-    :ivar rule: the rule that is broken at the end, which tells the close code that must answer; ``None`` in a legal
+        `rfc6455.Pong`, equal by content. An unfinished message is not among them.
+    :ivar close: the code and the reason of the Close frame at the end, if there is one; the code is 1005 if it has
+        none.
+    :ivar rule: the rule that is broken at the end, with the close code that must answer it; ``None`` in a legal
         stream.
     """
 
@@ -51,7 +52,7 @@ class Stream:
 
 
 def _events_of(frames: list[WireFrame]) -> list[Event]:
-    """What a legal sequence of frames means, but for a Close frame."""
+    """Return the events that a legal sequence of frames means, except for a Close frame."""
     events: list[Event] = []
     opcode, message = 0, b""
     for frame in frames:
@@ -69,7 +70,7 @@ def _events_of(frames: list[WireFrame]) -> list[Event]:
 @cache
 @st.composite
 def _legal_frames(draw: st.DrawFn, sender: Role, max_size: int, max_messages: int) -> list[WireFrame]:
-    """Messages in fragments or whole, with Pings and Pongs anywhere."""
+    """Draw messages in fragments or whole, with Pings and Pongs anywhere."""
     frames: list[WireFrame] = []
     for is_message in draw(st.lists(st.booleans(), max_size=max_messages)):
         if is_message:
@@ -82,7 +83,7 @@ def _legal_frames(draw: st.DrawFn, sender: Role, max_size: int, max_messages: in
 @cache
 @st.composite
 def _unfinished(draw: st.DrawFn, sender: Role) -> list[WireFrame]:
-    """The beginning of a message: its last fragment is missing."""
+    """Draw the beginning of a message, without its last fragment."""
     frames = draw(fragmentations(draw(messages(40)), sender))
     return [*frames[:-1], _first_fragment(frames[-1])] if len(frames) == 1 else frames[:-1]
 
@@ -95,13 +96,13 @@ def _first_fragment(frame: WireFrame) -> WireFrame:
 def streams(
     draw: st.DrawFn, sender: Role, max_size: int = MAX_SIZE, *, max_messages: int = 4, close: bool | None = None
 ) -> Stream:
-    """Legal streams: messages in fragments, Pings and Pongs, and perhaps a Close frame, which may stand within a
-    message.
+    """Generate legal streams: messages in fragments, Pings and Pongs, and perhaps a Close frame, which may come within
+    a message.
 
     :param sender: the end that sends it.
-    :param max_size: of a message, in bytes.
-    :param max_messages: how many messages and control frames at the most, not counting those between fragments.
-    :param close: whether a Close frame ends it; ``None`` for both kinds.
+    :param max_size: the maximum size of a message, in bytes.
+    :param max_messages: the maximum number of messages and control frames, not counting those between fragments.
+    :param close: whether a Close frame ends it; ``None`` for both.
     """
     frames = draw(_legal_frames(sender, max_size, max_messages))
     if close is None:
@@ -115,7 +116,8 @@ def streams(
 
 
 def _code_and_reason(body: bytes) -> tuple[int, str]:
-    """7.1.5: "If this Close control frame contains no status code" it is considered to be 1005."""
+    """Return the code and the reason. 7.1.5: "If this Close control frame contains no status code" it is considered to
+    be 1005."""
     if not body:
         return int(CloseCode.NO_STATUS_RCVD), ""
     return int.from_bytes(body[:2], "big"), body[2:].decode()
@@ -124,7 +126,7 @@ def _code_and_reason(body: bytes) -> tuple[int, str]:
 _IN_A_MESSAGE = "message in a message"
 _OF_NOTHING = "continuation of nothing"
 _BAD_FRAGMENTS = "fragmented text not UTF-8"
-# What begins a message can only be wrong by itself where no other message is under way.
+# These begin a message, and so break only their own rule between messages.
 _BETWEEN_MESSAGES = frozenset(
     {_OF_NOTHING, _BAD_FRAGMENTS, "text not UTF-8", "length in 2 bytes", "length in 8 bytes"}
 )
@@ -134,11 +136,12 @@ _BETWEEN_MESSAGES = frozenset(
 def illegal_streams(
     draw: st.DrawFn, sender: Role, max_size: int = MAX_SIZE, *, max_messages: int = 3, rule: str | None = None
 ) -> Stream:
-    """Streams that are legal up to their end, where they break one rule. What comes before must still be reported.
+    """Generate streams that are legal up to their end, where they break one rule. What comes before must still be
+    reported.
 
     :param sender: the end that sends it, and whose rules it breaks.
-    :param max_size: of a message before the end, in bytes.
-    :param max_messages: how many messages and control frames come before the end, at the most.
+    :param max_size: the maximum size of a message before the end, in bytes.
+    :param max_messages: the maximum number of messages and control frames before the end.
     :param rule: a name in `rfc6455.testing.FRAME_RULES`; ``None`` for any that this sender can break.
     """
     names = [*rules_for_frames(sender), _OF_NOTHING, _IN_A_MESSAGE, _BAD_FRAGMENTS]
@@ -165,7 +168,7 @@ def _ending(sender: Role, name: str) -> st.SearchStrategy[list[WireFrame]]:
 
 
 def _within_a_message(frame: WireFrame) -> WireFrame:
-    """The same mistake where a message is under way: a data frame becomes an empty fragment of that message."""
+    """Return the same mistake within a message: a data frame becomes an empty fragment of that message."""
     if frame.opcode not in (Opcode.TEXT, Opcode.BINARY):
         return frame
     return replace(frame, opcode=int(Opcode.CONT), payload=b"", fin=False)
@@ -178,7 +181,7 @@ def _continuation(frame: WireFrame, fin: bool) -> list[WireFrame]:
 @cache
 @st.composite
 def _bad_fragments(draw: st.DrawFn, sender: Role) -> list[WireFrame]:
-    """A text message that is not UTF-8, in two fragments, cut anywhere."""
+    """Draw a text message that is not UTF-8, in two fragments, cut anywhere."""
     data = draw(bad_texts())
     place = draw(st.integers(0, len(data)))
     first, second = (draw(masking_keys()) if sender is Role.CLIENT else None for _ in range(2))
