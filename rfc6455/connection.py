@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from ._signatures import SIGNATURE
 from .arguments import as_bytes, at_most_63_bits, not_copied
 from .byte_loops import pack_frame, pack_text
 from .codes import (
@@ -142,6 +143,8 @@ class Connection:
     >>> server.receive_data(client.data_to_send())
     [TextMessage(text='hello')]
     """
+
+    __signature__ = SIGNATURE
 
     # The attributes of the compiled class, so that the pure class allows no others. To store something on a
     # connection, derive a class from it.

@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 from math import inf
 from typing import ClassVar, NoReturn
 
+from ._signatures import SIGNATURE
 from .arguments import not_copied
 from .codes import CloseCause, CloseCode
 from .connection import Connection
@@ -104,6 +105,8 @@ class Deadlines:
     >>> print(closed)
     the peer did not answer a Ping in time
     """
+
+    __signature__ = SIGNATURE
 
     # The attributes of the compiled class.
     __slots__ = (

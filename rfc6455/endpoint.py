@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
+from ._signatures import SIGNATURE
 from .arguments import not_copied
 from .codes import CloseCause, CloseCode
 from .connection import NO_CODE_NAMED, Connection, close_payload, small_ones_joined
@@ -74,6 +75,8 @@ class Endpoint:
     >>> response.status, message
     (101, TextMessage(text='hello'))
     """
+
+    __signature__ = SIGNATURE
 
     # The attributes of the compiled class.
     __slots__ = (

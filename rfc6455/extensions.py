@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NoReturn
 
+from ._signatures import SIGNATURE
 from .arguments import described, not_copied
 from .codes import CloseCode
 from .errors import HandshakeError, LocalProtocolError, RemoteProtocolError
@@ -45,6 +46,8 @@ class MessageCodec:
     >>> sender.data_to_send()
     b'\\xc1\\x03cba'
     """
+
+    __signature__ = SIGNATURE
 
     reserved_bits = 4
     parameters = ""

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from . import byte_loops
+from ._signatures import SIGNATURE
 from .arguments import as_bytes, at_most_63_bits
 from .byte_loops import decode_beginning, pack_frame, pack_header
 from .codes import FIN_BIT, MAX_LENGTH, OPCODE_BITS, CloseCode, Leniency, Opcode
@@ -49,6 +50,8 @@ class MessageReader:
     :param options: the options, of which ``limits``, ``parts``, ``decode_text`` and ``leniencies`` matter here.
     :param leniencies_used: where the use of a leniency is counted.
     """
+
+    __signature__ = SIGNATURE
 
     def __init__(self, codecs: Sequence[MessageCodec], options: Options, leniencies_used: dict[Leniency, int]) -> None:
         #: The largest message in bytes, joined and decoded.
@@ -317,6 +320,8 @@ class PreparedMessage:
     81 04 6e 65 77 73
     81 04 6e 65 77 73
     """
+
+    __signature__ = SIGNATURE
 
     __slots__ = ("first", "payload", "compress", "_buffers", "_encoded", "__weakref__")
 

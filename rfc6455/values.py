@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._signatures import SIGNATURE
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -19,6 +21,8 @@ _hash = hash
 
 class Value:
     """The base class of events and frames: equality, hash and ``repr()`` over the fields in ``__match_args__``."""
+
+    __signature__ = SIGNATURE
 
     __slots__ = ()
 

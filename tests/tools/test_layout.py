@@ -24,6 +24,7 @@ PACKAGE = Path(rfc6455.__file__).parent
 
 MODULES = (
     "_build",
+    "_signatures",
     "codes",
     "arguments",
     "values",

@@ -1,0 +1,46 @@
+"""What `inspect.signature` and `help` tell of a compiled class: the signature in its source, as of a pure one.
+
+A compiled class does not know its own. Nothing here runs until somebody asks, and where the sources were removed,
+the answer is that there is no signature, as of any built-in type.
+"""
+
+from __future__ import annotations
+
+from importlib.util import module_from_spec, spec_from_file_location
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inspect import Signature
+
+
+class SignatureOfSource:
+    """The attribute ``__signature__`` of a class in a compiled module, and of what is derived from it."""
+
+    def __get__(self, instance: object, owner: type) -> Signature:
+        maker = next(each for each in owner.__mro__ if "__init__" in vars(each) or "__new__" in vars(each))
+        if instance is None and _is_compiled(maker):
+            return _signature_in_source(maker)
+        raise AttributeError("__signature__")  # so that `inspect` looks at the class itself
+
+
+def _is_compiled(cls: type) -> bool:
+    return not hasattr(vars(cls).get("__init__"), "__code__") and cls.__module__.startswith(f"{__package__}.")
+
+
+def _signature_in_source(cls: type) -> Signature:
+    """Run the source of the class's module once more, beside the compiled one, and look there."""
+    from inspect import signature
+
+    name = cls.__module__.rpartition(".")[2]
+    spec = spec_from_file_location(cls.__module__, __file__.replace("_signatures", name))
+    if spec is None or spec.loader is None:
+        raise AttributeError("__signature__")
+    module = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except FileNotFoundError:
+        raise AttributeError("__signature__") from None
+    return signature(getattr(module, cls.__name__))
+
+
+SIGNATURE = SignatureOfSource()
