@@ -43,6 +43,10 @@ Item = str | bytes | Part
 
 logger = logging.getLogger("rfc6455_io")
 
+# How long the peer's Close waits for the thread that received the message before it and may be answering it, in
+# seconds. 5.5.1 wants an answer "as soon as practical".
+ANSWER = 1.0
+
 
 class Owner(Protocol):
     """What differs between a server and a client. The driver's lock is held in these calls, so they must not wait."""
@@ -100,7 +104,10 @@ class Driver:
         self._changed = threading.Condition(self._lock)
         self._queue: deque[Item] = deque()
         self._size = 0
-        self._is_held = False  # whether the queue is full, and nothing is read
+        self._is_held = False  # whether nothing is read, mostly because the queue is full
+        self._is_unanswered = False  # whether nobody has asked for the next message since one has come
+        self._is_answer_due = False  # whether the end waits for that
+        self._answer_until: float | None = None
         self._senders = 0  # how many wait for the peer to read
         self._pings: dict[bytes, _Ping] = {}
         self._pings_sent = 0
@@ -135,6 +142,8 @@ class Driver:
             due = self._next_due()
             if self._is_lost or due is None or due > clock():
                 self._settle()
+            elif self._is_answer_due and due == self._answer_until:
+                self._release()
             elif self._is_held:
                 self._tell_time()
             else:
@@ -173,11 +182,21 @@ class Driver:
 
     def _handle_events(self, data: bytes | None) -> None:
         events = self.endpoint.events(data, now=clock())
-        if not self._is_held:
-            for event in events:
-                self._handle(event)
-                if self._is_held:
-                    break  # the rest waits in the endpoint
+        # Where this ends early, the rest waits in the endpoint.
+        while not (self._is_held or self._awaits_answer()):
+            event = next(events, None)
+            if event is None:
+                break
+            self._handle(event)
+
+    def _awaits_answer(self) -> bool:
+        """Return whether the end of the connection has to wait, so that the message before it can be answered."""
+        if self.endpoint.end is None or not self._is_unanswered or self._is_closing or self.end is not None:
+            return False
+        if self._answer_until is None:
+            self._answer_until = clock() + ANSWER
+        self._is_held = self._is_answer_due = clock() < self._answer_until
+        return self._is_held
 
     def _fail_connection(self) -> None:
         """Log what happened, and tell the peer only that something did (7.4.1)."""
@@ -207,6 +226,7 @@ class Driver:
     def _put(self, item: Item) -> None:
         if self._size >= QUEUE and self._is_closing:
             return  # nobody received what came before; and the peer's Close is awaited
+        self._is_unanswered = True
         self._queue.append(item)
         self._size += size_of(item) + MESSAGE
         if self._size >= QUEUE and not self._is_closing:
@@ -250,7 +270,7 @@ class Driver:
             self.endpoint.resume(now=clock())
 
     def _release(self) -> None:
-        self._is_held = False
+        self._is_held = self._is_answer_due = False
         self._run_clock_or_not()
         self._step(None)
 
@@ -296,6 +316,8 @@ class Driver:
 
     def _next_due(self) -> float | None:
         # While the queue is full, the endpoint's unread input does not count.
+        if self._is_answer_due:
+            return self._answer_until
         due = self.endpoint.deadlines.next_deadline() if self._is_held else self.endpoint.next_deadline()
         return self._farewell if due is None else due
 
@@ -395,11 +417,14 @@ class Driver:
                 raise RuntimeError(advice)
             self._queue.popleft()
             self._size -= size_of(item) + MESSAGE
-            if self._is_held and self._size < QUEUE // 4:
+            if self._is_held and self._size < QUEUE // 4 and not self._is_answer_due:
                 self._release()
             return item
 
     def _wait_for_an_item(self, timeout: float | None) -> None:
+        self._is_unanswered = False
+        if self._is_answer_due:
+            self._release()
         if not self._received.wait_for(lambda: self._queue or self.end is not None, timeout):
             raise TimeoutError(f"no message has come within {timeout} s")
         if not self._queue:

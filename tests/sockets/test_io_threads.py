@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_payload
+from helpers import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, close_payload, frame
 from io_loops import make_certificate
 from io_threads import SECURE, Clock, Raw, threads_end
 from programs import PATIENCE, REQUEST
@@ -167,17 +168,17 @@ def test_each_message_goes_to_one_of_those_who_receive() -> None:
 def test_reading_stops_while_nobody_receives() -> None:
     with Scene(small_buffers=True) as at:
         at.raw.sock.setblocking(False)
-        frame = bytes.fromhex("82 fe 0400 00000000") + bytes(1024)
+        message = bytes.fromhex("82 fe 0400 00000000") + bytes(1024)
         sent = 0
         try:
             while sent < 64 << 20:
-                sent += at.raw.sock.send(frame[sent % len(frame) :])
+                sent += at.raw.sock.send(message[sent % len(message) :])
         except BlockingIOError:
             pass
         wait_until(lambda: at.ws._driver._is_held)
         assert sent < 64 << 20
         assert len(at.ws._driver._queue) <= 64
-        for _ in range(sent // len(frame)):
+        for _ in range(sent // len(message)):
             assert at.ws.recv(PATIENCE) == bytes(1024)
 
 
@@ -524,6 +525,48 @@ def test_an_exception_of_a_handler(secure: bool, contexts: Any, caplog: pytest.L
     assert record.exc_info is not None
 
 
+@SECURE
+@pytest.mark.parametrize("end", [close_payload(1000), b"\xff"], ids=["close", "violation"])
+def test_what_the_client_said_before_the_end_is_answered(secure: bool, end: bytes, contexts: Any) -> None:
+    server_ssl, client_ssl = contexts if secure else (None, None)
+    with serve(echo, "127.0.0.1", 0, ssl=server_ssl) as server, Raw(server.port, client_ssl).open() as raw:
+        messages = b"".join(frame(TEXT, b"%d" % number, key=KEY) for number in range(100))
+        raw.send(messages + frame(CLOSE if end != b"\xff" else TEXT, end, key=KEY))
+        assert [raw.message() for _ in range(100)] == [(TEXT, b"%d" % number) for number in range(100)]
+        assert raw.close_frame() == (1000 if end != b"\xff" else 1007)
+        raw.check_eof()
+
+
+def test_the_end_does_not_wait_for_a_handler_that_has_nothing_to_answer() -> None:
+    with Scene(timeouts=Timeouts.NONE) as at:
+        at.raw.say(CLOSE, close_payload(1000))
+        assert at.raw.frame() == (CLOSE, close_payload(1000))
+    with Scene(timeouts=Timeouts.NONE) as at:
+        at.raw.say(TEXT, b"1")
+        assert at.ws.recv() == "1"
+        receiving = in_thread(at.ws.recv)
+        at.raw.say(CLOSE, close_payload(1000))
+        assert at.raw.frame() == (CLOSE, close_payload(1000))
+        with pytest.raises(ConnectionClosedError):
+            receiving()
+
+
+def test_the_end_waits_for_an_answer_no_longer_than_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    with Scene(timeouts=Timeouts.NONE) as at:
+        at.raw.say(TEXT, b"1")
+        at.raw.say(TEXT, b"2")
+        at.raw.say(CLOSE, close_payload(1000))
+        wait_until(lambda: at.ws._driver._is_answer_due)
+        at.ws.send("before")
+        clock.move(at.server, 1.1)
+        assert at.raw.frame() == (TEXT, b"before")
+        assert at.raw.frame() == (CLOSE, close_payload(1000))
+        with pytest.raises(ConnectionClosedError):
+            at.ws.send("too late")
+        assert list(at.ws) == ["1", "2"]
+
+
 def test_a_handler_that_returns_closes_with_1000_and_drops_what_comes() -> None:
     with serve(lambda ws: None, "127.0.0.1", 0) as server, Raw(server.port).open() as raw:
         assert raw.frame() == (CLOSE, close_payload(1000))
@@ -571,9 +614,9 @@ def test_a_pong_that_is_in_the_socket_already_is_seen_by_a_late_loop(monkeypatch
             raw.say(PING, b"seen?")
             assert raw.frame() == (PONG, b"seen?")
         raw.say(TEXT, b"still here")
-        while (frame := raw.frame())[0] == PING:
+        while (seen := raw.frame())[0] == PING:
             pass
-        assert frame == (TEXT, b"still here")
+        assert seen == (TEXT, b"still here")
 
 
 def test_a_peer_that_is_gone_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -733,6 +776,45 @@ def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
         with Raw(server.port).open():
             pass
     assert len(errors_in(caplog)) == 1
+
+
+# ---- What is no WebSocket ----
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_garbage_harms_nobody(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    dice = random.Random(seed)
+    with serve(echo, "127.0.0.1", 0, extensions=[rfc6455.PerMessageDeflate()]) as server:
+        with Raw(server.port) as raw, contextlib.suppress(OSError):
+            if seed % 2:
+                raw.open()
+            for _ in range(dice.randint(1, 4)):
+                raw.send(dice.randbytes(dice.choice([1, 10, 1000, 100_000])))
+            if seed % 3 == 0:
+                raw.reset()
+        with Raw(server.port).open() as raw:
+            raw.say(TEXT, b"still here")
+            assert raw.frame() == (TEXT, b"still here")
+    assert not errors_in(caplog)
+
+
+VIOLATIONS = {
+    "not masked": (bytes.fromhex("81 02 6869"), 1002),
+    "reserved opcode": (bytes.fromhex("83 80 00000000"), 1002),
+    "not UTF-8": (bytes.fromhex("81 81 00000000 ff"), 1007),
+    "too big": (bytes.fromhex("82 ff 0000000000300000 00000000") + bytes(3 << 20), 1009),
+}
+
+
+@SECURE
+@pytest.mark.parametrize(("data", "code"), VIOLATIONS.values(), ids=list(VIOLATIONS))
+def test_a_violation_gets_its_close_code(secure: bool, data: bytes, code: int, contexts: Any) -> None:
+    """Though the client sends on and reads only then."""
+    server_ssl, client_ssl = contexts if secure else (None, None)
+    with serve(echo, "127.0.0.1", 0, ssl=server_ssl) as server, Raw(server.port, client_ssl).open() as raw:
+        raw.send(data)
+        assert raw.close_frame() == code
+        raw.check_eof()
 
 
 # ---- The server ----
