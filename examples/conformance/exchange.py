@@ -94,7 +94,8 @@ class TcpLine:
 
     def half_close(self) -> None:
         try:
-            self.sock.shutdown(socket.SHUT_WR)
+            # An SSLSocket's own method would end TLS in both directions, and the rest would be read as it is.
+            socket.socket.shutdown(self.sock, socket.SHUT_WR)
         except OSError:
             pass  # The peer was faster.
 

@@ -20,9 +20,12 @@ from xml.etree import ElementTree
 
 import pytest
 import testee
+from io_loops import make_certificate
+from io_threads import SECURE
 from programs import EXAMPLES, PATIENCE, Program
 
 import rfc6455
+import rfc6455_io.threads
 from rfc6455 import CLIENT, SERVER
 from rfc6455.testing.cases import Closes, Deflate, cases_for
 
@@ -78,6 +81,22 @@ def test_our_servers_pass(script: str, tmp_path: Path) -> None:
         done = run_check(f"ws://127.0.0.1:{program.port}/", "--json", str(report), "--timeout", "60")
     assert done.returncode == 0, done.stdout
     assert done.stderr == ""
+    check_results(json.loads(report.read_text())["cases"], SERVER)
+
+
+@SECURE
+def test_the_driver_for_threads_passes(secure: bool, tmp_path: Path) -> None:
+    def echo(ws: rfc6455_io.threads.WebSocket) -> None:
+        for message in ws:
+            ws.send(message)
+
+    report = tmp_path / "report.json"
+    tls = make_certificate(tmp_path)[0] if secure else None
+    deflate = [rfc6455.PerMessageDeflate()]
+    with rfc6455_io.threads.serve(echo, "127.0.0.1", 0, ssl=tls, extensions=deflate) as server:
+        uri = f"{'wss' if secure else 'ws'}://127.0.0.1:{server.port}/"
+        done = run_check(uri, "--insecure", "--json", str(report), "--timeout", "60")
+    assert done.returncode == 0, done.stdout
     check_results(json.loads(report.read_text())["cases"], SERVER)
 
 
