@@ -5,7 +5,7 @@
 The law: `echo` is right in all that a loop owes to time and to TCP. It waits no longer than the next deadline, and a
 deadline that is found late does not end a client whose answer is in the socket. It reads nothing from a client that
 does not take what it was sent, so no more waits than the answer to one read: 64 KiB, and a message that began before.
-(Compression is not offered: a read could inflate to a thousand times as much. `echo_threads.py` deals with that.)
+(Compression is not offered: a read could inflate to a thousand times as much. `echo_trio.py` deals with that.)
 It ends its side of TCP when it is its turn, and reads on until the client has ended the other (7.1.1).
 """
 

@@ -1,4 +1,4 @@
-"""The example servers as programs: one suite, passed by each over threads, asyncio, trio and through the proxy."""
+"""The example servers as programs: one suite, passed by each loop of its own: asyncio, trio, and through the proxy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from websockets.sync.client import connect
 from rfc6455 import SERVER
 
 SERVERS = {
-    "threads": ["echo_threads.py"],
     "streams": ["echo_asyncio.py"],
     "protocol": ["echo_asyncio.py", "--protocol"],
     "trio": ["echo_trio.py"],
@@ -386,7 +385,7 @@ def pythons() -> list[str]:
     return [str(path) for version in ("3.10", "3.13") for path in sorted(root.glob(f"{version}.*/bin/python"))[:1]]
 
 
-@pytest.mark.parametrize("name", ["threads", "streams", "protocol"])
+@pytest.mark.parametrize("name", ["streams", "protocol"])
 @pytest.mark.parametrize("python", pythons())
 def test_it_runs_from_a_clone_without_installation(name: str, python: str, tmp_path: Path) -> None:
     for part in ("rfc6455", "examples"):

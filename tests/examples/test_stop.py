@@ -34,15 +34,15 @@ def test_a_signal_just_before_the_wait(name: str, number: int) -> None:
 def test_a_signal_just_before_the_wait_with_a_client_there(number: int) -> None:
     with Program("echo_threads.py", runner=LATE_SIGNAL) as program, Peer(program.port).open() as peer:
         program.process.send_signal(number)
-        assert peer.close_frame() == 1001
-        peer.send(to(SERVER, CLOSE, close_payload(1001)))
+        assert peer.close_frame() == 1012
+        peer.send(to(SERVER, CLOSE, close_payload(1012)))
         peer.check_eof()
         program.check_ended()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_just_before_a_client_waits(number: int) -> None:
-    with Program("echo_threads.py") as server:
+    with Program("echo_asyncio.py") as server:
         command = [sys.executable, str(LATE_SIGNAL), str(EXAMPLES / "client_asyncio.py"), server.uri]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdin is not None
