@@ -23,6 +23,7 @@ from code_blocks import ROOT, code_blocks, run_page
 import rfc6455
 import rfc6455_io
 import rfc6455_io.asyncio
+import rfc6455_io.threads
 
 sys.path.append(str(ROOT / "docs" / "_ext"))
 
@@ -117,10 +118,11 @@ def documented_names(pattern: str) -> list[str]:
 
 def test_the_reference_has_each_public_name_once() -> None:
     uvicorn = ["Protocol"]  # the one name of a module that needs uvicorn to be imported
-    names = [*rfc6455.__all__, *rfc6455_io.asyncio.__all__, *uvicorn]
+    names = [*rfc6455.__all__, *rfc6455_io.asyncio.__all__, *rfc6455_io.threads.__all__, *uvicorn]
     assert documented_names("io_uvicorn.rst") == uvicorn
     assert sorted(documented_names("*.rst")) == sorted(names)
     assert sorted(documented_names("io_asyncio.rst")) == rfc6455_io.asyncio.__all__
+    assert sorted(documented_names("io_threads.rst")) == rfc6455_io.threads.__all__
 
 
 # --- the tables of errors ---------------------------------------------------------------------------------------
