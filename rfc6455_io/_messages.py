@@ -1,11 +1,11 @@
-"""What a loop has to say about messages: what may be sent, what comes, and how much of it waits.
+"""Messages and Pings as each loop handles them: what may be sent, what comes, and how much of it waits.
 
 Not here: anything that moves them.
 """
 
 from __future__ import annotations
 
-from rfc6455 import BytesPart, EncodedText, PreparedMessage, TextPart
+from rfc6455 import BytesPart, EncodedText, Endpoint, PreparedMessage, TextPart
 
 Part = TextPart | BytesPart | EncodedText
 Sendable = str | bytes | bytearray | memoryview | PreparedMessage
@@ -32,3 +32,64 @@ def size_of(item: str | bytes | Part) -> int:
     if isinstance(item, (str, bytes)):
         return len(item)
     return len(item.text if isinstance(item, TextPart) else item.data)
+
+
+def queue_message(endpoint: Endpoint, message: Sendable, fin: bool, compress: bool | None) -> None:
+    """Queue a message or a fragment of one, as its type says."""
+    if isinstance(message, PreparedMessage):
+        endpoint.send_prepared(message)
+    elif isinstance(message, str):
+        endpoint.send_text(message, fin=fin, compress=compress)
+    else:
+        endpoint.send_bytes(message, fin=fin, compress=compress)
+
+
+class Ping:
+    """A Ping whose Pong is waited for.
+
+    :ivar latency: how long the Pong took, in seconds; ``None`` before it has come.
+    """
+
+    __slots__ = ("latency", "payload", "sent_at")
+
+    def __init__(self, payload: bytes, sent_at: float) -> None:
+        self.payload = payload
+        self.sent_at = sent_at
+        self.latency: float | None = None
+
+
+class Pings:
+    """The Pings of one connection whose Pongs are waited for."""
+
+    __slots__ = ("_sent", "_waiting")
+
+    def __init__(self) -> None:
+        self._sent = 0
+        self._waiting: dict[bytes, Ping] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def make(self, now: float) -> Ping:
+        """Return the next Ping to send."""
+        self._sent += 1
+        ping = Ping(b"ping %d" % self._sent, now)  # the keepalive's own payloads are digits only
+        self._waiting[ping.payload] = ping
+        return ping
+
+    def forget(self, ping: Ping) -> None:
+        self._waiting.pop(ping.payload, None)
+
+    def take_pong(self, payload: bytes, now: float) -> bool:
+        """Set the latency of the Pings that a Pong answers, and return whether there are any.
+
+        5.5.3: a Pong may answer "only the most recently processed Ping", and so all Pings before it.
+        """
+        if payload not in self._waiting:
+            return False
+        for sent in list(self._waiting):
+            ping = self._waiting.pop(sent)
+            ping.latency = now - ping.sent_at
+            if sent == payload:
+                break
+        return True

@@ -35,7 +35,7 @@ from rfc6455 import (
     TextPart,
 )
 
-from ._messages import FAREWELL, HIGH_WATER, MESSAGE, QUEUE, Part, Sendable, size_of
+from ._messages import FAREWELL, HIGH_WATER, MESSAGE, QUEUE, Part, Pings, Sendable, queue_message, size_of
 from ._threads_loop import READ, WRITE, Loop, Timer, clock
 from ._threads_wire import Wire
 
@@ -59,16 +59,6 @@ class Owner(Protocol):
 
     def gone(self, driver: Driver) -> None:
         """Called when both the connection and TCP have ended."""
-
-
-class _Ping:
-    """A Ping whose Pong a thread waits for."""
-
-    __slots__ = ("latency", "sent_at")
-
-    def __init__(self, sent_at: float) -> None:
-        self.sent_at = sent_at
-        self.latency: float | None = None
 
 
 class Driver:
@@ -109,8 +99,7 @@ class Driver:
         self._is_answer_due = False  # whether the end waits for that
         self._answer_until: float | None = None
         self._senders = 0  # how many wait for the peer to read
-        self._pings: dict[bytes, _Ping] = {}
-        self._pings_sent = 0
+        self._pings = Pings()
         self._is_open = False
         self._is_closing = False  # whether this side has begun to close
         self._is_asked = False  # whether a request waits for its answer
@@ -211,7 +200,8 @@ class Driver:
             case BytesMessage(data):
                 self._put(data)
             case Pong(payload):
-                self._take_pong(payload)
+                if self._pings.take_pong(payload, clock()):
+                    self._changed.notify_all()
             case Closed():
                 self._take_end(event)
             case Request():
@@ -233,17 +223,6 @@ class Driver:
             self._is_held = True
             self._run_clock_or_not()
         self._received.notify()
-
-    def _take_pong(self, payload: bytes) -> None:
-        """5.5.3: a Pong may answer "only the most recently processed Ping", and so all Pings before it."""
-        if payload in self._pings:
-            now = clock()
-            for sent in list(self._pings):
-                ping = self._pings.pop(sent)
-                ping.latency = now - ping.sent_at
-                if sent == payload:
-                    break
-            self._changed.notify_all()
 
     def _take_end(self, closed: Closed) -> None:
         self.end = closed
@@ -431,12 +410,6 @@ class Driver:
             assert self.end is not None
             raise ConnectionClosedError(self.end)
 
-    def stop_receiving(self) -> None:
-        """Drop the messages that wait and those that come from now on."""
-        with self._lock:
-            self._queue.clear()
-            self._size = QUEUE
-
     @property
     def can_write(self) -> bool:
         """Whether no more than 64 KiB wait for the peer."""
@@ -448,7 +421,7 @@ class Driver:
             if not self.can_write:
                 self._wait_for_room()
             try:
-                self._queue_message(message, fin, compress)
+                queue_message(self.endpoint, message, fin, compress)
             except ConnectionClosedError:
                 raise
             except LocalProtocolError:
@@ -456,14 +429,6 @@ class Driver:
                     raise
                 raise ConnectionClosedError(self._wait_gone(None)) from None
             self._settle()
-
-    def _queue_message(self, message: Sendable, fin: bool, compress: bool | None) -> None:
-        if isinstance(message, PreparedMessage):
-            self.endpoint.send_prepared(message)
-        elif isinstance(message, str):
-            self.endpoint.send_text(message, fin=fin, compress=compress)
-        else:
-            self.endpoint.send_bytes(message, fin=fin, compress=compress)
 
     def _wait_for_room(self) -> None:
         self._senders += 1
@@ -496,21 +461,17 @@ class Driver:
 
     def ping(self, timeout: float | None) -> float:
         with self._lock:
-            self._pings_sent += 1
-            payload = b"ping %d" % self._pings_sent  # the keepalive's own payloads are digits only
-            ping = _Ping(clock())
+            ping = self._pings.make(clock())
             try:
-                self.endpoint.ping(payload)
+                self.endpoint.ping(ping.payload)
+                self._settle()
+                self._changed.wait_for(lambda: ping.latency is not None or self.end is not None, timeout)
             except ConnectionClosedError:
                 raise
             except LocalProtocolError:
                 raise ConnectionClosedError(self._wait_gone(None)) from None
-            self._pings[payload] = ping
-            self._settle()
-            try:
-                self._changed.wait_for(lambda: ping.latency is not None or self.end is not None, timeout)
             finally:
-                self._pings.pop(payload, None)
+                self._pings.forget(ping)
             if ping.latency is not None:
                 return ping.latency
             if self.end is not None:
@@ -520,9 +481,19 @@ class Driver:
     def close(self, code: int | None, reason: str = "") -> None:
         """Begin the closing handshake, without waiting for its end."""
         with self._lock:
-            self.endpoint.close(code, reason)
-            self._is_closing = True
-            self._release()
+            self._close(code, reason)
+
+    def finish(self, code: int) -> None:
+        """Begin the closing handshake, and drop the messages that wait and those that come from now on."""
+        with self._lock:
+            self._queue.clear()
+            self._size = QUEUE
+            self._close(code)
+
+    def _close(self, code: int | None, reason: str = "") -> None:
+        self.endpoint.close(code, reason)
+        self._is_closing = True
+        self._release()
 
     def abort(self) -> None:
         with self._lock:

@@ -313,8 +313,7 @@ class Server:
         finally:
             with self._lock:
                 self.connections.discard(ws)
-            ws._driver.stop_receiving()
-            ws._driver.close(code)
+            ws._driver.finish(code)
 
 
 def _close_all(listening: list[_Listening]) -> None:
