@@ -1,4 +1,4 @@
-"""What the examples' command lines have in common: a place to listen at, a place to connect to, the time-outs."""
+"""What the examples' command lines have in common: an address to listen on, a URI to connect to, the time-outs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import rfc6455
 
 def add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8765, help="0 for any that is free")
+    parser.add_argument("--port", type=int, default=8765, help="0 for any free one")
 
 
 def add_timeouts(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +22,12 @@ def add_timeouts(parser: argparse.ArgumentParser) -> None:
 
 
 def take_timeouts(options: dict[str, Any]) -> rfc6455.Timeouts:
-    """Take them out of what the parser has found."""
+    """Remove the time-outs from the parsed options, and return them."""
     return rfc6455.Timeouts(**{name: options.pop(name) or None for name in vars(rfc6455.Timeouts())})
 
 
 def websocket_uri(text: str) -> rfc6455.URI:
-    """A type of argument: a ``ws:`` or ``wss:`` URI."""
+    """Parse an argument: a ``ws:`` or ``wss:`` URI."""
     try:
         return rfc6455.parse_uri(text)
     except rfc6455.LocalProtocolError as error:
@@ -35,7 +35,7 @@ def websocket_uri(text: str) -> rfc6455.URI:
 
 
 def seconds(text: str) -> float:
-    """A type of argument: a time of which 0 is for ever."""
+    """Parse an argument: a number of seconds, where 0 means for ever."""
     value = float(text)
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds; 0 is for ever")

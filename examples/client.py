@@ -1,4 +1,5 @@
-"""Prints what a server sends, for ever: through the proxy of the environment, along redirects, again after failures.
+"""Print what a server sends, for ever: through the environment's proxy, following redirects, reconnecting after
+failures.
 
 TOKEN=secret python examples/client.py ws://localhost:8765/
 """

@@ -1,9 +1,9 @@
-"""A line client on asyncio: sends its arguments, or what is typed, and prints what comes.
+"""A line client on asyncio: it sends its arguments, or what is typed, and prints what comes.
 
     python examples/client_asyncio.py ws://localhost:8765/ hello "good bye"
     ls | python examples/client_asyncio.py ws://localhost:8765/
 
-The law: reading never waits for writing. A server may take nothing more until we take what it sends, and two that wait
+The law: reading never waits for writing. A server may stop reading until we read what it sends, and two ends that wait
 for each other wait for ever. So one task reads and one sends, and only the one that sends waits for the server.
 """
 
@@ -20,26 +20,27 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from arguments import add_timeouts, take_timeouts, websocket_uri
 
 import rfc6455
 
-# What waits in the transport while we still send Pongs. Beyond it they wait in the connection, which keeps only the
-# last few; so a server that asks for Pongs and does not read them costs nothing.
+# How much may wait in the transport while we still send Pongs. Beyond it they wait in the connection, which keeps only
+# the last few; so a server that sends Pings and does not read the Pongs costs nothing.
 HIGH_WATER = 64 << 10
 
-# Ends that are as they should be (7.4.1).
+# The codes of a normal end (7.4.1).
 GOOD_ENDS = (1000, 1001, 1005, 1012)
 
-# What a terminal would obey rather than show.
+# Characters that a terminal would obey rather than show.
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
 
 class Lines:
-    """What is to be sent, in batches; ``None`` is the end. A thread may `put`, and waits until its last is sent."""
+    """The lines to send, in batches; ``None`` is the end. A thread may call `put`, which waits until its last batch is
+    sent."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -72,7 +73,7 @@ class Client:
         self.timer = self.loop.call_soon(self.step)
 
     async def run(self) -> rfc6455.Closed | None:
-        """Print what comes until the server has closed."""
+        """Print what comes, until the server has closed."""
         try:
             while not self.ws.finished:
                 self.step(await self.reader.read(65536))
@@ -86,13 +87,13 @@ class Client:
         return self.ws.end
 
     def step(self, data: bytes | None = None) -> None:
-        """Take what was read and tell the time, show what happened, write, and set the timer."""
+        """Process input and note the time, show what happened, write, and set the timer."""
         for event in self.ws.events(data, now=self.loop.time()):
             self.show(event)
         if self.writer.transport.get_write_buffer_size() > HIGH_WATER:
             self.flushing = self.flushing or asyncio.create_task(self.flush())
         elif buffers := self.ws.buffers_to_send():
-            if not self.writer.is_closing():  # asyncio complains of what is written after a reset
+            if not self.writer.is_closing():  # asyncio complains about writes after a reset
                 self.writer.writelines(buffers)
         elif self.ws.must_close:
             self.end_stream()
@@ -101,14 +102,14 @@ class Client:
         if self.ws.finished:
             self.writer.transport.abort()  # `run` reads the end
         elif due is not None:
-            # One turn later, so that what is in the socket has been read then.
+            # One iteration later, when the content of the socket has been read.
             self.timer = self.loop.call_at(due, self.loop.call_soon, self.tick)
 
     def tick(self) -> None:
         self.step()
 
     def end_stream(self) -> None:
-        """Say that what was written is the last; TLS has no half-closed connections."""
+        """Say that nothing more will be written; TLS has no half-closed connections."""
         if self.writer.can_write_eof():
             self.writer.write_eof()
         else:
@@ -119,7 +120,7 @@ class Client:
         self.step()
 
     async def send(self) -> None:
-        """Send the lines, then close; what the server still says is printed."""
+        """Send the lines, then close; what the server still sends is printed."""
         try:
             async for line in self.lines.take():
                 await self.writer.drain()
@@ -130,11 +131,11 @@ class Client:
         self.leave(rfc6455.CloseCode.NORMAL_CLOSURE)
 
     async def flush(self) -> None:
-        """Write what did not go into the transport, once it has room again."""
+        """Write what did not fit into the transport, once it has room again."""
         try:
             await self.writer.drain()
         except OSError:
-            pass  # reset; `run` is told, too
+            pass  # reset; `run` notices it, too
         self.flushing = None
         self.step()
 
@@ -162,7 +163,7 @@ async def run(uri: rfc6455.URI, words: Sequence[str], timeouts: rfc6455.Timeouts
 
 
 def give(words: Sequence[str], lines: Lines) -> None:
-    """Give the words, or what comes on standard input, no faster than it is sent; this is a thread."""
+    """Put the words, or the lines of standard input, no faster than they are sent; this runs in a thread."""
     rest = b""
     try:
         if words:
@@ -174,7 +175,7 @@ def give(words: Sequence[str], lines: Lines) -> None:
             lines.put([rest.decode(errors="replace")])
         lines.put(None)
     except RuntimeError:
-        pass  # the loop has ended: nobody sends any more
+        pass  # the loop has ended: nobody sends any more lines
 
 
 def main() -> None:

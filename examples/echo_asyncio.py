@@ -2,10 +2,10 @@
 
     python examples/echo_asyncio.py --port 8765 [--protocol]
 
-The law: nothing awaits while it has a connection in hand. Whatever happens to one is a plain call: `Session.receive`
-for input, `Session.tick` for a deadline or the end of the server. Streams and Protocol are two short ways to make
-these calls; what differs is how they wait for a client that does not take what it is sent. A deadline is a timer, and
-no read is given up for it. What is due is done one turn of the loop later, when what was in the socket has been read.
+The law: nothing awaits while it works on a connection. Whatever happens to one is a plain call: `Session.receive` for
+input, `Session.tick` for a deadline or the end of the server. Streams and Protocol are two short ways to make these
+calls; they differ in how they wait for a client that does not read what it is sent. A deadline is a timer, and no read
+is cancelled for it. What is due is done one iteration of the loop later, when the content of the socket has been read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import signal
 import sys
 from pathlib import Path
 
-if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from arguments import add_address, add_timeouts, take_timeouts
@@ -27,13 +27,13 @@ import rfc6455
 # Each client has a file descriptor, of which a process usually gets 1024.
 MAX_CLIENTS = 500
 
-# How much may wait in a transport before its client is not listened to, in bytes: as much as asyncio's own mark.
+# How much may wait in a transport before reading from its client stops, in bytes: asyncio's own high-water mark.
 HIGH_WATER = 64 << 10
 
-# How long one client may keep the others waiting, in seconds; one read can inflate to very much.
+# How long one client may keep the others waiting, in seconds; one read can inflate to a lot.
 TURN = 0.01
 
-# How long what was written last may wait in the transport when there is nothing else to wait for, in seconds.
+# How long the last bytes may stay in the transport when there is nothing else to wait for, in seconds.
 FAREWELL = 2.0
 
 
@@ -70,7 +70,7 @@ class Server:
         data: bytes | None = None
         try:
             while data != b"":
-                await writer.drain()  # back-pressure: a client that does not take what it is sent is not listened to
+                await writer.drain()  # back-pressure: nothing is read from a client that does not read what it is sent
                 if session.has_more:
                     await asyncio.sleep(0)
                 data = None if session.has_more else await reader.read(65536)
@@ -102,7 +102,7 @@ class EchoProtocol(asyncio.Protocol):
         self.go_on()
 
     def go_on(self) -> None:
-        """Let input come when nothing is left of the last, and the client takes what it is sent."""
+        """Read more when nothing is left of the last input and the client reads what it is sent."""
         if self.may_write and not self.session.has_more:
             self.transport.resume_reading()
             return
@@ -130,10 +130,10 @@ class EchoProtocol(asyncio.Protocol):
 
 
 class Session:
-    """One connection: the library's endpoint, a timer, and what they want of the transport.
+    """One connection: the library's endpoint, a timer, and what they need from the transport.
 
-    :ivar has_more: whether events are left, because the client takes no more answers or it is the others' turn. Then
-        `receive` goes on, and nothing is read.
+    :ivar has_more: whether events are left, because the client does not read or it is the others' turn. Then `receive`
+        goes on with them, and nothing is read.
     """
 
     def __init__(self, transport: asyncio.WriteTransport, server: Server) -> None:
@@ -154,7 +154,7 @@ class Session:
             transport.abort()
 
     def receive(self, data: bytes | None = None) -> None:
-        """Take what was read, ``b""`` at its end; ``None`` to go on. Answer what happened, and set the timer."""
+        """Process input, ``b""`` at its end, ``None`` to go on; answer the events, and set the timer."""
         start = self.loop.time()
         self.has_more = False
         for event in self.ws.events(data, now=start):
@@ -178,7 +178,7 @@ class Session:
             self.receive()
 
     def is_held_up(self) -> bool:
-        """Return whether to wait for a client that does not take what it was sent; its deadlines count anyway."""
+        """Return whether to wait for a client that does not read what it was sent; its deadlines count anyway."""
         return self.transport.get_write_buffer_size() > HIGH_WATER and not self.ws.closed
 
     def settle(self) -> None:
@@ -197,7 +197,7 @@ class Session:
 
     def write(self) -> None:
         buffers = self.ws.buffers_to_send()
-        if buffers and not self.transport.is_closing():  # asyncio complains of what is written after a reset
+        if buffers and not self.transport.is_closing():  # asyncio complains about writes after a reset
             self.transport.writelines(buffers)
 
     def answer(self, event: rfc6455.Request | rfc6455.Response | rfc6455.Event) -> None:
@@ -214,14 +214,14 @@ class Session:
                 self.log(f"closed: {int(code)} {reason!a}")
 
     def end_stream(self) -> None:
-        """Say that what was written is the last."""
+        """Say that nothing more will be written."""
         try:
             self.transport.write_eof()
         except OSError:
             pass  # reset
 
     def lost(self) -> None:
-        """Learn that there is no connection any more."""
+        """Note that the TCP connection is gone."""
         self.receive(b"")
         self.timer.cancel()
         self.server.sessions.discard(self)

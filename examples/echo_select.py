@@ -2,11 +2,11 @@
 
     python examples/echo_select.py --port 8765
 
-The law: `echo` is right in all that a loop owes to time and to TCP. It waits no longer than the next deadline, and a
-deadline that is found late does not end a client whose answer is in the socket. It reads nothing from a client that
-does not take what it was sent, so no more waits than the answer to one read: 64 KiB, and a message that began before.
-(Compression is not offered: a read could inflate to a thousand times as much. `echo_trio.py` deals with that.)
-It ends its side of TCP when it is its turn, and reads on until the client has ended the other (7.1.1).
+The law: `echo` does everything that a loop must do about time and TCP. It waits no longer than the next deadline, and
+a deadline that is noticed late does not end a client whose answer is in the socket. It reads nothing from a client
+that does not read what it was sent, so no more waits than the answer to one read: 64 KiB, and a message that began
+before. (Compression is not offered: a read could inflate to a thousand times as much. `echo_trio.py` handles that.) It
+ends its side of TCP when it is its turn, and reads on until the client has ended the other (7.1.1).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from arguments import add_address, add_timeouts, take_timeouts
@@ -28,7 +28,7 @@ import rfc6455
 
 
 def echo(sock: socket.socket, timeouts: rfc6455.Timeouts | None = None) -> None:
-    """Send back each message of one client, until it has gone."""
+    """Echo each message of one client, until it has gone."""
     sock.setblocking(False)
     ws = rfc6455.Endpoint(rfc6455.ServerHandshake(), timeouts, now=time.monotonic())
     data, pending = None, b""

@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-if importlib.util.find_spec("rfc6455_io") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455_io") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from arguments import add_address, add_timeouts, take_timeouts

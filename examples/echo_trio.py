@@ -2,10 +2,10 @@
 
     python examples/echo_trio.py --port 8765
 
-The law: one task has the connection, and it waits in one place, `Client.wait`. There the library's next deadline is
-that of a cancel scope, in trio's own clock, and who else wants the task's attention cancels the scope. What is
-cancelled is a call of the socket itself, which trio does wholly or not at all; of a `send_all` nobody could tell how
-far it came.
+The law: one task has the connection, and it waits in one place, `Client.wait`. There a cancel scope has the library's
+next deadline, in trio's own clock, and anyone who wants the task's attention cancels the scope. This cancels a call of
+the socket itself, which trio does completely or not at all; after a cancelled `send_all`, nobody could tell how much
+was sent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import trio
 
-if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from arguments import add_address, add_timeouts, take_timeouts
@@ -34,18 +34,18 @@ MAX_CLIENTS = 500
 # How much is collected before it is sent, in bytes.
 ENOUGH = 64 << 10
 
-# How long one client may keep the others waiting, in seconds; one read can inflate to very much.
+# How long one client may keep the others waiting, in seconds; one read can inflate to a lot.
 TURN = 0.01
 
 # How long to look into a socket when a deadline has passed, in seconds.
 LOOK = 0.001
 
-# How long a client that has ended its stream has to take the answer to that, in seconds.
+# How long a client that has ended its stream has to read the answer, in seconds.
 FAREWELL = 2.0
 
 
 class Server:
-    """What all clients share. `serve` is one client's task; `run` is all the rest."""
+    """What all clients share. `serve` is one client's task; `run` does everything else."""
 
     def __init__(self, timeouts: rfc6455.Timeouts) -> None:
         self.timeouts = timeouts
@@ -68,7 +68,7 @@ class Server:
     async def watch(self, signals: AsyncIterator[int], all_tasks: trio.CancelScope) -> None:
         async for _ in signals:
             if self.ends:
-                all_tasks.cancel()  # for the second time: at once
+                all_tasks.cancel()  # the second signal: at once
             self.ends = True
             self.listening.cancel()
             for client in self.clients:
@@ -98,7 +98,7 @@ class Client:
         self.address = address
         self.server = server
         self.waiting = trio.CancelScope()
-        self.outgoing = bytearray()  # what the client has not taken yet
+        self.outgoing = bytearray()  # what the client has not read yet
         self.has_more = False  # whether events are left, as it is the others' turn
         handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
         self.ws = rfc6455.Endpoint(handshake, server.timeouts, now=trio.current_time())
@@ -110,7 +110,7 @@ class Client:
             await self.send()
 
     def step(self, data: bytes | None) -> None:
-        """Take what was read, tell the time, and answer what happened."""
+        """Process input, note the time, and answer the events."""
         now = trio.current_time()
         if self.server.ends:
             self.ws.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
@@ -139,14 +139,14 @@ class Client:
         self.outgoing += self.ws.data_to_send()
 
     def is_held_up(self) -> bool:
-        """Return whether to wait for a client that does not take what it was sent; its deadlines count anyway."""
+        """Return whether to wait for a client that does not read what it was sent; its deadlines count anyway."""
         return len(self.outgoing) > 0 and not self.ws.closed
 
     async def wait(self) -> bytes | None:
         """Send what is outgoing; then read, unless events are left.
 
-        A scope whose deadline has passed would not even look into the socket, where the answer may be that is waited
-        for. So it gets a moment.
+        A scope whose deadline has passed would not even look into the socket, where the awaited answer may be. So it
+        gets a moment longer.
 
         :returns: the input, ``b""`` at its end; ``None`` when the server ends, or the next deadline is due first.
         """
@@ -157,11 +157,11 @@ class Client:
             try:
                 await self.send()
                 if self.ws.must_close:
-                    self.sock.shutdown(trio.socket.SHUT_WR)  # that was the last
+                    self.sock.shutdown(trio.socket.SHUT_WR)  # nothing more will be sent
                 if not self.has_more:
                     return await self.sock.recv(65536)
-                await trio.lowlevel.checkpoint()  # it may inflate to much, and the others want to run, too
-            except OSError:  # reset: nobody takes anything any more
+                await trio.lowlevel.checkpoint()  # it may inflate to a lot, and the others want to run, too
+            except OSError:  # reset: nobody reads any more
                 self.outgoing.clear()
                 return b""
         return None

@@ -3,8 +3,8 @@
     python examples/http2_echo.py --port 8765
 
 The law: one TCP connection carries many WebSockets, and none may hold up another. So back-pressure is HTTP/2's own:
-what a WebSocket has not worked off keeps the window of its stream closed, and of no other. What h2 reports is first
-noted, all of it, then each WebSocket goes on: a stream may have ended in h2 before the events that led there are read.
+what a WebSocket has not processed keeps the window of its own stream closed, and no other. Everything that h2 reports
+is noted first, then each WebSocket goes on: a stream may have ended in h2 before the events that led there are read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
-if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from arguments import add_address, add_timeouts, take_timeouts
@@ -47,10 +47,10 @@ SETTINGS = {
 # How much is collected before it is sent, in bytes.
 ENOUGH = 64 << 10
 
-# How long one WebSocket may keep the others waiting, in seconds; one read can inflate to very much.
+# How long one WebSocket may keep the others waiting, in seconds; one read can inflate to a lot.
 TURN = 0.01
 
-# How long a peer that has ended its side of a stream has to take the rest, and one of TCP to end its side of that
+# How long a peer that has ended its side of a stream has to read the rest, and how long it has to end its side of TCP
 # after our last byte, in seconds.
 FAREWELL = 2.0
 
@@ -96,7 +96,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
-        self.busy_at = self.loop.time()  # when there was a WebSocket last
+        self.busy_at = self.loop.time()  # when the last WebSocket was there
         self.timer = self.loop.call_soon(self.step)
         self.address = "{}:{}".format(*transport.get_extra_info("peername") or ("somebody", 0))
         self.http.initiate_connection()
@@ -133,7 +133,7 @@ class Client(asyncio.Protocol):
                 self.finish()
 
     def step(self) -> None:
-        """Do what can be done now, on each stream, and sets the timer."""
+        """Do what can be done now, on each stream, and set the timer."""
         if self.is_over:
             return
         if self.unacknowledged:
@@ -156,7 +156,7 @@ class Client(asyncio.Protocol):
             self.set_timer()
 
     def idle_until(self) -> float:
-        """Return how long there may be no WebSocket: as long as an opening handshake may take."""
+        """Return until when there may be no WebSocket: as long as an opening handshake may take."""
         seconds = self.server.timeouts.open
         return math.inf if seconds is None else self.busy_at + seconds
 
@@ -166,12 +166,12 @@ class Client(asyncio.Protocol):
         if any(tunnel.can_go_on() for tunnel in self.tunnels.values()):
             self.timer = self.loop.call_soon(self.step)
         elif due < math.inf:
-            # One turn later, so that what is in the socket has been read then.
+            # One iteration later, when the content of the socket has been read.
             self.timer = self.loop.call_at(due, self.loop.call_soon, self.step)
 
     def flush(self) -> None:
         data = self.http.data_to_send()
-        if not self.transport.is_closing():  # asyncio complains of what is written after a reset
+        if not self.transport.is_closing():  # asyncio complains about writes after a reset
             self.transport.write(data)
 
     def pause_writing(self) -> None:
@@ -187,7 +187,7 @@ class Client(asyncio.Protocol):
         self.finish()
 
     def finish(self, reason: str = "") -> None:
-        """Write the last, say that it was, and give the client time to say the same."""
+        """Write the last bytes, end this side of TCP, and give the client time to end the other."""
         if self.is_over:
             return
         self.is_over = True
@@ -221,16 +221,16 @@ class Tunnel:
         handshake = rfc6455.Http2ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
         self.ws = rfc6455.Endpoint(handshake, client.server.timeouts, now=client.loop.time())
         self.has_more = False  # whether events are left
-        self.incoming = bytearray()  # what is not worked off, at most a window
+        self.incoming = bytearray()  # what is not processed yet, at most a window
         self.unacknowledged = 0
-        self.outgoing = bytearray()  # what the peer has not opened its window for
+        self.outgoing = bytearray()  # what the peer's window has no room for
         self.peer_ended = False
         self.we_ended = False
-        self.over_at = math.inf  # when what the peer does not take is thrown away
+        self.over_at = math.inf  # when what the peer does not read is thrown away
         self.is_over = False
 
     def note(self, data: bytes, size: int) -> None:
-        """Note input that took up ``size`` of the window."""
+        """Note input that took ``size`` bytes of the window."""
         self.unacknowledged += size
         if not self.ws.closed:
             self.incoming += data
@@ -253,7 +253,7 @@ class Tunnel:
             self.end(now)
 
     def handle(self, events: Iterable[rfc6455.Request | rfc6455.Response | rfc6455.Event]) -> None:
-        """Answer what happened, as far as the peer takes the answers and it is not the others' turn."""
+        """Answer events, as long as the peer reads the answers and it is not the others' turn."""
         start = self.client.loop.time()
         self.has_more = False
         for event in events:
@@ -281,11 +281,11 @@ class Tunnel:
         self.outgoing += self.ws.data_to_send()
 
     def is_held_up(self) -> bool:
-        """Return whether to wait for a peer that does not take what it was sent; its deadlines count all the same."""
+        """Return whether to wait for a peer that does not read what it was sent; its deadlines count nevertheless."""
         return len(self.outgoing) > 0 and not self.ws.closed
 
     def can_go_on(self) -> bool:
-        """Return whether there is input, and the peer takes what it is sent."""
+        """Return whether there is input, and the peer reads what it is sent."""
         if self.outgoing or not self.client.may_write or self.ws.finished:
             return False
         return self.has_more or (not self.ws.closed and (len(self.incoming) > 0 or self.peer_ended))
@@ -314,7 +314,8 @@ class Tunnel:
             self.client.flush()
 
     def end(self, now: float) -> None:
-        """RFC 8441, 5: END_STREAM is the orderly end; for a peer that does not end its side, the stream is reset."""
+        """End the stream. RFC 8441, 5: END_STREAM is the orderly end; if the peer does not end its side, the stream is
+        reset."""
         if not self.outgoing and not self.we_ended:
             self.http.end_stream(self.stream)
             self.we_ended = True
@@ -331,7 +332,7 @@ class Tunnel:
         return self.over_at if at is None else at
 
     def lost(self) -> None:
-        """Learn that the stream was reset, or is gone with its TCP connection."""
+        """Note that the stream was reset, or is gone with its TCP connection."""
         for event in self.ws.events(b"", now=self.client.loop.time()):
             if isinstance(event, rfc6455.Closed):
                 self.answer(event)

@@ -1,13 +1,12 @@
-"""A proxy that passes messages on while they come, part by part, in bounded memory.
+"""A proxy that forwards messages as they come, part by part, in bounded memory.
 
     python examples/proxy.py ws://127.0.0.1:9000 --port 8765
 
-The law: each side is a connection of its own, with its own compression, Pings and deadlines; what passes between them
-is parts of messages, and how they closed. Nothing is read from one side before the other took what came before. A
-Close frame is answered when the other side has answered it, so that nothing that was on its way is lost. No code is
-made up: where one side is lost or fails, TCP is cut on the other, whose peer sees what it would see without a proxy.
-
-It takes `Endpoint.receive_data`, one step of `Endpoint.events`: after that, a side whose peer has closed still sends.
+The law: each side is a connection of its own, with its own compression, Pings and deadlines; only parts of messages
+and the way a side closed pass between them. Nothing is read from one side before the other has taken what came before.
+A Close frame is answered when the other side has answered it, so that nothing in transit is lost. No code is made up:
+if one side is lost or fails, TCP is cut on the other, whose peer sees what it would see without a proxy. The proxy
+uses `Endpoint.receive_data`, one step of `Endpoint.events`: after that, a side whose peer has closed can still send.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from arguments import add_address, add_timeouts, take_timeouts, websocket_uri
@@ -30,27 +29,27 @@ import rfc6455
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
-# How large a message may be is for the two ends to say: here only parts are kept.
+# The two ends decide how large a message may be: here only parts are kept.
 LIMITS = rfc6455.Limits(message=None, memory=1 << 20)
 
 # How much may still come for a side that has closed, in characters or bytes, before it gets its answer.
 MAX_LATE = 1 << 20
 
-# What is passed on of a request, besides its path, query and subprotocols.
+# The fields of a request that are passed on, besides its path, query and subprotocols.
 PASSED_ON = ("authorization", "cookie", "user-agent")
 
 # Each client has two file descriptors, of which a process usually gets 1024.
 MAX_CLIENTS = 250
 
-# How long what was written last may wait in the transport when there is nothing else to wait for, in seconds.
+# How long the last bytes may stay in the transport when there is nothing else to wait for, in seconds.
 FAREWELL = 2.0
 
 
 class Leg:
     """One of the two connections.
 
-    :param is_trusted: whether its deadlines count only the time in which we listen to it. While the other side holds
-        it up, its Pongs are not heard; but a client could hold itself up for ever.
+    :param is_trusted: whether its deadlines count only the time in which we read from it. While the other side holds
+        it up, its Pongs are not read; but a client could hold itself up for ever.
     """
 
     other: Leg | None = None
@@ -70,13 +69,13 @@ class Leg:
         self.timer = self.loop.call_soon(self.tick)
 
     async def run(self) -> None:
-        """Read until the end of the stream, but nothing before the other side took what came before."""
+        """Read until the end of the stream, but nothing before the other side has taken what came before."""
         data: bytes | None = None
         try:
             while data != b"":
                 await self.wait_for_other()
                 if self.ws.unread:
-                    await asyncio.sleep(0)  # it may inflate to much, and the others want to run, too
+                    await asyncio.sleep(0)  # it may inflate to a lot, and the others want to run, too
                 data = None if self.ws.unread else await self.reader.read(65536)
                 self.receive(data)
         except OSError:
@@ -94,7 +93,7 @@ class Leg:
         try:
             await self.other.writer.drain()
         except OSError:
-            pass  # reset; its own `run` is told, too
+            pass  # reset; its own `run` notices it, too
         self.ws.resume(now=self.loop.time())
         self.set_timer()
 
@@ -106,13 +105,13 @@ class Leg:
         self.settle()
 
     def pass_on(self, events: Sequence[rfc6455.Request | rfc6455.Response | rfc6455.Event]) -> None:
-        """Pass on messages and the end. A Ping is not, as it is answered already, and no Pong, as it was asked for
+        """Pass on messages and the end, but no Ping, which is answered already, and no Pong, which was requested
         here."""
         for event in events:
             match event:
                 case rfc6455.Request() | rfc6455.Response():
                     self.opened.set_result(event)
-                    self.may_read.clear()  # until there is another side to take it
+                    self.may_read.clear()  # until there is another side to pass it to
                 case rfc6455.TextPart(text, final) if text or final:
                     self.send(event, len(text))
                 case rfc6455.BytesPart(data, final) if data or final:
@@ -139,7 +138,7 @@ class Leg:
             self.other.cut()
 
     def cut(self) -> None:
-        """Close TCP without a Close frame, once all is sent."""
+        """Close TCP without a Close frame, once everything is sent."""
         if not self.over.is_set() and not self.is_cut and not self.ws.closed:
             self.write()
             self.is_cut = True
@@ -149,8 +148,8 @@ class Leg:
             self.may_read.set()
 
     def tick(self) -> None:
-        """Do what is due on this side. What is due on the other is its own timer's business: a deadline that is found
-        late ends a connection when the time is told twice and nothing was read in between."""
+        """Do what is due on this side. The other side has its own timer: a deadline that is noticed late ends a
+        connection when the time is passed twice without a read in between."""
         self.tell_time()
         self.settle()
 
