@@ -36,7 +36,7 @@ from rfc6455 import (
 )
 
 from ._messages import FAREWELL, HIGH_WATER, MESSAGE, QUEUE, Part, Pings, Sendable, queue_message, size_of
-from ._threads_loop import READ, WRITE, Loop, Timer, clock
+from ._threads_loop import READ, WRITE, Loop, Watch, clock
 from ._threads_wire import Wire
 
 Item = str | bytes | Part
@@ -109,9 +109,7 @@ class Driver:
         self._is_cut = False
         self._is_lost = False  # whether the socket is closed
         self._farewell: float | None = None  # until when the last bytes wait for a peer that has gone
-        # What the loop waits for: bits of the selector, and the time of the timer that comes first.
-        self._mask = 0
-        self._timer: Timer | None = None
+        self._watch = Watch(loop, self)
         self._is_look_due = False
 
     # What the loop calls.
@@ -127,7 +125,7 @@ class Driver:
 
     def tick(self) -> None:
         with self._lock:
-            self._timer = None
+            self._watch.forget_timer()
             due = self._next_due()
             if self._is_lost or due is None or due > clock():
                 self._settle()
@@ -306,38 +304,22 @@ class Driver:
 
     def _wants_other_things(self) -> bool:
         due = self._next_due()
-        return self._is_done or self._wanted_mask() != self._mask or self._is_before_timer(due)
+        return self._is_done or self._wanted_mask() != self._watch.mask or (due is not None and due < self._watch.at)
 
     def _serve_the_loop(self) -> None:
         """Make the loop wait for the right things. Only its own thread may do this."""
         if self._is_done:
             self._lose()
             return
-        mask = self._wanted_mask()
-        if mask != self._mask:
-            self._loop.watch(self, self._mask, mask)
-            self._mask = mask
+        self._watch.wait_for(self._wanted_mask())
         due = self._next_due()
-        # A timer that comes too early is left, and looks again.
-        if due is not None and self._is_before_timer(due):
-            self._cancel_timer()
-            self._timer = self._loop.call_at(due, self)
-
-    def _is_before_timer(self, due: float | None) -> bool:
-        return due is not None and (self._timer is None or due < self._timer.at)
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._loop.cancel(self._timer)
-            self._timer = None
+        if due is not None:
+            self._watch.call_at(due)
 
     def _lose(self) -> None:
         """Close the socket, and tell the endpoint that its stream has ended."""
         self._is_lost = True
-        self._cancel_timer()
-        if self._mask:
-            self._loop.watch(self, self._mask, 0)
-            self._mask = 0
+        self._watch.end()
         self.wire.close(self._is_cut)
         self._is_held = False
         eof = self._untold_eof()
@@ -401,14 +383,17 @@ class Driver:
             return item
 
     def _wait_for_an_item(self, timeout: float | None) -> None:
-        self._is_unanswered = False
-        if self._is_answer_due:
-            self._release()
+        self._nothing_to_answer()
         if not self._received.wait_for(lambda: self._queue or self.end is not None, timeout):
             raise TimeoutError(f"no message has come within {timeout} s")
         if not self._queue:
             assert self.end is not None
             raise ConnectionClosedError(self.end)
+
+    def _nothing_to_answer(self) -> None:
+        self._is_unanswered = False
+        if self._is_answer_due:
+            self._release()
 
     @property
     def can_write(self) -> bool:
@@ -503,6 +488,8 @@ class Driver:
     def wait_gone(self, timeout: float | None = None) -> Closed:
         """Wait until the connection and TCP have ended, and return why."""
         with self._lock:
+            if not self._queue:
+                self._nothing_to_answer()
             return self._wait_gone(timeout)
 
     def _wait_gone(self, timeout: float | None) -> Closed:

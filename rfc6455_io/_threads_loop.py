@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from math import inf
 from typing import Protocol
 
 logger = logging.getLogger("rfc6455_io")
@@ -187,3 +188,41 @@ def _guard(member: Member, call: Callable[..., None], *arguments: int) -> None:
     except Exception:
         logger.exception("a connection is cut: it could not be served")
         member.fail()
+
+
+class Watch:
+    """What a loop waits for on behalf of one member. Only the loop's thread may change it.
+
+    :ivar mask: what the socket is waited for, as bits of the selector.
+    :ivar at: the time of the timer; infinite if there is none.
+    """
+
+    def __init__(self, loop: Loop, member: Member) -> None:
+        self.mask = 0
+        self.at = inf
+        self._loop = loop
+        self._member = member
+        self._timer: Timer | None = None
+
+    def wait_for(self, mask: int) -> None:
+        if mask != self.mask:
+            self._loop.watch(self._member, self.mask, mask)
+            self.mask = mask
+
+    def call_at(self, at: float) -> None:
+        """Make the loop call `Member.tick` at this time, or before. A call that comes too early has to look again."""
+        if at < self.at:
+            self.forget_timer()
+            self._timer = self._loop.call_at(at, self._member)
+            self.at = at
+
+    def forget_timer(self) -> None:
+        """Cancel the timer, which may be over."""
+        if self._timer is not None:
+            self._loop.cancel(self._timer)
+            self._timer = None
+        self.at = inf
+
+    def end(self) -> None:
+        self.forget_timer()
+        self.wait_for(0)

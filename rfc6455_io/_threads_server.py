@@ -26,7 +26,7 @@ from rfc6455 import Closed, ConnectionClosedError, Extension, Origins, Request, 
 
 from ._openings import refusal, server_handshakes
 from ._threads_driver import Driver
-from ._threads_loop import READ, Loop, clock
+from ._threads_loop import READ, Loop, Watch, clock
 from ._threads_websocket import WebSocket
 from ._threads_wire import Wire
 
@@ -59,15 +59,16 @@ class _Listening:
         self.sock = sock
         self._server = server
         self._loop = loop
-        self._mask = 0
+        self._watch = Watch(loop, self)
+
+    def begin(self) -> None:
+        """Wait for clients, unless the socket was closed meanwhile."""
+        self._watch.forget_timer()
+        if self.sock.fileno() >= 0:
+            self._watch.wait_for(READ)
 
     def tick(self) -> None:
-        self.watch(READ)
-
-    def watch(self, mask: int) -> None:
-        if self._mask != mask and self.sock.fileno() >= 0:
-            self._loop.watch(self, self._mask, mask)
-            self._mask = mask
+        self.begin()
 
     def ready(self, mask: int) -> None:
         """Accept the clients that are waiting, up to a limit, so that the others get their turn."""
@@ -88,12 +89,11 @@ class _Listening:
 
     def fail(self) -> None:
         """Stop accepting for a moment, since the same would happen again at once."""
-        self.watch(0)
-        if self.sock.fileno() >= 0:
-            self._loop.call_at(clock() + ACCEPT_PAUSE, self)
+        self._watch.wait_for(0)
+        self._watch.call_at(clock() + ACCEPT_PAUSE)
 
     def close(self) -> None:
-        self.watch(0)
+        self._watch.end()
         self.sock.close()
 
 
@@ -231,7 +231,7 @@ class Server:
 
     def _begin_listening(self) -> None:
         for listening in self._listening:
-            listening.watch(READ)
+            listening.begin()
 
     def _take_in(self, listener: socket.socket, loop: Loop) -> bool:
         """Accept a client, and return whether others may be."""

@@ -20,6 +20,7 @@ from io_threads import SECURE, Clock, Raw, threads_end
 from programs import PATIENCE, REQUEST
 
 import rfc6455
+import rfc6455_io._threads_driver
 from rfc6455 import CloseCause, ConnectionClosedError, Headers, Request, Response, Timeouts
 from rfc6455_io.threads import Server, WebSocket, broadcast, connect, serve
 
@@ -549,6 +550,22 @@ def test_the_end_does_not_wait_for_a_handler_that_has_nothing_to_answer() -> Non
         assert at.raw.frame() == (CLOSE, close_payload(1000))
         with pytest.raises(ConnectionClosedError):
             receiving()
+
+
+@pytest.mark.parametrize("call", [WebSocket.recv, WebSocket.wait_closed])
+def test_who_waits_for_more_has_nothing_to_answer(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rfc6455_io._threads_driver, "ANSWER", 1e6)
+    with Scene(timeouts=Timeouts.NONE) as at:
+        at.raw.say(TEXT, b"1")
+        at.raw.say(CLOSE, close_payload(1000))
+        wait_until(lambda: at.ws._driver._is_answer_due)
+        assert at.ws.recv() == "1"
+        waiting = in_thread(lambda: call(at.ws))
+        assert at.raw.frame() == (CLOSE, close_payload(1000))
+        at.raw.check_eof()
+        at.raw.sock.close()
+        with contextlib.suppress(ConnectionClosedError):
+            assert waiting().code == 1000
 
 
 def test_the_end_waits_for_an_answer_no_longer_than_a_second(monkeypatch: pytest.MonkeyPatch) -> None:

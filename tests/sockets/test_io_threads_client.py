@@ -382,8 +382,14 @@ def test_a_server_that_comes_and_goes() -> None:
     with serve(handler, "127.0.0.1", 0, process_request=lambda _: next(answers)) as server:
         tell = lambda error, delay: told.append((error, delay))  # noqa: E731
         tries = reconnect(f"ws://127.0.0.1:{server.port}/", backoff=QUICK, tell=tell)
+
+        def receive() -> None:
+            for ws in tries:
+                got.append(ws.recv(PATIENCE))
+                assert ws.wait_closed(PATIENCE).code == 1012
+
         with pytest.raises(HandshakeError) as caught:
-            got.extend(ws.recv(PATIENCE) for ws in tries)
+            receive()
     assert caught.value.status == 403
     assert [error.status for error, _ in told[:2]] == [503, 500]
     assert [error.closed.code for error, _ in told[2:]] == [1012, 1012]
