@@ -25,9 +25,9 @@ def announced_name(line: str) -> str | None:
 
 
 def prefix(line: str) -> str:
-    """The ``Ann: `` of ``Ann: hello``; empty when it has none, or one too long for a name."""
+    """The ``Ann: `` of ``Ann: hello``; empty when it has none, or one too long for a name or of several lines."""
     end = line.find(": ", 0, MAX_NAME + 2)
-    return line[: end + 2] if end > 0 else ""
+    return line[: end + 2] if end > 0 and "\n" not in line[:end] else ""
 
 
 # What the server says. The page reads these words: see `serverSays` in index.html.

@@ -121,7 +121,7 @@ def test_names_are_told(server: ChatServer) -> None:
 @pytest.mark.parametrize(
     ("sent", "shown"),
     [
-        ("Ann: a\u202eb\x07c\r\nd", "Ann: a b c  d"),
+        ("Ann: a\u202eb\x07c\r\nd", "Ann: a b c\n\td"),
         ("* Bob left", "Bob left"),
         ("*** Bob left", "Bob left"),
         ("plain words", "plain words"),

@@ -75,7 +75,7 @@ def test_prefixes(line: str, prefix: str) -> None:
 def test_no_invisible_character_is_left() -> None:
     from service.letters import clean
 
-    controls = (*range(0x20), *range(0x7F, 0xA0))
+    controls = (*set(range(0x20)).difference(b"\r\n"), *range(0x7F, 0xA0))
     others = (0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x180E, 0x200E, 0x200F, 0x3164, 0xFEFF, 0xFFA0)
     ranges = (*range(0x2028, 0x202F), *range(0x2060, 0x2070), *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080))
     for code in (*controls, *others, *ranges):
@@ -692,3 +692,33 @@ def test_nobody_waits_for_who_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     log.say("fourth")
     assert log.drain(PATIENCE)
     assert stdout.written == ["first\n", "second\nthird\n", "fourth\n"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Ann: a\nb", "Ann: a\n\tb"),
+        ("Ann: a\n\tb\n\t\u202e\tc", "Ann: a\n\tb\n\t  c"),
+        ("Ann: a\r\n* Bob left\rBob: no", "Ann: a\n\t* Bob left\n\tBob: no"),
+        ("Ann: a\n\n\n\n\r\n\rb\n\nc", "Ann: a\n\t\n\tb\n\t\n\tc"),
+        ("a\x0bb\x0cc\x85d\u2028e\u2029f\x00g", "a b c d e f g"),
+        ("\n* Bob left", "Bob left"),
+    ],
+)
+def test_lines_of_a_message_look_like_no_other_message(text: str, line: str) -> None:
+    from lines import prefix, without_star
+    from service.letters import clean, clean_name
+
+    assert without_star(clean(text)) == line
+    assert clean(line) == line
+    assert "\n" not in prefix(line)
+    assert "\n" not in clean_name(text)
+
+
+def test_no_name_and_no_room_has_several_lines() -> None:
+    from lines import prefix
+    from service.pages import room_of
+
+    assert prefix("Ann\n\tBob: hello") == ""
+    assert room_of("/a%0Ab") is None
+    assert room_of("/a%0A%09b") is None

@@ -8,7 +8,11 @@ from unicodedata import normalize
 # Letters that show nothing, though Python calls them printable: Hangul fillers, a joiner of graphemes.
 _FILLERS = "\u034f\u115f\u1160\u3164\uffa0"
 
-# Controls and line ends, which are not words, and the marks that turn the direction of writing or have no width, with
+# The end of a line in a text, with the tab that `clean` puts there; and so many of them that the last are of no use.
+_LINE_END = re.compile(r"(?:\r\n?|\n)\t?")
+_GAP = re.compile(r"(?:\n\t){3,}")
+
+# Controls, which are not words, and the marks that turn the direction of writing or have no width, with
 # which one text can be made to look like another. U+200C and U+200D stay: Persian and emoji are written with them.
 _INVISIBLE = re.compile(
     f"[\x00-\x1f\x7f-\x9f{_FILLERS}\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -37,11 +41,14 @@ MAX_NAME = 40
 
 
 def clean(text: str) -> str:
-    """The text with a space for each invisible character."""
+    """The text with a space for each invisible character.
+
+    If it has several lines, all but the first begin with a tab: none looks like another message, wherever it is shown.
+    """
     # Most lines have none, and str.isprintable() sees it at a fraction of the price.
     if text.isprintable() and (text.isascii() or not _FILLER.search(text)):
         return text
-    return _INVISIBLE.sub(" ", text)
+    return _GAP.sub("\n\t\n\t", "\n\t".join(_INVISIBLE.sub(" ", line) for line in _LINE_END.split(text)))
 
 
 def without_star(line: str) -> str:

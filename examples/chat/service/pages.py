@@ -47,7 +47,7 @@ def room_of(path: str) -> str | None:
         room = unquote(path, errors="strict")
     except UnicodeDecodeError:
         return None
-    return room if _ROOM.fullmatch(path) and clean(room) == room else None
+    return room if _ROOM.fullmatch(path) and clean(room) == room and "\n" not in room else None
 
 
 def is_room(name: str) -> bool:

@@ -155,7 +155,7 @@ class Visitor:
         code, reason = end or (int(rfc6455.CloseCode.ABNORMAL_CLOSURE), self._lost)
         # A client may make up thousands of codes, and each label is kept for ever.
         self._service.metrics.count("closes", label=f'code="{int(code) if code in _CODES else "other"}"')
-        self._log("disconnect", name=name, code=int(code), reason=lines.clean(reason))
+        self._log("disconnect", name=name, code=int(code), reason=lines.clean(reason).replace("\n\t", " "))
 
     def refused(self, kind: str, **fields: object) -> None:
         """Tell that it was turned away.
