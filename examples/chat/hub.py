@@ -13,7 +13,7 @@ from typing import Protocol
 
 import lines
 from outbox import ENTRY_COST, Batch
-from service import pace
+from service import pace, times
 from service.bridge import Bus
 from service.budget import Holder
 from service.history import HISTORY_BYTES, History
@@ -53,7 +53,7 @@ class Room:
         """What one who joins is told: the history, and who is here."""
         if self._greeting is None:
             here = lines.here(self.names.everybody())
-            self._greeting = Batch([lines.history(len(self.history)), *self.history, here])
+            self._greeting = Batch([lines.history(len(self.history)), *self.history.with_times(), here])
         self.grown += 2 * self._greeting.size
         return self._greeting
 
@@ -62,13 +62,13 @@ class Room:
         if not said:
             return
         batch = Batch(said)  # before it is history: what cannot be sent must not greet all who join
-        cost = self.remember(said) + ENTRY_COST
+        cost = self.remember(said, times.now()) + ENTRY_COST
         self.grown += cost * len(self.members)
         self.is_behind = pace.tell(batch, self.members - {sender})
 
-    def remember(self, said: Iterable[str]) -> int:
-        """Add to the history what people said, and return what it costs."""
-        cost = sum(self.history.append(line) for line in said if not lines.is_said_by_server(line))
+    def remember(self, said: Iterable[str], at: str = "") -> int:
+        """Add to the history what people said, and return what it costs; see `History.extend`."""
+        cost = self.history.extend(said, at)
         self.grown += cost
         self._greeting = None
         return cost

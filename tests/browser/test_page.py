@@ -238,6 +238,21 @@ def test_name_is_remembered(server: ChatServer, new_page: NewPage) -> None:
     expect(page.locator(".own .text")).to_have_text(["mine"])
 
 
+def test_history_has_its_lines_and_times_again(server: ChatServer, new_page: NewPage) -> None:
+    page = enter(new_page(), server.page(), "Ann")
+    bob = enter(new_page(), server.page(), "Bob")
+    say(page, "def f(x):\n    return x\n\n\n\nf(1)")
+    expect(bob.locator(".delivery")).to_have_count(0)
+    for _ in range(2):
+        expect(texts(bob)).to_have_count(1)
+        assert texts(bob).inner_text() == "def f(x):\n    return x\n\nf(1)"
+        expect(bob.locator("#log time.meta")).to_have_count(1)
+        expect(bob.locator(".day")).to_have_count(1)
+        bob.reload()
+    page.reload()
+    expect(page.locator(".own time.meta")).to_have_count(1)
+
+
 def test_without_storage(server: ChatServer, new_page: NewPage) -> None:
     page = new_page()
     page.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new Error('denied'); }})")

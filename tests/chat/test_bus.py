@@ -175,7 +175,7 @@ def redis_hub(redis: Redis, told: list[tuple[str, list[str]]]) -> Any:
         def deliver_from(self, server: str, path: str, said: Sequence[str]) -> None:
             told.append(("line", list(said)))
 
-        def remember(self, path: str, said: Sequence[str]) -> None:
+        def remember(self, path: str, said: Sequence[str], time: float) -> None:
             told.extend([("history", list(said))] if said else [])
 
     hub: Any = Hub(NoStore(), 10)

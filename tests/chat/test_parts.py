@@ -16,6 +16,11 @@ from chat_server import PATIENCE
 # Names and lines
 
 
+def said_in(store: Any, room: str, *limits: int) -> list[str]:
+    """What a store has of the room, without the times."""
+    return [line for line in store.last(room, *limits) if not line.startswith("* at ")]
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
@@ -371,10 +376,10 @@ def test_a_store_keeps_the_last_lines_of_each_room(tmp_path: Path) -> None:
         store.append("/", [str(number), f"{number}b"])
     store.append("/club", ["one"])
     store.append("/club", [])
-    assert store.last("/", 3) == ["98b", "99", "99b"]
-    assert store.last("/", 100)[-10:] == [f"{number}{b}" for number in range(95, 100) for b in ("", "b")]
-    assert store.last("/club", 100) == ["one"]
-    assert store.last("/none", 100) == []
+    assert said_in(store, "/", 3) == ["98b", "99", "99b"]
+    assert said_in(store, "/", 100)[-10:] == [f"{number}{b}" for number in range(95, 100) for b in ("", "b")]
+    assert said_in(store, "/club", 100) == ["one"]
+    assert said_in(store, "/none", 100) == []
     store.close()
     with sqlite3.connect(path) as database:
         (count,) = database.execute("SELECT count(*) FROM lines").fetchone()
@@ -391,14 +396,14 @@ def test_a_store_keeps_the_rooms_of_late(tmp_path: Path, monkeypatch: pytest.Mon
     for number in range(4):
         rooms.append(f"/{number}", ["one", "two"])
         rooms.append("/", ["hello"])
-    assert [rooms.last(f"/{number}", 10) for number in range(4)] == [[]] + [["one", "two"]] * 3
+    assert [said_in(rooms, f"/{number}", 10) for number in range(4)] == [[]] + [["one", "two"]] * 3
     for number in range(4, 6):
         rooms.append(f"/{number}", ["one", "two"])
     rooms.close()
     again = store.SQLiteStore(path, 2, trouble())
-    assert [again.last(f"/{number}", 10) for number in range(6)] == [[]] * 4 + [["one", "two"]] * 2
+    assert [said_in(again, f"/{number}", 10) for number in range(6)] == [[]] * 4 + [["one", "two"]] * 2
     again.append("/5", ["three"])
-    assert again.last("/5", 10) == ["two", "three"]  # what is too old goes, although it is from before
+    assert said_in(again, "/5", 10) == ["two", "three"]  # what is too old goes, although it is from before
     again.close()
 
 
@@ -407,8 +412,8 @@ def test_a_store_reads_no_more_bytes_than_are_wanted(tmp_path: Path) -> None:
 
     store = SQLiteStore(str(tmp_path / "history.db"), 10, trouble())
     store.append("/", ["x" * 10, "\u20ac" * 10, "y" * 10])
-    assert store.last("/", 10, 40) == ["\u20ac" * 10, "y" * 10]
-    assert store.last("/", 10, 39) == ["y" * 10]
+    assert said_in(store, "/", 10, 40) == ["\u20ac" * 10, "y" * 10]
+    assert said_in(store, "/", 10, 39) == ["y" * 10]
     store.close()
 
 
@@ -430,7 +435,7 @@ def test_a_store_does_not_wait_long_for_another_program(
     assert drain(PATIENCE)
     assert 'error="database is locked" lost=1' in capsys.readouterr().out
     store.append("/", ["kept"])
-    assert store.last("/", 10) == ["kept"]
+    assert said_in(store, "/", 10) == ["kept"]
     store.close()
 
 
@@ -444,7 +449,7 @@ def test_a_store_that_breaks_does_not_stop_the_chat(tmp_path: Path, capsys: pyte
         database.execute("DROP TABLE lines")
     database.close()
     store.append("/", ["lost"])
-    assert store.last("/", 10) == []
+    assert said_in(store, "/", 10) == []
     assert drain(PATIENCE)
     assert 'error="no such table: lines" lost=1' in capsys.readouterr().out
     store.close()
@@ -501,7 +506,7 @@ def test_empty_rooms_are_kept_for_their_history_but_not_all(monkeypatch: pytest.
     for number in (5, 0):
         again = Listener()
         rooms.join(f"/{number}", again)
-        histories[number] = again.told
+        histories[number] = [line for line in again.told if not line.startswith("* at ")]
     assert histories == {5: ["* history 1", "in 5", "* here: "], 0: ["* history 0", "* here: "]}
     assert sum(room.users > 0 for room in rooms.rooms.all()) == 2
 
@@ -565,7 +570,7 @@ def test_a_greeting_fits_into_the_outbox() -> None:
     from service.settings import Settings
 
     assert Settings().history_limits == (100, 256 << 10)
-    assert Settings(outbox_messages=50, outbox_bytes=9999).history_limits == (25, 4999)
+    assert Settings(outbox_messages=50, outbox_bytes=9999).history_limits == (12, 4999)
     assert Settings(outbox_messages=0, outbox_bytes=0).history_limits == (100, 256 << 10)
 
 
@@ -692,6 +697,65 @@ def test_nobody_waits_for_who_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     log.say("fourth")
     assert log.drain(PATIENCE)
     assert stdout.written == ["first\n", "second\nthird\n", "fourth\n"]
+
+
+# Times
+
+
+def test_a_history_has_times() -> None:
+    from service.history import History
+    from service.times import at
+
+    history = History(3, 10_000)
+    history.extend(["Ann: of some day"])
+    history.extend([at(0), "Ann: a", "* Ann left", at(59.9), "Ann: b", at(60), "Ann: c"])
+    assert list(history.with_times()) == [
+        "* at 1970-01-01T00:00Z",
+        "Ann: a",
+        "Ann: b",
+        "* at 1970-01-01T00:01Z",
+        "Ann: c",
+    ]
+    assert list(history) == ["Ann: a", "Ann: b", "Ann: c"]
+    history.extend(["Ann: d"], at(60))
+    assert list(history.with_times()) == [
+        "* at 1970-01-01T00:00Z",
+        "Ann: b",
+        "* at 1970-01-01T00:01Z",
+        "Ann: c",
+        "Ann: d",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("time", "minute"),
+    [(1e9, "2001-09-09T01:46"), (-1, "1970-01-01T00:00"), (1e300, "9999-12-31T23:59"), (1 << 63, "9999-12-31T23:59")],
+)
+def test_times_have_one_form(time: float, minute: str) -> None:
+    from lines import is_said_by_server
+    from service.times import at
+
+    assert at(time) == f"* at {minute}Z"
+    assert is_said_by_server(at(time))
+
+
+def test_a_file_from_before_there_were_times(tmp_path: Path) -> None:
+    from service.store import SQLiteStore
+
+    path = str(tmp_path / "history.db")
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE lines (id INTEGER PRIMARY KEY, room TEXT NOT NULL, line TEXT NOT NULL)")
+        database.execute("INSERT INTO lines (room, line) VALUES ('/', 'Ann: before')")
+    database.close()
+    for count in (1, 2):
+        store = SQLiteStore(path, 100, trouble())
+        store.append("/", [f"Ann: {count}"])
+        said = store.last("/", 100)
+        store.close()
+        assert said[0] == "Ann: before"
+        assert said[1].startswith("* at ")
+        assert said[-1] == f"Ann: {count}"
+        assert [line for line in said if not line.startswith("* ")] == ["Ann: before", "Ann: 1", "Ann: 2"][: count + 1]
 
 
 @pytest.mark.parametrize(

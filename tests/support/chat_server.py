@@ -207,8 +207,12 @@ class Client:
 
     def _greeted(self) -> list[str]:
         """What the server tells one who joins; the history is what matters."""
-        count = int(self.text().removeprefix("* history "))
-        history = [self.text() for _ in range(count)]
+        self.greeting = [self.text()]
+        count = int(self.greeting[0].removeprefix("* history "))
+        history: list[str] = []
+        while len(history) < count:
+            self.greeting.append(text := self.text())
+            history += [] if text.startswith("* at ") else [text]
         self.here = self.text().removeprefix("* here: ").split(", ")
         return history
 

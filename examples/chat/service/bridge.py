@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import lines
 
+from service.times import at
+
 if TYPE_CHECKING:
     from hub import Hub, Member
 
@@ -37,10 +39,10 @@ class Bridge:
         with self._hub.rooms.locked(path) as room:
             room.tell(room.names.news(server, said), None)
 
-    def remember(self, path: str, said: Sequence[str]) -> None:
-        """Add to the room's history what was said before this server was there."""
+    def remember(self, path: str, said: Sequence[str], time: float) -> None:
+        """Add to the room's history what was said at that time, before this server was there."""
         with self._hub.rooms.locked(path) as room:
-            room.remember(said)
+            room.remember(said, at(time))
 
     def greet_again(self, paths: Iterable[str]) -> None:
         """Send the histories of these rooms to who is there: they have become longer."""

@@ -316,20 +316,20 @@ class RedisBus:
             if said.server == self._server:
                 self._take_own(said.number)
             else:
-                self._take_other(said, stream.room_in(said.room), stream.lines_in(said.json))
+                self._take_other(said, stream.room_in(said.room), stream.lines_in(said.json), stream.time_of(name))
             return said
         except Exception as error:
             failure(error, entry=name)
         return None
 
-    def _take_other(self, entry: Said, path: str, said: list[str]) -> None:
+    def _take_other(self, entry: Said, path: str, said: list[str], at: float) -> None:
         with self._lock:
             if entry.number > self._seen.get(entry.server, 0):
                 self._seen[entry.server] = entry.number
                 if path == HELLO:
                     self._bridge.publish_names()
                 elif self._is_first_reading:
-                    self._bridge.remember(path, said)  # history: it was said before this server was there
+                    self._bridge.remember(path, said, at)  # history: it was said before this server was there
                 else:
                     self._bridge.deliver_from(entry.server, path, said)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import lines
+
+from service import times
 
 # How many bytes of history a room has at most; lines may be long, and rooms may be many.
 HISTORY_BYTES = 256 << 10
 
-# What a line costs besides its text: its frame's header on the wire, its place in the history.
-LINE_COST = 16
+# What a line costs besides its text: the headers of frames on the wire, its place in the history, its time.
+LINE_COST = 40
 
 
 class History:
@@ -21,7 +23,7 @@ class History:
     def __init__(self, most_lines: int, most_bytes: int) -> None:
         self._most_lines = most_lines
         self._most_bytes = most_bytes
-        self._lines: deque[tuple[str, int]] = deque()
+        self._lines: deque[tuple[str, int, str]] = deque()
         #: How much memory it takes, about.
         self.bytes = 0
 
@@ -29,17 +31,35 @@ class History:
         return len(self._lines)
 
     def __iter__(self) -> Iterator[str]:
-        return (line for line, _ in self._lines)
+        return (line for line, _, _ in self._lines)
+
+    def with_times(self) -> Iterator[str]:
+        """Return the lines and when they were said, see `times.with_times`."""
+        return times.with_times((line, time) for line, _, time in self._lines)
 
     def clear(self) -> None:
         self._lines.clear()
         self.bytes = 0
 
-    def append(self, line: str) -> int:
+    def extend(self, said: Iterable[str], time: str = "") -> int:
+        """Add what people said, and return what it costs.
+
+        :param said: a time in it, as `times.at`, is that of the lines after it.
+        :param time: that of the first lines; ``""`` when it is not known.
+        """
+        cost = 0
+        for line in said:
+            if times.is_time(line):
+                time = line
+            elif not lines.is_said_by_server(line):
+                cost += self.append(line, time)
+        return cost
+
+    def append(self, line: str, time: str = "") -> int:
         """Add the line, and return what it costs."""
         # One emoji makes Python keep the whole line with 4 bytes for each letter; on the wire it may be the other way.
         cost = max(sys.getsizeof(line), lines.size(line)) + LINE_COST
-        self._lines.append((line, cost))
+        self._lines.append((line, cost, time))
         self.bytes += cost
         while self.bytes > self._most_bytes or len(self._lines) > self._most_lines:
             self.bytes -= self._lines.popleft()[1]

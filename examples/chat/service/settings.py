@@ -84,11 +84,11 @@ class Settings:
     @property
     def history_limits(self) -> tuple[int, int]:
         """How many lines and bytes of history there may be: no more than half of what an outbox holds, in which it
-        comes to one who joins and may be slow.
+        comes to one who joins and may be slow. Each line may have a time before it, which is a message, too.
         """
         lines, size = self.history_lines, HISTORY_BYTES
         if self.outbox_messages:
-            lines = min(lines, self.outbox_messages // 2)
+            lines = min(lines, self.outbox_messages // 4)
         if self.outbox_bytes:
             size = min(size, self.outbox_bytes // 2)
         return lines, size

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
 from lines import size
 
+from service.times import at, with_times
 from service.troubles import Trouble
 
 # What no history comes to: as good as no limit.
@@ -37,7 +39,10 @@ class Store(Protocol):
         """Keeps the lines; when it returns, they are safe from the death of this process."""
 
     def last(self, room: str, count: int, most_bytes: int = MANY_BYTES) -> list[str]:
-        """The last ``count`` lines of the room, or fewer that are of ``most_bytes`` bytes; the oldest first."""
+        """The last ``count`` lines of the room, or fewer that are of ``most_bytes`` bytes; the oldest first.
+
+        With their times, see `times.with_times`.
+        """
 
     def close(self) -> None:
         """Ends its work."""
@@ -82,6 +87,7 @@ class SQLiteStore:
             "CREATE TABLE IF NOT EXISTS lines (id INTEGER PRIMARY KEY, room TEXT NOT NULL, line TEXT NOT NULL);"
             "CREATE INDEX IF NOT EXISTS lines_of_room ON lines (room, id);"
         )
+        self._add_times()
         self._forget_rooms()
         self._database.execute(f"PRAGMA busy_timeout={int(1000 * BUSY_TIMEOUT)}")
 
@@ -109,19 +115,26 @@ class SQLiteStore:
             self._database.close()
 
     def _last(self, room: str, count: int, most_bytes: int) -> list[str]:
-        newest = "SELECT CAST(line AS TEXT) FROM lines WHERE room = ? ORDER BY id DESC LIMIT ?"
-        said: list[str] = []
-        for (line,) in self._database.execute(newest, (room, count)):
+        newest = "SELECT CAST(line AS TEXT), time FROM lines WHERE room = ? ORDER BY id DESC LIMIT ?"
+        said: list[tuple[str, str]] = []
+        for line, seconds in self._database.execute(newest, (room, count)):
             most_bytes -= size(line)
             if most_bytes < 0:
                 break
-            said.append(line)
-        return said[::-1]
+            said.append((line, at(seconds) if isinstance(seconds, int) else ""))
+        return list(with_times(reversed(said)))
+
+    def _add_times(self) -> None:
+        """Make room for them in a file from before there were any: what is in it has none."""
+        columns = [name for _, name, *_ in self._database.execute("PRAGMA table_info(lines)")]
+        if "time" not in columns:
+            self._database.execute("ALTER TABLE lines ADD COLUMN time INTEGER")
 
     def _append(self, room: str, said: Sequence[str]) -> None:
         with self._database:  # commits, or undoes all of it
             self._database.execute("BEGIN")
-            self._database.executemany("INSERT INTO lines (room, line) VALUES (?, ?)", [(room, line) for line in said])
+            rows = [(room, line, int(time.time())) for line in said]
+            self._database.executemany("INSERT INTO lines (room, line, time) VALUES (?, ?, ?)", rows)
             # Also at a room's first lines: it may have more of them from before the start.
             is_first = room not in self._since_trim
             self._since_trim[room] += len(said)

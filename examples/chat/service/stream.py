@@ -161,6 +161,11 @@ class Stream:
         self._redis.xtrim(self.name, minid=self._sizes[0][0], approximate=False)
 
 
+def time_of(name: str) -> float:
+    """Return when the entry of this id was added, by Redis's clock, as `time.time` has it."""
+    return _order(name)[0] / 1000
+
+
 def _order(name: str) -> tuple[int, int]:
     milliseconds, _, count = name.partition("-")
     return int(milliseconds), int(count)
