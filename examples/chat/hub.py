@@ -121,6 +121,7 @@ class Hub:
             room.members.add(member)
             if member.user:
                 member.prefix = f"{member.user}: "
+                member.deliver(Batch([f"{lines.ANNOUNCEMENT}{member.user}"]))
                 self._tell(room, member, room.rename(member, member.user))
         return room
 
@@ -150,8 +151,7 @@ class Hub:
         if line.startswith(member.prefix):
             said.append(line)  # the usual case: the same name as before
             return
-        name = lines.announced_name(line)
-        if name is not None:
+        if (name := lines.announced_name(line)) is not None:
             if not member.user:
                 member.prefix = NO_PREFIX
                 said += room.rename(member, name)

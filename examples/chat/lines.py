@@ -11,7 +11,7 @@ from service.letters import MAX_NAME, clean_name
 from service.letters import clean as clean
 from service.letters import without_star as without_star
 
-_ANNOUNCEMENT = "* name "
+ANNOUNCEMENT = "* name "
 
 
 def size(line: str) -> int:
@@ -21,7 +21,7 @@ def size(line: str) -> int:
 
 def announced_name(line: str) -> str | None:
     """The name in ``* name Ann``, with which a client may tell who it is before it says anything."""
-    return clean_name(line[len(_ANNOUNCEMENT) :]) if line.startswith(_ANNOUNCEMENT) else None
+    return clean_name(line[len(ANNOUNCEMENT) :]) if line.startswith(ANNOUNCEMENT) else None
 
 
 def prefix(line: str) -> str:

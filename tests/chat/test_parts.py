@@ -490,6 +490,20 @@ class Listener:
         self.held = 0
 
 
+def test_who_can_have_no_other_name_is_told_so() -> None:
+    import hub
+    from service.store import NoStore
+
+    rooms = hub.Hub(NoStore(), 10)
+    other, member = Listener(), Listener()
+    rooms.join("/", other)
+    member.user = "Ann Smith"
+    room = rooms.join("/", member)
+    rooms.say(room, member, ["Bob: hello"])
+    assert member.told == ["* history 0", "* here: ", "* name Ann Smith"]
+    assert other.told == ["* history 0", "* here: ", "* Ann Smith joined", "Ann Smith: hello"]
+
+
 def test_empty_rooms_are_kept_for_their_history_but_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
     import hub
     from service import rooms as module

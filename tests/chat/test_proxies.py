@@ -161,7 +161,7 @@ def test_the_chat_is_below_its_path(behind: ChatServer) -> None:
 def test_a_person_has_the_name_that_the_proxy_vouches_for() -> None:
     with ChatServer("--trust-proxy", "127.0.0.1", "--user-header", "X-User") as server:
         with client(server, {"X-User": "Ann"}, path="/") as ann, client(server, {"X-User": "Bob"}, path="/") as bob:
-            assert ann.text() == "* Bob joined"
+            assert [ann.text(), ann.text(), bob.text()] == ["* name Ann", "* Bob joined", "* name Bob"]
             for said in ("Bob: it is me", "* name Bob", "Ann: it is me", "without a name", "*", "Eve: as Ann"):
                 ann.send(said)
             assert bob.said(4, bool) == ["Ann: it is me", "Ann: it is me", "Ann: without a name", "Ann: as Ann"]
