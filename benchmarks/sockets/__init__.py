@@ -1,0 +1,1 @@
+"""Servers on real sockets: what a message costs each of them."""

@@ -1,0 +1,128 @@
+"""The command: ``python benchmarks/sockets/run.py``. See benchmarks/README.md, or ``--help``. Linux only."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from benchmarks import measure
+from benchmarks.chat.crowd import LoadError
+from benchmarks.chat.programs import Program, Running
+from benchmarks.chat.run import allow_many_files
+from benchmarks.command import Reports, add_results_options, deliver, matches
+from benchmarks.sockets import report
+from benchmarks.sockets.load import Memory, Opening, Row, all_rows
+from benchmarks.sockets.servers import SERVERS
+
+QUICK_ROUNDS = 2
+QUICK_DIVISOR = 10
+
+# Packages that the servers stand on, but for our own.
+NEEDS = {
+    "picows": ("picows",),
+    "picows.websockets": ("picows",),
+    "websockets": ("websockets",),
+    "aiohttp": ("aiohttp",),
+    "uvicorn, ours": ("uvicorn",),
+    "uvicorn, websockets": ("uvicorn", "websockets"),
+}
+OURS = ("Listener", "coroutines", "threads")
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks/sockets/run.py", description="Echo servers on real sockets.")
+    parser.add_argument("--list", action="store_true", help="print the rows and the servers, and end")
+    parser.add_argument("--only", action="append", metavar="ROW", help="a row, or a pattern")
+    parser.add_argument("--server", action="append", metavar="NAME", help="a server, or a pattern such as 'picows*'")
+    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="%(default)s by default")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the messages and 2 rounds: a rough look")
+    add_results_options(parser)
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds = QUICK_ROUNDS
+    if not any(matches(row.name, options.only) for row in all_rows()):
+        parser.error(f"no row is named {' or '.join(options.only)}; see --list")
+    return options
+
+
+def programs() -> tuple[list[Program], dict[str, str]]:
+    """Every server that can be measured here, and why each of the others cannot."""
+    found: list[Program] = []
+    absent: dict[str, str] = {}
+    for name in SERVERS:
+        missing = [package for package in NEEDS.get(name, ()) if importlib.util.find_spec(package) is None]
+        if missing:
+            absent[name] = f"not installed: {', '.join(missing)}"
+        else:
+            command = (sys.executable, str(Path(__file__).with_name("servers.py")), name)
+            found.append(Program(name, version(name), command))
+    return found, absent
+
+
+def version(name: str) -> str:
+    if name == "floor":
+        return "no WebSocket: bytes counted, an answer made before"
+    import rfc6455
+
+    ours = f"rfc6455 {rfc6455.__version__}, {'Cython' if rfc6455.__compiled__ else 'Python'}"
+    peers = [f"{package} {importlib.metadata.version(package)}" for package in NEEDS.get(name, ())]
+    return ", ".join(peers if name not in (*OURS, "uvicorn, ours") else [ours, *peers])
+
+
+def measure_row(row: Row | Opening | Memory, servers: Sequence[Program], rounds: int) -> measure.Row:
+    """Take the rounds of a row: in each of them every server has its turn, in a new process, and another begins.
+
+    A server that fails is not tried again; it has no figures, but the reason.
+    """
+    figures: dict[str, list[float]] = {server.name: [] for server in servers}
+    reasons: dict[str, str] = {}
+    for number in range(rounds):
+        turn = number % max(len(servers), 1)
+        for server in [*servers[turn:], *servers[:turn]]:
+            if server.name in reasons:
+                continue
+            print(f"{row.name}, round {number + 1}: {server.name}", file=sys.stderr)
+            try:
+                with Running(server) as running:
+                    figures[server.name].append(asyncio.run(row.measure(running, server.name == "floor")))
+            except LoadError as error:
+                reasons[server.name] = str(error)
+    unit = "B" if isinstance(row, Memory) else "s"
+    taken = {name: found for name, found in figures.items() if name not in reasons}
+    return measure.Row(row.name, row.title, "sockets", unit, taken, reasons)
+
+
+def run(options: argparse.Namespace) -> measure.Results:
+    allow_many_files(2_000)
+    found, absent = programs()
+    servers = [program for program in found if matches(program.name, options.server)]
+    environment = measure.environment(options.rounds)
+    environment["loop"] = "uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
+    results = measure.Results(environment, {server.name: server.version for server in servers}, absent)
+    for row in all_rows(QUICK_DIVISOR if options.quick else 1):
+        if matches(row.name, options.only):
+            results.rows.append(measure_row(row, servers, options.rounds))
+    return results
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse_arguments(arguments)
+    if options.list:
+        for row in all_rows():
+            print(f"{row.name:12} {row.title}")
+        print("servers:", *SERVERS, sep="\n  ")
+        return 0
+    results = measure.Results.load(options.load) if options.load else run(options)
+    return deliver(results, options, Reports(report.markdown, report.rst, report.plot, report.check_table))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
