@@ -21,6 +21,16 @@ def fail(*_: object) -> NoReturn:
     raise BrokenError("this is broken")
 
 
+def then_fail(real: Callable[..., Any]) -> Callable[..., Any]:
+    """Break the method when it has waited for something to do, so not before somebody is there."""
+
+    def method(self: object) -> NoReturn:
+        real(self)
+        fail()
+
+    return method
+
+
 def fail_as_usual(*_: object) -> NoReturn:
     raise RuntimeError("this is broken")
 
@@ -77,11 +87,11 @@ def break_it(what: str) -> None:
     elif what == "bus clerk":
         from service import bus
 
-        bus.RedisBus._queued = fail  # type: ignore[method-assign]
+        bus.RedisBus._queued = then_fail(bus.RedisBus._queued)  # type: ignore[method-assign]
     elif what == "bus writer":
         from service import bus
 
-        bus.RedisBus._to_write = fail  # type: ignore[method-assign]
+        bus.RedisBus._to_write = then_fail(bus.RedisBus._to_write)  # type: ignore[method-assign]
     elif what == "bus reader":
         from service import bus, stream
 
