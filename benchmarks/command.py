@@ -35,7 +35,7 @@ def matches(name: str, patterns: Sequence[str] | None) -> bool:
 
 
 def deliver(results: Results, options: argparse.Namespace, reports: Reports) -> int:
-    """Prints and writes what the options ask for; gives the exit code."""
+    """Print and write what the options ask for; return the exit code."""
     tables = reports.markdown(results)
     print(tables)
     if options.json:

@@ -103,7 +103,7 @@ def connect(settings: Settings) -> tuple[rfc6455.Connection, rfc6455.Connection]
 
 
 def send(ws: rfc6455.Connection, messages: Iterable[str]) -> int:
-    """Gives how many bytes went out."""
+    """Return how many bytes went out."""
     size = 0
     for message in messages:
         ws.send_text(message)

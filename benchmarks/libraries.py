@@ -45,7 +45,7 @@ class Library:
         raise UnsupportedError("no connections")
 
     def receive(self, connection: Any, stream: Stream) -> Iterator[Sequence[Any]]:
-        """Feeds the reads, and after each gives the messages that came of it, as the library has them."""
+        """Feed the reads, and yield after each the messages that came, as the library has them."""
         raise UnsupportedError("no receiving")
 
     def receive_at_endpoint(self, connection: Any, stream: Stream) -> Iterator[Sequence[Any]]:
@@ -57,7 +57,7 @@ class Library:
         return message if isinstance(message, str) else bytes(message)
 
     def send(self, connection: Any, messages: Messages) -> Iterator[Any]:
-        """Sends the messages one by one, and after each gives what is to be written to the socket."""
+        """Send the messages one by one, and yield after each what is to be written to the socket."""
         raise UnsupportedError("no sending")
 
     def wire(self, output: Any) -> bytes:

@@ -98,7 +98,7 @@ def run(
     rounds: int,
     progress: Callable[[str], object] = lambda _: None,
 ) -> Results:
-    """Measures all works with all libraries.
+    """Measure all works with all libraries.
 
     :param progress: is told the name of each work before it begins.
     :raises AssertionError: when a library does not do the work right.
@@ -111,7 +111,7 @@ def run(
 
 
 def measure(work: Work, libraries: Sequence[Library], rounds: int) -> Row:
-    """Checks each library once, warms it up, and then takes the rounds.
+    """Check each library once, warm it up, and then take the rounds.
 
     In every round each library has its turn, and another one begins, so that a change of the processor's pace
     meets all alike.
@@ -130,7 +130,7 @@ def measure(work: Work, libraries: Sequence[Library], rounds: int) -> Row:
 
 
 def _why_not(work: Work, library: Library) -> str | None:
-    """Checks a library; gives the reason if it does not do this work at all."""
+    """Check a library; return the reason if it does not do this work at all."""
     try:
         work.check(library)
     except UnsupportedError as error:

@@ -97,7 +97,7 @@ def pure() -> Ours:
 
 
 def _copy_sources() -> None:
-    """Copies the ``.py`` files of the package to where they are found under the other name."""
+    """Copy the ``.py`` files of the package to where they are found under the other name."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise UnsupportedError("the package is not there")

@@ -142,7 +142,7 @@ def frame(first: int, payload: bytes, key: bytes | None) -> bytes:
 
 
 def parse_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Reads frames back: the first byte and the unmasked payload of each."""
+    """Read frames back: the first byte and the unmasked payload of each."""
     place = 0
     while place < len(data):
         first, second = data[place], data[place + 1]

@@ -244,7 +244,7 @@ def hand_over(output: Any) -> Generator[Any, None, None]:
 
 
 def one_by_one(send: Any, payloads: Any, opcode: int, written: list[Any]) -> Iterator[Any]:
-    """Runs a coroutine that sends the payloads, and stops after each; none of its sends ever waits."""
+    """Run a coroutine that sends the payloads, and stops after each; none of its sends ever waits."""
 
     async def send_all() -> None:
         for payload in payloads:

@@ -158,7 +158,7 @@ SIGNS = {
 
 
 def plot(results: Results, path: Path) -> None:
-    """Draws each work as a line of dots, and the growth as curves. The suffix of the path chooses the format."""
+    """Draw each work as a line of dots, and the growth as curves. The suffix of the path chooses the format."""
     pyplot: Any = import_module("matplotlib.pyplot")
     pyplot.switch_backend("Agg")
     pyplot.rcParams["svg.hashsalt"] = "rfc6455"  # the same figures give the same file

@@ -40,7 +40,7 @@ def selected_works(scale: Scale, patterns: Sequence[str] | None) -> Iterator[Wor
 
 
 async def run(options: argparse.Namespace) -> measure.Results:
-    """Measures. A coroutine only because picows and aiohttp ask for the running loop; nothing in it waits."""
+    """Measure. A coroutine only because picows and aiohttp ask for the running loop; nothing in it waits."""
     libraries, absent = installed()
     chosen = [library for library in libraries if matches(library.name, options.library)]
     works = selected_works(QUICK if options.quick else FULL, options.only)

@@ -47,7 +47,7 @@ def processor_time(run: Callable[[], object]) -> int:
 
 
 def exhaust(iterator: Iterable[Any]) -> None:
-    """Takes all and keeps nothing, at the speed of C."""
+    """Take everything and keep nothing, at the speed of C."""
     deque(iterator, maxlen=0)
 
 
@@ -70,14 +70,14 @@ class Work:
         return self.name.partition("-")[0]
 
     def measure(self, library: Library) -> float:
-        """Takes one figure.
+        """Take one figure.
 
         :raises UnsupportedError: when the library does not do this.
         """
         raise NotImplementedError
 
     def check(self, library: Library) -> None:
-        """Does the work once and looks at the result.
+        """Do the work once and look at the result.
 
         :raises AssertionError: when it is wrong.
         :raises UnsupportedError: when the library does not do this.

@@ -42,7 +42,10 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(collections\.abc|hypothesis)\..*|rfc6455\.(deflate\.DeflateCodec|byte_loops\.PayloadBuffer)"),
     ("py:class", r"rfc6455\.headers\.Request|OptionArguments|rfc6455\..*\._End"),
-    ("py:class", r"rfc6455_io\._.*|ConnectArguments|socket\.socket|ssl\.SSLContext|asyncio\..*|threading\..*|os\.PathLike.*"),
+    (
+        "py:class",
+        r"rfc6455_io\._.*|ConnectArguments|socket\.socket|ssl\.SSLContext|asyncio\..*|threading\..*|os\.PathLike.*",
+    ),
     ("py:exc", "ProxyError"),  # rfc6455_io.threads has the one of rfc6455_io.asyncio
     ("py:obj", r"socket|CLOSED|rfc6455(\..*)?"),
 ]

@@ -140,7 +140,7 @@ def many(program: Program, scale: Scale) -> dict[str, float]:
 
 
 def _visit(server: Running, clients: int, scale: Scale) -> tuple[float, int, int]:
-    """Gives the seconds of opening, and memory and threads while all are there."""
+    """Return the seconds of opening, and memory and threads while all are there."""
     with Crowd(server.port, clients, min(clients, scale.crowd_senders), LINE) as crowd:
         seconds = crowd.open()
         crowd.greet()
@@ -152,7 +152,7 @@ def _visit(server: Running, clients: int, scale: Scale) -> tuple[float, int, int
 
 
 def _settle(server: Running, threads: int, patience: float = 3.0) -> None:
-    """Gives the server a moment to let go of those who left."""
+    """Give the server a moment to release those who left."""
     end = time.monotonic() + patience
     while server.threads() > threads and time.monotonic() < end:
         time.sleep(0.05)

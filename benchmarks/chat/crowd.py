@@ -58,7 +58,7 @@ class Sender:
         self.frames: list[bytes] = []
 
     def prepare(self, count: int) -> None:
-        """Makes the frames of the next ``count`` lines."""
+        """Make the frames of the next ``count`` lines."""
         for number in range(len(self.frames), self.said + count):
             payload = (b"%c: %08d " % (self.letter, number)).ljust(self._size, b"x")
             self.frames.append(frame(FIN | TEXT, payload, None))
@@ -116,7 +116,7 @@ class Crowd:
     # The beginning and the end.
 
     def open(self) -> float:
-        """Connects all clients; gives how many seconds that took, until the last had the server's 101."""
+        """Connect all clients; return how many seconds that took, until the last had the server's 101."""
         heads: dict[int, bytes] = {}
         began = time.perf_counter()
         while self._count > len(self._socks) or heads:
@@ -152,7 +152,7 @@ class Crowd:
         return index
 
     def greet(self) -> None:
-        """Lets each sender say something until all have heard it. After that nothing else is on its way.
+        """Let each sender say something until all have heard it. After that nothing else is on its way.
 
         A client may hear the first lines late or never, as it has its 101 before it is in the room.
         """
@@ -167,7 +167,7 @@ class Crowd:
         self._start()
 
     def _is_heard(self, sender: Sender, patience: float) -> bool:
-        """Says one line; tells whether it was the last that all the others received when the time is up."""
+        """Say one line; return whether it was the last that all the others received when the time is up."""
         self._send(sender, 1)
         line = sender.frames[sender.said - 1]
         waiting = set(range(self._count)) - {sender.index, self._sleeper}
@@ -189,7 +189,7 @@ class Crowd:
         self._first = [sender.said for sender in self.senders]
 
     def leave(self) -> None:
-        """Closes all connections as it ought to be done, and waits until the server has closed them."""
+        """Close all connections as it ought to be done, and wait until the server has closed them."""
         for sock in self._socks:
             sock.send(CLOSE)
         gone = 0
@@ -202,7 +202,7 @@ class Crowd:
     # The load.
 
     def flood(self, senders: Sequence[Sender], window: int, seconds: float, most: int) -> tuple[int, float]:
-        """Lets the senders talk, each with so many lines in flight; a line is in flight until the slowest client of
+        """Let the senders talk, each with so many lines in flight; a line is in flight until the slowest client of
         all has it.
 
         :param seconds: how long they talk.
@@ -229,7 +229,7 @@ class Crowd:
         return delivered, time.perf_counter() - began
 
     def say(self, sender: Sender, lines: int) -> list[float]:
-        """Says so many lines and waits until all have them; gives for each read how many seconds it came later."""
+        """Say so many lines and wait until all have them; return for each read how many seconds it came later."""
         sender.prepare(lines)
         stamps: list[float] = []
         began = time.perf_counter()
@@ -277,7 +277,7 @@ class Crowd:
     # The check.
 
     def check(self) -> None:
-        """Compares what the clients received since it was last called with what was said.
+        """Compare what the clients received since the last call with what was said.
 
         :raises LoadError: when a line is lost, doubled, changed, or out of its sender's order.
         """

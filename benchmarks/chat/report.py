@@ -114,7 +114,7 @@ COLOUR_OF_PEERS = "#56B4E9"
 
 
 def plot(results: Results, path: Path) -> None:
-    """Draws deliveries, CPU, latency and connections as bars. The suffix of the path chooses the format."""
+    """Draw deliveries, CPU, latency and connections as bars. The suffix of the path chooses the format."""
     pyplot: Any = import_module("matplotlib.pyplot")
     pyplot.switch_backend("Agg")
     pyplot.rcParams["svg.hashsalt"] = "rfc6455"  # the same figures give the same file

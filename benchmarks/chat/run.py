@@ -46,7 +46,7 @@ def allow_many_files(wanted: int) -> None:
 
 
 def measure(case: Case, servers: Sequence[Program], rounds: int, scale: Scale) -> list[Row]:
-    """Takes the rounds of one case: in each of them every server has its turn, and another one begins.
+    """Take the rounds of one case: in each of them every server has its turn, and another one begins.
 
     A server that fails is not tried again; it has no figures, but the reason.
     """

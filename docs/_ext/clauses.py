@@ -63,7 +63,7 @@ def tests(carrying: Iterable[Carrier]) -> nodes.paragraph:
 
 
 def capitalized(text: str) -> str:
-    """Begins with a capital letter, unless the first word is a name of code or of a host."""
+    """Begin with a capital letter, unless the first word is a name of code or of a host."""
     return text[:1].upper() + text[1:] if text.partition(" ")[0].strip(",;:").isalnum() else text
 
 

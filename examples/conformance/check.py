@@ -163,7 +163,7 @@ def tls_context(options: argparse.Namespace) -> ssl.SSLContext | None:
 
 
 def try_server(server: Server, cases: list[Case], step: Step) -> list[Result]:
-    """Runs the cases, several at once; the results in the order of the cases.
+    """Run the cases, several at once; return the results in the order of the cases.
 
     :raises OSError: when the server does not take connections.
     """

@@ -28,7 +28,7 @@ def try_clients(
     at_once: int,
     step: Callable[[Result], None],
 ) -> list[Result]:
-    """Gives each connection a case until all were run; the results in the order of the cases.
+    """Give each connection a case until all were run; return the results in the order of the cases.
 
     :param listener: where the clients connect.
     :param timeout: how long to wait for an answer, in seconds.

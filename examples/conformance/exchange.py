@@ -49,13 +49,13 @@ class Line(Protocol):
     take: Callable[[bytes], None]
 
     def write(self, data: bytes, seconds: float, stop: Callable[[], bool]) -> None:
-        """Writes all of it, unless that takes longer than ``seconds``, the peer is gone, or ``stop`` says so."""
+        """Write all of it, unless that takes longer than ``seconds``, the peer is gone, or ``stop`` says so."""
 
     def wait(self, done: Callable[[], bool], seconds: float) -> bool:
-        """Reads until ``done`` or the end of the stream, ``seconds`` at most; whether it is done."""
+        """Read until ``done`` or the end of the stream, ``seconds`` at most; return whether it is done."""
 
     def half_close(self) -> None:
-        """Says that nothing more will be written."""
+        """Say that nothing more will be written."""
 
 
 class TcpLine:
@@ -170,7 +170,7 @@ def room_for(case: Case) -> int:
 
 
 def ask_server(case: Case, line: Line, uri: rfc6455.URI, timeout: float) -> Transcript:
-    """Runs a case with a server.
+    """Run a case with a server.
 
     :param timeout: how long to wait for anything, in seconds.
     """
@@ -204,7 +204,7 @@ def ask_server(case: Case, line: Line, uri: rfc6455.URI, timeout: float) -> Tran
 
 
 def answer_client(case: Case, line: Line, timeout: float, seen_keys: set[str]) -> Transcript:
-    """Runs a case with a client that has connected.
+    """Run a case with a client that has connected.
 
     :param timeout: how long to wait for anything, in seconds.
     :param seen_keys: the keys of all requests so far; the new one is added.
@@ -273,7 +273,7 @@ def _exchange(case: Case, line: Line, transcript: Transcript, timeout: float) ->
 
 
 def _close(line: Line, transcript: Transcript, timeout: float) -> None:
-    """Sends our Close frame, or the answer to the peer's (5.5.1)."""
+    """Send our Close frame, or the answer to the peer's (5.5.1)."""
     code = 1000 if transcript.close is None else transcript.close_code
     payload = b"" if code is None else code.to_bytes(2, "big")
     # A masking key of zeros leaves the payload as it is.
@@ -282,7 +282,7 @@ def _close(line: Line, transcript: Transcript, timeout: float) -> None:
 
 
 def _end(line: Line, transcript: Transcript, timeout: float, has_closed: Callable[[], bool]) -> None:
-    """Waits for the peer's Close, then for the end of TCP; the server closes it first (7.1.1)."""
+    """Wait for the peer's Close, then for the end of TCP; the server closes it first (7.1.1)."""
     line.wait(has_closed, timeout)
     if not transcript.from_server:
         line.half_close()

@@ -247,7 +247,7 @@ def _asks(expected: Asks, transcript: Transcript) -> Opinion:
 
 
 def is_settled(case: Case, transcript: Transcript) -> bool:
-    """Whether nothing more is to be waited for before the closing handshake."""
+    """Return whether nothing more is to be waited for before the closing handshake."""
     possible = case.expect + case.tolerated
     return (
         transcript.close is not None
@@ -257,7 +257,7 @@ def is_settled(case: Case, transcript: Transcript) -> bool:
 
 
 def _is_complete(expectation: Expectation, transcript: Transcript) -> bool:
-    """Whether all has come that was to come before a Close frame of ours."""
+    """Return whether all has come that was to come before a Close frame of ours."""
     match expectation:
         case Echoes(messages, pings):
             return transcript.message_count >= len(messages) and _answers(pings, transcript.pongs)
@@ -268,7 +268,7 @@ def _is_complete(expectation: Expectation, transcript: Transcript) -> bool:
 
 
 def _is_ruled_out(expectation: Expectation, transcript: Transcript) -> bool:
-    """Whether more has come than was to come."""
+    """Return whether more has come than was to come."""
     match expectation:
         case Echoes() | Asks():
             return False
@@ -281,12 +281,12 @@ def _is_ruled_out(expectation: Expectation, transcript: Transcript) -> bool:
 
 
 def must_close(case: Case, transcript: Transcript) -> bool:
-    """Whether it is for us to begin the closing handshake."""
+    """Return whether it is for us to begin the closing handshake."""
     return any(_is_complete(expectation, transcript) for expectation in case.expect + case.tolerated)
 
 
 def sends_close(case: Case) -> bool:
-    """Whether the Close frame is in what the case sends."""
+    """Return whether the Close frame is in what the case sends."""
     return isinstance(case.expect[0], Closes)
 
 

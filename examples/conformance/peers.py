@@ -78,7 +78,7 @@ def echo(sock: socket.socket, handshake: rfc6455.ServerHandshake | rfc6455.Clien
 
 
 def run_client(uri: str) -> None:
-    """Connects and echoes until no connection is to be had any more."""
+    """Connect and echo until no more connections are accepted."""
     address = rfc6455.parse_uri(uri)
     while True:
         try:
@@ -178,7 +178,7 @@ class WsprotoHandler(socketserver.BaseRequestHandler):
             close_tcp(sock)
 
     def answer(self, sock: socket.socket, connection: Any) -> bool:
-        """Whether the connection goes on."""
+        """Return whether the connection goes on."""
         from wsproto import events
         from wsproto.extensions import PerMessageDeflate
 

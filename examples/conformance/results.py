@@ -63,7 +63,7 @@ def aligned(rows: Rows, width: int | None = None, *, right: frozenset[int] = fro
 
 
 def _narrow(widths: list[int], width: int) -> None:
-    """Takes from the wider one of the last two columns until the lines fit, or too little would be left."""
+    """Take from the wider one of the last two columns until the lines fit, or too little would be left."""
     over = sum(widths) + len(GAP) * (len(widths) - 1) - width
     while over > 0:
         column = max((len(widths) - 2, len(widths) - 1), key=lambda at: widths[at])
@@ -119,7 +119,7 @@ class Progress:
             self._stream.flush()
 
     def clear(self) -> None:
-        """Takes the bar away."""
+        """Take the bar away."""
         if self._is_shown:
             self._stream.write("\r\x1b[K")
             self._stream.flush()

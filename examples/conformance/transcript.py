@@ -108,7 +108,7 @@ class Transcript:
     end: End = End.OPEN
 
     def receive(self, data: bytes) -> None:
-        """Takes what has come on the open connection."""
+        """Take what has come on the open connection."""
         self.buffer += data
         while (parsed := read_frame(self.buffer, self.at)) is not None:
             frame, self.at = parsed
@@ -309,7 +309,7 @@ def _is_valid(parameters: Parameters, *, in_answer: bool = False) -> bool:
 
 
 def _fits(offer: dict[str, str | None], answer: Parameters) -> bool:
-    """Whether an answer is valid and what was offered (RFC 7692 7.1.1, 7.1.2)."""
+    """Return whether an answer is valid and what was offered (RFC 7692 7.1.1, 7.1.2)."""
     if not _is_valid(answer, in_answer=True):
         return False
     agreed = dict(answer)

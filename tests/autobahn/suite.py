@@ -80,7 +80,7 @@ def is_python27(candidate: Path) -> bool:
 
 
 def installed_wstest() -> Path:
-    """Installs the suite into ``.autobahn/`` unless this very list of requirements is there already."""
+    """Install the suite into ``.autobahn/`` unless this very list of requirements is there already."""
     environment = HOME / "python2.7"
     wstest = environment / "bin" / "wstest"
     stamp = HOME / "installed"
@@ -158,14 +158,14 @@ class Suite:
             self.error = line.removeprefix("Error = ").strip()
 
     def listening_port(self) -> int:
-        """Waits until the suite listens; the port."""
+        """Wait until the suite listens; return the port."""
         self.listening_or_ended.wait()
         if self.port is None:
             raise SuiteError(f"the suite broke off: {self.error}; see {self.log}")
         return self.port
 
     def wait(self) -> None:
-        """Waits until the suite has ended."""
+        """Wait until the suite has ended."""
         self.reader.join()
 
     def read_index(self, agent: str) -> dict[str, dict[str, Any]]:

@@ -163,7 +163,7 @@ def deflated(payload: bytes) -> bytes:
 
 
 def run(setting: Setting, portions: Iterable[bytes]) -> Outcome:
-    """Feeds a new connection, as a careful application does, and checks what holds after each call."""
+    """Feed a new connection, as a careful application does, and check what holds after each call."""
     connection = connect(setting, setting.role)
     setting.before(connection)
     echoes = setting.echoes and connection.sent is Direction.IDLE
@@ -268,7 +268,7 @@ def is_over_budget(outcome: Outcome) -> bool:
 
 
 def has_bad_message(outcome: Outcome) -> bool:
-    """Whether it ended because of what a message says: it cannot be inflated, is too long, or is not UTF-8."""
+    """Return whether it ended because of what a message says: it cannot be inflated, is too long, or is not UTF-8."""
     error = error_of(outcome)
     return error is not None and error.section in ("RFC 7692 7.2.2", "10.4", "8.1")
 

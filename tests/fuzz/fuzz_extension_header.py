@@ -73,7 +73,7 @@ def check_tokens(lines: Sequence[str]) -> None:
 
 
 def check_extensions(lines: Sequence[str]) -> list[ExtensionItem]:
-    """Gives what the header lists, nothing where it does not follow the grammar."""
+    """Return what the header lists, nothing where it does not follow the grammar."""
     items: list[ExtensionItem] | None = None
     with contextlib.suppress(HandshakeError):
         items = parse_extensions(lines)
@@ -208,7 +208,7 @@ def check_answer(mine: PerMessageDeflate, parameters: Parameters) -> None:
 
 
 def fits(mine: PerMessageDeflate, said: dict[str, int]) -> bool:
-    """Whether an answer grants what this client asked for, and no more than it offered."""
+    """Return whether an answer grants what this client asked for, and no more than it offered."""
     return (
         (SERVER_TAKEOVER in said or not mine.server_no_context_takeover)
         and said.get(SERVER_BITS, 15) <= mine.server_max_window_bits

@@ -43,7 +43,7 @@ def check(data: bytes) -> None:
 
 
 def read(rules: Rules, portions: Iterable[bytes]) -> Outcome:
-    """Reads a stream in portions."""
+    """Read a stream in chunks."""
     parser = FrameParser(rules.role, limits=Limits(frame=rules.limit), reserved_bits=rules.reserved_bits)
     frames: list[Frame] = []
     for portion in portions:

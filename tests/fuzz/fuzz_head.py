@@ -87,7 +87,7 @@ def check(data: bytes) -> None:
 
 
 def serve(stream: bytes, chunk: Chunking, ends: bool, options: Options) -> Outcome:
-    """Reads a request in portions, and answers it."""
+    """Read a request in chunks, and answer it."""
     handshake = ServerHandshake(**options)
     request = None
     try:
@@ -225,7 +225,7 @@ def check_answer(answer: bytes, head: bytes, options: Options) -> None:
 
 
 def connect(stream: bytes, chunk: Chunking, ends: bool, options: Options) -> Outcome:
-    """Reads a response in portions, and what comes after it."""
+    """Read a response in chunks, and what comes after it."""
     handshake = ClientHandshake("ws://example.com/chat", random=sample_bytes, **options)
     connection: Connection | None = None
     events = []
@@ -287,7 +287,7 @@ def fields_of(head: bytes) -> list[tuple[str, str]]:
 
 
 def has_no_length(fields: Sequence[tuple[str, str]]) -> bool:
-    """Whether ``Content-Length`` announces no body: it is missing, or 0 as often as it stands there."""
+    """Return whether ``Content-Length`` announces no body: it is missing, or 0 as often as it stands there."""
     lengths = ",".join(values(fields, "content-length")).split(",") if values(fields, "content-length") else []
     return all(each.strip(" \t") and not each.strip(" \t0") for each in lengths)
 

@@ -142,7 +142,7 @@ def read_events(data: bytes, role: Role) -> list[Event]:
 
 
 def is_text(data: bytes, whole: bool) -> bool:
-    """Whether it is UTF-8, or where it is not whole, whether it can still become that."""
+    """Return whether it is UTF-8, or where it is not whole, whether it can still become that."""
     try:
         data.decode()
     except UnicodeDecodeError as error:

@@ -279,7 +279,7 @@ class Run:
         return step in self.tainted_steps or (is_ours(type(it)) and id(it) in self.tainted_objects)
 
     def is_private(self, step: Step) -> bool:
-        """Whether what is called is for nobody: then it must not crash, and nothing else."""
+        """Return whether what is called is for nobody: then it must not crash, and nothing else."""
         if isinstance(step.receiver, Named):
             return "." in step.receiver.path
         kind = type(self.worlds[0].made.get(step.receiver.step))
@@ -435,7 +435,7 @@ def outcome(world: World, step: Step, number: int) -> str:
 
 
 def may_differ(step: Step, ours: str, theirs: str) -> bool:
-    """Whether the compiled build may come to something else here.
+    """Return whether the compiled build may come to something else here.
 
     Where a type of C stands behind an argument or an attribute, another type is an error at once; the sources may go
     on for a while, or for good. Some attributes cannot be written to in C. And a class of C without an ``__init__`` of

@@ -74,7 +74,7 @@ def parse_name(text: str) -> str:
 
 
 def run(name: str, seconds: int) -> Result:
-    """Runs one harness, from the beginning."""
+    """Run one harness, from the beginning."""
     home = BUILD / name
     shutil.rmtree(home, ignore_errors=True)
     found, seeds = home / "corpus", home / "seeds"
@@ -105,7 +105,7 @@ def existing(name: str) -> list[Path]:
 
 
 def merge(name: str) -> None:
-    """Replaces the committed corpus by the few inputs that together reach all that any input reaches."""
+    """Replace the committed corpus by the few inputs that together reach all that any input reaches."""
     home = BUILD / name
     merged = home / "merged"
     merged.mkdir()

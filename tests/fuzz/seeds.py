@@ -182,7 +182,7 @@ SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {
 
 
 def write(name: str, directory: Path) -> int:
-    """Writes the seeds of a harness, named by their hashes; gives how many there are."""
+    """Write the seeds of a harness, named by their hashes; return how many there are."""
     seeds = {seed for seed in SEEDS[name]() if len(seed) <= MAX_SIZE}
     directory.mkdir(parents=True, exist_ok=True)
     for seed in seeds:

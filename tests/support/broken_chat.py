@@ -36,7 +36,7 @@ def fail_as_usual(*_: object) -> NoReturn:
 
 
 def unless_broken(real: Callable[..., Any]) -> Callable[..., Any]:
-    """Breaks the method for those who ask for ``/broken``."""
+    """Break the method for those who ask for ``/broken``."""
 
     def method(self: object, asked: str | bytes) -> Any:
         if "/broken" in str(asked):

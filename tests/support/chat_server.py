@@ -89,14 +89,14 @@ class ChatServer:
         return self._output.lines
 
     def wait_for(self, pattern: str, count: int = 1) -> str:
-        """Waits until so many lines of the log match; gives the last of them."""
+        """Wait until so many lines of the log match; return the last of them."""
         return self._output.wait_for(pattern, count)
 
     def logged(self, pattern: str) -> list[str]:
         return self._output.matching(pattern)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Sends the signal; gives the exit code."""
+        """Send the signal; return the exit code."""
         assert self.process is not None
         self.process.send_signal(number)
         return self.ended()
@@ -157,21 +157,21 @@ class ChatServer:
         return int(first.split(" ")[1]), {key.lower(): value for key, value in pairs}, body.decode()
 
     def ask(self, request: bytes) -> bytes:
-        """Sends the bytes and gives all that comes until the end of file."""
+        """Send the bytes and return all that comes until the end of file."""
         with self.connect() as sock:
             sock.sendall(request)
             return b"".join(received(sock))
 
 
 def missing(what: str) -> NoReturn:
-    """Skips the test for want of ``what``; in CI fails it."""
+    """Skip the test because ``what`` is missing; in CI, fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is missing, and CI must have it")
     pytest.skip(f"{what} is missing")
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    """Looks again and again, and lets others run in between."""
+    """Look again and again, and let others run in between."""
     deadline = time.monotonic() + PATIENCE
     while not is_so():
         assert time.monotonic() < deadline, f"in vain: {what}"
@@ -247,7 +247,7 @@ class Client:
         return texts
 
     def closed(self) -> rfc6455.Closed:
-        """Reads on until the connection is closed."""
+        """Read on until the connection is closed."""
         while not isinstance(event := self.event(), rfc6455.Closed):
             pass
         return event

@@ -37,7 +37,7 @@ class Output:
         return [line for line in self.lines if re.search(pattern, line)]
 
     def wait_for(self, pattern: str, count: int = 1) -> str:
-        """Waits until so many lines match; gives the last of them."""
+        """Wait until so many lines match; return the last of them."""
         with self._grown:
             self._grown.wait_for(lambda: self._ended or len(self.matching(pattern)) >= count, self._patience)
             found = self.matching(pattern)
@@ -45,6 +45,6 @@ class Output:
         return found[-1]
 
     def finish(self) -> None:
-        """Reads to the end, once the process has ended; may be called again."""
+        """Read to the end, once the process has ended; may be called again."""
         self._reader.join(self._patience)
         self._pipe.close()

@@ -32,13 +32,13 @@ class CodeBlock:
     code: str
 
     def run(self, namespace: dict[str, Any]) -> None:
-        """Executes the block in a namespace that the blocks before it on the page have filled."""
+        """Execute the block in a namespace that the blocks before it on the page have filled."""
         padded = "\n" * (self.line - 1) + self.code
         exec(compile(padded, str(self.page), "exec"), namespace)
 
 
 def code_blocks(page: Path) -> list[CodeBlock]:
-    """Gives the Python blocks of a ``.rst`` or ``.md`` page in their order."""
+    """Return the Python blocks of a ``.rst`` or ``.md`` page in their order."""
     text = page.read_text(encoding="utf-8")
     pattern = _MARKDOWN if page.suffix == ".md" else _REST
     return [
@@ -48,7 +48,7 @@ def code_blocks(page: Path) -> list[CodeBlock]:
 
 
 def run_page(page: Path, **given: Any) -> dict[str, Any]:
-    """Runs a page's blocks one after the other, as a reader types them; gives what they defined."""
+    """Run a page's blocks one after the other, as a reader types them; return what they defined."""
     namespace = {"__name__": page.stem, **given}
     for block in code_blocks(page):
         block.run(namespace)

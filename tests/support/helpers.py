@@ -43,7 +43,7 @@ KEY = b"\x37\xfa\x21\x3d"
 
 
 def wire(*pieces: str | bytes) -> bytes:
-    """Puts a frame together: a ``str`` is bits, with spaces wherever they help; ``bytes`` are themselves.
+    """Put a frame together: a ``str`` is bits, with spaces wherever they help; ``bytes`` are themselves.
 
     >>> wire("1 000 0001", "0 0000101", b"Hello")
     b'\\x81\\x05Hello'
@@ -116,7 +116,7 @@ class Seen(NamedTuple):
 
 
 def read_frames(data: bytes, sender: Role) -> list[Seen]:
-    """Reads what ``sender`` sent: whole frames only, masked if it is a client (5.1), lengths minimal (5.2)."""
+    """Read what ``sender`` sent: whole frames only, masked if it is a client (5.1), lengths minimal (5.2)."""
     frames, rest, _ = split_frames(data, sender)
     assert rest == b"", f"{rest!r} is not a whole frame"
     return frames
@@ -128,7 +128,7 @@ def keys_of(data: bytes) -> list[bytes]:
 
 
 def split_frames(data: bytes, sender: Role) -> tuple[list[Seen], bytes, list[bytes]]:
-    """Gives the whole frames, the bytes that are left over, and the masking keys."""
+    """Return the whole frames, the bytes that are left over, and the masking keys."""
     frames: list[Seen] = []
     keys: list[bytes] = []
     while True:
@@ -171,7 +171,7 @@ EVERY_CHUNKING = pytest.mark.parametrize("chunk", list(CHUNKINGS.values()), ids=
 
 
 def cut_at(data: bytes, places: Sequence[int]) -> list[bytes]:
-    """Cuts at these places, taken modulo the length."""
+    """Cut at these places, taken modulo the length."""
     return CutAt(tuple(places))(data)
 
 
@@ -230,7 +230,7 @@ def outcome(
     extensions: Callable[[], Sequence[MessageCodec]] = tuple,
     **options: Any,
 ) -> Outcome:
-    """Runs a new connection over ``data`` in portions, and checks what holds for every connection.
+    """Run a new connection over ``data`` in portions, and check what holds for every connection.
 
     :param eof: whether the stream ends after the data.
     :param prepare: called with the connection before any input.
@@ -258,7 +258,7 @@ def _failure(closed: Closed | None) -> tuple[Failure | None, str]:
 
 
 def same_outcome(role: Role, data: bytes, **options: Any) -> Outcome:
-    """Runs `outcome` for each way to cut ``data``, checks that all come to the same, and gives that."""
+    """Run `outcome` for each way to cut ``data``, check that all results are the same, and return that."""
     first = outcome(role, data, **options)
     for name, chunk in CHUNKINGS.items():
         again = outcome(role, data, chunk, **options)
@@ -267,7 +267,7 @@ def same_outcome(role: Role, data: bytes, **options: Any) -> Outcome:
 
 
 def check_end(connection: Connection, events: Sequence[Event]) -> Closed | None:
-    """Checks that `Closed` came at most once and last, and that nothing can wake a closed connection."""
+    """Check that `Closed` came at most once and last, and that nothing can wake a closed connection."""
     ends = [event for event in events if isinstance(event, Closed)]
     assert len(ends) == connection.closed
     if not ends:
@@ -292,7 +292,7 @@ def only_closed(events: Sequence[object]) -> Closed:
 
 
 def check_failed(result: Outcome, role: Role, code: int, section: str, offset: int) -> None:
-    """Checks all that a violation leads to (7.1.7): the error, the event, and the Close frame as the last output."""
+    """Check all that a violation leads to (7.1.7): the error, the event, and the Close frame as the last output."""
     assert result.failure == Failure(code, section, offset)
     assert result.closed is not None
     assert result.closed.code == code

@@ -43,7 +43,7 @@ class Client:
         self.sock.sendall(self.http.data_to_send())
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Receives until the condition holds."""
+        """Receive until the condition holds."""
         while not condition():
             data = self.sock.recv(65536)
             assert data, self.seen
@@ -88,7 +88,7 @@ class WebSocket:
         self.ws = ws
 
     def send(self, data: bytes | None = None) -> None:
-        """Sends as much as the windows allow; receives while they do not."""
+        """Send as much as the windows allow; receive while they do not."""
         data = self.ws.data_to_send() if data is None else data
         while data:
             size = min(self.http.local_flow_control_window(self.stream), self.http.max_outbound_frame_size)
@@ -127,7 +127,7 @@ class WebSocket:
         return events
 
     def closed(self) -> Closed:
-        """Reads up to the end of the WebSocket and of its stream."""
+        """Read up to the end of the WebSocket and of its stream."""
         while not isinstance(event := self.receive()[-1], Closed):
             pass
         self.client.until(lambda: self.client.of(self.stream, h2.events.StreamEnded))

@@ -51,7 +51,7 @@ def clock() -> ClockLoop:
 
 
 def run(main: Coroutine[Any, Any, T], loop: str = "clock", patience: float = PATIENCE) -> T:
-    """Runs it on a new loop, and checks that no task is left behind."""
+    """Run it on a new loop, and check that no task is left behind."""
     gc.freeze()  # the collection at the end need not look through all tests
     new = _new_loop(loop)
 

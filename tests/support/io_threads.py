@@ -64,7 +64,7 @@ class Raw(Peer):
 
 @contextmanager
 def threads_end() -> Iterator[None]:
-    """Checks that all threads that were started meanwhile have ended, or are about to."""
+    """Check that all threads that were started meanwhile have ended, or are about to."""
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:

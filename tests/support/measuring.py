@@ -56,7 +56,7 @@ class Memory:
 
 
 def consume(connection: Connection, portions: Iterable[bytes]) -> int:
-    """Feeds a connection as a careful caller does who keeps nothing; gives the number of events."""
+    """Feed a connection as a careful caller does who keeps nothing; return the number of events."""
     count = 0
     for portion in portions:
         count += len(connection.receive_data(portion))
@@ -77,7 +77,7 @@ Step = Callable[[], Any]
 
 
 def work(steps: Iterable[Step]) -> Work:
-    """Counts the work that the package does in these calls. What makes the calls is not counted."""
+    """Count the work that the package does in these calls. What makes the calls is not counted."""
     return _work_by_memory(steps) if rfc6455.__compiled__ else _work_by_lines(steps)
 
 
@@ -157,7 +157,7 @@ def _attributes(value: object) -> list[Any]:
 
 
 def check_linear(steps_for: Callable[[int], Iterable[Step]], size: int) -> None:
-    """Counts the work for an input of ``size`` and for one twice as large.
+    """Count the work for an input of ``size`` and for one twice as large.
 
     Where memory is what is counted, that is done at five times the size, as each call takes some anyway, and for one
     four times as large: a table that doubles its size now and then makes jumps, and over two doublings they even out.

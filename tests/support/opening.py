@@ -69,7 +69,7 @@ def asked(method: str, target: str, headers: HeaderSource, **options: Any) -> Se
 
 
 def ask(handshake: ServerHandshake, portions: Sequence[bytes]) -> Request:
-    """Gives a server all its input. The request comes with one portion, and is there from then on."""
+    """Feed a server all its input. The request comes with one chunk, and is there from then on."""
     results = [handshake.receive_data(portion) for portion in portions]
     assert handshake.request is not None
     assert [result for result in results if result is not None] == [handshake.request] * (
@@ -80,7 +80,7 @@ def ask(handshake: ServerHandshake, portions: Sequence[bytes]) -> Request:
 
 
 def connect(handshake: ClientHandshake, portions: Sequence[bytes]) -> tuple[Connection, list[Event]]:
-    """Gives a client its input until it has its connection, and that the rest, as a caller would."""
+    """Feed a client its input until it has its connection, and that the rest, as a caller would."""
     for at, portion in enumerate(portions):
         ws = handshake.receive_data(portion)
         if ws is not None:

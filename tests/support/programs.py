@@ -78,14 +78,14 @@ class Program:
         return self._output.lines
 
     def wait_for(self, pattern: str, count: int = 1) -> str:
-        """Waits until so many lines match; gives the last of them."""
+        """Wait until so many lines match; return the last of them."""
         return self._output.wait_for(pattern, count)
 
     def logged(self, pattern: str) -> list[str]:
         return self._output.matching(pattern)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Sends the signal, and checks that the program ends well."""
+        """Send the signal, and check that the program ends well."""
         self.process.send_signal(number)
         self.check_ended()
 
@@ -142,7 +142,7 @@ class Peer:
         return head.decode("latin-1")
 
     def answer(self) -> str:
-        """Reads an answer that is no 101, with its body; gives the head."""
+        """Read an answer that is no 101, with its body; return the head."""
         head = self.head()
         length = int(head.lower().partition("content-length: ")[2].split("\r\n")[0])
         while len(self.buffer) < length:
@@ -177,7 +177,7 @@ class Peer:
                 assert seen.opcode != CLOSE, seen
 
     def close_frame(self) -> int:
-        """Reads up to the Close frame; gives its code."""
+        """Read up to the Close frame; return its code."""
         while (frame := self.frame())[0] != CLOSE:
             pass
         return int.from_bytes(frame[1][:2], "big")
@@ -193,7 +193,7 @@ class Peer:
         assert self.sock.recv(65536) == b""
 
     def reset(self) -> None:
-        """Ends TCP with a reset."""
+        """End TCP with a reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 

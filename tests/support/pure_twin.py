@@ -20,7 +20,7 @@ TWIN = "rfc6455_twin"
 
 
 def _load_twin() -> Any:
-    """Imports the copy, and needs it no more then: no module is imported late."""
+    """Import the copy, and need it no more after that: no module is imported late."""
     source = Path(rfc6455.__file__).parent
     with tempfile.TemporaryDirectory() as directory:
         for module in source.rglob("*.py"):

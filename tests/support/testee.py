@@ -80,7 +80,7 @@ def receive(sock: socket.socket, until: float | None) -> bytes | None:
 
 @contextmanager
 def echo_server() -> Iterator[int]:
-    """Runs the server; the value is its port."""
+    """Run the server; the value is its port."""
     with EchoServer(("127.0.0.1", 0), EchoHandler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -105,12 +105,12 @@ class EchoHandler(socketserver.BaseRequestHandler):
 
 
 def run_case(port: int, case: str, agent: str) -> None:
-    """Runs one case of the fuzzing server on ``port``."""
+    """Run one case of the fuzzing server on ``port``."""
     converse(port, f"/runCase?casetuple={case}&agent={quote(agent)}")
 
 
 def update_reports(port: int, agent: str) -> None:
-    """Makes the fuzzing server write its reports, and waits for it."""
+    """Make the fuzzing server write its reports, and wait for it."""
     converse(port, f"/updateReports?agent={quote(agent)}")
 
 
