@@ -19,6 +19,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from enum import Enum
+from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
@@ -124,6 +125,7 @@ class Game:
     def __init__(self) -> None:
         self.ends = {role: End(role) for role in Role}
         self.now = 0.0
+        self.is_replay = False  # these moves have been looked at before
 
     def make(self, move: Move) -> bool:
         """Make a move; return whether there was anything to do."""
@@ -160,13 +162,13 @@ class Game:
         begins, finishes = kind != "finish", kind != "begin"
         if begins == bool(end.beginning) or len(end.said) - len(self.ends[end.role.peer].got) > 1:
             return False
-        before = frozen(end.endpoint, self.now)
+        before = None if self.is_replay else frozen(end.endpoint, self.now)
         try:
             end.endpoint.send_text(text, fin=finishes)
         except LocalProtocolError as error:
             check(end.has_sent_close or end.endpoint.closed, "a message was refused before the end")
             check(isinstance(error, ConnectionClosedError) or end.closed is None, "the error does not say why")
-            check(frozen(end.endpoint, self.now) == before, "a refused call has changed something")
+            check(self.is_replay or frozen(end.endpoint, self.now) == before, "a refused call has changed something")
             return False
         check(not end.has_sent_close, "a message was taken after our Close frame")
         end.beginning += text
@@ -241,36 +243,38 @@ IGNORED = {"_random", "_keys", "_keys_at", "_base", "_now", "_pings", "latency",
 IGNORED |= {"_milestones", "_milestones_seen", "pongs_received", "_pongs_seen", "_bytes_seen", "_pong_bytes"}
 IGNORED |= {"__weakref__"}
 TIMES = {"_due", "_soonest", "_pinged_at", "_looked_at"}
+PLAIN = {bytes, str, int, float, bool, type(None)}
 
 
 def frozen(value: Any, now: float) -> Any:
     """What is inside an object, as something that can be compared and hashed."""
-    if isinstance(value, (bytes, str, int, float, type(None), Enum)):
+    kind = type(value)
+    if kind in PLAIN or isinstance(value, Enum):
         return value
-    if isinstance(value, (bytearray, memoryview)):
-        return bytes(value)
-    if isinstance(value, (list, tuple, deque)):
+    if kind in (list, tuple, deque):
         return tuple([frozen(item, now) for item in value])
-    if isinstance(value, dict):
+    if kind in (bytearray, memoryview):
+        return bytes(value)
+    if kind is dict:
         return tuple(sorted((key, frozen(item, now)) for key, item in value.items()))
-    if not type(value).__module__.startswith("rfc6455"):
-        return None
-    return tuple([frozen(relative(name, item, now), now) for name, item in attributes(value)])
+    if not kind.__module__.startswith("rfc6455"):
+        return value if isinstance(value, (str, int)) else None
+    names = slots_of(kind) if kind.__dictoffset__ == 0 else sorted({*slots_of(kind), *vars(value)} - IGNORED)
+    items = [(name, getattr(value, name, None)) for name in names]
+    return tuple([relative(item, now) if name in TIMES else frozen(item, now) for name, item in items])
 
 
-def attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    names = {name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())}
-    names |= set(getattr(value, "__dict__", ()))
-    for name in sorted(names - IGNORED):
-        yield name, getattr(value, name, None)
+@cache
+def slots_of(kind: type) -> list[str]:
+    names = {name for base in kind.__mro__ for name in getattr(base, "__slots__", ())}
+    return sorted(names - IGNORED)
 
 
-def relative(name: str, item: Any, now: float) -> Any:
-    if name not in TIMES:
-        return item
+def relative(item: Any, now: float) -> Any:
+    """Times, as how far off they are."""
     if isinstance(item, dict):
-        return {key: round(at - now, 6) for key, at in item.items()}
-    return round(item - now, 6)
+        return tuple(sorted((key, round(at - now, 6)) for key, at in item.items()))
+    return None if item is None else round(item - now, 6)
 
 
 class Explored(NamedTuple):
@@ -280,7 +284,8 @@ class Explored(NamedTuple):
 
 def explore(most_states: int) -> Explored:
     """Play all games until so many states were seen; return how many that are, and to which depth all were played."""
-    seen = {Game().state()}
+    # Hashes of 64 bits, as a state takes 10 kB. Among 100,000 the chance that any two are the same is one in billions.
+    seen = {hash(Game().state())}
     frontier: list[tuple[Move, ...]] = [()]
     depth = 0
     while frontier:
@@ -290,7 +295,7 @@ def explore(most_states: int) -> Explored:
                 game = replayed(path)
                 if not played(game, path, move):
                     continue
-                state = game.state()
+                state = hash(game.state())
                 if state in seen:
                     continue
                 seen.add(state)
@@ -305,8 +310,10 @@ def explore(most_states: int) -> Explored:
 
 def replayed(path: tuple[Move, ...]) -> Game:
     game = Game()
+    game.is_replay = True
     for move in path:
         game.make(move)
+    game.is_replay = False
     return game
 
 
@@ -329,15 +336,15 @@ def story(path: tuple[Move, ...]) -> str:
 
 
 def test_every_interleaving_up_to_a_few_moves() -> None:
-    explored = explore(1_500)
+    explored = explore(400)
     assert explored.depth >= 2
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_every_interleaving_as_deep_as_a_minute_allows() -> None:
-    """20,000 states are every order of four moves, and a part of those of five."""
-    explored = explore(int(os.environ.get("RFC6455_STATES", "20000")))
+def test_every_interleaving_as_deep_as_two_minutes_allow() -> None:
+    """60,000 states are every order of four moves, and half of those of five."""
+    explored = explore(int(os.environ.get("RFC6455_STATES", "60000")))
     print(explored)
     assert explored.depth >= 4
 
