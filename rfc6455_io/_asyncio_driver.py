@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import rfc6455
 from rfc6455 import BytesMessage, Closed, Endpoint, Ping, Pong, PreparedMessage, Request, Response, TextMessage
 
+from ._known import Known
 from ._messages import FAREWELL, HIGH_WATER, Part, Sendable
 
 logger = logging.getLogger("rfc6455_io")
@@ -32,7 +33,7 @@ WORK_AT_ONCE = 1000
 FORGETS_TO_PAUSE = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2)
 
 
-class Listener:
+class Listener(Known):
     """One connection with callbacks, the fastest way: derive a class and pass it to `serve` or `connect`.
 
     The callbacks do nothing by default; define those that you need. None of them may block. An exception raised by one
@@ -83,35 +84,6 @@ class Listener:
         """Called when both the connection and TCP have ended."""
 
     # What a listener can read and do.
-
-    @property
-    def request(self) -> Request:
-        """The client's request."""
-        request = self._driver.endpoint.request
-        assert request is not None
-        return request
-
-    @property
-    def response(self) -> Response:
-        """The server's answer, the 101."""
-        response = self._driver.endpoint.response
-        assert response is not None
-        return response
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The subprotocol that was agreed (1.9), or ``None``."""
-        return self._driver.endpoint.subprotocol
-
-    @property
-    def latency(self) -> float | None:
-        """The time that the last Pong to a keepalive Ping took, in seconds; ``None`` before the first."""
-        return self._driver.endpoint.latency
-
-    @property
-    def end(self) -> Closed | None:
-        """The `rfc6455.Closed` event that says why the connection has ended; ``None`` while it is open."""
-        return self._driver.endpoint.end
 
     @property
     def is_writable(self) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from rfc6455 import Closed, ConnectionClosedError, PreparedMessage, Request, Response
+from rfc6455 import Closed, ConnectionClosedError, PreparedMessage
 
+from ._known import Known
 from ._messages import GOOD_ENDS, ONE_MESSAGE, Part, Sendable
 from ._threads_driver import Driver
 
 
-class WebSocket:
+class WebSocket(Known):
     """One connection for threads: what a handler of `serve` gets, and what `connect` returns.
 
     It is a context manager, which closes the connection at the end, and an iterator over messages, which stops when
@@ -26,40 +27,11 @@ class WebSocket:
 
     __slots__ = ("__weakref__", "_driver", "_release")
 
+    _driver: Driver
+
     def __init__(self, driver: Driver, release: Callable[[], None] | None = None) -> None:
         self._driver = driver
         self._release = release  # what there is to wait for when TCP has ended
-
-    # What is known about it.
-
-    @property
-    def request(self) -> Request:
-        """The client's request."""
-        request = self._driver.endpoint.request
-        assert request is not None
-        return request
-
-    @property
-    def response(self) -> Response:
-        """The server's answer, the 101."""
-        response = self._driver.endpoint.response
-        assert response is not None
-        return response
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The subprotocol that was agreed (1.9), or ``None``."""
-        return self._driver.endpoint.subprotocol
-
-    @property
-    def latency(self) -> float | None:
-        """The time that the last Pong to a keepalive Ping took, in seconds; ``None`` before the first."""
-        return self._driver.endpoint.latency
-
-    @property
-    def end(self) -> Closed | None:
-        """The `rfc6455.Closed` event that says why the connection has ended; ``None`` while it is open."""
-        return self._driver.endpoint.end
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return information about the socket, by the names that asyncio has for it: ``"peername"`` and

@@ -1,0 +1,51 @@
+"""What an open connection of either kind tells about itself.
+
+Not here: anything that reads, writes or waits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rfc6455 import Closed, Request, Response
+
+
+class Known:
+    """The properties that `asyncio.Listener` and `threads.WebSocket` share."""
+
+    __slots__ = ()
+
+    # The driver of its kind; what is known is in its endpoint.
+    _driver: Any
+
+    @property
+    def request(self) -> Request:
+        """The client's request."""
+        request: Request | None = self._driver.endpoint.request
+        assert request is not None
+        return request
+
+    @property
+    def response(self) -> Response:
+        """The server's answer, the 101."""
+        response: Response | None = self._driver.endpoint.response
+        assert response is not None
+        return response
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that was agreed (1.9), or ``None``."""
+        subprotocol: str | None = self._driver.endpoint.subprotocol
+        return subprotocol
+
+    @property
+    def latency(self) -> float | None:
+        """The time that the last Pong to a keepalive Ping took, in seconds; ``None`` before the first."""
+        latency: float | None = self._driver.endpoint.latency
+        return latency
+
+    @property
+    def end(self) -> Closed | None:
+        """The `rfc6455.Closed` event that says why the connection has ended; ``None`` while it is open."""
+        end: Closed | None = self._driver.endpoint.end
+        return end
