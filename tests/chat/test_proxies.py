@@ -149,7 +149,9 @@ def test_the_chat_is_below_its_path(behind: ChatServer) -> None:
     assert behind.lines[0].endswith("/chat/ (Ctrl-C ends it)")
     behind.kill()
     behind.start("--address-connections", "0")
-    for path in ("/chat", "/chat/", "/chat/club", "/chat/health", "/chat/metrics"):
+    status, headers, _ = behind.get("/chat")
+    assert (status, headers["location"]) == (308, "/chat/")
+    for path in ("/chat/", "/chat/club", "/chat/health", "/chat/metrics"):
         assert behind.get(path)[0] == 200, path
     for path in ("/", "/club", "/health", "/chatter", "/chat/a/b", "/chat//"):
         assert behind.get(path)[0] == 404, path

@@ -35,10 +35,12 @@ class Answer:
     body: bytes
     type: str = "text/plain; charset=utf-8"
     is_routine: bool = False  # asked for again and again, by programs
+    location: str | None = None
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        return [("Content-Type", self.type), *_HEADERS]
+        location = [] if self.location is None else [("Location", self.location)]
+        return [("Content-Type", self.type), *_HEADERS, *location]
 
 
 def room_of(path: str) -> str | None:
@@ -60,6 +62,11 @@ def below(prefix: str, path: str) -> str | None:
     if path == prefix or not path.startswith(f"{prefix}/"):
         return "/" if path == prefix else None
     return path[len(prefix) :]
+
+
+def moved(path: str) -> Answer:
+    """Return the answer that sends a browser there."""
+    return Answer(HTTPStatus.PERMANENT_REDIRECT, f"The page is at {path}\n".encode(), location=path)
 
 
 class Pages:

@@ -21,7 +21,7 @@ import rfc6455
 from service.access import Refusal, refusal_of, refusal_of_caller
 from service.guard import Bucket, Meter
 from service.log import failure, log
-from service.pages import Answer, below, room_of
+from service.pages import Answer, below, moved, room_of
 from service.proxies import caller_of, is_trusted
 
 if TYPE_CHECKING:
@@ -188,7 +188,8 @@ class Visitor:
         return Answer(refusal.status, refusal.body.encode())
 
     def _page(self, path: str | None, request: rfc6455.Request) -> Answer:
-        answer = self._service.pages.answer(path)
+        prefix = self._service.settings.path  # without its slash, the page's other rooms would be beside it
+        answer = moved(f"{prefix}/") if request.path == prefix else self._service.pages.answer(path)
         if not answer.is_routine:
             self._service.metrics.count("connections", label='as="page"')
             self._log("page", path=request.path, status=int(answer.status))
