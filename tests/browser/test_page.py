@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -644,6 +646,19 @@ def test_heading_under_a_prefix(new_page: NewPage) -> None:
         page.evaluate("localStorage.clear()")
 
 
+def test_rooms_under_a_prefix(make_server: Callable[..., ChatServer], new_page: NewPage) -> None:
+    server = make_server("--path", "/chat")
+    page = enter(new_page(), server.page("chat"), "Ann")
+    expect(page).to_have_url(server.page("chat/"))
+    expect(page.get_by_role("heading")).to_have_text("Lobby")
+    page.locator("summary", has_text="Rooms").click()
+    page.get_by_role("textbox", name="Another room").fill("club")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(server.page("chat/club"))
+    expect(page.get_by_role("heading")).to_have_text("club")
+    expect(page.get_by_role("status")).to_have_text("Connected")
+
+
 def test_each_line_has_its_author_for_a_screen_reader(new_page: NewPage) -> None:
     page = new_page()
     served = play(page, "* history 2", "Bob: one", "Bob: two")
@@ -775,6 +790,35 @@ def test_no_more_lines_than_a_page_can_hold(new_page: NewPage) -> None:
     expect(texts(page).last).to_have_text("1099")
     expect(page.locator("#lines > .message")).to_have_count(1000)
     expect(page.locator("#lines > :first-child")).to_have_text("Today")  # the first heading went with the first lines
+
+
+class OnlyPages(SimpleHTTPRequestHandler):
+    """A server of the page that knows nothing of WebSockets, as a proxy may be."""
+
+    def do_GET(self) -> None:
+        body = PAGE.read_bytes()
+        self.send_response(400 if "Upgrade" in self.headers else 200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_page_without_a_connection_says_what_may_help(new_page: NewPage) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), OnlyPages) as pages:
+        thread = threading.Thread(target=pages.serve_forever)
+        thread.start()
+        try:
+            origin = f"http://127.0.0.1:{pages.server_port}"
+            page = new_page()
+            page.goto(f"{origin}/club")
+            expect(page.get_by_role("alert")).to_contain_text(f"--allow-origin {origin} changes")
+        finally:
+            pages.shutdown()
+            thread.join()
 
 
 def test_address_that_no_browser_takes(new_page: NewPage) -> None:
