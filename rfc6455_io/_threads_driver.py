@@ -129,7 +129,7 @@ class Driver:
             due = self._next_due()
             if self._is_lost or due is None or due > clock():
                 self._settle()
-            elif self._is_answer_due and due == self._answer_until:
+            elif self._is_answer_due:
                 self._release()
             elif self._is_held:
                 self._tell_time()

@@ -186,7 +186,8 @@ def broadcast(connections: Iterable[WebSocket], message: Sendable, *, close_slow
     :raises TypeError: when the message is anything else.
     """
     prepared = message if isinstance(message, PreparedMessage) else PreparedMessage(message)
-    slow = [ws for ws in connections if not ws._driver.offer(prepared)]
+    # A copy, as other threads change the set of a server.
+    slow = [ws for ws in list(connections) if not ws._driver.offer(prepared)]
     for ws in slow:
         if close_slow and not ws._driver.can_write:
             ws.abort()

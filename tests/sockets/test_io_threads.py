@@ -22,6 +22,7 @@ from programs import PATIENCE, REQUEST
 import rfc6455
 import rfc6455_io._threads_driver
 from rfc6455 import CloseCause, ConnectionClosedError, Headers, Request, Response, Timeouts
+from rfc6455_io._threads_driver import Driver
 from rfc6455_io.threads import Server, WebSocket, broadcast, connect, serve
 
 
@@ -427,6 +428,20 @@ def test_broadcast_leaves_out_who_is_slow() -> None:
         assert [at.raw.frame()[1] for _ in range(2)] == [b"3", b"4"]
         with pytest.raises(TypeError):
             broadcast([at.ws], 5)  # type: ignore[arg-type]
+
+
+def test_broadcast_to_a_set_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer = Driver.offer
+
+    def offer_and_change(driver: Driver, message: rfc6455.PreparedMessage) -> bool:
+        connections.clear()
+        return offer(driver, message)
+
+    with Scene() as at, Scene() as other:
+        connections = {at.ws, other.ws}
+        monkeypatch.setattr(Driver, "offer", offer_and_change)
+        assert broadcast(connections, "1") == []
+        assert at.raw.frame() == other.raw.frame() == (TEXT, b"1")
 
 
 # ---- The end of a connection ----
