@@ -2,11 +2,11 @@
 
     python examples/chat/client.py ws://localhost:8765/club --name Ann
 
-It comes back as the page does, and hides what the page hides. What it says itself stands in brackets; where its output
-is no terminal, that goes to standard error.
+It reconnects as the page does, and hides what the page hides. Its own messages are in brackets; if its output is not a
+terminal, they go to standard error.
 
 One thread has the socket and the connection, so there are no locks. What is typed comes to it through a pipe, from a
-thread that sits in `input()`, which edits the line; or it is read from standard input where that is no terminal.
+thread that waits in `input()`, which edits the line; or it is read from standard input if that is not a terminal.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from lines import clean
@@ -51,12 +51,12 @@ except ImportError:  # line editing is then what the terminal itself can do
 
 PROMPT = "> "
 
-# Clears the line that the cursor is in, so that what is being typed moves down.
+# Clears the line of the cursor, so that what is being typed moves down.
 CLEAR = "\r\x1b[K"
 
 CONNECT_TIMEOUT = 10.0
 
-# Ends after which there is no reason to come back (7.4.1). When we leave, the server may be about to leave, too.
+# The codes after which there is no reason to come back (7.4.1). When we leave, the server may be about to leave, too.
 GOOD_ENDS = (1000, 1005)
 GOOD_ENDS_FOR_ONE_WHO_LEAVES = (*GOOD_ENDS, 1001, 1012)
 
@@ -66,12 +66,12 @@ RETRY_FIRST, RETRY_MOST = 1.0, 30.0
 BUSY_WAIT = 10.0
 STEADY = 5.0
 
-# What of a refusal's body is shown, in characters.
+# How much of a refusal's body is shown, in characters.
 BODY = 2000
 
 
 class Terminal:
-    """Where lines are typed and shown. ``fd`` gives what is typed, line by line, then the end of file."""
+    """Where lines are typed and shown. ``fd`` delivers what is typed, line by line, then the end of file."""
 
     def __init__(self) -> None:
         self.is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
@@ -91,7 +91,7 @@ class Terminal:
         self._write(sys.stdout, "\n\t".join(map(clean, re.split("\r?\n\t?", text))))
 
     def note(self, text: str) -> None:
-        """Show what no server has said."""
+        """Show a message of the client itself."""
         self._write(sys.stdout if self.is_interactive else sys.stderr, f"({clean(text)})")
 
     def _write(self, stream: TextIO, text: str) -> None:
@@ -117,7 +117,7 @@ class Terminal:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Leave the terminal as it was, although a thread is still editing a line in it."""
+        """Restore the terminal, although a thread is still editing a line in it."""
         before = termios.tcgetattr(sys.stdin) if self.is_interactive and readline else None
         try:
             yield
@@ -136,7 +136,7 @@ class End(NamedTuple):
 
 
 class Client:
-    """One who chats, over one connection after the other.
+    """A person who chats, over one connection after the other.
 
     :param prefix: put before each line that is sent: ``Ann: ``.
     """
@@ -159,9 +159,9 @@ class Client:
         self._waker.setblocking(False)
 
     def run(self) -> str:
-        """Send what is typed and show what comes, until one side has enough. For the main thread.
+        """Send what is typed and show what comes, until one side ends. For the main thread.
 
-        :return: what was wrong; ``""`` when all was well.
+        :return: what went wrong, or ``""``.
         :raises KeyboardInterrupt: the second time that Ctrl-C is pressed. The first raises nothing, since in the midst
             of reading that would lose what was read; it closes cleanly.
         """
@@ -199,7 +199,7 @@ class Client:
             attempt += 1
 
     def _connect(self) -> End:
-        """One connection, from its beginning to its end. If there has been none yet, no other is tried."""
+        """Run one connection from beginning to end. If the first one fails, no other is tried."""
         try:
             with self._connect_tcp() as sock:
                 return self._end_of(self._converse(sock))
@@ -279,7 +279,7 @@ class Client:
         return select.select(inputs, [], [], timeout)[0]
 
     def _wait_to_retry(self, seconds: float) -> bool:
-        """Wait; say whether to try again. Lines can be typed meanwhile, and are sent then."""
+        """Wait, and return whether to try again. Lines can be typed meanwhile, and are sent later."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             inputs: list[socket.socket | int] = [self._woken]
@@ -307,7 +307,7 @@ class Client:
         self._lines += [line.decode(self._terminal.encoding, "replace").rstrip("\r") for line in filter(None, typed)]
 
     def _send_typed(self, ws: rfc6455.Endpoint) -> None:
-        """Send the lines that are whole; close at the end of what is typed. Nothing is sent after a Close frame."""
+        """Send the complete lines; close at the end of input. Nothing is sent after a Close frame."""
         if ws.connection is None or ws.closed or self._has_left:
             return
         while self._lines:

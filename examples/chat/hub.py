@@ -1,8 +1,8 @@
-"""Rooms: who is in them, what was said last, and how a line gets from one member to all the others.
+"""Rooms: who is in them, what was said recently, and how a line gets from one member to all the others.
 
-A room is a path (`/`, `/club`). Its lock makes one order of all that happens in it: joining, leaving, each batch
-of lines; so every member sees the same order, and one who joins gets each line once, in the history or after it.
-Delivering never waits (see `outbox.py`), so the lock is never held for long.
+A room is a path (`/`, `/club`). Its lock puts everything that happens in it into one order: joining, leaving, each
+batch of lines; so every member sees the same order, and a new member gets each line once, in the history or after it.
+Delivery never waits (see `outbox.py`), so the lock is never held for long.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from service.names import Names
 from service.rooms import Rooms
 from service.store import Store
 
-# In place of a member's prefix before there is one: no line begins with it, since lines have no controls.
+# A member's prefix before there is one: no line begins with it, since lines have no control characters.
 NO_PREFIX = "\0"
 
 
 class Member(pace.Listener, Holder, Protocol):
-    """A client, as a room sees it. ``name`` and ``prefix`` are the hub's own notes."""
+    """A client, as a room sees it. ``name`` and ``prefix`` belong to the hub."""
 
     name: str
     prefix: str
@@ -35,7 +35,7 @@ class Member(pace.Listener, Holder, Protocol):
 
 
 class Room:
-    """One room. All methods but `give_way` want its lock to be held."""
+    """One room. All methods except `give_way` require its lock to be held."""
 
     def __init__(self, path: str, history: History) -> None:
         self.path = path
@@ -50,7 +50,7 @@ class Room:
         self._greeting: Batch | None = None
 
     def greeting(self) -> Batch:
-        """What one who joins is told: the history, and who is here."""
+        """Return what a new member is told: the history and who is here."""
         if self._greeting is None:
             here = lines.here(self.names.everybody())
             self._greeting = Batch([lines.history(len(self.history)), *self.history.with_times(), here])
@@ -58,10 +58,10 @@ class Room:
         return self._greeting
 
     def tell(self, said: Sequence[str], sender: Member | None) -> None:
-        """Tell all but the sender."""
+        """Tell everybody except the sender."""
         if not said:
             return
-        batch = Batch(said)  # before it is history: what cannot be sent must not greet all who join
+        batch = Batch(said)  # before it is added to the history: what cannot be sent must not be there for new members
         cost = self.remember(said, times.now()) + ENTRY_COST
         self.grown += cost * len(self.members)
         self.is_behind = pace.tell(batch, self.members - {sender})
@@ -81,7 +81,7 @@ class Room:
         return self.names.rename(old, member.name)
 
     def look(self, sender: Member) -> bool:
-        """Whether most of those who listen to the sender are still behind."""
+        """Return whether most of those who listen to the sender are still behind."""
         self.is_behind = pace.most_are_behind([member.load for member in self.members if member is not sender])
         return self.is_behind
 
@@ -96,16 +96,16 @@ class Room:
         with self.lock:
             self.history.clear()
             self._greeting = None
-            self.is_loaded = bool(self.members)  # what is in a file is read again for the next who comes
+            self.is_loaded = bool(self.members)  # what is in a file is read again for the next member
 
     def let_go(self) -> None:
-        """Forget what can be made again, when nobody is here to need it soon."""
+        """Forget what can be made again, if nobody is here to need it soon."""
         if not self.members:
             self._greeting = None
 
 
 class Hub:
-    """All rooms. For what the numbers limit see `service/rooms.py`."""
+    """All rooms. `service/rooms.py` says what the numbers limit."""
 
     def __init__(self, store: Store, history_lines: int, history_bytes: int = HISTORY_BYTES, memory: int = 0) -> None:
         limits = history_lines, history_bytes
@@ -115,7 +115,7 @@ class Hub:
         self.bus: Bus | None = None
 
     def join(self, path: str, member: Member) -> Room:
-        """Let the member into the room. It is sent the history and who is here, and from then on every line."""
+        """Add a member to the room. It is sent the history and who is here, and from then on every line."""
         with self.rooms.locked(path, 1) as room:
             member.deliver(room.greeting())
             room.members.add(member)
@@ -135,9 +135,9 @@ class Hub:
             self.rooms.let_go(room)
 
     def say(self, room: Room, member: Member, texts: Sequence[str]) -> None:
-        """Tell the others in the room what one read from the member brought, as one batch.
+        """Tell the others in the room, as one batch, what one read from the member brought.
 
-        What is stored is stored before anybody is told, so that nothing that was seen is lost.
+        Lines are stored before anybody is told, so that nothing that was seen is lost.
         """
         with room.lock:
             said: list[str] = []

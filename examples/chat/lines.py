@@ -1,6 +1,6 @@
-"""What a line of the chat is: plain text, `name: words`. What the server says itself begins with `* `.
+"""What a line of the chat is: plain text, `name: words`. The server's own lines begin with `* `.
 
-Pure functions. Nothing in here knows of sockets, rooms or other clients.
+Pure functions. Nothing in here knows about sockets, rooms or other clients.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ ANNOUNCEMENT = "* name "
 
 
 def size(line: str) -> int:
-    """How many bytes the line is on the wire."""
+    """Return the size of the line on the wire, in bytes."""
     return len(line) if line.isascii() else len(line.encode())
 
 
 def announced_name(line: str) -> str | None:
-    """The name in ``* name Ann``, with which a client may tell who it is before it says anything."""
+    """Return the name in ``* name Ann``, with which a client may say who it is before it says anything else."""
     return clean_name(line[len(ANNOUNCEMENT) :]) if line.startswith(ANNOUNCEMENT) else None
 
 
@@ -46,7 +46,7 @@ def here(names: Iterable[str]) -> str:
 
 
 def history(count: int) -> str:
-    """The next ``count`` lines are the history of the room; they replace what a client shows."""
+    """Return the line that announces the room's history: the next ``count`` lines replace what a client shows."""
     return f"* history {count}"
 
 

@@ -1,7 +1,7 @@
 """What waits to be sent: a batch of lines serialised once for all, and one client's outbox with its limits.
 
-The law: nobody ever waits for a slow client. A write takes what the kernel takes at once; the rest waits in the
-outbox until the caretaker's thread finds the socket writable again. Whoever calls holds the session's lock.
+The law: nobody ever waits for a slow client. A write passes on what the kernel takes at once; the rest waits in the
+outbox until the caretaker's thread finds the socket writable again. The caller holds the session's lock.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Callable, Hashable, Sequence
 
 import rfc6455
 
-# What Python keeps of something that waits, besides its bytes: two objects, and a place for them.
+# What Python needs for something that waits, besides its bytes: two objects, and a place for them.
 ENTRY_COST = 128
 
 
 class Batch:
     """Some lines for many clients: each line is serialised once, and all of them are sent with one write.
 
-    Connections with the same extensions get the very same bytes. That is right because this server compresses
-    each message for itself (no context takeover, see `session.py`).
+    Connections with the same extensions share the same bytes. That is possible because this server compresses each
+    message on its own (no context takeover, see `session.py`).
     """
 
     def __init__(self, lines: Sequence[str]) -> None:
@@ -30,11 +30,11 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """How many bytes of memory this takes, about."""
+        """Return roughly how much memory this takes, in bytes."""
         return sum(len(message.payload) for message in self._messages) + sum(map(len, self._serialised.values()))
 
     def serialised(self, kind: Hashable, ws: rfc6455.Endpoint) -> bytes:
-        """The bytes for ``ws``, which must be open and have nothing else to send.
+        """Return the bytes for ``ws``, which must be open and have nothing else to send.
 
         :param kind: what is equal for all connections that send these messages in the same bytes.
         """
@@ -47,12 +47,12 @@ class Batch:
 
 
 class Outbox:
-    """What one client has not taken yet.
+    """The data that one client has not read yet.
 
-    :param max_bytes: more than so many bytes waiting is too many; 0 for no limit.
-    :param max_messages: more than so many messages waiting is too many; 0 for no limit.
+    :param max_bytes: more than this many bytes waiting is too many; 0 for no limit.
+    :param max_messages: more than this many messages waiting is too many; 0 for no limit.
     :param encrypt: for a connection with TLS.
-    :param blocked: called when something begins to wait; the caretaker then calls `flush`.
+    :param blocked: a function that is called when something begins to wait; the caretaker then calls `flush`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Outbox:
     def load(self) -> float:
         """What waits, as a share of what may: more than 1 is too much."""
         if self._is_held or not self._waiting:
-            return 0.0  # how much the client takes is not known yet, or it has taken all
+            return 0.0  # the client's pace is not known yet, or it has taken everything
         return max(self.bytes * self._per_byte, self.messages * self._per_message)
 
     @property
@@ -93,11 +93,11 @@ class Outbox:
         return not self._waiting
 
     def put(self, data: bytes, messages: int = 0) -> None:
-        """Sends ``data``, now or later, and never waits."""
+        """Send ``data``, now or later, without waiting."""
         self.put_raw(data if self._encrypt is None or not data else self._encrypt(data), messages)
 
     def put_raw(self, data: bytes, messages: int = 0) -> None:
-        """The same for bytes that are not to be encrypted."""
+        """Do the same for bytes that are not to be encrypted."""
         if self._is_broken or not data:
             return
         self.delivered += messages
@@ -112,11 +112,11 @@ class Outbox:
         self.messages += messages
 
     def hold(self) -> None:
-        """Sends nothing until `release` does, with one write."""
+        """Send nothing until `release` does so with one write."""
         self._is_held = True
 
     def release(self) -> None:
-        """Sends what was put since `hold`."""
+        """Send what was put since `hold`."""
         self._is_held = False
         data, messages = b"".join(data for data, _ in self._waiting), self.messages
         self._waiting.clear()
@@ -125,7 +125,7 @@ class Outbox:
         self.put_raw(data, messages)
 
     def flush(self) -> None:
-        """Sends what waits, as far as the kernel takes it."""
+        """Send what waits, as far as the kernel takes it."""
         while self._waiting and not self._is_broken:
             data, messages = self._waiting[0]
             taken = self._write(data)
@@ -139,18 +139,18 @@ class Outbox:
             self._waiting.popleft()
 
     def shed(self) -> None:
-        """Forgets what waits, but for what may have been sent in part. Not with TLS, whose records are numbered."""
+        """Forget what waits, except what may be half sent. Not possible with TLS, whose records are numbered."""
         while len(self._waiting) > 1:
             self._waiting.pop()
         self.bytes = sum(len(data) for data, _ in self._waiting)
         self.messages = sum(messages for _, messages in self._waiting)
 
     def detach(self) -> None:
-        """Lets go of its owner, which holds it in turn; after that nothing may be put."""
+        """Release the reference to the owner, which refers back; nothing may be put after that."""
         self._blocked = lambda: None
 
     def drop(self) -> None:
-        """Forgets what waits; nothing more is sent."""
+        """Forget what waits; nothing more is sent."""
         self._is_broken = True
         self._waiting.clear()
         self.bytes = self.messages = 0

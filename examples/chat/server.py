@@ -1,7 +1,7 @@
-"""The chat's server: listens, gives each client a thread, and ends in order.
+"""The chat's server: it listens, runs a thread for each client, and shuts down cleanly.
 
 What lives here: the main thread, which accepts, and the beginning and the end of everything. `session.py` is next, in
-which a client's thread lives; README.md says in which order to read the rest.
+which a client's thread lives; README.md has the reading order for the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from service import threads
@@ -31,14 +31,14 @@ from session import Session
 
 import rfc6455
 
-# How long the clients' threads have to end when the clients were cut, in seconds. By default the server ends after
-# 3 seconds at most, with this and `--stop-timeout`.
+# How long the clients' threads have to end after the clients were cut, in seconds. With this and `--stop-timeout`, the
+# server ends after 3 seconds at most by default.
 CUT_TIMEOUT = 0.25
 
-# When one of our own threads has failed, how long `/health` tells of it before the server ends, in seconds.
+# After one of our own threads has failed, how long `/health` reports it before the server ends, in seconds.
 FAILED_TIMEOUT = 3.0
 
-# When accept() fails for want of something, how long to wait for somebody to leave, in seconds.
+# When accept() fails for lack of a resource, how long to wait for somebody to leave, in seconds.
 ACCEPT_PAUSE = 0.1
 
 
@@ -92,11 +92,10 @@ class Server:
                 deadline = time.monotonic() + FAILED_TIMEOUT
 
     def _take_in(self, listener: socket.socket) -> None:
-        """Take in who stands at the door; then look what they want; then give each a thread.
+        """Accept waiting clients, then read their requests, then start a thread for each.
 
-        Not one after the other: a thread that was just started asks for Python's lock, and each system call lets go of
-        it. With a crowd at the door, the threads would hand the lock to each other all the time, which takes longer
-        than the work.
+        Not one client after the other: a thread that was just started asks for Python's lock, and each system call
+        releases it. In a crowd, the threads would keep passing the lock on, which takes longer than the work.
         """
         sessions = list(self._admitted(listener))
         for session in sessions:
@@ -105,7 +104,7 @@ class Server:
             self._begin(session)
 
     def _admitted(self, listener: socket.socket) -> Iterator[Session]:
-        """Give those at the door who may come in, `AT_ONCE` at most."""
+        """Yield the waiting clients that may connect, `AT_ONCE` at most."""
         for _ in range(AT_ONCE):
             try:
                 sock, address = listener.accept()
@@ -121,7 +120,7 @@ class Server:
                 yield session
 
     def _admit(self, sock: socket.socket, host: str, port: int) -> Session | None:
-        """Make a session of it, or turn it away. What goes wrong with one is nothing to the next."""
+        """Make a session of the client, or refuse it. What goes wrong with one does not affect the next."""
         visitor = Visitor(host, port, self._service)
         reason = visitor.admit()
         try:
@@ -140,7 +139,7 @@ class Server:
         with self._sessions_lock:
             self._sessions.add(session)
         try:
-            # Not a threading.Thread: its start() waits until the thread runs, which takes as long as all the rest.
+            # Not a threading.Thread: its start() waits until the thread runs, which takes as long as everything else.
             _thread.start_new_thread(self._live, (session,))
         except RuntimeError as error:  # no more threads
             session.visitor.refused("threads", reason=error)
@@ -174,7 +173,7 @@ class Server:
         self._wait_for_all_to_go(CUT_TIMEOUT, stops=float("inf"))
 
     def _wait_for_all_to_go(self, timeout: float, stops: float) -> None:
-        """Wait so many seconds at most, or until more than ``stops`` signals came."""
+        """Wait for at most this many seconds, or until more than ``stops`` signals have come."""
         deadline = time.monotonic() + timeout
         while self._present() and self._signals.stops <= stops and (left := deadline - time.monotonic()) > 0:
             self._signals.wait(min(left, 1.0))

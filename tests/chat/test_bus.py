@@ -19,7 +19,7 @@ MESSAGES = 10_000
 
 @pytest.fixture
 def servers(redis: Redis) -> Iterator[Callable[..., ChatServer]]:
-    """Starts servers on the one Redis."""
+    """Start servers on the one Redis."""
     with ExitStack() as started:
 
         def start(*switches: str) -> ChatServer:

@@ -203,7 +203,7 @@ class Chaos:
         self.rounds += 1
 
     def go_on(self, seconds: float) -> None:
-        """Lets them do what they like for so long; then all rowdies go, and nothing is left of them."""
+        """Let them do what they like for so long; then all rowdies go, and nothing is left of them."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for _ in range(ACTIONS):

@@ -58,7 +58,7 @@ FLOOD_LINE = "x" * (16 << 10)
 
 
 def flood(client: Client) -> None:
-    """Sends 480 of them with one write, which has 20 kB."""
+    """Send 480 of them with one write, which has 20 kB."""
     for _ in range(FLOOD):
         client.ws.send_text(FLOOD_LINE)
     data = client.ws.data_to_send()
@@ -67,7 +67,7 @@ def flood(client: Client) -> None:
 
 
 def until_ann(reader: Client, lines: list[str]) -> None:
-    """Reads what is said until Ann says something."""
+    """Read what is said until Ann says something."""
     while not lines or not lines[-1].startswith("Ann: "):
         lines += reader.said(1)
 
@@ -98,7 +98,7 @@ def test_who_floods_the_others_is_the_one_who_goes() -> None:
 
 
 def until_no_more_is_taken(server: ChatServer) -> None:
-    """Waits until messages have come, and no more come."""
+    """Wait until messages have come, and no more come."""
     counts = ["", "0"]
     while counts[-1] == "0" or counts[-1] != counts[-2]:
         counts.append(server.get("/metrics")[2].partition("\nchat_received_messages_total ")[2].partition("\n")[0])
@@ -206,7 +206,7 @@ def test_connections_of_an_address() -> None:
 
 
 def served(server: ChatServer) -> bool:
-    """Whether there was a place; who is one too many may be reset, as nobody reads what it asks."""
+    """Return whether there was a place; who is one too many may be reset, as nobody reads what it asks."""
     with server.connect() as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         try:

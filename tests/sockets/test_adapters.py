@@ -133,7 +133,7 @@ class Scene:
         self.adapter = run(sock, Endpoint(handshake, timeouts, now=self.clock()), self._events.put, self.clock)
 
     def open(self) -> Scene:
-        """Does the peer's part of the opening handshake."""
+        """Do the peer's part of the opening handshake."""
         if self.role is SERVER:
             self.peer.sendall(REQUEST)
             self._read_head()
@@ -188,7 +188,7 @@ class Scene:
         return len(self._buffer) - header - len(seen.payload)
 
     def read_to_the_end(self) -> None:
-        """Waits until the adapter has closed TCP; if it left input unread, that is a reset."""
+        """Wait until the adapter has closed TCP; if it left input unread, that is a reset."""
         try:
             while self.peer.recv(4096):
                 pass
@@ -218,7 +218,7 @@ ADAPTERS = {"threads": RunningThreads, "asyncio": RunningAsyncio}
 
 @pytest.fixture(params=ADAPTERS.values(), ids=list(ADAPTERS))
 def scene(request: pytest.FixtureRequest) -> Iterator[Callable[..., Scene]]:
-    """Makes scenes, and ends what a test that failed has left running."""
+    """Make scenes, and ends what a test that failed has left running."""
     scenes: list[Scene] = []
 
     def make(role: Role, **timeouts: float | None) -> Scene:

@@ -355,7 +355,7 @@ def test_a_peer_that_does_not_close_is_cut() -> None:
 
 
 def fill(listener: Listener) -> int:
-    """Sends until no more should be sent; gives how much that was."""
+    """Send until no more should be sent; return how much that was."""
     sent = 0
     while listener.send(bytes(16 << 10)):
         sent += 16 << 10

@@ -54,7 +54,7 @@ def scene(loop: str, test: Callable[[Scene], Awaitable[None]], **arguments: Any)
 
 
 async def turns(count: int = 20) -> None:
-    """Lets the loop come round."""
+    """Let the loop come round."""
     for _ in range(count):
         await asyncio.sleep(0)
 

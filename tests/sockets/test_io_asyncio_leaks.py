@@ -75,7 +75,7 @@ async def visits(server: Server, count: int) -> None:
 
 
 async def settled(server: Server, tasks: set[asyncio.Task[Any]]) -> None:
-    """Waits until the server has no connection, and asyncio has no other tasks than these."""
+    """Wait until the server has no connection, and asyncio has no other tasks than these."""
     while server._drivers or asyncio.all_tasks() - tasks:
         await asyncio.sleep(0.001)
 

@@ -74,7 +74,7 @@ class Scene:
 
 
 def in_thread(call: Callable[[], object]) -> Callable[[], Any]:
-    """Calls it in a thread; what is returned waits for its result, or raises its exception."""
+    """Call it in a thread; what is returned waits for its result, or raises its exception."""
     results: list[Any] = []
 
     def run() -> None:
@@ -280,7 +280,7 @@ def test_any_number_of_threads_may_send() -> None:
 
 
 def fill(at: Scene) -> Callable[[], Any]:
-    """Sends more than the peer's and our buffers take; gives the result of one more send, which has to wait."""
+    """Send more than the peer's and our buffers take; return the result of one more send, which has to wait."""
     at.ws.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
     at.ws.send(bytes(1 << 20))
     return in_thread(lambda: at.ws.send("at last"))
@@ -864,7 +864,7 @@ def test_where_it_listens(tmp_path: Path) -> None:
             assert ws.get_extra_info("sockname") == ws.get_extra_info("socket").getsockname()
             assert ws.get_extra_info("ssl_object", "none") == "none"
         # The port is taken.
-        with pytest.raises(OSError, match="(?i)address"):
+        with pytest.raises(OSError, match=r"(?i)address"):
             serve(echo, "127.0.0.1", server.port).start()
     with serve(echo, ["127.0.0.1", "localhost"], 0) as server:
         assert len(server.sockets) >= 1

@@ -26,7 +26,7 @@ class Holder(Protocol):
         """How many bytes it keeps."""
 
     def give_way(self) -> None:
-        """Keeps less, at once. Never waits, never raises."""
+        """Keep less, at once. Never waits, never raises."""
 
 
 class Budget:

@@ -28,10 +28,10 @@ class Ward(Protocol):
     due: float
 
     def flush(self) -> bool:
-        """Sends what waits; says whether anything is left."""
+        """Send what waits; say whether anything is left."""
 
     def tick(self, now: float) -> None:
-        """Does what is due."""
+        """Do what is due."""
 
     def fail(self, error: Exception) -> None:
         """Logs what went wrong with it, the first time, and ends it. Never raises."""
@@ -64,7 +64,7 @@ class Caretaker:
         self._thread = threads.start("caretaker", self._run)
 
     def stop(self) -> None:
-        """Ends the thread; sockets that are still open are closed."""
+        """End the thread; sockets that are still open are closed."""
         self._is_stopped = True
         self._wake()
         if self._thread is not None:
@@ -75,18 +75,18 @@ class Caretaker:
         self._tasks.append((self._wards.add, ward))  # the next tick is early enough
 
     def watch(self, ward: Ward) -> None:
-        """Calls ``ward.flush`` when its socket takes bytes again, until nothing is left."""
+        """Call ``ward.flush`` when its socket takes bytes again, until nothing is left."""
         self._do(self._watch, ward)
 
     def release(self, ward: Ward) -> None:
-        """Closes the socket when nothing is left to send, or when the ward's time is over.
+        """Close the socket when nothing is left to send, or when the ward's time is over.
 
         Only the caretaker closes sockets, so that none is closed while it is watched.
         """
         self._do(self._release, ward)
 
     def _do(self, task: Callable[[Ward], None], ward: Ward) -> None:
-        """Lets the thread do ``task``; only that thread touches the selector."""
+        """Let the thread do ``task``; only that thread touches the selector."""
         self._tasks.append((task, ward))
         self._wake()
 
@@ -116,7 +116,7 @@ class Caretaker:
             self._care(*self._tasks.popleft())
 
     def _care(self, task: Callable[[Ward], None], ward: Ward) -> None:
-        """Does ``task`` for one ward. What goes wrong with it ends that one, and is nothing to the others."""
+        """Do ``task`` for one ward. What goes wrong with it ends that one, and is nothing to the others."""
         try:
             task(ward)
         except Exception as error:
@@ -158,7 +158,7 @@ class Caretaker:
             self._close(ward)
 
     def _drop(self, ward: Ward) -> None:
-        """Takes care of it no more, but for its socket. That has been shut, so its thread ends and releases it."""
+        """Take care of it no more, but for its socket. That has been shut, so its thread ends and releases it."""
         self._wards.discard(ward)
         self._unwatch(ward)
         if ward in self._released:

@@ -63,7 +63,7 @@ class Bucket:
         self._at = now
 
     def take(self, count: int, now: float) -> bool:
-        """Takes ``count`` tokens, or none and says ``False``."""
+        """Take ``count`` tokens, or none and say ``False``."""
         if not self._rate:
             return True
         self._fill(now)
@@ -130,7 +130,7 @@ class Guard:
                 self._addresses[_network(host)].connections -= 1
 
     def may_say(self, host: str, tokens: int, now: float) -> bool:
-        """Whether ``host`` may send now what takes so many tokens."""
+        """Return whether ``host`` may send now what takes so many tokens."""
         if not self._rate:
             return True
         with self._lock:

@@ -29,13 +29,13 @@ _is_writing = False
 
 
 def log(event: str, **fields: object) -> None:
-    """Writes one line. What came from a client cannot forge another one: values are quoted, controls escaped."""
+    """Write one line. What came from a client cannot forge another one: values are quoted, controls escaped."""
     words = (f"{key}={_quoted(value)}" for key, value in fields.items())
     say(" ".join((f"time={utc(time.time())}", f"event={event}", *words)))
 
 
 def failure(error: Exception, **fields: object) -> None:
-    """Writes what went wrong with one client, entry or line, and where. That one is dropped: this is all that is left.
+    """Write what went wrong with one client, entry or line, and where. That one is dropped: this is all that is left.
 
     :param fields: which one it was.
     """
@@ -45,7 +45,7 @@ def failure(error: Exception, **fields: object) -> None:
 
 
 def say(line: str) -> None:
-    """Writes a line for people, soon. A log that nobody reads, or no more, does not stop the chat.
+    """Write a line for people, soon. A log that nobody reads, or no more, does not stop the chat.
 
     Only one thread writes: a pipe that is full keeps it waiting, and nobody else.
     """
@@ -57,7 +57,7 @@ def say(line: str) -> None:
 
 
 def drain(seconds: float = LOG_TIMEOUT) -> bool:
-    """Waits until all is written, so many seconds at most; says whether it is."""
+    """Wait until all is written, so many seconds at most; say whether it is."""
     with _changed:
         return _changed.wait_for(lambda: not (_waiting or _is_writing), seconds)
 

@@ -43,7 +43,7 @@ class Metrics:
         self._seconds = 0.0
 
     def count(self, name: str, by: int = 1, label: str = "") -> None:
-        """Counts ``by`` more of ``name``, one of those in `_HELP`; ``label`` is such as ``code="1013"``."""
+        """Count ``by`` more of ``name``, one of those in `_HELP`; ``label`` is such as ``code="1013"``."""
         with self._lock:
             self._counts[name, label] += by
 
@@ -52,7 +52,7 @@ class Metrics:
             self._counts.update({(name, ""): count for name, count in counts.items()})
 
     def fanned_out(self, messages: int, seconds: float) -> None:
-        """Counts one read: how many messages it had, and how long it took to send them on."""
+        """Count one read: how many messages it had, and how long it took to send them on."""
         with self._lock:
             self._counts["received_messages", ""] += messages
             self._buckets[bisect_left(BUCKETS, seconds)] += 1

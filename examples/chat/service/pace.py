@@ -42,10 +42,10 @@ class Listener(Protocol):
         """What waits for it, as a share of what may."""
 
     def deliver(self, batch: Batch) -> float:
-        """Sends the batch to the client, and returns its load. Never waits, never raises."""
+        """Send the batch to the client, and returns its load. Never waits, never raises."""
 
     def close(self, code: int, reason: str) -> None:
-        """Begins the closing handshake. Never waits, never raises."""
+        """Begin the closing handshake. Never waits, never raises."""
 
 
 def tell(batch: Batch, listeners: Collection[Listener]) -> bool:

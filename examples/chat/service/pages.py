@@ -53,7 +53,7 @@ def room_of(path: str) -> str | None:
 
 
 def is_room(name: str) -> bool:
-    """Whether there is a path that names this room."""
+    """Return whether there is a path that names this room."""
     return room_of(f"/{quote(name[1:], safe='')}") == name
 
 

@@ -49,7 +49,7 @@ class Signals:
             pass  # it has been woken often enough, or is done
 
     def take_hangup(self) -> bool:
-        """Whether SIGHUP has come since this was asked last."""
+        """Return whether SIGHUP has come since this was asked last."""
         hangups, self._hangups = self._hangups, 0
         return hangups > 0
 

@@ -36,7 +36,7 @@ class Store(Protocol):
     """Keeps the last lines of each room. May be called from any thread."""
 
     def append(self, room: str, said: Sequence[str]) -> None:
-        """Keeps the lines; when it returns, they are safe from the death of this process."""
+        """Keep the lines; when it returns, they are safe from the death of this process."""
 
     def last(self, room: str, count: int, most_bytes: int = MANY_BYTES) -> list[str]:
         """The last ``count`` lines of the room, or fewer that are of ``most_bytes`` bytes; the oldest first.
@@ -45,7 +45,7 @@ class Store(Protocol):
         """
 
     def close(self) -> None:
-        """Ends its work."""
+        """End its work."""
 
 
 class NoStore:

@@ -116,8 +116,8 @@ class Stream:
         return entries
 
     def has_lost(self, last: str) -> bool:
-        """Whether the stream ends before ``last``, which it had. Then new entries may have ids that `read` skips: who
-        makes them is Redis's clock, and it may be behind.
+        """Return whether the stream ends before ``last``, which it had. Then new entries may have ids that `read`
+        skips: who makes them is Redis's clock, and it may be behind.
         """
         newest: Any = self._redis.xrevrange(self.name, count=1)
         return _order(newest[0][0] if newest else "0-0") < _order(last)
@@ -172,12 +172,13 @@ def _order(name: str) -> tuple[int, int]:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether Redis was there, and did not want to."""
+    """Return whether Redis was there, and did not want to."""
     return isinstance(error, redis.ResponseError) or is_for_good(error)
 
 
 def is_for_good(error: BaseException | None) -> bool:
-    """Whether Redis refuses until somebody mends the settings: a password, a right, a database, a certificate."""
+    """Return whether Redis refuses until somebody mends the settings: a password, a right, a database, a
+    certificate."""
     while error is not None:
         if isinstance(error, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
             return True

@@ -21,13 +21,13 @@ def _wake() -> None:
 
 
 def when_one_fails(wake: Callable[[], None]) -> None:
-    """Calls ``wake`` from a thread that ends in an exception."""
+    """Call ``wake`` from a thread that ends in an exception."""
     global _wake
     _wake = wake
 
 
 def start(name: str, run: Callable[[], None]) -> threading.Thread:
-    """Starts a thread that does ``run`` until it returns, as it does when the server has told it to stop."""
+    """Start a thread that does ``run`` until it returns, as it does when the server has told it to stop."""
 
     def watched() -> None:
         try:

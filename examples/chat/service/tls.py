@@ -35,7 +35,7 @@ class TLS:
         self._is_open = False
 
     def receive_data(self, data: bytes) -> bytes:
-        """Takes what came from the client; gives what it means, which may be nothing yet.
+        """Take what came from the client; return what it means, which may be nothing yet.
 
         :param data: ``b""`` is the end of file.
         :raises ssl.SSLError: when the client breaks TLS, or does not speak it.

@@ -113,7 +113,7 @@ class Visitor:
         return room
 
     def may_say(self, received: int, events: int, texts: Sequence[str]) -> bool:
-        """Whether it may do what it has just done; see `Meter.cost`."""
+        """Return whether it may do what it has just done; see `Meter.cost`."""
         tokens = self._meter.cost(received, events, texts)
         now = time.monotonic()
         return not tokens or (

@@ -76,7 +76,7 @@ class Wire:
         return data or None
 
     def has_input(self) -> bool:
-        """Whether something has come that was not read."""
+        """Return whether something has come that was not read."""
         try:
             return bool(self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
         except OSError:
