@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from child import Output
+from child import Output, Talkative
 
 import rfc6455
 
@@ -40,7 +40,7 @@ PATIENT = ("--stop-timeout", str(PATIENCE), "--close-timeout", str(PATIENCE))
 RESET = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}: close() sends RST
 
 
-class ChatServer:
+class ChatServer(Talkative):
     """The chat's server in a process, on a port of 127.0.0.1 that it keeps through restarts.
 
     :param runner: a program that runs the server's, such as `LATE_SIGNAL`.
@@ -82,18 +82,6 @@ class ChatServer:
             self.kill()
             raise
         self.port = int(line.rpartition("://")[2].partition("/")[0].rpartition(":")[2])
-
-    @property
-    def lines(self) -> list[str]:
-        """What it has logged since it was started last."""
-        return self._output.lines
-
-    def wait_for(self, pattern: str, count: int = 1) -> str:
-        """Wait until so many lines of the log match; return the last of them."""
-        return self._output.wait_for(pattern, count)
-
-    def logged(self, pattern: str) -> list[str]:
-        return self._output.matching(pattern)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send the signal; return the exit code."""

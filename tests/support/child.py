@@ -48,3 +48,21 @@ class Output:
         """Read to the end, once the process has ended; may be called again."""
         self._reader.join(self._patience)
         self._pipe.close()
+
+
+class Talkative:
+    """What both kinds of programs that tests start have: their lines."""
+
+    _output: Output
+
+    @property
+    def lines(self) -> list[str]:
+        """All that it has printed since it was started last."""
+        return self._output.lines
+
+    def wait_for(self, pattern: str, count: int = 1) -> str:
+        """Wait until so many lines match; return the last of them."""
+        return self._output.wait_for(pattern, count)
+
+    def logged(self, pattern: str) -> list[str]:
+        return self._output.matching(pattern)

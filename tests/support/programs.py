@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from child import Output
+from child import Output, Talkative
 from helpers import CLOSE, Seen, split_frames
 
 import rfc6455
@@ -31,7 +31,7 @@ REQUEST = (
 )
 
 
-class Program:
+class Program(Talkative):
     """An example that serves, in a process of its own; its port is in the first line that it prints.
 
     :param runner: a program that runs the example, such as `LATE_SIGNAL`.
@@ -71,18 +71,6 @@ class Program:
     @property
     def uri(self) -> str:
         return f"ws://127.0.0.1:{self.port}/"
-
-    @property
-    def lines(self) -> list[str]:
-        """All that it has printed."""
-        return self._output.lines
-
-    def wait_for(self, pattern: str, count: int = 1) -> str:
-        """Wait until so many lines match; return the last of them."""
-        return self._output.wait_for(pattern, count)
-
-    def logged(self, pattern: str) -> list[str]:
-        return self._output.matching(pattern)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Send the signal, and check that the program ends well."""
