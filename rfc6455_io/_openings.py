@@ -1,9 +1,9 @@
-"""Opening handshakes as servers and clients of every kind make them: what is answered, and where a redirection leads.
+"""Opening handshakes, as servers and clients with any loop make them: the answer, and where a redirection leads.
 
-Not here: connections, and who is waiting for what.
+Not here: connections, and anything that waits.
 
-The law: what is told to one server goes to no other. A redirection to another origin gets none of the caller's
-headers, and TLS is not given up on the way.
+The law: what is meant for one server goes to no other. After a redirection to another origin, none of the caller's
+headers are sent, and TLS is never given up on the way.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from rfc6455 import (
 )
 from rfc6455.options import OptionArguments
 
-# RFC 9110, 15.4: what they say about methods does not matter, as ours is GET.
+# RFC 9110, 15.4: their rules about methods do not matter, as ours is GET.
 REDIRECTIONS = (301, 302, 303, 307, 308)
 
 # ---- Servers ----
 
 
 def server_handshakes(process_request: object, **arguments: Any) -> Callable[[], ServerHandshake]:
-    """Return what makes the handshakes of a server. What is wrong with the arguments is said now, and not to the first
+    """Return a function that makes the handshakes of a server. Wrong arguments are reported now, and not at the first
     client."""
     make_handshake = partial(ServerHandshake, plain_http=process_request is not None, **arguments)
     make_handshake()
@@ -43,9 +43,9 @@ def server_handshakes(process_request: object, **arguments: Any) -> Callable[[],
 
 
 def refusal(request: Request, answer: Response | None) -> Response | None:
-    """Return with what a client is refused; ``None`` for one that is let in.
+    """Return the answer that refuses a client, or ``None`` to accept it.
 
-    :param answer: what ``process_request`` said about the request.
+    :param answer: what ``process_request`` returned for the request.
     """
     if answer is not None and answer.status != 101:
         return answer
@@ -92,10 +92,11 @@ class Way:
 
 
 class Route:
-    """Where a client asks, and with what: the URI that it was given, then those that servers send it to.
+    """Where a client connects, and its handshake: first the URI that it was given, then those that servers redirect it
+    to.
 
-    :ivar uri: where it asks now.
-    :ivar handshake: what it asks with. It is good for one connection.
+    :ivar uri: the current URI.
+    :ivar handshake: the handshake for it, which is good for one connection.
     """
 
     def __init__(
@@ -105,16 +106,16 @@ class Route:
         make_handshake: Callable[..., ClientHandshake],
         redirects: int,
     ) -> None:
-        self.handshake = make_handshake(uri, headers=headers)  # what is wrong is said now
+        self.handshake = make_handshake(uri, headers=headers)  # so that wrong arguments are reported now
         self.uri = uri if isinstance(uri, URI) else rfc6455.parse_uri(uri)
         self._headers = headers
         self._make_handshake = make_handshake
         self._left = redirects
 
     def follow(self, error: HandshakeError) -> None:
-        """Go to where the server sends us. Where it does not, or once too often, raise the error.
+        """Follow the server's redirection. Raise the error if it is not one, or one too many.
 
-        :raises rfc6455.LocalProtocolError: when it sends us where no client should go.
+        :raises rfc6455.LocalProtocolError: when a client must not follow the redirection.
         """
         if error.status not in REDIRECTIONS or error.response is None or "Location" not in error.response.headers:
             raise error
@@ -122,7 +123,7 @@ class Route:
         if not self._left:
             raise error
         self._left -= 1
-        # The headers may hold what only the first server should know.
+        # The headers may hold secrets that are meant for the first server only.
         if _origin(target) != _origin(self.uri):
             self._headers = ()
         self.uri, self.handshake = target, self._make_handshake(target, headers=self._headers)

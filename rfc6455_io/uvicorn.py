@@ -3,8 +3,8 @@
     uvicorn --ws rfc6455_io.uvicorn:Protocol app:app
 
 What lives here: asyncio's callbacks on one side, ASGI's `receive` and `send` on the other, and what the two owe each
-other: order, back-pressure, and an end that both are told of. Not here: what the bytes mean, which is the library's
-matter; what waits for the app (`_uvicorn_inbox.py`); the form of the scope and of a denial (`_uvicorn_asgi.py`).
+other: order, back-pressure, and news of the end. Not here: what the bytes mean, which the library knows; what waits
+for the app (`_uvicorn_inbox.py`); the form of the scope and of a denial (`_uvicorn_asgi.py`).
 
 The law: whatever happens on an open connection, be it a read, a call of the app or a timer, ends in `_step`, which
 writes what there is to write and decides whether to read on. Nothing awaits between looking at the
@@ -43,25 +43,25 @@ logger = logging.getLogger("uvicorn.error")
 # why, in seconds. A client that is there needs a round trip.
 GRACE = 2.0
 
-# What is queued goes out when the loop comes round, together; this much of it at once. asyncio's own high-water mark,
-# so that an app that goes on sending is made to wait.
+# What is queued goes out together in the loop's next iteration; at this size, at once. It is asyncio's own high-water
+# mark, so that an app that goes on sending has to wait.
 HIGH_WATER = 64 << 10
 
-# When the connection is over but not all was sent: how long to wait for some of it to be taken, in seconds. An app may
-# end with megabytes in the transport, which a slow client is still taking.
+# After the connection has ended, how long to wait for more of the rest to be read, in seconds. An app may end with
+# megabytes in the transport, which a slow client is still reading.
 FLUSH = 10.0
 
 # How much of one client's messages is handled before it is the others' turn, in bytes or characters; one read can
-# inflate to very much.
+# inflate to a lot.
 TURN = 512 << 10
 
 
 class Protocol(asyncio.Protocol):
-    """One WebSocket connection, made by uvicorn when a request for one has come.
+    """One WebSocket connection, which uvicorn creates when a request for one has come.
 
-    The options that it knows: ``--ws-max-size``, ``--ws-max-queue``, ``--ws-ping-interval`` and ``--ws-ping-timeout``
-    (0 turns either off), ``--ws-per-message-deflate``, ``--root-path`` and those about headers. Without a command line
-    it is ``uvicorn.run(app, ws=Protocol)``. What uvicorn has no option for is changed by a derived class.
+    It supports the options ``--ws-max-size``, ``--ws-max-queue``, ``--ws-ping-interval`` and ``--ws-ping-timeout`` (0
+    turns either off), ``--ws-per-message-deflate``, ``--root-path`` and those about headers. Without a command line,
+    call ``uvicorn.run(app, ws=Protocol)``. To change settings for which uvicorn has no option, derive a class.
     """
 
     #: Which pages may connect (10.2). uvicorn leaves that to the app; ``rfc6455.SAME_HOST`` is the safe choice.
@@ -77,7 +77,7 @@ class Protocol(asyncio.Protocol):
     #: How long to wait for the client's Close frame after the app's, in seconds (7.1.1).
     close_timeout: float = 10.0
 
-    #: The connection, as asyncio gave it.
+    #: The transport, as asyncio passed it.
     transport: asyncio.Transport
 
     def __init__(
@@ -162,7 +162,8 @@ class Protocol(asyncio.Protocol):
     # What uvicorn calls.
 
     def shutdown(self) -> None:
-        """The server stops: 1012 (Service Restart) for an open connection, 500 for one that waits for the app."""
+        """Close because the server stops: 1012 (Service Restart) for an open connection, 500 for one that waits for
+        the app."""
         if self._stage in (Stage.REQUESTED, Stage.DENYING) and not self.transport.is_closing():
             self._fail_opening()
         elif self._stage is Stage.ACCEPTED and not self._ws.closed:
@@ -210,8 +211,8 @@ class Protocol(asyncio.Protocol):
         return CloseCode.NORMAL_CLOSURE
 
     def _app_ended(self, task: asyncio.Task[CloseCode]) -> None:
-        """ASGI: a socket lives no longer than its app. A task may be cancelled before it has begun, so the end is
-        seen from outside."""
+        """End the connection with its app, as ASGI requires. A task may be cancelled before it has begun, so this is a
+        callback of it."""
         self._tasks.discard(task)
         code = CloseCode.INTERNAL_ERROR if task.cancelled() else task.result()
         if self._is_open:
@@ -309,12 +310,12 @@ class Protocol(asyncio.Protocol):
 
     @property
     def _is_open(self) -> bool:
-        """Whether the app has accepted; it stays so when the connection is closed again."""
+        """Whether the app has accepted the connection, even if it has closed since."""
         return self._ws.connection is not None
 
     def _receive(self, data: bytes | None) -> None:
-        """Take what has come, ``b""`` at its end, and go through it while the app has room for it and it is not the
-        others' turn: when the app has closed there is always room. The rest is left to the library."""
+        """Process input, ``b""`` at its end, while the app has room for it and it is not the others' turn; after the
+        app has closed there is always room. The library keeps the rest."""
         if self._ws.must_close:
             return  # what is left of a client that is being hung up on
         size = 0
@@ -371,8 +372,8 @@ class Protocol(asyncio.Protocol):
         self._flush()
 
     def _flush(self) -> None:
-        """Write what is owed. While the client does not take what there is, the library keeps it: of the Pongs only
-        the last few (5.5.3), so that a flood of Pings cannot pile up answers."""
+        """Write what is owed. While the client does not read, the library keeps it, and only the last few Pongs
+        (5.5.3), so that a flood of Pings cannot pile up answers."""
         if not self._ws.has_data_to_send or not self._writable.is_set() or self.transport.is_closing():
             return
         self._unsent = 0
@@ -396,8 +397,9 @@ class Protocol(asyncio.Protocol):
             self._set_clock()
 
     def _set_clock(self) -> None:
-        """While the app lets nothing be read, no deadline comes nearer: a Pong that we do not read is not late. Unless
-        the client takes nothing either: the app may wait for just that, and such a client could stay for ever."""
+        """Stop the clock while the app stops us from reading, since a Pong that we do not read is not late; but not
+        while the client does not read either: the app may wait for just that, and such a client could stay for
+        ever."""
         if self._is_paused and self._writable.is_set():
             self._ws.pause(now=self._loop.time())
         else:
@@ -405,7 +407,8 @@ class Protocol(asyncio.Protocol):
             self._set_timer()
 
     def _set_timer(self) -> None:
-        """A timer that is there and earlier stays: it looks again when it is due, which is cheaper than a new one."""
+        """Set the timer for the next deadline. An earlier timer stays: it looks again when it is due, which is cheaper
+        than a new one."""
         if not self._is_open or self._ws.closed or self.transport.is_closing():
             return  # what is waited for now is the end
         at = self._ws.deadlines.next_deadline()

@@ -70,7 +70,7 @@ def replay_received(recording: Recording, make: Callable[[], Connection] | None 
 
 
 def replay_sent(recording: Recording) -> Iterator[Replayed]:
-    """What the peer makes of the bytes that were sent, in one or several steps for an entry; its limits are not
+    """Yield what the peer makes of the bytes that were sent, in one or several steps for an entry; its limits are not
     known."""
     peer = _connection(recording, recording.role.peer, Limits(message=None))
     for index, data in Way(recording, Kind.SENT).frame_bytes():
