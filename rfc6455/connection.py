@@ -383,7 +383,7 @@ class Connection:
             return self.receive_data(None)
         self._has_unread = True
         if self._parser.unparsed + waiting > self._budget:
-            self._fail(self._over_budget("what was not handled"), events)
+            self._fail(self._over_budget("input that was not handled"), events)
         return events
 
     def _receive_later(self, data: bytes | bytearray | memoryview, waiting: int) -> list[Event]:
@@ -395,7 +395,7 @@ class Connection:
             self._parser.feed(new)
             self._has_unread = True
             if new and self._parser.unparsed + waiting > self._budget:
-                self._fail(self._over_budget("what was not handled"), events)
+                self._fail(self._over_budget("input that was not handled"), events)
         if not new:
             self._eof = True
             self._milestones += 1
@@ -681,7 +681,7 @@ class Connection:
             case Closed(code, reason):
                 self.close(None if code == CloseCode.NO_STATUS_RCVD else code, reason)
             case _:
-                raise TypeError(f"an event is sent, such as TextMessage(text), not {type(event).__name__}")
+                raise TypeError(f"send() takes an event such as TextMessage(text), not {type(event).__name__}")
 
     def send_text(
         self, text: str | bytes | bytearray | memoryview, *, fin: bool = True, compress: bool | None = None
@@ -973,7 +973,7 @@ class Connection:
         """Fail the connection if what is kept of messages has grown beyond the budget, and not the Pongs."""
         self._drop_pongs_over_budget()
         if self._retained() - self._pongs_size > self._budget:
-            raise self._over_budget("what is kept of its messages")
+            raise self._over_budget("the content of its messages")
 
     def _over_budget(self, what: str) -> RemoteProtocolError:
         reason = f"{what} takes more memory than Limits(memory={self._budget}) allows"

@@ -153,7 +153,7 @@ class OriginRules:
             origin, host = excerpt(values[0]), excerpt(request.host or "")
             reason = (
                 f"the page that connects is of origin {origin}, and this server is {host} to it: origins=[{origin}] "
-                "lets it in; a proxy in front has to pass Host on as it came"
+                "lets it in; a proxy in front has to pass Host on unchanged"
             )
             raise HandshakeError(403, reason, "10.2", cause=CloseCause.OPENING_REFUSED)
 

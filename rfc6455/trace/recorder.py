@@ -88,11 +88,11 @@ class Recorder:
         ('OPENING_EOF', [Entry(time=0.0, kind=<Kind.RECEIVED: 'received'>, data=b'')])
         """
         if self._recording is not None:
-            raise LocalProtocolError("a recorder records one connection; make another for another")
+            raise LocalProtocolError("a recorder records one connection; make another recorder")
         if not isinstance(end, (Connection, _Servers, _Clients)):
             raise TypeError(f"a handshake or a connection can be recorded, not {type(end).__name__}")
         if _has_received(end):
-            raise LocalProtocolError("this has received something: wrap() it before, or wrap its handshake")
+            raise LocalProtocolError("this has already received something: wrap() it before that, or wrap its handshake")
         # For `isinstance`, each is what it stands in for.
         if isinstance(end, _Servers):
             self._recording = Recording(Role.SERVER)

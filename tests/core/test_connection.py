@@ -304,7 +304,7 @@ def test_a_message_that_is_over_the_budget_on_its_way(role: Role) -> None:
     (closed,) = connection.receive_data(to(role, BINARY, bytes(2000), fin=False))
     assert isinstance(closed, Closed)
     assert str(closed.error) == (
-        "what is kept of its messages takes more memory than Limits(memory=1000) allows "
+        "the content of its messages takes more memory than Limits(memory=1000) allows "
         "(section 10.4 at byte 0; close code 1009)"
     )
 

@@ -310,7 +310,7 @@ REFUSAL_WORDS = {
     ),
     "another origin": (
         "the page that connects is of origin 'http://evil.example', and this server is 'server.example.com' to it: "
-        "origins=['http://evil.example'] lets it in; a proxy in front has to pass Host on as it came"
+        "origins=['http://evil.example'] lets it in; a proxy in front has to pass Host on unchanged"
     ),
     "request line too long": "the request line is longer than 16384 bytes (Limits.line)",
     "header too long": "the field 'X' is longer than 16384 bytes (Limits.line)",
