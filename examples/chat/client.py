@@ -36,7 +36,7 @@ if importlib.util.find_spec("rfc6455") is None:  # not installed: use the clone 
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from lines import clean
-from transcript import Transcript
+from screen import Screen
 
 import rfc6455
 
@@ -147,7 +147,7 @@ class Client:
         self._context = settings.ca or ssl.create_default_context() if self._uri.secure else None
         self._prefix = prefix
         self._terminal = terminal
-        self._transcript = Transcript()
+        self._screen = Screen()
         self._typed = b""
         self._lines: deque[str] = deque()  # typed, and not sent
         self._is_at_end = False  # of what is typed
@@ -188,7 +188,7 @@ class Client:
             end = self._connect()
             if end.is_final:
                 return end.reason
-            self._transcript.broke(time.monotonic())
+            self._screen.broke(time.monotonic())
             if end.reason != told:  # each attempt of one outage would say the same
                 self._terminal.note(f"{end.reason}; trying again")
             told = "" if self._opened_at < math.inf else end.reason
@@ -262,7 +262,7 @@ class Client:
                 if self._openings > 1:
                     self._terminal.note("Connected again")
             case rfc6455.TextMessage(text):
-                for is_note, line in self._transcript.receive(text):
+                for is_note, line in self._screen.receive(text):
                     (self._terminal.note if is_note else self._terminal.show)(line)
             case rfc6455.BytesMessage(content):
                 self._terminal.show(f"({len(content)} bytes)")
@@ -313,7 +313,7 @@ class Client:
         while self._lines:
             line = self._prefix + self._lines.popleft()
             ws.send_text(line)
-            self._transcript.send(line, time.monotonic())
+            self._screen.send(line, time.monotonic())
         if self._is_at_end:
             self._has_left = True
             ws.close()

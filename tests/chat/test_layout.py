@@ -11,7 +11,7 @@ WAY = ["server.py", "session.py", "hub.py", "lines.py", "outbox.py"]
 
 
 def test_the_way_of_a_line_is_read_in_one_sitting() -> None:
-    assert {path.name for path in CHAT.glob("*.py")} == {*WAY, "client.py", "transcript.py"}
+    assert {path.name for path in CHAT.glob("*.py")} == {*WAY, "client.py", "screen.py"}
     assert sum(len((CHAT / name).read_text(encoding="utf-8").splitlines()) for name in WAY) < 900
     readme = (CHAT / "README.md").read_text(encoding="utf-8")
     assert [line.split("`")[1] for line in readme.splitlines() if line[:4] in {f"| {n} " for n in range(1, 6)}] == WAY

@@ -320,3 +320,11 @@ def test_each_public_name_is_documented(name: str) -> None:
 
 def test_the_package_says_that_it_is_typed() -> None:
     assert (PACKAGE / "py.typed").exists()
+
+
+def test_no_two_modules_that_tests_import_by_their_bare_name_have_the_same() -> None:
+    """The one that is imported first would be taken for the other."""
+    root = Path(__file__).parents[2]
+    directories = ("examples/chat", "examples/conformance", "tests/support")
+    names = [path.stem for directory in directories for path in (root / directory).glob("*.py")]
+    assert sorted(names) == sorted(set(names))

@@ -20,8 +20,8 @@ DOUBT = 10.0
 PAUSE = 300.0
 
 
-class Transcript:
-    """All connections of one client, one after the other."""
+class Screen:
+    """What one client shows, in all its connections one after the other."""
 
     def __init__(self) -> None:
         self._had: deque[str] = deque(maxlen=REMEMBERED)
