@@ -182,7 +182,7 @@ class ServerHandshake(ServerOpening):
         check_type(target, str, "target is a str such as '/chat?room=1'")
         request = Request(method, target, Headers(headers))
         if self._has_received:
-            raise LocalProtocolError("receive_request() cannot be called now: this handshake has already received something")
+            raise LocalProtocolError("receive_request() cannot be called now: this handshake has received something")
         self._refusing(lambda: self._take_request(request))
         return request
 
@@ -552,7 +552,7 @@ class ClientHandshake(ClientOpening):
         response = Response(status, Headers(headers), as_bytes(body))
         self._check_not_done("receive_response()")
         if self._has_received:
-            raise LocalProtocolError("receive_response() cannot be called now: this handshake has already received something")
+            raise LocalProtocolError("receive_response() cannot be called now: this handshake has received something")
         self.response = response
         return self._result(lambda: self._open(response))
 

@@ -92,7 +92,7 @@ class Recorder:
         if not isinstance(end, (Connection, _Servers, _Clients)):
             raise TypeError(f"a handshake or a connection can be recorded, not {type(end).__name__}")
         if _has_received(end):
-            raise LocalProtocolError("this has already received something: wrap() it before that, or wrap its handshake")
+            raise LocalProtocolError("this has received something: wrap() it earlier, or wrap its handshake")
         # For `isinstance`, each is what it stands in for.
         if isinstance(end, _Servers):
             self._recording = Recording(Role.SERVER)

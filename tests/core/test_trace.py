@@ -381,7 +381,7 @@ def after(end: Any, data: bytes) -> Any:
 def test_what_has_received_something_cannot_be_recorded(make: Callable[[], Any]) -> None:
     """Its recording would not have the beginning, and tell something else when it is run again."""
     recorder = Recorder(Ticks())
-    with pytest.raises(LocalProtocolError, match=r"has already received something: wrap\(\) it before"):
+    with pytest.raises(LocalProtocolError, match=r"has received something: wrap\(\) it earlier"):
         recorder.wrap(make())
     with pytest.raises(LocalProtocolError, match="nothing is recorded"):
         recorder.recording
