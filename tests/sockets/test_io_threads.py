@@ -156,7 +156,7 @@ def test_iteration_ends_with_a_good_end_and_raises_with_another() -> None:
     with Scene() as at:
         at.raw.say(CLOSE, close_payload(4000, b"no more"))
         with pytest.raises(ConnectionClosedError, match="no more"):
-            next(at.ws)  # type: ignore[call-overload]
+            next(at.ws)
 
 
 def test_each_message_goes_to_one_of_those_who_receive() -> None:

@@ -58,6 +58,13 @@ class Raw(Peer):
         if context is not None:
             self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
 
+    def __enter__(self) -> Raw:
+        return self
+
+    def open(self, more: bytes = b"") -> Raw:
+        super().open(more)
+        return self
+
     def say(self, opcode: int, payload: bytes = b"", *, fin: bool = True) -> None:
         self.send(frame(opcode, payload, key=KEY, fin=fin))
 
