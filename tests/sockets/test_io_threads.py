@@ -614,7 +614,7 @@ def test_the_end_of_its_own_connection_is_no_fault_of_a_handler(action: str, cap
         for _ in ws if action == "iterate" else ():
             pass
         while True:
-            ws.send("?") if action == "send" else ws.recv()  # type: ignore[func-returns-value]
+            ws.send("?") if action == "send" else ws.recv()
 
     with serve(handler, "127.0.0.1", 0) as server:
         Raw(server.port).open().reset()
