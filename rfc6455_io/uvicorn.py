@@ -434,7 +434,7 @@ class Protocol(asyncio.Protocol):
     # The end.
 
     def _say_goodbye(self, code: int, reason: str | None = None, wait: float | None = None) -> None:
-        """Begin the closing handshake (7.1.2), and wait so many seconds for its end; the app is told at once."""
+        """Begin the closing handshake (7.1.2), and wait this many seconds for its end; the app is told at once."""
         self._ws.close(code, reason or "")
         self._disconnect(code, reason)
         self._receive(None)

@@ -173,7 +173,8 @@ REQUIRED = {
 
 
 def request(line: str = "GET / HTTP/1.1", *, more: str = "", **changed: str | None) -> bytes:
-    """A good request but for what the arguments say; ``None`` leaves a field out, underscores stand for hyphens."""
+    """Return a good request, except for what the arguments say; ``None`` leaves a field out, underscores stand for
+    hyphens."""
     changes = {name.replace("_", "-"): value for name, value in changed.items()}
     fields = {**REQUIRED, **changes}
     lines = [line, *[f"{name}: {value}" for name, value in fields.items() if value is not None]]
@@ -208,7 +209,7 @@ REFUSALS = [
     Refusal("another method than GET", request("POST / HTTP/1.1")),
     Refusal("a target that is no path", request("GET * HTTP/1.1")),
     Refusal("no Host, or two", request(Host=None)),
-    Refusal("a Host that is none", request(Host="a/b")),
+    Refusal("a Host that is not valid", request(Host="a/b")),
     Refusal("Transfer-Encoding, which announces a body", request(Transfer_Encoding="chunked")),
     Refusal("Content-Length, likewise", request(Content_Length="5")),
     Refusal("a page: no Upgrade, and nothing else of a WebSocket", b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"),

@@ -41,7 +41,7 @@ class Stage(Enum):
     READING = "the request must be received first"
     REQUESTED = "answer the request with accept() or reject()"
     ACCEPTED = "go on with the connection that accept() returned"
-    REFUSED = "send what headers_to_send() and data_to_send() give, and close"
+    REFUSED = "send what headers_to_send() and data_to_send() return, and close"
 
 
 class _Opening:

@@ -65,6 +65,6 @@ def _read_response(data: bytes) -> Response | None:
 
 
 def _enough_for(data: bytes) -> Limits:
-    """No head that was recorded is too long; but no server takes so many fields as a made up one can have."""
+    """Return limits that every recorded head fits; no server would accept as many fields as a made-up one can have."""
     size = len(data) + 1
     return Limits(head=size, line=size, headers=_MOST_FIELDS)

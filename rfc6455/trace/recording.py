@@ -21,9 +21,9 @@ from ..limits import Limits
 # The end of the year 9999, in seconds since 1970: ISO 8601 has four digits for a year.
 LAST_SECOND = 253402300799
 
-# How much is made of one recording at the most, in bytes. A byte of a compressed message can inflate to a thousand: a
-# file of 259 kB made 787 MiB of HAR. This is eight times what a `Recorder` keeps by default, so a recording that is
-# not compressed does not come near it.
+# How much one recording may inflate to, in bytes. A byte of a compressed message can inflate to a thousand: a file of
+# 259 kB made 787 MiB of HAR. This is eight times what a `Recorder` keeps by default, so a recording that is not
+# compressed does not come near it.
 MOST_MADE = 32 << 20
 
 # What something small takes besides its bytes: a dict of HAR with its numbers, or a line of text. Twice as many of

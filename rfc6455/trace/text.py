@@ -23,7 +23,7 @@ from .replaying import Beginning, Findings, find
 _SHOWN = 60
 _SHOWN_OF_HEAD = 200
 
-# How many lines each direction has at the most. A frame of two bytes makes one, as long as a file is loaded whole.
+# The maximum number of lines for each direction. A frame of two bytes makes one, as long as a file is loaded whole.
 _MOST_LINES = MOST_MADE // MADE_OVERHEAD
 
 _HEAD_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
