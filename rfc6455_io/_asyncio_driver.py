@@ -80,6 +80,9 @@ class Listener(Known):
         :param closed: why it ended; ``str(closed)`` is a sentence for a log.
         """
 
+    def _cut_off(self) -> None:
+        """The connection has ended, but what came before is held up by `pause`, and so is `closed`."""
+
     def _gone(self) -> None:
         """Called when both the connection and TCP have ended."""
 
@@ -136,7 +139,8 @@ class Listener(Known):
         self._driver.transport.abort()
 
     def pause(self) -> None:
-        """Stop receiving messages for now: reading stops, so the peer has to wait. The keepalive waits, too."""
+        """Stop receiving messages for now: reading stops, so the peer has to wait. The keepalive waits,
+        too, unless the peer does not take what it is sent."""
         self._driver.hold()
 
     def resume(self) -> None:
@@ -169,30 +173,10 @@ class Driver(asyncio.Protocol):
     """The protocol of one connection, for `asyncio.loop.create_server` and ``create_connection``."""
 
     __slots__ = (
-        *(
-            "transport",
-            "endpoint",
-            "listener",
-            "loop",
-            "can_write",
-            "has_write_due",
-            "is_closing",
-            "is_gone",
-            "is_held",
-            "lost",
-        ),
-        *(
-            "_owner",
-            "_time",
-            "_timer",
-            "_timer_at",
-            "_is_busy",
-            "_is_waiting",
-            "_is_flooded",
-            "_is_deaf",
-            "_is_ending",
-        ),
-        *("_has_ended", "_unsent", "_has_eof", "_is_hung_up", "_looks_again", "_target"),
+        *("transport", "endpoint", "listener", "loop", "can_write", "has_write_due", "is_closing", "is_gone"),
+        *("is_held", "is_cut_off", "lost", "_owner", "_time", "_timer", "_timer_at", "_is_busy", "_is_waiting"),
+        *("_is_flooded", "_is_deaf", "_is_ending", "_has_ended", "_unsent", "_has_eof", "_is_hung_up"),
+        *("_looks_again", "_target"),
     )
 
     transport: asyncio.Transport
@@ -203,6 +187,7 @@ class Driver(asyncio.Protocol):
         self.listener: Listener | None = None
         self.can_write = True
         self.is_closing = False  # whether close() was called
+        self.is_cut_off = False  # whether nothing can be sent though the listener was not told the end
         self.is_held = False  # whether the listener has paused
         self.lost = False  # whether TCP has ended
         self.is_gone = False  # whether both the connection and TCP have ended
@@ -246,13 +231,20 @@ class Driver(asyncio.Protocol):
         # Python 3.10's TLS warns of a transport that was not closed, even if the peer closed it.
         self.transport.close()
         self._end_of_stream()
+        if self.is_held:
+            self._cut_off()
         self._tell_gone()
 
     def pause_writing(self) -> None:
         self.can_write = False
+        if self.is_held:
+            self._set_clock()
+            self._set_timer()
 
     def resume_writing(self) -> None:
         self.can_write = True
+        if self.is_held:
+            self._set_clock()
         if self._is_flooded:
             self._is_flooded = False
             self._go_on_soon()
@@ -302,7 +294,7 @@ class Driver(asyncio.Protocol):
         was not read."""
         if not self.is_held and not self.is_closing and self.endpoint.end is None:
             self.is_held = True
-            self.endpoint.pause(now=self._time())
+            self._set_clock()
             self._read_or_not()
 
     def release(self) -> None:
@@ -344,18 +336,36 @@ class Driver(asyncio.Protocol):
         due = self._next_deadline()
         if due is None or due > self._time():
             self._set_timer()
-        elif self._is_flooded:
+        elif self._is_flooded or self.is_held:
             self._tell_time()
         elif not self.lost:
             self._handle(None)
 
     def _tell_time(self) -> None:
         """Only note the time, while the peer does not read and its messages wait."""
-        self.endpoint.advance(now=self._time())
-        if self.endpoint.closed:
+        for closed in self.endpoint.advance(now=self._time()):
+            self._call(partial(self._handle_other, closed))  # nothing is held up before it
+        if self.endpoint.closed and not self._has_ended:
             self._is_flooded = False
+            if self.is_held:
+                self._cut_off()
             self._go_on_soon()
         self._settle()
+
+    def _set_clock(self) -> None:
+        """While the listener wants no more, no deadline comes nearer: a Pong that is not read is not late. Unless the
+        peer takes nothing either: the listener may be waiting for just that, and such a peer could stay for ever."""
+        if self.can_write and self.endpoint.end is None:
+            self.endpoint.pause(now=self._time())
+        else:
+            self.endpoint.resume(now=self._time())
+
+    def _cut_off(self) -> None:
+        """The end has come, behind what the listener does not want yet: whoever waits to send must not wait for it."""
+        self.can_write = False
+        self.is_cut_off = True
+        if self.listener is not None:
+            self.listener._cut_off()
 
     def _next_deadline(self) -> float | None:
         # While the listener or the peer holds things up, the endpoint's unread input does not count.

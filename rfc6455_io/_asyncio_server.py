@@ -22,7 +22,7 @@ import rfc6455
 from rfc6455 import ConnectionClosedError, Extension, Origins, Request, Response
 
 from ._asyncio_driver import Driver, Listener
-from ._asyncio_websocket import Inbox, WebSocket
+from ._asyncio_websocket import CUT_OFF, Inbox, WebSocket
 from ._messages import QUEUE
 from ._openings import refusal, server_handshakes
 
@@ -246,7 +246,7 @@ class _Handled(Inbox):
             await self.handler(self.websocket)
             code = 1000
         except ConnectionClosedError as error:
-            if error.closed is not self.end:
+            if error.closed is not self.end and not (self._driver.is_cut_off and error.closed is CUT_OFF):
                 self._log()  # the error of another connection, which is the handler's responsibility
         except asyncio.CancelledError:
             code = 1001

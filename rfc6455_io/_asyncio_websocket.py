@@ -17,6 +17,7 @@ from contextlib import aclosing
 from typing import Any
 
 from rfc6455 import (
+    CloseCause,
     Closed,
     ConnectionClosedError,
     LocalProtocolError,
@@ -27,6 +28,9 @@ from rfc6455 import (
 
 from ._asyncio_driver import Driver, Listener
 from ._messages import GOOD_ENDS, MESSAGE, ONE_MESSAGE, QUEUE, Part, Sendable, size_of
+
+# Raised in a task that sends when TCP has ended and the end itself waits behind messages that were not received.
+CUT_OFF = Closed(1006, "", False, None, CloseCause.EOF_IDLE)
 
 
 class Inbox(Listener):
@@ -94,9 +98,7 @@ class Inbox(Listener):
         self.end_event = closed
         if self.receiver is not None:
             _wake(self.receiver)
-        for turn in (self.room, *self.turns):
-            if turn is not None:
-                _wake(turn)
+        self._cut_off()
         for waiter, _ in self.pings.values():
             if not waiter.done():
                 waiter.set_exception(ConnectionClosedError(closed))
@@ -104,6 +106,17 @@ class Inbox(Listener):
         self.pings.clear()
 
     # For the task that receives.
+
+    def _cut_off(self) -> None:
+        for turn in (self.room, *self.turns):
+            if turn is not None:
+                _wake(turn)
+
+    def check_end(self) -> None:
+        """Raise an exception if nothing can be sent any more, even while the end waits behind unreceived messages."""
+        if self._driver.is_cut_off:
+            # What the peer said last may not have been read yet; TCP has ended in any case.
+            raise ConnectionClosedError(self.end or CUT_OFF)
 
     async def wait(self) -> None:
         """Wait until something is in the queue."""
@@ -137,6 +150,7 @@ class Inbox(Listener):
         """Wait until it is this task's turn to send, and the peer takes what is sent."""
         is_first = True
         while self.end_event is None and (self.must_wait or (is_first and self.turns)):
+            self.check_end()
             turn = self.loop.create_future()
             if is_first:
                 self.turns.append(turn)
@@ -334,6 +348,7 @@ class WebSocket:
         """Wait for the peer between two fragments."""
         inbox = self._inbox
         while not inbox._driver.can_write and inbox.end_event is None:
+            inbox.check_end()
             inbox.room = inbox.loop.create_future()
             try:
                 await inbox.room

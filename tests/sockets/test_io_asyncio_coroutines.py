@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from helpers import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_payload
+from helpers import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, close_payload, frame
 from io_loops import BOTH_LOOPS, Raw, clock, run
 
 import rfc6455
@@ -197,6 +197,85 @@ def test_a_message_within_the_limit_always_fits(loop: str) -> None:
         assert len(await at.ws.recv()) == 4 << 20
 
     scene(loop, test, limits=rfc6455.Limits(message=4 << 20))
+
+
+async def stall(server: Server) -> Raw:
+    """A client that reads nothing and sends, until nothing goes out any more in either direction."""
+    raw = await Raw.connect(server.port)
+    transport: Any = raw.writer.transport
+    transport.pause_reading()
+    data = frame(BINARY, bytes(64 << 10), key=KEY)
+    (driver,) = server._drivers
+    while not driver.is_held or driver.can_write:
+        if transport.get_write_buffer_size() < 1 << 20:
+            transport.write(data)
+        await asyncio.sleep(0)
+    return raw
+
+
+async def echo(ws: WebSocket) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+async def only_send(ws: WebSocket) -> None:
+    while True:
+        await ws.send(bytes(16 << 10))
+
+
+async def send_parts(ws: WebSocket) -> None:
+    await ws.send([bytes(16 << 10)] * 10_000)
+
+
+STUCK = pytest.mark.parametrize("what", [echo, only_send, send_parts])
+
+
+@STUCK
+def test_the_keepalive_ends_a_peer_that_neither_reads_nor_lets_the_handler_go_on(what: Any) -> None:
+    ended: list[Exception] = []
+
+    async def handler(ws: WebSocket) -> None:
+        try:
+            await what(ws)
+        except ConnectionClosedError as error:
+            ended.append(error)
+            raise
+
+    async def main() -> None:
+        async with serve(handler, "127.0.0.1", 0) as server:
+            raw = await stall(server)
+            for _ in range(40):
+                clock().ahead += 5
+                await turns()
+            assert [str(error.closed.code) for error in ended] == ["3008"]  # type: ignore[attr-defined]
+            while server._drivers:
+                await asyncio.sleep(0)
+            await raw.close()
+
+    run(main())
+
+
+@BOTH_LOOPS
+@STUCK
+def test_a_peer_that_is_lost_lets_a_handler_go_on_that_waits_for_it(loop: str, what: Any) -> None:
+    ended: list[Exception] = []
+
+    async def handler(ws: WebSocket) -> None:
+        try:
+            await what(ws)
+        except ConnectionClosedError as error:
+            ended.append(error)
+            raise
+
+    async def main() -> None:
+        async with serve(handler, "127.0.0.1", 0) as server:
+            raw = await stall(server)
+            await raw.reset()
+            while server._drivers:
+                await asyncio.sleep(0)
+            assert [error.closed.code for error in ended] == [1006]  # type: ignore[attr-defined]
+
+    run(main(), loop)
 
 
 @BOTH_LOOPS
