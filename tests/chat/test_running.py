@@ -51,6 +51,7 @@ def test_who_watches_is_not_counted() -> None:
     with ChatServer() as server, server.client("Ann") as ann, server.client() as bob:
         ann.say("hello")
         bob.said(1)
+        wait_until(lambda: values_of(server) == values_of(server), "what was sent just now is counted")
         before = values_of(server)
         for _ in range(5):
             server.get("/health")

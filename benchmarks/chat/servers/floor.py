@@ -2,7 +2,7 @@
 
 No library, no check, no log, one answer for all: what is left is what threads cost in Python, whatever else is fast.
 It serves the case `crowd` and nothing else: each request comes with one read, and frames have less than 126 bytes.
-Threads are started in the way that costs least, with the switches of the real chat (`examples/chat/server.py`).
+Threads are started in the way that costs least, tuned as those of the real chat (`examples/chat/service/tuning.py`).
 """
 
 from __future__ import annotations
