@@ -243,7 +243,7 @@ IGNORED = {"_random", "_keys", "_keys_at", "_base", "_now", "_pings", "latency",
 IGNORED |= {"_milestones", "_milestones_seen", "pongs_received", "_pongs_seen", "_bytes_seen", "_pong_bytes"}
 IGNORED |= {"__weakref__"}
 TIMES = {"_due", "_soonest", "_pinged_at", "_looked_at"}
-PLAIN = {bytes, str, int, float, bool, type(None)}
+PLAIN = {bytes, str, bool, type(None)}
 
 
 def frozen(value: Any, now: float) -> Any:
@@ -251,6 +251,9 @@ def frozen(value: Any, now: float) -> Any:
     kind = type(value)
     if kind in PLAIN or isinstance(value, Enum):
         return value
+    if kind in (int, float):
+        # The hash of -1 is that of -2.
+        return value if value >= 0 else repr(value)
     if kind in (list, tuple, deque):
         return tuple([frozen(item, now) for item in value])
     if kind in (bytearray, memoryview):
@@ -273,8 +276,8 @@ def slots_of(kind: type) -> list[str]:
 def relative(item: Any, now: float) -> Any:
     """Times, as how far off they are."""
     if isinstance(item, dict):
-        return tuple(sorted((key, round(at - now, 6)) for key, at in item.items()))
-    return None if item is None else round(item - now, 6)
+        return tuple(sorted((key, frozen(round(at - now, 6), now)) for key, at in item.items()))
+    return None if item is None else frozen(round(item - now, 6), now)
 
 
 class Explored(NamedTuple):
