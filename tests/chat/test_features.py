@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 
 import pytest
-from chat_server import PATIENCE, ChatServer, Client
+from chat_server import PATIENCE, ChatServer, Client, wait_until
 
 import rfc6455
 
@@ -177,16 +177,20 @@ def test_health(shared_server: ChatServer) -> None:
 def test_metrics() -> None:
     with ChatServer() as server, server.client() as bob, server.client() as cy, server.client("Ann") as ann:
         ann.say(*range(10))
+        for client in (bob, cy):
+            assert client.said(11, bool)[-1] == "Ann: 9"
         server.ask(b"nonsense\r\n\r\n")
         server.wait_for("event=refused")
-        with server.client() as inventive:
+        with server.client(room="/quiet") as inventive:
             inventive.ws.close(4321)
             inventive.sock.sendall(inventive.ws.data_to_send())
             inventive.closed()
             server.wait_for("event=disconnect")
         ann.close()
         for client in (bob, cy):
-            assert client.said(12, bool)[-1] == "* Ann left"
+            assert client.said(1, bool) == ["* Ann left"]
+        # Four greetings of two lines; for two, that Ann joined, ten lines, that she left. Counted once it is sent.
+        wait_until(lambda: "chat_delivered_lines_total 32\n" in server.get("/metrics")[2], "the last line is counted")
         status, headers, body = server.get("/metrics")
     assert status == 200
     assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -195,7 +199,6 @@ def test_metrics() -> None:
     assert values['chat_connections_total{as="refused"}'] == "1"
     assert values['chat_closes_total{code="1000"}'] == values['chat_closes_total{code="other"}'] == "1"
     assert values["chat_received_messages_total"] == "11"  # a name and ten lines
-    # Four greetings of two lines; for two, that Ann joined, ten lines, that she left.
     assert values["chat_delivered_lines_total"] == "32"
     assert values["chat_rooms"] == "1"
     assert int(values["chat_sent_bytes_total"]) > 500
