@@ -19,6 +19,8 @@ import pytest
 import rfc6455
 from rfc6455 import _build
 
+pytestmark = pytest.mark.processes
+
 PACKAGE = Path(rfc6455.__file__).parent
 
 COMPILED_ONLY = pytest.mark.skipif(not rfc6455.__compiled__, reason="the package is not compiled here")

@@ -189,7 +189,7 @@ def payloads_of(cursor: FrameCursor, buffer: Any) -> list[bytes]:
 @pytest.mark.parametrize("sizes", [[1], [2, 3], [1000], [READ_SIZE], [READ_SIZE, 1], [1 << 30]], ids=str)
 def test_what_is_read_into_the_memory_is_read_as_any_input(key: bytes | None, sizes: list[int]) -> None:
     payloads = [b"Hello", LARGE, b"", LARGE[:LARGE_REST], LARGE[: LARGE_REST - 1], LARGE[3:80_000], b"end"]
-    if sizes == [1]:
+    if max(sizes) < 10:  # so many reads show nothing that fewer do not
         payloads = [payload[:20_000] for payload in payloads]
     data = b"".join(
         frame(BINARY, b"", declared=len(it), key=key) + (masked(it, key) if key else it) for it in payloads
