@@ -78,7 +78,8 @@ def test_a_client_that_is_gone_does_not(request: pytest.FixtureRequest, server: 
     with Peer(server.port).open() as peer:
         assert peer.frame()[0] == PING
         goes_on_at = make_late(server, lambda: None)
-        assert peer.close_frame() == 3008
+        # uvicorn's own classes end a connection with 1011 for want of a Pong, and ours does as they do.
+        assert peer.close_frame() == (1011 if "uvicorn" in request.node.name else 3008)
         # select() goes on with the rest of its time when the process does.
         rest = 2 if "select-process stopped" in request.node.name else 0
         assert time.monotonic() - goes_on_at < TURN + rest
