@@ -6,7 +6,9 @@ the answer is that there is no signature, as of any built-in type.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,11 +30,16 @@ def _is_compiled(cls: type) -> bool:
 
 
 def _signature_in_source(cls: type) -> Signature:
-    """Run the source of the class's module once more, beside the compiled one, and look there."""
     from inspect import signature
 
-    name = cls.__module__.rpartition(".")[2]
-    spec = spec_from_file_location(cls.__module__, __file__.replace("_signatures", name))
+    return signature(getattr(_source(cls.__module__), cls.__name__))
+
+
+@cache
+def _source(name: str) -> ModuleType:
+    """Run the source of a compiled module once, beside the compiled one; some of them register functions."""
+    directory, _, suffix = __file__.rpartition("_signatures")
+    spec = spec_from_file_location(name, directory + name.rpartition(".")[2] + suffix)
     if spec is None or spec.loader is None:
         raise AttributeError("__signature__")
     module = module_from_spec(spec)
@@ -40,7 +47,7 @@ def _signature_in_source(cls: type) -> Signature:
         spec.loader.exec_module(module)
     except FileNotFoundError:
         raise AttributeError("__signature__") from None
-    return signature(getattr(module, cls.__name__))
+    return module
 
 
 SIGNATURE = SignatureOfSource()
