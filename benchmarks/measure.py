@@ -1,4 +1,4 @@
-"""Takes the figures: each library in turn, round after round, and keeps them as plain data.
+"""Take the figures: each library in turn, round after round, and keeps them as plain data.
 
 What lives here: the order of measuring, and `Results`, which is what a report is made of and what is written to
 a JSON file. What must not: what is measured (`work.py`) and how it is shown (`report.py`).

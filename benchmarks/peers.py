@@ -165,7 +165,7 @@ class Websockets(Library):
 class Transport:
     """What picows and aiohttp write to, in place of a socket: a list.
 
-    It says that it is encrypted, for then picows gives it the bytes and does not call send(2) by itself.
+    It claims to be encrypted, so that picows passes it the bytes instead of calling send(2) itself.
     """
 
     def __init__(self) -> None:

@@ -99,7 +99,7 @@ class Session:
             self.visitor.leave()
 
     def _open(self) -> str | None:
-        """Read the request and answer it; return the room into which it leads, unless that is none, or too late."""
+        """Read the request and answer it; return the room that it names, or None if there is none or time is up."""
         while self._request is None and self._phase is Phase.OPENING:
             data = self._wire.read()
             with self._lock:

@@ -28,7 +28,7 @@ HEAD_END = b"\r\n\r\n"
 
 # How long a small write waits, so that the next one is not joined to it, in seconds.
 PACE = 0.001
-# What is larger than this fills segments by itself.
+# Anything larger than this fills whole segments.
 SMALL = 1 << 10
 
 # How many bytes a peer may send besides the heads and what it may echo; many times what any honest one needs.
@@ -311,7 +311,7 @@ def answer_to(offer: str) -> str:
 
 
 class HeadReader:
-    """Takes what comes until the empty line that ends a head."""
+    """Read up to the empty line that ends a head."""
 
     def __init__(self, line: Line) -> None:
         self._buffer = bytearray()

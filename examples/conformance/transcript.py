@@ -126,7 +126,7 @@ class Transcript:
 
     @property
     def close_code(self) -> int | None:
-        """The code of the Close frame; ``None`` when there is none, in the frame or at all."""
+        """The code of the Close frame; ``None`` if there is no Close frame or it has no code."""
         close = self.close
         return int.from_bytes(close.payload[:2], "big") if close and len(close.payload) > 1 else None
 

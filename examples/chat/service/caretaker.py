@@ -42,7 +42,7 @@ def _nothing(now: float) -> None:
 
 
 class Caretaker:
-    """Takes care of sessions until it is stopped. All methods may be called from any thread.
+    """Take care of sessions until it is stopped. All methods may be called from any thread.
 
     :param chore: what else is to be done now and then.
     """

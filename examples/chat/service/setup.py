@@ -129,7 +129,7 @@ class Service:
         if settings.bus is None:
             return None
         try:
-            from service.bus import RedisBus  # here, since only who wants it needs the redis package
+            from service.bus import RedisBus  # here, as only a chat with a bus needs the redis package
             from service.stream import Stream
         except ImportError:
             raise StartError("--bus needs the redis package: pip install redis") from None

@@ -27,7 +27,7 @@ SEND_BUFFER = 256 << 10
 # gigabytes, which many systems refuse (`vm.overcommit_memory=2`, containers). A client's thread uses some 50 KiB.
 STACK_SIZE = 512 << 10
 
-# How long a thread may compute before another makes it give way, in seconds. Ours give way by themselves at each read
+# How long a thread may compute before another makes it give way, in seconds. Ours give way at each read
 # and write. With Python's 5 ms, thousands of clients that leave at once are as many threads that each ask 200 times a
 # second, and the server does little else.
 SWITCH_INTERVAL = 0.05

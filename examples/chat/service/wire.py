@@ -51,7 +51,7 @@ class Wire:
 
     @property
     def is_plain(self) -> bool:
-        """Whether there is no TLS."""
+        """Whether the connection is without TLS."""
         return self._tls is None
 
     def read(self) -> bytes:
