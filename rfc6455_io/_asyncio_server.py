@@ -24,7 +24,7 @@ from rfc6455 import ConnectionClosedError, Extension, Origins, Request, Response
 from ._asyncio_driver import Driver, Listener
 from ._asyncio_websocket import CUT_OFF, Inbox, WebSocket
 from ._messages import QUEUE
-from ._openings import refusal, server_handshakes
+from ._openings import port_of, refusal, server_handshakes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -83,9 +83,11 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port of the first socket, such as the free port that was chosen for 0."""
-        port: int = self.sockets[0].getsockname()[1]
-        return port
+        """The port of the first socket, such as the free port that was chosen for 0.
+
+        :raises RuntimeError: when there is none: before the server has started, after `close`, and with ``path``.
+        """
+        return port_of(self.sockets)
 
     def __await__(self) -> Generator[Any, None, Server]:
         return self._start().__await__()

@@ -34,6 +34,16 @@ REDIRECTIONS = (301, 302, 303, 307, 308)
 # ---- Servers ----
 
 
+def port_of(sockets: Sequence[socket.socket]) -> int:
+    """Return the port of a server's first socket, or raise ``RuntimeError`` when there is none."""
+    if not sockets:
+        raise RuntimeError("the server does not listen: it has not started, or is closed")
+    if sockets[0].family not in (socket.AF_INET, socket.AF_INET6):
+        raise RuntimeError("the server listens on a Unix socket, which has no port")
+    port: int = sockets[0].getsockname()[1]
+    return port
+
+
 def server_handshakes(process_request: object, **arguments: Any) -> Callable[[], ServerHandshake]:
     """Return a function that makes the handshakes of a server. Wrong arguments are reported now, and not at the first
     client."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import rfc6455
 from rfc6455 import Closed, ConnectionClosedError, Extension, Origins, Request, Response
 
-from ._openings import refusal, server_handshakes
+from ._openings import port_of, refusal, server_handshakes
 from ._threads_driver import Driver
 from ._threads_loop import READ, Loop, Watch, clock
 from ._threads_websocket import WebSocket
@@ -145,9 +145,11 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port of the first socket, such as the free port that was chosen for 0."""
-        port: int = self.sockets[0].getsockname()[1]
-        return port
+        """The port of the first socket, such as the free port that was chosen for 0.
+
+        :raises RuntimeError: when there is none: before the server has started, after `close`, and with ``path``.
+        """
+        return port_of(self.sockets)
 
     def start(self) -> Server:
         """Begin to listen, and return the server. It runs in threads of its own until `close` is called.

@@ -570,11 +570,17 @@ def test_early_messages_are_not_lost() -> None:
 def test_where_it_listens(tmp_path: Path) -> None:
     async def main() -> None:
         path = str(tmp_path / "socket")
-        async with serve(Echo, path=path):
+        async with serve(Echo, path=path) as server:
             raw = Raw(*await asyncio.open_unix_connection(path))
             raw.writer.write(REQUEST)
             assert (await raw.head()).startswith(b"HTTP/1.1 101 ")
             await raw.close()
+            with pytest.raises(RuntimeError, match="a Unix socket, which has no port"):
+                _ = server.port
+        with pytest.raises(RuntimeError, match="does not listen: it has not started, or is closed"):
+            _ = server.port
+        with pytest.raises(RuntimeError, match="does not listen"):
+            _ = serve(Echo, "127.0.0.1", 0).port
         with socket.create_server(("127.0.0.1", 0)) as sock:
             port = sock.getsockname()[1]
             async with serve(Echo, sock=sock) as server:
