@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl as tls
-from collections.abc import Callable, Generator, Sequence
-from functools import partial
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import rfc6455
-from rfc6455 import URI, Closed, Extension, HandshakeError, HeaderSource, Request, Response
-from rfc6455.options import OptionArguments
+from rfc6455 import URI, Closed, HandshakeError, Request, Response
 
 from ._asyncio_driver import Driver, Listener
 from ._asyncio_websocket import Inbox, WebSocket
-from ._openings import ConnectArguments, Route, Way
+from ._openings import ConnectArguments, Route, Way, planned
 from ._proxies import Proxy, ProxyError, Tunnel, proxy_for, socks_connection
 
 if TYPE_CHECKING:
@@ -84,13 +81,13 @@ class Connect(Generic[T]):
         make_listener: Callable[[], Listener],
         as_result: Callable[[Any], T],
         dial: Callable[[URI, Callable[[], Driver]], Any],
-        timeouts: rfc6455.Timeouts | None,
+        timeouts: rfc6455.Timeouts,
     ) -> None:
         self._route = route
         self._make_listener = make_listener
         self._as_result = as_result
         self._dial = dial
-        self._timeouts = timeouts or rfc6455.Timeouts()
+        self._timeouts = timeouts
         self._opened: T | None = None
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -238,30 +235,15 @@ async def _through_socks(proxy: Proxy, uri: URI) -> socket.socket:
 
 
 @overload
-def connect(uri: str | URI, listener: None = None, **arguments: Unpack[ConnectArguments]) -> Connect[WebSocket]: ...
+def connect(uri: str | URI, listener: None = None, **options: Unpack[ConnectArguments]) -> Connect[WebSocket]: ...
 
 
 @overload
-def connect(uri: str | URI, listener: Callable[[], L], **arguments: Unpack[ConnectArguments]) -> Connect[L]: ...
+def connect(uri: str | URI, listener: Callable[[], L], **options: Unpack[ConnectArguments]) -> Connect[L]: ...
 
 
 def connect(
-    uri: str | URI,
-    listener: Callable[[], Listener] | None = None,
-    *,
-    ssl: tls.SSLContext | None = None,
-    server_hostname: str | None = None,
-    subprotocols: Sequence[str] = (),
-    extensions: Sequence[Extension] = (),
-    origin: str | None = None,
-    headers: HeaderSource = (),
-    proxy: bool | str | None = True,
-    proxy_ssl: tls.SSLContext | None = None,
-    redirects: int = 10,
-    sock: socket.socket | None = None,
-    path: str | None = None,
-    timeouts: rfc6455.Timeouts | None = None,
-    **options: Unpack[OptionArguments],
+    uri: str | URI, listener: Callable[[], Listener] | None = None, **options: Unpack[ConnectArguments]
 ) -> Any:
     """Return a connection to a server, to be opened by ``async with`` or ``await``.
 
@@ -274,15 +256,16 @@ def connect(
         origin other than that of ``uri``, they are not sent there.
     :param proxy: the URL of a proxy: ``http:``, ``https:`` (from Python 3.11 on), or ``socks5:``, ``socks5h:``,
         ``socks4:`` and ``socks4a:``, for which ``rfc6455[socks]`` must be installed; with ``h`` and ``a``, the proxy
-        looks up the server's address. ``True`` for the proxy that the environment names, as in
-        ``urllib.request.getproxies()``; ``None`` for no proxy.
+        looks up the server's address. ``True``, the default, for the proxy that the environment names,
+        as in ``urllib.request.getproxies()``; ``None`` for no proxy.
     :param proxy_ssl: for an ``https:`` proxy, the context to use with it.
-    :param redirects: the maximum number of redirections to follow; none is followed from ``wss:`` to ``ws:``.
+    :param redirects: the maximum number of redirections to follow, 10 by default. None is followed from ``wss:`` to
+        ``ws:``.
     :param sock: a connected socket to use.
     :param path: the path of a Unix socket to connect to.
     :param timeouts: how long to wait for the peer. ``open`` covers everything until the connection is open.
-    :param options: ``limits``, ``parts`` and the others of `rfc6455.ClientHandshake`, which also describes
-        ``subprotocols``, ``extensions`` and ``origin``.
+    :param options: ``subprotocols``, ``extensions``, ``origin``, ``limits`` and the other options of
+        `rfc6455.ClientHandshake`.
     :raises rfc6455.LocalProtocolError: when an argument can never work, or for a redirection that must not be
         followed.
     :raises ValueError: when ``ssl`` is passed for ``ws:``, or the URL of the proxy is wrong.
@@ -290,14 +273,8 @@ def connect(
     Opening the connection raises `rfc6455.HandshakeError` when the server refuses it, `ProxyError` when the proxy
     does, `TimeoutError` after ``Timeouts.open``, and other kinds of `OSError`.
     """
-    make_handshake = partial(
-        rfc6455.ClientHandshake, subprotocols=subprotocols, extensions=extensions, origin=origin, **options
-    )
-    way = _Way(ssl, server_hostname, proxy, proxy_ssl, sock, path)
+    route, way, timeouts = planned(_Way, uri, **options)
     as_result: Callable[[Any], Any] = WebSocket if listener is None else _same
-    route = Route(uri, headers, make_handshake, redirects)
-    if ssl is not None and not route.uri.secure:
-        raise ValueError("ssl is for wss:, and the URI begins with ws:")
     return Connect(route, listener or Inbox, as_result, way.dial, timeouts)
 
 

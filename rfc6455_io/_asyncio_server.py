@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import rfc6455
-from rfc6455 import ConnectionClosedError, Extension, Origins, Request, Response
+from rfc6455 import ConnectionClosedError, Request, Response
 
 from ._asyncio_driver import Driver, Listener
 from ._asyncio_websocket import CUT_OFF, Inbox, WebSocket
@@ -29,7 +29,7 @@ from ._openings import port_of, refusal, server_handshakes
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from rfc6455.options import OptionArguments
+    from ._openings import HandshakeArguments
 
 logger = logging.getLogger("rfc6455_io")
 
@@ -274,13 +274,9 @@ def serve(
     path: str | os.PathLike[str] | None = None,
     reuse_port: bool | None = None,
     backlog: int = 100,
-    subprotocols: Sequence[str] = (),
-    extensions: Sequence[Extension] = (),
-    origins: Origins = rfc6455.SAME_HOST,
-    require_subprotocol: bool = False,
     process_request: ProcessRequest | None = None,
     timeouts: rfc6455.Timeouts | None = None,
-    **options: Unpack[OptionArguments],
+    **options: Unpack[HandshakeArguments],
 ) -> Server:
     """Return a server, to be started by ``async with`` or ``await``.
 
@@ -299,18 +295,11 @@ def serve(
         status 101 accepts the client and adds its headers to the answer. It may be a coroutine function. If it raises
         an exception, that is logged, and the answer is 500.
     :param timeouts: how long to wait for the peer.
-    :param options: ``limits``, ``parts`` and the others of `rfc6455.ServerHandshake`, which also describes
-        ``subprotocols``, ``extensions``, ``origins`` and ``require_subprotocol``.
+    :param options: ``subprotocols``, ``extensions``, ``origins``, ``require_subprotocol``, ``limits`` and the other
+        options of `rfc6455.ServerHandshake`.
     :raises TypeError: for an argument of the wrong type.
     """
-    make_handshake = server_handshakes(
-        process_request,
-        subprotocols=subprotocols,
-        extensions=extensions,
-        origins=origins,
-        require_subprotocol=require_subprotocol,
-        **options,
-    )
+    make_handshake = server_handshakes(process_request, options)
 
     async def listen(factory: Callable[[], Driver]) -> asyncio.Server:
         loop = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ import ssl as tls
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import rfc6455
 from rfc6455 import (
@@ -22,9 +22,11 @@ from rfc6455 import (
     Extension,
     HandshakeError,
     HeaderSource,
+    Origins,
     Request,
     Response,
     ServerHandshake,
+    Timeouts,
 )
 from rfc6455.options import OptionArguments
 
@@ -44,7 +46,16 @@ def port_of(sockets: Sequence[socket.socket]) -> int:
     return port
 
 
-def server_handshakes(process_request: object, **arguments: Any) -> Callable[[], ServerHandshake]:
+class HandshakeArguments(OptionArguments, total=False):
+    """The keywords of `serve` that are for the handshakes: see `rfc6455.ServerHandshake`."""
+
+    subprotocols: Sequence[str]
+    extensions: Sequence[Extension]
+    origins: Origins
+    require_subprotocol: bool
+
+
+def server_handshakes(process_request: object, arguments: HandshakeArguments) -> Callable[[], ServerHandshake]:
     """Return a function that makes the handshakes of a server. Wrong arguments are reported now, and not at the first
     client."""
     make_handshake = partial(ServerHandshake, plain_http=process_request is not None, **arguments)
@@ -79,7 +90,7 @@ class ConnectArguments(OptionArguments, total=False):
     redirects: int
     sock: socket.socket | None
     path: str | None
-    timeouts: rfc6455.Timeouts | None
+    timeouts: Timeouts | None
 
 
 @dataclass(frozen=True)
@@ -99,6 +110,9 @@ class Way:
 
     def tls_to_proxy(self) -> tls.SSLContext:
         return self.proxy_ssl or tls.create_default_context()
+
+
+_Way = TypeVar("_Way", bound=Way)
 
 
 class Route:
@@ -141,3 +155,31 @@ class Route:
 
 def _origin(uri: URI) -> tuple[bool, str, int]:
     return uri.secure, uri.host, uri.port
+
+
+def planned(
+    kind: type[_Way],
+    uri: str | URI,
+    *,
+    ssl: tls.SSLContext | None = None,
+    server_hostname: str | None = None,
+    headers: HeaderSource = (),
+    proxy: bool | str | None = True,
+    proxy_ssl: tls.SSLContext | None = None,
+    redirects: int = 10,
+    sock: socket.socket | None = None,
+    path: str | None = None,
+    timeouts: Timeouts | None = None,
+    **arguments: Any,
+) -> tuple[Route, _Way, Timeouts]:
+    """Return where to connect, how to reach it and how long to wait for it, for the arguments of `connect`. Its
+    docstring describes them.
+
+    :param kind: the class of the way.
+    :param arguments: those of `rfc6455.ClientHandshake`.
+    """
+    route = Route(uri, headers, partial(ClientHandshake, **arguments), redirects)
+    if ssl is not None and not route.uri.secure:
+        raise ValueError("ssl is for wss:, and the URI begins with ws:")
+    way = kind(ssl, server_hostname, proxy, proxy_ssl, sock, path)
+    return route, way, Timeouts() if timeouts is None else timeouts

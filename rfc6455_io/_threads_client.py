@@ -7,16 +7,12 @@ what happens on a connection.
 from __future__ import annotations
 
 import socket
-import ssl as tls
-from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import rfc6455
-from rfc6455 import URI, CloseCause, Closed, Extension, HandshakeError, HeaderSource, Request
-from rfc6455.options import OptionArguments
+from rfc6455 import URI, CloseCause, Closed, HandshakeError, Request
 
-from ._openings import Route, Way
+from ._openings import ConnectArguments, Route, Way, planned
 from ._proxies import Proxy, ProxyError, Tunnel, proxy_for, socks_connection
 from ._threads_driver import Driver
 from ._threads_loop import Loop, clock
@@ -30,9 +26,9 @@ if TYPE_CHECKING:
 class _Deadline:
     """The time for the opening handshake, which TCP, a proxy and TLS count towards."""
 
-    def __init__(self, timeouts: rfc6455.Timeouts | None) -> None:
+    def __init__(self, timeouts: rfc6455.Timeouts) -> None:
         self.began = clock()
-        self.seconds = (timeouts or rfc6455.Timeouts()).open
+        self.seconds = timeouts.open
 
     def left(self) -> float | None:
         """Return how many seconds are left, or ``None`` without a limit.
@@ -66,7 +62,7 @@ class _Alone:
         self._loop.stop()
 
 
-def _open(wire: Wire, early: bytes, route: Route, timeouts: rfc6455.Timeouts | None, deadline: _Deadline) -> WebSocket:
+def _open(wire: Wire, early: bytes, route: Route, timeouts: rfc6455.Timeouts, deadline: _Deadline) -> WebSocket:
     loop = Loop("rfc6455 client")
     driver = Driver(wire, route.handshake, timeouts, _Alone(loop), loop, deadline.began)
     loop.start()
@@ -181,23 +177,7 @@ def _unix_socket(path: str, deadline: _Deadline) -> socket.socket:
 # ---- What users call ----
 
 
-def connect(
-    uri: str | URI,
-    *,
-    ssl: tls.SSLContext | None = None,
-    server_hostname: str | None = None,
-    subprotocols: Sequence[str] = (),
-    extensions: Sequence[Extension] = (),
-    origin: str | None = None,
-    headers: HeaderSource = (),
-    proxy: bool | str | None = True,
-    proxy_ssl: tls.SSLContext | None = None,
-    redirects: int = 10,
-    sock: socket.socket | None = None,
-    path: str | None = None,
-    timeouts: rfc6455.Timeouts | None = None,
-    **options: Unpack[OptionArguments],
-) -> WebSocket:
+def connect(uri: str | URI, **options: Unpack[ConnectArguments]) -> WebSocket:
     """Connect to a server and return the open connection. Use it with ``with``, which closes it at the end.
 
     A thread reads from the connection as long as it lasts.
@@ -209,16 +189,17 @@ def connect(
         origin other than that of ``uri``, they are not sent there.
     :param proxy: the URL of a proxy: ``http:``, ``https:``, or ``socks5:``, ``socks5h:``, ``socks4:`` and
         ``socks4a:``, for which ``rfc6455[socks]`` must be installed; with ``h`` and ``a``, the proxy looks up the
-        server's address. ``True`` for the proxy that the environment names, as in ``urllib.request.getproxies()``;
-        ``None`` for no proxy.
+        server's address. ``True``, the default, for the proxy that the environment names, as in
+        ``urllib.request.getproxies()``; ``None`` for no proxy.
     :param proxy_ssl: for an ``https:`` proxy, the context to use with it.
-    :param redirects: the maximum number of redirections to follow; none is followed from ``wss:`` to ``ws:``.
+    :param redirects: the maximum number of redirections to follow, 10 by default. None is followed from ``wss:`` to
+        ``ws:``.
     :param sock: a connected socket to use.
     :param path: the path of a Unix socket to connect to.
     :param timeouts: how long to wait for the peer. ``open`` covers everything until the connection is open, except
         for the look-up of a host name.
-    :param options: ``limits``, ``parts`` and the others of `rfc6455.ClientHandshake`, which also describes
-        ``subprotocols``, ``extensions`` and ``origin``.
+    :param options: ``subprotocols``, ``extensions``, ``origin``, ``limits`` and the other options of
+        `rfc6455.ClientHandshake`.
     :raises rfc6455.HandshakeError: when the server refuses the connection.
     :raises ProxyError: when the proxy does.
     :raises TimeoutError: after ``Timeouts.open``.
@@ -227,13 +208,7 @@ def connect(
         followed.
     :raises ValueError: when ``ssl`` is passed for ``ws:``, or the URL of the proxy is wrong.
     """
-    make_handshake = partial(
-        rfc6455.ClientHandshake, subprotocols=subprotocols, extensions=extensions, origin=origin, **options
-    )
-    route = Route(uri, headers, make_handshake, redirects)
-    if ssl is not None and not route.uri.secure:
-        raise ValueError("ssl is for wss:, and the URI begins with ws:")
-    way = _Way(ssl, server_hostname, proxy, proxy_ssl, sock, path)
+    route, way, timeouts = planned(_Way, uri, **options)
     deadline = _Deadline(timeouts)
     while True:
         wire, early = way.dial_in_time(route.uri, deadline)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rfc6455
-from rfc6455 import Closed, ConnectionClosedError, Extension, Origins, Request, Response
+from rfc6455 import Closed, ConnectionClosedError, Request, Response
 
 from ._openings import port_of, refusal, server_handshakes
 from ._threads_driver import Driver
@@ -33,7 +33,7 @@ from ._threads_wire import Wire
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from rfc6455.options import OptionArguments
+    from ._openings import HandshakeArguments
 
 logger = logging.getLogger("rfc6455_io")
 
@@ -390,13 +390,9 @@ def serve(
     reuse_port: bool = False,
     backlog: int = 100,
     max_clients: int = MAX_CLIENTS,
-    subprotocols: Sequence[str] = (),
-    extensions: Sequence[Extension] = (),
-    origins: Origins = rfc6455.SAME_HOST,
-    require_subprotocol: bool = False,
     process_request: ProcessRequest | None = None,
     timeouts: rfc6455.Timeouts | None = None,
-    **options: Unpack[OptionArguments],
+    **options: Unpack[HandshakeArguments],
 ) -> Server:
     """Return a server, to be started by ``with`` or `Server.start`.
 
@@ -417,18 +413,11 @@ def serve(
         `rfc6455.Response` to be sent instead; one with status 101 accepts the client and adds its headers to the
         answer. If it raises an exception, that is logged, and the answer is 500.
     :param timeouts: how long to wait for the peer.
-    :param options: ``limits``, ``parts`` and the others of `rfc6455.ServerHandshake`, which also describes
-        ``subprotocols``, ``extensions``, ``origins`` and ``require_subprotocol``.
+    :param options: ``subprotocols``, ``extensions``, ``origins``, ``require_subprotocol``, ``limits`` and the other
+        options of `rfc6455.ServerHandshake`.
     :raises TypeError: for an argument of the wrong type.
     """
-    make_handshake = server_handshakes(
-        process_request,
-        subprotocols=subprotocols,
-        extensions=extensions,
-        origins=origins,
-        require_subprotocol=require_subprotocol,
-        **options,
-    )
+    make_handshake = server_handshakes(process_request, options)
 
     def listen() -> list[socket.socket]:
         if path is not None:
