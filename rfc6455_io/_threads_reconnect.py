@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from rfc6455 import URI, ConnectionClosedError, ProtocolError
@@ -33,18 +34,11 @@ def reconnect(
     """Connect, and reconnect after each connection: ``for ws in reconnect(uri)``. Each `WebSocket` is closed at the
     end of the loop's body; leave the loop to stop.
 
-    An exception in the body also ends the loop, so catch `rfc6455.ConnectionClosedError` there.
+    An exception in the body also ends the loop. The arguments and errors are those of `rfc6455_io.asyncio.reconnect`,
+    and one more:
 
-    :param backoff: how long to wait between two attempts. The count of attempts starts again after a connection that
-        was open for longer than ``Backoff.longest``.
-    :param worth_retry: a function that takes an error and returns whether to try again; the default is
-        `is_worth_a_retry`. The end of a connection is passed as a `rfc6455.ConnectionClosedError`.
-    :param tell: a function that is called before each wait with the error and the delay in seconds; by default both
-        are logged.
     :param sleep: a function that waits for the delay, such as ``Event.wait`` of an event that ends the program. If it
         raises an exception, that ends the loop.
-    :param arguments: the keywords of `connect`.
-    :raises Exception: an error that is not worth a retry: what `connect` raises, or `rfc6455.ConnectionClosedError`.
     """
     retries = Retries(backoff, worth_retry, tell)
     while True:
@@ -54,9 +48,7 @@ def reconnect(
         except (OSError, ProtocolError) as failure:
             error: Exception = failure
         else:
-            try:
+            with closing(ws):
                 yield ws
-            finally:
-                ws.close()
             error = ConnectionClosedError(ws.wait_closed())
         sleep(retries.delay(error, clock() - began))

@@ -140,11 +140,8 @@ class WebSocket(Known):
         """Close the connection (7.1.2) and wait until it has ended, no longer than the `rfc6455.Timeouts` allow.
 
         This is allowed at any time, in any thread, and more than once. The Close frame goes out at once. Messages that
-        come meanwhile can still be received, as far as they fit into the queue; others are dropped.
-
-        :param code: the close code; ``None`` for a Close frame without one.
-        :param reason: for people and logs, at most 123 bytes of UTF-8.
-        :raises rfc6455.LocalProtocolError: for a code that must not be sent (7.4).
+        come meanwhile can still be received, as far as they fit into the queue; others are dropped. The arguments and
+        errors are those of `rfc6455_io.asyncio.WebSocket.close`.
         """
         self._driver.close(code, reason)
         self.wait_closed()
@@ -177,13 +174,8 @@ class WebSocket(Known):
 
 def broadcast(connections: Iterable[WebSocket], message: Sendable, *, close_slow: bool = False) -> list[WebSocket]:
     """Send a message to many connections without waiting. It is serialised once, and compressed once for each set of
-    parameters. A connection on which more than 64 KiB wait, or another thread is sending, is skipped.
-
-    :param connections: the connections; those that have ended are skipped.
-    :param message: as for `WebSocket.send`, except that it must not be an iterable.
-    :param close_slow: whether to cut connections on which too much waits.
-    :returns: the connections that were skipped although they have not ended.
-    :raises TypeError: when the message is anything else.
+    parameters. A connection on which more than 64 KiB wait, or another thread is sending, is skipped. The arguments,
+    the result and the errors are those of `rfc6455_io.asyncio.broadcast`.
     """
     prepared = message if isinstance(message, PreparedMessage) else PreparedMessage(message)
     # A copy, as other threads change the set of a server.
