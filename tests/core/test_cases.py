@@ -250,7 +250,8 @@ def test_both_decoders_read_the_same(role: Role) -> None:
 @pytest.mark.parametrize("rule", FRAME_RULES.values(), ids=list(FRAME_RULES))
 def test_each_rule_about_frames_is_broken_by_a_case(rule: Rule) -> None:
     role = CLIENT if rule.name == "masked" else SERVER
-    allowed = [expected.codes for case in cases_for(role) if case.clause == rule.section for expected in fails(case)]
+    cases = [case for case in CASES[role].values() if case.clause == rule.section]
+    allowed = [expected.codes for case in cases for expected in fails(case)]
     assert frozenset({rule.close_code}) in allowed
 
 

@@ -583,6 +583,7 @@ def may_travel(code: int) -> bool:
     return code in {1000, 1001, 1002, 1003} or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
+@pytest.mark.exhaustive
 @pytest.mark.clause("6455:7.4.1-never-1005", "6455:7.4.1-never-1006", "6455:7.4.1-never-1015")
 @BOTH_ROLES
 def test_every_code_received(role: Role) -> None:
@@ -595,6 +596,7 @@ def test_every_code_received(role: Role) -> None:
             check_failed(result, role, 1002, "7.4", 0)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.clause(
     "6455:5.5.1-code-first",
     "6455:7.1.2-sends-close",

@@ -41,9 +41,10 @@ from helpers import (
     feed,
     only_closed,
     read_frames,
+    share,
     to,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from opening import REQUIRED, asked
 
@@ -724,6 +725,7 @@ def test_empty_messages(role: Role, takeover: bool, empty: str) -> None:
     assert feed(connection, [stream]) == [TextMessage("")] * 3 + [TextMessage("Hello")]
 
 
+@pytest.mark.exhaustive
 @BOTH_ROLES
 def test_each_level_and_strategy_is_read(role: Role) -> None:
     connection = compressing(role)
@@ -944,6 +946,7 @@ def test_any_bytes_at_all_are_messages_or_an_end(role: Role, takeover: bool) -> 
 # ---- Limits ----
 
 
+@pytest.mark.exhaustive
 @BOTH_ROLES
 @pytest.mark.parametrize("takeover", [False, True], ids=["anew", "takeover"])
 @pytest.mark.parametrize("limit", [1, 1000, 65_536 - 150, 65_536])
@@ -1148,6 +1151,7 @@ def test_many_final_blocks_make_the_portions_small_and_other_data_makes_them_lar
 IMPLEMENTATIONS = [("zlib", range(-1, 10)), ("zlib_ng.zlib_ng", range(-1, 10)), ("isal.isal_zlib", range(-1, 4))]
 
 
+@pytest.mark.exhaustive
 @BOTH_ROLES
 @BOTH_TAKEOVERS
 @pytest.mark.parametrize(("name", "levels"), IMPLEMENTATIONS, ids=[name for name, _ in IMPLEMENTATIONS])
@@ -1231,7 +1235,7 @@ MESSAGES = st.lists(
 @pytest.mark.clause("7692:5-agreed-is-used")
 @BOTH_ROLES
 def test_any_messages_with_any_parameters_in_any_pieces(role: Role) -> None:
-    @settings(max_examples=60)
+    @share(60)
     @given(
         client=SETTINGS.filter(lambda options: options["server_max_window_bits"] > 8),
         server=SETTINGS,
@@ -1266,7 +1270,7 @@ def send(connection: Connection, content: str | bytes, compress: bool | None, cu
 @BOTH_ROLES
 @BOTH_TAKEOVERS
 def test_anything_from_plain_zlib(role: Role, takeover: bool) -> None:
-    @settings(max_examples=40)
+    @share(40)
     @given(
         payloads=st.lists(PAYLOADS, max_size=5),
         level=st.integers(0, 9),

@@ -209,6 +209,7 @@ def empties(role: Role, count: int, rsv: int) -> Iterator[bytes]:
         yield to(role, CONT, b"", fin=False)
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 @pytest.mark.parametrize("rsv", [0, RSV1])
 @pytest.mark.parametrize("parts", [False, True])
@@ -226,6 +227,7 @@ def test_each_empty_fragment_is_charged_until_the_message_ends(role: Role, rsv: 
     assert closed.error.offset - before == len(b"".join(empties(role, most + 1, rsv)))
 
 
+@pytest.mark.measured
 def test_by_default_a_message_may_have_forty_thousand_empty_fragments() -> None:
     connection = Connection(SERVER)
     assert connection.receive_data(b"".join(empties(SERVER, 40_000, 0))) == []

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import pytest
 import tiny_extension
 from deflating import deflated
-from helpers import CLOSE, CONT, KEY, PING, PONG, TEXT, counting_random, cut_at, frame, masked, to
+from helpers import CLOSE, CONT, KEY, PING, PONG, TEXT, counting_random, cut_at, frame, masked, share, to
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from opening import ANSWER, REQUIRED, head
@@ -287,6 +287,7 @@ def filled(filler: bytes, size: int) -> bytes:
     return b"a" * (size % len(filler)) + filler * (size // len(filler))
 
 
+@pytest.mark.exhaustive
 @EVERY_BODY
 def test_every_sequence_at_the_boundaries_of_utf_8(body: Any) -> None:
     right = 0
@@ -295,6 +296,7 @@ def test_every_sequence_at_the_boundaries_of_utf_8(body: Any) -> None:
     assert 0 < right < len(SHORT + OF_FOUR)
 
 
+@pytest.mark.exhaustive
 @EVERY_BODY
 @pytest.mark.parametrize("filler", FILLERS)
 def test_every_sequence_at_every_place_in_a_block(body: Any, filler: bytes) -> None:
@@ -305,6 +307,7 @@ def test_every_sequence_at_every_place_in_a_block(body: Any, filler: bytes) -> N
             check_in_portions(body, [filled(filler, before) + sequence])
 
 
+@pytest.mark.exhaustive
 @EVERY_BODY
 @pytest.mark.parametrize("filler", FILLERS)
 def test_every_sequence_with_a_whole_block_after_it(body: Any, filler: bytes) -> None:
@@ -313,6 +316,7 @@ def test_every_sequence_with_a_whole_block_after_it(body: Any, filler: bytes) ->
             check_in_portions(body, [filled(filler, before) + sequence + filled(filler, after)])
 
 
+@pytest.mark.exhaustive
 @EVERY_BODY
 def test_every_sequence_cut_everywhere(body: Any) -> None:
     for sequence, size in itertools.product(CHARACTERS + NASTY + TORN, [0, 5, 16, 31]):
@@ -322,6 +326,7 @@ def test_every_sequence_cut_everywhere(body: Any) -> None:
         check_in_portions(body, [data[at : at + 1] for at in range(len(data))])
 
 
+@pytest.mark.exhaustive
 @EVERY_BODY
 def test_says_how_much_is_whole(body: Any) -> None:
     """`decode_beginning`, by which parts of a text are cut between characters."""
@@ -734,14 +739,14 @@ def conversations(draw: st.DrawFn) -> tuple[Setting, list[Call]]:
     return setting, [*received, Call("receive_data", (b"",)), Call("send_text", ("late",))]
 
 
-FROM_BOTH = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+FROM_BOTH = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 PLAIN = Setting("SERVER", False, {}, None, False)
 COMPRESSED = PLAIN._replace(deflate={"threshold": 0})
 
 
 @BOTH_BUILDS
-@settings(FROM_BOTH, max_examples=300)
+@settings(share(300), suppress_health_check=FROM_BOTH)
 @given(conversations())
 @example((PLAIN, [Call("receive_data", (to(SERVER, CLOSE, b"\x03\xe8bye"),))]))
 @example((PLAIN, [Call("ping", (b"1",)), Call("receive_data", (to(SERVER, PONG, b"1") + to(SERVER, CLOSE),))]))
@@ -849,7 +854,7 @@ def lives(draw: st.DrawFn) -> tuple[Setting, dict[str, Any], list[At]]:
 
 
 @BOTH_BUILDS
-@settings(FROM_BOTH, max_examples=300)
+@settings(share(300), suppress_health_check=FROM_BOTH)
 @given(lives())
 def test_endpoints(life: tuple[Setting, dict[str, Any], list[At]]) -> None:
     check_same(lambda package: run_endpoint(package, *life))
@@ -895,7 +900,7 @@ ROLES_AND_STREAMS = st.sampled_from([SERVER, CLIENT]).flatmap(
 
 
 @BOTH_BUILDS
-@settings(FROM_BOTH, max_examples=100)
+@settings(share(100), suppress_health_check=FROM_BOTH)
 @given(ROLES_AND_STREAMS, LIMITS, st.sampled_from([0, 4, 7]), st.sampled_from(["own", "both", "text"]))
 def test_frame_parsers(stream: tuple[Role, list[bytes]], limits: dict[str, Any], bits: int, kind: str) -> None:
     role, portions = stream
@@ -904,7 +909,7 @@ def test_frame_parsers(stream: tuple[Role, list[bytes]], limits: dict[str, Any],
 
 
 @BOTH_BUILDS
-@settings(FROM_BOTH, max_examples=60)
+@settings(share(60), suppress_health_check=FROM_BOTH)
 @given(ROLES_AND_STREAMS, st.sampled_from([0, 7]), st.sampled_from([1, 2, 3, 5, 64, 1 << 62]))
 def test_pieces_of_frames(stream: tuple[Role, list[bytes]], bits: int, max_piece: int) -> None:
     role, portions = stream
@@ -1155,7 +1160,7 @@ def run_server(
 
 
 @BOTH_BUILDS
-@settings(FROM_BOTH, max_examples=150)
+@settings(share(150), suppress_health_check=FROM_BOTH)
 @given(
     OPENINGS,
     st.booleans(),
@@ -1200,7 +1205,7 @@ def run_client(
 
 
 @BOTH_BUILDS
-@settings(FROM_BOTH, max_examples=150)
+@settings(share(150), suppress_health_check=FROM_BOTH)
 @given(
     OPENINGS,
     st.just("ws://server.example.com/chat") | st.sampled_from(["wss://[::1]:99/?a", "ws://x#y", "http://x", ""]),

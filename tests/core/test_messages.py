@@ -322,6 +322,7 @@ def test_a_whole_message_over_the_limit_is_neither_cut_nor_delivered(role: Role,
     assert len(result.events) == 1
 
 
+@pytest.mark.exhaustive
 @pytest.mark.clause("6455:10.4-limits-are-there")
 @BOTH_ROLES
 def test_the_limit_itself_is_allowed_and_every_overshoot_is_not(role: Role) -> None:
@@ -397,6 +398,7 @@ def test_frame_limit_of_a_connection(role: Role) -> None:
     check_failed(same_outcome(role, data + to(role, TEXT, declared=11), limits=limits), role, 1009, "10.4", len(data))
 
 
+@pytest.mark.exhaustive
 @BOTH_ROLES
 @pytest.mark.parametrize("size", [1 << 16, 1 << 20, 2 << 20, 3 << 20, 6 << 20])
 @pytest.mark.parametrize("fragment", [10_000, 1 << 30], ids=["fragments", "one frame"])
@@ -424,6 +426,7 @@ def fragmented_headers(role: Role, lengths: list[int]) -> list[bytes]:
 # Memory: only the message itself is kept, however it comes.
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 def test_a_budget_without_a_message_limit_bounds_a_message_that_never_ends(role: Role) -> None:
     limits = Limits(message=None, memory=100_000)
@@ -695,6 +698,7 @@ def encoded(data: bytes, rsv: int) -> bytes:
     return data
 
 
+@pytest.mark.exhaustive
 @pytest.mark.clause("6455:5.2-rsv-is-refused", "6455:5.2-opcode-is-refused", "7692:6.1-rsv1-elsewhere-fails")
 @BOTH_ROLES
 @pytest.mark.parametrize("in_message", [False, True])
@@ -741,6 +745,7 @@ def events_for(opcode: int, fin: bool, in_message: bool, message: bytes) -> list
     return [TextMessage(message.decode()) if opcode == TEXT else BytesMessage(message)]
 
 
+@pytest.mark.exhaustive
 @BOTH_ROLES
 @pytest.mark.parametrize("rsv", [0, 1, 2, 3])
 @pytest.mark.parametrize("message", [b"", b"Hello, Hello", "κόσμε €".encode() * 9, bytes(300), b"\xff" * 7])

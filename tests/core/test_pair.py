@@ -26,6 +26,7 @@ from helpers import (
     close_payload,
     feed,
     new_connection,
+    share,
     split_frames,
     to,
 )
@@ -320,7 +321,7 @@ class Pair(RuleBasedStateMachine):
         self.states_are_those_of_the_model()
 
 
-Pair.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
+Pair.TestCase.settings = settings(share(150), stateful_step_count=40)
 TestPair = Pair.TestCase
 
 

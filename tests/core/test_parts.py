@@ -193,6 +193,7 @@ def test_the_limit_of_a_message_holds(role: Role, chunk: Chunking) -> None:
     check_failed(result, role, 1009, "10.4", at)
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 @BOTH_TAKEOVERS
 def test_the_limit_of_a_compressed_message_holds(role: Role, takeover: bool) -> None:
@@ -215,6 +216,7 @@ def test_the_limit_of_a_frame_holds(role: Role) -> None:
     check_failed(result, role, 1009, "10.4", 0)
 
 
+@pytest.mark.measured
 @BOTH_ROLES
 def test_a_bomb_is_given_in_portions(role: Role) -> None:
     """One call gives a bounded part of it; the rest is `unread` and comes with the next calls, also after the end."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from deflating import both_takeovers, codec_of, compressing, inflated
-from helpers import BINARY, BOTH_ROLES, TEXT, feed, keys_of, new_connection, read_frames, whole
-from hypothesis import given, settings
+from helpers import BINARY, BOTH_ROLES, TEXT, feed, keys_of, new_connection, read_frames, share, whole
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rfc6455 import (
@@ -231,7 +231,7 @@ def test_what_is_no_message_is_refused_when_it_is_prepared(message: Any) -> None
 def test_any_mixture_is_read(role: Role, takeover: bool) -> None:
     contents = st.binary(max_size=50).map(lambda unit: unit * 20)
 
-    @settings(max_examples=50)
+    @share(50)
     @given(steps=st.lists(st.tuples(st.booleans(), contents, st.sampled_from([None, True, False])), max_size=8))
     def run(steps: list[tuple[bool, bytes, bool | None]]) -> None:
         sender, receiver = compressing(role, takeover=takeover), compressing(role.peer, takeover=takeover)

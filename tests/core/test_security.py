@@ -33,9 +33,10 @@ from helpers import (
     keys_of,
     outcome,
     read_frames,
+    share,
     to,
 )
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from measuring import Memory, Step, check_linear, check_time, consume
 from opening import REQUIRED, asked, error_of
@@ -733,7 +734,7 @@ def refusal_of(fields: list[tuple[str, Any]]) -> Response | None:
     return None
 
 
-@settings(max_examples=200)
+@share(200)
 @given(st.binary(max_size=200), st.booleans(), st.sampled_from(list(Role)))
 def test_any_bytes_in_headers_or_instead_of_them(data: bytes, begins_well: bool, role: Role) -> None:
     handshake = handshake_of(role)

@@ -25,15 +25,15 @@ from helpers import (
     PING,
     TEXT,
     Chunking,
-    byte_by_byte,
     close_payload,
     counting_random,
     frame,
     new_connection,
+    share,
     to,
     whole,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from measuring import Memory
 from opening import ANSWER, REQUIRED, asked, client, request, response
@@ -141,7 +141,7 @@ CONVERSATION = st.tuples(st.sampled_from(Role), st.sampled_from([None, False, Tr
 )
 
 
-@settings(max_examples=80)
+@share(80)
 @given(conversation=CONVERSATION)
 def test_whatever_comes_a_replay_gives_the_same_events_call_by_call(
     conversation: tuple[Role, bool | None, list[bytes], list[str], str],
@@ -547,11 +547,8 @@ def test_whatever_an_endpoint_is_given_and_sends_is_recorded(
     sent = endpoint.data_to_send()
     head = len(sent)
     events = []
-    # Byte by byte, 70,000 reads are no more to see than 700.
-    reads = (
-        chunk(stream) if chunk is not byte_by_byte else [stream[at : at + 100] for at in range(0, len(stream), 100)]
-    )
-    for portion in reads:
+    # In the middle, 70,000 reads are no more to see than one.
+    for portion in [*chunk(stream[:200]), stream[200:-200], *chunk(stream[-200:])]:
         events += read(endpoint, portion, 2.0)
     assert events == [BytesMessage(large), Ping(b"?"), TextMessage("last")]
     endpoint.send(events[0])
@@ -907,7 +904,7 @@ def lines_of_bytes(recording: Recording, kind: Kind) -> int:
     return len(http.splitlines()) + len(shown) + bool(rest)
 
 
-@settings(max_examples=150)
+@share(150)
 @given(lines=st.builds(lambda about, entries: [about, *entries], ABOUT, st.lists(ENTRIES, min_size=1, max_size=3)))
 def test_whatever_can_be_loaded_can_be_shown_and_forges_no_line(lines: list[dict[str, Any]]) -> None:
     try:
@@ -930,7 +927,7 @@ def test_whatever_can_be_loaded_can_be_shown_and_forges_no_line(lines: list[dict
     assert trace.to_pcapng(recording)
 
 
-@settings(max_examples=60)
+@share(60)
 @given(
     entries=st.lists(st.tuples(st.floats(-1e9, 4e9), st.sampled_from(Kind), st.binary(max_size=20)), max_size=8),
     heads=st.tuples(st.integers(0, 50), st.integers(0, 50)),
@@ -1049,7 +1046,7 @@ def test_a_compressed_message_is_shown_inflated_at_its_last_frame() -> None:
     assert last.endswith(" message: '" + "often " * 10 + "'...")
 
 
-@settings(max_examples=60)
+@share(60)
 @given(data=st.one_of(st.binary(max_size=80), peers_bytes(CLIENT)), chunk=ws.chunkings())
 def test_each_frame_has_one_line_and_no_line_can_be_forged(data: bytes, chunk: Chunking) -> None:
     reads = [Entry(0.0, Kind.RECEIVED, portion) for portion in chunk(data) if portion]
@@ -1066,7 +1063,7 @@ def test_each_frame_has_one_line_and_no_line_can_be_forged(data: bytes, chunk: C
 
 
 @given(data=st.binary(max_size=80))
-@settings(max_examples=40)
+@share(40)
 def test_a_head_cannot_forge_a_line(data: bytes) -> None:
     recording = Recording(SERVER, [Entry(0.0, Kind.RECEIVED, data)] if data else [])
     _, *lines = trace.to_text(recording).split("\n")
@@ -1290,7 +1287,7 @@ def test_the_capture_of_a_connection_without_a_handshake_begins_with_one(role: R
     assert heads[0].data + (written if role is CLIENT else to(role, TEXT, b"Hello")) == content[49152]
 
 
-@settings(max_examples=40)
+@share(40)
 @given(sizes=st.lists(st.integers(0, 5000), max_size=4), odd=st.binary(max_size=9), time=st.floats(-1e10, 1e12))
 def test_every_checksum_and_number_is_right(sizes: list[int], odd: bytes, time: float) -> None:
     entries = [Entry(time, Kind.SENT if size % 2 else Kind.RECEIVED, odd + bytes(size)) for size in sizes]

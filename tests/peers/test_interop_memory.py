@@ -16,8 +16,8 @@ pytest.importorskip("wsproto")
 
 import wsproto.connection
 import wsproto.events
-from helpers import BOTH_ROLES, CHUNKINGS, EVERY_CHUNKING, Chunking, cut_at, feed, new_connection
-from hypothesis import given, settings
+from helpers import BOTH_ROLES, CHUNKINGS, EVERY_CHUNKING, Chunking, cut_at, feed, new_connection, share
+from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Close, Opcode
 from websockets.protocol import OPEN, Side
@@ -275,7 +275,7 @@ def perform(end: Connection | Peer, step: tuple[str, str | bytes]) -> Event:
 
 @BOTH_ROLES
 @EVERY_PEER
-@settings(max_examples=25)
+@share(25)
 @given(steps=st.lists(STEP, max_size=10), places=st.lists(st.integers(0, 1 << 18), max_size=6))
 def test_any_traffic(role: Role, peer_type: PeerType, steps: list[tuple[str, str | bytes]], places: list[int]) -> None:
     ours, theirs = pair(role, peer_type)

@@ -316,5 +316,5 @@ class ConnectionPair(Pair):
 
 
 def share(percent: int) -> settings:
-    """So many examples in a hundred of those that the profile asks for: each of these tests is one of many."""
+    """So many examples in a hundred of those that the profile asks for."""
     return settings(max_examples=max(1, settings().max_examples * percent // 100))

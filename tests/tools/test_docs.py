@@ -137,7 +137,7 @@ def test_every_close_code_has_a_meaning() -> None:
 def calls_of(makers: set[str], path: Path) -> Iterator[ast.Call]:
     """The calls, in a source, of the functions with these names."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in makers:
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", None)) in makers:
             yield node
 
 

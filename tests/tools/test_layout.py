@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Container, Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -168,9 +169,14 @@ def module_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports_of(path: Path) -> Iterator[tuple[int, str, tuple[str, ...]]]:
     """Give ``(level, module, names)`` for each import, those for types included; ``import a.b`` has no names."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from ((0, alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -254,7 +260,7 @@ def test_no_module_imports_io_or_clocks_or_environment(path: Path) -> None:
 def test_no_module_uses_more_of_os_than_its_randomness(path: Path) -> None:
     attributes = {
         node.attr
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes_of(path)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os"
     }
     assert attributes <= allowed_from_os(path)
@@ -263,16 +269,14 @@ def test_no_module_uses_more_of_os_than_its_randomness(path: Path) -> None:
 @pytest.mark.parametrize("path", source_files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_no_module_asks_a_date_for_the_time(path: Path) -> None:
     if any(module == "datetime" for _, module, _ in imports_of(path)):
-        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        assert not {node.attr for node in nodes if isinstance(node, ast.Attribute)} & FORBIDDEN_OF_DATES
+        names = {node.attr for node in nodes_of(path) if isinstance(node, ast.Attribute)}
+        assert not names & FORBIDDEN_OF_DATES
 
 
 @pytest.mark.parametrize("path", source_files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_no_module_opens_or_prints(path: Path) -> None:
     called = {
-        node.func.id
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        node.func.id for node in nodes_of(path) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     assert not called & {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
 
