@@ -1,5 +1,6 @@
-"""The package as its users' type checkers see it: ``tox -e typing-users`` runs mypy and pyright over this file, both
-strict, with the package installed (so from this folder, where the sources are not found). It is never executed.
+"""The package as its users' type checkers see it: ``tox -e typing-users`` runs mypy and pyright over this folder, both
+strict, with the package installed (so from this folder, where the sources are not found). It is never executed. The
+other files do the same for the modules of ``rfc6455_io``.
 
 The law: `assert_type` says what a checker must know without help, and each ``type: ignore`` stands on a mistake that
 it must find. Both checkers report an ``ignore`` that is not needed, so a mistake that passes is a failure here.
