@@ -6,6 +6,9 @@ in the module of their section.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from .codes import MAX_LENGTH
 
 
@@ -47,6 +50,17 @@ def check_type(value: object, wanted: type | tuple[type, ...], what: str) -> Non
     # A bool is an int to Python, but never what is meant.
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
         raise TypeError(f"{what}, not {described(value)}")
+
+
+def items_of(values: Any, what: str) -> tuple[Any, ...]:
+    """Return the items of an argument that holds several. A single `str` never stands for its letters.
+
+    :param what: as for `check_type`.
+    :raises TypeError: when it is not iterable, or is `str` or `bytes`.
+    """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{what}, not {described(values)}")
+    return tuple(values)
 
 
 def described(value: object) -> str:

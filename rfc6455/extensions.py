@@ -13,11 +13,11 @@ Not here: any extension. `deflate.py` is the first one.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NoReturn
 
 from ._signatures import SIGNATURE
-from .arguments import described, not_copied
+from .arguments import described, items_of, not_copied
 from .codes import CloseCode
 from .errors import HandshakeError, LocalProtocolError, RemoteProtocolError
 
@@ -250,7 +250,7 @@ def check_codecs(codecs: Any) -> tuple[MessageCodec, ...]:
     :raises TypeError: for anything but a `MessageCodec`; the message says what to do instead.
     :raises ValueError: when reserved bits are out of range or claimed twice.
     """
-    checked = _items(codecs, _CODECS)
+    checked = items_of(codecs, _CODECS)
     claimed = 0
     for codec in checked:
         check_codec(codec)
@@ -270,8 +270,7 @@ def check_codec(codec: Any) -> MessageCodec:
     :raises ValueError: when its reserved bits are not from 1 to 7.
     """
     if not isinstance(codec, MessageCodec):
-        instead = "; pass an Extension to a handshake, whose Connection has its codec"
-        raise TypeError(f"{_CODECS}, not {described(codec)}{instead if _is_kind_of(codec, Extension) else ''}")
+        raise _wrong(codec, _CODECS, Extension, "; pass an Extension to a handshake, whose Connection has its codec")
     bits = codec.reserved_bits
     if type(bits) is not int or not 1 <= bits <= 7:
         raise ValueError(f"{type(codec).__name__}.reserved_bits is 4, 2, 1 or a sum of them, not {bits!r} (5.2)")
@@ -285,11 +284,10 @@ def check_extensions(extensions: Any) -> dict[str, Extension]:
     :raises LocalProtocolError: when two have the same name: it would be unclear which of them an answer means (9.1).
     """
     by_name: dict[str, Extension] = {}
-    for extension in _items(extensions, _EXTENSIONS):
+    for extension in items_of(extensions, _EXTENSIONS):
         if not isinstance(extension, Extension):
             instead = "; pass a MessageCodec to a Connection, or to a handshake the Extension that makes it"
-            words = described(extension) + (instead if _is_kind_of(extension, MessageCodec) else "")
-            raise TypeError(f"{_EXTENSIONS}, not {words}")
+            raise _wrong(extension, _EXTENSIONS, MessageCodec, instead)
         if extension.name in by_name:
             raise LocalProtocolError(
                 f"two of the extensions have the same name, {extension.name!r}; "
@@ -303,12 +301,7 @@ _CODECS = "extensions of a Connection is a sequence of MessageCodec objects"
 _EXTENSIONS = "extensions is a sequence of objects such as PerMessageDeflate()"
 
 
-def _items(values: Any, what: str) -> tuple[Any, ...]:
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise TypeError(f"{what}, not {described(values)}")
-    return tuple(values)
-
-
-def _is_kind_of(wrong: Any, kind: type[Extension | MessageCodec]) -> bool:
-    """Return whether this is such an object, or the class where an object was meant."""
-    return isinstance(wrong, kind) or (isinstance(wrong, type) and issubclass(wrong, kind))
+def _wrong(value: Any, what: str, kind: type[Extension | MessageCodec], instead: str) -> TypeError:
+    """Return the error for a wrong argument, which says what to do with one of this kind, object or class, instead."""
+    is_kind = isinstance(value, kind) or (isinstance(value, type) and issubclass(value, kind))
+    return TypeError(f"{what}, not {described(value)}{instead if is_kind else ''}")

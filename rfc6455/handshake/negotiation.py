@@ -9,9 +9,9 @@ looks on the wire: that is `http1.py` (4) and `http2.py` (RFC 8441).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from ..arguments import check_type, described, excerpt
+from ..arguments import check_type, excerpt, items_of
 from ..codes import CloseCause, Role
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
@@ -20,8 +20,6 @@ from ..headers import Headers, HeaderSource, is_token
 from ..options import Options
 from .fields import EXTENSIONS, SUBPROTOCOL, ExtensionItem, Request, parse_extensions
 from .origins import Origins, OwnHosts, origin_rules
-
-_T = TypeVar("_T")
 
 
 class Agreement(NamedTuple):
@@ -191,13 +189,6 @@ def _offer_of(extension: Extension) -> str:
     return f"{extension.name}; {parameters}" if parameters else extension.name
 
 
-def _items(values: Iterable[_T], what: str) -> tuple[_T, ...]:
-    """Return the values of an argument that holds several. A single str never stands for its letters."""
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise TypeError(f"{what}, not {described(values)}")
-    return tuple(values)
-
-
 def _codec_for_offer(extension: Extension, parameters: Parameters) -> MessageCodec | None:
     codec = extension.accept_offer(parameters)
     return None if codec is None else _named(extension, codec)
@@ -217,7 +208,7 @@ def check_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:
     :raises TypeError: when it is not a sequence of str.
     """
     what = "subprotocols is a sequence of names such as ['chat']"
-    names = _items(subprotocols, what)
+    names: tuple[str, ...] = items_of(subprotocols, what)
     for name in names:
         check_type(name, str, what)
         if not is_token(name):

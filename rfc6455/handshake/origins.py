@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 
-from ..arguments import check_type, described, excerpt
+from ..arguments import check_type, described, excerpt, items_of
 from ..codes import CloseCause
 from ..errors import HandshakeError, LocalProtocolError
 from ..uri import is_host, split_host
@@ -99,13 +99,8 @@ class OriginRules:
     """
 
     def __init__(self, origins: Origins) -> None:
-        rules: Iterable[OriginRule]
-        if isinstance(origins, OriginPolicy) or (callable(origins) and not isinstance(origins, type)):
-            rules = [origins]
-        elif isinstance(origins, (str, bytes)) or not isinstance(origins, Iterable):
-            raise TypeError(f"{_WHAT}, not {described(origins)}")
-        else:
-            rules = tuple(origins)
+        is_one = isinstance(origins, OriginPolicy) or (callable(origins) and not isinstance(origins, type))
+        rules: Iterable[OriginRule] = (origins,) if is_one else items_of(origins, _WHAT)
         self._policies: set[OriginPolicy] = set()
         self._origins: set[tuple[str, str, int | None]] = set()
         self._suffixes: set[tuple[str, str, int | None]] = set()  # the names that one or more labels may precede
@@ -203,10 +198,8 @@ class OwnHosts:
         if hosts is None:
             return
         what = "hosts is a collection of names such as ['localhost', '127.0.0.1'], or None for any"
-        if isinstance(hosts, (str, bytes)) or not isinstance(hosts, Iterable):
-            raise TypeError(f"{what}, not {described(hosts)}")
         names = set()
-        for host in hosts:
+        for host in items_of(hosts, what):
             check_type(host, str, what)
             names.add(_name_of(host))
         self._names = frozenset(names)
