@@ -116,16 +116,9 @@ class DeflateParameters:
         return "; ".join(self._words())
 
     def _words(self) -> Iterator[str]:
-        if self.server_no_context_takeover:
-            yield SERVER_TAKEOVER
-        if self.client_no_context_takeover:
-            yield CLIENT_TAKEOVER
-        if self.server_max_window_bits is not None:
-            yield f"{SERVER_BITS}={self.server_max_window_bits}"
-        if self.client_max_window_bits is True:
-            yield CLIENT_BITS
-        elif self.client_max_window_bits is not None:
-            yield f"{CLIENT_BITS}={self.client_max_window_bits}"
+        for name, value in vars(self).items():
+            if value:
+                yield name if value is True else f"{name}={value}"
 
 
 def _parse_value(name: str, value: str | None) -> int:
@@ -143,6 +136,8 @@ def _parse_value(name: str, value: str | None) -> int:
     return _WINDOW_BITS[value]
 
 
+# Neither equality nor `repr()` is made by `dataclass`: those below are also right in derived classes.
+@dataclass(kw_only=True, eq=False, repr=False)
 class PerMessageDeflate(Extension):
     """permessage-deflate as the application wants it; pass it to a handshake in ``extensions``.
 
@@ -182,37 +177,26 @@ class PerMessageDeflate(Extension):
 
     name = "permessage-deflate"
 
-    def __init__(
-        self,
-        *,
-        server_no_context_takeover: bool | None = None,
-        client_no_context_takeover: bool | None = None,
-        server_max_window_bits: int = 15,
-        client_max_window_bits: int | None = None,
-        require_client_max_window_bits: bool = False,
-        level: int = -1,
-        mem_level: int = 8,
-        threshold: int = 64,
-        implementation: Any = zlib,
-    ) -> None:
-        _check_choice("server_no_context_takeover", server_no_context_takeover, (None, True, False))
-        _check_choice("client_no_context_takeover", client_no_context_takeover, (None, True, False))
-        _check_choice("require_client_max_window_bits", require_client_max_window_bits, (True, False))
-        _check_range("server_max_window_bits", server_max_window_bits, 8, 15)
-        if client_max_window_bits is not None:
-            _check_range("client_max_window_bits", client_max_window_bits, 8, 15)
-        _check_range("level", level, -1, 9)
-        _check_range("mem_level", mem_level, 1, 9)
-        _check_range("threshold", threshold, 0, 1 << 62)
-        self.server_no_context_takeover = server_no_context_takeover
-        self.client_no_context_takeover = client_no_context_takeover
-        self.server_max_window_bits = server_max_window_bits
-        self.client_max_window_bits = client_max_window_bits
-        self.require_client_max_window_bits = require_client_max_window_bits
-        self.level = level
-        self.mem_level = mem_level
-        self.threshold = threshold
-        self.implementation = implementation
+    server_no_context_takeover: bool | None = None
+    client_no_context_takeover: bool | None = None
+    server_max_window_bits: int = 15
+    client_max_window_bits: int | None = None
+    require_client_max_window_bits: bool = False
+    level: int = -1
+    mem_level: int = 8
+    threshold: int = 64
+    implementation: Any = zlib
+
+    def __post_init__(self) -> None:
+        _check_choice(SERVER_TAKEOVER, self.server_no_context_takeover, (None, True, False))
+        _check_choice(CLIENT_TAKEOVER, self.client_no_context_takeover, (None, True, False))
+        _check_choice("require_client_max_window_bits", self.require_client_max_window_bits, (True, False))
+        _check_range(SERVER_BITS, self.server_max_window_bits, 8, 15)
+        if self.client_max_window_bits is not None:
+            _check_range(CLIENT_BITS, self.client_max_window_bits, 8, 15)
+        _check_range("level", self.level, -1, 9)
+        _check_range("mem_level", self.mem_level, 1, 9)
+        _check_range("threshold", self.threshold, 0, 1 << 62)
 
     def offer(self) -> str:
         """Return the client's offer (7.1). *M* is a number below 15:
@@ -414,18 +398,18 @@ class DeflateCodec(MessageCodec):
         server_takeover = not agreed.server_no_context_takeover
         client_takeover = not agreed.client_no_context_takeover
         if role is Role.SERVER:
-            self.inflate_bits = agreed.client_max_window_bits or 15
-            self.inflate_takeover = client_takeover
-            self.deflate_bits = server_bits
-            self.deflate_takeover = server_takeover
+            self.inflate_bits: int = agreed.client_max_window_bits or 15
+            self.inflate_takeover: bool = client_takeover
+            self.deflate_bits: int = server_bits
+            self.deflate_takeover: bool = server_takeover
         else:
             self.inflate_bits = server_bits
             self.inflate_takeover = server_takeover
             # 7.1.2.2, 7.1.1.2: a client keeps to what it offered, even if the answer does not mention it.
             self.deflate_bits = agreed.client_max_window_bits or config._offered_client_bits()
             self.deflate_takeover = client_takeover and config.client_no_context_takeover is False
-        self.agreed = agreed
-        self.parameters = "; ".join([PerMessageDeflate.name, *agreed._words()])
+        self.agreed: DeflateParameters = agreed
+        self.parameters: str = "; ".join([PerMessageDeflate.name, *agreed._words()])
         self._inflate_size = (1 << self.inflate_bits) + _INFLATE_OVERHEAD
         self._deflate_size = (1 << self.deflate_bits + 2) + (1 << config.mem_level + 9) + _DEFLATE_OVERHEAD
         # The bytes that are added to a message before it is inflated.
