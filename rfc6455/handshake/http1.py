@@ -138,8 +138,6 @@ class ServerHandshake(ServerOpening):
         check_type(plain_http, bool, "plain_http is True or False")
         self._plain_methods = _PLAIN_METHODS if plain_http else ()
         self._reader = RequestReader(self._options.limits, bare_lf=self._is_lenient(Leniency.BARE_LF))
-        self._head = b""  # the head of a refusal, until it is sent
-        self._body = b""
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
         """Process bytes from the client, and return the request once it is complete and valid; ``None`` before.
@@ -223,17 +221,6 @@ class ServerHandshake(ServerOpening):
         self._check_stage("reject()", Stage.READING, Stage.REQUESTED)
         self._refuse(_closing(status, check_extra_headers(headers, _HOP_BY_HOP), body))
 
-    @property
-    def has_data_to_send(self) -> bool:
-        """Whether `data_to_send` would return anything."""
-        return bool(self._head or self._body)
-
-    def data_to_send(self) -> bytes:
-        """Return the answer of a refused handshake, once; ``b""`` otherwise. The 101 comes from the `Connection`."""
-        data = self._head + self._body
-        self._head = self._body = b""
-        return data
-
     def headers_to_send(self) -> HeaderList:
         """Return the header fields of the answer, once, for a caller that writes them by other means.
 
@@ -289,7 +276,7 @@ class ServerHandshake(ServerOpening):
     def _refuse(self, response: Response) -> None:
         self._head = serialize_response(response._replace(body=b""))
         is_head = self.request is not None and self.request.method == "HEAD"
-        self._body = b"" if is_head else response.body
+        self._body_to_send = b"" if is_head else response.body
         self._end(Stage.REFUSED, response)
         self._reader.drop()
 
@@ -488,7 +475,7 @@ class ClientHandshake(ClientOpening):
         self._key = b64encode(self._options.random(16)).decode("ascii")
         fields = [("Host", host), *self._own_fields(), *fields]
         self.request = Request("GET", self.uri.resource_name, Headers(fields))
-        self._out = serialize_request(self.request)
+        self._head = serialize_request(self.request)
         self._reader = ResponseReader(self._options.limits, bare_lf=self._is_lenient(Leniency.BARE_LF))
 
     def _own_fields(self) -> list[tuple[str, str]]:
@@ -499,16 +486,6 @@ class ClientHandshake(ClientOpening):
             ("Sec-WebSocket-Version", VERSION),
             *self._offer.fields,
         ]
-
-    @property
-    def has_data_to_send(self) -> bool:
-        """Whether `data_to_send` would return anything."""
-        return bool(self._out)
-
-    def data_to_send(self) -> bytes:
-        """Return the request, once; ``b""`` after that."""
-        data, self._out = self._out, b""
-        return data
 
     def headers_to_send(self) -> HeaderList:
         """Return the header fields of the request, once, for a caller that writes them by other means.

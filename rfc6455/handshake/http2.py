@@ -79,7 +79,6 @@ class Http2ServerHandshake(ServerOpening):
     ) -> None:
         super().__init__(Terms(subprotocols, extensions, origins, hosts, require_subprotocol), Options.of(**options))
         self._headers_are_due = False
-        self._body = b""
 
     def receive_headers(self, headers: _Pairs) -> Request:
         """Process the header list of the client's CONNECT request, and return the request.
@@ -173,16 +172,6 @@ class Http2ServerHandshake(ServerOpening):
         self._headers_are_due = False
         return [(b":status", b"%d" % self.response.status), *_lower(self.response.headers)]
 
-    @property
-    def has_data_to_send(self) -> bool:
-        """Whether `data_to_send` would return anything."""
-        return bool(self._body)
-
-    def data_to_send(self) -> bytes:
-        """Return the body of a refusal, once; the stream ends with it."""
-        data, self._body = self._body, b""
-        return data
-
     def _receive(self, call: str, parse: Callable[[], Request]) -> Request:
         if self.request is not None or self._stage is not Stage.READING:
             raise LocalProtocolError(f"{call} cannot be called now: make another handshake for another stream")
@@ -213,7 +202,7 @@ class Http2ServerHandshake(ServerOpening):
 
     def _refuse(self, response: Response) -> None:
         self._headers_are_due = True
-        self._body = response.body
+        self._body_to_send = response.body
         self._end(Stage.REFUSED, response)
 
 
@@ -360,15 +349,6 @@ class Http2ClientHandshake(ClientOpening):
             (":authority", self._authority),
         ]
         return [*_lower(pseudo), *_lower(self._fields)]
-
-    @property
-    def has_data_to_send(self) -> bool:
-        """Always ``False``: the request is a header list."""
-        return False
-
-    def data_to_send(self) -> bytes:
-        """Return ``b""``: the request is a header list."""
-        return b""
 
     def receive_headers(self, headers: _Pairs) -> Connection | None:
         """Process the header list of a response, and return the connection.

@@ -55,9 +55,27 @@ class _Opening:
         self.response: Response | None = None
         self.leniencies_used: dict[Leniency, int] = {}
         self._options = options
+        # What is to be sent: a head in HTTP/1.1, and the body of a refusal.
+        self._head = b""
+        self._body_to_send = b""
 
     def __reduce__(self) -> NoReturn:
         raise not_copied(self)
+
+    @property
+    def has_data_to_send(self) -> bool:
+        """Whether `data_to_send` would return anything."""
+        return bool(self._head or self._body_to_send)
+
+    def data_to_send(self) -> bytes:
+        """Return what is to be sent, once; ``b""`` after that.
+
+        It is the request of a client, or the answer of a server that refuses one; a 101 comes from the `Connection`.
+        Over HTTP/2 and HTTP/3, `headers_to_send` returns the heads, and this returns only the body of a refusal.
+        """
+        data = self._head + self._body_to_send
+        self._head = self._body_to_send = b""
+        return data
 
     def _is_lenient(self, leniency: Leniency) -> bool:
         return leniency in self._options.leniencies
