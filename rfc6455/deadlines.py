@@ -18,7 +18,7 @@ from math import inf
 from typing import ClassVar, NoReturn
 
 from ._signatures import SIGNATURE
-from .arguments import not_copied
+from .arguments import check_type, not_copied
 from .codes import CloseCause, CloseCode
 from .connection import Connection
 from .events import Closed, Event
@@ -116,7 +116,9 @@ class Deadlines:
     )
 
     def __init__(self, timeouts: Timeouts | None = None, *, now: float) -> None:
-        self.timeouts: Timeouts = _checked_timeouts(timeouts)
+        if timeouts is not None:
+            check_type(timeouts, Timeouts, "timeouts is None or a Timeouts, such as Timeouts(open=5.0)")
+        self.timeouts: Timeouts = _DEFAULT_TIMEOUTS if timeouts is None else timeouts
         self.latency: float | None = None
         self._connection: Connection | None = None
         # When each deadline is due, by the name of its field in `Timeouts`; and the earliest of these times.
@@ -355,11 +357,3 @@ class Deadlines:
     def _await_pong(self, connection: Connection, now: float) -> None:
         self._pong_bytes = connection.bytes_received
         self._await("pong", now)
-
-
-def _checked_timeouts(timeouts: Timeouts | None) -> Timeouts:
-    if timeouts is None:
-        return _DEFAULT_TIMEOUTS
-    if not isinstance(timeouts, Timeouts):
-        raise TypeError(f"timeouts is a Timeouts or None, not {timeouts!r}; write timeouts=Timeouts(open=...)")
-    return timeouts

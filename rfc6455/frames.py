@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from . import byte_loops
-from .arguments import as_bytes, not_copied
+from .arguments import as_bytes, check_type, not_copied
 from .byte_loops import pack_frame
 from .codes import FIN_BIT, OPCODE_BITS, RSV_BITS, Leniency, Opcode, Role
 from .cursor import ENDS, FrameCursor
@@ -37,10 +37,9 @@ def serialize_frame(frame: Frame, masking_key: bytes | bytearray | memoryview | 
     >>> rfc6455.serialize_frame(hello, masking_key=bytes.fromhex("37 fa 21 3d")).hex(" ")
     '81 85 37 fa 21 3d 7f 9f 4d 51 58'
     """
-    if not isinstance(frame, Frame):
-        raise TypeError(f"frame is a Frame, not {type(frame).__name__}")
-    if not isinstance(frame.opcode, int) or not isinstance(frame.rsv, int):
-        raise TypeError(f"opcode and rsv of a frame are numbers, not {frame.opcode!r} and {frame.rsv!r}")
+    check_type(frame, Frame, "frame is a Frame")
+    check_type(frame.opcode, int, "the opcode of a frame is a number")
+    check_type(frame.rsv, int, "rsv of a frame is a number")
     if not 0 <= frame.opcode <= OPCODE_BITS or not 0 <= frame.rsv <= 7:
         raise LocalProtocolError(f"an opcode has 4 bits and RSV has 3, not {frame.opcode} and {frame.rsv} (5.2)")
     key = None if masking_key is None else as_bytes(masking_key, "a masking key")
@@ -80,10 +79,8 @@ class FrameParser:
         reserved_bits: int = 0,
         leniencies: Iterable[Leniency] = (),
     ) -> None:
-        if role is not None and not isinstance(role, Role):
-            raise TypeError(f"a role is Role.CLIENT, Role.SERVER or None, not {role!r}")
-        if not isinstance(reserved_bits, int):
-            raise TypeError(f"reserved_bits is a number, 0 to 7, not {reserved_bits!r} (5.2)")
+        check_type(role, (Role, type(None)), "a role is Role.CLIENT, Role.SERVER or None")
+        check_type(reserved_bits, int, "reserved_bits is a number from 0 to 7")
         if not 0 <= reserved_bits <= 7:
             raise ValueError(f"reserved_bits are three bits, 0 to 7, not {reserved_bits} (5.2)")
         # Checked like those of a connection; no text is decoded here.

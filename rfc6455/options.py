@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from os import urandom
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from .arguments import check_type, items_of
 from .codes import Leniency
 from .limits import DEFAULT_LIMITS, Limits
 
@@ -49,7 +50,7 @@ class Options:
     >>> rfc6455.Connection(rfc6455.SERVER, limits=5)
     Traceback (most recent call last):
     ...
-    TypeError: limits is a Limits or None, not 5; write limits=Limits(message=...)
+    TypeError: limits is None or a Limits, such as Limits(message=65536), not 5
     """
 
     limits: Limits = DEFAULT_LIMITS
@@ -59,11 +60,9 @@ class Options:
     random: Callable[[int], bytes] = urandom
 
     def __post_init__(self) -> None:
-        for name in ("parts", "decode_text"):
-            if type(getattr(self, name)) is not bool:
-                raise TypeError(f"{name} is True or False, not {getattr(self, name)!r}")
-        if not isinstance(self.limits, Limits):
-            raise TypeError(f"limits is a Limits or None, not {self.limits!r}; write limits=Limits(message=...)")
+        check_type(self.parts, bool, "parts is True or False")
+        check_type(self.decode_text, bool, "decode_text is True or False")
+        check_type(self.limits, Limits, "limits is None or a Limits, such as Limits(message=65536)")
         if not callable(self.random):
             raise TypeError(f"random is a callable like os.urandom, not {self.random!r}")
         if Leniency.INVALID_UTF8 in self.leniencies and self.decode_text:
@@ -90,14 +89,11 @@ class Options:
 
 
 def _checked_leniencies(leniencies: Any) -> frozenset[Leniency]:
-    message = f"leniencies is a set such as {{Leniency.BARE_LF}}, not {leniencies!r}"
-    try:
-        checked = frozenset(leniencies)
-    except TypeError:
-        raise TypeError(message) from None
-    if not all(isinstance(leniency, Leniency) for leniency in checked):
-        raise TypeError(message)
-    return checked
+    what = "leniencies is a set such as {Leniency.BARE_LF}"
+    items = items_of(leniencies, what)
+    for leniency in items:
+        check_type(leniency, Leniency, what)
+    return frozenset(items)
 
 
 _NAMES = frozenset(field.name for field in fields(Options))
