@@ -22,8 +22,7 @@ class TextMessage(Value):
     [TextMessage(text='hi')]
     """
 
-    __slots__ = ("text",)
-    __match_args__ = ("text",)
+    __slots__ = __match_args__ = ("text",)
 
     def __init__(self, text: str) -> None:
         self.text: str = text
@@ -38,8 +37,7 @@ class BytesMessage(Value):
     [BytesMessage(data=b'hi')]
     """
 
-    __slots__ = ("data",)
-    __match_args__ = ("data",)
+    __slots__ = __match_args__ = ("data",)
 
     def __init__(self, data: bytes) -> None:
         self.data: bytes = data
@@ -59,8 +57,7 @@ class TextPart(Value):
     [TextPart(text='é', final=True)]
     """
 
-    __slots__ = ("text", "final")
-    __match_args__ = ("text", "final")
+    __slots__ = __match_args__ = ("text", "final")
 
     def __init__(self, text: str, final: bool) -> None:
         self.text: str = text
@@ -80,8 +77,7 @@ class BytesPart(Value):
     [BytesPart(data=b'cd', final=True)]
     """
 
-    __slots__ = ("data", "final")
-    __match_args__ = ("data", "final")
+    __slots__ = __match_args__ = ("data", "final")
 
     def __init__(self, data: bytes, final: bool) -> None:
         self.data: bytes = data
@@ -100,8 +96,7 @@ class EncodedText(Value):
     [EncodedText(data=b'\\xc3\\xa9', final=True)]
     """
 
-    __slots__ = ("data", "final")
-    __match_args__ = ("data", "final")
+    __slots__ = __match_args__ = ("data", "final")
 
     def __init__(self, data: bytes, final: bool = True) -> None:
         self.data: bytes = data
@@ -121,8 +116,7 @@ class Ping(Value):
     [Pong(payload=b'1')]
     """
 
-    __slots__ = ("payload",)
-    __match_args__ = ("payload",)
+    __slots__ = __match_args__ = ("payload",)
 
     def __init__(self, payload: bytes = b"") -> None:
         self.payload: bytes = payload
@@ -137,8 +131,7 @@ class Pong(Value):
     [Pong(payload=b'')]
     """
 
-    __slots__ = ("payload",)
-    __match_args__ = ("payload",)
+    __slots__ = __match_args__ = ("payload",)
 
     def __init__(self, payload: bytes = b"") -> None:
         self.payload: bytes = payload
@@ -167,8 +160,7 @@ class Closed(Value):
     both sides sent a Close frame; the peer's has code 4000 and the reason 'bye'
     """
 
-    __slots__ = ("code", "reason", "clean", "error", "cause")
-    __match_args__ = ("code", "reason", "clean", "error", "cause")
+    __slots__ = __match_args__ = ("code", "reason", "clean", "error", "cause")
 
     def __init__(
         self,

@@ -61,8 +61,7 @@ class Frame(Value):
     Frame(opcode=<Opcode.TEXT: 1>, payload=b'Hel', fin=False, rsv=0)
     """
 
-    __slots__ = ("opcode", "payload", "fin", "rsv")
-    __match_args__ = ("opcode", "payload", "fin", "rsv")
+    __slots__ = __match_args__ = ("opcode", "payload", "fin", "rsv")
 
     def __init__(self, opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0) -> None:
         self.opcode: int = opcode
