@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import NamedTuple
 from urllib.parse import quote, urljoin
 
 from .arguments import check_type, excerpt
@@ -192,13 +191,6 @@ def as_uri(uri: str | URI) -> URI:
     return parse_uri(uri)
 
 
-class _Authority(NamedTuple):
-    """Host and port, as in a URI and in a ``Host`` header; the port is ``None`` if there is none."""
-
-    host: str
-    port: str | None
-
-
 def _parse_authority(authority: str) -> tuple[str, int | None]:
     if "@" in authority:
         # The grammar of section 3 has no userinfo, and a password there would end up in logs.
@@ -208,24 +200,23 @@ def _parse_authority(authority: str) -> tuple[str, int | None]:
     split = _split_authority(authority if authority.isascii() else _to_ascii(authority))
     if split is None:
         raise LocalProtocolError(f"{excerpt(authority)} is not a host with an optional port (section 3)")
-    if authority.startswith("[") and ":" not in split.host:
-        raise LocalProtocolError(
-            f"only an IPv6 address can be in brackets, not {excerpt(split.host)} (RFC 3986 3.2.2)"
-        )
-    digits = (split.port or "").lstrip("0")
+    host, port = split
+    if authority.startswith("[") and ":" not in host:
+        raise LocalProtocolError(f"only an IPv6 address can be in brackets, not {excerpt(host)} (RFC 3986 3.2.2)")
     # Six digits are enough to know that the port is too large.
-    return split.host, int("0" + digits[:6]) if split.port else None
+    return host, int("0" + port.lstrip("0")[:6]) if port else None
 
 
-def _split_authority(authority: str) -> _Authority | None:
-    """Return the host, in lower case and without brackets, and the port; ``None`` for anything else."""
+def _split_authority(authority: str) -> tuple[str, str] | None:
+    """Return the host, in lower case and without brackets, and the port, ``""`` if there is none; ``None`` for
+    anything else."""
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
         return None
     address, zone, name, port = match.groups()
     if address is None:
-        return _Authority(name.lower(), port)
-    return _Authority(address.lower() if zone is None else f"{address.lower()}%{zone}", port)
+        return name.lower(), port or ""
+    return address.lower() if zone is None else f"{address.lower()}%{zone}", port or ""
 
 
 def _to_ascii(authority: str) -> str:
@@ -237,14 +228,12 @@ def _to_ascii(authority: str) -> str:
         if len(name) > _LONGEST_NAME:
             raise UnicodeError(f"a name has at most {_LONGEST_NAME} characters")
         converted = _idna(name)
+        # Characters such as the full-width colon may be mapped to ones that separate components of a URI.
+        if not _ASCII_NAME.fullmatch(converted):
+            raise UnicodeError(f"it becomes {converted!r}")
     except UnicodeError as error:
         fault = ascii(str(error))[1:-1][:100]
         raise LocalProtocolError(f"{excerpt(name, 20)} is not a host by IDNA (11.1.1): {fault}") from None
-    # Characters such as the full-width colon may be mapped to ones that separate components of a URI.
-    if not _ASCII_NAME.fullmatch(converted):
-        raise LocalProtocolError(
-            f"{excerpt(name, 20)} is not a host by IDNA (11.1.1): it becomes {excerpt(converted)}"
-        )
     return converted + colon + port
 
 
@@ -318,10 +307,11 @@ def split_host(text: str) -> tuple[str, int | None] | None:
     if text.count(":") > 1 and _is_ipv6(text):
         return text.lower(), None  # all of it: its last group is not a port
     split = _split_authority(text)
-    if split is None or len((split.port or "").lstrip("0")) > 5:
+    if split is None or len(split[1].lstrip("0")) > 5:
         return None
-    is_good = _is_ipv6(split.host) if text.startswith("[") else _is_name(split.host)
-    return (split.host, int(split.port) if split.port else None) if is_good else None
+    host, port = split
+    is_good = _is_ipv6(host) if text.startswith("[") else _is_name(host)
+    return (host, int(port) if port else None) if is_good else None
 
 
 def _is_name(text: str) -> bool:
