@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,44 @@ class Reports(NamedTuple):
     check_table: Callable[[Results], tuple[str, bool]]
 
 
-def add_results_options(parser: argparse.ArgumentParser) -> None:
+class Command(NamedTuple):
+    """What differs between the commands: ``benchmarks/{name}``, which measures each ``kind`` with each ``of``.
+
+    :ivar quick: what ``--quick`` does besides making fewer rounds.
+    """
+
+    name: str
+    description: str
+    kind: str
+    of: str
+    rounds: int
+    quick: str
+    quick_rounds: int
+    least_rounds: int = 1
+
+    def parse(self, arguments: Sequence[str] | None, names: Iterable[str]) -> argparse.Namespace:
+        """
+        :param names: all that ``--only`` can choose from.
+        """
+        parser = argparse.ArgumentParser(prog=f"benchmarks/{self.name}", description=self.description)
+        parser.add_argument("--list", action="store_true", help=f"print what --only and --{self.of} can name, and end")
+        parser.add_argument("--only", action="append", metavar=self.kind.upper(), help=f"a {self.kind}, or a pattern")
+        parser.add_argument(f"--{self.of}", action="append", metavar="NAME", help=f"a {self.of}, or a pattern")
+        parser.add_argument("--rounds", type=int, default=self.rounds, metavar="N", help="%(default)s by default")
+        help_for_quick = f"{self.quick} and {self.quick_rounds} rounds: a rough look"
+        parser.add_argument("--quick", action="store_true", help=help_for_quick)
+        _add_results_options(parser)
+        options = parser.parse_args(arguments)
+        if options.quick:
+            options.rounds = self.quick_rounds
+        if options.rounds < self.least_rounds:
+            parser.error(f"at least {self.least_rounds} rounds")
+        if not any(matches(name, options.only) for name in names):
+            parser.error(f"no {self.kind} is named {' or '.join(options.only)}; see --list")
+        return options
+
+
+def _add_results_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="compare with the targets; exit code 1 unless all pass")
     parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, take the figures from a JSON file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of all rounds")

@@ -11,14 +11,17 @@ import os
 import platform
 import statistics
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from .libraries import Library, UnsupportedError
 from .work import Work
 
 LEAST_ROUNDS = 5
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -59,6 +62,13 @@ class Results:
 
     def row(self, name: str) -> Row | None:
         return next((row for row in self.rows if row.name == name), None)
+
+    def __getitem__(self, name: str) -> Row:
+        """Return a row. Like the figures of a library in it, it may be missing: a `KeyError`."""
+        row = self.row(name)
+        if row is None:
+            raise KeyError(name)
+        return row
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
@@ -111,22 +121,25 @@ def run(
 
 
 def measure(work: Work, libraries: Sequence[Library], rounds: int) -> Row:
-    """Check each library once, warm it up, and then take the rounds.
-
-    In every round each library has its turn, and another one begins, so that a change of the processor's pace
-    meets all alike.
-    """
+    """Check each library once, warm it up, and then take the rounds."""
     reasons = {library.name: _why_not(work, library) for library in libraries}
     able = [library for library in libraries if reasons[library.name] is None]
     for library in able:
         work.measure(library)
     figures: dict[str, list[float]] = {library.name: [] for library in able}
-    for number in range(rounds):
-        turn = number % max(len(able), 1)
-        for library in able[turn:] + able[:turn]:
-            figures[library.name].append(work.measure(library))
+    for _, library in in_turns(able, rounds):
+        figures[library.name].append(work.measure(library))
     unable = {name: reason for name, reason in reasons.items() if reason is not None}
     return Row(work.name, work.title, work.group, work.unit, figures, unable)
+
+
+def in_turns(items: Sequence[T], rounds: int) -> Iterator[tuple[int, T]]:
+    """Yield the number of each round, from 1, with each item. Each round begins with another item, so that a change of
+    the processor's pace meets all alike."""
+    for number in range(rounds):
+        turn = number % max(len(items), 1)
+        for item in (*items[turn:], *items[:turn]):
+            yield number + 1, item
 
 
 def _why_not(work: Work, library: Library) -> str | None:

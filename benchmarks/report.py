@@ -22,7 +22,7 @@ GROUPS = {
 
 def markdown(results: Results) -> str:
     """The whole report: what it ran on, and a table for each group."""
-    lines = [*_environment(results)]
+    lines = [*environment(results)]
     for group, title in GROUPS.items():
         rows = [row for row in results.rows if row.group == group]
         if rows:
@@ -33,7 +33,7 @@ def markdown(results: Results) -> str:
 
 def rst(results: Results) -> str:
     """The same for a page of the documentation that includes it: no heading of its own, medians only."""
-    lines = [".. Made by benchmarks/run.py; do not edit.", "", *_environment(results)]
+    lines = [".. Made by benchmarks/run.py; do not edit.", "", *environment(results)]
     for group, title in GROUPS.items():
         rows = [row for row in results.rows if row.group == group]
         if rows:
@@ -70,7 +70,8 @@ def _csv(cells: Iterable[str]) -> str:
     return ", ".join('"' + cell.replace('"', '""') + '"' for cell in cells)
 
 
-def _environment(results: Results) -> Iterator[str]:
+def environment(results: Results) -> Iterator[str]:
+    """A list of what it ran on, and of what could not be measured."""
     for name, value in (results.environment | results.libraries).items():
         yield f"- {name}: {value}"
     for name, reason in results.absent.items():
@@ -137,10 +138,22 @@ def digits(value: float) -> str:
 
 def check_table(results: Results) -> tuple[str, bool]:
     """The targets with their verdicts, and whether all of them passed."""
-    verdicts = list(check(results))
-    lines = ["| verdict | target | found |", "|---|---|---|"]
-    lines += [f"| {verdict} | {target} | {found} |" for verdict, target, found in verdicts]
-    return "\n".join(lines) + "\n", all(verdict == "pass" for verdict, _, _ in verdicts)
+    return verdicts_table(list(check(results)))
+
+
+VERDICTS = ("verdict", "target", "found")
+
+
+def verdicts_table(verdicts: Sequence[tuple[str, str, str]]) -> tuple[str, bool]:
+    """The table of the verdicts, and whether all targets are met."""
+    return "\n".join(markdown_table(VERDICTS, verdicts)) + "\n", all(verdict == "pass" for verdict, *_ in verdicts)
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
 
 
 # --- plot -----------------------------------------------------------------------------------------------------

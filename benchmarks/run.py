@@ -12,27 +12,20 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import measure, report
-from benchmarks.command import Reports, add_results_options, deliver, matches
+from benchmarks.command import Command, Reports, deliver, matches
 from benchmarks.libraries import installed
 from benchmarks.work import FULL, QUICK, Scale, Work, all_works
 
-
-def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks/run.py", description="Speed of rfc6455 beside its peers.")
-    parser.add_argument("--list", action="store_true", help="print the names of the works, and end")
-    parser.add_argument("--only", action="append", metavar="WORK", help="a work, or a pattern such as 'receive-*'")
-    parser.add_argument("--library", action="append", metavar="NAME", help="a library, or a pattern")
-    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="at least 5; %(default)s by default")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the messages and 5 rounds: a rough look")
-    add_results_options(parser)
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.rounds = measure.LEAST_ROUNDS
-    if options.rounds < measure.LEAST_ROUNDS:
-        parser.error(f"at least {measure.LEAST_ROUNDS} rounds")
-    if not any(selected_works(FULL, options.only)):
-        parser.error(f"no work is named {' or '.join(options.only)}; see --list")
-    return options
+COMMAND = Command(
+    "run.py",
+    "Speed of rfc6455 beside its peers.",
+    kind="work",
+    of="library",
+    rounds=7,
+    quick="a tenth of the messages",
+    quick_rounds=measure.LEAST_ROUNDS,
+    least_rounds=measure.LEAST_ROUNDS,
+)
 
 
 def selected_works(scale: Scale, patterns: Sequence[str] | None) -> Iterator[Work]:
@@ -48,7 +41,7 @@ async def run(options: argparse.Namespace) -> measure.Results:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse_arguments(arguments)
+    options = COMMAND.parse(arguments, (work.name for work in all_works(FULL)))
     if options.list:
         for work in selected_works(FULL, options.only):
             print(f"{work.name:28} {work.title}")

@@ -1,11 +1,13 @@
 """What the figures must show. Each row of `TARGETS` is one demand; `check` holds the results against them.
 
-Costs are medians. "n times as fast as X" is the cost of X divided by ours.
+Costs are medians. "n times as fast as X" is the cost of X divided by ours. A figure that is missing is a `KeyError`,
+and the target then absent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from .measure import Results, Row
@@ -29,11 +31,9 @@ class Faster:
     def __str__(self) -> str:
         return f"{self.work}: {self.library} at least {self.times:g} x as fast as {self.than}"
 
-    def verdict(self, results: Results) -> tuple[bool, str] | None:
-        row = results.row(self.work)
+    def verdict(self, results: Results) -> tuple[bool, str]:
+        row = results[self.work]
         other = rival(row, self.than)
-        if row is None or other is None or self.library not in row.rounds:
-            return None
         ratio = row.median(other) / row.median(self.library)
         return ratio >= self.times, f"{ratio:.2f} x {other}"
 
@@ -49,11 +49,8 @@ class NearFloor:
     def __str__(self) -> str:
         return f"{self.work}: {self.library} within {self.times:g} x of the floor"
 
-    def verdict(self, results: Results) -> tuple[bool, str] | None:
-        row = results.row(self.work)
-        if row is None or FLOOR not in row.rounds or self.library not in row.rounds:
-            return None
-        ratio = row.median(self.library) / row.median(FLOOR)
+    def verdict(self, results: Results) -> tuple[bool, str]:
+        ratio = results[self.work].median(self.library) / results[self.work].median(FLOOR)
         return ratio <= self.times, f"{ratio:.2f} x the floor"
 
 
@@ -73,15 +70,15 @@ class Flat:
     def __str__(self) -> str:
         return f"{self.first} to {self.last.rpartition('-')[2]}: {self.library} grows at most {self.times:g} x"
 
-    def verdict(self, results: Results) -> tuple[bool, str] | None:
-        first, last = results.row(self.first), results.row(self.last)
-        if first is None or last is None or self.library not in first.rounds:
-            return None
-        growth = last.median(self.library) / first.median(self.library)
+    def verdict(self, results: Results) -> tuple[bool, str]:
+        growth = self._growth(results, self.library)
         said = f"{growth:.2f} x"
-        if FLOOR in first.rounds:
-            said += f" (the floor itself {last.median(FLOOR) / first.median(FLOOR):.2f} x)"
+        with suppress(KeyError):
+            said += f" (the floor itself {self._growth(results, FLOOR):.2f} x)"
         return growth <= self.times, said
+
+    def _growth(self, results: Results, library: str) -> float:
+        return results[self.last].median(library) / results[self.first].median(library)
 
 
 @dataclass(frozen=True)
@@ -95,12 +92,9 @@ class AtMost:
     def __str__(self) -> str:
         return f"{self.work}: {self.library} at most {self.most:g}"
 
-    def verdict(self, results: Results) -> tuple[bool, str] | None:
-        row = results.row(self.work)
-        if row is None or self.library not in row.rounds:
-            return None
-        figure = row.median(self.library)
-        return figure <= self.most, f"{figure:.0f} {row.unit}"
+    def verdict(self, results: Results) -> tuple[bool, str]:
+        figure = results[self.work].median(self.library)
+        return figure <= self.most, f"{figure:.0f} {results[self.work].unit}"
 
 
 @dataclass(frozen=True)
@@ -115,12 +109,9 @@ class AddsAtMost:
     def __str__(self) -> str:
         return f"{self.work}: {self.library} at most {self.most:g} more than {self.first}"
 
-    def verdict(self, results: Results) -> tuple[bool, str] | None:
-        row, first = results.row(self.work), results.row(self.first)
-        if row is None or first is None or self.library not in row.rounds:
-            return None
-        added = row.median(self.library) - first.median(self.library)
-        return added <= self.most, f"{added:.0f} {row.unit} more"
+    def verdict(self, results: Results) -> tuple[bool, str]:
+        added = results[self.work].median(self.library) - results[self.first].median(self.library)
+        return added <= self.most, f"{added:.0f} {results[self.work].unit} more"
 
 
 Target = Faster | NearFloor | Flat | AtMost | AddsAtMost
@@ -155,13 +146,11 @@ TARGETS: tuple[Target, ...] = (
 )
 
 
-def rival(row: Row | None, name: str) -> str | None:
-    """The library to compare with, if it was measured."""
-    if row is None:
-        return None
-    if name == BEST_PEER:
-        return min((peer for peer in PEERS if peer in row.rounds), key=row.median, default=None)
-    return name if name in row.rounds else None
+def rival(row: Row, name: str) -> str:
+    """The library to compare with: the best of the peers that were measured, or the one that is named."""
+    if name != BEST_PEER:
+        return name
+    return min((peer for peer in PEERS if peer in row.rounds), key=row.median, default=name)
 
 
 def check(results: Results) -> Iterator[tuple[str, str, str]]:
@@ -169,9 +158,9 @@ def check(results: Results) -> Iterator[tuple[str, str, str]]:
     for target in TARGETS:
         if results.row(target.work) is None:
             continue
-        verdict = target.verdict(results)
-        if verdict is None:
+        try:
+            passed, found = target.verdict(results)
+        except KeyError:
             yield "absent", str(target), "not measured here"
         else:
-            passed, found = verdict
             yield "pass" if passed else "FAIL", str(target), found

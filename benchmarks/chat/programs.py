@@ -17,11 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+from benchmarks.measure import in_turns
 
 from .crowd import LoadError
+
+T = TypeVar("T")
 
 COMPILED = "rfc6455 compiled"
 PURE = "rfc6455 pure"
@@ -216,3 +221,25 @@ def _on_node(name: str) -> Program:
     if found.returncode:
         raise AbsentError("not installed: `npm install --no-save ws`")
     return Program(name, found.stdout.strip(), (node, str(HERE / "servers" / "on_ws.js")))
+
+
+def take_turns(
+    what: str, servers: Sequence[Program], rounds: int, take: Callable[[Program], T]
+) -> tuple[dict[str, list[T]], dict[str, str]]:
+    """Return what was taken of each server in each round, and why some failed; those have no figures.
+
+    A server that fails is not tried again.
+
+    :param what: its name, to be printed with each turn.
+    """
+    found: dict[str, list[T]] = {server.name: [] for server in servers}
+    reasons: dict[str, str] = {}
+    for number, server in in_turns(servers, rounds):
+        if server.name in reasons:
+            continue
+        print(f"{what}, round {number}: {server.name}", file=sys.stderr)
+        try:
+            found[server.name].append(take(server))
+        except LoadError as error:
+            reasons[server.name] = str(error)
+    return {name: taken for name, taken in found.items() if name not in reasons}, reasons

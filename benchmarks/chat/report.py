@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Results, Row
-from benchmarks.report import csv_table
+from benchmarks.report import VERDICTS, csv_table, environment, markdown_table, verdicts_table
 
 from . import programs
 from .cases import CASES, Case, Figure
@@ -19,34 +19,26 @@ Table = tuple[Sequence[str], list[Sequence[str]]]
 
 def markdown(results: Results) -> str:
     """The whole report: what it ran on, and a table for each case."""
-    lines = [*(f"- {line}" for line in _facts(results))]
+    lines = [*environment(results)]
     for title, table in _tables(results):
-        lines += ["", f"## {title}", "", *_markdown_table(table)]
+        lines += ["", f"## {title}", "", *markdown_table(*table)]
     lines += ["", *(f"- {line}" for line in _reasons(results))]
     return "\n".join(lines) + "\n"
 
 
 def check_table(results: Results) -> tuple[str, bool]:
     """The targets with their verdicts, and whether all of them passed."""
-    table = _verdicts(results)
-    return "\n".join(_markdown_table(table)) + "\n", all(verdict == "pass" for verdict, *_ in table[1])
+    return verdicts_table(list(check(results)))
 
 
 def page(results: Results) -> str:
     """The part of the documentation's page that has figures in it; `docs/topics/chat_load.rst` includes it."""
-    lines = [".. Made by benchmarks/chat/run.py; do not edit.", "", *(f"- {line}" for line in _facts(results))]
+    lines = [".. Made by benchmarks/chat/run.py; do not edit.", "", *environment(results)]
     for title, table in _tables(results):
         lines += ["", f".. rubric:: {title}", "", *csv_table(*table)]
     lines += ["", *(f"- {line}" for line in _reasons(results))]
-    lines += ["", ".. rubric:: What was demanded, and what was found", "", *csv_table(*_verdicts(results))]
+    lines += ["", ".. rubric:: What was demanded, and what was found", "", *csv_table(VERDICTS, check(results))]
     return "\n".join(lines) + "\n"
-
-
-def _facts(results: Results) -> Iterator[str]:
-    for name, value in (results.environment | results.libraries).items():
-        yield f"{name}: {value}"
-    for name, reason in results.absent.items():
-        yield f"{name}: not measured ({reason})"
 
 
 def _reasons(results: Results) -> Iterator[str]:
@@ -83,10 +75,6 @@ def _cell(row: Row | None, figure: Figure, name: str) -> str:
     return "–" if row is None or name not in row.rounds else quantity(row.median(name), figure.unit)
 
 
-def _verdicts(results: Results) -> Table:
-    return ("verdict", "target", "found"), list(check(results))
-
-
 def quantity(value: float, unit: str) -> str:
     """The value in the multiple of its unit that reads best."""
     if unit == "/s":
@@ -97,14 +85,6 @@ def quantity(value: float, unit: str) -> str:
         factor, name = (1e9, "ns") if value < 1e-5 else (1e6, "µs") if value < 1e-2 else (1e3, "ms")
         return f"{value * factor:,.0f} {name}"
     return f"{value:.2f}"
-
-
-def _markdown_table(table: Table) -> Iterator[str]:
-    head, rows = table
-    yield f"| {' | '.join(head)} |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
 
 
 # --- plot -----------------------------------------------------------------------------------------------------

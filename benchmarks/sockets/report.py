@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.chat.report import quantity
 from benchmarks.measure import Results, Row
-from benchmarks.report import csv_table, digits
+from benchmarks.report import VERDICTS, csv_table, digits, environment, markdown_table, verdicts_table
 
 OURS = "Listener"
 
@@ -35,20 +35,17 @@ BEYOND = {("in-flight", "floor"): 1e-6}
 
 
 def markdown(results: Results) -> str:
-    lines = [*(f"- {line}" for line in _facts(results)), ""]
-    head, rows = _table(results)
-    lines += [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(row)} |" for row in rows)]
+    lines = [*environment(results), ""]
+    lines += markdown_table(*_table(results))
     return "\n".join([*lines, "", *(f"- {line}" for line in _reasons(results))]) + "\n"
 
 
 def rst(results: Results) -> str:
     """The part of the documentation's page that has figures in it."""
-    head, rows = _table(results)
-    lines = [".. Made by benchmarks/sockets/run.py; do not edit.", "", *(f"- {line}" for line in _facts(results)), ""]
-    lines += [*csv_table(head, rows), "", *(f"- {line}" for line in _reasons(results))]
-    verdicts = list(_verdicts(results))
+    lines = [".. Made by benchmarks/sockets/run.py; do not edit.", "", *environment(results), ""]
+    lines += [*csv_table(*_table(results)), "", *(f"- {line}" for line in _reasons(results))]
     lines += ["", ".. rubric:: What is wanted, and what was found", ""]
-    return "\n".join([*lines, *csv_table(("verdict", "target", "found"), verdicts)]) + "\n"
+    return "\n".join([*lines, *csv_table(VERDICTS, _verdicts(results))]) + "\n"
 
 
 def plot(results: Results, path: Path) -> None:
@@ -56,16 +53,7 @@ def plot(results: Results, path: Path) -> None:
 
 
 def check_table(results: Results) -> tuple[str, bool]:
-    verdicts = list(_verdicts(results))
-    lines = ["| verdict | target | found |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in verdicts)]
-    return "\n".join(lines) + "\n", all(verdict == "pass" for verdict, *_ in verdicts)
-
-
-def _facts(results: Results) -> Iterator[str]:
-    for name, value in (results.environment | results.libraries).items():
-        yield f"{name}: {value}"
-    for name, reason in results.absent.items():
-        yield f"{name}: not measured ({reason})"
+    return verdicts_table(list(_verdicts(results)))
 
 
 def _reasons(results: Results) -> Iterator[str]:

@@ -14,15 +14,22 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from benchmarks import measure
-from benchmarks.chat.crowd import LoadError
-from benchmarks.chat.programs import Program, Running
+from benchmarks.chat.programs import Program, Running, take_turns
 from benchmarks.chat.run import allow_many_files
-from benchmarks.command import Reports, add_results_options, deliver, matches
+from benchmarks.command import Command, Reports, deliver, matches
 from benchmarks.sockets import report
 from benchmarks.sockets.load import Memory, Opening, Row, all_rows
 from benchmarks.sockets.servers import SERVERS
 
-QUICK_ROUNDS = 2
+COMMAND = Command(
+    "sockets/run.py",
+    "Echo servers on real sockets.",
+    kind="row",
+    of="server",
+    rounds=7,
+    quick="a tenth of the messages",
+    quick_rounds=2,
+)
 QUICK_DIVISOR = 10
 
 # Packages that the servers stand on, but for our own.
@@ -35,22 +42,6 @@ NEEDS = {
     "uvicorn, websockets": ("uvicorn", "websockets"),
 }
 OURS = ("Listener", "coroutines", "threads")
-
-
-def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks/sockets/run.py", description="Echo servers on real sockets.")
-    parser.add_argument("--list", action="store_true", help="print the rows and the servers, and end")
-    parser.add_argument("--only", action="append", metavar="ROW", help="a row, or a pattern")
-    parser.add_argument("--server", action="append", metavar="NAME", help="a server, or a pattern such as 'picows*'")
-    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="%(default)s by default")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the messages and 2 rounds: a rough look")
-    add_results_options(parser)
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.rounds = QUICK_ROUNDS
-    if not any(matches(row.name, options.only) for row in all_rows()):
-        parser.error(f"no row is named {' or '.join(options.only)}; see --list")
-    return options
 
 
 def programs() -> tuple[list[Program], dict[str, str]]:
@@ -78,25 +69,14 @@ def version(name: str) -> str:
 
 
 def measure_row(row: Row | Opening | Memory, servers: Sequence[Program], rounds: int) -> measure.Row:
-    """Take the rounds of a row: in each of them every server has its turn, in a new process, and another begins.
+    """Take the rounds of a row. Each server is a new process in each of them."""
 
-    A server that fails is not tried again; it has no figures, but the reason.
-    """
-    figures: dict[str, list[float]] = {server.name: [] for server in servers}
-    reasons: dict[str, str] = {}
-    for number in range(rounds):
-        turn = number % max(len(servers), 1)
-        for server in [*servers[turn:], *servers[:turn]]:
-            if server.name in reasons:
-                continue
-            print(f"{row.name}, round {number + 1}: {server.name}", file=sys.stderr)
-            try:
-                with Running(server) as running:
-                    figures[server.name].append(asyncio.run(row.measure(running, server.name == "floor")))
-            except LoadError as error:
-                reasons[server.name] = str(error)
+    def measured(server: Program) -> float:
+        with Running(server) as running:
+            return asyncio.run(row.measure(running, server.name == "floor"))
+
+    taken, reasons = take_turns(row.name, servers, rounds, measured)
     unit = "B" if isinstance(row, Memory) else "s"
-    taken = {name: found for name, found in figures.items() if name not in reasons}
     return measure.Row(row.name, row.title, "sockets", unit, taken, reasons)
 
 
@@ -114,7 +94,7 @@ def run(options: argparse.Namespace) -> measure.Results:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse_arguments(arguments)
+    options = COMMAND.parse(arguments, (row.name for row in all_rows()))
     if options.list:
         for row in all_rows():
             print(f"{row.name:12} {row.title}")

@@ -204,7 +204,8 @@ def test_what_is_added_is_held_against_the_other_work(cost: float, passed: bool)
     results.rows.append(measure.Row("more", "", "receive", "ns per message", {ours.COMPILED: [cost]}))
     target = targets.AddsAtMost("more", "receive-text-32", ours.COMPILED, 50)
     assert target.verdict(results) == (passed, f"{cost - 100:.0f} ns per message more")
-    assert target.verdict(made_up(**{ours.COMPILED: 100.0})) is None
+    with pytest.raises(KeyError):
+        target.verdict(made_up(**{ours.COMPILED: 100.0}))
 
 
 def test_targets_name_works_that_exist() -> None:
