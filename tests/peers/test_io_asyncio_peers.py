@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from io_loops import run
+from io_loops import Echo, echo, run
 
 import rfc6455
-from rfc6455_io.asyncio import Listener, WebSocket, connect, serve
+from rfc6455_io.asyncio import connect, serve
 
 websockets = pytest.importorskip("websockets.asyncio.client")
 pytest.importorskip("aiohttp.web")
@@ -18,16 +18,6 @@ aiohttp = pytest.importorskip("aiohttp")
 MESSAGES: list[str | bytes] = ["", b"", "grüß dich", bytes(range(256)) * 300, "x" * 70_000, "é" * 500_000]
 HANDLERS = pytest.mark.parametrize("handler", ["coroutine", "listener"])
 EXTENSIONS = pytest.mark.parametrize("extensions", [[], [rfc6455.PerMessageDeflate()]], ids=["plain", "deflate"])
-
-
-class Echo(Listener):
-    def message(self, message: str | bytes) -> None:
-        self.send(message)
-
-
-async def echo(ws: WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 def handler_of(name: str) -> Any:

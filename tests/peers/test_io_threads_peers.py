@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from io_loops import make_certificate, run
-from io_threads import SECURE, threads_end
+from io_threads import SECURE, echo, threads_end
 from programs import PATIENCE
 
 import rfc6455
@@ -37,11 +37,6 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def all_threads_end() -> Iterator[None]:
     with threads_end():
         yield
-
-
-def echo(ws: Any) -> None:
-    for message in ws:
-        ws.send(message)
 
 
 async def echo_on_asyncio(ws: rfc6455_io.asyncio.WebSocket) -> None:

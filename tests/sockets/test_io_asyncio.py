@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from helpers import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_payload
-from io_loops import BOTH_LOOPS, LOOPS, REQUEST, Raw, clock, make_certificate, run
+from io_loops import BOTH_LOOPS, LOOPS, REQUEST, Echo, Raw, clock, run
 
 import rfc6455
 from rfc6455 import CloseCause, Closed, Limits, Request, Response, Timeouts
@@ -46,11 +46,6 @@ class Told(Listener):
         self.calls.put_nowait(closed)
 
 
-class Echo(Listener):
-    def message(self, message: str | bytes) -> None:
-        self.send(message)
-
-
 class Scene:
     """A server whose one listener tells a test what it is told, and a raw client of it."""
 
@@ -76,11 +71,6 @@ class Scene:
 
     async def told(self) -> Any:
         return await self.calls.get()
-
-
-@pytest.fixture(scope="module")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @BOTH_LOOPS

@@ -13,30 +13,13 @@ from typing import Any
 
 import pytest
 from helpers import CLOSE, TEXT
-from io_loops import BOTH_LOOPS, clock, make_certificate, run
+from io_loops import BOTH_LOOPS, REFUSING_PROXIES, clock, echo, run
 
 import rfc6455
 from rfc6455 import CloseCause, ConnectionClosedError, HandshakeError, Headers, Request, Response, Timeouts
 from rfc6455_io.asyncio import Listener, ProxyError, Server, WebSocket, connect, serve
 
-PROXY_VARIABLES = [f"{name}_proxy" for name in ("ws", "wss", "http", "https", "all", "socks", "no")]
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in PROXY_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture(scope="module")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
-
-
-async def echo(ws: WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
+pytestmark = pytest.mark.usefixtures("no_proxies")
 
 
 def uri(server: Server, path: str = "/", scheme: str = "ws") -> str:
@@ -411,15 +394,7 @@ def test_through_a_proxy_by_tls(contexts: Any) -> None:
     run(main())
 
 
-@pytest.mark.parametrize(
-    ("answer", "status"),
-    [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", 407),
-        (b"HTTP/1.1 502 Bad Gateway\r\n\r\nno", 502),
-        (b"nonsense\r\n\r\n", None),
-        (b"", None),
-    ],
-)
+@REFUSING_PROXIES
 def test_a_proxy_that_does_not_let_us_through(answer: bytes, status: int | None) -> None:
     async def main() -> None:
         async with tcp(HttpProxy(answer)) as port:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from helpers import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, close_payload, frame
-from io_loops import BOTH_LOOPS, Raw, clock, run
+from io_loops import BOTH_LOOPS, Raw, clock, echo, run
 
 import rfc6455
 from rfc6455 import CloseCause, ConnectionClosedError, Timeouts
@@ -213,11 +214,6 @@ async def stall(server: Server) -> Raw:
     return raw
 
 
-async def echo(ws: WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
-
-
 async def only_send(ws: WebSocket) -> None:
     while True:
         await ws.send(bytes(16 << 10))
@@ -230,24 +226,25 @@ async def send_parts(ws: WebSocket) -> None:
 STUCK = pytest.mark.parametrize("what", [echo, only_send, send_parts])
 
 
+async def until_it_ends(what: Any, codes: list[int], ws: WebSocket) -> None:
+    """A handler that does this, and tells the code that ended it."""
+    try:
+        await what(ws)
+    except ConnectionClosedError as error:
+        codes.append(error.closed.code)
+        raise
+
+
 @STUCK
 def test_the_keepalive_ends_a_peer_that_neither_reads_nor_lets_the_handler_go_on(what: Any) -> None:
-    ended: list[ConnectionClosedError] = []
-
-    async def handler(ws: WebSocket) -> None:
-        try:
-            await what(ws)
-        except ConnectionClosedError as error:
-            ended.append(error)
-            raise
-
     async def main() -> None:
-        async with serve(handler, "127.0.0.1", 0) as server:
+        codes: list[int] = []
+        async with serve(partial(until_it_ends, what, codes), "127.0.0.1", 0) as server:
             raw = await stall(server)
             for _ in range(40):
                 clock().ahead += 5
                 await turns()
-            assert [error.closed.code for error in ended] == [3008]
+            assert codes == [3008]
             while server._drivers:
                 await asyncio.sleep(0)
             await raw.close()
@@ -258,22 +255,14 @@ def test_the_keepalive_ends_a_peer_that_neither_reads_nor_lets_the_handler_go_on
 @BOTH_LOOPS
 @STUCK
 def test_a_peer_that_is_lost_lets_a_handler_go_on_that_waits_for_it(loop: str, what: Any) -> None:
-    ended: list[Exception] = []
-
-    async def handler(ws: WebSocket) -> None:
-        try:
-            await what(ws)
-        except ConnectionClosedError as error:
-            ended.append(error)
-            raise
-
     async def main() -> None:
-        async with serve(handler, "127.0.0.1", 0) as server:
+        codes: list[int] = []
+        async with serve(partial(until_it_ends, what, codes), "127.0.0.1", 0) as server:
             raw = await stall(server)
             await raw.reset()
             while server._drivers:
                 await asyncio.sleep(0)
-            assert [error.closed.code for error in ended] == [1006]  # type: ignore[attr-defined]
+            assert codes == [1006]
 
     run(main(), loop)
 

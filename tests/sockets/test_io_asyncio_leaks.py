@@ -11,22 +11,12 @@ from typing import Any
 
 import pytest
 from helpers import CLOSE, close_payload
-from io_loops import PATIENCE, REQUEST, Raw, run
+from io_loops import PATIENCE, REQUEST, Echo, Raw, echo, run
 
 from rfc6455 import ConnectionClosedError
 from rfc6455_io.asyncio import Listener, Server, WebSocket, connect, serve
 
 DESCRIPTORS = Path("/proc/self/fd")
-
-
-class Echo(Listener):
-    def message(self, message: str | bytes) -> None:
-        self.send(message)
-
-
-async def echo(ws: WebSocket) -> None:
-    async for message in ws:
-        await ws.send(message)
 
 
 async def fail(ws: WebSocket) -> None:

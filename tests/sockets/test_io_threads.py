@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 from helpers import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, close_payload, frame
-from io_loops import make_certificate
-from io_threads import SECURE, Clock, Raw, threads_end
+from io_threads import SECURE, Clock, Raw, echo, wait_until
 from programs import PATIENCE, REQUEST
 
 import rfc6455
@@ -25,21 +24,7 @@ from rfc6455 import CloseCause, ConnectionClosedError, Headers, Request, Respons
 from rfc6455_io._threads_driver import Driver
 from rfc6455_io.threads import Server, WebSocket, broadcast, connect, serve
 
-
-@pytest.fixture(scope="module")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(autouse=True)
-def all_threads_end() -> Iterator[None]:
-    with threads_end():
-        yield
-
-
-def echo(ws: WebSocket) -> None:
-    for message in ws:
-        ws.send(message)
+pytestmark = pytest.mark.usefixtures("all_threads_end")
 
 
 def errors_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
@@ -284,16 +269,6 @@ def fill(at: Scene) -> Callable[[], Any]:
     at.ws.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
     at.ws.send(bytes(1 << 20))
     return in_thread(lambda: at.ws.send("at last"))
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """For what nothing tells: it looks again and again."""
-    waiting = threading.Event()
-    for _ in range(int(PATIENCE * 1000)):
-        if condition():
-            return
-        waiting.wait(0.001)
-    raise AssertionError("it did not come to that")
 
 
 @SECURE

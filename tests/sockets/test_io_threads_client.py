@@ -8,14 +8,14 @@ import socket
 import ssl
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers import CLOSE, TEXT
-from io_loops import make_certificate
-from io_threads import SECURE, read_head, tcp, threads_end
+from io_loops import REFUSING_PROXIES
+from io_threads import SECURE, echo, read_head, tcp
 from programs import PATIENCE
 
 import rfc6455
@@ -23,28 +23,7 @@ from rfc6455 import CloseCause, Closed, ConnectionClosedError, HandshakeError, H
 from rfc6455_io._threads_driver import Driver
 from rfc6455_io.threads import Backoff, ProxyError, Server, WebSocket, connect, reconnect, serve
 
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ws", "wss", "http", "https", "all", "socks", "no"):
-        monkeypatch.delenv(f"{name}_proxy", raising=False)
-        monkeypatch.delenv(f"{name}_PROXY".upper(), raising=False)
-
-
-@pytest.fixture(autouse=True)
-def all_threads_end() -> Iterator[None]:
-    with threads_end():
-        yield
-
-
-@pytest.fixture(scope="module")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return make_certificate(tmp_path_factory.mktemp("tls"))
-
-
-def echo(ws: WebSocket) -> None:
-    for message in ws:
-        ws.send(message)
+pytestmark = pytest.mark.usefixtures("all_threads_end", "no_proxies")
 
 
 def uri(server: Server, path: str = "/", scheme: str = "ws") -> str:
@@ -314,15 +293,7 @@ def test_through_a_proxy_by_tls(secure: bool, contexts: Any) -> None:
         check_echo(connect(target, ssl=client_ssl if secure else None, proxy=proxy, proxy_ssl=client_ssl))
 
 
-@pytest.mark.parametrize(
-    ("answer", "status"),
-    [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", 407),
-        (b"HTTP/1.1 502 Bad Gateway\r\n\r\nno", 502),
-        (b"nonsense\r\n\r\n", None),
-        (b"", None),
-    ],
-)
+@REFUSING_PROXIES
 def test_a_proxy_that_does_not_let_us_through(answer: bytes, status: int | None) -> None:
     with tcp(HttpProxy(answer)) as port, pytest.raises(ProxyError) as caught:
         connect("wss://example.com/", proxy=f"http://Ann:secret@127.0.0.1:{port}")

@@ -5,24 +5,18 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers import CLOSE, close_payload
-from io_threads import Raw, threads_end
+from io_threads import Raw, echo, threads_end, wait_until
 from programs import PATIENCE, REQUEST
 
 from rfc6455 import ConnectionClosedError
 from rfc6455_io.threads import Server, WebSocket, connect, serve
 
 DESCRIPTORS = Path("/proc/self/fd")
-
-
-def echo(ws: WebSocket) -> None:
-    for message in ws:
-        ws.send(message)
 
 
 def fail(ws: WebSocket) -> None:
@@ -77,15 +71,6 @@ def visits(server: Server, count: int) -> None:
 
 
 before = [0]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    waiting = threading.Event()
-    for _ in range(int(PATIENCE * 1000)):
-        if condition():
-            return
-        waiting.wait(0.001)
-    raise AssertionError("it did not come to that")
 
 
 def descriptors() -> int:

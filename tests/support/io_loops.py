@@ -20,6 +20,7 @@ import pytest
 from helpers import KEY, frame, split_frames
 
 import rfc6455
+from rfc6455_io.asyncio import Listener, WebSocket
 
 T = TypeVar("T")
 
@@ -32,6 +33,17 @@ BOTH_LOOPS = pytest.mark.parametrize("loop", LOOPS)
 REQUEST = (
     b"GET /chat HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+# What a proxy answers that opens no tunnel, and the status of the error.
+REFUSING_PROXIES = pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", 407),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\nno", 502),
+        (b"nonsense\r\n\r\n", None),
+        (b"", None),
+    ],
 )
 
 
@@ -82,6 +94,16 @@ def _new_loop(loop: str) -> asyncio.AbstractEventLoop:
         made: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         return made
     return ClockLoop() if loop == "clock" else asyncio.SelectorEventLoop()
+
+
+async def echo(ws: WebSocket) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+class Echo(Listener):
+    def message(self, message: str | bytes) -> None:
+        self.send(message)
 
 
 class Raw:

@@ -18,7 +18,7 @@ import rfc6455_io._threads_client
 import rfc6455_io._threads_driver
 import rfc6455_io._threads_loop
 import rfc6455_io._threads_server
-from rfc6455_io.threads import Server
+from rfc6455_io.threads import Server, WebSocket
 
 SECURE = pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
 
@@ -67,6 +67,21 @@ class Raw(Peer):
 
     def say(self, opcode: int, payload: bytes = b"", *, fin: bool = True) -> None:
         self.send(frame(opcode, payload, key=KEY, fin=fin))
+
+
+def echo(ws: WebSocket) -> None:
+    for message in ws:
+        ws.send(message)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """For what nothing tells: it looks again and again."""
+    waiting = threading.Event()
+    for _ in range(int(PATIENCE * 1000)):
+        if condition():
+            return
+        waiting.wait(0.001)
+    raise AssertionError("it did not come to that")
 
 
 @contextmanager
