@@ -291,8 +291,8 @@ try:
         pack_text,
         take_payload,
     )
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     # There is no compiled version. One that exists but cannot be imported is a fault, which the slower code would
     # hide.
-    if error.name != f"{__package__}._byte_loops":
+    if _error.name != f"{__package__}._byte_loops":
         raise

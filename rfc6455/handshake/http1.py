@@ -248,7 +248,7 @@ class ServerHandshake(ServerOpening):
                 self._receive_early(self._reader.unread)
 
     def _take_request(self, request: Request, is_checked: bool = False) -> None:
-        self.request = request
+        self.request: Request | None = request
         if not is_checked:
             _read(self._reader, lambda: check_request(request), False)
         check_host(request)
@@ -474,7 +474,7 @@ class ClientHandshake(ClientOpening):
         # 4.1, 7: "a nonce consisting of a randomly selected 16-byte value that has been base64-encoded".
         self._key = b64encode(self._options.random(16)).decode("ascii")
         fields = [("Host", host), *self._own_fields(), *fields]
-        self.request = Request("GET", self.uri.resource_name, Headers(fields))
+        self.request: Request = Request("GET", self.uri.resource_name, Headers(fields))
         self._head = serialize_request(self.request)
         self._reader = ResponseReader(self._options.limits, bare_lf=self._is_lenient(Leniency.BARE_LF))
 

@@ -180,7 +180,7 @@ class Http2ServerHandshake(ServerOpening):
         return self.request
 
     def _take_request(self, request: Request) -> None:
-        self.request = request
+        self.request: Request | None = request
         self._terms.check_host(request)
         self._wishes = self._terms.check(request)
         self._stage = Stage.REQUESTED
@@ -331,7 +331,8 @@ class Http2ClientHandshake(ClientOpening):
         self._authority = host
         self._fields = [("sec-websocket-version", VERSION), *self._offer.fields, *fields]
         check_fields(self._fields)
-        self.request = Request("CONNECT", self.uri.resource_name, Headers([("host", host), *self._fields]), "HTTP/2")
+        asked = Headers([("host", host), *self._fields])
+        self.request: Request = Request("CONNECT", self.uri.resource_name, asked, "HTTP/2")
         self._headers_are_due = True
 
     def headers_to_send(self) -> HeaderList:
@@ -404,7 +405,7 @@ class Http2ClientHandshake(ClientOpening):
         response = Response(_parse_status(pseudo), fields, version="HTTP/2")
         if response.status < 200:
             return None
-        self.response = response
+        self.response: Response | None = response
         # RFC 9110, 9.3.6: "Any 2xx (Successful) response indicates that the sender [...] will switch to tunnel mode".
         if response.status <= 299:
             return self._open(response)

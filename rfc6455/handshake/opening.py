@@ -162,7 +162,7 @@ class ServerOpening(_Opening):
 
     def _end(self, stage: Stage, response: Response) -> None:
         """Keep nothing of what came but the request, however long this handshake lives."""
-        self.response = response
+        self.response: Response | None = response
         self._stage = stage
         self._early = bytearray()
         self._wishes = None
@@ -271,7 +271,7 @@ class ClientOpening(_Opening):
     def _refused(self) -> HandshakeError:
         assert self.response is not None
         if self._body is not None:
-            self.response = self.response._replace(body=self._body.body)
+            self.response: Response | None = self.response._replace(body=self._body.body)
         words = f"{self.response.status} {phrase(self.response.status)}".strip()
         reason = f"the server answered {words}, not {self._opening_status}"
         return HandshakeError(self.response.status, reason, "4.1", cause=CloseCause.OPENING_REFUSED)
