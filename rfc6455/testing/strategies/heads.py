@@ -10,16 +10,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from ..examples import (
-    BAD_EXTENSIONS,
-    BAD_KEYS,
-    BAD_SUBPROTOCOLS,
-    BAD_VERSIONS,
-    OTHER_CONNECTIONS,
-    OTHER_METHODS,
-    OTHER_UPGRADES,
-    REPEATED_SUBPROTOCOLS,
-)
+from .. import examples
 from ..heads import SAMPLE_KEY, Head, request_head, response_head
 from ..rules import REQUEST_RULES, RESPONSE_RULES, HeadRule
 
@@ -109,7 +100,7 @@ def _written(draw: st.DrawFn, name: str, parameters: list[str]) -> str:
 def illegal_extension_headers() -> st.SearchStrategy[str]:
     """Generate values of ``Sec-WebSocket-Extensions`` that break the grammar of 9.1."""
     return st.one_of(
-        st.sampled_from(list(BAD_EXTENSIONS.values())),
+        st.sampled_from(list(examples.BAD_EXTENSIONS.values())),
         # Nothing but spaces and commas.
         st.text(" ,", max_size=4),
         st.builds(
@@ -220,7 +211,9 @@ def _other_than(name: str, right: str, *values: str) -> Changes:
 
 
 def _bad_subprotocols(head: Head) -> st.SearchStrategy[Head]:
-    values = st.one_of(st.sampled_from(list(BAD_SUBPROTOCOLS.values())), st.text(" ,", max_size=3), _no_tokens())
+    values = st.one_of(
+        st.sampled_from(list(examples.BAD_SUBPROTOCOLS.values())), st.text(" ,", max_size=3), _no_tokens()
+    )
     return values.map(lambda value: head.replacing("Sec-WebSocket-Protocol", value))
 
 
@@ -233,7 +226,7 @@ def _bad_keys(head: Head) -> st.SearchStrategy[Head]:
     """Generate heads with a key that is too short, too long, not base64 at all, or without padding."""
     sizes = st.integers(0, 40).filter(lambda size: size != 16)
     wrong_size = sizes.map(lambda size: b64encode(bytes(size)).decode())
-    keys = st.one_of(wrong_size, st.sampled_from(list(BAD_KEYS.values())))
+    keys = st.one_of(wrong_size, st.sampled_from(list(examples.BAD_KEYS.values())))
     return keys.map(lambda key: head.replacing("Sec-WebSocket-Key", key))
 
 
@@ -247,7 +240,7 @@ def _space_before_colon(head: Head) -> st.SearchStrategy[Head]:
 
 
 _REQUEST_CHANGES: Mapping[str, Changes] = {
-    "method": _line(*(f"{method} /chat HTTP/1.1" for method in OTHER_METHODS)),
+    "method": _line(*(f"{method} /chat HTTP/1.1" for method in examples.OTHER_METHODS)),
     "HTTP version": _line("GET / HTTP/1.0"),
     "request line": _line("GET / HTTP/1.1x", "GET / http/1.1", "GET / XTTP/1.1", "GET /", "GET / HTTP/1.1 x", " / x"),
     "target": _line("GET chat HTTP/1.1", "GET * HTTP/1.1", "GET /#top HTTP/1.1", "GET mailto:a HTTP/1.1"),
@@ -255,17 +248,17 @@ _REQUEST_CHANGES: Mapping[str, Changes] = {
     "no Host": _without("Host"),
     "two Hosts": _twice("Host", "other.example.com"),
     "no Upgrade": _without("Upgrade"),
-    "other Upgrade": _other_than("Upgrade", "websocket", *OTHER_UPGRADES.values()),
+    "other Upgrade": _other_than("Upgrade", "websocket", *examples.OTHER_UPGRADES.values()),
     "no Connection": _without("Connection"),
-    "other Connection": _other_than("Connection", "upgrade", *OTHER_CONNECTIONS.values()),
+    "other Connection": _other_than("Connection", "upgrade", *examples.OTHER_CONNECTIONS.values()),
     "no key": _without("Sec-WebSocket-Key"),
     "bad key": _bad_keys,
     "two keys": _twice("Sec-WebSocket-Key", SAMPLE_KEY),
     "no version": _without("Sec-WebSocket-Version"),
-    "other version": _other_than("Sec-WebSocket-Version", "13", *BAD_VERSIONS.values()),
+    "other version": _other_than("Sec-WebSocket-Version", "13", *examples.BAD_VERSIONS.values()),
     "two versions": _twice("Sec-WebSocket-Version", "8"),
     "bad subprotocol": _bad_subprotocols,
-    "subprotocol twice": _values("Sec-WebSocket-Protocol", *REPEATED_SUBPROTOCOLS.values()),
+    "subprotocol twice": _values("Sec-WebSocket-Protocol", *examples.REPEATED_SUBPROTOCOLS.values()),
     "bad extensions": _bad_extensions,
 }
 
@@ -322,9 +315,9 @@ _OTHER_ACCEPT = "AAAAAAAAAAAAAAAAAAAAAAAAAAA="
 _RESPONSE_CHANGES: Mapping[str, Changes] = {
     "not 101": _line(*(f"HTTP/1.1 {status} x" for status in (200, 204, 301, 400, 401, 403, 404, 426, 500, 503))),
     "no Upgrade": _without("Upgrade"),
-    "other Upgrade": _other_than("Upgrade", "websocket", *OTHER_UPGRADES.values()),
+    "other Upgrade": _other_than("Upgrade", "websocket", *examples.OTHER_UPGRADES.values()),
     "no Connection": _without("Connection"),
-    "other Connection": _other_than("Connection", "upgrade", *OTHER_CONNECTIONS.values()),
+    "other Connection": _other_than("Connection", "upgrade", *examples.OTHER_CONNECTIONS.values()),
     "no accept": _without("Sec-WebSocket-Accept"),
     "other accept": lambda head: st.sampled_from(
         [head.replacing("Sec-WebSocket-Accept", value) for value in _other_accepts(head)]
