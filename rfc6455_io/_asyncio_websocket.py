@@ -22,12 +22,11 @@ from rfc6455 import (
     ConnectionClosedError,
     LocalProtocolError,
     PreparedMessage,
-    Request,
-    Response,
 )
 
 from ._asyncio_driver import Driver, Listener
-from ._messages import GOOD_ENDS, MESSAGE, ONE_MESSAGE, QUEUE, Part, Sendable, size_of
+from ._known import Known
+from ._messages import GOOD_ENDS, MESSAGE, ONE_MESSAGE, QUEUE, Part, Pings, Sendable, size_of
 
 # Raised in a task that sends when TCP has ended and the end itself waits behind messages that were not received.
 CUT_OFF = Closed(1006, "", False, None, CloseCause.EOF_IDLE)
@@ -36,10 +35,7 @@ CUT_OFF = Closed(1006, "", False, None, CloseCause.EOF_IDLE)
 class Inbox(Listener):
     """The listener below a `WebSocket`: the messages not received yet, and the tasks that wait."""
 
-    __slots__ = (
-        *("end_event", "gone", "loop", "pings", "pings_sent", "queue", "receiver", "room", "sends_parts", "size"),
-        "turns",
-    )
+    __slots__ = ("end_event", "gone", "loop", "pings", "queue", "receiver", "room", "sends_parts", "size", "turns")
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -51,8 +47,7 @@ class Inbox(Listener):
         # Whether a message is being sent in parts; and if the peer is slow, what waits between two of them.
         self.sends_parts = False
         self.room: asyncio.Future[None] | None = None
-        self.pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}
-        self.pings_sent = 0
+        self.pings = Pings()
         self.end_event: Closed | None = None  # set when all messages before it are received
         self.gone: asyncio.Future[Closed] | None = None
 
@@ -77,16 +72,8 @@ class Inbox(Listener):
             receiver.set_result(None)
 
     def pong(self, payload: bytes) -> None:
-        """Wake those that wait for this Pong. 5.5.3: it may answer "only the most recently processed Ping", and so all
-        Pings before it."""
-        if payload in self.pings:
-            now = self.loop.time()
-            for sent in list(self.pings):
-                waiter, at = self.pings.pop(sent)
-                if not waiter.done():
-                    waiter.set_result(now - at)
-                if sent == payload:
-                    break
+        for ping in self.pings.take_pong(payload, self.loop.time()):
+            _wake(ping.waiter)
 
     def writable(self) -> None:
         if self.room is not None:
@@ -99,11 +86,8 @@ class Inbox(Listener):
         if self.receiver is not None:
             _wake(self.receiver)
         self._cut_off()
-        for waiter, _ in self.pings.values():
-            if not waiter.done():
-                waiter.set_exception(ConnectionClosedError(closed))
-                waiter.exception()  # a waiting task gets it; if there is none, it is no error
-        self.pings.clear()
+        for ping in self.pings:
+            _wake(ping.waiter)
 
     # For the task that receives.
 
@@ -196,7 +180,7 @@ class Inbox(Listener):
             self.gone.set_result(self.end_event)
 
 
-class WebSocket:
+class WebSocket(Known):
     """One connection for coroutines: what a handler of `serve` gets, and what `connect` returns.
 
     It is an asynchronous context manager, which closes the connection at the end, and an asynchronous iterator over
@@ -211,32 +195,9 @@ class WebSocket:
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
 
-    # What is known about it.
-
     @property
-    def request(self) -> Request:
-        """The client's request."""
-        return self._inbox.request
-
-    @property
-    def response(self) -> Response:
-        """The server's answer, the 101."""
-        return self._inbox.response
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The subprotocol that was agreed (1.9), or ``None``."""
-        return self._inbox.subprotocol
-
-    @property
-    def latency(self) -> float | None:
-        """The time that the last Pong to a keepalive Ping took, in seconds; ``None`` before the first."""
-        return self._inbox.latency
-
-    @property
-    def end(self) -> Closed | None:
-        """The `rfc6455.Closed` event that says why the connection has ended; ``None`` while it is open."""
-        return self._inbox.end
+    def _driver(self) -> Driver:
+        return self._inbox._driver
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return information about the transport, such as ``"peername"`` or ``"ssl_object"``: see
@@ -361,17 +322,20 @@ class WebSocket:
         :raises rfc6455.ConnectionClosedError: when the connection has ended, or ends before the Pong comes.
         """
         inbox = self._inbox
-        inbox.pings_sent += 1
-        payload = b"ping %d" % inbox.pings_sent  # the keepalive's own payloads are digits only
+        ping = inbox.pings.make(inbox.loop.time(), inbox.loop.create_future())
         try:
-            inbox.ping(payload)
+            inbox.ping(ping.payload)
+            await ping.waiter
         except ConnectionClosedError:
             raise
         except LocalProtocolError:
             raise ConnectionClosedError(await self.wait_closed()) from None
-        waiter: asyncio.Future[float] = inbox.loop.create_future()
-        inbox.pings[payload] = waiter, inbox.loop.time()
-        return await waiter
+        finally:
+            inbox.pings.forget(ping)
+        if ping.latency is None:
+            assert inbox.end_event is not None
+            raise ConnectionClosedError(inbox.end_event)
+        return ping.latency
 
     # The end.
 

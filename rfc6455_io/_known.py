@@ -11,7 +11,7 @@ from rfc6455 import Closed, Request, Response
 
 
 class Known:
-    """The properties that `asyncio.Listener` and `threads.WebSocket` share."""
+    """The properties that `asyncio.Listener` and the `WebSocket` of either kind share."""
 
     __slots__ = ()
 

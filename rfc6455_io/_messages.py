@@ -5,6 +5,9 @@ Not here: the code that moves them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from rfc6455 import BytesPart, EncodedText, Endpoint, PreparedMessage, TextPart
 
 Part = TextPart | BytesPart | EncodedText
@@ -49,13 +52,15 @@ class Ping:
     """A Ping whose Pong is waited for.
 
     :ivar latency: how long the Pong took, in seconds; ``None`` before it has come.
+    :ivar waiter: what a loop wakes when the Pong has come.
     """
 
-    __slots__ = ("latency", "payload", "sent_at")
+    __slots__ = ("latency", "payload", "sent_at", "waiter")
 
-    def __init__(self, payload: bytes, sent_at: float) -> None:
+    def __init__(self, payload: bytes, sent_at: float, waiter: Any) -> None:
         self.payload = payload
         self.sent_at = sent_at
+        self.waiter = waiter
         self.latency: float | None = None
 
 
@@ -71,26 +76,27 @@ class Pings:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def make(self, now: float) -> Ping:
+    def __iter__(self) -> Iterator[Ping]:
+        return iter(self._waiting.values())
+
+    def make(self, now: float, waiter: Any = None) -> Ping:
         """Return the next Ping to send."""
         self._sent += 1
-        ping = Ping(b"ping %d" % self._sent, now)  # the keepalive's own payloads are digits only
+        ping = Ping(b"ping %d" % self._sent, now, waiter)  # the keepalive's own payloads are digits only
         self._waiting[ping.payload] = ping
         return ping
 
     def forget(self, ping: Ping) -> None:
         self._waiting.pop(ping.payload, None)
 
-    def take_pong(self, payload: bytes, now: float) -> bool:
-        """Set the latency of the Pings that a Pong answers, and return whether there are any.
+    def take_pong(self, payload: bytes, now: float) -> list[Ping]:
+        """Set the latency of the Pings that a Pong answers, and return them.
 
         5.5.3: a Pong may answer "only the most recently processed Ping", and so all Pings before it.
         """
-        if payload not in self._waiting:
-            return False
-        for sent in list(self._waiting):
-            ping = self._waiting.pop(sent)
+        answered: list[Ping] = []
+        while payload in self._waiting:
+            ping = self._waiting.pop(next(iter(self._waiting)))
             ping.latency = now - ping.sent_at
-            if sent == payload:
-                break
-        return True
+            answered.append(ping)
+        return answered

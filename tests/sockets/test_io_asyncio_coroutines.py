@@ -393,6 +393,12 @@ def test_ping_gives_the_latency(loop: str) -> None:
         at.raw.send(PONG, b"unasked")
         at.raw.send(PONG, payload)  # 5.5.3: one Pong may answer both
         assert 0 <= await second <= await first < 30
+        cancelled = asyncio.ensure_future(at.ws.ping())
+        assert (await at.raw.frame())[0] == PING
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        assert not at.ws._inbox.pings
         third = asyncio.ensure_future(at.ws.ping())
         await at.raw.frame()
         at.raw.send(CLOSE)
@@ -400,6 +406,7 @@ def test_ping_gives_the_latency(loop: str) -> None:
             await third
         with pytest.raises(ConnectionClosedError):
             await at.ws.ping()
+        assert not at.ws._inbox.pings
 
     scene(loop, test)
 
