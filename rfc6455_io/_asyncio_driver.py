@@ -226,7 +226,9 @@ class Driver(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = self.can_write = True
-        self._is_flooded = False
+        if self._is_flooded:
+            self._is_flooded = False
+            self._go_on_soon()
         self._stop_timer()
         # Python 3.10's TLS warns of a transport that was not closed, even if the peer closed it.
         self.transport.close()
@@ -346,11 +348,18 @@ class Driver(asyncio.Protocol):
         for closed in self.endpoint.advance(now=self._time()):
             self._call(partial(self._handle_other, closed))  # nothing is held up before it
         if self.endpoint.closed and not self._has_ended:
-            self._is_flooded = False
-            if self.is_held:
-                self._cut_off()
-            self._go_on_soon()
+            self._end_while_held_up()
         self._settle()
+
+    def _end_while_held_up(self) -> None:
+        connection = self.endpoint.connection
+        if connection is not None and connection.finished:
+            self.transport.abort()  # the time in which the peer could take what waits is over, too
+            return
+        self._is_flooded = False
+        if self.is_held:
+            self._cut_off()
+        self._go_on_soon()
 
     def _set_clock(self) -> None:
         """While the listener wants no more, no deadline comes nearer: a Pong that is not read is not late. Unless the

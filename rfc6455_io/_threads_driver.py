@@ -237,11 +237,15 @@ class Driver:
         self.endpoint.advance(now=clock())
         if self.endpoint.closed:
             self._room.notify_all()
+            connection = self.endpoint.connection
+            # The time in which the peer could take what waits is over, too.
+            self._is_cut = connection is not None and connection.finished
         self._settle()
 
     def _run_clock_or_not(self) -> None:
-        """Stop the clock while we do not read, unless that is because the peer does not read."""
-        if self._is_held and not self._senders:
+        """Stop the clock while we do not read, unless that is because the peer does not read, or nothing is left but
+        the end of TCP."""
+        if self._is_held and not self._senders and self.endpoint.end is None:
             self.endpoint.pause(now=clock())
         else:
             self.endpoint.resume(now=clock())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_payload
+from helpers import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, close_payload, frame
 from io_loops import BOTH_LOOPS, LOOPS, REQUEST, Echo, Raw, clock, run
 
 import rfc6455
@@ -397,6 +397,53 @@ def test_who_does_not_read_is_not_read_from(loop: str) -> None:
             await raw.close()
 
     run(main(), loop)
+
+
+@pytest.mark.parametrize("pauses", [False, True], ids=["", "pauses"])
+@pytest.mark.parametrize(
+    ("farewell", "code"), [(b"", 3008), (frame(CLOSE, close_payload(1001), key=KEY), 1001)], ids=["", "closes"]
+)
+def test_who_takes_nothing_of_all_the_answers_is_cut_when_its_time_is_over(
+    farewell: bytes, code: int, pauses: bool
+) -> None:
+    told: list[object] = []
+
+    class Answers(Listener):
+        def message(self, message: str | bytes) -> None:
+            told.append(message)
+            self.send(bytes(8 << 20))
+            if pauses:
+                self.pause()
+
+        def closed(self, closed: Closed) -> None:
+            told.append(closed)
+
+    async def main() -> None:
+        timeouts = Timeouts(ping_interval=10, pong=20)
+        async with serve(Answers, "127.0.0.1", 0, timeouts=timeouts) as server:
+            raw = await Raw.connect(server.port)
+            raw.writer.write(frame(TEXT, b"?", key=KEY) * 10 + farewell)
+            (listener,) = server.connections
+            assert isinstance(listener, Listener)
+            driver = listener._driver
+            while not (driver._is_flooded or driver.is_held):
+                await asyncio.sleep(0)
+            for seconds in (11, 21, 11):  # until a Ping, a Pong, the end of TCP
+                clock().ahead += seconds
+                for _ in range(20):
+                    await asyncio.sleep(0)
+            while not driver.lost:
+                await asyncio.sleep(0)
+            listener.resume()
+            while not driver.is_gone:
+                await asyncio.sleep(0)
+            await raw.close()
+
+    run(main())
+    *messages, closed = told
+    assert messages == ["?"] * 10
+    assert isinstance(closed, Closed)
+    assert closed.code == code
 
 
 @BOTH_LOOPS
