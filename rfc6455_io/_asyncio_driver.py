@@ -185,12 +185,12 @@ class Driver(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
         self.loop = loop
         self.listener: Listener | None = None
-        self.can_write = True
-        self.is_closing = False  # whether close() was called
-        self.is_cut_off = False  # whether nothing can be sent though the listener was not told the end
-        self.is_held = False  # whether the listener has paused
-        self.lost = False  # whether TCP has ended
-        self.is_gone = False  # whether both the connection and TCP have ended
+        self.can_write: bool = True
+        self.is_closing: bool = False  # whether close() was called
+        self.is_cut_off: bool = False  # whether nothing can be sent though the listener was not told the end
+        self.is_held: bool = False  # whether the listener has paused
+        self.lost: bool = False  # whether TCP has ended
+        self.is_gone: bool = False  # whether both the connection and TCP have ended
         self._owner = owner
         self._time: Callable[[], float] = loop.time
         self._timer: asyncio.TimerHandle | None = None
@@ -201,7 +201,7 @@ class Driver(asyncio.Protocol):
         self._is_deaf = False  # whether reading has stopped
         self._is_ending = False  # whether this side has ended its stream
         self._unsent = 0  # the size of what was queued since the last write
-        self.has_write_due = False  # whether the loop will write what was queued
+        self.has_write_due: bool = False  # whether the loop will write what was queued
         self._has_eof = False
         self._has_ended = False  # whether the listener was told of the end
         self._is_hung_up = False

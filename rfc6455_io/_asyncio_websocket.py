@@ -38,16 +38,16 @@ class Inbox(Listener):
     __slots__ = ("end_event", "gone", "loop", "pings", "queue", "receiver", "room", "sends_parts", "size", "turns")
 
     def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.queue: deque[str | bytes | Part] = deque()
-        self.size = 0
+        self.size: int = 0
         self.receiver: asyncio.Future[None] | None = None
         # The tasks that wait to send, in order; one is woken at a time, and wakes the next.
         self.turns: deque[asyncio.Future[None]] = deque()
         # Whether a message is being sent in parts; and if the peer is slow, what waits between two of them.
-        self.sends_parts = False
+        self.sends_parts: bool = False
         self.room: asyncio.Future[None] | None = None
-        self.pings = Pings()
+        self.pings: Pings = Pings()
         self.end_event: Closed | None = None  # set when all messages before it are received
         self.gone: asyncio.Future[Closed] | None = None
 

@@ -58,9 +58,9 @@ class Ping:
     __slots__ = ("latency", "payload", "sent_at", "waiter")
 
     def __init__(self, payload: bytes, sent_at: float, waiter: Any) -> None:
-        self.payload = payload
-        self.sent_at = sent_at
-        self.waiter = waiter
+        self.payload: bytes = payload
+        self.sent_at: float = sent_at
+        self.waiter: Any = waiter
         self.latency: float | None = None
 
 

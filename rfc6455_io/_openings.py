@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-import rfc6455
 from rfc6455 import (
     URI,
     ClientHandshake,
@@ -130,8 +129,9 @@ class Route:
         make_handshake: Callable[..., ClientHandshake],
         redirects: int,
     ) -> None:
-        self.handshake = make_handshake(uri, headers=headers)  # so that wrong arguments are reported now
-        self.uri = uri if isinstance(uri, URI) else rfc6455.parse_uri(uri)
+        # Made here, so that wrong arguments are reported now.
+        self.handshake: ClientHandshake = make_handshake(uri, headers=headers)
+        self.uri: URI = self.handshake.uri
         self._headers = headers
         self._make_handshake = make_handshake
         self._left = redirects

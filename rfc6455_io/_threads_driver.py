@@ -15,6 +15,7 @@ always read to its end.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections import deque
 from typing import Protocol
@@ -79,12 +80,12 @@ class Driver:
         now: float,
     ) -> None:
         self.wire = wire
-        self.sock = wire.sock
-        self.endpoint = Endpoint(handshake, timeouts, now=now)
-        self.turn = threading.RLock()
+        self.sock: socket.socket = wire.sock
+        self.endpoint: Endpoint = Endpoint(handshake, timeouts, now=now)
+        self.turn: threading.RLock = threading.RLock()
         self.sends_parts = False
         self.end: Closed | None = None
-        self.is_gone = False
+        self.is_gone: bool = False
         self._owner = owner
         self._loop = loop
         self._lock = threading.Lock()

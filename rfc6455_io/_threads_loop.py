@@ -48,7 +48,7 @@ class Timer:
     __slots__ = ("at", "member")
 
     def __init__(self, at: float, member: Member) -> None:
-        self.at = at
+        self.at: float = at
         self.member: Member | None = member
 
     def __lt__(self, other: Timer) -> bool:

@@ -94,7 +94,7 @@ class Wire:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.layers: list[Tls] = []
-        self.size = 0
+        self.size: int = 0
         self.error: ssl.SSLError | None = None
         self._waiting: deque[memoryview] = deque()
         self._is_broken = False  # whether sending has failed

@@ -37,7 +37,7 @@ __all__ = ["Protocol"]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[object]]
 
 # uvicorn writes what concerns connections here, whatever the level.
-logger = logging.getLogger("uvicorn.error")
+logger: logging.Logger = logging.getLogger("uvicorn.error")
 
 # How long a client has to answer the Close frame when the server is stopped, and one that broke the rules to read
 # why, in seconds. A client that is there needs a round trip.
