@@ -6,7 +6,9 @@ here: bodies (`http1_bodies.py`), and what a head means to a WebSocket (`handsha
 How a reader works. A head is a sequence of pieces, named as in the ABNF. For each piece a table says which octets it
 is made of and which octet ends it; **anything not in the table is an error**, reported as soon as that octet arrives.
 The reader remembers where it stopped, so nothing is scanned twice. Most lines arrive whole: one pattern then takes all
-good lines together, and the table handles what that pattern does not match.
+good lines together, and the table handles what that pattern does not match. And most heads arrive whole, in one read:
+two patterns then check such a head and take it apart in the same pass. What they do not match goes through the table
+from its beginning, so that the table alone says what is wrong.
 
 It is strict where leniency has been a security hole, because two readers that disagree about where a line ends can be
 made to see two different requests: no bare CR or LF, no folded lines, no space before the colon, no control
@@ -16,9 +18,9 @@ characters, and at most one empty line before a request.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .arguments import excerpt
 from .errors import LocalProtocolError, ProtocolError
@@ -186,14 +188,17 @@ _RESPONSE_PIECES: Mapping[str, _Piece] = {
     **_FIELD_LINES,
 }
 
-# The tables as patterns, which take all good lines at once. Group 1 is the end of the head.
+# The tables as patterns, which take all good lines at once.
 _TOKEN_OCTETS = TCHAR.encode() + rb"+"
-_GOOD_LINES = rb"(?:" + _TOKEN_OCTETS + rb":" + _FIELD_OCTETS + rb"\r\n)*(\r\n)?"
-_GOOD_REQUEST = rb"(?!SSH-|PROXY )" + _TOKEN_OCTETS + rb" [\x21-\x7e]+ HTTP/1\.[01]\r\n" + _GOOD_LINES
-_GOOD_RESPONSE = rb"HTTP/1\.[01] [1-9][0-9]{2}(?: " + _FIELD_OCTETS + rb")?\r\n" + _GOOD_LINES
-# For taking apart a head that is known to be good.
-_FIELD = re.compile(r"([^:]+):[ \t]*([^\r]*)\r\n")
-_BARE_LF = re.compile(r"(?<!\r)\n")
+_GOOD_LINES = rb"(?:" + _TOKEN_OCTETS + rb":" + _FIELD_OCTETS + rb"\r\n)*(?P<end>\r\n)?"
+_REQUEST_LINE = rb"(?!SSH-|PROXY )(" + _TOKEN_OCTETS + rb") ([\x21-\x7e]+) (HTTP/1\.[01])\r\n"
+_STATUS_LINE = rb"(HTTP/1\.[01]) ([1-9][0-9]{2})(?: " + _FIELD_OCTETS + rb")?\r\n"
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+
+# For taking a head apart that is known to hold nothing but the octets of values and CRLFs: each match is a whole line.
+# In any other, a CR without its LF would make it try all ways to divide spaces between its three repetitions of them.
+_FIELD_LINE = re.compile(rf"(?<=\n)({TCHAR}+):[ \t]*([^\r]*[^ \t\r]|)[ \t]*\r\n")
+_VALUE_OCTETS = bytes(octet for octet in range(256) if _FIELD_VCHARS.fullmatch(bytes([octet])))
 
 
 class _Grammar(NamedTuple):
@@ -201,6 +206,7 @@ class _Grammar(NamedTuple):
 
     :ivar pieces: the pieces it is made of.
     :ivar first: the first piece.
+    :ivar first_line: the pattern of a good first line; its groups are what the line says.
     :ivar good: the pattern that takes good lines, for each piece at which a line begins.
     :ivar start_line: the name of its first line.
     :ivar stranger: a function that says what a wrong first line really is, if it can.
@@ -208,6 +214,7 @@ class _Grammar(NamedTuple):
 
     pieces: Mapping[str, _Piece]
     first: str
+    first_line: re.Pattern[str]
     good: Mapping[str, re.Pattern[bytes]]
     start_line: str
     stranger: Callable[[bytes], str | None]
@@ -229,21 +236,24 @@ _FIELDS = {_LINE: re.compile(_GOOD_LINES)}
 _REQUESTS = _Grammar(
     _REQUEST_PIECES,
     _START,
-    dict.fromkeys((_START, "method"), re.compile(_GOOD_REQUEST)) | _FIELDS,
+    re.compile(_REQUEST_LINE.decode()),
+    dict.fromkeys((_START, "method"), re.compile(_REQUEST_LINE + _GOOD_LINES)) | _FIELDS,
     "request line",
     _asked_by_stranger,
 )
-_REQUESTS_WITH_BARE_LF = _REQUESTS.with_bare_lf()
 _RESPONSES = _Grammar(
     _RESPONSE_PIECES,
     "HTTP version",
-    {"HTTP version": re.compile(_GOOD_RESPONSE)} | _FIELDS,
+    re.compile(_STATUS_LINE.decode("latin-1")),
+    {"HTTP version": re.compile(_STATUS_LINE + _GOOD_LINES)} | _FIELDS,
     "status line",
     _answered_by_stranger,
 )
-_RESPONSES_WITH_BARE_LF = _RESPONSES.with_bare_lf()
 
 # ---- Reading ----
+
+# What a first line says, and the fields after it.
+_Head = tuple[Sequence["str | Any"], Headers]
 
 
 class _HeadReader:
@@ -252,11 +262,14 @@ class _HeadReader:
     :ivar bare_lfs: the number of lines that ended with LF alone, if that is accepted.
     """
 
-    def __init__(self, grammar: _Grammar, limits: Limits | None, start_line_status: int) -> None:
+    _strict: _Grammar
+    _with_bare_lf: _Grammar
+    _start_line_status: int  # the answer to a first line that is too long
+
+    def __init__(self, limits: Limits | None = None, *, bare_lf: bool = False) -> None:
         self.bare_lfs: int = 0
-        self._grammar = grammar
+        self._grammar = self._with_bare_lf if bare_lf else self._strict
         self._limits = limits or DEFAULT_LIMITS
-        self._start_line_status = start_line_status
         self._earlier = 0  # the number of octets in earlier heads
         self._buffer = bytearray()
         self._begin()
@@ -290,12 +303,46 @@ class _HeadReader:
         del self._buffer[: self._at]
         self._begin()
 
-    def _receive(self, data: bytes | bytearray | memoryview | None) -> str | None:
+    def _receive(self, data: bytes | bytearray | memoryview | None) -> _Head | None:
         """Process input, and return the head once it is complete; ``None`` before.
 
         :param data: bytes in chunks of any size; ``b""`` is the end of the stream, and ``None`` is nothing new.
         :raises HeadError: as soon as what has come cannot be the beginning of a good head.
         """
+        head = self._take_at_once(data) if type(data) is bytes and not self.has_input else None
+        if head is None:
+            octets = self._take_by_piece(data)
+            head = None if octets is None else self._take_apart(octets)
+        return head
+
+    def _take_at_once(self, data: bytes) -> _Head | None:
+        """Return a good head that came whole; for anything else, change nothing and return ``None``."""
+        # No longer than the longest line, so that no line in it can be too long.
+        end = data.find(b"\r\n\r\n", 0, min(self._limits.line, self._limits.head)) + 4
+        head = self._take_apart(data[:end]) if end >= 4 else None
+        if head is not None:
+            self._buffer += data
+            self._piece = _DONE
+            self._at = end
+        return head
+
+    def _take_apart(self, octets: bytes) -> _Head | None:
+        """Return what a whole head says, or ``None`` if there is something wrong with it."""
+        lines = octets.count(b"\r\n")
+        if octets.translate(None, _VALUE_OCTETS) != b"\r\n" * lines:
+            return None
+        text = octets.decode("latin-1")
+        first = self._grammar.first_line.match(text)
+        if first is None:
+            return None
+        pairs = _FIELD_LINE.findall(text, first.end())
+        # The other two lines are the first and the empty one.
+        if len(pairs) != lines - 2 or len(pairs) > self._limits.headers:
+            return None
+        return first.groups(), Headers._known_good(pairs)
+
+    def _take_by_piece(self, data: bytes | bytearray | memoryview | None) -> bytes | None:
+        """Go through the input piece by piece, and return the head once it is complete, from its first line on."""
         if data is not None and not data:
             raise HeadError(400, self._ended(), "RFC 9112 8")
         self._buffer += data or b""
@@ -304,7 +351,7 @@ class _HeadReader:
             if not self._take_good_lines(end):
                 self._take_piece(end)
         if self._piece == _DONE:
-            return self._text()
+            return self._octets()
         if len(self._buffer) > end:
             reason = f"the head is longer than {self._limits.head} bytes (Limits.head), in {self._where()}"
             raise HeadError(431, reason, "RFC 6585 5")
@@ -315,11 +362,12 @@ class _HeadReader:
             return f"the stream ended before the {self._grammar.start_line} came"
         return f"the stream ended in the head, after {len(self._buffer)} bytes, in {self._where()}"
 
-    def _text(self) -> str:
-        head = self._buffer[: self._at].decode("latin-1")
-        bare_lfs = head.count("\n") - head.count("\r\n")
+    def _octets(self) -> bytes:
+        head = bytes(self._buffer[: self._at])
+        bare_lfs = head.count(b"\n") - head.count(b"\r\n")
         self.bare_lfs += bare_lfs
-        return _BARE_LF.sub("\r\n", head) if bare_lfs else head
+        # An empty line before a request is none of its own.
+        return (_BARE_LF.sub(b"\r\n", head) if bare_lfs else head).removeprefix(b"\r\n")
 
     def _take_good_lines(self, end: int) -> bool:
         pattern = self._grammar.good.get(self._piece) if self._at == self._line_start else None
@@ -327,7 +375,7 @@ class _HeadReader:
         match = pattern and pattern.match(self._buffer, self._at, min(end, self._at + self._limits.line))
         if not match or match.end() == self._at:
             return False
-        is_done = match.end(1) > 0
+        is_done = match.end("end") > 0
         self._lines += self._buffer.count(b"\n", self._at, match.end()) - self._in_start_line - is_done
         self._check_line_count()
         self._in_start_line = False
@@ -432,9 +480,10 @@ class RequestReader(_HeadReader):
     b'more'
     """
 
-    def __init__(self, limits: Limits | None = None, *, bare_lf: bool = False) -> None:
-        # RFC 9112, 3: 414 is the status for a request-target that is too long.
-        super().__init__(_REQUESTS_WITH_BARE_LF if bare_lf else _REQUESTS, limits, 414)
+    _strict = _REQUESTS
+    _with_bare_lf = _REQUESTS.with_bare_lf()
+    # RFC 9112, 3: 414 is the status for a request-target that is too long.
+    _start_line_status = 414
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
         """Process input, and return the request once its head is complete; ``None`` before.
@@ -442,13 +491,17 @@ class RequestReader(_HeadReader):
         :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
         :raises HeadError: as soon as the bytes that break the rule have come.
         """
+        head = self.receive_fields(data)
+        return None if head is None else Request(*head)
+
+    def receive_fields(self, data: bytes | bytearray | memoryview) -> tuple[str, str, Headers, str] | None:
+        """Process input as `receive_data` does, and return the fields of the request, for a caller with a class of its
+        own."""
         head = self._receive(data)
         if head is None:
             return None
-        start = 2 if head.startswith("\r\n") else 0
-        end = head.index("\r\n", start)
-        method, target, version = head[start:end].split(" ")
-        return Request(method, target, _fields(head, end + 2), version)
+        (method, target, version), headers = head
+        return method, target, headers, version
 
 
 class ResponseReader(_HeadReader):
@@ -459,8 +512,9 @@ class ResponseReader(_HeadReader):
     404
     """
 
-    def __init__(self, limits: Limits | None = None, *, bare_lf: bool = False) -> None:
-        super().__init__(_RESPONSES_WITH_BARE_LF if bare_lf else _RESPONSES, limits, 431)
+    _strict = _RESPONSES
+    _with_bare_lf = _RESPONSES.with_bare_lf()
+    _start_line_status = 431
 
     def receive_data(self, data: bytes | bytearray | memoryview | None) -> Response | None:
         """Process input, and return the response, without a body, once its head is complete; ``None`` before.
@@ -471,16 +525,8 @@ class ResponseReader(_HeadReader):
         head = self._receive(data)
         if head is None:
             return None
-        end = head.index("\r\n")
-        version, status = head[:end].split(" ", 2)[:2]
-        return Response(int(status), _fields(head, end + 2), version=version)
-
-
-def _fields(head: str, at: int) -> Headers:
-    pairs = _FIELD.findall(head, at)
-    if " \r" in head or "\t\r" in head:
-        pairs = [(name, value.rstrip(" \t")) for name, value in pairs]
-    return Headers._known_good(pairs)
+        (version, status), headers = head
+        return Response(int(status), headers, version=version)
 
 
 # ---- What was read elsewhere ----
@@ -550,7 +596,8 @@ _PHRASES = {int(status): status.phrase for status in HTTPStatus}
 
 def _serialize(start_line: str, headers: Headers) -> bytes:
     check_fields(headers)
-    return "".join([start_line, *(f"{name}: {value}\r\n" for name, value in headers), "\r\n"]).encode("latin-1")
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    return f"{start_line}{lines}\r\n".encode("latin-1")
 
 
 def check_fields(headers: Iterable[tuple[str, str]]) -> None:

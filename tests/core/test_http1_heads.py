@@ -6,6 +6,7 @@ import itertools
 import sys
 import tracemalloc
 from collections.abc import Callable, Sequence
+from time import process_time
 from types import FrameType
 from typing import Any
 
@@ -423,6 +424,59 @@ def test_the_same_answer_in_every_split_for_all_limits(limits: Limits, head: byt
         return heads if error is None else (error.status, error.reason, error.section)
 
     assert result(cut_at(head, cuts)) == result([head]) == result(byte_by_byte(head))
+
+
+# A head that comes whole is first read by patterns; one that comes octet by octet, by the table. Whatever is changed
+# in a good head, the two agree.
+GOOD_HEADS = [
+    (RequestReader, b"GET /a?b HTTP/1.1\r\nHost: a.b\r\nX:\r\nY: \t b c \t \r\nhost:\xe9\r\n\r\n"),
+    (ResponseReader, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nVia: a: b\r\n\r\n\x81\x00"),
+    (ResponseReader, b"HTTP/1.0 404\r\n\r\n"),
+]
+OCTETS = [b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b":", b"a", b"\0", b"\x7f", b"\xa0", b""]
+
+
+def outcome(reader: Reader, portions: Sequence[bytes]) -> object:
+    heads: list[object] = []
+    error = error_of(lambda: heads.append(read(reader, portions)))
+    return heads, None if error is None else (error.status, error.reason, error.section), reader.bare_lfs
+
+
+@pytest.mark.parametrize(("reader_type", "head"), GOOD_HEADS)
+@pytest.mark.parametrize("octets", OCTETS, ids=repr)
+def test_one_change_in_a_head_is_the_same_to_patterns_and_table(
+    reader_type: type[Reader], head: bytes, octets: bytes
+) -> None:
+    for at, size in itertools.product(range(len(head)), (0, 1)):
+        changed = head[:at] + octets + head[at + size :]
+        assert outcome(reader_type(), [changed]) == outcome(reader_type(), byte_by_byte(changed))
+
+
+@given(
+    reader_and_head=st.sampled_from(GOOD_HEADS),
+    edits=st.lists(st.tuples(st.integers(0, 100), st.integers(0, 3), st.sampled_from(OCTETS)), max_size=4),
+    bare_lf=st.booleans(),
+    limits=st.builds(Limits, head=st.integers(20, 200), line=st.integers(20, 200), headers=st.integers(1, 5)),
+)
+def test_changes_in_a_head_are_the_same_to_patterns_and_table(
+    reader_and_head: tuple[type[Reader], bytes], edits: list[tuple[int, int, bytes]], bare_lf: bool, limits: Limits
+) -> None:
+    reader_type, head = reader_and_head
+    for at, size, octets in edits:
+        head = head[:at] + octets + head[at + size :]
+    if head:
+        expected = outcome(reader_type(limits, bare_lf=bare_lf), byte_by_byte(head))
+        assert outcome(reader_type(limits, bare_lf=bare_lf), [head]) == expected
+
+
+@pytest.mark.parametrize("beginning", [b"A:", b"A: b", b"A", b"A:\t", b":"])
+@pytest.mark.parametrize("end", [b"\rX\n", b"\r", b"\0\r\n", b"\n", b"\r\n x", b"X:\r\n\n"])
+def test_spaces_before_a_fault_are_not_divided_in_all_ways(beginning: bytes, end: bytes) -> None:
+    """A second of work, if a pattern goes back over them for each of them."""
+    head = b"GET / HTTP/1.1\r\n" + beginning + b" " * 16_000 + end + b"\r\n\r\n"
+    before = process_time()
+    failure(RequestReader, head)
+    assert process_time() - before < 0.25
 
 
 @pytest.mark.measured
