@@ -58,6 +58,8 @@ def items_of(values: Any, what: str) -> tuple[Any, ...]:
     :param what: as for `check_type`.
     :raises TypeError: when it is not iterable, or is `str` or `bytes`.
     """
+    if isinstance(values, (tuple, list)):
+        return tuple(values)  # without a look at how to iterate, which takes longer than all the rest
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(f"{what}, not {described(values)}")
     return tuple(values)

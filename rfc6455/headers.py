@@ -56,9 +56,7 @@ class Headers:
 
         :param name: the name, in upper or lower case.
         """
-        if self._index is None:
-            self._index = self._make_index()
-        return self._index.get(name.lower(), ())
+        return self._by_name().get(name.lower(), ())
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the value of ``name``, with several lines joined into one, or ``default`` if there is none.
@@ -68,17 +66,17 @@ class Headers:
         >>> rfc6455.Headers([("cookie", "id=1"), ("cookie", "theme=dark")]).get("Cookie")
         'id=1; theme=dark'
         """
-        values = self.get_all(name)
-        return _joined(name, values) if values else default
+        values = self._by_name().get(name.lower())
+        return default if values is None else _joined(name, values)
 
     def __getitem__(self, name: str) -> str:
-        values = self.get_all(name)
-        if not values:
+        values = self._by_name().get(name.lower())
+        if values is None:
             raise KeyError(name)
         return _joined(name, values)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and bool(self.get_all(name))
+        return isinstance(name, str) and name.lower() in self._by_name()
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._pairs)
@@ -99,6 +97,13 @@ class Headers:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Headers, (list(self._pairs),)
+
+    def _by_name(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the values of all lines by their names, which are in lower case. A caller that looks at many fields
+        looks them up here."""
+        if self._index is None:
+            self._index = self._make_index()
+        return self._index
 
     def _make_index(self) -> dict[str, tuple[str, ...]]:
         index: dict[str, tuple[str, ...]] = {name.lower(): (value,) for name, value in self._pairs}

@@ -71,7 +71,7 @@ class Options:
     @staticmethod
     def of(**arguments: Unpack[OptionArguments]) -> Options:
         """Check these keywords and return them as one value."""
-        return DEFAULT_OPTIONS.updated(**arguments)
+        return DEFAULT_OPTIONS.updated(**arguments) if arguments else DEFAULT_OPTIONS
 
     def updated(self, **arguments: Unpack[OptionArguments]) -> Options:
         """Return these options with some of them replaced."""

@@ -11,18 +11,18 @@ backtracking. The ABNF stands above each pattern.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..arguments import excerpt
 from ..errors import HandshakeError
-from ..headers import TCHAR, Headers, is_token
+from ..headers import TCHAR, is_token
 from ..headers import Request as HttpRequest
 
 SUBPROTOCOL = "Sec-WebSocket-Protocol"
 EXTENSIONS = "Sec-WebSocket-Extensions"
 
 # An extension as offered or agreed: its name, and its parameters in order (9.1).
-ExtensionItem = tuple[str, "list[tuple[str, str | None]]"]
+ExtensionItem = tuple[str, "Sequence[tuple[str, str | None]]"]
 
 # How many names one list may hold, over all lines: more than any honest one (browsers offer one extension, the longest
 # known offers have six alternatives), and few enough that reading a list takes time in proportion to its bytes (10.4).
@@ -66,12 +66,18 @@ class Request(HttpRequest):
 
         A key without ``Upgrade`` counts: that is what is left after a proxy has removed the hop-by-hop fields.
         """
-        return "Sec-WebSocket-Key" in self.headers or "websocket" in options_in(self.headers, "Upgrade")
+        return "Sec-WebSocket-Key" in self.headers or is_listed("websocket", self.headers.get_all("Upgrade"))
 
 
-def options_in(headers: Headers, name: str) -> list[str]:
-    """Return what ``Upgrade`` or ``Connection`` lists, in lower case."""
-    return [option.strip(" \t") for option in ",".join(headers.get_all(name)).lower().split(",")]
+def is_listed(option: str, values: Sequence[str]) -> bool:
+    """Return whether the values of ``Upgrade`` or ``Connection`` list this option, in any case.
+
+    :param option: its name in lower case.
+    :param values: the value of each line of that header; several lines are one list.
+    """
+    if len(values) == 1 and values[0].lower() == option:
+        return True  # the only one, as most often
+    return option in [listed.strip(" \t") for listed in ",".join(values).lower().split(",")]
 
 
 def parse_token_list(values: Iterable[str], name: str) -> list[str]:

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha1
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..arguments import as_bytes, check_type, excerpt
 from ..codes import VERSION, CloseCause, Leniency
@@ -33,7 +33,7 @@ from ..http1_heads import (
 )
 from ..options import Options
 from ..uri import is_host
-from .fields import Request, options_in
+from .fields import Request, is_listed
 from .negotiation import Terms, check_extra_headers
 from .opening import ClientOpening, HeaderList, ServerOpening, Stage
 from .origins import SAME_HOST, Origins
@@ -59,7 +59,8 @@ _HOP_BY_HOP = frozenset({"connection", "upgrade", "content-length", "transfer-en
 # The methods that a server gets which also serves pages; health checks use OPTIONS and HTTP/1.0.
 _PLAIN_METHODS = ("GET", "HEAD", "OPTIONS")
 
-_T = TypeVar("_T")
+# The values of all lines by their names, in lower case, as `Headers` has them.
+_Lines = Mapping[str, Sequence[str]]
 
 
 def accept_key(key: str) -> str:
@@ -73,13 +74,10 @@ def accept_key(key: str) -> str:
     return b64encode(sha1((key + _GUID).encode("latin-1")).digest()).decode("ascii")
 
 
-def _read(reader: RequestReader | ResponseReader, read: Callable[[], _T], is_eof: bool) -> _T:
-    """Read a head, and turn what is wrong with it into an error of the handshake."""
-    try:
-        return read()
-    except HeadError as error:
-        cause = CloseCause.OPENING_EOF if is_eof else CloseCause.OPENING_INVALID
-        raise HandshakeError(error.status, error.reason, error.section, cause=cause) from None
+def _error_in_head(error: HeadError, is_eof: bool) -> HandshakeError:
+    """Return what is wrong with a head as an error of the handshake."""
+    cause = CloseCause.OPENING_EOF if is_eof else CloseCause.OPENING_INVALID
+    return HandshakeError(error.status, error.reason, error.section, cause=cause)
 
 
 def _pairs(fields: Iterable[tuple[str, str]]) -> HeaderList:
@@ -123,6 +121,9 @@ class ServerHandshake(ServerOpening):
     ('v1', 101)
     """
 
+    _head = b""  # the head of a refusal, until it is sent
+    _body = b""
+
     def __init__(
         self,
         *,
@@ -154,10 +155,7 @@ class ServerHandshake(ServerOpening):
         """
         self._check_stage("receive_data()", Stage.READING, Stage.REQUESTED)
         new = as_bytes(data)
-        if self.request is None:
-            self._refusing(lambda: self._read_request(new))
-        else:
-            self._refusing(lambda: self._receive_early(new))
+        self._refusing(self._read_request if self.request is None else self._receive_early, new)
         return self.request
 
     def receive_request(self, method: str, target: str, headers: HeaderSource) -> Request:
@@ -181,7 +179,7 @@ class ServerHandshake(ServerOpening):
         request = Request(method, target, Headers(headers))
         if self._has_received:
             raise LocalProtocolError("receive_request() cannot be called now: this handshake has received something")
-        self._refusing(lambda: self._take_request(request))
+        self._refusing(self._take_request, request)
         return request
 
     def accept(
@@ -240,7 +238,10 @@ class ServerHandshake(ServerOpening):
         return _pairs(self.response.headers) if is_due and self.response is not None else []
 
     def _read_request(self, data: bytes) -> None:
-        head = _read(self._reader, lambda: self._reader.receive_data(data), not data)
+        try:
+            head = self._reader.receive_fields(data)
+        except HeadError as error:
+            raise _error_in_head(error, is_eof=not data) from None
         if head is not None:
             self._count(Leniency.BARE_LF, self._reader.bare_lfs)
             self._take_request(Request(*head), is_checked=True)
@@ -250,23 +251,24 @@ class ServerHandshake(ServerOpening):
     def _take_request(self, request: Request, is_checked: bool = False) -> None:
         self.request: Request | None = request
         if not is_checked:
-            _read(self._reader, lambda: check_request(request), False)
-        check_host(request)
+            _check_head(request)
+        lines = request.headers._by_name()
+        check_host(request, lines)
         self._terms.check_host(request)
         if self._plain_methods and not request.is_upgrade:
             check_method(request, self._plain_methods)
             _check_target(request)
-            check_no_body(request.headers)
+            check_no_body(lines)
         else:
-            self._check_upgrade(request)
+            self._check_upgrade(request, lines)
             self._wishes = self._terms.check(request)
         self._stage = Stage.REQUESTED
 
-    def _check_upgrade(self, request: Request) -> None:
+    def _check_upgrade(self, request: Request, lines: _Lines) -> None:
         is_lenient = self._is_lenient(Leniency.MISSING_CONNECTION_UPGRADE)
-        check_upgrade(request, needs_connection=not is_lenient)
+        check_upgrade(request, lines, needs_connection=not is_lenient)
         if is_lenient:
-            self._count(Leniency.MISSING_CONNECTION_UPGRADE, not _lists_upgrade(request.headers))
+            self._count(Leniency.MISSING_CONNECTION_UPGRADE, not _lists_upgrade(lines))
 
     def _answer_to_error(self, error: HandshakeError) -> Response:
         # RFC 9110, 15.5.6: the answer 405 "MUST generate an Allow header field".
@@ -301,22 +303,35 @@ def _answer_to(request: Request) -> list[tuple[str, str]]:
 # ---- What a request must be (4.2.1) ----
 
 
-def check_host(request: Request) -> None:
+def _check_head(request: Request) -> None:
+    """Check a request that was read elsewhere as `RequestReader` checks those that it reads."""
+    try:
+        check_request(request)
+    except HeadError as error:
+        raise _error_in_head(error, is_eof=False) from None
+
+
+def check_host(request: Request, lines: _Lines) -> None:
     """Check the authority that was asked for.
 
     4.2.1, 2: "A |Host| header field containing the server's authority." RFC 9112, 3.2: a server "MUST respond with a
     400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host header field and to any request
     message that contains more than one Host header field line or a Host header field with an invalid field value."
     """
-    if request.version == "HTTP/1.0" and "Host" not in request.headers:
+    if request.version == "HTTP/1.0" and "host" not in lines:
         return  # 3.2 requires it in HTTP/1.1; health checks in HTTP/1.0 have none
+    _check_is_host(_only(lines, "Host", "RFC 9112 3.2"))
     # 3.2.2: a target in absolute form replaces what the field says, but not the need for a good one.
-    for host in dict.fromkeys((_only(request.headers, "Host", "RFC 9112 3.2"), request.host or "")):
-        if not is_host(host):
-            raise HandshakeError(400, f"Host is {excerpt(host)}, not a host with an optional port", "RFC 9112 3.2")
+    if not request.target.startswith("/"):
+        _check_is_host(request.host or "")
 
 
-def check_upgrade(request: Request, needs_connection: bool = True) -> None:
+def _check_is_host(host: str) -> None:
+    if not is_host(host):
+        raise HandshakeError(400, f"Host is {excerpt(host)}, not a host with an optional port", "RFC 9112 3.2")
+
+
+def check_upgrade(request: Request, lines: _Lines, needs_connection: bool = True) -> None:
     """Check that ``request`` asks for a WebSocket of this version as 4.2.1 says, except for ``Host`` and lists.
 
     :param needs_connection: whether ``Connection`` must list ``Upgrade``.
@@ -324,11 +339,11 @@ def check_upgrade(request: Request, needs_connection: bool = True) -> None:
     """
     check_method(request, ("GET",))
     _check_target(request)
-    check_no_body(request.headers)
-    _check_is_upgrade(request)
-    _check_upgrade_fields(request.headers, needs_connection)
-    _check_version(request.headers)
-    _check_key(request.headers)
+    check_no_body(lines)
+    _check_is_upgrade(request, lines)
+    _check_upgrade_fields(lines, needs_connection)
+    _check_version(lines)
+    _check_key(lines)
 
 
 def check_method(request: Request, methods: Sequence[str]) -> None:
@@ -341,21 +356,23 @@ def check_method(request: Request, methods: Sequence[str]) -> None:
 def _check_target(request: Request) -> None:
     # 4.2.1, 1: the Request-URI is "interpreted as a /resource name/ defined in Section 3 (or an absolute HTTP/HTTPS
     # URI containing the /resource name/)"; 3: no fragment.
+    if request.target.startswith("/") and "#" not in request.target:
+        return
     if request.target == "*" and request.method == "OPTIONS":
         return  # RFC 9112, 3.2.4: the server as a whole
     if not request.resource_name.startswith("/") or "#" in request.target:
         raise HandshakeError(400, f"the target is {excerpt(request.target)}, not a path with a query", "4.2.1")
 
 
-def check_no_body(headers: Headers) -> None:
+def check_no_body(lines: _Lines) -> None:
     """Check that nothing announces a body. A server that ignored one would take its bytes for frames, or leave them to
     be taken for the next request. ``Content-Length: 0`` says that there is none, and some clients send it with every
     request.
     """
-    if "Transfer-Encoding" in headers:
+    if "transfer-encoding" in lines:
         raise HandshakeError(400, "Transfer-Encoding announces a body; a handshake has none", "RFC 9112 6.1")
     # RFC 9110, 8.6: the value may be a list in which one number stands several times.
-    lengths = headers.get_all("Content-Length")
+    lengths = lines.get("content-length")
     if lengths and not all(map(_NO_LENGTH.fullmatch, ",".join(lengths).split(","))):
         raise HandshakeError(400, "Content-Length announces a body; a handshake has none", "RFC 9112 6.2")
 
@@ -364,15 +381,14 @@ def check_no_body(headers: Headers) -> None:
 _NO_LENGTH = re.compile(r"[ \t]*0+[ \t]*")
 
 
-def _check_is_upgrade(request: Request) -> None:
+def _check_is_upgrade(request: Request, lines: _Lines) -> None:
     """Check that the request asks for a WebSocket and can get one; if not, tell people what it looks like."""
-    headers = request.headers
     # 4.2.1, 3: "An |Upgrade| header field containing the value "websocket", treated as an ASCII case-insensitive
     # value."
-    if request.version == "HTTP/1.1" and "websocket" in options_in(headers, "Upgrade"):
+    if request.version == "HTTP/1.1" and is_listed("websocket", lines.get("upgrade", ())):
         return
     # What a WebSocket client sends end to end, and so what is left of a handshake that a proxy has spoilt.
-    is_from_client = "Sec-WebSocket-Key" in headers or "Sec-WebSocket-Version" in headers
+    is_from_client = "sec-websocket-key" in lines or "sec-websocket-version" in lines
     # 4.1, 2: "the HTTP version MUST be at least 1.1". RFC 9110, 7.8: "A server MUST ignore an Upgrade header field
     # that is received in an HTTP/1.0 request."
     if request.version != "HTTP/1.1" and (is_from_client or request.is_upgrade):
@@ -381,8 +397,8 @@ def _check_is_upgrade(request: Request) -> None:
             "speaks HTTP/1.0 to this server; have it speak HTTP/1.1 (in nginx: proxy_http_version 1.1)"
         )
         raise HandshakeError(426, reason, "4.2.1")
-    if "Upgrade" in headers:
-        raise HandshakeError(426, f"Upgrade lists {excerpt(headers['Upgrade'])}, not websocket", "4.2.1")
+    if "upgrade" in lines:
+        raise HandshakeError(426, f"Upgrade lists {excerpt(', '.join(lines['upgrade']))}, not websocket", "4.2.1")
     if is_from_client:
         raise HandshakeError(426, f"there is no Upgrade header: {_PROXY}", "4.2.1")
     reason = "this is a WebSocket server, not a web page: it is for programs, and for pages that open a WebSocket"
@@ -392,21 +408,21 @@ def _check_is_upgrade(request: Request) -> None:
 _PROXY = "a proxy in front has most likely removed it, and has to be told to pass Upgrade and Connection on"
 
 
-def _check_upgrade_fields(headers: Headers, needs_connection: bool) -> None:
+def _check_upgrade_fields(lines: _Lines, needs_connection: bool) -> None:
     # 4.2.1, 4: "A |Connection| header field that includes the token "Upgrade", treated as an ASCII case-insensitive
     # value."
-    if needs_connection and not _lists_upgrade(headers):
-        got = headers.get("Connection")
-        fault = "there is no Connection header" if got is None else f"Connection lists {excerpt(got)}, not Upgrade"
+    if needs_connection and not _lists_upgrade(lines):
+        got = lines.get("connection")
+        fault = f"Connection lists {excerpt(', '.join(got))}, not Upgrade" if got else "there is no Connection header"
         raise HandshakeError(400, f"{fault}: {_PROXY}", "4.2.1")
 
 
-def _check_version(headers: Headers) -> None:
+def _check_version(lines: _Lines) -> None:
     # 4.2.1, 6: "A |Sec-WebSocket-Version| header field, with a value of 13." 4.2.2: otherwise "an appropriate HTTP
     # error code (such as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field".
-    if "Sec-WebSocket-Version" not in headers:
+    if "sec-websocket-version" not in lines:
         raise HandshakeError(426, f"Sec-WebSocket-Version is missing; {VERSION} is required", "4.2.1")
-    version = _only(headers, "Sec-WebSocket-Version", "11.3.5")
+    version = _only(lines, "Sec-WebSocket-Version", "11.3.5")
     if version != VERSION:
         raise HandshakeError(426, f"the version is {excerpt(version)}; {VERSION} is required", "4.2.2")
 
@@ -417,21 +433,21 @@ def _check_version(headers: Headers) -> None:
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 
 
-def _check_key(headers: Headers) -> None:
+def _check_key(lines: _Lines) -> None:
     # 4.2.1, 5: "A |Sec-WebSocket-Key| header field with a base64-encoded [...] value that, when decoded, is 16 bytes
     # in length." 11.3.1: it "MUST NOT appear more than once".
-    key = _only(headers, "Sec-WebSocket-Key", "11.3.1")
+    key = _only(lines, "Sec-WebSocket-Key", "11.3.1")
     if not _KEY.fullmatch(key):
         raise HandshakeError(400, f"Sec-WebSocket-Key is {excerpt(key)}, not 16 bytes in base64", "4.2.1")
 
 
-def _lists_upgrade(headers: Headers) -> bool:
-    return "upgrade" in options_in(headers, "Connection")
+def _lists_upgrade(lines: _Lines) -> bool:
+    return is_listed("upgrade", lines.get("connection", ()))
 
 
-def _only(headers: Headers, name: str, section: str) -> str:
+def _only(lines: _Lines, name: str, section: str) -> str:
     """Return the value of a field that must be present exactly once."""
-    values = headers.get_all(name)
+    values = lines.get(name.lower(), ())
     if len(values) != 1:
         raise HandshakeError(400, f"there are {len(values) or 'no'} {name} headers; one is required", section)
     return values[0]
@@ -513,7 +529,7 @@ class ClientHandshake(ClientOpening):
         """
         self._check_not_done("receive_data()")
         new = as_bytes(data)
-        return self._result(lambda: self._receive(new))
+        return self._result(self._receive, new)
 
     def receive_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
         """Check a response that was read elsewhere, as HTTP/1.1, and return the connection.
@@ -531,13 +547,16 @@ class ClientHandshake(ClientOpening):
         if self._has_received:
             raise LocalProtocolError("receive_response() cannot be called now: this handshake has received something")
         self.response = response
-        return self._result(lambda: self._open(response))
+        return self._result(self._open, response)
 
     def _receive(self, data: bytes) -> Connection | None:
         if self.response is not None:
             self._receive_body(data)
             return None
-        self.response = _read(self._reader, lambda: self._read_head(data), not data)
+        try:
+            self.response = self._read_head(data)
+        except HeadError as error:
+            raise _error_in_head(error, is_eof=not data) from None
         if self.response is None:
             return None
         self._count(Leniency.BARE_LF, self._reader.bare_lfs)
@@ -562,7 +581,7 @@ class ClientHandshake(ClientOpening):
         is_lenient = self._is_lenient(Leniency.MISSING_CONNECTION_UPGRADE)
         check_response(response, self._key, needs_connection=not is_lenient)
         if is_lenient:
-            self._count(Leniency.MISSING_CONNECTION_UPGRADE, not _lists_upgrade(response.headers))
+            self._count(Leniency.MISSING_CONNECTION_UPGRADE, not _lists_upgrade(response.headers._by_name()))
         return self._connection(self._offer.check_answer(response.headers), self._reader.unread)
 
     def _end(self) -> None:
@@ -581,17 +600,18 @@ def check_response(response: Response, key: str, needs_connection: bool = True) 
     :param needs_connection: whether ``Connection`` must list ``Upgrade``.
     :raises HandshakeError: when it does not.
     """
-    headers = response.headers
+    lines = response.headers._by_name()
     if response.version != "HTTP/1.1":
         raise HandshakeError(None, "the 101 is not of HTTP/1.1", "4.2.2")
     # No check is needed that no body follows: a 1xx ends with its empty line "regardless of the header fields present
     # in the message" (RFC 9112, 6.3). 4.1, 2: the value of Upgrade is "an ASCII case-insensitive match for the value
     # "websocket"".
-    if _only(headers, "Upgrade", "4.1").lower() != "websocket":
-        raise HandshakeError(None, f"Upgrade is {excerpt(headers['Upgrade'])}, not websocket", "4.1")
+    upgrade = _only(lines, "Upgrade", "4.1")
+    if upgrade.lower() != "websocket":
+        raise HandshakeError(None, f"Upgrade is {excerpt(upgrade)}, not websocket", "4.1")
     # 4.1, 3: Connection contains "a token that is an ASCII case-insensitive match for the value "Upgrade"".
-    if needs_connection and not _lists_upgrade(headers):
+    if needs_connection and not _lists_upgrade(lines):
         raise HandshakeError(None, "Connection does not list Upgrade", "4.1")
     # 4.1, 4: the value of Sec-WebSocket-Accept; 11.3.3: it "MUST NOT appear more than once".
-    if _only(headers, "Sec-WebSocket-Accept", "11.3.3") != accept_key(key):
+    if _only(lines, "Sec-WebSocket-Accept", "11.3.3") != accept_key(key):
         raise HandshakeError(None, "Sec-WebSocket-Accept does not answer our Sec-WebSocket-Key", "4.1")

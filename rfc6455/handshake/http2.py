@@ -131,7 +131,7 @@ class Http2ServerHandshake(ServerOpening):
         """
         self._check_stage("receive_data()", Stage.READING, Stage.REQUESTED)
         new = as_bytes(data)
-        self._refusing(lambda: self._take_data(new))
+        self._refusing(self._take_data, new)
         return self.request
 
     def accept(
@@ -175,11 +175,12 @@ class Http2ServerHandshake(ServerOpening):
     def _receive(self, call: str, parse: Callable[[], Request]) -> Request:
         if self.request is not None or self._stage is not Stage.READING:
             raise LocalProtocolError(f"{call} cannot be called now: make another handshake for another stream")
-        self._refusing(lambda: self._take_request(parse()))
+        self._refusing(self._take_request, parse)
         assert self.request is not None
         return self.request
 
-    def _take_request(self, request: Request) -> None:
+    def _take_request(self, parse: Callable[[], Request]) -> None:
+        request = parse()
         self.request: Request | None = request
         self._terms.check_host(request)
         self._wishes = self._terms.check(request)
@@ -364,7 +365,7 @@ class Http2ClientHandshake(ClientOpening):
         """
         self._check_not_done("receive_headers()")
         fields = Headers(headers)
-        return self._result(lambda: self._receive_headers(fields))
+        return self._result(self._receive_headers, fields)
 
     def receive_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
         """Check a final response whose ``:status`` was read elsewhere, and return the connection.
@@ -382,7 +383,7 @@ class Http2ClientHandshake(ClientOpening):
         if self.response is not None:
             raise LocalProtocolError("receive_response() cannot be called now: there was a response")
         self.response = response
-        return self._result(lambda: self._open(response))
+        return self._result(self._open, response)
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Connection | None:
         """Process the next bytes of the body of a refusal. Once the connection is open, pass data to it instead.
@@ -395,7 +396,7 @@ class Http2ClientHandshake(ClientOpening):
         """
         self._check_not_done("receive_data()")
         new = as_bytes(data)
-        self._result(lambda: self._take_data(new))
+        self._result(self._take_data, new)
         return None
 
     def _receive_headers(self, headers: Headers) -> Connection | None:

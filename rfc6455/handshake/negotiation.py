@@ -35,7 +35,7 @@ class Agreement(NamedTuple):
     @property
     def fields(self) -> list[tuple[str, str]]:
         """The header fields of the server's answer that state the agreement (4.2.2)."""
-        fields = []
+        fields: list[tuple[str, str]] = []
         if self.subprotocol is not None:
             fields.append((SUBPROTOCOL, self.subprotocol))
         if self.codecs:
@@ -68,7 +68,7 @@ class Terms:
         self._subprotocols = check_subprotocols(subprotocols)
         self._extensions = check_extensions(extensions)
         self._origins = origin_rules(origins)
-        self._hosts = OwnHosts(hosts)
+        self._hosts = None if hosts is None else OwnHosts(hosts)
         check_type(require_subprotocol, bool, "require_subprotocol is True or False")
         self._require_subprotocol = require_subprotocol
 
@@ -77,7 +77,8 @@ class Terms:
 
         :raises HandshakeError: 421.
         """
-        self._hosts.check(request)
+        if self._hosts is not None:
+            self._hosts.check(request)
 
     def check(self, request: Request) -> Wishes:
         """Return what the client asks for, and refuse what no application could agree to.
@@ -85,8 +86,9 @@ class Terms:
         :raises HandshakeError: 403 for the origin (10.2), 400 for lists that break their grammar, or when a required
             subprotocol is not asked for.
         """
+        lines = request.headers._by_name()
         self._origins.check(request)
-        subprotocols = request.subprotocols
+        subprotocols = request.subprotocols if SUBPROTOCOL.lower() in lines else []
         if len(set(subprotocols)) < len(subprotocols):
             # 4.1, requirement 10: the elements "MUST all be unique strings".
             raise HandshakeError(400, f"{SUBPROTOCOL} lists a subprotocol twice", "4.1")
@@ -113,7 +115,7 @@ class Terms:
         return Agreement(subprotocol, self._accept_offers(wishes.extensions))
 
     def _first_common(self, wanted: Collection[str]) -> str | None:
-        return next((own for own in self._subprotocols if own in wanted), None)
+        return next((own for own in self._subprotocols if own in wanted), None) if wanted else None
 
     def _accept_offers(self, offers: Iterable[ExtensionItem]) -> list[MessageCodec]:
         """Return the state of each accepted extension. 9.1: the client lists them in order of preference; several
@@ -121,7 +123,7 @@ class Terms:
         codecs: list[MessageCodec] = []
         waiting = dict(self._extensions)
         claimed = 0
-        for name, parameters in offers:
+        for name, parameters in offers if waiting else ():
             codec = _codec_for_offer(waiting[name], parameters) if name in waiting else None
             # 9: two extensions cannot both own a reserved bit; the one with the lower preference is declined.
             if codec is not None and not codec.reserved_bits & claimed:
@@ -207,6 +209,8 @@ def check_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:
     :raises LocalProtocolError: when one is not a token, or comes twice.
     :raises TypeError: when it is not a sequence of str.
     """
+    if subprotocols == ():
+        return ()
     what = "subprotocols is a sequence of names such as ['chat']"
     names: tuple[str, ...] = items_of(subprotocols, what)
     for name in names:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 HeaderList = list[tuple[bytes, bytes]]
 
 _T = TypeVar("_T")
+_Result = TypeVar("_Result")
 
 
 class Stage(Enum):
@@ -51,8 +52,9 @@ class _Opening:
     :ivar leniencies_used: the number of times that each `Leniency` was used.
     """
 
+    response: Response | None = None
+
     def __init__(self, options: Options) -> None:
-        self.response: Response | None = None
         self.leniencies_used: dict[Leniency, int] = {}
         self._options = options
         # What is to be sent: a head in HTTP/1.1, and the body of a refusal.
@@ -78,7 +80,8 @@ class _Opening:
         return data
 
     def _is_lenient(self, leniency: Leniency) -> bool:
-        return leniency in self._options.leniencies
+        leniencies = self._options.leniencies
+        return bool(leniencies) and leniency in leniencies
 
     def _count(self, leniency: Leniency, uses: int) -> None:
         if uses:
@@ -91,15 +94,16 @@ class ServerOpening(_Opening):
     :ivar request: the request, once its head has come; even if it was refused.
     """
 
+    request: Request | None = None
+    _stage = Stage.READING
+    _wishes: Wishes | None = None
+    _eof = False
+    _connection: Connection | None = None  # while it still has the head of our answer
+
     def __init__(self, terms: Terms, options: Options) -> None:
         super().__init__(options)
-        self.request: Request | None = None
         self._terms = terms
-        self._stage = Stage.READING
-        self._wishes: Wishes | None = None
         self._early = bytearray()
-        self._eof = False
-        self._connection: Connection | None = None  # while it still has the head of our answer
 
     @property
     def _has_received(self) -> bool:
@@ -113,10 +117,10 @@ class ServerOpening(_Opening):
         """Queue an answer that opens nothing, and end this handshake."""
         raise NotImplementedError
 
-    def _refusing(self, step: Callable[[], None]) -> None:
-        """Run a step, and queue the answer if it ends in a refusal."""
+    def _refusing(self, step: Callable[[_T], None], what: _T) -> None:
+        """Process something that came, and queue the answer if that ends in a refusal."""
         try:
-            step()
+            step(what)
         except HandshakeError as error:
             answer = self._answer_to_error(error)
             error.answered_by(answer)
@@ -176,6 +180,8 @@ class ClientOpening(_Opening):
     """The client's side over any version of HTTP. In the end the response has the body, as far as it was read."""
 
     request: Request
+    _body: BodyReader | None = None
+    _is_done = False
     _opening_status: int  # the status that opens the connection
     _reserved: Collection[str]  # fields that the caller may not add
 
@@ -192,8 +198,6 @@ class ClientOpening(_Opening):
         self.uri: URI = as_uri(uri)
         self._offer = Offer(subprotocols, extensions)
         super().__init__(Options.of(**options))
-        self._body: BodyReader | None = None
-        self._is_done = False
         self._ask(*self._fields_of_caller(origin, headers))
 
     def _ask(self, host: str, fields: list[tuple[str, str]]) -> None:
@@ -245,10 +249,10 @@ class ClientOpening(_Opening):
         self._end()
         return connection
 
-    def _result(self, step: Callable[[], _T]) -> _T:
-        """Run a step, and complete an error that it raises with everything that is known."""
+    def _result(self, step: Callable[[_T], _Result], what: _T) -> _Result:
+        """Process something that came, and complete an error that it raises with everything that is known."""
         try:
-            return step()
+            return step(what)
         except HandshakeError as error:
             raise self._failed(error) from None
 

@@ -81,12 +81,15 @@ def is_same_host(request: Request) -> bool:
     True
     """
     values = request.headers.get_all("Origin")
-    if len(values) != 1:
-        return False
     asked = request.host or ""
-    if values[0] in (f"https://{asked}", f"http://{asked}"):
-        return is_host(asked)  # as browsers write it, in most cases
-    scheme, host, port = canonical_origin(values[0])
+    return len(values) == 1 and is_host(asked) and _is_of_host(values[0], asked)
+
+
+def _is_of_host(origin: str, asked: str) -> bool:
+    """Return whether this is the origin of a page of the host and port that were asked for, which are valid."""
+    if origin in ("https://" + asked, "http://" + asked):
+        return True  # as browsers write it, in most cases
+    scheme, host, port = canonical_origin(origin)
     return scheme in _DEFAULT_PORTS and (scheme, host, port) == canonical_origin(f"{scheme}://{asked}")
 
 
@@ -101,7 +104,8 @@ class OriginRules:
     def __init__(self, origins: Origins) -> None:
         is_one = isinstance(origins, OriginPolicy) or (callable(origins) and not isinstance(origins, type))
         rules: Iterable[OriginRule] = (origins,) if is_one else items_of(origins, _WHAT)
-        self._policies: set[OriginPolicy] = set()
+        self._any_origin = False
+        self._same_host = False
         self._origins: set[tuple[str, str, int | None]] = set()
         self._suffixes: set[tuple[str, str, int | None]] = set()  # the names that one or more labels may precede
         self._callables: list[Callable[[Request], bool]] = []
@@ -110,7 +114,8 @@ class OriginRules:
 
     def _add(self, rule: OriginRule) -> None:
         if isinstance(rule, OriginPolicy):
-            self._policies.add(rule)
+            self._any_origin |= rule is OriginPolicy.ANY_ORIGIN
+            self._same_host |= rule is OriginPolicy.SAME_HOST
         elif isinstance(rule, str):
             self._add_origin(rule)
         elif isinstance(rule, re.Pattern):
@@ -139,8 +144,8 @@ class OriginRules:
 
         :raises HandshakeError: 403 (4.2.2), or 400 for two origins.
         """
-        values = request.headers.get_all("Origin")
-        if not values or OriginPolicy.ANY_ORIGIN in self._policies:
+        values = request.headers._by_name().get("origin")
+        if values is None or self._any_origin:
             return
         if len(values) > 1:
             raise HandshakeError(400, "there are two Origin headers", "RFC 6454 7.3")
@@ -154,7 +159,7 @@ class OriginRules:
 
     def _lets_in(self, origin: str, request: Request) -> bool:
         return (
-            (OriginPolicy.SAME_HOST in self._policies and is_same_host(request))
+            (self._same_host and _is_of_host(origin, request.host or ""))
             or (bool(self._origins or self._suffixes) and self._is_listed(origin))
             or any(rule(request) for rule in self._callables)
         )
@@ -188,15 +193,12 @@ class OwnHosts:
     """The names of this server, against DNS rebinding: if the owner of a name points it at this machine, a page of
     that name has the same host as the server, for the browser and for `SAME_HOST`.
 
-    :param hosts: names and addresses without port; ``None`` for any.
+    :param hosts: names and addresses without port.
     :raises LocalProtocolError: when one is not a host, or has a port.
     :raises TypeError: when it is not a collection of str.
     """
 
-    def __init__(self, hosts: Collection[str] | None) -> None:
-        self._names: frozenset[str] | None = None
-        if hosts is None:
-            return
+    def __init__(self, hosts: Collection[str]) -> None:
         what = "hosts is a collection of names such as ['localhost', '127.0.0.1'], or None for any"
         names = set()
         for host in items_of(hosts, what):
@@ -211,7 +213,7 @@ class OwnHosts:
         """
         host = request.host
         # Only HTTP/1.0 requests have none, and no current browser sends those.
-        if self._names is None or host is None:
+        if host is None:
             return
         split = split_host(host)
         if split is None or split[0].removesuffix(".") not in self._names:
