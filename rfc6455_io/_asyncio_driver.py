@@ -21,7 +21,7 @@ import rfc6455
 from rfc6455 import BytesMessage, Closed, Endpoint, Ping, Pong, PreparedMessage, Request, Response, TextMessage
 
 from ._known import Known
-from ._messages import FAREWELL, HIGH_WATER, Part, Sendable
+from ._messages import ANSWER, FAREWELL, HIGH_WATER, Part, Sendable
 
 logger = logging.getLogger("rfc6455_io")
 
@@ -176,7 +176,7 @@ class Driver(asyncio.Protocol):
         *("transport", "endpoint", "listener", "loop", "can_write", "has_write_due", "is_closing", "is_gone"),
         *("is_held", "is_cut_off", "lost", "_owner", "_time", "_timer", "_timer_at", "_is_busy", "_is_waiting"),
         *("_is_flooded", "_is_deaf", "_is_ending", "_has_ended", "_unsent", "_has_eof", "_is_hung_up"),
-        *("_looks_again", "_target"),
+        *("_looks_again", "_target", "is_answer_due", "_answer_until"),
     )
 
     transport: asyncio.Transport
@@ -189,6 +189,8 @@ class Driver(asyncio.Protocol):
         self.is_closing: bool = False  # whether close() was called
         self.is_cut_off: bool = False  # whether nothing can be sent though the listener was not told the end
         self.is_held: bool = False  # whether the listener has paused
+        self.is_answer_due: bool = False  # whether that is because the end waits for an answer to what came before it
+        self._answer_until: float | None = None
         self.lost: bool = False  # whether TCP has ended
         self.is_gone: bool = False  # whether both the connection and TCP have ended
         self._owner = owner
@@ -289,6 +291,7 @@ class Driver(asyncio.Protocol):
             # The Close frame goes out now; what follows from it is done by the loop, not in this call.
             self.write()
             self._go_on_soon()
+        self.is_answer_due = False
         self.release()
 
     def hold(self) -> None:
@@ -300,10 +303,25 @@ class Driver(asyncio.Protocol):
             self._read_or_not()
 
     def release(self) -> None:
-        if self.is_held:
+        if self.is_held and not self.is_answer_due:
             self.is_held = False
             self.endpoint.resume(now=self._time())
             self._go_on_soon()
+
+    def await_answer(self) -> None:
+        """Hold back the end of the connection, which is known, until what came before it can be answered."""
+        if self.is_held or self.is_closing:
+            return
+        if self._answer_until is None:
+            self._answer_until = self._time() + ANSWER
+            self.loop.call_at(self._answer_until, self.end_answer)
+        self.is_held = self.is_answer_due = self._time() < self._answer_until
+
+    def end_answer(self) -> None:
+        """Go on after `await_answer`: there is nothing to answer, or no more time for it."""
+        if self.is_answer_due:
+            self.is_answer_due = False
+            self.release()
 
     def opened(self, listener: Listener, head: Request | Response) -> None:
         """Begin to call the listener."""
@@ -357,7 +375,7 @@ class Driver(asyncio.Protocol):
             self.transport.abort()  # the time in which the peer could take what waits is over, too
             return
         self._is_flooded = False
-        if self.is_held:
+        if self.is_held and not self.is_answer_due:
             self._cut_off()
         self._go_on_soon()
 
@@ -470,7 +488,7 @@ class Driver(asyncio.Protocol):
         logger.exception("a connection ends with 1011: its %s failed", what)
         self._target = None
         self.is_closing = True
-        self.is_held = False
+        self.is_held = self.is_answer_due = False
         self.endpoint.close(1011)
         self._go_on_soon()
 

@@ -67,6 +67,8 @@ class Inbox(Listener):
         self.size += size + MESSAGE
         if self.size >= QUEUE:
             driver.hold()
+        if driver.endpoint.end is not None:
+            driver.await_answer()
         receiver = self.receiver
         if receiver is not None and not receiver.done():
             receiver.set_result(None)
@@ -111,6 +113,7 @@ class Inbox(Listener):
                 raise RuntimeError("recv() is waiting in another task already; only one can receive at a time")
             if self._driver.has_write_due:
                 self._driver.write()  # nothing more will come that could be sent together with it
+            self._driver.end_answer()
             self.receiver = self.loop.create_future()
             try:
                 await self.receiver
@@ -171,6 +174,8 @@ class Inbox(Listener):
         """Wait until the connection and TCP have ended."""
         if self.end_event is not None and self._driver.is_gone:
             return self.end_event
+        if not self.queue:
+            self._driver.end_answer()
         if self.gone is None:
             self.gone = self.loop.create_future()
         return await asyncio.shield(self.gone)

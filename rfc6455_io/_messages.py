@@ -24,6 +24,10 @@ HIGH_WATER = 64 << 10
 QUEUE = 64 << 10
 MESSAGE = 1 << 10
 
+# How long the end of a connection waits for whoever received the message before it and may be answering it, in
+# seconds. 5.5.1 wants a Close to be answered "as soon as practical".
+ANSWER = 1.0
+
 # How long the last bytes may wait for a peer that has ended its stream, in seconds, like `Timeouts.tcp_close`.
 FAREWELL = 2.0
 

@@ -36,17 +36,13 @@ from rfc6455 import (
     TextPart,
 )
 
-from ._messages import FAREWELL, HIGH_WATER, MESSAGE, QUEUE, Part, Pings, Sendable, queue_message, size_of
+from ._messages import ANSWER, FAREWELL, HIGH_WATER, MESSAGE, QUEUE, Part, Pings, Sendable, queue_message, size_of
 from ._threads_loop import READ, WRITE, Loop, Watch, clock
 from ._threads_wire import Wire
 
 Item = str | bytes | Part
 
 logger = logging.getLogger("rfc6455_io")
-
-# How long the peer's Close waits for the thread that received the message before it and may be answering it, in
-# seconds. 5.5.1 wants an answer "as soon as practical".
-ANSWER = 1.0
 
 
 class Owner(Protocol):

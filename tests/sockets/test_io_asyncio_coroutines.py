@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -58,6 +59,66 @@ async def turns(count: int = 20) -> None:
     """Let the loop come round."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+@BOTH_LOOPS
+@pytest.mark.parametrize("end", [close_payload(1000), b"\xff"], ids=["close", "violation"])
+def test_what_the_client_said_before_the_end_is_answered(loop: str, end: bytes) -> None:
+    is_close = end != b"\xff"
+
+    async def main() -> None:
+        async with serve(echo, "127.0.0.1", 0) as server:
+            raw = await Raw.connect(server.port)
+            messages = b"".join(frame(TEXT, b"%d" % number, key=KEY) for number in range(100))
+            raw.writer.write(messages + frame(CLOSE if is_close else TEXT, end, key=KEY))
+            for number in range(100):
+                assert await raw.frame() == (TEXT, b"%d" % number)
+            opcode, payload = await raw.frame()
+            assert (opcode, payload[:2]) == (CLOSE, close_payload(1000 if is_close else 1007))
+            await raw.close()
+
+    run(main(), loop)
+
+
+@BOTH_LOOPS
+def test_the_end_does_not_wait_for_a_handler_that_has_nothing_to_answer(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        at.raw.send(CLOSE, close_payload(1000))
+        assert await at.raw.frame() == (CLOSE, close_payload(1000))
+
+    scene(loop, test, timeouts=Timeouts.NONE)
+
+
+@pytest.mark.parametrize("call", [WebSocket.recv, WebSocket.wait_closed, WebSocket.close])
+def test_who_waits_for_more_has_nothing_to_answer(call: Any) -> None:
+    async def test(at: Scene) -> None:
+        at.raw.writer.write(frame(TEXT, b"1", key=KEY) + frame(CLOSE, close_payload(1000), key=KEY))
+        assert await at.ws.recv() == "1"
+        assert at.ws._driver.is_answer_due
+        waiting = asyncio.ensure_future(call(at.ws))
+        assert await at.raw.frame() == (CLOSE, close_payload(1000))
+        await at.raw.close()
+        with contextlib.suppress(ConnectionClosedError):
+            await waiting
+
+    scene("clock", test, timeouts=Timeouts.NONE)
+
+
+def test_the_end_waits_for_an_answer_no_longer_than_a_second() -> None:
+    async def test(at: Scene) -> None:
+        messages = frame(TEXT, b"1", key=KEY) + frame(TEXT, b"2", key=KEY)
+        at.raw.writer.write(messages + frame(CLOSE, close_payload(1000), key=KEY))
+        while not at.ws._driver.is_answer_due:
+            await asyncio.sleep(0)
+        await at.ws.send("before")
+        clock().ahead += 1.1
+        assert await at.raw.frame() == (TEXT, b"before")
+        assert await at.raw.frame() == (CLOSE, close_payload(1000))
+        with pytest.raises(ConnectionClosedError):
+            await at.ws.send("too late")
+        assert [message async for message in at.ws] == ["1", "2"]
+
+    scene("clock", test, timeouts=Timeouts.NONE)
 
 
 @BOTH_LOOPS
