@@ -6,6 +6,7 @@ pyenv's. It is installed on first use, into ``.autobahn/`` at the top of the rep
 another installation of it.
 
     --role server          only our server (default: both)
+    --over asyncio         `rfc6455_io.asyncio` (default: `rfc6455` on plain sockets)
     --cases 1-7,9,10       groups; single cases, too: 6.4.2, 7.5.* (default: all)
     --json FILE            the verdicts for programs
     --rst FILE             the table for the documentation
@@ -16,24 +17,28 @@ Groups 1 to 10 take about a minute for each role. Groups 12 and 13, compression,
 
 It ends with 0 when every case was found OK, or INFORMATIONAL, which the suite says of the cases that test what the RFC
 leaves open; 1 when a case was not, or was not reported; 2 when the suite could not be run; 77 without a Python 2.7.
-Files: this one is the command, `suite` gets and runs the suite, `report` counts, `tests/support/testee` is tested.
+Files: this one is the command, `suite` gets and runs the suite, `report` counts, `tests/support/testee` and
+`testee_asyncio` are tested.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
 
 from report import MISSING, Outcome, RoleReport, as_json, as_rst, as_text
 from suite import HOME, NoPython27Error, Suite, SuiteError, find_wstest, fuzzing_client, fuzzing_server
-from testee import agent_name, echo_server, run_case, update_reports
+
+import rfc6455
 
 EXIT_FAILED, EXIT_BROKEN, EXIT_NO_PYTHON27 = 1, 2, 77
 
@@ -44,7 +49,8 @@ def main() -> int:
     options = parse_arguments()
     try:
         wstest = find_wstest(options.wstest)
-        reports = [ROLES[role](wstest, options.reports / role, options.cases) for role in options.role]
+        testee = Testee(options.over)
+        reports = [ROLES[role](wstest, options.reports / role, options.cases, testee) for role in options.role]
     except NoPython27Error as error:
         print(error, file=sys.stderr)
         return EXIT_NO_PYTHON27
@@ -58,6 +64,9 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Runs the Autobahn Testsuite against rfc6455.")
     parser.add_argument("--role", type=parse_roles, default=list(ROLES), help="server, client or both (default)")
+    parser.add_argument(
+        "--over", choices=list(TESTEES), default="sockets", help="what is tested (default: %(default)s)"
+    )
     parser.add_argument("--cases", type=parse_cases, default=["*"], help="such as 1-7,9,10 or 6.4.2 or all (default)")
     parser.add_argument("--wstest", type=Path, help="an installed wstest (default: installs it for a Python 2.7)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the verdicts as JSON")
@@ -100,32 +109,48 @@ def parse_part(part: str) -> list[str]:
 # --- The two roles ------------------------------------------------------------------------------------------------
 
 
-def run_server(wstest: Path, reports: Path, patterns: list[str]) -> RoleReport:
-    agent = agent_name()
-    with echo_server() as port, fuzzing_client(wstest, reports, port, agent, patterns) as suite:
+# The module that is tested, and what the reports call it.
+TESTEES = {"sockets": ("testee", ""), "asyncio": ("testee_asyncio", ", asyncio")}
+
+
+class Testee:
+    """Our echo server and our echo client."""
+
+    def __init__(self, over: str) -> None:
+        module, name = TESTEES[over]
+        self.module = importlib.import_module(module)
+        build = "compiled" if rfc6455.__compiled__ else "pure"
+        self.agent = f"rfc6455 {rfc6455.__version__} ({build}{name})"
+
+    def try_case(self, port: int, case: str) -> None:
+        """A testee that breaks off fails this case; the others are run all the same, as they are by a server."""
+        try:
+            self.module.converse(port, f"/runCase?casetuple={case}&agent={quote(self.agent)}")
+        except Exception:
+            traceback.print_exc()
+
+    def update_reports(self, port: int) -> None:
+        """Make the fuzzing server write its reports, and wait for it."""
+        self.module.converse(port, f"/updateReports?agent={quote(self.agent)}")
+
+
+def run_server(wstest: Path, reports: Path, patterns: list[str], testee: Testee) -> RoleReport:
+    echo_server = testee.module.echo_server()
+    with echo_server as port, fuzzing_client(wstest, reports, port, testee.agent, patterns) as suite:
         suite.wait()
-    return read_report("server", agent, suite)
+    return read_report("server", testee.agent, suite)
 
 
-def run_client(wstest: Path, reports: Path, patterns: list[str]) -> RoleReport:
-    agent = agent_name()
+def run_client(wstest: Path, reports: Path, patterns: list[str], testee: Testee) -> RoleReport:
     with fuzzing_server(wstest, reports, patterns) as suite:
         port = suite.listening_port()
         for case in suite.cases:
-            try_case(port, case, agent)
-        update_reports(port, agent)
-    return read_report("client", agent, suite)
+            testee.try_case(port, case)
+        testee.update_reports(port)
+    return read_report("client", testee.agent, suite)
 
 
-def try_case(port: int, case: str, agent: str) -> None:
-    """A testee that breaks off fails this case; the others are run all the same, as they are by a server."""
-    try:
-        run_case(port, case, agent)
-    except Exception:
-        traceback.print_exc()
-
-
-ROLES: dict[str, Callable[[Path, Path, list[str]], RoleReport]] = {"server": run_server, "client": run_client}
+ROLES: dict[str, Callable[[Path, Path, list[str], Testee], RoleReport]] = {"server": run_server, "client": run_client}
 
 
 def read_report(role: str, agent: str, suite: Suite) -> RoleReport:

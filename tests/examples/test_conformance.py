@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import json
 import os
@@ -12,19 +14,22 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 import testee
-from io_loops import make_certificate
+import testee_asyncio
+from io_loops import echo, make_certificate
 from io_threads import SECURE
 from programs import EXAMPLES, PATIENCE, Program
 
 import rfc6455
+import rfc6455_io.asyncio
 import rfc6455_io.threads
 from rfc6455 import CLIENT, SERVER
 from rfc6455.testing.cases import Closes, Deflate, cases_for
@@ -46,6 +51,8 @@ pytestmark = pytest.mark.examples
 
 CASES = {role: {case.id: case for case in cases_for(role)} for role in (SERVER, CLIENT)}
 
+DEFLATE = [rfc6455.PerMessageDeflate()]
+
 # What ours answers otherwise than the cases like best; tests/core/test_cases.py has the reasons.
 OTHERWISE = {
     SERVER: {"handshake.latin-1": Verdict.INFORMATIONAL},
@@ -57,10 +64,12 @@ OTHERWISE = {
 }
 
 
-def check_results(found: list[dict[str, Any]], role: rfc6455.Role) -> None:
+def check_results(
+    found: list[dict[str, Any]], role: rfc6455.Role, otherwise: Mapping[str, Verdict] = MappingProxyType({})
+) -> None:
     assert [case["id"] for case in found] == list(CASES[role])
     for case in found:
-        expected = OTHERWISE[role].get(case["id"], Verdict.OK)
+        expected = (OTHERWISE[role] | otherwise).get(case["id"], Verdict.OK)
         assert case["verdict"] == str(expected), case
 
 
@@ -84,20 +93,33 @@ def test_our_servers_pass(script: str, tmp_path: Path) -> None:
     check_results(json.loads(report.read_text())["cases"], SERVER)
 
 
+def echo_in_a_thread(ws: rfc6455_io.threads.WebSocket) -> None:
+    for message in ws:
+        ws.send(message)
+
+
 @SECURE
 def test_the_driver_for_threads_passes(secure: bool, tmp_path: Path) -> None:
-    def echo(ws: rfc6455_io.threads.WebSocket) -> None:
-        for message in ws:
-            ws.send(message)
-
     report = tmp_path / "report.json"
     tls = make_certificate(tmp_path)[0] if secure else None
-    deflate = [rfc6455.PerMessageDeflate()]
-    with rfc6455_io.threads.serve(echo, "127.0.0.1", 0, ssl=tls, extensions=deflate) as server:
+    with rfc6455_io.threads.serve(echo_in_a_thread, "127.0.0.1", 0, ssl=tls, extensions=DEFLATE) as server:
         uri = f"{'wss' if secure else 'ws'}://127.0.0.1:{server.port}/"
         done = run_check(uri, "--insecure", "--json", str(report), "--timeout", "60")
     assert done.returncode == 0, done.stdout
     check_results(json.loads(report.read_text())["cases"], SERVER)
+
+
+@SECURE
+def test_the_driver_for_asyncio_passes(secure: bool, tmp_path: Path) -> None:
+    # When TLS ends in one direction, asyncio ends it in both, so that nothing can be answered.
+    without_answer = ("handshake.end-in-head", "handshake.end-at-once") if secure else ()
+    otherwise = dict.fromkeys(without_answer, Verdict.INFORMATIONAL)
+    report = tmp_path / "report.json"
+    with testee_asyncio.echo_server(make_certificate(tmp_path)[0] if secure else None) as port:
+        uri = f"{'wss' if secure else 'ws'}://127.0.0.1:{port}/"
+        done = run_check(uri, "--insecure", "--json", str(report), "--timeout", "60")
+    assert done.returncode == 0, done.stdout
+    check_results(json.loads(report.read_text())["cases"], SERVER, otherwise)
 
 
 def test_the_testee_of_autobahn_passes() -> None:
@@ -108,14 +130,36 @@ def test_the_testee_of_autobahn_passes() -> None:
     check_results(results.as_json("testee", "server", found)["cases"], SERVER)
 
 
-def test_our_client_passes(tmp_path: Path) -> None:
+def run_asyncio_client(uri: str) -> None:
+    async def main() -> None:
+        while True:
+            with contextlib.suppress(ConnectionResetError, rfc6455.HandshakeError, rfc6455.ConnectionClosedError):
+                async with rfc6455_io.asyncio.connect(uri, proxy=None, extensions=DEFLATE) as ws:
+                    await echo(ws)
+
+    with contextlib.suppress(ConnectionRefusedError):
+        asyncio.run(main())
+
+
+def run_threads_client(uri: str) -> None:
+    while True:
+        with contextlib.suppress(ConnectionResetError, rfc6455.HandshakeError, rfc6455.ConnectionClosedError):
+            try:
+                with rfc6455_io.threads.connect(uri, proxy=None, extensions=DEFLATE) as ws:
+                    echo_in_a_thread(ws)
+            except ConnectionRefusedError:
+                return
+
+
+@pytest.mark.parametrize("run_client", [peers.run_client, run_asyncio_client, run_threads_client])
+def test_our_client_passes(run_client: Callable[[str], None], tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     command = [sys.executable, str(EXAMPLES / "conformance" / "check.py"), "--listen", "0", "--timeout", "60"]
     with subprocess.Popen([*command, "--json", str(report)], stderr=subprocess.PIPE, text=True, stdout=-3) as process:
         assert process.stderr is not None
         uri = re.fullmatch(r"listening on (ws://127\.0\.0\.1:\d+/) for \d+ connections\n", process.stderr.readline())
         assert uri is not None
-        several = [threading.Thread(target=peers.run_client, args=[uri[1]]) for _ in range(4)]
+        several = [threading.Thread(target=run_client, args=[uri[1]]) for _ in range(4)]
         for thread in several:
             thread.start()
         for thread in several:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from urllib.parse import quote
 
 import rfc6455
 
@@ -23,11 +22,6 @@ LIMITS = rfc6455.Limits(message=16 << 20)
 READ_SIZE = 64 << 10
 # Longer than any case of the suite may take (480 s), so that only a suite that is stuck runs into it.
 PATIENCE = 600.0
-
-
-def agent_name() -> str:
-    """What is tested, for the reports: the version, and whether it is compiled."""
-    return f"rfc6455 {rfc6455.__version__} ({'compiled' if rfc6455.__compiled__ else 'pure'})"
 
 
 # --- Both roles ---------------------------------------------------------------------------------------------------
@@ -104,17 +98,8 @@ class EchoHandler(socketserver.BaseRequestHandler):
 # --- The client ---------------------------------------------------------------------------------------------------
 
 
-def run_case(port: int, case: str, agent: str) -> None:
-    """Run one case of the fuzzing server on ``port``."""
-    converse(port, f"/runCase?casetuple={case}&agent={quote(agent)}")
-
-
-def update_reports(port: int, agent: str) -> None:
-    """Make the fuzzing server write its reports, and wait for it."""
-    converse(port, f"/updateReports?agent={quote(agent)}")
-
-
 def converse(port: int, resource_name: str) -> None:
+    """Connect, and echo until the server has ended the connection."""
     handshake = rfc6455.ClientHandshake(f"ws://127.0.0.1:{port}{resource_name}", **options())
     with socket.create_connection(("127.0.0.1", port)) as sock, suppress(OSError):  # as above
         echo(sock, handshake)
