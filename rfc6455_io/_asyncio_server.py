@@ -295,8 +295,8 @@ def serve(
         status 101 accepts the client and adds its headers to the answer. It may be a coroutine function. If it raises
         an exception, that is logged, and the answer is 500.
     :param timeouts: how long to wait for the peer.
-    :param options: ``subprotocols``, ``extensions``, ``origins``, ``require_subprotocol``, ``limits`` and the other
-        options of `rfc6455.ServerHandshake`.
+    :param options: ``subprotocols``, ``extensions``, ``origins``, ``hosts``, ``require_subprotocol``, ``limits`` and
+        the other options of `rfc6455.ServerHandshake`.
     :raises TypeError: for an argument of the wrong type.
     """
     make_handshake = server_handshakes(process_request, options)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 import ssl as tls
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -51,6 +51,7 @@ class HandshakeArguments(OptionArguments, total=False):
     subprotocols: Sequence[str]
     extensions: Sequence[Extension]
     origins: Origins
+    hosts: Collection[str] | None
     require_subprotocol: bool
 
 

@@ -413,8 +413,8 @@ def serve(
         `rfc6455.Response` to be sent instead; one with status 101 accepts the client and adds its headers to the
         answer. If it raises an exception, that is logged, and the answer is 500.
     :param timeouts: how long to wait for the peer.
-    :param options: ``subprotocols``, ``extensions``, ``origins``, ``require_subprotocol``, ``limits`` and the other
-        options of `rfc6455.ServerHandshake`.
+    :param options: ``subprotocols``, ``extensions``, ``origins``, ``hosts``, ``require_subprotocol``, ``limits`` and
+        the other options of `rfc6455.ServerHandshake`.
     :raises TypeError: for an argument of the wrong type.
     """
     make_handshake = server_handshakes(process_request, options)

@@ -544,6 +544,16 @@ async def check_token_later(request: Request) -> Response | None:
     return check_token(request)
 
 
+def test_a_server_is_known_by_its_names_alone() -> None:
+    async def main() -> None:
+        async with serve(Echo, "127.0.0.1", 0, hosts=["chat.example"]) as server:
+            assert (await answer_to(server)).startswith(b"HTTP/1.1 421 ")
+            named = REQUEST.replace(b"Host: 127.0.0.1", b"Host: chat.example")
+            assert (await answer_to(server, named)).startswith(b"HTTP/1.1 101 ")
+
+    run(main())
+
+
 @BOTH_LOOPS
 @pytest.mark.parametrize("process_request", [check_token, check_token_later])
 def test_process_request_answers(loop: str, process_request: Any, caplog: pytest.LogCaptureFixture) -> None:

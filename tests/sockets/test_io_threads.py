@@ -776,6 +776,13 @@ def test_a_rule_of_the_users_that_fails_stays_with_its_client(caplog: pytest.Log
     assert len(errors_in(caplog)) == 1
 
 
+def test_a_server_is_known_by_its_names_alone() -> None:
+    with serve(echo, "127.0.0.1", 0, hosts=["chat.example"]) as server:
+        assert asks(REQUEST, server).startswith("HTTP/1.1 421 ")
+        named = REQUEST.replace(b"Host: 127.0.0.1", b"Host: chat.example")
+        assert asks(named, server).startswith("HTTP/1.1 101 ")
+
+
 def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def start(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -55,6 +55,7 @@ async def run_servers(context: ssl.SSLContext) -> None:
         extensions=[rfc6455.PerMessageDeflate()],
         origins={"https://example.com"},
         require_subprotocol=True,
+        hosts=["example.com"],
         process_request=let_in,
         timeouts=rfc6455.Timeouts(idle=60.0),
         limits=rfc6455.Limits(message=None),

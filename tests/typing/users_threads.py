@@ -47,6 +47,7 @@ def run_servers(context: ssl.SSLContext) -> None:
         subprotocols=["chat"],
         extensions=[rfc6455.PerMessageDeflate()],
         origins=rfc6455.ANY_ORIGIN,
+        hosts=["example.com"],
         process_request=let_in,
         timeouts=rfc6455.Timeouts.NONE,
         limits=rfc6455.Limits(message=None),
