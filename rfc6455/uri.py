@@ -173,9 +173,11 @@ def parse_uri(uri: str) -> URI:
         raise LocalProtocolError("a WebSocket URI begins with ws:// or wss:// (section 3)")
     host, port = _parse_authority(parts[2])
     # 3: the resource name is "/" if the path is empty, the path, "?" if the query is not empty, and the query.
-    _check_characters(parts[3])
     path, _, query = parts[3].partition("?")
-    resource_name = _percent_encoded((path or "/") + (f"?{query}" if query else ""))
+    resource_name = (path or "/") + (f"?{query}" if query else "")
+    if not _RESOURCE_NAME.fullmatch(resource_name):
+        _check_characters(parts[3])
+        resource_name = _percent_encoded(resource_name)
     return URI(scheme == "wss", host, _DEFAULT_PORT[scheme] if port is None else port, resource_name)
 
 

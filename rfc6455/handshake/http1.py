@@ -27,6 +27,7 @@ from ..http1_heads import (
     HeadError,
     RequestReader,
     ResponseReader,
+    check_fields,
     check_request,
     serialize_request,
     serialize_response,
@@ -489,8 +490,11 @@ class ClientHandshake(ClientOpening):
     def _ask(self, host: str, fields: list[tuple[str, str]]) -> None:
         # 4.1, 7: "a nonce consisting of a randomly selected 16-byte value that has been base64-encoded".
         self._key = b64encode(self._options.random(16)).decode("ascii")
-        fields = [("Host", host), *self._own_fields(), *fields]
-        self.request: Request = Request("GET", self.uri.resource_name, Headers(fields))
+        # What extensions and the caller add may be wrong. The others were checked, or are made here.
+        added = [*self._offer.fields, *fields]
+        check_fields(added)
+        headers = Headers._known_good([("Host", host), *self._own_fields(), *added])
+        self.request: Request = Request("GET", self.uri.resource_name, headers)
         self._head = serialize_request(self.request)
         self._reader = ResponseReader(self._options.limits, bare_lf=self._is_lenient(Leniency.BARE_LF))
 
@@ -500,7 +504,6 @@ class ClientHandshake(ClientOpening):
             ("Connection", "Upgrade"),
             ("Sec-WebSocket-Key", self._key),
             ("Sec-WebSocket-Version", VERSION),
-            *self._offer.fields,
         ]
 
     def headers_to_send(self) -> HeaderList:

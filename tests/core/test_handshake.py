@@ -1238,6 +1238,16 @@ def test_request_with_everything() -> None:
     assert handshake.request.subprotocols == ["a", "b"]
 
 
+@pytest.mark.parametrize("offer", ["a\r\nX: y", "a\0", "\r", "\u20ac"], ids=repr)
+def test_an_offer_that_no_header_may_hold_is_not_written(offer: str) -> None:
+    class Odd(Shift):
+        def offer(self) -> str:
+            return offer
+
+    with pytest.raises(LocalProtocolError, match="Sec-WebSocket-Extensions holds a character"):
+        ClientHandshake("ws://a/", extensions=[Odd(2)])
+
+
 @pytest.mark.clause("6455:4.1-uri-is-refused")
 @pytest.mark.parametrize("uri", ["http://a/", "ws://a/#b", "ws://", "ws://a:0/", ""])
 def test_a_uri_that_is_none(uri: str) -> None:
