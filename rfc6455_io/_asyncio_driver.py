@@ -15,13 +15,14 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Any, Protocol
 
 import rfc6455
-from rfc6455 import BytesMessage, Closed, Endpoint, Ping, Pong, PreparedMessage, Request, Response, TextMessage
+from rfc6455 import BytesMessage, Closed, Endpoint, Pong, PreparedMessage, Request, Response, TextMessage
 
 from ._known import Known
-from ._messages import ANSWER, FAREWELL, HIGH_WATER, Part, Sendable
+from ._messages import ANSWER, FAREWELL, HEADER, HIGH_WATER, Part, Sendable
 
 logger = logging.getLogger("rfc6455_io")
 
@@ -111,7 +112,8 @@ class Listener(Known):
         """
         driver = self._driver
         driver.queue(message, fin, compress)
-        driver.write_soon()
+        if not driver.is_busy:
+            driver.write()
         return driver.can_write
 
     def ping(self, payload: bytes = b"") -> None:
@@ -121,8 +123,7 @@ class Listener(Known):
         :param payload: at most 125 bytes.
         :raises rfc6455.LocalProtocolError: as `send`, or when the payload is longer.
         """
-        self._driver.endpoint.ping(payload)
-        self._driver.write_soon()
+        self._driver.ping(payload)
 
     def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Begin the closing handshake (7.1.2); `closed` is called at its end. Messages may come until then. This may
@@ -173,14 +174,15 @@ class Driver(asyncio.Protocol):
     """The protocol of one connection, for `asyncio.loop.create_server` and ``create_connection``."""
 
     __slots__ = (
-        *("transport", "endpoint", "listener", "loop", "can_write", "has_write_due", "is_closing", "is_gone"),
-        *("is_held", "is_cut_off", "lost", "_owner", "_time", "_timer", "_timer_at", "_is_busy", "_is_waiting"),
-        *("_is_flooded", "_is_deaf", "_is_ending", "_has_ended", "_unsent", "_has_eof", "_is_hung_up"),
-        *("_looks_again", "_target", "is_answer_due", "_answer_until"),
+        *("transport", "endpoint", "connection", "listener", "loop", "can_write", "has_write_due", "is_closing"),
+        *("is_gone", "is_held", "is_cut_off", "is_busy", "lost", "_owner", "_time", "_timer", "_timer_at"),
+        *("_is_waiting", "_is_flooded", "_is_deaf", "_is_ending", "_has_ended", "_unsent", "_has_eof"),
+        *("_is_hung_up", "_target", "is_answer_due", "_answer_until"),
     )
 
     transport: asyncio.Transport
     endpoint: Endpoint
+    connection: rfc6455.Connection  # the endpoint's, from `opened` on: what is sent goes to it directly
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
         self.loop = loop
@@ -196,8 +198,8 @@ class Driver(asyncio.Protocol):
         self._owner = owner
         self._time: Callable[[], float] = loop.time
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self._is_busy = False  # whether events are being handled further down the stack
+        self._timer_at = inf  # when `_tick` will be called: -inf for right after the next read, inf for never
+        self.is_busy = False  # whether events are being handled further down the stack
         self._is_waiting = False  # whether `_go_on` will be called
         self._is_flooded = False  # whether reading has stopped because too much waits to be written
         self._is_deaf = False  # whether reading has stopped
@@ -207,7 +209,6 @@ class Driver(asyncio.Protocol):
         self._has_eof = False
         self._has_ended = False  # whether the listener was told of the end
         self._is_hung_up = False
-        self._looks_again = False  # whether `_tick` will be called after the next read
         # Where messages go: the listener, until it has failed or has been told of the end.
         self._target: Listener | None = None
 
@@ -218,8 +219,39 @@ class Driver(asyncio.Protocol):
         self.endpoint = Endpoint(self._owner.begin(self), self._owner.timeouts, now=self._time())
         self._settle()
 
-    def data_received(self, data: bytes) -> None:
-        self._handle(data)
+    def data_received(self, data: bytes | None) -> None:
+        """Process input, and call the listener for the events, as far as possible for now.
+
+        :param data: ``None`` when nothing new was read.
+        """
+        self.is_busy = True
+        target = self._target
+        left = WORK_AT_ONCE
+        is_stopped = self.is_held or self._is_flooded
+        is_changed = is_stopped or not data  # whether anything but messages may have come
+        try:
+            events = self.endpoint.events(data, now=self._time())
+            for event in () if is_stopped else events:
+                kind = type(event)
+                left -= 1
+                if (kind is TextMessage or kind is BytesMessage) and target is not None:
+                    message: str | bytes = event.text if kind is TextMessage else event.data  # type: ignore[union-attr]
+                    target.message(message)
+                    left -= len(message) >> 10
+                else:
+                    self._handle_other(event)
+                    target = self._target
+                    is_changed = True
+                if (left <= 0 or self.is_held or self._unsent >= HIGH_WATER) and self._must_stop(left):
+                    is_changed = True
+                    break
+        except Exception:
+            self._failed()
+        self.is_busy = False
+        if is_changed or self.is_closing:
+            self._settle()
+        elif self._unsent:
+            self.write()  # messages alone bring no deadline nearer, and there is nothing else to settle
 
     def eof_received(self) -> bool:
         """Return whether this side can still send: with TLS it cannot."""
@@ -254,7 +286,7 @@ class Driver(asyncio.Protocol):
             self._go_on_soon()
         if self._target is not None:
             self._call(self._target.writable)
-        if not self._is_busy:
+        if not self.is_busy:
             self._settle()
 
     # What the listener and the owner call.
@@ -262,18 +294,19 @@ class Driver(asyncio.Protocol):
     def queue(self, message: Sendable, fin: bool = True, compress: bool | None = None) -> None:
         """Queue a message in the endpoint until something is written."""
         if isinstance(message, str):
-            self.endpoint.send_text(message, fin=fin, compress=compress)
-            self._unsent += len(message)
+            self.connection.send_text(message, fin=fin, compress=compress)
+            self._unsent += HEADER + len(message)
         elif isinstance(message, PreparedMessage):
-            self.endpoint.send_prepared(message)
-            self._unsent += len(message.payload)
+            self.connection.send_prepared(message)
+            self._unsent += HEADER + len(message.payload)
         else:
-            self.endpoint.send_bytes(message, fin=fin, compress=compress)
-            self._unsent += len(message)
+            self.connection.send_bytes(message, fin=fin, compress=compress)
+            self._unsent += HEADER + len(message)
 
-    def write_soon(self) -> None:
-        """Write what was queued: now, or after the events that are being handled."""
-        if not self._is_busy:
+    def ping(self, payload: bytes) -> None:
+        self.connection.ping(payload)
+        self._unsent += HEADER + len(payload)
+        if not self.is_busy:
             self.write()
 
     def write_later(self) -> None:
@@ -287,7 +320,7 @@ class Driver(asyncio.Protocol):
     def close(self, code: int | None, reason: str = "") -> None:
         self.endpoint.close(code, reason)
         self.is_closing = True
-        if not self._is_busy:
+        if not self.is_busy:
             # The Close frame goes out now; what follows from it is done by the loop, not in this call.
             self.write()
             self._go_on_soon()
@@ -325,21 +358,22 @@ class Driver(asyncio.Protocol):
 
     def opened(self, listener: Listener, head: Request | Response) -> None:
         """Begin to call the listener."""
+        self.connection = self.endpoint.connection  # type: ignore[assignment]
         listener._driver = self
         self.listener = self._target = listener
         self._call(partial(listener.opened, head))
 
     def answered(self) -> None:
         """Go on after a request was accepted or rejected, whoever did that."""
-        if not self._is_busy:
-            self._handle(None)
+        if not self.is_busy:
+            self.data_received(None)
 
     # What happens.
 
     def _end_of_stream(self) -> None:
         if not self._has_eof:
             self._has_eof = True
-            self._handle(b"")
+            self.data_received(b"")
 
     def _go_on_soon(self) -> None:
         if not self._is_waiting:
@@ -348,18 +382,17 @@ class Driver(asyncio.Protocol):
 
     def _go_on(self) -> None:
         self._is_waiting = False
-        self._handle(None)
+        self.data_received(None)
 
     def _tick(self) -> None:
-        self._timer = None
-        self._looks_again = False
+        self._timer, self._timer_at = None, inf
         due = self._next_deadline()
         if due is None or due > self._time():
-            self._set_timer()
+            self._settle()
         elif self._is_flooded or self.is_held:
             self._tell_time()
         elif not self.lost:
-            self._handle(None)
+            self.data_received(None)
 
     def _tell_time(self) -> None:
         """Only note the time, while the peer does not read and its messages wait."""
@@ -400,40 +433,11 @@ class Driver(asyncio.Protocol):
             return self.endpoint.deadlines.next_deadline()
         return self.endpoint.next_deadline()
 
-    def _handle(self, data: bytes | None) -> None:
-        """Process input, and call the listener for the events, as far as possible for now."""
-        self._is_busy = True
-        target = self._target
-        left = WORK_AT_ONCE
-        try:
-            events = self.endpoint.events(data, now=self._time())
-            for event in () if self.is_held or self._is_flooded else events:
-                kind = type(event)
-                if kind is TextMessage and target is not None:
-                    text: str = event.text  # type: ignore[union-attr]
-                    target.message(text)
-                    left -= 1 + (len(text) >> 10)
-                elif kind is BytesMessage and target is not None:
-                    payload: bytes = event.data  # type: ignore[union-attr]
-                    target.message(payload)
-                    left -= 1 + (len(payload) >> 10)
-                else:
-                    self._handle_other(event)
-                    target = self._target
-                    left -= 1
-                if (left <= 0 or self.is_held or self._unsent >= HIGH_WATER) and self._must_stop(left):
-                    break
-        except Exception:
-            self._failed()
-        self._is_busy = False
-        self._settle()
-
     def _must_stop(self, left: int) -> bool:
         """Return whether the rest has to wait; see the top of the file."""
         if self._unsent >= HIGH_WATER:
             self.write()
-            limit = self.endpoint.connection.limits.message if self.endpoint.connection is not None else None
-            room = HIGH_WATER + (limit or HIGH_WATER)
+            room = HIGH_WATER + (self.connection.limits.message or HIGH_WATER)
             self._is_flooded = not self.can_write and self.transport.get_write_buffer_size() > room
         if left <= 0:
             self._go_on_soon()
@@ -442,8 +446,6 @@ class Driver(asyncio.Protocol):
     def _handle_other(self, event: object) -> None:
         target = self._target
         match event:
-            case Ping():
-                pass
             case Pong(payload):
                 if target is not None:
                     target.pong(payload)
@@ -496,15 +498,14 @@ class Driver(asyncio.Protocol):
 
     def _settle(self) -> None:
         """Write, start or stop reading, end the stream or TCP, and set the timer, as the endpoint needs it now."""
-        endpoint = self.endpoint
         # While the peer does not read, Pongs wait in the endpoint, which keeps only the latest.
-        if endpoint.has_data_to_send and (self.can_write or self._unsent or endpoint.closed or self.is_closing):
+        if self.can_write or self._unsent or self.is_closing or self.endpoint.closed:
             self.write()
         if self.lost:
             return
         if (self.is_held or self._is_waiting or self._is_flooded) is not self._is_deaf:
             self._read_or_not()
-        if endpoint.closed:
+        if self._has_ended:
             self._end_tcp()
         if not self._is_hung_up and not self._is_waiting:
             self._set_timer()
@@ -516,11 +517,9 @@ class Driver(asyncio.Protocol):
     def write(self) -> None:
         """Pass what is queued to the transport, in one call."""
         self._unsent = 0
-        if not self.endpoint.has_data_to_send:
-            return
         buffers = self.endpoint.buffers_to_send()
-        if self.lost or self._is_ending:
-            return  # TCP has ended: nobody will read it
+        if not buffers or self.lost or self._is_ending:
+            return  # nothing is due, or TCP has ended and nobody will read it
         if len(buffers) == 1:
             self.transport.write(buffers[0])
         else:
@@ -563,20 +562,20 @@ class Driver(asyncio.Protocol):
     def _set_timer(self) -> None:
         """Schedule `_tick` for the next deadline. A timer that comes too early is left, and looks again."""
         due = self._next_deadline()
-        if due is None or self._looks_again or (self._timer is not None and due >= self._timer_at):
+        if due is None or due >= self._timer_at:
             return
+        self._stop_timer()
         if due <= self._time():
             # A late deadline is due again at once, but not before another read. A callback that is scheduled by a
             # callback comes after a read in every loop, whether it runs callbacks before reading (uvloop) or after
             # (asyncio).
-            self._looks_again = True
+            self._timer_at = -inf
             self.loop.call_soon(self.loop.call_soon, self._tick)
         else:
-            self._stop_timer()
             self._timer = self.loop.call_at(due, self._tick)
             self._timer_at = due
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._timer_at = None, inf

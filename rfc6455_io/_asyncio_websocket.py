@@ -167,8 +167,8 @@ class Inbox(Listener):
         driver.queue(message, fin, compress)
         if self.queue:
             driver.write_later()
-        else:
-            driver.write_soon()
+        elif not driver.is_busy:
+            driver.write()
 
     async def ended(self) -> Closed:
         """Wait until the connection and TCP have ended."""

@@ -15,6 +15,9 @@ Sendable = str | bytes | bytearray | memoryview | PreparedMessage
 
 ONE_MESSAGE = (str, bytes, bytearray, memoryview, PreparedMessage)
 
+# The least size of a frame beside its payload (5.2).
+HEADER = 2
+
 # How much may wait to be written before `send` waits, or says that it would have to: asyncio's own high-water mark.
 HIGH_WATER = 64 << 10
 

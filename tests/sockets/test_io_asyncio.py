@@ -155,6 +155,27 @@ def test_what_one_read_brings_is_answered_by_one_write(loop: str) -> None:
 
 
 @BOTH_LOOPS
+def test_what_has_no_payload_is_written_as_well(loop: str) -> None:
+    class Answers(Listener):
+        def message(self, message: str | bytes) -> None:
+            if isinstance(message, str):
+                self.send(message)
+            else:
+                self.ping()
+
+    async def main() -> None:
+        async with serve(Answers, "127.0.0.1", 0) as server:
+            raw = await Raw.connect(server.port)
+            raw.send(TEXT)
+            assert await raw.frame() == (TEXT, b"")
+            raw.send(BINARY)
+            assert await raw.frame() == (PING, b"")
+            await raw.close()
+
+    run(main(), loop)
+
+
+@BOTH_LOOPS
 def test_close_is_obeyed_at_once_from_anywhere(loop: str) -> None:
     """T4: without any deadline, and without anything that comes in."""
 
@@ -299,6 +320,23 @@ def test_a_late_uvloop_reads_once_more() -> None:
             assert await at.told() == ("pong", payload)
 
     run(main(), "uvloop")
+
+
+def test_a_ping_that_falls_due_while_a_message_is_read_is_sent() -> None:
+    """A read that brings a message looks at no deadline after it: the timer does, which is due by then, too."""
+
+    async def main() -> None:
+        async with Scene(timeouts=Timeouts(ping_interval=20, pong=20)) as at:
+            for number in (b"1", b"2"):
+                sock = at.raw.writer.get_extra_info("socket")
+                assert os.write(sock.fileno(), b"\x82\x81\0\0\0\0" + number) == 7
+                clock().ahead += 20
+                assert await at.told() == number
+                assert await at.raw.frame() == (PING, number)
+                at.raw.send(PONG, number)
+                assert await at.told() == ("pong", number)
+
+    run(main())
 
 
 def test_a_peer_that_is_gone_is_found() -> None:
