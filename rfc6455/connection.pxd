@@ -21,6 +21,8 @@ cdef Py_ssize_t DECODED_IN_ONE_CALL, ENCODED_IN_ONE_CALL
 
 cdef Py_ssize_t _forks
 
+cpdef list small_ones_joined(list buffers)
+
 cdef class Connection:
     cdef object __weakref__
     cdef readonly object role

@@ -1,5 +1,7 @@
 cimport cython
 
+from rfc6455.connection cimport Connection
+
 cdef double inf
 
 cdef class Deadlines:
@@ -8,6 +10,7 @@ cdef class Deadlines:
     cdef public object latency
     # Not a Connection for C: what records one stands in for it (trace/recorder.py).
     cdef object _connection
+    cdef Connection _itself
     cdef dict _due
     cdef double _soonest
     cdef object _paused_at
@@ -22,7 +25,7 @@ cdef class Deadlines:
     cdef dict _looked_at
     cdef readonly bint _gave_up_tcp
 
-    @cython.locals(milestones=Py_ssize_t)
+    @cython.locals(itself=Connection)
     cpdef list _advance(self, double now)
     cdef double _clock(self, double now) except? -1
     cdef _await(self, str name, double now)

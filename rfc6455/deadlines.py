@@ -110,9 +110,9 @@ class Deadlines:
 
     # The attributes of the compiled class.
     __slots__ = (
-        *("timeouts", "latency", "_connection", "_due", "_soonest", "_paused_at", "_milestones_seen", "_has_idle"),
+        *("timeouts", "latency", "_connection", "_itself", "_due", "_soonest", "_paused_at", "_milestones_seen"),
         *("_pinged_at", "_ping_payload", "_pings", "_pongs_seen", "_bytes_seen", "_pong_bytes", "_looked_at"),
-        *("_gave_up_tcp", "__weakref__"),
+        *("_gave_up_tcp", "_has_idle", "__weakref__"),
     )
 
     def __init__(self, timeouts: Timeouts | None = None, *, now: float) -> None:
@@ -121,6 +121,7 @@ class Deadlines:
         self.timeouts: Timeouts = _DEFAULT_TIMEOUTS if timeouts is None else timeouts
         self.latency: float | None = None
         self._connection: Connection | None = None
+        self._itself: Connection | None = None  # the same, even if another object stands in for it
         # When each deadline is due, by the name of its field in `Timeouts`; and the earliest of these times.
         self._due: dict[str, float] = {}
         self._soonest = inf
@@ -150,6 +151,7 @@ class Deadlines:
         """
         now = self._clock(now)
         self._connection = connection
+        self._itself = connection._itself()
         self._forget_all()
         self._bytes_seen = connection.bytes_received
         self._milestones_seen = -1
@@ -176,10 +178,10 @@ class Deadlines:
     def _advance(self, now: float) -> list[Event]:
         if self._paused_at is not None:
             now = self._paused_at
-        connection = self._connection
-        if connection is None:
+        connection, itself = self._connection, self._itself
+        if connection is None or itself is None:
             return self._advance_opening(now)
-        if now < self._soonest and connection._milestones == self._milestones_seen and not self._has_idle:
+        if now < self._soonest and itself._milestones == self._milestones_seen and not self._has_idle:
             return []
         self._observe(connection, now)
         events = self._end_what_is_due(connection, now)

@@ -1,5 +1,7 @@
 cimport cython
 
+# By another name, as isinstance(..., Connection) must not look at the type of C: what stands in for one passes, too.
+from rfc6455.connection cimport Connection as ConnectionItself, small_ones_joined
 from rfc6455.deadlines cimport Deadlines
 from rfc6455.events cimport Closed
 
@@ -17,11 +19,16 @@ cdef class Endpoint:
     cdef Closed _closed
     cdef bint _eof
     cdef object _lent
+    cdef ConnectionItself _itself
 
     cdef _receive(self, data, double now)
+    @cython.locals(itself=ConnectionItself)
     cdef _next_event(self)
     cdef _advance(self)
     cdef list _take_waiting(self)
+
+@cython.locals(events=_Events)
+cdef _Events _events(Endpoint endpoint)
 
 cdef class _Events:
     cdef Endpoint _endpoint

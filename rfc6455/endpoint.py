@@ -81,7 +81,7 @@ class Endpoint:
     # The attributes of the compiled class.
     __slots__ = (
         *("handshake", "connection", "deadlines", "_now", "_must_advance", "_waiting", "_at", "_is_asked"),
-        *("_closed", "_eof", "_lent", "__weakref__"),
+        *("_closed", "_eof", "_lent", "_itself", "__weakref__"),
     )
 
     def __init__(
@@ -93,6 +93,7 @@ class Endpoint:
     ) -> None:
         self.handshake: ServerHandshake | ClientHandshake | Http2ServerHandshake | Http2ClientHandshake | None = None
         self.connection: Connection | None = None
+        self._itself: Connection | None = None  # the same, even if another object stands in for it
         self.deadlines: Deadlines = Deadlines(timeouts, now=now)
         self._now = now  # the time last given
         self._must_advance = False  # whether a call that takes no time has changed what is due
@@ -193,7 +194,7 @@ class Endpoint:
         :raises TypeError: when the data is anything else.
         """
         self._receive(data, now)
-        return _Events(self)
+        return _events(self)
 
     def receive_data(
         self, data: bytes | bytearray | memoryview | None, *, now: float
@@ -241,7 +242,7 @@ class Endpoint:
         self._waiting += connection._buffer_updated(size, waiting)
         if not connection._has_unread:
             self._advance()
-        return _Events(self)
+        return _events(self)
 
     def _take_lent(self, size: int) -> bytes:
         lent, self._lent = self._lent, None
@@ -264,7 +265,7 @@ class Endpoint:
         self._now = now
         self._take_head(lambda: handshake.receive_headers(headers))
         self._advance()
-        return _Events(self)
+        return _events(self)
 
     def advance(self, *, now: float) -> list[Request | Response | Event]:
         """Note the time without making further events, for a loop that is held up because the peer does not read what
@@ -420,17 +421,17 @@ class Endpoint:
             self._waiting = connection.receive_data(data)  # type: ignore[assignment]
         elif data is not None:
             self._waiting += connection._receive_later(data, self._size_of_waiting())
-        if self.connection is None or not self.connection._has_unread:
+        if self._itself is None or not self._itself._has_unread:
             self._advance()
 
     def _next_event(self) -> Request | Response | Event | None:
         """Return the next event, made from unread input if none waits; ``None`` when there is nothing left."""
         while self._at >= len(self._waiting):
-            connection = self.connection
-            if connection is not None and connection._has_unread:
-                self._waiting = connection.receive_data(None)  # type: ignore[assignment]
+            itself = self._itself
+            if itself is not None and itself._has_unread and self.connection is not None:
+                self._waiting = self.connection.receive_data(None)  # type: ignore[assignment]
                 self._at = 0
-                if not connection._has_unread:
+                if not itself._has_unread:
                     self._advance()
             elif self._must_advance:
                 self._advance()
@@ -512,6 +513,7 @@ class Endpoint:
 
     def _open(self, connection: Connection) -> None:
         self.connection = connection
+        self._itself = connection._itself()
         self.deadlines.opened(connection, now=self._now)
 
     def _unanswered(self, call: str) -> ServerHandshake | Http2ServerHandshake:
@@ -548,13 +550,19 @@ class Endpoint:
         self._must_advance = True
 
 
+def _events(endpoint: Endpoint) -> _Events:
+    # A call of the class would take Cython three times as long.
+    events = _Events.__new__(_Events)
+    events._endpoint = endpoint
+    return events
+
+
 class _Events:
     """What `Endpoint.events` returns. It has no state of its own: all of them go through the same events."""
 
     __slots__ = ("_endpoint",)
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
+    _endpoint: Endpoint
 
     def __iter__(self) -> Iterator[Request | Response | Event]:
         return self
