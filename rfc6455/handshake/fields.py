@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from ..arguments import excerpt
 from ..errors import HandshakeError
@@ -22,7 +23,7 @@ SUBPROTOCOL = "Sec-WebSocket-Protocol"
 EXTENSIONS = "Sec-WebSocket-Extensions"
 
 # An extension as offered or agreed: its name, and its parameters in order (9.1).
-ExtensionItem = tuple[str, "Sequence[tuple[str, str | None]]"]
+ExtensionItem = tuple[str, "list[tuple[str, str | None]]"]
 
 # How many names one list may hold, over all lines: more than any honest one (browsers offer one extension, the longest
 # known offers have six alternatives), and few enough that reading a list takes time in proportion to its bytes (10.4).
@@ -140,10 +141,26 @@ def parse_extensions(values: Iterable[str]) -> list[ExtensionItem]:
     items: list[ExtensionItem] = []
     room = MAX_LISTED
     for value in values:
-        listed = _parse_extension_list(value, room)
+        is_usual = room == MAX_LISTED and len(value) <= _LONGEST_KEPT
+        listed = _usual_extension_list(value) if is_usual else _parse_extension_list(value, room)
         room -= sum(1 + len(parameters) for _, parameters in listed)
         items += listed
     return items
+
+
+# Each browser sends one value, always the same, so the last few that came are kept as they were parsed. 100 characters
+# hold the longest of them, 32 values those of all browsers and libraries; together they take 200 KB at most.
+_LONGEST_KEPT = 100
+_VALUES_KEPT = 32
+
+
+def _usual_extension_list(value: str) -> list[ExtensionItem]:
+    return [(name, list(parameters)) for name, parameters in _kept_extension_list(value)]
+
+
+@lru_cache(_VALUES_KEPT)
+def _kept_extension_list(value: str) -> tuple[tuple[str, tuple[tuple[str, str | None], ...]], ...]:
+    return tuple((name, tuple(parameters)) for name, parameters in _parse_extension_list(value, MAX_LISTED))
 
 
 def _parse_extension_list(value: str, room: int) -> list[ExtensionItem]:

@@ -85,6 +85,14 @@ def test_several_lines_are_one_list() -> None:
     assert parse_extensions([]) == []
 
 
+def test_what_a_caller_does_to_a_list_of_extensions_is_not_seen_by_the_next() -> None:
+    value = "a; x=1, b"
+    (_, parameters), *_ = items = parse_extensions([value])
+    parameters.clear()
+    items.clear()
+    assert parse_extensions([value]) == [("a", [("x", "1")]), ("b", [])]
+
+
 def test_extension_called_constructor() -> None:
     """ws 3.3.1: names that mean something to the language, and names that come twice."""
     names = ["__class__", "__proto__", "constructor", "__dict__", "a", "a"]
