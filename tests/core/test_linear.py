@@ -257,9 +257,10 @@ HEADS: dict[str, tuple[Callable[[int], Iterator[Step]], int]] = {
     "a header that never ends": (lambda n: request(REQUEST + b"X: " + b"x" * n, 16), 5000),
     "a long target": (lambda n: request(b"GET /" + b"x" * n + b" HTTP/1.1\r\n", 16), 5000),
     "a method that never ends": (lambda n: request(b"G" * n, 16), 5000),
-    "many headers": (lambda n: request(REQUEST + b"X: x\r\n" * n + b"\r\n", 4096), 120),
+    "many headers": (lambda n: request(REQUEST + b"X: x\r\n" * n + b"\r\n", 1 << 20), 120),
+    "many headers in small reads": (lambda n: request(REQUEST + b"X: x\r\n" * n + b"\r\n", 64), 120),
     "many headers of different names": (
-        lambda n: request(REQUEST + b"".join(b"X-%d: x\r\n" % at for at in range(n)) + b"\r\n", 4096),
+        lambda n: request(REQUEST + b"".join(b"X-%d: x\r\n" % at for at in range(n)) + b"\r\n", 1 << 20),
         120,
     ),
     "many headers in tiny reads": (lambda n: request(REQUEST + b"X: x\r\n" * n + b"\r\n", 1), 100),
