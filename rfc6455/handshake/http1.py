@@ -122,9 +122,6 @@ class ServerHandshake(ServerOpening):
     ('v1', 101)
     """
 
-    _head = b""  # the head of a refusal, until it is sent
-    _body = b""
-
     def __init__(
         self,
         *,
