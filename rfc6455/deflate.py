@@ -101,7 +101,7 @@ class DeflateParameters:
     def parse(cls, parameters: Parameters) -> DeflateParameters:
         """Return the parameters that a header lists.
 
-        :param parameters: pairs of a name and a value; the value is ``None`` if there is none.
+        :param parameters: pairs of a name and a value; the value is ``None`` for a name alone.
         :raises ValueError: for anything that 7.1 does not allow in an offer, with the reason.
         """
         found: dict[str, Any] = {}

@@ -59,7 +59,7 @@ class Headers:
         return self._by_name().get(name.lower(), ())
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """Return the value of ``name``, with several lines joined into one, or ``default`` if there is none.
+        """Return the value of ``name``, with several lines joined into one, or ``default`` without such a header.
 
         :param name: the name, in upper or lower case.
 
@@ -191,7 +191,7 @@ class Request(NamedTuple):
 
     @property
     def query(self) -> str:
-        """The resource name after the ``?``, still percent-encoded; empty if there is none."""
+        """The resource name after the ``?``, still percent-encoded; empty without one."""
         return self.resource_name.partition("?")[2]
 
     @property

@@ -304,7 +304,7 @@ def is_host(text: str) -> bool:
 
 def split_host(text: str) -> tuple[str, int | None] | None:
     """Return the host, in lower case and without brackets, and the port of anything that `is_host` accepts; ``None``
-    otherwise. The port is ``None`` if there is none.
+    otherwise. The port is ``None`` if the text names no port.
     """
     if text.count(":") > 1 and _is_ipv6(text):
         return text.lower(), None  # all of it: its last group is not a port

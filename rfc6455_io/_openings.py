@@ -36,7 +36,7 @@ REDIRECTIONS = (301, 302, 303, 307, 308)
 
 
 def port_of(sockets: Sequence[socket.socket]) -> int:
-    """Return the port of a server's first socket, or raise ``RuntimeError`` when there is none."""
+    """Return the port of a server's first socket, or raise ``RuntimeError`` when the server has no port."""
     if not sockets:
         raise RuntimeError("the server does not listen: it has not started, or is closed")
     if sockets[0].family not in (socket.AF_INET, socket.AF_INET6):

@@ -194,7 +194,7 @@ class Watch:
     """What a loop waits for on behalf of one member. Only the loop's thread may change it.
 
     :ivar mask: what the socket is waited for, as bits of the selector.
-    :ivar at: the time of the timer; infinite if there is none.
+    :ivar at: the time of the timer; infinite without one.
     """
 
     def __init__(self, loop: Loop, member: Member) -> None:
