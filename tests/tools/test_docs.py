@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from enum import EnumMeta
 from pathlib import Path
@@ -45,6 +46,17 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
     if page.stem == "tls":
         run_command(page)
     run_page(page)
+
+
+def test_the_servers_of_the_tutorial_lose_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_page(DOCS / "tutorial.rst")
+    for thread in threading.enumerate():
+        if "serve_client" in thread.name:
+            thread.join(10)
+    assert "connection lost" not in capsys.readouterr().out
 
 
 def run_command(page: Path) -> None:

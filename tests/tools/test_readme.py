@@ -18,8 +18,13 @@ README = ROOT / "README.md"
 
 @pytest.fixture
 def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Two connected sockets: the README's server has the first, the test is the client at the second."""
-    server, client = socket.socketpair()
+    """Two sockets connected by TCP: the README's server has the first, the test is the client at the second.
+
+    TCP refuses a second ``shutdown()`` once both directions have ended; a ``socketpair()`` does not.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
     with server, client:
         server.settimeout(10)
         client.settimeout(10)
