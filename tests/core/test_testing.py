@@ -6,6 +6,7 @@ the status that its rule names. That holds for every rule in the tables.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -157,6 +158,18 @@ def test_legal_frames_are_legal(data: st.DataObject, sender: Role) -> None:
     assert parsed == Frame(Opcode(frame.opcode), frame.payload, frame.fin, frame.rsv)
     (event,) = Connection(sender.peer).receive_data(bytes(frame))
     assert not isinstance(event, Closed) or event.clean
+
+
+def test_the_first_draw_in_a_new_directory_makes_no_table_of_characters(tmp_path: Path) -> None:
+    """It takes seconds, which hypothesis would count against a user's first test."""
+    code = "import rfc6455.testing.strategies"
+    environment = {
+        **os.environ,
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert list(tmp_path.rglob("charmap*"))
 
 
 @share(15)

@@ -22,6 +22,10 @@ from ..wire import WireFrame, close_payload
 
 # Strategies are cached: they have no state, and hypothesis would check each new one again.
 
+# When `st.text` is first checked in a new directory, hypothesis makes a table of all characters, which takes seconds.
+# During a draw, that would fail the health check of a user's first test.
+st.text().validate()
+
 # The default maximum payload: enough for a length in 2 bytes, and quick to make. 70_000 includes lengths in 8 bytes.
 MAX_SIZE = 300
 
