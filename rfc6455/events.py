@@ -193,8 +193,8 @@ Event = TextMessage | BytesMessage | TextPart | BytesPart | EncodedText | Ping |
 
 
 class ConnectionClosedError(LocalProtocolError):
-    """A message could not be sent because the connection has ended. The peer or the network did that, not a mistake
-    in the program.
+    """The connection has ended, so nothing can be sent. The peer or the network ended it; it is not a mistake in the
+    program.
 
     It lives here, and not with the other errors, because it carries an event.
 
@@ -216,4 +216,4 @@ class ConnectionClosedError(LocalProtocolError):
         self.closed: Closed = closed
 
     def __str__(self) -> str:
-        return f"nothing can be sent, as the connection has ended: {self.closed}"
+        return f"the connection has ended: {self.closed}"
