@@ -1,7 +1,7 @@
-"""What `inspect.signature` and `help` tell of a compiled class: the signature in its source, as of a pure one.
+"""Signatures of compiled classes: `inspect.signature` and `help` show the one in the source, as for a pure class.
 
-A compiled class does not know its own. Nothing here runs until somebody asks, and where the sources were removed,
-the answer is that there is no signature, as of any built-in type.
+A compiled class does not know its own. Nothing here runs until somebody asks. If the sources were removed, there is no
+signature, as for most built-in types.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ class Leniency(Enum):
       be bypassed.
     - ``MISSING_CONNECTION_UPGRADE``: ``Connection`` need not list ``Upgrade`` (4.1, 4.2.1). The field makes proxies
       forward the upgrade knowingly; one that did not may take frames for requests.
-    - ``INVALID_UTF8``: text need not be UTF-8 (8.1); only together with ``decode_text=False``. Whoever decodes it
+    - ``INVALID_UTF8``: text need not be UTF-8 (8.1); only together with ``decode_text=False``. Code that decodes it
       later has to cope with whatever the sender put there.
 
     >>> server = rfc6455.Connection(rfc6455.SERVER, leniencies={rfc6455.Leniency.UNMASKED_FRAMES})

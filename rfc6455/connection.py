@@ -4,8 +4,8 @@
 `messages.py`. What is left here is what one end owes the other: the answer to a Ping, the answer to a Close, and the
 end of the connection when the peer breaks a rule. It does no I/O, reads no clock, takes no locks and knows no HTTP.
 
-What the peer does wrong ends as a `Closed` event, with the Close frame queued; what the caller does wrong is a
-`LocalProtocolError`, raised before anything changes. To send after the end is neither: a `ConnectionClosedError`.
+A violation by the peer ends in a `Closed` event, with the Close frame queued. A mistake by the caller raises
+`LocalProtocolError` before anything changes. Sending after the end is neither, and raises `ConnectionClosedError`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class _DefaultCode(int):
 
 NO_CODE_NAMED = _DefaultCode(CloseCode.NORMAL_CLOSURE)
 
-# What the Close frame tells the peer that was too slow, in words for its side.
+# What the Close frame tells a peer that was too slow, from the peer's point of view.
 _REASONS_OF_TIMEOUTS = {
     CloseCause.PONG_TIMEOUT: "no Pong came in time",
     CloseCause.IDLE_TIMEOUT: "nothing came for too long",
@@ -108,8 +108,8 @@ _RANDOM_POOL = 512
 
 
 # After a fork, parent and child both have a copy of each connection, and the two must not mask with the same keys
-# (10.3): whoever sees the parent's frames could predict the child's. So each process counts the forks that led to it,
-# and does not use random bytes that were fetched before the last one.
+# (10.3): anyone who sees the parent's frames could predict the child's. So each process counts the forks that led to
+# it, and does not use random bytes that were fetched before the last one.
 _forks = 0
 
 
@@ -135,7 +135,7 @@ class Connection:
     :raises TypeError: when the role is not a `Role`, or an option has the wrong type.
     :raises ValueError: when two extensions claim the same RSV bit.
 
-    :ivar last_pong: the payload of the last Pong that came, asked for or not; ``None`` before.
+    :ivar last_pong: the payload of the last Pong, asked for or not; ``None`` before the first.
     :ivar pongs_received: how many Pongs have come, asked for or not.
 
     >>> client, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
@@ -204,15 +204,15 @@ class Connection:
         self._max_first_piece = encoded_piece if self.extensions else MAX_LENGTH
         self._parser.max_piece = self._max_first_piece
         self._reader = MessageReader(self.extensions, options, self._parser.leniencies_used)
-        # The longest message that is taken the short way, in one piece. None is where parts are wanted, and no text is
-        # where it is wanted as bytes.
+        # The longest message that takes the short way, in one piece. Nothing takes it if parts are wanted, and no text
+        # does if it is wanted as bytes.
         self._max_message = self._reader.max_size
         self._short_text = _WHOLE_TEXT if options.decode_text else -1
         self._received = _IDLE
         self._sent = _IDLE
         self._out: list[bytes] = []
-        # The answers that are owed. They are queued when something is sent or `data_to_send` is called. Without any
-        # there is no deque, as an empty one takes 760 bytes.
+        # The answers that are owed. They are queued when something is sent or `data_to_send` is called. The deque is
+        # made when it is first needed, as an empty one takes 760 bytes.
         self._pongs: deque[bytes] | None = None
         self._pongs_size = 0
         self._owed_close: bytes | None = None
@@ -282,9 +282,9 @@ class Connection:
         has used up `Timeouts.tcp_close <Timeouts>`. Send what `data_to_send` still returns, as far as possible without
         waiting, and close the socket.
 
-        7.1.1: a socket that is closed while input is unread may take back what was sent. So when it is this side's
-        turn (`must_close`), the last bytes are followed by the end of its stream, ``shutdown(SHUT_WR)``, and then the
-        peer's end is awaited.
+        7.1.1: closing a socket that has unread input may destroy what was sent. So when it is this side's turn
+        (`must_close`), end the stream after the last bytes, with ``shutdown(SHUT_WR)``, and wait for the peer to end
+        its own.
         """
         return self._closed is not None and self._eof
 
@@ -296,7 +296,7 @@ class Connection:
 
     @property
     def _frame_received(self) -> int:
-        """The number of bytes that have come of an incomplete frame."""
+        """The number of bytes of an incomplete frame that have come so far."""
         return self._parser.frame_received
 
     @property
@@ -320,8 +320,8 @@ class Connection:
     def receive_data(self, data: bytes | bytearray | memoryview | None = None) -> list[Event]:
         """Process bytes from the peer and return the events they produce.
 
-        :param data: bytes as they were read, in chunks of any size; ``b""`` when the stream has ended, as ``recv``
-            says it. Pass ``None`` when nothing new was read, to go on with what is `unread`.
+        :param data: bytes as they were read, in chunks of any size; ``b""`` at the end of the stream, as ``recv()``
+            returns it. Pass ``None`` when nothing new was read, to go on with what is `unread`.
         :returns: the events, in order. When the connection ends with this call, the last one is `Closed`; later
             input is dropped.
         :raises TypeError: when the data is anything else.
@@ -557,7 +557,7 @@ class Connection:
         """Give up after an exception that is not the peer's fault: what the extension does next could be wrong.
 
         7.4.1: 1011 is for "an unexpected condition that prevented [an endpoint] from fulfilling the request". The
-        exception goes to the caller; the events before it, and then `Closed`, are what the next call gives.
+        exception goes to the caller; the next call returns the events before it, and then `Closed`.
         """
         if self._closed is None:
             self._owed_close = _close_payload(CloseCode.INTERNAL_ERROR, "")
@@ -567,8 +567,8 @@ class Connection:
     def _time_out(self, cause: CloseCause) -> list[Event]:
         """End the connection because a deadline has passed, for `Deadlines`.
 
-        3008 (Timeout) is queued for the peer where a Close frame can still be sent. Where the connection is closed
-        already, only the wait for the peer to close TCP ends: it is `finished`.
+        3008 (Timeout) is queued for the peer if a Close frame can still be sent. If the connection is already closed,
+        only the wait for the peer to close TCP ends, and the connection is `finished`.
         """
         events: list[Event] = []
         if self._closed is not None:
@@ -776,7 +776,7 @@ class Connection:
         :param code: the close code, 1000 by default; ``None`` for a Close frame without one.
         :param reason: a text for people and logs, at most 123 bytes of UTF-8; a longer one is cut between characters.
         :raises TypeError: when the code is not an ``int``, or the reason not a ``str``.
-        :raises LocalProtocolError: for a code that may not travel (7.4), or a reason without a code (5.5.1).
+        :raises LocalProtocolError: for a code that must not be sent (7.4), or a reason without a code (5.5.1).
 
         >>> client, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
         >>> client.close(4000, "bye")
@@ -974,7 +974,7 @@ class Connection:
         return retained
 
     def _make_room(self) -> None:
-        """Fail the connection if what is kept of messages has grown beyond the budget, and not the Pongs."""
+        """Fail the connection if its messages, and not just the Pongs, have outgrown the budget."""
         self._drop_pongs_over_budget()
         if self._retained() - self._pongs_size > self._budget:
             raise self._over_budget("the content of its messages")

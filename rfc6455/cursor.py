@@ -69,15 +69,15 @@ _NOTHING, _PIECE, _STARTS, _ENDS, _WHOLE = NOTHING, PIECE, STARTS, ENDS, WHOLE
 READ_SIZE = 64 << 10
 MAX_READ_SIZE = 256 << 10
 
-# A payload of which at least this much is missing is read straight into the message. For less, a read of its own would
-# cost more than the copy, and could not bring what follows the frame.
+# If at least this much of a payload is missing, it is read straight into the message. For less, a separate read would
+# cost more than the copy, and could not fetch what follows the frame.
 LARGE_REST = 16 << 10
 
 _OPCODES = frozenset(Opcode)
 
 
 def fault_in_first_byte(first: int, reserved_bits: int) -> tuple[str, str] | None:
-    """Return what is wrong with a header's first byte, in words, and the section; ``None`` if it is right.
+    """Return what is wrong with a header's first byte, in words, and the section; ``None`` if nothing is.
 
     :param reserved_bits: the RSV bits that extensions use: RSV1 is 4, RSV2 2, RSV3 1.
     """
@@ -139,7 +139,7 @@ class FrameCursor:
         # The required mask bit; 2 stands for either.
         self._mask_expected = 2 if role is None else int(role is Role.SERVER)
         self._leniencies = leniencies
-        # Where the frame begins for which each was last counted, as a header may be looked at more than once.
+        # The offset of the frame for which each was last counted, as a header may be looked at more than once.
         self._tolerated_at: dict[Leniency, int] = {}
         # The input.
         self._data = b""
@@ -180,7 +180,7 @@ class FrameCursor:
 
     @property
     def unparsed(self) -> int:
-        """The number of bytes of input that are kept because no piece was made of them yet."""
+        """The number of bytes of input that have not become part of a piece yet."""
         return len(self._data) - self._at
 
     @property
@@ -196,7 +196,7 @@ class FrameCursor:
         return len(self._data) - self._at
 
     def has_input(self) -> bool:
-        """Return whether there is input of which no piece was made yet."""
+        """Return whether there is input that has not become part of a piece yet."""
         return self._at < len(self._data) or self._read_into_target > 0
 
     # Input.
@@ -213,7 +213,7 @@ class FrameCursor:
         self._at = 0
 
     def forget(self) -> None:
-        """Release the input of which pieces were made, and the last payload."""
+        """Release the input that has become pieces, and the last payload."""
         at = self._at
         if at and at == len(self._data):
             # What feed(b"") would do; most reads end here.

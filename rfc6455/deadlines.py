@@ -193,7 +193,7 @@ class Deadlines:
         """Stop the clock: no deadline comes nearer until `resume`. This is for a caller that does not read from the
         peer for a while, because it could not pass on what comes: a Pong that is not read is not late.
 
-        Whoever can make the caller pause can make it wait for ever, so never pause because of this peer itself.
+        A peer that can make the caller pause can make it wait for ever, so never pause because of this peer itself.
 
         :param now: the time, in seconds of the caller's clock. A second call changes nothing.
         """
@@ -284,7 +284,7 @@ class Deadlines:
     # The connection.
 
     def _observe(self, connection: Connection, now: float) -> None:
-        """Set and clear deadlines by what has happened since the last call."""
+        """Set and clear deadlines according to what has happened since the last call."""
         self._milestones_seen = connection._milestones
         if connection.closed:
             self._observe_closed(connection, now)

@@ -1,8 +1,8 @@
 """One end of a connection from its first byte to its last: handshake, connection and deadlines, in step.
 
-A loop around a socket has to keep three things together, however it waits: input belongs to the handshake or to the
-connection, deadlines need the time after each step, and at the end the last bytes are followed by a wait for the
-peer's. `Endpoint` does that, so that such a loop has one phase and not three.
+However it waits, a loop around a socket has to coordinate three things: input belongs to the handshake or to the
+connection, deadlines need the time after each step, and at the end, the last bytes are followed by a wait for the
+peer's. `Endpoint` does that, so that such a loop has one phase instead of three.
 
     ws = rfc6455.Endpoint(rfc6455.ServerHandshake(), now=clock())
     while not ws.finished:
@@ -14,7 +14,8 @@ peer's. `Endpoint` does that, so that such a loop has one phase and not three.
 Nothing is left behind. Events are made only as the caller takes them: while an event or unprocessed input waits,
 `Endpoint.next_deadline` is the time last given, so a loop comes back at once, and `Endpoint.events` goes on.
 
-Not here: any rule of the protocol. Each call goes to the object that is responsible for it, and time follows.
+Not here: any rule of the protocol. Each call goes to the object that is responsible for it, and then the deadlines are
+brought up to date.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Endpoint:
         goes back will do, such as ``time.monotonic()``.
     :raises TypeError: when ``start`` is neither a handshake nor a `Connection`.
 
-    :ivar handshake: the handshake; ``None`` where it was done elsewhere.
+    :ivar handshake: the handshake; ``None`` if it was done elsewhere.
     :ivar connection: the `Connection` from the moment it is open, even after it has closed; ``None`` before.
     :ivar deadlines: the `Deadlines`.
 

@@ -1,4 +1,4 @@
-"""Every exception of the package, and what it means to whom.
+"""The exceptions of the package, and what each of them means.
 
 The law: what the *peer* does wrong is a `RemoteProtocolError`, which names the answer (the close code), the
 rule (the section) and the place (the byte offset); a `Connection` never raises it, but puts it into its `Closed`
@@ -59,7 +59,7 @@ class RemoteProtocolError(ProtocolError):
     :ivar section: the section with the rule, such as ``"5.2"`` or ``"RFC 7692 6.1"``.
     :ivar offset: where the offending frame begins, in bytes from the first byte after the handshake;
         ``None`` if no place can be named.
-    :ivar frames: from `FrameParser.receive_data`, the frames that were whole before the violation.
+    :ivar frames: from `FrameParser.receive_data`, the complete frames before the violation.
 
     >>> (closed,) = rfc6455.Connection(rfc6455.CLIENT).receive_data(bytes.fromhex("83 00"))
     >>> print(closed.error)

@@ -1,9 +1,9 @@
 """What a connection reports: small values that compare equal by type and content.
 
-The law: an event says what happened and holds no link to the connection. Events are made once for each message
-at full speed, so they are plain slotted classes (a frozen dataclass takes much longer to make); treat them as
-read-only. In the compiled package, an attribute of another type than its annotation says is a `TypeError`. They work
-in ``match``: ``case TextMessage(text): ...``.
+The law: an event says what happened and holds no link to the connection. One is made for each message, at full speed,
+so they are plain slotted classes (a frozen dataclass takes much longer to make); treat them as read-only. In the
+compiled package, an attribute whose type differs from its annotation raises `TypeError`. They work in ``match``:
+``case TextMessage(text): ...``.
 """
 
 from __future__ import annotations

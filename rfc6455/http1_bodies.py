@@ -90,7 +90,7 @@ class BodyReader:
 
 
 def _is_chunked(response: Response) -> bool:
-    """Return whether the body is chunked: RFC 9112, 6.3, 4: whether that is the final coding."""
+    """Return whether the body is chunked, that is, whether ``chunked`` is its final coding (RFC 9112, 6.3, 4)."""
     if _has_no_body(response):
         return False
     codings = ",".join(response.headers.get_all("Transfer-Encoding")).lower().split(",")

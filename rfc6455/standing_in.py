@@ -1,6 +1,6 @@
-"""What stands in for another object: a base for classes that look at some calls, and hand on all.
+"""Stand-ins for other objects: a base for classes that watch some calls, and pass on all of them.
 
-Not here: what is looked at. `rfc6455.trace` records calls, and `rfc6455.testing` finds one that comes too early.
+Not here: what is watched. `rfc6455.trace` records calls, and `rfc6455.testing` finds one that comes too early.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ _Wrapped = TypeVar("_Wrapped")
 
 
 class StandIn(Generic[_Wrapped]):
-    """Has all that is in what it wraps, and passes for it where ``isinstance`` decides, as in `Endpoint`."""
+    """An object that has all attributes of the one it wraps, and passes for it in ``isinstance``, as in `Endpoint`."""
 
     def __init__(self, wrapped: _Wrapped) -> None:
         self._wrapped: _Wrapped = wrapped

@@ -1,4 +1,4 @@
-"""Values: small objects that compare equal by type and content, and the only one that is not an event, a frame.
+"""The base class of values, which compare equal by type and content, and the one value that is not an event: `Frame`.
 
 Plain slotted classes rather than frozen dataclasses, which take three times as long to make; treat them as read-only.
 Not here: events (see `events.py`), and anything that reads or writes bytes.
