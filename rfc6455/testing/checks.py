@@ -14,7 +14,7 @@ from .chunking import CHUNKINGS, Chunking, whole
 from .pair import Peer, feed
 from .wire import read_frames
 
-#: Makes a new receiver: a `Peer`, or a function from bytes to what they mean.
+#: A function that makes a new receiver: a `Peer`, or a function from bytes to what they mean.
 MakeReceiver = Callable[[], "Peer | Callable[[bytes], Iterable[Any]]"]
 
 

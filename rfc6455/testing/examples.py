@@ -11,7 +11,7 @@ RESERVED_OPCODES = (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
 # 5.2, 5.5: lengths around each point at which a length is written in another way, or a control frame is too long.
 LENGTHS = (0, 1, 2, 64, 124, 125, 126, 127, 128, 255, 256, 4096, 65535, 65536, 65537)
 
-# 7.4.1, and what is registered since (11.7); 7.4.2 for the rest.
+# 7.4.1, and what has been registered since (11.7); 7.4.2 for the rest.
 GOOD_CLOSE_CODES = (
     1000,
     1001,
@@ -42,7 +42,7 @@ BAD_CLOSE_CODES = {
 
 # 8.1, RFC 3629 4: bytes that are not UTF-8, and end where no character is unfinished.
 NOT_UTF_8: dict[str, str] = {
-    # What may only continue a character, or can never come.
+    # Bytes that can only continue a character, or never occur.
     "80": "80",
     "bf": "bf",
     "80-bf": "80 bf",
@@ -90,7 +90,7 @@ NOT_UTF_8: dict[str, str] = {
     "latin-1": "48 65 6c 6c f6",
 }
 
-# The same, of a text that ends inside a character.
+# The same for a text that ends inside a character.
 UNFINISHED_UTF_8 = ("c2", "e2", "e2 82", "f0", "f0 9f", "f0 9f 91", "48 65 6c 6c 6f c3")
 
 # 4.1: keys that are not 16 bytes in base64.
@@ -124,7 +124,7 @@ OTHER_METHODS = ("POST", "PUT", "HEAD", "DELETE", "OPTIONS", "get", "X")
 OTHER_UPGRADES = {"h2c": "h2c", "websockets": "websockets", "empty": ""}
 OTHER_CONNECTIONS = {"keep-alive": "keep-alive", "close": "close", "upgrades": "upgrades", "empty": ""}
 
-# 9.1: what is no list of extensions.
+# 9.1: values that are not a list of extensions.
 BAD_EXTENSIONS = {
     "empty-parameter": "a; ; b",
     "no-name": "; a=1",
@@ -135,6 +135,6 @@ BAD_EXTENSIONS = {
     "only-equals": "=",
 }
 
-# 4.1: what is no list of subprotocols that are all different.
+# 4.1: values that are not a list of different subprotocols.
 BAD_SUBPROTOCOLS = {"space": "a b", "separator": "a/b", "quotes": '"a"'}
 REPEATED_SUBPROTOCOLS = {"twice": "chat, chat"}

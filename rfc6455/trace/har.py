@@ -36,8 +36,8 @@ def to_har(recording: Recording, *, secure: bool = False) -> dict[str, Any]:
     Its ``_webSocketMessages`` are objects with ``type`` (``"send"`` or ``"receive"``), ``time`` in seconds, ``opcode``
     (1 for a text, 2 for bytes) and ``data``, which for bytes is base64. They are whole messages, without compression;
     control frames are not among them. A violation has the type ``"error"`` and the opcode -1. If the handshake was not
-    recorded, a request and an answer are made up. Where the messages take more than 32 MiB, which compressed ones can,
-    the last one is an ``"error"`` that says so, and what comes after it is left out.
+    recorded, a request and an answer are made up. If the messages take more than 32 MiB, as compressed ones can, the
+    last one is an ``"error"`` that says so, and what comes after it is left out.
 
     :param secure: whether to write a ``wss:`` URL, since a recording does not know.
     :raises LocalProtocolError: as `replay`.

@@ -1,6 +1,6 @@
 """The HTTP heads of a recording, for formats that begin with them.
 
-A recording of a connection whose handshake was elsewhere has none, so a minimal one stands in for it.
+A recording of a connection whose handshake took place elsewhere has none, so a minimal one stands in for it.
 """
 
 from __future__ import annotations

@@ -80,9 +80,9 @@ def replay_sent(recording: Recording) -> Iterator[Replayed]:
 
 
 class Measured:
-    """The events of replayed calls one by one, up to as much as is made of a recording.
+    """The events of replayed calls, one by one, up to the most that is made of one recording.
 
-    :ivar cut_at: the number of the entry from which on there are more; ``None`` where there are not.
+    :ivar cut_at: the number of the entry at which they were cut off; ``None`` if they were not.
     """
 
     def __init__(self, replayed: Iterator[Replayed]) -> None:
@@ -116,7 +116,7 @@ class Findings:
 
     :ivar messages: the beginning of each message, in order.
     :ivar end: the number of the entry that ended the connection, and the `Closed` event.
-    :ivar cut_at: the number of the entry from which on nothing was looked for; ``None`` where all was.
+    :ivar cut_at: the number of the entry at which the search was cut off; ``None`` if it was not.
     """
 
     def __init__(self) -> None:
@@ -162,7 +162,7 @@ def _connection(recording: Recording, role: Role, limits: Limits) -> Connection:
 
 
 def _bounded(limits: Limits, recording: Recording) -> Limits:
-    """The limits of a file are what somebody wrote: no message becomes larger than `MOST_MADE`, unless so much was
-    recorded."""
+    """Return the limits of a recording, which may be a file that somebody wrote, within bounds: no message becomes
+    larger than `MOST_MADE`, unless that much was recorded."""
     most = max(MOST_MADE, sum(len(entry.data) for entry in recording.entries))
     return limits if limits.message is not None and limits.message <= most else replace(limits, message=most)

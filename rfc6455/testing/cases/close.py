@@ -106,7 +106,7 @@ def places(make: Maker) -> Iterator[Case]:
         (Closes(codes(1000)),),
         make.frame(TEXT, b"a", fin=False) + make.close(),
     )
-    # 5.5.1: "An endpoint MAY delay sending a Close frame until its current message is sent". An echo is no duty.
+    # 5.5.1: "An endpoint MAY delay sending a Close frame until its current message is sent". No echo is required.
     yield make.case(
         "behind-message",
         "5.5.1",

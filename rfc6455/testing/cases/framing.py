@@ -9,7 +9,7 @@ from ..examples import LENGTHS, RESERVED_OPCODES
 from .maker import BINARY, CLOSE, CONT, DATA_OPCODES, NAMES, PING, PONG, TEXT, Maker, codes, each_byte
 from .model import Case, Closes, Echoes, Waits
 
-# (length, in how many bytes it is written, which are too many)
+# (length, the number of bytes that it is written in, which is too large)
 NOT_MINIMAL = (*((length, 2) for length in (0, 1, 125)), *((length, 8) for length in (0, 1, 125, 126, 127, 65535)))
 
 

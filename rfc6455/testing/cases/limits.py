@@ -14,7 +14,7 @@ from .model import Case, Fails, Waits
 
 KIB, MIB = 1 << 10, 1 << 20
 
-# Sizes that must come back, in bytes.
+# Sizes of messages that must come back, in bytes.
 FAIR_SIZES = (100 * KIB, 256 * KIB, 512 * KIB)
 
 # Sizes beyond all limits, in bytes: 2 to the power of ...

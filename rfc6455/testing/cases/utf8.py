@@ -46,7 +46,7 @@ GOOD: dict[str, str] = {
 # Cut inside their characters.
 CUT_INSIDE = ("kosme", "emoji", "u07ff", "uffff", "u10ffff")
 
-# (name, how a text begins that goes on): the last byte here cannot be right.
+# (name, the beginning of a text that goes on): its last byte cannot be right.
 EARLY = (
     ("ff", "ff"),
     ("80", "80"),
@@ -88,7 +88,7 @@ def good(make: Maker) -> Iterator[Case]:
                 ((TEXT, payload),),
                 *writes,
             )
-        # Two fragments of one byte are above already.
+        # Two fragments of one byte are tested above.
         for at in range(1, 4 if len(payload) > 3 else len(payload) - 1):
             yield make.echoes(
                 f"{name}-cut-{at}",
