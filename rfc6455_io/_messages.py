@@ -15,19 +15,19 @@ Sendable = str | bytes | bytearray | memoryview | PreparedMessage
 
 ONE_MESSAGE = (str, bytes, bytearray, memoryview, PreparedMessage)
 
-# The least size of a frame beside its payload (5.2).
+# The minimum size of a frame without its payload (5.2).
 HEADER = 2
 
 # How much may wait to be written before `send` waits, or says that it would have to: asyncio's own high-water mark.
 HIGH_WATER = 64 << 10
 
-# The size at which a queue of messages not received yet is full; each message counts its length and the constant
-# below. Reading goes on when less than a quarter is left, so that the next read comes while there is still something
-# to do.
+# The size at which a queue of messages that nobody has received yet is full; each message counts as its length plus
+# the constant below. Reading goes on when less than a quarter is left, so that the next read comes while there is
+# still something to do.
 QUEUE = 64 << 10
 MESSAGE = 1 << 10
 
-# How long the end of a connection waits for whoever received the message before it and may be answering it, in
+# How long the end of a connection waits for the receiver of the message before it, which may be answering it, in
 # seconds. 5.5.1 wants a Close to be answered "as soon as practical".
 ANSWER = 1.0
 
@@ -56,7 +56,7 @@ def queue_message(endpoint: Endpoint, message: Sendable, fin: bool, compress: bo
 
 
 class Ping:
-    """A Ping whose Pong is waited for.
+    """A Ping that waits for its Pong.
 
     :ivar latency: how long the Pong took, in seconds; ``None`` before it has come.
     :ivar waiter: what a loop wakes when the Pong has come.
@@ -72,7 +72,7 @@ class Ping:
 
 
 class Pings:
-    """The Pings of one connection whose Pongs are waited for."""
+    """The Pings of one connection that wait for their Pongs."""
 
     __slots__ = ("_sent", "_waiting")
 

@@ -132,9 +132,9 @@ class Tunnel:
 
 @contextmanager
 def socks_connection(proxy: Proxy, kind: str) -> Iterator[Any]:
-    """Give what connects through a SOCKS proxy, a ``Proxy`` of python-socks. Its errors become ours.
+    """Yield an object that connects through a SOCKS proxy: a ``Proxy`` of python-socks. Its errors become ours.
 
-    :param kind: which one: the name of the module below ``python_socks``, as ``"sync"``.
+    :param kind: the name of a module in ``python_socks``, such as ``"sync"``.
     :raises ImportError: when python-socks is not installed.
     :raises ProxyError: when the proxy does not connect us.
     """

@@ -76,9 +76,9 @@ DEFAULT_BACKOFF = Backoff()
 
 
 class Retries:
-    """The tries of one client, and what came of them.
+    """The attempts of one client, and how they went.
 
-    :param backoff: how long to wait between two tries.
+    :param backoff: how long to wait between two attempts.
     :param worth_retry: whether to try again after an error.
     :param tell: called before each wait with the error and the delay in seconds; ``None`` for a line in the log.
     """
@@ -95,10 +95,11 @@ class Retries:
         self._attempt = 0  # how many have failed in a row
 
     def delay(self, error: Exception, seconds: float) -> float:
-        """Return how long to wait before the next try, in seconds. Where it is not worth one, raise the error.
+        """Return how long to wait before the next attempt, in seconds, or raise the error if it is not worth another
+        one.
 
-        :param error: what the last try ended with.
-        :param seconds: how long that took, with the connection that it made.
+        :param error: what the last attempt ended with.
+        :param seconds: how long that took, including the connection that it made.
         """
         if isinstance(error, ConnectionClosedError) and seconds > self._backoff.longest:
             self._attempt = 0

@@ -33,7 +33,7 @@ class _Deadline:
     def left(self) -> float | None:
         """Return how many seconds are left, or ``None`` without a limit.
 
-        :raises TimeoutError: when there are none left.
+        :raises TimeoutError: when no time is left.
         """
         if self.seconds is None:
             return None

@@ -63,7 +63,7 @@ class Driver:
 
     :ivar turn: a lock that the thread that is sending holds. It is taken before the other one.
     :ivar sends_parts: whether that thread is sending a message in parts.
-    :ivar end: the `Closed` event, once it has its turn behind the messages before it.
+    :ivar end: the `Closed` event, once the messages before it have been taken.
     """
 
     def __init__(
@@ -253,7 +253,7 @@ class Driver:
         self._run_clock_or_not()
         self._step(None)
 
-    # What follows of it for the wire and the loop.
+    # What follows from it for the wire and the loop.
 
     def _settle(self) -> None:
         if self._is_lost:
@@ -349,8 +349,8 @@ class Driver:
     def answer(self, refused: Response | None, response: Response | None) -> bool:
         """Answer the client's request; return whether the connection is open.
 
-        :param refused: with what it is refused.
-        :param response: whose headers are added to the answer.
+        :param refused: the answer that refuses it, or ``None``.
+        :param response: a response whose headers are added to the answer, or ``None``.
         """
         with self._lock:
             endpoint = self.endpoint

@@ -43,7 +43,7 @@ class Member(Protocol):
 
 
 class Timer:
-    """A time at which to call a member; ``None`` is left of that when the timer is cancelled or over."""
+    """A time at which to call a member, which becomes ``None`` when the timer is cancelled or over."""
 
     __slots__ = ("at", "member")
 
@@ -110,7 +110,7 @@ class Loop:
     # For the thread itself.
 
     def watch(self, member: Member, before: int, after: int) -> None:
-        """Change what a member's socket is waited for: to be readable, writable, both, or neither."""
+        """Change what to wait for on a member's socket: that it is readable, writable, either, or nothing."""
         if not after:
             self._selector.unregister(member.sock)
         elif not before:
@@ -125,7 +125,7 @@ class Loop:
         return timer
 
     def cancel(self, timer: Timer) -> None:
-        """Cancel a timer, which may be over. Those that are cancelled never become the majority."""
+        """Cancel a timer, which may be over. Cancelled ones never become the majority."""
         if timer.member is None:
             return
         timer.member = None
@@ -193,7 +193,7 @@ def _guard(member: Member, call: Callable[..., None], *arguments: int) -> None:
 class Watch:
     """What a loop waits for on behalf of one member. Only the loop's thread may change it.
 
-    :ivar mask: what the socket is waited for, as bits of the selector.
+    :ivar mask: what to wait for on the socket, as bits of the selector.
     :ivar at: the time of the timer; infinite without one.
     """
 

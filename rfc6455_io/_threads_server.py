@@ -4,7 +4,7 @@ Not here: what happens on a connection (`_threads_driver.py`).
 
 The law: nothing outlives the server. Each connection and each thread is in a set from its first moment to its last,
 and `Server.close` ends with both sets empty: by the closing handshake, or by force when that takes too long. Only a
-handler that still goes on then is left, since nothing can stop a thread; the log names it.
+handler that is still running then is left, since nothing can stop a thread; the log names it.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ Handler = Callable[[WebSocket], object]
 ProcessRequest = Callable[[Request], "Response | None"]
 
 # Each client has a file descriptor, of which a process usually gets 1024, and a thread, for whose stack the system
-# sets 8 MiB of addresses aside.
+# reserves 8 MiB of address space.
 MAX_CLIENTS = 500
 
-# How long no client is accepted after that has failed, in seconds.
+# How long to accept no clients after accepting one has failed, in seconds.
 ACCEPT_PAUSE = 0.1
 
 # How often `serve_forever` stops waiting for a moment, in seconds: a signal that came just before it began to wait is
@@ -199,7 +199,7 @@ class Server:
         :param code: the close code. 1012 (Service Restart) asks clients to come back; 1001 (Going Away) does not.
         :param reason: for people and logs.
         :param timeout: the number of seconds after which connections are cut; ``None`` to wait for ever. A handler
-            that still goes on then is logged and left alone, since nothing can stop a thread from outside.
+            that is still running then is logged and left alone, since nothing can stop a thread from outside.
         """
         self.stop()
         with self._lock:

@@ -1,7 +1,7 @@
-"""What ASGI's WebSocket specification (2.5) fixes: the scope, the headers of an answer, what an app may say when, and
-the answer of an app that lets a client not in.
+"""What ASGI's WebSocket specification (2.5) defines: the scope, the headers of an answer, which event an app may send
+when, and the answer of an app that does not let a client in.
 
-Not here: when what is said is written, and to what.
+Not here: when and where anything is written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rfc6455.http1_heads import serialize_response
 Message = MutableMapping[str, Any]
 Fields = Iterable[tuple[bytes, bytes]]
 
-# What an app may put into an answer and the handshake writes itself (RFC 9112, 6 and 9.6).
+# Headers that an app may pass, but that the handshake writes itself (RFC 9112, 6 and 9.6).
 WRITTEN_BY_HANDSHAKE = frozenset({b"connection", b"content-length", b"transfer-encoding", b"upgrade"})
 
 
@@ -34,7 +34,7 @@ class Stage(Enum):
     OVER = "all"
 
 
-# What is said of a message that the app may not send now, in uvicorn's words.
+# The errors for an event that the app may not send now, in uvicorn's words.
 UNEXPECTED = {
     Stage.REQUESTED: (
         "Expected ASGI message 'websocket.accept', 'websocket.close' or 'websocket.http.response.start' but got '{}'."
@@ -46,14 +46,14 @@ UNEXPECTED = {
 
 
 def fields_to_add(headers: Fields) -> list[tuple[bytes, bytes]]:
-    """The headers for an answer but those that the handshake writes itself."""
+    """Return the headers for an answer, except for those that the handshake writes itself."""
     return [(name, value) for name, value in headers if name.lower() not in WRITTEN_BY_HANDSHAKE]
 
 
 def scope_of(
     request: rfc6455.Request, config: Config, transport: asyncio.Transport, app_state: dict[str, Any]
 ) -> dict[str, Any]:
-    """The connection scope; the paths are below the root path, as in every scope that uvicorn makes."""
+    """Return the connection scope. Its paths are below the root path, as in every scope that uvicorn makes."""
     path = request.path
     return {
         "type": "websocket",
@@ -74,10 +74,10 @@ def scope_of(
 
 
 class Denial:
-    """The answer of an app that denies the handshake, written as the app gives it (``websocket.http.response``).
+    """The answer of an app that denies the handshake, written as the app passes it (``websocket.http.response``).
 
-    Its head goes out at once where the app has said how long the body is, else with the first part of the body: whole,
-    it gives the length; else the body is sent in chunks (RFC 9112, 7.1).
+    Its head goes out at once if the app has given the length of the body, otherwise with the first part of the body.
+    If that part is all of it, it gives the length; if not, the body is sent in chunks (RFC 9112, 7.1).
 
     :param status: 200 to 599.
     :param default_headers: those of uvicorn's options.
@@ -89,12 +89,12 @@ class Denial:
         self._ws = ws
         self._status = status
         self._fields = [*default_headers, *fields_to_add(headers)]
-        self._left: int | None = _length_of(headers)  # how much of the body is to come; None: not known
+        self._left: int | None = _length_of(headers)  # how much of the body is still to come; None if unknown
         self._is_chunked = False
-        self.has_begun = False  # whether the head was given
+        self.has_begun = False  # whether the head was returned
 
     def head_if_known(self) -> bytes:
-        """Return the head where the length of the body is known, else nothing yet.
+        """Return the head if the length of the body is known, and nothing yet if not.
 
         :raises rfc6455.LocalProtocolError: when a header cannot be written.
         """
@@ -109,7 +109,7 @@ class Denial:
         """Return what is to be written for a part of the body.
 
         :raises rfc6455.LocalProtocolError: when a header cannot be written.
-        :raises RuntimeError: when the body is longer or shorter than its head has said.
+        :raises RuntimeError: when the body is longer or shorter than its head says.
         """
         head = b"" if self.has_begun else self._framed_head(len(data) if is_last else None)
         if self._is_chunked:

@@ -1,7 +1,7 @@
-"""Back-pressure towards the app: what waits for it.
+"""Back-pressure from the app: the messages that wait for it.
 
-Not here: transport and protocol; `uvicorn.py` puts in, looks whether there is room, and stops reading when there is
-none.
+Not here: transport and protocol. `uvicorn.py` adds the messages, checks whether there is room, and stops reading when
+there is not.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import rfc6455
 
 from ._uvicorn_asgi import Message
 
-# How many bytes or characters may wait for the app before no more is read; `--ws-max-queue` bounds the messages.
-# What one read holds comes on top, and is bounded too: asyncio reads 256 KiB at most, and the library inflates half
-# a MiB, or to the end of one message, before it leaves the rest unread.
+# How many bytes or characters may wait for the app before reading stops; `--ws-max-queue` bounds the number of
+# messages. What one read brings comes on top, and is bounded, too: asyncio reads 256 KiB at most, and the library
+# inflates half a MiB, or to the end of one message, before it leaves the rest unread.
 INBOX_SIZE = 64 << 10
 
 
 class Inbox:
-    """What waits for the app: its greeting, the messages in their order, then the farewell, as often as it asks.
+    """What waits for the app: the greeting, the messages in order, then the farewell, as often as the app asks.
 
     Messages wait as the library's events, and become ASGI's dictionaries, which are larger, when they are taken.
 
@@ -37,7 +37,7 @@ class Inbox:
 
     @property
     def has_room(self) -> bool:
-        """Whether to read on; after the farewell always, as nothing is kept then."""
+        """Whether to read on: always after the farewell, as nothing is kept then."""
         return self.farewell is not None or (len(self._waiting) < self._max_messages and self._size < INBOX_SIZE)
 
     def put(self, event: rfc6455.TextMessage | rfc6455.BytesMessage) -> None:
@@ -47,9 +47,9 @@ class Inbox:
             self._arrived.set()
 
     def close(self, code: int, reason: str | None) -> None:
-        """Put the farewell, unless there is one. What waits already is still given before it.
+        """Add the farewell, unless there is one. What is already waiting comes before it.
 
-        :param reason: what the peer or the app said; ``None`` where there was no Close frame to say it in.
+        :param reason: what the peer or the app said; ``None`` if there was no Close frame to say it in.
         """
         if self.farewell is None:
             said = {} if reason is None else {"reason": reason}
@@ -74,7 +74,7 @@ class Inbox:
         return None if self.farewell is None else dict(self.farewell)
 
     async def get(self) -> Message:
-        """Wait for the next message, and take it. Cancelled while it waits, it takes nothing."""
+        """Wait for the next message, and remove it. A call that is cancelled removes nothing."""
         while (message := self.take()) is None:
             self._arrived.clear()
             await self._arrived.wait()

@@ -2,7 +2,7 @@
 
     uvicorn --ws rfc6455_io.uvicorn:Protocol app:app
 
-What lives here: asyncio's callbacks on one side, ASGI's `receive` and `send` on the other, and what the two owe each
+What lives here: asyncio's callbacks on one side, ASGI's `receive` and `send` on the other, and what each owes the
 other: order, back-pressure, and news of the end. Not here: what the bytes mean, which the library knows; what waits
 for the app (`_uvicorn_inbox.py`); the form of the scope and of a denial (`_uvicorn_asgi.py`).
 
@@ -40,18 +40,18 @@ App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], A
 logger: logging.Logger = logging.getLogger("uvicorn.error")
 
 # How long a client has to answer the Close frame when the server is stopped, and one that broke the rules to read
-# why, in seconds. A client that is there needs a round trip.
+# why, in seconds. A live client needs one round trip.
 GRACE = 2.0
 
 # What is queued goes out together in the loop's next iteration; at this size, at once. It is asyncio's own high-water
 # mark, so that an app that goes on sending has to wait.
 HIGH_WATER = 64 << 10
 
-# After the connection has ended, how long to wait for more of the rest to be read, in seconds. An app may end with
-# megabytes in the transport, which a slow client is still reading.
+# After the connection has ended, how long to wait for the client to read more of the rest, in seconds. An app may end
+# with megabytes in the transport, which a slow client is still reading.
 FLUSH = 10.0
 
-# How much of one client's messages is handled before it is the others' turn, in bytes or characters; one read can
+# How much of one client's messages is handled before the others get their turn, in bytes or characters; one read can
 # inflate to a lot.
 TURN = 512 << 10
 
@@ -131,7 +131,7 @@ class Protocol(asyncio.Protocol):
         self._trace("WebSocket connection made")
 
     def data_received(self, data: bytes) -> None:
-        # What a client sends that is denied is of no use to anybody.
+        # What a client sends after it was denied is of no use to anybody.
         if self._is_open or not (self._ws.closed or self.transport.is_closing()):
             self._receive(data)
 
@@ -162,8 +162,8 @@ class Protocol(asyncio.Protocol):
     # What uvicorn calls.
 
     def shutdown(self) -> None:
-        """Close because the server stops: 1012 (Service Restart) for an open connection, 500 for one that waits for
-        the app."""
+        """Close because the server is stopping: 1012 (Service Restart) for an open connection, 500 for one that waits
+        for the app."""
         if self._stage in (Stage.REQUESTED, Stage.DENYING) and not self.transport.is_closing():
             self._fail_opening()
         elif self._stage is Stage.ACCEPTED and not self._ws.closed:
@@ -413,8 +413,8 @@ class Protocol(asyncio.Protocol):
             return  # what is waited for now is the end
         at = self._ws.deadlines.next_deadline()
         if at is not None and (self._timer is None or self._timer_at > at):
-            # One turn of the loop later, so that what is in the socket has been read then: libuv looks at the time
-            # twice before it looks there.
+            # One iteration of the loop later, so that the socket has been read by then: libuv looks at the time twice
+            # before it looks at sockets.
             self._replace_timer(self._loop.call_at(at, self._loop.call_soon, self._on_time))
             self._timer_at = at
 
@@ -423,7 +423,8 @@ class Protocol(asyncio.Protocol):
         if not self._has_more:
             self._receive(None)
             return
-        # The time is told once: told twice before anything is read, it would end a client that is only found late.
+        # The time is passed once. If it were passed twice before anything is read, it would end a client that is only
+        # noticed late.
         for event in self._ws.advance(now=self._loop.time()):
             self._handle(event)
         if self._ws.closed and not self._ws.must_close:
@@ -452,8 +453,8 @@ class Protocol(asyncio.Protocol):
         self._writable.set()
 
     def _end(self) -> None:
-        """7.1.1: it is the server that closes TCP. One that closes while input is unread resets the connection, which
-        can cost the client the Close frame; so what a client still sends that broke the rules is read for a while."""
+        """7.1.1: the server closes TCP. Closing it with unread input resets the connection, which can cost the client
+        the Close frame. So for a while, read what a client that broke the rules still sends."""
         if not self._broke_rules:
             self._hang_up()
             return
@@ -463,7 +464,7 @@ class Protocol(asyncio.Protocol):
         self._replace_timer(self._loop.call_later(GRACE, self._hang_up))
 
     def _hang_up(self) -> None:
-        """Close TCP when all is sent, or when the client takes nothing of it for `FLUSH` seconds after the first."""
+        """Close TCP when everything is sent, or when the client has taken nothing for `FLUSH` seconds."""
         self._stop_close_timer()
         if not self.transport.is_closing():
             self.transport.close()
