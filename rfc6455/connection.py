@@ -45,6 +45,8 @@ from .events import (
     Pong,
     TextMessage,
     TextPart,
+    bytes_message,
+    text_message,
 )
 from .extensions import MessageCodec, check_codecs, encoded, marks_of
 from .limits import OBJECT_OVERHEAD, Limits
@@ -444,7 +446,7 @@ class Connection:
                     payload = parser.payload
                     if len(payload) > self._max_message:
                         raise message_too_big(len(payload), 0, self._max_message)
-                    events.append(TextMessage(payload.decode()) if first == _WHOLE_TEXT else BytesMessage(payload))
+                    events.append(text_message(payload.decode()) if first == _WHOLE_TEXT else bytes_message(payload))
                     continue
                 self._begin_frame(before, first)
             final = piece & ENDS != 0 and self._received == _IDLE

@@ -21,7 +21,10 @@ cdef class Endpoint:
     cdef object _lent
     cdef ConnectionItself _itself
 
+    @cython.locals(itself=ConnectionItself)
     cdef _receive(self, data, double now)
+    @cython.locals(itself=ConnectionItself)
+    cpdef list buffers_to_send(self)
     @cython.locals(itself=ConnectionItself)
     cdef _next_event(self)
     cdef _advance(self)
@@ -30,5 +33,6 @@ cdef class Endpoint:
 @cython.locals(events=_Events)
 cdef _Events _events(Endpoint endpoint)
 
+@cython.freelist(8)
 cdef class _Events:
     cdef Endpoint _endpoint

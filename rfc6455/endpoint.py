@@ -323,6 +323,9 @@ class Endpoint:
     def buffers_to_send(self) -> list[bytes]:
         """Return the same as a list of buffers, so that a large payload is not copied: see
         `Connection.buffers_to_send`."""
+        itself = self._itself
+        if itself is not None and self.connection is itself:
+            return small_ones_joined(itself._take_out(not self._waiting))
         if self.connection is not None:
             return small_ones_joined(self.connection._take_out(not self._waiting))
         data = self.data_to_send()
@@ -415,13 +418,16 @@ class Endpoint:
 
     def _receive(self, data: bytes | bytearray | memoryview | None, now: float) -> None:
         self._now = now
-        connection = self.connection
+        connection, itself = self.connection, self._itself
         if connection is None:
             self._receive_opening(data)
-        elif not self._waiting:
+        elif self._waiting:
+            if data is not None:
+                self._waiting += connection._receive_later(data, self._size_of_waiting())
+        elif itself is not None and connection is itself:  # compiled, this is a call in C
+            self._waiting = itself.receive_data(data)  # type: ignore[assignment]
+        else:
             self._waiting = connection.receive_data(data)  # type: ignore[assignment]
-        elif data is not None:
-            self._waiting += connection._receive_later(data, self._size_of_waiting())
         if self._itself is None or not self._itself._has_unread:
             self._advance()
 

@@ -1,3 +1,5 @@
+cimport cython
+
 from rfc6455.values cimport Value
 
 cdef class TextMessage(Value):
@@ -5,6 +7,11 @@ cdef class TextMessage(Value):
 
 cdef class BytesMessage(Value):
     cdef public bytes data
+
+@cython.locals(message=TextMessage)
+cpdef TextMessage text_message(str text)
+@cython.locals(message=BytesMessage)
+cpdef BytesMessage bytes_message(bytes data)
 
 cdef class TextPart(Value):
     cdef public str text

@@ -43,6 +43,20 @@ class BytesMessage(Value):
         self.data: bytes = data
 
 
+def text_message(text: str) -> TextMessage:
+    """Make what `TextMessage` does; a call of the class would take Cython five times as long."""
+    message = TextMessage.__new__(TextMessage)
+    message.text = text
+    return message
+
+
+def bytes_message(data: bytes) -> BytesMessage:
+    """Make what `BytesMessage` does; see `text_message`."""
+    message = BytesMessage.__new__(BytesMessage)
+    message.data = data
+    return message
+
+
 class TextPart(Value):
     """The next part of a text message, from a connection made with ``parts=True``. It is cut between characters.
 
