@@ -43,8 +43,8 @@ MEANINGS = {
     Verdict.OK: "what the case expects",
     Verdict.INFORMATIONAL: "another of the answers between which the RFC leaves the choice",
     Verdict.NON_STRICT: "no MUST is broken, but the answer is not the recommended one, or comes late",
-    Verdict.UNSUPPORTED: "the case needs what is optional and was not agreed on, such as permessage-deflate",
-    Verdict.FAILED: "all else",
+    Verdict.UNSUPPORTED: "the case needs something optional that was not agreed on, such as permessage-deflate",
+    Verdict.FAILED: "everything else",
 }
 
 RECOMMENDED = (Verdict.OK, Verdict.INFORMATIONAL)
