@@ -104,7 +104,7 @@ class Terminal:
             sys.exit(1)
 
     def _being_typed(self) -> str:
-        """The line in the editor, which has it in the encoding of the locale, as this terminal shows it."""
+        """Return the line in the editor, which holds it in the encoding of the locale, as this terminal shows it."""
         typed = readline.get_line_buffer() if readline else ""
         return os.fsencode(typed).decode(sys.stdout.encoding, "replace")
 

@@ -50,7 +50,7 @@ class Room:
         self._greeting: Batch | None = None
 
     def greeting(self) -> Batch:
-        """Return what a new member is told: the history and who is here."""
+        """Return what a new member is sent: the history and who is here."""
         if self._greeting is None:
             here = lines.here(self.names.everybody())
             self._greeting = Batch([lines.history(len(self.history)), *self.history.with_times(), here])
@@ -67,14 +67,14 @@ class Room:
         self.is_behind = pace.tell(batch, self.members - {sender})
 
     def remember(self, said: Iterable[str], at: str = "") -> int:
-        """Add to the history what people said, and return what it costs; see `History.extend`."""
+        """Add what people said to the history, and return what it costs; see `History.extend`."""
         cost = self.history.extend(said, at)
         self.grown += cost
         self._greeting = None
         return cost
 
     def rename(self, member: Member, name: str) -> list[str]:
-        """Note the member's name, ``""`` for none; return what the room is to be told."""
+        """Note the member's name, ``""`` for none; return what to tell the room."""
         old, member.name = member.name, self.names.spelled(name)
         if member.name != old:
             self._greeting = None
@@ -87,7 +87,7 @@ class Room:
 
     @property
     def held(self) -> int:
-        """How many bytes are kept for those who join."""
+        """The number of bytes that are kept for new members."""
         greeting = self._greeting
         return self.history.bytes + (greeting.size if greeting is not None else 0)
 
@@ -111,7 +111,7 @@ class Hub:
         limits = history_lines, history_bytes
         self._store = store
         self.rooms = Rooms(lambda path: Room(path, History(*limits)), store, limits, memory)
-        #: With other servers, lines go the way over them; without, straight to the room.
+        #: With other servers, lines take the way over them; otherwise they go straight to the room.
         self.bus: Bus | None = None
 
     def join(self, path: str, member: Member) -> Room:
@@ -135,9 +135,9 @@ class Hub:
             self.rooms.let_go(room)
 
     def say(self, room: Room, member: Member, texts: Sequence[str]) -> None:
-        """Tell the others in the room, as one batch, what one read from the member brought.
+        """Tell the others in the room, as one batch, what came in one read from the member.
 
-        Lines are stored before anybody is told, so that nothing that was seen is lost.
+        Lines are stored before anybody gets them, so that nothing that was seen is lost.
         """
         with room.lock:
             said: list[str] = []
@@ -147,7 +147,7 @@ class Hub:
         self.rooms.tell_budget(room)
 
     def _take(self, room: Room, member: Member, line: str, said: list[str]) -> None:
-        """Add to ``said`` what the room is told of the line: news of the member's name, and the line itself."""
+        """Add to ``said`` what the room is told about the line: news of the member's name, and the line itself."""
         if line.startswith(member.prefix):
             said.append(line)  # the usual case: the same name as before
             return

@@ -17,7 +17,7 @@ ENTRY_COST = 128
 
 
 class Batch:
-    """Some lines for many clients: each line is serialised once, and all of them are sent with one write.
+    """Some lines for many clients: each is serialised once, and all of them are sent with one write.
 
     Connections with the same extensions share the same bytes. That is possible because this server compresses each
     message on its own (no context takeover, see `session.py`).
@@ -36,7 +36,7 @@ class Batch:
     def serialised(self, kind: Hashable, ws: rfc6455.Endpoint) -> bytes:
         """Return the bytes for ``ws``, which must be open and have nothing else to send.
 
-        :param kind: what is equal for all connections that send these messages in the same bytes.
+        :param kind: a key that is equal for all connections that send these messages as the same bytes.
         """
         data = self._serialised.get(kind)
         if data is None:

@@ -1,4 +1,4 @@
-"""What the terminal client shows of a server's lines: what the page shows, in words and without a socket.
+"""What the terminal client shows of a server's lines: the same as the page, in words and without a socket.
 
 Not the bookkeeping of the greeting, and nothing twice when a server sends its history again.
 """
@@ -16,12 +16,12 @@ REMEMBERED = 1000
 # Lines sent so shortly before the connection broke may be lost, in seconds.
 DOUBT = 10.0
 
-# A note of the time stands where nobody has said anything for so many seconds.
+# A note of the time is shown where nobody has said anything for so many seconds.
 PAUSE = 300.0
 
 
 class Screen:
-    """What one client shows, in all its connections one after the other."""
+    """What one client shows, over all its connections, one after the other."""
 
     def __init__(self) -> None:
         self._had: deque[str] = deque(maxlen=REMEMBERED)
@@ -32,18 +32,18 @@ class Screen:
         self._time: datetime | None = None
 
     def send(self, line: str, now: float) -> None:
-        """Take note of a line of ours."""
+        """Note a line of ours."""
         self._had.append(line)
         self._sent.append((now, line))
 
     def broke(self, now: float) -> None:
-        """Take note that the connection broke."""
+        """Note that the connection broke."""
         self._doubtful += [line for at, line in self._sent if at > now - DOUBT]
         self._sent.clear()
         self._left = 0
 
     def receive(self, line: str) -> Iterator[tuple[bool, str]]:
-        """Give what is to be shown: whether it is a note, and the text."""
+        """Yield what is to be shown: whether it is a note, and the text."""
         if self._left:
             yield from self._receive_past(line)
         elif found := re.fullmatch(r"\* history (\d{1,5})", line):

@@ -80,7 +80,8 @@ class Server:
         return 1 if threads.failed else 0
 
     def _serve(self) -> None:
-        """Accept clients until a signal comes, or until `/health` has told long enough that a thread has failed."""
+        """Accept clients until a signal comes, or until `/health` has reported long enough that a thread has
+        failed."""
         deadline = float("inf")
         while not self._signals.stops and (left := deadline - time.monotonic()) > 0:
             for listener in self._signals.wait(None if left == float("inf") else left):
@@ -120,7 +121,7 @@ class Server:
                 yield session
 
     def _admit(self, sock: socket.socket, host: str, port: int) -> Session | None:
-        """Make a session of the client, or refuse it. What goes wrong with one does not affect the next."""
+        """Make a session for the client, or refuse it. A failure with one does not affect the next."""
         visitor = Visitor(host, port, self._service)
         reason = visitor.admit()
         try:

@@ -1,9 +1,9 @@
 """One client, from accept() to close(): its thread, its handshake, its connection. Here the library is used.
 
 The client's own thread reads and does what it read; nobody else reads from the socket. Everybody may write: the
-threads of other clients deliver their lines here, and the caretaker sends pings, late bytes and farewells. So all
-that they share (the phase, the `rfc6455.Endpoint`, the outbox) is touched under `_lock` only. The order of locks: a
-room's, then a session's.
+threads of other clients deliver their lines here, and the caretaker sends pings, late bytes and farewells. So
+everything that they share (the phase, the `rfc6455.Endpoint`, the outbox) is touched only under `_lock`. The order of
+locks: a room's, then a session's.
 
 A session goes through these phases, always forward, and may leave some out:
 
@@ -33,16 +33,17 @@ from service.wire import Wire
 
 import rfc6455
 
-# How long the caretaker leaves it to the session's own thread to tell the time, in seconds, when that has something to
+# How long the caretaker leaves it to the session's own thread to pass the time, in seconds, if that has something to
 # read: what is awaited may be in it.
 PATIENCE = 0.1
 
-# Where a session is in its life; see above.
+# The phase of a session; see above.
 Phase = IntEnum("Phase", "OPENING CHATTING CLOSING ENDING CUT")
 
 
 class Session:
-    """One client. `run` is its thread; most else is for the threads of others, which must not wait or see errors."""
+    """One client. `run` is its thread; most of the rest is for the threads of others, which must not wait or see
+    errors."""
 
     def __init__(self, sock: socket.socket, visitor: Visitor, service: Service) -> None:
         self.sock = sock
@@ -65,7 +66,7 @@ class Session:
         service.caretaker.add(self)
 
     def look(self) -> None:
-        """For the thread that listens, before `run`: take what the client has sent already. Usually that is the whole
+        """Take what the client has already sent, in the listening thread before `run`. Usually that is the whole
         request, and the session's own thread wakes up to answer it.
         """
         try:
@@ -99,7 +100,7 @@ class Session:
             self.visitor.leave()
 
     def _open(self) -> str | None:
-        """Read the request and answer it; return the room that it names, or None if there is none or time is up."""
+        """Read the request and answer it; return the room that it names, or ``None`` without one or if time is up."""
         while self._request is None and self._phase is Phase.OPENING:
             data = self._wire.read()
             with self._lock:
@@ -136,10 +137,10 @@ class Session:
             self._service.hub.leave(room, self)
 
     def _converse(self, room: Room) -> None:
-        """Do what the client's frames say, until the connection is closed.
+        """Handle the client's frames until the connection is closed.
 
         One bounded step at a time (`rfc6455.Endpoint.receive_data`), so that little is inflated before the rate is
-        looked at. What the connection answers is sent at once, but for the last answer: when a client sees our Close
+        checked. What the connection answers is sent at once, except for the last answer: when a client sees our Close
         frame, all that it said before its own was told to the others (`_finish` sends it).
         """
         ws, connection = self._ws, self._ws.connection
@@ -180,7 +181,7 @@ class Session:
     # With the lock held.
 
     def _receive(self, data: bytes | None) -> tuple[int, list[str]]:
-        """Take what was read, and tell the time; return how many events came of it, and the texts among them, if the
+        """Process what was read, and pass the time; return how many events came of it, and the texts among them if the
         client still takes part.
         """
         texts: list[str] = []
@@ -208,7 +209,7 @@ class Session:
         self.due = float("inf") if due is None else due
 
     def _finish(self) -> None:
-        """Send the last there is to say; from now on the caretaker only waits for the end."""
+        """Send the last words; from now on the caretaker only waits for the end."""
         if self._phase < Phase.ENDING:
             self._phase = Phase.ENDING
             self.due = time.monotonic() + (self._service.timeouts.tcp_close or 0.0)
@@ -219,12 +220,12 @@ class Session:
 
     @property
     def takes_part(self) -> bool:
-        """Whether lines are delivered, and what is said counts."""
+        """Whether lines are delivered to it, and its own lines count."""
         return self._phase is Phase.CHATTING
 
     @property
     def load(self) -> float:
-        """What waits for the client, as a share of what may; 0 for one that takes part no more."""
+        """What waits for the client, as a share of what may; 0 if it no longer takes part."""
         return self._outbox.load if self.takes_part else 0.0
 
     @property
@@ -258,7 +259,7 @@ class Session:
             self.fail(error)
 
     def give_way(self) -> None:
-        """Forget what waits for the client, and close; when that was done before, end."""
+        """Forget what waits for the client, and close; the second time, end."""
         code, reason = rfc6455.CloseCode.TRY_AGAIN_LATER, "the server needs the memory"
         with self._lock:
             if self.takes_part and self._wire.is_plain:
@@ -269,7 +270,7 @@ class Session:
                 self.cut()
 
     def fail(self, error: Exception) -> None:
-        """End a session with which something of ours went wrong, which is logged once."""
+        """End a session that we failed in, and log that once."""
         with self._lock:
             self._end = self._end or (int(rfc6455.CloseCode.INTERNAL_ERROR), "an error of the server")
             self.cut()
@@ -282,7 +283,7 @@ class Session:
             self._wire.cut()
 
     def flush(self) -> bool:
-        """For the caretaker: send what waits; say whether anything is left."""
+        """Send what waits, and return whether anything is left, for the caretaker."""
         with self._lock:
             self._outbox.flush()
             if self._phase >= Phase.ENDING:
@@ -290,7 +291,7 @@ class Session:
             return not self._outbox.is_empty
 
     def tick(self, now: float) -> None:
-        """For the caretaker: do what is due, which is a ping or an end."""
+        """Do what is due, a ping or an end, for the caretaker."""
         with self._lock:
             if self._phase >= Phase.ENDING:
                 self.cut()

@@ -1,4 +1,4 @@
-"""Who is let in: under which names this server is served, and which pages may connect. Pure functions."""
+"""Who may come in: the names that this server is served under, and the pages that may connect. Pure functions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Refusal:
 
 
 def refusal_of(request: rfc6455.Request, settings: Settings) -> Refusal | None:
-    """Return why the request is turned away; ``None`` when it is welcome."""
+    """Return why the request is turned away, or ``None`` if it is welcome."""
     refusal = _refusal_of_host(request, settings)
     return _refusal_of_page(request, settings) if refusal is None and request.is_upgrade else refusal
 
@@ -38,11 +38,11 @@ def name_of(host: str) -> str:
 
 
 def _refusal_of_host(request: rfc6455.Request, settings: Settings) -> Refusal | None:
-    """Refuse a name that is not this server's, where it has a list of them.
+    """Refuse a name that is not this server's, if it has a list of them.
 
-    On loopback it has. Without, a site could have its own name point to this machine (DNS rebinding); its page would
-    then be of the same origin as the chat, and could read and write it. Only HTTP/1.0 has no ``Host``; it is spoken
-    by programs that watch a server, and by no browser.
+    On loopback it has one. Without it, a site could make its own name point to this machine (DNS rebinding); its page
+    would then be of the same origin as the chat, and could read and write it. Only HTTP/1.0 has no ``Host``; it is
+    spoken by programs that watch a server, and by no browser.
     """
     host = request.host
     if settings.names is None or host is None:
@@ -55,10 +55,10 @@ def _refusal_of_host(request: rfc6455.Request, settings: Settings) -> Refusal | 
 
 
 def _refusal_of_page(request: rfc6455.Request, settings: Settings) -> Refusal | None:
-    """Refuse pages of other sites (10.2): the server's own may connect, those that the settings name, and what is not
-    a page.
+    """Refuse pages of other sites (10.2). The server's own pages may connect, those that the settings name, and
+    clients that are not pages.
 
-    A page from disk has the origin ``null``; so has any page that hides its own. On loopback that is let in, unless
+    A page from disk has the origin ``null``; so has any page that hides its own. On loopback it may connect, unless
     the settings say otherwise.
     """
     origin = request.origin
@@ -75,7 +75,8 @@ def _refusal_of_page(request: rfc6455.Request, settings: Settings) -> Refusal | 
 
 
 def refusal_of_caller(caller: Caller, settings: Settings) -> Refusal | None:
-    """Refuse who has no name where a proxy has to vouch for it, or anybody could take the name of somebody who has."""
+    """Refuse a client without a name if a proxy has to vouch for names: otherwise it could take the name of a client
+    that has one."""
     if settings.user_header is None or caller.user:
         return None
     body = f"Only those may chat for whom a proxy of --trust-proxy sends their name in {settings.user_header}.\n"

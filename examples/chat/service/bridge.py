@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Bus(Protocol):
-    """What brings lines to this and other servers; see `bus.py`."""
+    """The way that lines take to this and other servers; see `bus.py`."""
 
     def publish(self, path: str, sender: Member | None, said: Sequence[str]) -> None:
         """Take the lines; they come back by `Bridge`, on every server."""
@@ -30,22 +30,22 @@ class Bridge:
         self._hub = hub
 
     def deliver(self, path: str, sender: Member | None, said: Sequence[str]) -> None:
-        """Tell all in the room but the sender what was said on this server."""
+        """Tell everybody in the room except the sender what was said on this server."""
         with self._hub.rooms.locked(path) as room:
             room.tell(said, sender)
 
     def deliver_from(self, server: str, path: str, said: Sequence[str]) -> None:
-        """Tell all in the room what was said on another server; who joined or left only when it is news here."""
+        """Tell everybody in the room what was said on another server, and who joined or left, if that is news here."""
         with self._hub.rooms.locked(path) as room:
             room.tell(room.names.news(server, said), None)
 
     def remember(self, path: str, said: Sequence[str], time: float) -> None:
-        """Add to the room's history what was said at that time, before this server was there."""
+        """Add to the room's history what was said at that time, before this server started."""
         with self._hub.rooms.locked(path) as room:
             room.remember(said, at(time))
 
     def greet_again(self, paths: Iterable[str]) -> None:
-        """Send the histories of these rooms to who is there: they have become longer."""
+        """Send the histories of these rooms to their members: they have become longer."""
         for path in paths:
             with self._hub.rooms.locked(path) as room:
                 for member in room.members:
@@ -59,7 +59,7 @@ class Bridge:
                     self._hub.bus.publish_names(room.path, lines.here(room.names.here))
 
     def servers_elsewhere(self) -> set[str]:
-        """The other servers on which somebody is."""
+        """Return the other servers that have members."""
         servers: set[str] = set()
         for room in self._hub.rooms.all():
             with room.lock:
@@ -67,7 +67,7 @@ class Bridge:
         return servers
 
     def forget_server(self, server: str) -> None:
-        """Another server has died; who was there has left."""
+        """Note that another server has died, and its members have left."""
         for room in self._hub.rooms.all():
             with room.lock:
                 room.tell(room.names.news(server, [lines.here([])]), None)

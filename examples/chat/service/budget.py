@@ -1,10 +1,10 @@
 """One budget for all that is kept for clients: what waits in their outboxes, and the histories of all rooms.
 
 Each of them has a limit of its own; together, thousands of them could still take all memory there is. So when the
-budget is spent, the largest gives way first: a history is forgotten, a client that does not read is thrown out.
+budget is spent, the largest gives way first: a history is forgotten, or a client that does not read is thrown out.
 
-Adding up all of them takes a while. So it is done only when as much as a share of the budget may have come since it
-was done last, and the budget may be exceeded by that share.
+Adding up all of them takes a while. So it is done only when a share of the budget may have been added since the last
+time, and the budget may be exceeded by that share.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-# The share of the budget after which is looked again. With the default of 256 MiB that is every 16 MiB, which takes
-# longer to send on than a look at thousands of clients.
+# The share of the budget after which to look again. With the default of 256 MiB that is every 16 MiB, which take
+# longer to send than a look at thousands of clients.
 SHARE = 16
 
 
 class Holder(Protocol):
-    """What keeps something for clients."""
+    """Something that keeps data for clients."""
 
     @property
     def held(self) -> int:
-        """How many bytes it keeps."""
+        """The number of bytes that it keeps."""
 
     def give_way(self) -> None:
         """Keep less, at once. Never waits, never raises."""
 
 
 class Budget:
-    """All that may be kept.
+    """The budget for all that is kept.
 
-    :param limit: so many bytes; 0 for no limit.
-    :param holders: gives all that keep something.
+    :param limit: the number of bytes; 0 for no limit.
+    :param holders: a function that returns everything that keeps data.
     """
 
     def __init__(self, limit: int, holders: Callable[[], Iterable[Holder]]) -> None:
@@ -43,7 +43,7 @@ class Budget:
         self._lock = threading.Lock()
 
     def grew(self, size: int) -> None:
-        """Tell that so many bytes may be kept more than before. No lock of a room or a session may be held."""
+        """Note that up to so many more bytes may be kept than before. No lock of a room or a session may be held."""
         if not self._limit:
             return
         with self._lock:
@@ -54,7 +54,7 @@ class Budget:
         self._keep()
 
     def held(self) -> int:
-        """How many bytes are kept."""
+        """Return the number of bytes that are kept."""
         return sum(holder.held for holder in self._holders())
 
     def _keep(self) -> None:

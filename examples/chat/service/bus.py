@@ -33,22 +33,22 @@ from service.troubles import Trouble
 # How much of what this server published it remembers, in bytes, in case Redis forgets it.
 REMEMBERED_BYTES = 8 << 20
 
-# Seconds between attempts to reach Redis. When it is there and refuses what is written, reading the whole stream again
-# and again would be for nothing, so the pause grows to the second.
+# Seconds between attempts to reach Redis. If it is there and refuses what is written, reading the whole stream again
+# and again would be pointless, so the pause grows to the second number.
 RETRY_PAUSE = 0.25
 REFUSED_PAUSE = 4.0
 
-# Seconds between looks whether Redis still has what it had.
+# Seconds between checks that Redis still has what it had.
 LOOK_PAUSE = 1.0
 
-# Seconds for the last lines when the server stops.
+# Seconds to wait for the last lines when the server stops.
 STOP_TIMEOUT = 0.25
 
-# When Redis has given no sign for so many seconds, lines do not wait for it. The reader asks ten times a second, and
-# on a busy machine that may be a little late.
+# When Redis has given no sign of life for so many seconds, lines do not wait for it. The reader asks ten times a
+# second, and on a busy machine that may be a little late.
 HANGING = 0.4
 
-# How many entries are handed to Redis at once.
+# How many entries are passed to Redis at once.
 WRITE_COUNT = 500
 
 # How many signs of life a server gives in the time after which it counts as dead.
@@ -60,7 +60,7 @@ _Published = tuple[str, "Member | None", Sequence[str], bool]
 
 @dataclass(eq=False)
 class Entry:
-    """What this server published, or will. ``sender`` is not told, as in any room."""
+    """What this server published, or will. ``sender`` does not get it, as in any room."""
 
     number: int
     path: str
@@ -92,13 +92,13 @@ class RedisBus:
         self._stopped = threading.Event()
         self._tried = threading.Event()
         self._refusal: Exception | None = None
-        # When Redis gave the last sign, by whichever thread.
+        # When Redis gave the last sign of life, whichever thread saw it.
         self._heard = 0.0
         # The reader's own.
         self._connected_at = self._last_sign = self._looked_at = 0.0
         self._pause = RETRY_PAUSE
         self._is_first_reading = True
-        # All below is guarded by the lock. It is held while something is delivered, and makes the order of that; and
+        # The lock guards everything below. It is held while something is delivered, which determines the order, and
         # never while Redis is asked for something.
         self._lock = threading.Lock()
         self._is_connected: bool | None = None  # not known yet
@@ -107,7 +107,7 @@ class RedisBus:
         self._last_number = 0
         self._added = 0  # the last number that the reader has handed to Redis
         self._waiting: deque[Entry] = deque()  # what is not delivered
-        # The last number that was had from each other server.
+        # The last number received from each other server.
         self._seen: dict[str, int] = {}
         self._threads: list[threading.Thread] = []
 
@@ -118,7 +118,7 @@ class RedisBus:
     def start(self) -> None:
         """Start, and wait until the history is there or Redis is known to be gone.
 
-        :raises ValueError: when Redis refuses, and will until somebody mends the settings.
+        :raises ValueError: when Redis refuses, and will until somebody corrects the settings.
         """
         self._threads = [
             threads.start("bus clerk", self._keep_books),
@@ -174,7 +174,7 @@ class RedisBus:
         return published
 
     def _book(self, published: Iterable[_Published]) -> None:
-        """Number what is published, and hand it on; deliver what waits when there is nothing to wait for."""
+        """Number what is published, and pass it on; deliver what waits when there is nothing to wait for."""
         with self._lock:
             for path, sender, said, is_for_others in published:
                 for group in stream.in_entries(said):
@@ -225,7 +225,7 @@ class RedisBus:
     # The reader.
 
     def _read(self) -> None:
-        """Catch up with the stream, follow it, and begin again when Redis has been gone."""
+        """Catch up with the stream and follow it; start again after Redis was gone."""
         while not self._stopped.is_set():
             try:
                 self._stream.sign(self._server, self._patience)  # before much is read: it may refuse what is written
@@ -251,7 +251,7 @@ class RedisBus:
         return last
 
     def _catch_up(self) -> str:
-        """Read the whole stream, publish what is missing in it of our own, and go on with it from there.
+        """Read the whole stream, publish our own lines that are missing in it, and follow it from there.
 
         What was read before is skipped by its number, so this is right whatever happened to Redis or to its data.
         """
@@ -277,7 +277,8 @@ class RedisBus:
         return last
 
     def _publish_missing(self, present: set[int]) -> int:
-        """Write what is not in the stream, until nothing is left that the writer might not write; say how much."""
+        """Write what is not in the stream, until nothing is left that the writer might not write; return how much that
+        was."""
         # A full stream has let go of its oldest entries. One that is not full has lost those that were in it.
         is_full = self._stream.is_full
         with self._lock:
@@ -297,7 +298,8 @@ class RedisBus:
         return count
 
     def _note_connected(self, is_connected: bool) -> None:
-        """Begin to wait for Redis again. In the step in which nothing was left, or a line could come between."""
+        """Begin to wait for Redis again, in the same step in which nothing was left; otherwise a line could come in
+        between."""
         if is_connected:
             self._is_connected = True
             self._last_sign = 0.0
@@ -308,7 +310,7 @@ class RedisBus:
     def _take(self, raw: Raw) -> Said | None:
         """Deliver what came out of the stream, unless it was delivered before; return what it is.
 
-        Anybody may write to the stream. An entry with which something is wrong is skipped: those after it are not.
+        Anybody may write to the stream. An entry with something wrong in it is skipped; those after it are not.
         """
         name, fields = raw
         try:
@@ -343,7 +345,8 @@ class RedisBus:
                     self._waiting.popleft()
 
     def _keep_signs_of_life(self, now: float) -> None:
-        """Say that this server lives, and look which others do: one that was killed cannot say who has left."""
+        """Report that this server is alive, and check which others are: one that was killed cannot say who has
+        left."""
         if not self._patience or now < self._last_sign + self._patience / SIGNS:
             return
         self._last_sign = now
@@ -355,7 +358,7 @@ class RedisBus:
                 self._bridge.forget_server(server)
 
     def _look_for_loss(self, last: str, now: float) -> None:
-        """Look whether the stream still is the one that was read: somebody may have emptied it, or Redis for want of
+        """Check that the stream is still the one that was read. Somebody may have emptied it, or Redis, for lack of
         memory.
 
         :raises LookupError: when it is not.

@@ -1,6 +1,6 @@
 """One thread for what is due while the clients' own threads sit in recv(): blocked outboxes, deadlines, closing.
 
-It knows nothing of WebSockets. A session tells what it wants by `watch` and `release`; the caretaker calls back
+It knows nothing of WebSockets. A session says what it wants with `watch` and `release`; the caretaker calls back
 `flush` when the socket takes bytes again, and `tick` when the session's time has come.
 """
 
@@ -17,12 +17,12 @@ from typing import Protocol
 
 from service import threads
 
-# How often the deadlines are looked at, in seconds. They are of several seconds each, so this need not be exact.
+# How often to look at the deadlines, in seconds. Each is several seconds long, so this need not be exact.
 TICK = 0.25
 
 
 class Ward(Protocol):
-    """What the caretaker takes care of."""
+    """Something that the caretaker takes care of."""
 
     sock: socket.socket
     due: float
@@ -34,17 +34,17 @@ class Ward(Protocol):
         """Do what is due."""
 
     def fail(self, error: Exception) -> None:
-        """Logs what went wrong with it, the first time, and ends it. Never raises."""
+        """Log what went wrong with it, the first time, and end it. This never raises an exception."""
 
 
 def _nothing(now: float) -> None:
-    """What there is to be done besides, by default."""
+    """Do nothing: the default for other work."""
 
 
 class Caretaker:
     """Take care of sessions until it is stopped. All methods may be called from any thread.
 
-    :param chore: what else is to be done now and then.
+    :param chore: a function that does other work now and then.
     """
 
     def __init__(self, chore: Callable[[float], None] = _nothing) -> None:
@@ -71,7 +71,7 @@ class Caretaker:
             self._thread.join()
 
     def add(self, ward: Ward) -> None:
-        """From now on ``ward.tick`` is called when ``ward.due`` has come."""
+        """Call ``ward.tick`` when ``ward.due`` has come, from now on."""
         self._tasks.append((self._wards.add, ward))  # the next tick is early enough
 
     def watch(self, ward: Ward) -> None:
@@ -116,7 +116,7 @@ class Caretaker:
             self._care(*self._tasks.popleft())
 
     def _care(self, task: Callable[[Ward], None], ward: Ward) -> None:
-        """Do ``task`` for one ward. What goes wrong with it ends that one, and is nothing to the others."""
+        """Do ``task`` for one ward. An error ends that ward, and does not affect the others."""
         try:
             task(ward)
         except Exception as error:
@@ -158,7 +158,8 @@ class Caretaker:
             self._close(ward)
 
     def _drop(self, ward: Ward) -> None:
-        """Take care of it no more, but for its socket. That has been shut, so its thread ends and releases it."""
+        """Stop taking care of it, except for its socket. That has been shut down, so its thread ends and releases
+        it."""
         self._wards.discard(ward)
         self._unwatch(ward)
         if ward in self._released:

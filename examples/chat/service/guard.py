@@ -1,4 +1,4 @@
-"""Who may do how much: messages a second and connections, by client and by address. Pure but for its lock.
+"""How much a client and an address may do: messages per second, and connections. Pure, except for its lock.
 
 A limit of 0 is off. Time is an argument, as in `rfc6455.Deadlines`.
 """
@@ -11,26 +11,26 @@ from collections.abc import Iterable
 
 from lines import size
 
-# A token bucket holds what comes in so many seconds, so that somebody may paste a page of lines at once.
+# A token bucket holds the tokens of so many seconds, so that somebody may paste a page of lines at once.
 BURST_SECONDS = 10.0
 
-# A message takes a token, and so do so many bytes of texts after inflating, or of frames that give no text. With the
-# default rate that is 200 KiB a second, and 2 MiB at once: half of what an outbox holds, so that one alone can fill no
-# other's.
+# A message takes a token, and so does this number of bytes of text after inflating, or of frames without text. With
+# the default rate that is 200 KiB a second, and 2 MiB at once: half of what an outbox holds, so that one alone can
+# fill no other's.
 TOKEN_BYTES = 4 << 10
 
-# A text is not counted again for bytes that were counted when they came; of so many, which is one read.
+# A text is not counted again for bytes that were counted when they came, up to this number, which is one read.
 PAID_BYTES = 64 << 10
 
-# With more addresses than this in the books, those that have nothing to tell are forgotten.
+# With more addresses than this in the books, those without anything to remember are forgotten.
 MANY_ADDRESSES = 1000
 
 
 class Meter:
     """What the input of one client costs, in tokens.
 
-    Bytes count when they come, since fragments, and what inflates to nothing, are work that gives no event. A text
-    counts by so much as it is larger than they were.
+    Bytes count when they come, since fragments, and input that inflates to nothing, are work without an event. A text
+    counts as far as it is larger than they were.
     """
 
     def __init__(self) -> None:
@@ -41,8 +41,8 @@ class Meter:
     def cost(self, received: int, events: int, texts: Iterable[str]) -> int:
         """Return how many tokens the next step takes.
 
-        :param received: how many bytes of frames the client has sent in all.
-        :param events: how many events this step gave.
+        :param received: how many bytes of frames the client has sent in total.
+        :param events: how many events this step produced.
         :param texts: what was said in them.
         """
         new, self._received = received - self._received, received
@@ -90,9 +90,9 @@ class _Address:
 class Guard:
     """The books of all addresses.
 
-    :param connections: at most so many at once from one address.
-    :param rate: at most so many messages a second from one address.
-    :param clients: at most so many connections in all.
+    :param connections: the maximum number at once from one address.
+    :param rate: the maximum number of messages per second from one address.
+    :param clients: the maximum number of connections in total.
     """
 
     def __init__(self, connections: int, rate: float, clients: int) -> None:
@@ -104,7 +104,7 @@ class Guard:
         self._addresses: dict[str, _Address] = {}
 
     def admit(self) -> str:
-        """Book a connection; return the reason why not, or ``""`` when it may come in."""
+        """Book a connection; return why it may not come in, or ``""`` if it may."""
         with self._lock:
             if 0 < self._most_clients <= self._clients:
                 return "too many clients"
@@ -112,7 +112,7 @@ class Guard:
             return ""
 
     def admit_from(self, host: str, now: float) -> str:
-        """Book the address of a connection, as soon as it is known; the same."""
+        """Book the address of a connection as soon as it is known; return the same."""
         with self._lock:
             if len(self._addresses) > MANY_ADDRESSES:
                 self._forget_quiet_ones(now)
@@ -123,14 +123,14 @@ class Guard:
             return ""
 
     def release(self, host: str | None) -> None:
-        """Take a connection off the books, and its address where that was booked."""
+        """Take a connection off the books, and its address if that was booked."""
         with self._lock:
             self._clients -= 1
             if host is not None:
                 self._addresses[_network(host)].connections -= 1
 
     def may_say(self, host: str, tokens: int, now: float) -> bool:
-        """Return whether ``host`` may send now what takes so many tokens."""
+        """Return whether ``host`` may now send something that takes so many tokens."""
         if not self._rate:
             return True
         with self._lock:
@@ -144,7 +144,7 @@ class Guard:
 
 
 def _network(host: str) -> str:
-    """What counts as one address: for IPv6 the /64, which is the least that one customer is given."""
+    """Return what counts as one address: for IPv6 the /64, which is the least that one customer is given."""
     if ":" not in host:
         return host
     address = ipaddress.IPv6Address(host.partition("%")[0])

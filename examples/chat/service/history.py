@@ -18,13 +18,13 @@ LINE_COST = 40
 
 
 class History:
-    """So many lines at most, and so many bytes. Whoever calls holds the room's lock."""
+    """The last lines of a room, up to a number of lines and of bytes. The caller holds the room's lock."""
 
     def __init__(self, most_lines: int, most_bytes: int) -> None:
         self._most_lines = most_lines
         self._most_bytes = most_bytes
         self._lines: deque[tuple[str, int, str]] = deque()
-        #: How much memory it takes, about.
+        #: Roughly how much memory it takes.
         self.bytes = 0
 
     def __len__(self) -> int:

@@ -8,7 +8,8 @@ from unicodedata import normalize
 # Letters that show nothing, though Python calls them printable: Hangul fillers, a joiner of graphemes.
 _FILLERS = "\u034f\u115f\u1160\u3164\uffa0"
 
-# The end of a line in a text, with the tab that `clean` puts there; and so many of them that the last are of no use.
+# The end of a line in a text, with the tab that `clean` puts there; and such ends at the end of a text, which are of
+# no use.
 _LINE_END = re.compile(r"(?:\r\n?|\n)\t?")
 _GAP = re.compile(r"(?:\n\t){3,}")
 
@@ -24,7 +25,7 @@ _FILLER = re.compile(f"[{_FILLERS}]")
 _JOINERS = r"\u200c\u200d\u17b4\u17b5\u180b-\u180d\ufe00-\ufe0f\U000e0100-\U000e01ef"
 _JOINER = re.compile(f"[{_JOINERS}]")
 
-# What shows nothing at the beginning of a line: besides spaces, joiners that have nothing before them.
+# What shows nothing at the beginning of a line: spaces, and joiners that have nothing before them.
 _BLANK = rf"\s\u2800{_JOINERS}"
 
 # A star, or what looks like one (of three of them NFKC makes "*"), and what stands around it where a line begins.
@@ -41,7 +42,7 @@ MAX_NAME = 40
 
 
 def clean(text: str) -> str:
-    """The text with a space for each invisible character.
+    """Return the text with a space for each invisible character.
 
     If it has several lines, all but the first begin with a tab: none looks like another message, wherever it is shown.
     """
@@ -52,13 +53,14 @@ def clean(text: str) -> str:
 
 
 def without_star(line: str) -> str:
-    """The line as a client may say it: one with a star would look as if the server said it."""
+    """Return the line as a client may say it: with a star it would look like one of the server's."""
     found = _STAR.match(line)
     return line[found.end() :] if found else line
 
 
 def clean_name(text: str) -> str:
-    """The text as a name, in NFC: no star at its beginning, no colon or comma in it, nothing that looks like a notice.
+    """Return the text as a name, in NFC: no star at its beginning, no colon or comma in it, nothing that looks like a
+    notice.
 
     It is empty when nothing is left.
     """
@@ -68,7 +70,7 @@ def clean_name(text: str) -> str:
 
 
 def key(name: str) -> str:
-    """What is equal for names that look the same: without what cannot be seen, in NFC."""
+    """Return the same text for names that look the same: in NFC, without invisible characters."""
     if name.isascii():
         return name
     return normalize("NFC", " ".join(_JOINER.sub("", name).replace("\u2800", " ").split()))

@@ -17,7 +17,7 @@ def listen(hosts: Sequence[str], port: int) -> list[socket.socket]:
 
     :param hosts: names or addresses; ``::`` is IPv4 as well.
     :param port: 0 for any that is free at the first of them.
-    :raises OSError: when that is not possible at one of them.
+    :raises OSError: when one of them cannot be listened on.
     """
     listeners: list[socket.socket] = []
     try:
@@ -36,7 +36,7 @@ def listen(hosts: Sequence[str], port: int) -> list[socket.socket]:
 
 
 def _addresses(hosts: Sequence[str]) -> Iterator[tuple[socket.AddressFamily, str, bool]]:
-    """Give family and address of each, and whether it must be there; a machine may be without IPv6."""
+    """Yield the family and the address of each, and whether it must exist: a machine may be without IPv6."""
     for host in hosts:
         if host == "localhost":
             yield socket.AF_INET, _LOCALHOST[0], True

@@ -16,7 +16,7 @@ from service import threads
 # Values that need no quotes: no space, no quote, no "=", nothing invisible.
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+%@[],")
 
-# What waits to be written. If nobody reads the log, its oldest lines are lost, not the chat.
+# The lines that wait to be written. If nobody reads the log, its oldest lines are lost, not the chat.
 _waiting: deque[str] = deque(maxlen=10_000)
 
 # How long the end of the server waits for somebody to read the last lines, in seconds.
@@ -35,7 +35,8 @@ def log(event: str, **fields: object) -> None:
 
 
 def failure(error: Exception, **fields: object) -> None:
-    """Write what went wrong with one client, entry or line, and where. That one is dropped: this is all that is left.
+    """Write what went wrong with one client, entry or line, and where. That one is dropped, and this is all that is
+    left of it.
 
     :param fields: which one it was.
     """
@@ -45,9 +46,9 @@ def failure(error: Exception, **fields: object) -> None:
 
 
 def say(line: str) -> None:
-    """Write a line for people, soon. A log that nobody reads, or no more, does not stop the chat.
+    """Write a line for people, soon. A log that nobody reads, or that nobody reads any more, does not stop the chat.
 
-    Only one thread writes: a pipe that is full keeps it waiting, and nobody else.
+    Only one thread writes, so a full pipe keeps nobody else waiting.
     """
     with _changed:
         _waiting.append(line)
@@ -57,13 +58,13 @@ def say(line: str) -> None:
 
 
 def drain(seconds: float = LOG_TIMEOUT) -> bool:
-    """Wait until all is written, so many seconds at most; say whether it is."""
+    """Wait until everything is written, for so many seconds at most; return whether it is."""
     with _changed:
         return _changed.wait_for(lambda: not (_waiting or _is_writing), seconds)
 
 
 def _start_writer() -> None:
-    """With the first line, and not on import: a program that only reads this module needs no thread."""
+    """Start the thread with the first line, not on import: a program that only imports this module needs none."""
     global _is_started
     if not _is_started:
         _is_started = True
@@ -71,7 +72,7 @@ def _start_writer() -> None:
 
 
 def _write() -> None:
-    """The writer's thread."""
+    """Write lines; this is a thread of its own."""
     global _is_writing
     while True:
         with _changed:

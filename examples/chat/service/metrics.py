@@ -26,7 +26,7 @@ _HELP = {
 
 @dataclass(frozen=True)
 class Gauge:
-    """A value of now, or several with a label each."""
+    """A current value, or several with a label each."""
 
     name: str
     help: str
@@ -59,7 +59,7 @@ class Metrics:
             self._seconds += seconds
 
     def text(self, gauges: Iterable[Gauge]) -> str:
-        """All of it, with some values of now."""
+        """Return all of it, with some current values."""
         with self._lock:
             return "".join(f"{line}\n" for line in (*self._counters(), *self._histogram(), *_gauges(gauges)))
 

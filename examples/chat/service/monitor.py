@@ -1,4 +1,4 @@
-"""What programs that watch the server are told: `/health` in JSON, `/metrics` for Prometheus."""
+"""What the server tells programs that watch it: `/health` in JSON, `/metrics` for Prometheus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.troubles import Trouble
 
 
 class Watched(Protocol):
-    """A connection that chats, as far as it is watched."""
+    """A connection that takes part, as far as it is watched."""
 
     @property
     def held(self) -> int:
@@ -30,8 +30,8 @@ class Watched(Protocol):
 class Monitor:
     """The state of the server.
 
-    :param present: gives the connections that chat.
-    :param is_bus_there: whether Redis is; ``None`` without.
+    :param present: a function that returns the connections that take part.
+    :param is_bus_there: a function that returns whether Redis is there; ``None`` without Redis.
     """
 
     def __init__(
@@ -51,7 +51,8 @@ class Monitor:
     def health(self) -> tuple[bool, dict[str, object]]:
         """Return whether the server serves, and its state.
 
-        It is degraded when it does without something, and failed when a thread of its own has ended, and so will it.
+        It is degraded when it has to do without something, and failed when one of its own threads has ended, after
+        which it will end as well.
         """
         degraded = {each.part: trouble for each in self._troubles if (trouble := each.state)}
         state: dict[str, object] = {"status": "degraded" if degraded else "ok"}
@@ -63,11 +64,11 @@ class Monitor:
         return not threads.failed, state
 
     def metrics(self) -> str:
-        """Return all that is counted."""
+        """Return everything that is counted."""
         return self._metrics.text(self._gauges())
 
     def remind(self, now: float) -> None:
-        """Tell again of what has lasted for another minute."""
+        """Report again what has lasted for another minute."""
         for trouble in self._troubles:
             trouble.remind(now)
 

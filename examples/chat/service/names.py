@@ -11,7 +11,7 @@ from service.letters import clean_name, key
 
 
 class Names:
-    """The names in one room. Whoever calls holds the room's lock.
+    """The names in one room. The caller holds the room's lock.
 
     Two members may have one name: one person with two windows. It joins with the first and leaves with the last.
     """
@@ -26,7 +26,7 @@ class Names:
         return set(self.here).union(*self._elsewhere.values())
 
     def spelled(self, name: str) -> str:
-        """The name as it was written by the first who is here with it: what looks the same is the same."""
+        """Return the name as the first member with it wrote it: names that look the same are the same."""
         return self._spellings.get(key(name), name)
 
     def rename(self, old: str, new: str) -> list[str]:
@@ -51,7 +51,7 @@ class Names:
     # Other servers.
 
     def news(self, server: str, said: Iterable[str]) -> list[str]:
-        """Note what another server says of who is there; return the lines with what of that is news here."""
+        """Note who is there according to another server; return the lines with what is news here."""
         told: list[str] = []
         for line in said:
             if not lines.is_said_by_server(line):
@@ -66,7 +66,7 @@ class Names:
         return told
 
     def servers(self) -> set[str]:
-        """The other servers on which somebody is."""
+        """Return the other servers that have members."""
         return {server for server, names in self._elsewhere.items() if names}
 
     def forget(self, server: str) -> None:
@@ -82,7 +82,7 @@ class Names:
 def names_after(line: str, names: frozenset[str], spelled: Callable[[str], str] = str) -> frozenset[str]:
     """Who is there after a server has said ``line``, when ``names`` were before.
 
-    :param spelled: gives a name as it is known here.
+    :param spelled: a function that returns a name as it is known here.
     """
     if line.startswith("* here: "):
         return frozenset(spelled(clean_name(name)) for name in line[8:].split(", ")) - {""}

@@ -1,8 +1,8 @@
-"""How a room keeps its pace: who talks too fast is held back before anybody who listens is thrown out.
+"""How a room keeps its pace: members who talk too fast are held back before members who listen are thrown out.
 
 The law: the room is the measure. While most of its members are behind, the talk is too fast, and nothing more is read
-from those who have just said something. A member is too slow when it is behind and most are not. So one who does not
-read holds nobody back, and one who floods the room ends nobody.
+from those who have just said something. A member is too slow when it is behind and most are not. So a member who does
+not read holds nobody back, and one who floods the room gets nobody thrown out.
 
 The load of a member is what waits for it, as a share of what may wait: 1 is the limit of `--outbox-bytes` or of
 `--outbox-messages`, whichever is nearer. All functions but `hold_back` want the room's lock to be held.
@@ -18,7 +18,7 @@ from outbox import Batch
 
 import rfc6455
 
-# From this load on a member is behind. One read of a compressed flood can be 512 KiB of lines; with the default limit
+# From this load on, a member is behind. One read of a compressed flood can be 512 KiB of lines; with the default limit
 # of 4 MiB there is room for six talkers that were read at the same time.
 BEHIND = 0.25
 
@@ -26,11 +26,11 @@ BEHIND = 0.25
 # must not wait in all outboxes without end.
 TOO_MUCH = 2.0
 
-# How long at most somebody who talks is held back, in seconds. A listener with 1 Mbit/s takes 1.2 MB in it; those who
-# take less, or pretend to, may slow the talk down and cannot stop it.
+# The maximum time that somebody who talks is held back, in seconds. A listener with 1 Mbit/s takes 1.2 MB meanwhile;
+# those who take less, or pretend to, may slow the talk down and cannot stop it.
 HOLD_SECONDS = 10.0
 
-# How often is looked whether the room has caught up, in seconds: often enough that nobody sees a pause.
+# How often to check whether the room has caught up, in seconds: often enough that nobody sees a pause.
 LOOK_SECONDS = 0.02
 
 
@@ -42,14 +42,14 @@ class Listener(Protocol):
         """What waits for it, as a share of what may."""
 
     def deliver(self, batch: Batch) -> float:
-        """Send the batch to the client, and returns its load. Never waits, never raises."""
+        """Send the batch to the client, and return its load. This never waits and never raises an exception."""
 
     def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake. Never waits, never raises."""
+        """Begin the closing handshake. This never waits and never raises an exception."""
 
 
 def tell(batch: Batch, listeners: Collection[Listener]) -> bool:
-    """Tell all of them, and part with those that are too slow.
+    """Tell all of them, and close those that are too slow.
 
     :returns: whether most are behind.
     """

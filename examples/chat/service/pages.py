@@ -14,7 +14,7 @@ from service.monitor import Monitor
 
 _PAGE = Path(__file__).parents[1] / "index.html"
 
-# A room is one segment of a path. Everything else is not here.
+# A room is one segment of a path. Anything else does not exist.
 _ROOM = re.compile(r"/(?:[\w.~!$&'()*+;=@-]|%[0-9A-Fa-f]{2}){0,200}", re.ASCII)
 
 # What is not the page must not be run as one. The page has a Content-Security-Policy of its own; that nobody may
@@ -58,7 +58,7 @@ def is_room(name: str) -> bool:
 
 
 def below(prefix: str, path: str) -> str | None:
-    """Return what of the path is below the prefix of all rooms; ``None`` when it is elsewhere."""
+    """Return the part of the path below the prefix of all rooms, or ``None`` if it is elsewhere."""
     if path == prefix or not path.startswith(f"{prefix}/"):
         return "/" if path == prefix else None
     return path[len(prefix) :]
@@ -70,7 +70,7 @@ def moved(path: str) -> Answer:
 
 
 class Pages:
-    """Answers requests that want no WebSocket."""
+    """Answers to requests that do not ask for a WebSocket."""
 
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor

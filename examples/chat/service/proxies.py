@@ -1,8 +1,8 @@
-"""For whom a proxy speaks: the address of its client, and the person's name where the proxy knows it.
+"""The client that a proxy speaks for: its address, and the person's name if the proxy knows it.
 
-The law: what a header says counts only when the connection comes from a proxy that is trusted, and only the one header
-that is configured counts. Of several addresses it is the rightmost that is not a trusted proxy's: what is left of it
-was written by strangers.
+The law: a header counts only if the connection comes from a trusted proxy, and only the one that is configured. Of
+several addresses, the rightmost that is not a trusted proxy's counts: those to the left of it were written by
+strangers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Caller:
 
 
 def is_trusted(address: str, networks: Sequence[Network]) -> bool:
-    """Return whether this is the address of a proxy that is trusted."""
+    """Return whether this is the address of a trusted proxy."""
     known = _address(address) if networks else None
     return known is not None and any(known in network for network in networks)
 
@@ -56,7 +56,7 @@ def caller_of(request: rfc6455.Request, peer: str, settings: Settings) -> Caller
 
 
 def _hops(request: rfc6455.Request, header: str) -> Iterable[str]:
-    """The addresses in the header, the client's first."""
+    """Yield the addresses in the header, the client's first."""
     value = ",".join(request.headers.get_all(header))
     if header == "forwarded":
         return _forwarded_hops(value)
@@ -83,7 +83,7 @@ def _forwarded_hops(value: str) -> Iterator[str]:
 
 
 def _node(text: str) -> str:
-    """The address of a node, without its port."""
+    """Return the address of a node, without its port."""
     found = _NODE.fullmatch(text.strip())
     return next(filter(None, found.groups()), "") if found else "unknown"
 
@@ -97,7 +97,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _as_utf8(value: str) -> str:
-    """A header's bytes are read as Latin-1; proxies write names in UTF-8."""
+    """Return a name that was read as Latin-1, as all headers are, and that proxies write in UTF-8."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:

@@ -1,4 +1,4 @@
-"""The rooms by their path: made when somebody comes, kept for their history, forgotten when they are too many."""
+"""The rooms by their path: made when somebody comes, kept for their history, forgotten when there are too many."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from service.store import Store
 if TYPE_CHECKING:
     from hub import Room
 
-# Rooms that nobody is in are kept for their history, so many of them.
+# How many empty rooms are kept for their history.
 MAX_EMPTY_ROOMS = 1000
 
 
 class Rooms:
     """All rooms. May be used by any thread that holds no lock of a room.
 
-    :param make: makes the room of a path, which is empty.
+    :param make: a function that makes an empty room for a path.
     :param store: has what was said there before.
     :param limits: so many lines and bytes of it are wanted.
     :param memory: how many bytes all histories and all that waits for members may take; 0 for no limit.
@@ -37,9 +37,9 @@ class Rooms:
 
     @contextmanager
     def locked(self, path: str, users: int = 0) -> Iterator[Room]:
-        """Give the room, with its lock held; afterwards the budget is told by how much it has grown.
+        """Yield the room, with its lock held; afterwards, tell the budget how much the room has grown.
 
-        :param users: so many more want the room to be kept, until they `let_go`.
+        :param users: how many more users want the room to be kept, until they `let_go`.
         """
         room = self._room(path, users)
         with room.lock:
@@ -47,7 +47,7 @@ class Rooms:
         self.tell_budget(room)
 
     def let_go(self, room: Room) -> None:
-        """One user less wants the room to be kept."""
+        """Note that one user fewer wants the room to be kept."""
         with self._lock:
             room.users -= 1
 
@@ -56,7 +56,7 @@ class Rooms:
             return list(self._rooms.values())
 
     def tell_budget(self, room: Room) -> None:
-        """Tell by how much the room has grown."""
+        """Tell the budget how much the room has grown."""
         grown, room.grown = room.grown, 0
         self.budget.grew(grown)
 

@@ -21,7 +21,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PASSWORD_VARIABLE = "CHAT_BUS_PASSWORD"
 
 
-# Which header of a trusted proxy tells whom it speaks for.
+# The header in which a trusted proxy says which client it speaks for.
 FORWARDED = ("x-forwarded-for", "forwarded")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

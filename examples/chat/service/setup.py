@@ -1,6 +1,6 @@
-"""All that the sessions share, made as the settings say.
+"""Everything that the sessions share, made from the settings.
 
-The law: what cannot be used is said at the start, with the switch and the file to look at (`StartError`).
+The law: anything that cannot be used is reported at the start, with the switch and the file to look at (`StartError`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class StartError(Exception):
 class Service:
     """What all sessions share.
 
-    :param present: gives the connections that chat, for those who watch the server.
+    :param present: a function that returns the connections that take part, for programs that watch the server.
     :raises StartError: when something that the settings name cannot be used.
     """
 
@@ -56,7 +56,7 @@ class Service:
         monitor = Monitor(self.metrics, self.hub, troubles, present, None if bus is None else lambda: bus.is_connected)
         self.pages = Pages(monitor)
         self.caretaker = Caretaker(monitor.remind)
-        # Each message is compressed for itself (the default: no context takeover), so that all clients can be sent the
+        # Each message is compressed on its own (the default: no context takeover), so that all clients can be sent the
         # same bytes and none keeps a compressor. Most lines of a chat are too short to gain from it.
         self._extensions = [rfc6455.PerMessageDeflate(threshold=200)] if settings.deflate else []
         self._limits = rfc6455.Limits(message=settings.max_message or None)
@@ -79,9 +79,9 @@ class Service:
         )
 
     def start(self) -> None:
-        """Begin to work.
+        """Start working.
 
-        :raises StartError: when Redis refuses, and will until somebody mends the settings.
+        :raises StartError: when Redis refuses, and will until somebody corrects the settings.
         """
         if self._bus is not None:
             with _named("--bus"):
@@ -89,14 +89,14 @@ class Service:
         self.caretaker.start()
 
     def stop(self) -> None:
-        """End in order: what was said is written, and sockets are closed when nobody needs them any more."""
+        """Shut down cleanly: write what was said, and close sockets when nobody needs them any more."""
         if self._bus is not None:
             self._bus.stop()
         self.caretaker.stop()
         self._store.close()
 
     def read_certificate(self) -> None:
-        """Read the certificate again, for those who come from now on. When it cannot be used, the old one stays."""
+        """Read the certificate again, for clients that come from now on. If it cannot be used, the old one stays."""
         if self.settings.cert is None:
             return
         try:

@@ -1,9 +1,9 @@
-"""Signals: SIGINT and SIGTERM end the server, the first in order, the second at once; SIGHUP reads the certificate
-again.
+"""Signals: SIGINT and SIGTERM end the server, the first one cleanly, a second one at once; SIGHUP makes it read the
+certificate again.
 
 Python runs the handler of a signal between two steps of the main thread. For a signal that comes after the last look
-at `stops` and before the wait in the selector, that would be when the next client comes. So what wakes the main
-thread is not the handler but what C does at once when a signal comes, with `signal.set_wakeup_fd`.
+at `stops` and before the wait in the selector, that would be when the next client comes. So the handler does not wake
+the main thread; `signal.set_wakeup_fd` does, as C code that runs as soon as a signal comes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 
 class Signals:
-    """What came, and a selector that it wakes. For the main thread, but for `wake`."""
+    """The signals that came, and a selector that they wake. For the main thread, except for `wake`."""
 
     def __init__(self, listeners: Sequence[socket.socket]) -> None:
         self.stops = 0
@@ -35,21 +35,21 @@ class Signals:
         signal.signal(signal.SIGHUP, self._note_hangup)
 
     def wait(self, timeout: float | None = None) -> list[socket.socket]:
-        """Wait for something to happen; return the listeners at which somebody stands."""
+        """Wait for something to happen; return the listeners that clients are waiting at."""
         ready = [key.fileobj for key, _ in self._selector.select(timeout)]
         if self._woken in ready:
             self._woken.recv(4096)
         return [sock for sock in ready if isinstance(sock, socket.socket) and sock is not self._woken]
 
     def wake(self) -> None:
-        """Let `wait` return. May be called from any thread."""
+        """Make `wait` return. May be called from any thread."""
         try:
             self._waker.send(b"\0")
         except OSError:
             pass  # it has been woken often enough, or is done
 
     def take_hangup(self) -> bool:
-        """Return whether SIGHUP has come since this was asked last."""
+        """Return whether SIGHUP has come since the last call."""
         hangups, self._hangups = self._hangups, 0
         return hangups > 0
 

@@ -14,17 +14,17 @@ from lines import size
 from service.times import at, with_times
 from service.troubles import Trouble
 
-# What no history comes to: as good as no limit.
+# More than any history has: as good as no limit.
 MANY_BYTES = 1 << 40
 
-# How long a write waits for another program that has the file, in seconds. A room waits with it, so the chat would
-# rather lose a line of its history than stand still.
+# How long a write waits for another program that has the file locked, in seconds. The room waits as well, and it is
+# better to lose a line of the history than to stop the chat.
 BUSY_TIMEOUT = 0.1
 
 # The same when the server starts: the one before it may not have ended yet.
 START_TIMEOUT = 5.0
 
-# So many rooms are kept; with more, those are forgotten in which nothing has been said for the longest time.
+# How many rooms are kept; beyond that, those that have been silent the longest are forgotten.
 MAX_ROOMS = 1000
 
 
@@ -33,13 +33,13 @@ def _text(data: bytes) -> str:
 
 
 class Store(Protocol):
-    """Keeps the last lines of each room. May be called from any thread."""
+    """A store of the last lines of each room. May be called from any thread."""
 
     def append(self, room: str, said: Sequence[str]) -> None:
         """Keep the lines; when it returns, they are safe from the death of this process."""
 
     def last(self, room: str, count: int, most_bytes: int = MANY_BYTES) -> list[str]:
-        """The last ``count`` lines of the room, or fewer that are of ``most_bytes`` bytes; the oldest first.
+        """Return the last ``count`` lines of the room, or fewer if they exceed ``most_bytes`` bytes; the oldest first.
 
         With their times, see `times.with_times`.
         """
@@ -49,7 +49,7 @@ class Store(Protocol):
 
 
 class NoStore:
-    """Keeps nothing: the rooms' own memory is all there is."""
+    """A store that keeps nothing: the rooms' own memory is all there is."""
 
     def append(self, room: str, said: Sequence[str]) -> None:
         pass
@@ -62,13 +62,14 @@ class NoStore:
 
 
 class SQLiteStore:
-    """Keeps the lines in a file.
+    """A store that keeps the lines in a file.
 
-    Each call commits once, however many lines it brings. With a write-ahead log and ``synchronous=NORMAL`` a commit
-    is a write without a wait for the disk: it survives a kill -9 of the server; a power cut may cost the last lines.
+    Each call commits once, however many lines it brings. With a write-ahead log and ``synchronous=NORMAL``, a commit
+    is a write that does not wait for the disk: it survives a kill -9 of the server; a power cut may cost the last
+    lines.
 
     :param keep: how many lines of each room to keep.
-    :param trouble: is told when the file cannot be used later on.
+    :param trouble: is informed if the file cannot be used later on.
     :raises sqlite3.Error: when the file cannot be used.
     """
 
@@ -77,7 +78,7 @@ class SQLiteStore:
         self._trouble = trouble
         self._lock = threading.Lock()
         self._since_trim: Counter[str] = Counter()
-        # Used under the lock only, by whatever thread has it.
+        # Used only under the lock, by whichever thread has it.
         self._database = sqlite3.connect(path, timeout=START_TIMEOUT, check_same_thread=False, isolation_level=None)
         # Another program may have written to the file: one line that is no text must not cost the room its history.
         self._database.text_factory = _text
@@ -125,7 +126,7 @@ class SQLiteStore:
         return list(with_times(reversed(said)))
 
     def _add_times(self) -> None:
-        """Make room for them in a file from before there were any: what is in it has none."""
+        """Add the column to a file from before there were times: the lines in it have none."""
         columns = [name for _, name, *_ in self._database.execute("PRAGMA table_info(lines)")]
         if "time" not in columns:
             self._database.execute("ALTER TABLE lines ADD COLUMN time INTEGER")
@@ -144,13 +145,13 @@ class SQLiteStore:
                 self._forget_rooms()
 
     def _trim(self, room: str) -> None:
-        """Forgets what is too old; done once for as many lines as are kept, so a line costs little."""
+        """Forget what is too old. This is done once for as many lines as are kept, so that a line costs little."""
         self._since_trim[room] = 0
         too_old = "SELECT id FROM lines WHERE room = ? ORDER BY id DESC LIMIT 1 OFFSET ?"
         self._database.execute(f"DELETE FROM lines WHERE room = ? AND id <= ({too_old})", (room, room, self._keep))
 
     def _forget_rooms(self) -> None:
-        """Forgets the rooms that are too many; done once for as many as are kept."""
+        """Forget the rooms beyond the limit. This is done once for as many rooms as are kept."""
         self._since_trim.clear()
         newest = "SELECT room FROM lines GROUP BY room ORDER BY max(id) DESC LIMIT ?"
         self._database.execute(f"DELETE FROM lines WHERE room NOT IN ({newest})", (MAX_ROOMS,))

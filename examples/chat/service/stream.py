@@ -1,8 +1,8 @@
 """The stream in Redis: entries go in and come out, and nothing else is known of Redis anywhere.
 
-The law: what comes out was written by anybody. An entry is checked here like what a client sends, and has a bound in
-bytes, as the whole stream has. What Redis refuses is of two kinds: what waits for somebody to mend the settings
-(`is_for_good`), and what passes.
+The law: anybody may have written what comes out. An entry is checked here like the messages of a client, and has a
+bound in bytes, as the whole stream has. Redis refuses things in two ways: until somebody corrects the settings
+(`is_for_good`), or for a while.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from redis.retry import Retry
 
 from service.pages import is_room
 
-# How many entries the stream keeps, and how many bytes; an entry is what one read from a client brought.
+# How many entries the stream keeps, and how many bytes; an entry holds the lines of one read from a client.
 STREAM_LENGTH = 10_000
 STREAM_BYTES = 64 << 20
 
-# When it has more bytes, it is cut to this share of them, so that this is seldom.
+# When it has more bytes, it is cut to this share of them, so that this happens rarely.
 CUT_SHARE = 15 / 16
 
-# What an entry takes in Redis besides the text of its fields, about.
+# Roughly what an entry takes in Redis besides the text of its fields.
 ENTRY_COST = 200
 
 # How many bytes of lines are put into one entry, unless one line is longer.
 ENTRY_BYTES = 64 << 10
 
-# Seconds that Redis has to answer.
+# How many seconds Redis has to answer.
 TIMEOUT = 3.0
 
 # How long one read of the stream waits for an entry, in ms; how many it takes.
@@ -51,7 +51,7 @@ HELLO = ""
 # this is looked at before the JSON is parsed.
 _IS_LIST_OF_STRINGS = re.compile(r'\s*\[(?:[\s,]*"[^"\\]*(?:\\.[^"\\]*)*")*\s*\]\s*').fullmatch
 
-# What is no mistake of TLS.
+# Errors that are not TLS's.
 _CONNECTION_BROKE = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 # What Redis says when the settings are wrong; its client has classes for the rest.
@@ -75,10 +75,10 @@ class Stream:
     """The stream, for one server. Only `add` and `sign` may be called by other threads than the one that reads.
 
     :param url: ``redis://host:port/database``, or ``rediss://`` for TLS.
-    :param password: instead of the one in the URL.
+    :param password: the password to use instead of the one in the URL.
     :param name: the stream's, the same for all servers of a chat.
     :param longest: how many bytes a message of a client may have; 0 for no limit.
-    :raises ValueError: when it is no URL for Redis. The error does not tell the URL, in which a password may be.
+    :raises ValueError: when it is not a URL for Redis. The error does not show the URL, which may hold a password.
     """
 
     def __init__(self, url: str, password: str | None = None, name: str = "rfc6455-chat", longest: int = 0) -> None:
@@ -90,8 +90,8 @@ class Stream:
         self._bytes = 0
 
     def add(self, entries: Iterable[dict[Any, Any]]) -> None:
-        """Add all or none: if one were refused (memory, a disk) and the next taken, others would see a number that is
-        too high, and skip the missing one for good.
+        """Add all or none: if one were refused (memory, a disk) and the next accepted, others would see a number that
+        is too high, and skip the missing one for good.
         """
         pipeline = self._redis.pipeline(transaction=True)
         for entry in entries:
@@ -100,7 +100,7 @@ class Stream:
             pipeline.execute()
 
     def rewind(self) -> None:
-        """Forget what was read: the next reading begins with the stream."""
+        """Forget what was read: the next reading begins at the beginning of the stream."""
         self._sizes.clear()
         self._bytes = 0
 
@@ -116,15 +116,15 @@ class Stream:
         return entries
 
     def has_lost(self, last: str) -> bool:
-        """Return whether the stream ends before ``last``, which it had. Then new entries may have ids that `read`
-        skips: who makes them is Redis's clock, and it may be behind.
+        """Return whether the stream ends before ``last``, which it once had. New entries may then have ids that `read`
+        skips, as they come from Redis's clock, which may be behind.
         """
         newest: Any = self._redis.xrevrange(self.name, count=1)
         return _order(newest[0][0] if newest else "0-0") < _order(last)
 
     @property
     def is_full(self) -> bool:
-        """Whether the stream has let go of its oldest entries. One that is not full, and lacks some, has lost them."""
+        """Whether the stream has let go of its oldest entries. One that is not full but lacks some has lost them."""
         return len(self._sizes) >= STREAM_LENGTH or self._bytes >= STREAM_BYTES * CUT_SHARE**2
 
     def said(self, fields: dict[str, str]) -> Said:
@@ -142,7 +142,8 @@ class Stream:
         return Said(fields["server"], number, fields["room"], json)
 
     def sign(self, server: str, seconds: float) -> None:
-        """Tell that the server lives, for so many seconds; 0 only looks whether Redis takes what is written to it."""
+        """Say that the server is alive for so many seconds; 0 only checks whether Redis accepts what is written to
+        it."""
         self._redis.set(f"{self.name}:{server}", "alive", px=math.ceil(1000 * (seconds or TIMEOUT)))
 
     def is_alive(self, server: str) -> bool:
@@ -172,12 +173,12 @@ def _order(name: str) -> tuple[int, int]:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Return whether Redis was there, and did not want to."""
+    """Return whether Redis was there, and refused."""
     return isinstance(error, redis.ResponseError) or is_for_good(error)
 
 
 def is_for_good(error: BaseException | None) -> bool:
-    """Return whether Redis refuses until somebody mends the settings: a password, a right, a database, a
+    """Return whether Redis refuses until somebody corrects the settings: a password, a right, a database, a
     certificate."""
     while error is not None:
         if isinstance(error, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
@@ -223,7 +224,7 @@ def room_in(name: str) -> str:
 def lines_in(text: str) -> list[str]:
     """Return the lines of an entry, cleaned as those of clients are.
 
-    :raises Exception: of many kinds, when they are no texts that can be sent.
+    :raises Exception: of many kinds, when they are not texts that can be sent.
     """
     if not _IS_LIST_OF_STRINGS(text):
         raise ValueError("these are no lines")
@@ -258,6 +259,6 @@ def _connected(url: str, password: str | None) -> redis.Redis:
 
 
 def from_elsewhere(texts: Iterable[str]) -> list[str]:
-    """The texts as lines, when it is not known what wrote them; those of a server stay, for `names_after`."""
+    """Return the texts as lines, whoever wrote them; those of a server stay, for `names_after`."""
     cleaned = map(clean, texts)
     return list(filter(None, (line if is_said_by_server(line) else without_star(line) for line in cleaned)))

@@ -14,7 +14,7 @@ def server_context(cert: str, key: str | None) -> ssl.SSLContext:
     """What all connections share.
 
     :param cert: the file with the certificate and those that it depends on, in PEM.
-    :param key: the file with its private key; ``None`` where ``cert`` has it.
+    :param key: the file with its private key; ``None`` if ``cert`` has it.
     :raises OSError: when one cannot be read, or does not fit (`ssl.SSLError`).
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -35,7 +35,7 @@ class TLS:
         self._is_open = False
 
     def receive_data(self, data: bytes) -> bytes:
-        """Take what came from the client; return what it means, which may be nothing yet.
+        """Process what came from the client, and return what it contains, which may be nothing yet.
 
         :param data: ``b""`` is the end of file.
         :raises ssl.SSLError: when the client breaks TLS, or does not speak it.
@@ -65,7 +65,7 @@ class TLS:
         return self._incoming.eof
 
     def encrypt(self, data: bytes) -> bytes:
-        """What to send for ``data``; nothing when the connection is not open, or broken."""
+        """Return what to send for ``data``; nothing if the connection is not open, or broken."""
         try:
             if self._is_open:
                 self._object.write(data)
@@ -74,7 +74,7 @@ class TLS:
         return self._outgoing.read()
 
     def close(self) -> bytes:
-        """What to send when nothing more will be sent."""
+        """Return what to send when nothing more follows."""
         try:
             if self._is_open:
                 self._object.unwrap()
@@ -84,5 +84,5 @@ class TLS:
         return self._outgoing.read()
 
     def data_to_send(self) -> bytes:
-        """What TLS itself has to say, now and then."""
+        """Return what TLS itself has to say now and then."""
         return self._outgoing.read()

@@ -1,7 +1,7 @@
-"""What the chat does without while something outside of it fails: Redis, or the history's file.
+"""What the chat has to do without while something outside of it fails: Redis, or the history's file.
 
-The law: a trouble is told when it begins, again each minute while it lasts, and when it ends; each error in between is
-counted. `/health` and `/metrics` say what they are. The chat goes on: it is degraded, not down.
+The law: a trouble is reported when it begins, again each minute while it lasts, and when it ends; each error in
+between is counted. `/health` and `/metrics` say what they are. The chat goes on: it is degraded, not down.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from service.log import log, utc
 from service.metrics import Metrics
 
-# How often a trouble that lasts is told again, in seconds.
+# How often a trouble that lasts is reported again, in seconds.
 REMIND_SECONDS = 60.0
 
 
@@ -35,7 +35,7 @@ class Trouble:
     def begin(self, error: object, lost: int = 0) -> None:
         """Note that it has failed, once more or for the first time.
 
-        :param lost: how many lines are lost by that.
+        :param lost: how many lines that has cost.
         """
         self._metrics.count("errors", label=f'part="{self.part}"')
         self._metrics.count("lost_lines", lost)
@@ -56,14 +56,14 @@ class Trouble:
                 self._since, self._lost = None, 0
 
     def remind(self, now: float) -> None:
-        """Tell of it again when it has lasted for another minute."""
+        """Report it again if it has lasted for another minute."""
         with self._lock:
             if self._since is not None and now >= self._told_at + REMIND_SECONDS:
                 self._tell()
 
     @property
     def state(self) -> dict[str, object] | None:
-        """What `/health` says of it; ``None`` when all is well."""
+        """What `/health` says about it; ``None`` if all is well."""
         with self._lock:
             if self._since is None:
                 return None

@@ -1,7 +1,7 @@
 """What is tuned for thousands of threads, each with its reason and what was measured. Nothing here changes what the
 chat does.
 
-The figures are of CPython 3.11 on two cores; `benchmarks/chat` makes them again.
+The figures are from CPython 3.11 on two cores; `benchmarks/chat` measures them again.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import threading
 # 128, the rest of a thousand that come at once wait for a second, until TCP tries again.
 BACKLOG = 1024
 
-# How many who stand at the door are taken in before their threads are started: see `Server._take_in`. With 1 each of
-# a crowd costs twice the processor time; more than 64 gain nothing, and keep the first waiting.
+# How many waiting clients are accepted before their threads are started: see `Server._take_in`. With 1, each client of
+# a crowd costs twice the processor time; more than 64 gain nothing, and keep the first ones waiting.
 AT_ONCE = 64
 
-# What the kernel keeps for a client that does not read, in bytes. Left to itself it would keep megabytes for each
-# (`net.ipv4.tcp_wmem`: up to 4 MiB), of which the limits of the outbox know nothing.
+# What the kernel keeps for a client that does not read, in bytes. By default it would keep megabytes for each
+# (`net.ipv4.tcp_wmem`: up to 4 MiB), which the limits of the outbox do not count.
 SEND_BUFFER = 256 << 10
 
 # What a thread's stack may grow to. The usual 8 MiB are only reserved, but thousands of threads reserve tens of
@@ -41,7 +41,7 @@ MANY_FILES = 65_536
 
 
 def tune() -> None:
-    """Set what belongs to the whole process; before the first thread is started."""
+    """Set what belongs to the whole process, before the first thread is started."""
     threading.stack_size(STACK_SIZE)
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.set_threshold(GC_THRESHOLD)
@@ -49,7 +49,7 @@ def tune() -> None:
 
 
 def _allow_many_files() -> None:
-    """Raise the limit, which may be done up to the hard one."""
+    """Raise the limit, up to the hard one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, MANY_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:

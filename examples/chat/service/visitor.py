@@ -1,6 +1,7 @@
-"""One client as the service sees it: who it is, whether it may come in, how much it may do, what is told of it.
+"""One client as the service sees it: who it is, whether it may come in, how much it may do, what is reported about it.
 
-Whoever asks gets an answer of HTTP, or is let into a room. All that is logged and counted of a client is so here.
+A client gets an HTTP answer, or is let into a room. Everything that is logged and counted about a client is logged and
+counted here.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _numbers = itertools.count(1)
 class Visitor:
     """One client.
 
-    :param host: the address from which it came; where a proxy is trusted there, the client's own is known later.
+    :param host: the address that it came from; behind a trusted proxy, the client's own address is known later.
     """
 
     def __init__(self, host: str, port: int, service: Service) -> None:
@@ -57,7 +58,7 @@ class Visitor:
         self._lock = threading.Lock()
 
     def admit(self) -> str:
-        """Book it, when it has just come; return the reason why not, or ``""``."""
+        """Book it when it has just come; return why it may not come in, or ``""``."""
         reason = self._service.guard.admit()
         if not reason and not is_trusted(self._host, self._service.settings.trust_proxy):
             reason = self._book(self._host)
@@ -66,7 +67,7 @@ class Visitor:
         return reason
 
     def turn_away(self, sock: socket.socket, reason: str) -> None:
-        """Answer without a thread: who is one too many must not cost more than this."""
+        """Answer without a thread: a client too many must not cost more than this."""
         handshake = rfc6455.ServerHandshake()
         handshake.reject(HTTPStatus.SERVICE_UNAVAILABLE, body=f"{reason}\n".encode())
         try:
@@ -77,7 +78,7 @@ class Visitor:
         self.refused("busy", status=503, reason=reason)
 
     def watch(self, ws: rfc6455.Endpoint, outbox: Outbox) -> None:
-        """Note what carries its lines."""
+        """Remember the wire that carries its lines."""
         self._ws = ws
         self._outbox = outbox
 
@@ -87,7 +88,7 @@ class Visitor:
         self._service.guard.release(self._booked)
 
     def answer(self, request: rfc6455.Request) -> Answer | str:
-        """Return the answer to a request, or the room into which it leads."""
+        """Return the answer to a request, or the room that it leads to."""
         settings = self._service.settings
         caller = caller_of(request, self._host, settings)
         path = below(settings.path, request.path)
@@ -132,7 +133,8 @@ class Visitor:
         return 0.0 if self._ws is None else self._ws.latency or 0.0
 
     def settle(self) -> None:
-        """Count what went through since this was last called. Not for pages: who scrapes would count that."""
+        """Count what went through since this was last called. Not for pages: a program that scrapes them would be
+        counted."""
         if self._ws is None or self._outbox is None or self._ws.connection is None:
             return
         with self._lock:
@@ -144,21 +146,21 @@ class Visitor:
             self._service.metrics.count_all(now - self._settled)
             self._settled = now
 
-    # What is told.
+    # What is reported.
 
     def connected(self, room: str) -> None:
         self._service.metrics.count("connections", label='as="client"')
         self._log("connect", room=room, **({"user": self.user} if self.user else {}))
 
     def disconnected(self, name: str, end: tuple[int, str] | None) -> None:
-        """Tell the end, with its code and reason; ``None`` where nobody knows them."""
+        """Report the end, with its code and reason; ``None`` if they are unknown."""
         code, reason = end or (int(rfc6455.CloseCode.ABNORMAL_CLOSURE), self._lost)
-        # A client may make up thousands of codes, and each label is kept for ever.
+        # A client may invent thousands of codes, and each label is kept for ever.
         self._service.metrics.count("closes", label=f'code="{int(code) if code in _CODES else "other"}"')
         self._log("disconnect", name=name, code=int(code), reason=lines.clean(reason).replace("\n\t", " "))
 
     def refused(self, kind: str, **fields: object) -> None:
-        """Tell that it was turned away.
+        """Report that it was turned away.
 
         :param kind: one of a few reasons, for the metrics.
         """
@@ -166,13 +168,13 @@ class Visitor:
         self._log("refused", **fields)
 
     def tls_broke(self, reason: str) -> None:
-        """Tell that the client does not speak TLS, or breaks it; the connection ends with that."""
+        """Report that the client does not speak TLS, or breaks it, which ends the connection."""
         self._lost = f"TLS: {reason}"
         if self._ws is None or self._ws.connection is None:
             self.refused("tls", reason=reason)
 
     def failed(self, error: Exception) -> None:
-        """Tell that something of ours went wrong with it, the first time."""
+        """Report that we have failed in handling it, the first time."""
         with self._lock:
             is_first, self._failed = not self._failed, True
         if is_first:

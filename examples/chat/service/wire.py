@@ -1,7 +1,7 @@
-"""One client's socket: bytes that come in, through TLS where there is some, and the outbox for what goes out.
+"""One client's socket: the bytes that come in, through TLS if it is used, and the outbox for those that go out.
 
-One thread reads; everybody may write, with the session's lock held. TLS is shared by both, so it is touched with the
-lock held only.
+One thread reads; everybody may write, with the session's lock held. Both share TLS, so it is touched only with the
+lock held.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Wire:
     """The socket.
 
     :param lock: the session's.
-    :param visitor: is told when TLS breaks.
-    :param blocked: called when something begins to wait in the outbox.
+    :param visitor: is informed when TLS breaks.
+    :param blocked: a function that is called when something begins to wait in the outbox.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Wire:
                 return data
 
     def read_now(self) -> bytes | None:
-        """Return what has come already; ``None`` for nothing, or with TLS, whose handshake may take long."""
+        """Return what has already come; ``None`` for nothing, or with TLS, whose handshake may take long."""
         try:
             data = self.sock.recv(IDLE_READ, socket.MSG_DONTWAIT) if self._tls is None else b""
         except OSError:
@@ -76,7 +76,7 @@ class Wire:
         return data or None
 
     def has_input(self) -> bool:
-        """Return whether something has come that was not read."""
+        """Return whether something has come that was not read yet."""
         try:
             return bool(self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
         except OSError:
@@ -92,7 +92,7 @@ class Wire:
     # With the lock held.
 
     def say_end(self) -> None:
-        """Say that nothing more will be put into the outbox, when all of that is sent."""
+        """Say that nothing more will be put into the outbox, once all of it is sent."""
         if self._tls is not None:
             self.outbox.put_raw(self._tls.close())
         self.half_close()
