@@ -105,7 +105,7 @@ class Leg:
         self.settle()
 
     def pass_on(self, events: Sequence[rfc6455.Request | rfc6455.Response | rfc6455.Event]) -> None:
-        """Pass on messages and the end, but no Ping, which is answered already, and no Pong, which was requested
+        """Pass on messages and the end, but no Pings, which are already answered, and no Pongs, which were requested
         here."""
         for event in events:
             match event:
@@ -342,7 +342,8 @@ class Proxy:
 
 
 def refusal_of(closed: rfc6455.Closed) -> rfc6455.HandshakeError:
-    """Return the error for the client: what upstream answered, 504 where it did not in time, 502 where it is wrong."""
+    """Return the error for the client: what upstream answered, 504 if it did not answer in time, 502 if its answer is
+    wrong."""
     error = closed.error
     if isinstance(error, rfc6455.HandshakeError) and error.status is not None and error.status >= 300:
         return error

@@ -1,4 +1,4 @@
-"""Records a WebSocket conversation, and shows recordings.
+"""Record a WebSocket conversation, and show recordings.
 
     python examples/recordings.py record ws://localhost:8765/ out.jsonl hello "good bye"
     python examples/recordings.py out.jsonl --text
@@ -6,7 +6,7 @@
     python examples/recordings.py out.jsonl --pcapng | wireshark -k -i -
 
 `record` sends each word as a message and waits for an answer to each, then closes. The recording is written however
-that ended: a connection that went wrong is what one wants to see.
+that ended: a connection that went wrong is the one to look at.
 """
 
 from __future__ import annotations

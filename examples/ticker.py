@@ -1,4 +1,5 @@
-"""Sends prices to all clients that have a token: who is too slow misses some, and the server ends without losing any.
+"""Send prices to all clients that have a token: one that is too slow misses some prices, and the server shuts down
+cleanly.
 
 TOKEN=secret python examples/ticker.py --port 8765
 """

@@ -1,4 +1,4 @@
-"""A little Starlette app to run on `rfc6455`: an echo, and rooms where each hears what the others say.
+"""A small Starlette app to run on `rfc6455`: an echo, and rooms in which members hear each other.
 
 Nothing in here knows which library speaks the protocol; the command line chooses it. With uvicorn and Starlette
 installed (``pip install uvicorn starlette``), in a clone:
@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-# How many lines wait for a member who does not read; after that he misses the oldest.
+# How many lines wait for a member who does not read; after that, the oldest are lost.
 BACKLOG = 100
 
 Lines = asyncio.Queue[str]
@@ -30,14 +30,14 @@ rooms: defaultdict[str, set[Lines]] = defaultdict(set)
 
 
 async def echo(ws: WebSocket) -> None:
-    """Sends back what comes, text as text and bytes as bytes."""
+    """Send back what comes, text as text and bytes as bytes."""
     await ws.accept(subprotocol="echo" if "echo" in ws.scope["subprotocols"] else None)
     while (message := await ws.receive())["type"] == "websocket.receive":
         await ws.send({**message, "type": "websocket.send"})
 
 
 async def room(ws: WebSocket) -> None:
-    """Passes on what a member says to the others. A slow one keeps nobody waiting: each has lines of his own."""
+    """Pass on what a member says to the others. A slow one keeps nobody waiting: each has a queue of lines."""
     who = ws.query_params.get("name")
     if not who:
         await ws.send_denial_response(PlainTextResponse("Who are you? Add ?name= to the address.\n", 401))
@@ -53,7 +53,7 @@ async def room(ws: WebSocket) -> None:
                 put(lines, f"{who}: {text}")
     finally:
         members.discard(own)
-        if not members:  # whoever comes thinks of any name: no room outlives its last member
+        if not members:  # clients can invent any name, so no room outlives its last member
             del rooms[name]
         telling.cancel()
 

@@ -1,4 +1,4 @@
-"""What many verdicts have in common, in one line: how many they are, what was wrong, and what is the likely cause.
+"""What many verdicts have in common, in one line: how many there are, what was wrong, and the likely cause.
 
 The law: it looks at results only. A cause is a guess, and says so; what happened is in each result.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from judge import NOT_CLOSED, Result, Verdict
 
-# From how many on, verdicts are told in one line. One rule that is broken has up to ten or so cases of its own.
+# From this number on, verdicts share one line. A broken rule has up to about ten cases of its own.
 MANY = 12
 
 # By what was wrong.
@@ -38,7 +38,7 @@ LIKELY = {
 
 
 class Common(NamedTuple):
-    """Results that have their verdict and what was wrong in common."""
+    """Results with the same verdict for the same reason."""
 
     verdict: Verdict
     why: str
@@ -55,7 +55,7 @@ class Common(NamedTuple):
 
 
 def common_causes(results: Sequence[Result]) -> list[Common]:
-    """What `MANY` results or more have in common, the worst verdict first, then the most results."""
+    """Return what `MANY` results or more have in common, the worst verdict first, then the most results."""
     together: dict[tuple[Verdict, str], list[Result]] = {}
     for result in results:
         if result.why:
@@ -65,6 +65,6 @@ def common_causes(results: Sequence[Result]) -> list[Common]:
 
 
 def told_alone(results: Sequence[Result]) -> Iterator[Result]:
-    """The results that no line of `common_causes` tells."""
+    """Yield the results that no line of `common_causes` covers."""
     together = {id(result) for common in common_causes(results) for result in common.results}
     return (result for result in results if id(result) not in together)

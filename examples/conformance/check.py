@@ -1,11 +1,10 @@
-"""Checks any WebSocket server or client against RFC 6455, RFC 7692 and what HTTP/1.1 demands of a handshake.
+"""Check any WebSocket server or client against RFC 6455, RFC 7692 and what HTTP/1.1 requires of a handshake.
 
     python examples/conformance/check.py ws://localhost:9001/       a server
     python examples/conformance/check.py --listen 9001              clients that connect to this port
 
-It must be one that sends back each message as it came. A client connects again and again, several times at once if
-it likes, echoes until the connection is closed, and stops when none is accepted any more: each connection
-is one case.
+It must send back each message as it came. A client connects again and again, several times at once if it wants to,
+echoes until the connection is closed, and stops when no more connections are accepted: each connection is one case.
 
     --only PATTERN    only cases whose id matches, such as 'close.*'; may be given more than once
     --list            prints the cases and runs none
@@ -16,12 +15,11 @@ is one case.
     --timeout SECONDS how long to wait for an answer (default 2)
 
 A verdict is one of OK; INFORMATIONAL, where the RFC leaves the choice; NON-STRICT, where no MUST is broken;
-UNSUPPORTED, for want of permessage-deflate; and FAILED. It ends with 0 when no case FAILED, 1 when one
-did, and 2 when there was nobody to talk to.
-Where many cases have the same thing wrong with them, they share a line, with the likely cause.
-Files: this one is the command, `exchange` talks, `transcript` reads what came, `judge` decides, `causes` finds what
-many verdicts have in common, `results` tells; `peers` and `compare` run the servers of several libraries. The cases
-are in `rfc6455.testing.cases`.
+UNSUPPORTED, for lack of permessage-deflate; and FAILED. The exit code is 0 when no case FAILED, 1 when one did, and 2
+when there was nobody to talk to. Many cases that fail for the same reason share a line, with the likely cause. Files:
+this one is the command, `exchange` talks, `transcript` reads what came, `judge` decides, `causes` finds what many
+verdicts have in common, `results` reports; `peers` and `compare` run the servers of several libraries. The cases are
+in `rfc6455.testing.cases`.
 """
 
 from __future__ import annotations
@@ -54,7 +52,7 @@ from rfc6455.testing.cases import Case, cases_for
 
 EXIT_FAILED, EXIT_NOBODY = 1, 2
 
-# How many cases are tried at once. Most of the time each waits for the peer.
+# How many cases run at once. Most of the time each waits for the peer.
 AT_ONCE = 16
 
 Step = Callable[[Result], None]
@@ -163,7 +161,7 @@ def tls_context(options: argparse.Namespace) -> ssl.SSLContext | None:
 
 
 def try_server(server: Server, cases: list[Case], step: Step) -> list[Result]:
-    """Run the cases, several at once; return the results in the order of the cases.
+    """Run the cases, several at once, and return the results in the order of the cases.
 
     :raises OSError: when the server does not take connections.
     """

@@ -1,4 +1,4 @@
-"""Clients that connect: each connection is given the next case."""
+"""Clients that connect: each connection gets the next case."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def try_clients(
     at_once: int,
     step: Callable[[Result], None],
 ) -> list[Result]:
-    """Give each connection a case until all were run; return the results in the order of the cases.
+    """Give each connection a case until all have run, and return the results in the order of the cases.
 
     :param listener: where the clients connect.
     :param timeout: how long to wait for an answer, in seconds.
@@ -44,7 +44,7 @@ def try_clients(
         while run.waiting or pending:
             pending = {future for future in pending if not future.done()}
             if not run.waiting:
-                # A case comes back when its client left without a word.
+                # A case comes back if its client left without a word.
                 wait(pending)
                 continue
             slots.acquire()
@@ -62,8 +62,8 @@ def try_clients(
 
 
 def _next_client(listener: socket.socket, run: _Run, patience: float) -> socket.socket | None:
-    """The next connection. ``None`` when nobody has said anything for so long: who connects and is silent, as what
-    only looks whether the port is open, must not make a run go on for ever."""
+    """Return the next connection, or ``None`` if nobody has said anything for too long: a client that connects and
+    stays silent, such as a port scanner, must not make a run go on for ever."""
     while (left := run.heard_at + patience - time.monotonic()) > 0:
         listener.settimeout(left)
         try:
@@ -74,7 +74,7 @@ def _next_client(listener: socket.socket, run: _Run, patience: float) -> socket.
 
 
 class _Run:
-    """What is shared by the connections of one run."""
+    """What the connections of one run share."""
 
     def __init__(self, cases: Sequence[Case], timeout: float, step: Callable[[Result], None]) -> None:
         self.waiting = deque(cases)
@@ -91,7 +91,7 @@ class _Run:
         try:
             verdict = self._try(sock, case)
         except Exception as error:
-            # Nobody looks at the future; without a result it would seem that no client came.
+            # Nobody looks at the future; without a result, it would seem that no client came.
             words = printable(f"{type(error).__name__}: {error}")
             verdict = Result(case, Verdict.FAILED, f"the checker failed: {words}", "the checker failed")
         with self._lock:
@@ -105,7 +105,7 @@ class _Run:
             self._step(result)
 
     def _try(self, sock: socket.socket, case: Case) -> Result | None:
-        """``None`` when the client has not said anything that is a request."""
+        """Return ``None`` if the client has sent nothing that is a request."""
         with sock:
             transcript = answer_client(case, TcpLine(sock, room_for(case)), self._timeout, self._seen_keys)
         return None if transcript.head is None else judge(case, transcript)
@@ -115,5 +115,5 @@ class _Run:
         return [self.results.get(case.id) or Result(case, Verdict.FAILED, missing, "no client came") for case in cases]
 
     def silence(self) -> str:
-        """What to add where no client came."""
+        """Return what to add if no client came."""
         return f" but {self._silent} without a request" if self._silent else ""

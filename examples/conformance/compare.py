@@ -1,4 +1,4 @@
-"""Runs the cases against the echo servers of `peers`, and writes the results as a page of the documentation.
+"""Run the cases against the echo servers of `peers`, and write the results as a page of the documentation.
 
     python examples/conformance/compare.py                     all servers, to docs/conformance/peers.rst
     python examples/conformance/compare.py --output FILE NAME...
@@ -81,7 +81,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 @contextmanager
 def running(name: str) -> Iterator[rfc6455.URI]:
-    """An echo server in a process of its own; the value is where it listens."""
+    """Run an echo server in a process of its own; the value is where it listens."""
     command = [sys.executable, str(HERE / "peers.py"), name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:

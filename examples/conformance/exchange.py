@@ -1,6 +1,6 @@
-"""One case over one TCP connection: writes what the case says, and takes down what comes.
+"""One case over one TCP connection: write what the case says, and record what comes.
 
-The law: nothing here judges. It only knows when there is no use in waiting any longer, which `judge.py` tells it.
+The law: nothing here judges. It only knows when there is no point in waiting any longer, which `judge.py` says.
 """
 
 from __future__ import annotations
@@ -31,25 +31,26 @@ PACE = 0.001
 # Anything larger than this fills whole segments.
 SMALL = 1 << 10
 
-# How many bytes a peer may send besides the heads and what it may echo; many times what any honest one needs.
+# How many bytes a peer may send besides the heads and its echoes; many times what any honest one needs.
 SPARE = 64 << 10
 
-# A peer is slow to see a fault when it does not until more comes; how long it has, as a part of the time-out.
+# A peer is slow to see a fault if it notices it only when more comes. This is how long it has, as a share of the
+# time-out.
 EARLY = 0.5
 
 
 class Line(Protocol):
     """A connection to a peer.
 
-    :ivar end: how reading has ended.
-    :ivar take: is called with what comes.
+    :ivar end: how reading ended.
+    :ivar take: a function that is called with what comes.
     """
 
     end: End
     take: Callable[[bytes], None]
 
     def write(self, data: bytes, seconds: float, stop: Callable[[], bool]) -> None:
-        """Write all of it, unless that takes longer than ``seconds``, the peer is gone, or ``stop`` says so."""
+        """Write all of it, unless that takes longer than ``seconds``, the peer is gone, or ``stop`` returns true."""
 
     def wait(self, done: Callable[[], bool], seconds: float) -> bool:
         """Read until ``done`` or the end of the stream, ``seconds`` at most; return whether it is done."""
@@ -61,7 +62,7 @@ class Line(Protocol):
 class TcpLine:
     """A `Line` on which reading and writing go on at the same time, so that no two peers block each other.
 
-    :param room: how many bytes may come; it ends as `End.FLOODED` with more.
+    :param room: how many bytes may come; with more, it ends as `End.FLOODED`.
     """
 
     def __init__(self, sock: socket.socket, room: int) -> None:
@@ -104,8 +105,8 @@ class TcpLine:
         return self.end is End.OPEN
 
     def _read(self) -> None:
-        """One portion, as only the caller looks at the time. It is larger than a record of TLS, of which nothing may
-        stay behind where `select` does not see it."""
+        """Read once, as only the caller looks at the time. The size is larger than a TLS record, so that nothing stays
+        behind where `select` does not see it."""
         try:
             data = self.sock.recv(READ_SIZE)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -126,14 +127,14 @@ class TcpLine:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
         except OSError:
-            # What the peer wrote before it went is still there to be read.
+            # What the peer wrote before it left can still be read.
             self._can_write = False
             return 0
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server to try.
+    """A server under test.
 
     :ivar timeout: how long to wait for anything, in seconds.
     :ivar tls: for ``wss:``.
@@ -163,7 +164,7 @@ class Server:
 
 
 def room_for(case: Case) -> int:
-    """How many bytes are at most to be listened to: all that was sent may come back, and all that it says."""
+    """Return the maximum number of bytes to read: all that was sent may come back, along with the peer's own."""
     sent = sum(map(len, case.writes + case.rest))
     said = [sum(len(data) for _, data in getattr(expected, "messages", ())) for expected in case.expect]
     return SPARE + sent + max(said, default=0)
@@ -181,7 +182,7 @@ def ask_server(case: Case, line: Line, uri: rfc6455.URI, timeout: float) -> Tran
         b"{key}": b64encode(os.urandom(16)),
     }
     head = [fill(part, marks) for part in case.head]
-    # Some are wrong in ways that would mislead a reader of heads.
+    # Some are wrong in ways that would confuse a reader of heads.
     request = b"".join(head)
     key = re.search(rb"(?im)^sec-websocket-key:[ \t]*(.*?)[ \t]*\r?$", request)
     transcript.sent_key = key[1].decode("latin-1") if key else ""
@@ -244,7 +245,7 @@ def _joined(head: list[bytes], case: Case) -> list[bytes]:
 
 
 def _exchange(case: Case, line: Line, transcript: Transcript, timeout: float) -> None:
-    """All after the opening handshake."""
+    """Do everything after the opening handshake."""
 
     def has_closed() -> bool:
         return transcript.close is not None
@@ -253,7 +254,7 @@ def _exchange(case: Case, line: Line, transcript: Transcript, timeout: float) ->
         return line.end is not End.OPEN
 
     def write(data: bytes) -> None:
-        # Never half a frame where the peer may wait for our Close behind it.
+        # Never send half a frame if the peer may wait for our Close behind it.
         if not has_closed():
             line.write(data, timeout, has_left)
 
@@ -290,14 +291,14 @@ def _end(line: Line, transcript: Transcript, timeout: float, has_closed: Callabl
 
 
 def fill(template: bytes, marks: dict[bytes, bytes]) -> bytes:
-    """A head with its marks filled in; see `rfc6455.testing.cases`."""
+    """Return a head with its marks filled in; see `rfc6455.testing.cases`."""
     for mark, value in marks.items():
         template = template.replace(mark, value)
     return template
 
 
 def answer_to(offer: str) -> str:
-    """The least that agrees to the first offer of permessage-deflate (RFC 7692 7.1); empty without one."""
+    """Return the shortest answer to the first offer of permessage-deflate (RFC 7692 7.1); empty without one."""
     for name, parameters in parse_extensions(offer):
         if name == "permessage-deflate":
             demands = dict(parameters)
@@ -321,6 +322,6 @@ class HeadReader:
         return HEAD_END in self._buffer
 
     def read(self) -> tuple[Head, bytes]:
-        """The head, and what came behind it."""
+        """Return the head, and what came after it."""
         head, _, rest = bytes(self._buffer).partition(HEAD_END)
         return Head(head), rest

@@ -1,4 +1,4 @@
-"""The judge: a case, and what the peer has sent; out comes a verdict.
+"""The judge: from a case and what the peer has sent to a verdict.
 
     OK              what the case expects
     INFORMATIONAL   another of the answers between which the RFC leaves the choice
@@ -33,7 +33,7 @@ from rfc6455.testing.cases import (
 
 
 class Verdict(IntEnum):
-    """The better the smaller."""
+    """A verdict: the smaller, the better."""
 
     OK = 0
     INFORMATIONAL = 1
@@ -46,7 +46,7 @@ class Verdict(IntEnum):
 
     @property
     def passed(self) -> bool:
-        """Whether no MUST was seen broken."""
+        """Whether no MUST was broken, as far as can be seen."""
         return self is not Verdict.FAILED
 
 
@@ -55,7 +55,7 @@ class Result:
     """One case that was run.
 
     :ivar happened: what the peer did, in words.
-    :ivar why: what was wrong with it, in words that other cases share; empty where nothing was.
+    :ivar why: what was wrong with it, in words that other cases share; empty if nothing was.
     :ivar seconds: how long it took.
     """
 
@@ -68,7 +68,7 @@ class Result:
 
 Opinion = tuple[Verdict, str]
 
-# How much of a header is shown; no answer that is in order is longer.
+# How much of a header is shown; no proper answer is longer.
 MOST_SHOWN = 200
 
 NOT_CLOSED = "TCP was not closed"
@@ -77,7 +77,7 @@ OK, NON_STRICT, FAILED = Verdict.OK, Verdict.NON_STRICT, Verdict.FAILED
 
 
 def judge(case: Case, transcript: Transcript) -> Result:
-    """The verdict on what came."""
+    """Return the verdict on what the peer has sent."""
     verdict, why = _verdict(case, transcript)
     if verdict is Verdict.UNSUPPORTED:
         return Result(case, verdict, why, why)
@@ -127,7 +127,7 @@ def _broken_rules(case: Case, transcript: Transcript) -> list[str]:
 
 
 def opinion_on(expectation: Expectation, transcript: Transcript) -> Opinion:
-    """How well ``transcript`` is what was expected, and what is missing."""
+    """Return how well ``transcript`` matches what was expected, and what is missing."""
     match expectation:
         case Echoes():
             return _echoes(expectation, transcript)
@@ -155,7 +155,7 @@ def _echoes(expected: Echoes, transcript: Transcript) -> Opinion:
     if expected.fresh_masks and len({frame.key for frame in transcript.frames}) < len(transcript.frames):
         return FAILED, "a masking key came twice"
     if transcript.close is None:
-        # How it closes is the subject of other cases.
+        # Other cases test how it closes.
         return (FAILED if transcript.end is End.OPEN else NON_STRICT), "no answer to the Close"
     return _closing(transcript, frozenset({1000}), "another code than that of the Close")
 
@@ -208,7 +208,7 @@ def _waits(transcript: Transcript) -> Opinion:
 def _refuses(expected: Refuses, transcript: Transcript) -> Opinion:
     head = transcript.head
     if head is None:
-        # A hard end refuses as well, but does not say so.
+        # A reset refuses as well, but does not say so.
         return (FAILED, "no answer") if transcript.end is End.OPEN else (NON_STRICT, "no answer")
     if not 400 <= head.status <= 599:
         return FAILED, "the request was not refused"
@@ -247,7 +247,7 @@ def _asks(expected: Asks, transcript: Transcript) -> Opinion:
 
 
 def is_settled(case: Case, transcript: Transcript) -> bool:
-    """Return whether nothing more is to be waited for before the closing handshake."""
+    """Return whether there is nothing more to wait for before the closing handshake."""
     possible = case.expect + case.tolerated
     return (
         transcript.close is not None
@@ -257,7 +257,7 @@ def is_settled(case: Case, transcript: Transcript) -> bool:
 
 
 def _is_complete(expectation: Expectation, transcript: Transcript) -> bool:
-    """Return whether all has come that was to come before a Close frame of ours."""
+    """Return whether everything has come that was expected before our Close frame."""
     match expectation:
         case Echoes(messages, pings):
             return transcript.message_count >= len(messages) and _answers(pings, transcript.pongs)
@@ -268,7 +268,7 @@ def _is_complete(expectation: Expectation, transcript: Transcript) -> bool:
 
 
 def _is_ruled_out(expectation: Expectation, transcript: Transcript) -> bool:
-    """Return whether more has come than was to come."""
+    """Return whether more has come than was expected."""
     match expectation:
         case Echoes() | Asks():
             return False
@@ -281,7 +281,7 @@ def _is_ruled_out(expectation: Expectation, transcript: Transcript) -> bool:
 
 
 def must_close(case: Case, transcript: Transcript) -> bool:
-    """Return whether it is for us to begin the closing handshake."""
+    """Return whether it is our turn to begin the closing handshake."""
     return any(_is_complete(expectation, transcript) for expectation in case.expect + case.tolerated)
 
 
@@ -294,10 +294,10 @@ def sends_close(case: Case) -> bool:
 
 
 def describe(transcript: Transcript) -> str:
-    """What happened, in a few words."""
+    """Return what happened, in a few words."""
     parts = [*_head_words(transcript), *_frame_words(transcript)]
     if transcript.opened or transcript.head is None:
-        # After a refusal nobody waits for the end.
+        # Nobody waits for the end after a refusal.
         nothing = "no whole frame" if transcript.end is End.FLOODED else "nothing came"
         parts = [*(parts or [nothing]), transcript.end.value]
     return ", ".join(parts)
@@ -326,7 +326,8 @@ def _frame_words(transcript: Transcript) -> Iterable[str]:
 
 
 def printable(text: str) -> str:
-    """A peer's words, without what a terminal would obey and XML cannot hold; and not too many of them."""
+    """Return a peer's words, but not too many, and without characters that a terminal would obey or XML cannot
+    hold."""
     return ascii(text[:MOST_SHOWN])[1:-1]
 
 

@@ -1,7 +1,7 @@
 """Echo servers of several libraries, each as small as it can be: ``python peers.py NAME`` prints its port and serves.
 
-Each uses its library as the library's documentation shows, with its defaults, but for permessage-deflate, which is
-switched on where that takes an argument. Also here: an echo client on `rfc6455`, ``python peers.py client URI``.
+Each uses its library as the library's documentation shows, with its defaults, except for permessage-deflate, which is
+switched on if that takes an argument. Also here: an echo client on `rfc6455`, ``python peers.py client URI``.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ import rfc6455
 HOST = "127.0.0.1"
 READ_SIZE = 64 << 10
 
-# How long an end without deadlines of its own waits for the other one to close TCP, in seconds.
+# How long an end without its own deadlines waits for the other one to close TCP, in seconds.
 LINGER = 2.0
 
-# Only the end of TCP is awaited with a deadline: a case may wait for as long as it likes, and wants no Pings.
+# Only the wait for the end of TCP has a deadline: a case may wait as long as it likes, and wants no Pings.
 TIMEOUTS = rfc6455.Timeouts(open=None, ping_interval=None)
 
 
@@ -93,7 +93,7 @@ def run_client(uri: str) -> None:
 
 
 def close_tcp(sock: socket.socket) -> None:
-    """Close TCP first (7.1.1), and read on till the other end has: or else TCP is reset."""
+    """Close TCP first (7.1.1), and read on until the other end has; otherwise, TCP would be reset."""
     sock.settimeout(LINGER)
     sock.shutdown(socket.SHUT_WR)
     while sock.recv(READ_SIZE):
@@ -219,7 +219,7 @@ def version_of(name: str) -> str:
 
 
 def installed() -> Iterator[str]:
-    """The names of those that are installed."""
+    """Yield the names of those that are installed."""
     return (name for name in PEERS if importlib.util.find_spec(name) is not None)
 
 
@@ -228,7 +228,7 @@ def announce(port: int) -> None:
 
 
 def main(name: str, *arguments: str) -> None:
-    # What goes wrong is the checker's to tell, on the other side.
+    # The checker reports what goes wrong, from the other side.
     logging.disable()
     if name == "client":
         run_client(*arguments)

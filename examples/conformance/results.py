@@ -1,6 +1,6 @@
-"""What came of a run, for people and for programs: a table, counts, JSON, JUnit's XML.
+"""The results of a run, for people and for programs: a table, counts, JSON, JUnit's XML.
 
-No figure is kept here but those that are counted from the results.
+Every figure is counted from the results.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from judge import Result, Verdict
 
 from rfc6455.testing.cases import GROUPS
 
-# The least that is left of a column when the terminal is narrow.
+# The minimum width of a column when the terminal is narrow.
 LEAST = 12
 GAP = "  "
 
@@ -45,9 +45,9 @@ def group_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
 
 
 def aligned(rows: Rows, width: int | None = None, *, right: frozenset[int] = frozenset()) -> Iterator[str]:
-    """The rows as lines, each column as wide as its widest cell.
+    """Yield the rows as lines, each column as wide as its widest cell.
 
-    :param width: of the terminal. Where the lines are longer, the last two columns are cut.
+    :param width: the width of the terminal. If the lines are longer, the last two columns are cut.
     :param right: the columns that are aligned to the right.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -63,7 +63,7 @@ def aligned(rows: Rows, width: int | None = None, *, right: frozenset[int] = fro
 
 
 def _narrow(widths: list[int], width: int) -> None:
-    """Take from the wider one of the last two columns until the lines fit, or too little would be left."""
+    """Shorten the wider of the last two columns until the lines fit, or until too little would be left."""
     over = sum(widths) + len(GAP) * (len(widths) - 1) - width
     while over > 0:
         column = max((len(widths) - 2, len(widths) - 1), key=lambda at: widths[at])
@@ -78,14 +78,14 @@ def _cut(cell: str, space: int) -> str:
 
 
 def table(results: Sequence[Result], width: int | None = None) -> Iterator[str]:
-    """All cases, then the groups."""
+    """Yield all cases, then the groups."""
     if results:
         yield from aligned(case_rows(results), width)
         yield ""
 
 
 def causes(results: Sequence[Result]) -> Iterator[str]:
-    """What many results have in common, one line each."""
+    """Yield what many results have in common, one line each."""
     lines = [str(common) for common in common_causes(results)]
     if lines:
         yield from lines
@@ -93,7 +93,7 @@ def causes(results: Sequence[Result]) -> Iterator[str]:
 
 
 def summary(results: Sequence[Result]) -> Iterator[str]:
-    """The counts by group."""
+    """Yield the counts by group."""
     rows = group_rows(results)
     yield from aligned(rows, right=frozenset(range(1, len(rows[0]))))
 
@@ -110,7 +110,7 @@ class Progress:
         self._is_shown = stream.isatty()
 
     def step(self, result: Result) -> None:
-        """One more case was run."""
+        """Note that one more case has run."""
         self._done += 1
         if self._is_shown:
             filled = self.WIDTH * self._done // self._total
@@ -119,14 +119,14 @@ class Progress:
             self._stream.flush()
 
     def clear(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._is_shown:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
 
 
 def as_json(tested: str, role: str, results: Sequence[Result]) -> dict[str, Any]:
-    """For programs: who was tested, how often each verdict was given, and each case."""
+    """Return the results for programs: who was tested, how often each verdict was given, and each case."""
     counts = Counter(str(result.verdict) for result in results)
     return {
         "tested": tested,
@@ -149,7 +149,7 @@ def as_json(tested: str, role: str, results: Sequence[Result]) -> dict[str, Any]
 
 
 def as_junit(tested: str, role: str, results: Sequence[Result]) -> str:
-    """For CI servers: JUnit's XML, a suite for each group."""
+    """Return the results for CI servers: JUnit's XML, with a suite for each group."""
     suites = ElementTree.Element("testsuites", name=f"{role} {tested}")
     for group in dict.fromkeys(result.case.group for result in results):
         members = [result for result in results if result.case.group == group]

@@ -1,7 +1,7 @@
-"""What a peer has sent, read by the plainest means, and what is wrong with it whatever the case was.
+"""What a peer has sent, read by the simplest means, and what is wrong with it in any case.
 
-The law: nothing here uses the WebSocket code of the package, so that a mistake that both ends share is still seen. Nor
-does anything here know what was expected; that is `judge.py`.
+The law: nothing here uses the WebSocket code of the package, so that a mistake shared by both ends is still seen.
+Nothing here knows what was expected, either; that is in `judge.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hashlib import sha1
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
-# 7.4.1, 7.4.2: what may never stand in a Close frame. What is merely not registered yet is not in it.
+# 7.4.1, 7.4.2: codes that a Close frame may never have. Those that are merely not registered yet are not among them.
 FORBIDDEN_CODES = frozenset({*range(1000), 1004, 1005, 1006, 1015})
 
 
@@ -42,7 +42,7 @@ class Frame:
 
 
 def read_frame(data: bytes | bytearray, at: int) -> tuple[Frame, int] | None:
-    """The frame at ``at``, and where the next one begins; ``None`` when it is not whole."""
+    """Return the frame at ``at``, and where the next one begins; ``None`` if it is incomplete."""
     if len(data) < at + 2:
         return None
     first, second = data[at], data[at + 1]
@@ -70,7 +70,7 @@ class Head:
             self.fields.setdefault(name.lower(), []).append(value.strip(" \t"))
 
     def value(self, name: str) -> str:
-        """All values of a field, as one list."""
+        """Return all values of a field, as one list."""
         return ", ".join(self.fields.get(name, ()))
 
     @property
@@ -85,7 +85,7 @@ class Transcript:
     """All that a peer has sent on one connection.
 
     :ivar from_server: whether it was a server that spoke.
-    :ivar head: its answer, or its request; ``None`` when none came as a whole.
+    :ivar head: its answer, or its request; ``None`` if none has come completely.
     :ivar sent_key: the key of our request, when a server spoke.
     :ivar offer: the extensions in the request of either side.
     :ivar answer: those in the answer.
@@ -108,7 +108,7 @@ class Transcript:
     end: End = End.OPEN
 
     def receive(self, data: bytes) -> None:
-        """Take what has come on the open connection."""
+        """Process what has come on the open connection."""
         self.buffer += data
         while (parsed := read_frame(self.buffer, self.at)) is not None:
             frame, self.at = parsed
@@ -116,7 +116,7 @@ class Transcript:
 
     @property
     def rest(self) -> bytes:
-        """What is no whole frame."""
+        """The bytes at the end that are not a complete frame."""
         return bytes(self.buffer[self.at :])
 
     @property
@@ -150,7 +150,7 @@ class Transcript:
         return agreed[0] if agreed else {}
 
     def messages(self) -> list[tuple[int, bytes]]:
-        """The complete messages, joined and inflated.
+        """Return the complete messages, joined and inflated.
 
         :raises zlib.error: when one does not inflate.
         """
@@ -178,7 +178,7 @@ class Transcript:
 
 
 def faults(transcript: Transcript) -> Iterator[str]:
-    """What is wrong with the frames, each with its section."""
+    """Yield what is wrong with the frames, each with its section."""
     yield from _frame_faults(transcript)
     yield from _order_faults(transcript.frames)
     yield from _content_faults(transcript)
@@ -242,12 +242,12 @@ def is_utf8(data: bytes) -> bool:
 
 
 def accept_for(key: str) -> str:
-    """The value of ``Sec-WebSocket-Accept`` (4.2.2)."""
+    """Return the value of ``Sec-WebSocket-Accept`` (4.2.2)."""
     return b64encode(sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
 
 
 def answer_faults(transcript: Transcript) -> Iterator[str]:
-    """What is wrong with a 101 (4.2.2), each with its section."""
+    """Yield what is wrong with a 101 (4.2.2), each with its section."""
     head = transcript.head
     assert head is not None
     if not head.line.startswith("HTTP/1.1 101"):
@@ -264,7 +264,7 @@ def answer_faults(transcript: Transcript) -> Iterator[str]:
 
 
 def agreement_faults(offer: str, answer: str) -> Iterator[str]:
-    """What is wrong with the extensions of an answer (9.1, RFC 7692 7.1)."""
+    """Yield what is wrong with the extensions of an answer (9.1, RFC 7692 7.1)."""
     agreed = parse_extensions(answer)
     offered = [parameters for name, parameters in parse_extensions(offer) if name == "permessage-deflate"]
     for name, _ in agreed:
@@ -280,7 +280,7 @@ Parameters = list[tuple[str, "str | None"]]
 
 
 def parse_extensions(value: str) -> list[tuple[str, Parameters]]:
-    """A list of extensions (9.1), which is well-formed as far as it matters here."""
+    """Return a list of extensions (9.1), which is well-formed as far as it matters here."""
     items = []
     for item in filter(None, (part.strip(" \t") for part in value.split(","))):
         name, *given = (word.strip(" \t") for word in item.split(";"))
@@ -294,7 +294,7 @@ _TAKEOVER = ("server_no_context_takeover", "client_no_context_takeover")
 
 
 def _is_valid(parameters: Parameters, *, in_answer: bool = False) -> bool:
-    """RFC 7692 7.1: known names, each once, values as they must be."""
+    """Return whether the parameters are valid. RFC 7692 7.1: known names, each once, with valid values."""
     names = [name for name, _ in parameters]
     for name, value in parameters:
         bits_may_lack = name == "client_max_window_bits" and not in_answer
