@@ -63,7 +63,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def in_ci_all_is_there(report: Report) -> Report:
-    """What is skipped for want of a library proves nothing: in CI it is a failure. A module of the system may lack."""
+    """A test that is skipped for lack of a library proves nothing, so in CI it fails. A module of the system may be
+    missing."""
     reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
     lacking = re.search(r"could not import '(\w+)", reason)
     if os.environ.get("CI") == "true" and report.skipped and lacking and lacking[1] not in sys.stdlib_module_names:

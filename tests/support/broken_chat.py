@@ -1,6 +1,6 @@
-"""The chat's server with something in it that is broken: `broken_chat.py WHAT [ARGUMENT ...]`.
+"""The chat's server with something in it broken: `broken_chat.py WHAT [ARGUMENT ...]`.
 
-What breaks raises an error that nothing in the server catches, as a mistake of ours might.
+The broken part raises an error that nothing in the server catches, as a bug might.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ CHAT = Path(__file__).resolve().parents[2] / "examples" / "chat"
 
 
 class BrokenError(BaseException):
-    """What nobody expects."""
+    """An error that nobody expects."""
 
 
 def fail(*_: object) -> NoReturn:
@@ -22,7 +22,7 @@ def fail(*_: object) -> NoReturn:
 
 
 def then_fail(real: Callable[..., Any]) -> Callable[..., Any]:
-    """Break the method when it has waited for something to do, so not before somebody is there."""
+    """Break the method after it has waited for something to do, and so not before somebody is there."""
 
     def method(self: object) -> NoReturn:
         real(self)
@@ -47,7 +47,7 @@ def unless_broken(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Once:
-    """What is broken when it is called for the first time."""
+    """A method that breaks when it is first called."""
 
     def __init__(self, real: Callable[..., Any]) -> None:
         self._real = real
@@ -61,7 +61,7 @@ class Once:
 
 
 class BrokenStdout:
-    """Standard output that breaks after the first line, in which the server says where it is."""
+    """Standard output that breaks after the first line, which says where the server listens."""
 
     def __init__(self) -> None:
         self._real = sys.stdout

@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, BrowserType, Playwright
 
-# How often a browser is started until it runs, and how long each may take, in ms.
+# How many times to try to start a browser, and how long each attempt may take, in ms.
 STARTS = 3
 START_TIMEOUT = 60_000
 
@@ -70,7 +70,7 @@ class Firefox:
         )
 
     def context(self, browser: Browser, **options: Any) -> BrowserContext:
-        """A new context; skips when this Playwright is made for newer Firefoxes."""
+        """Return a new context; skip the test if this Playwright is made for newer Firefoxes."""
         from playwright.sync_api import Error
 
         try:
@@ -87,7 +87,7 @@ class Firefox:
 
 
 def started(launcher: BrowserType, **options: Any) -> Browser:
-    """A browser that runs. One that does not start, which is no fault of the page's, is started again."""
+    """Return a browser that runs. One that does not start, which is not the page's fault, is started again."""
     from playwright.sync_api import Error
 
     for _ in range(STARTS - 1):
@@ -99,5 +99,5 @@ def started(launcher: BrowserType, **options: Any) -> Browser:
 
 
 def executable(browser: type[Chromium | Firefox]) -> str | None:
-    """The path of the browser on this machine."""
+    """Return the path of the browser on this machine."""
     return next(filter(None, map(shutil.which, browser.commands)), None)

@@ -1,4 +1,4 @@
-"""What the chat's tests stand on: the server as a process of its own, and clients made of a socket and the library."""
+"""The basis of the chat's tests: the server as a process of its own, and clients made of a socket and the library."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ import rfc6455
 ROOT = Path(__file__).resolve().parents[2]
 CHAT = ROOT / "examples" / "chat"
 
-# Runs a program so that signals come in the gap before it waits.
+# A program that runs another so that signals come in the gap before it waits.
 LATE_SIGNAL = Path(__file__).with_name("late_signal.py")
 
-# Runs the server with something in it that is broken.
+# A program that runs the server with something in it broken.
 BROKEN_CHAT = Path(__file__).with_name("broken_chat.py")
 
 # Long enough for a busy machine; nothing waits so long unless it fails.
 PATIENCE = 60.0
 
-# For a test that is slow to read or to send; a test of these deadlines has switches of its own, which count.
+# For a test that is slow to read or to send. A test of these deadlines has its own switches, which take precedence.
 UNHURRIED = ("--ping-interval", "0", "--open-timeout", str(PATIENCE))
 
 # For a server that waits as long for its clients when it stops.
@@ -97,20 +97,20 @@ class ChatServer(Talkative):
         return code
 
     def kill(self) -> None:
-        """As a crash would end it."""
+        """End it as a crash would."""
         if self.process is not None:
             self.process.kill()
             self.ended()
 
     def memory(self) -> int:
-        """The server's resident memory, in bytes."""
+        """Return the server's resident memory, in bytes."""
         return self._status("VmRSS") * 1024
 
     def threads(self) -> int:
         return self._status("Threads")
 
     def descriptors(self) -> int:
-        """How many file descriptors the server has open."""
+        """Return how many file descriptors the server has open."""
         return sum(1 for _ in self._proc("fd").iterdir())
 
     def _proc(self, name: str) -> Path:
@@ -124,7 +124,7 @@ class ChatServer(Talkative):
         return int(self._proc("status").read_text().partition(f"{field}:")[2].split()[0])
 
     def connect(self, **options: int) -> socket.socket:
-        """A bare socket, connected; ``options`` are set before (``SO_RCVBUF=...``)."""
+        """Return a connected socket; ``options`` are set before it connects (``SO_RCVBUF=...``)."""
         sock = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
         sock.settimeout(PATIENCE)
         for name, value in options.items():
@@ -137,7 +137,7 @@ class ChatServer(Talkative):
         return Client(self.connect(), f"ws://{host}:{self.port}{room}", name, **more)
 
     def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], str]:
-        """A plain GET: status, headers in lower case, body."""
+        """Send a plain GET, and return the status, the headers in lower case, and the body."""
         fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "localhost", **headers}.items())
         head, _, body = self.ask(f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode()).partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
@@ -145,7 +145,7 @@ class ChatServer(Talkative):
         return int(first.split(" ")[1]), {key.lower(): value for key, value in pairs}, body.decode()
 
     def ask(self, request: bytes) -> bytes:
-        """Send the bytes and return all that comes until the end of file."""
+        """Send the bytes, and return everything that comes until the end of file."""
         with self.connect() as sock:
             sock.sendall(request)
             return b"".join(received(sock))
@@ -159,7 +159,7 @@ def missing(what: str) -> NoReturn:
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    """Look again and again, and let others run in between."""
+    """Check again and again, and let others run in between."""
     deadline = time.monotonic() + PATIENCE
     while not is_so():
         assert time.monotonic() < deadline, f"in vain: {what}"
@@ -194,7 +194,7 @@ class Client:
         self.sock.close()
 
     def _greeted(self) -> list[str]:
-        """What the server tells one who joins; the history is what matters."""
+        """Return what the server tells a client that joins; the history is what matters."""
         self.greeting = [self.text()]
         count = int(self.greeting[0].removeprefix("* history "))
         history: list[str] = []
@@ -226,7 +226,7 @@ class Client:
         return event.text
 
     def said(self, count: int, wanted: Callable[[str], bool] = lambda text: not text.startswith("* ")) -> list[str]:
-        """The next ``count`` texts that are wanted; by default what people said."""
+        """Return the next ``count`` texts that are wanted; by default what people said."""
         texts: list[str] = []
         while len(texts) < count:
             text = self.text()
@@ -250,7 +250,7 @@ class Client:
 
 @contextmanager
 def open_session(**settings: Any) -> Iterator[Any]:
-    """A session with an open connection, of which no thread and no caretaker takes care."""
+    """Yield a session with an open connection that no thread and no caretaker takes care of."""
     from service.settings import Settings
     from service.setup import Service
     from service.visitor import Visitor
@@ -273,7 +273,8 @@ def open_session(**settings: Any) -> Iterator[Any]:
 
 
 def frame(first: int, payload: bytes = b"", *, masked: bool = True, length: bytes | None = None) -> bytes:
-    """A frame by hand, right or wrong: ``first`` is its first byte, ``length`` an extended length that is unusual."""
+    """Return a frame by hand, right or wrong: ``first`` is its first byte, ``length`` an extended length that is
+    unusual."""
     size = len(payload)
     if length is None:
         length = b"" if size < 126 else size.to_bytes(2, "big") if size < 65536 else size.to_bytes(8, "big")
@@ -284,7 +285,7 @@ def frame(first: int, payload: bytes = b"", *, masked: bool = True, length: byte
 
 
 def copy_of_the_tree(target: Path) -> Path:
-    """What a clone has that the chat needs; gives the path of its server."""
+    """Copy what the chat needs of a clone, and return the path of its server."""
     for part in ("rfc6455", "examples"):
         shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.c"))
     return target / "examples" / "chat" / "server.py"

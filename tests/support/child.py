@@ -1,4 +1,4 @@
-"""What a program in a process of its own prints, read as it comes by a thread, for a test to wait for."""
+"""The output of a program in a process of its own, read by a thread as it comes, for a test to wait for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Output:
     """The lines that a process has printed so far, standard error among them if the process was started so.
 
     :param process: started with its output in a pipe, as text.
-    :param patience: in seconds, how long to wait before the test fails.
+    :param patience: how long to wait before the test fails, in seconds.
     """
 
     def __init__(self, process: subprocess.Popen[str], patience: float) -> None:
@@ -51,13 +51,13 @@ class Output:
 
 
 class Talkative:
-    """What both kinds of programs that tests start have: their lines."""
+    """What both kinds of programs that tests start have in common: their lines."""
 
     _output: Output
 
     @property
     def lines(self) -> list[str]:
-        """All that it has printed since it was started last."""
+        """Everything that it has printed since it was last started."""
         return self._output.lines
 
     def wait_for(self, pattern: str, count: int = 1) -> str:

@@ -1,7 +1,7 @@
 """The hashes in the chat page's Content-Security-Policy.
 
-The page allows exactly its one inline style and its one inline script, each by its SHA-256. `test_page.py` holds the
-page against `with_hashes()`; run this file to write the hashes anew after a change of the page.
+The page allows exactly its one inline style and its one inline script, each by its SHA-256. `test_page.py` compares
+the page with `with_hashes()`; run this file to write the hashes again after a change to the page.
 """
 
 import base64

@@ -25,30 +25,30 @@ Words = list[tuple[str, "str | None"]]
 
 
 def words(text: str) -> Words:
-    """The parameters of one extension as a header has them, by the simplest reading: ``a; b=1``."""
+    """Return the parameters of one extension as a header has them, by the simplest reading: ``a; b=1``."""
     pairs = [word.partition("=") for word in text.split(";") if word.strip()]
     return [(name.strip(), value.strip() if equals else None) for name, equals, value in pairs]
 
 
 def answer_words(codec: MessageCodec) -> Words:
-    """What the answer says behind the name of the extension."""
+    """Return what the answer says after the name of the extension."""
     return words(codec.parameters)[1:]
 
 
 def agree(client: PerMessageDeflate, server: PerMessageDeflate) -> dict[Role, MessageCodec]:
-    """What the two ends make of each other's words."""
+    """Return what the two ends agree on."""
     at_server = server.accept_offer(words(client.offer()))
     assert at_server is not None, f"declined: {client.offer()}"
     return {SERVER: at_server, CLIENT: client.accept_answer(answer_words(at_server))}
 
 
 def codec_of(role: Role, **options: Any) -> MessageCodec:
-    """The codec of one end where both ends are configured in the same way."""
+    """Return the codec of one end if both ends are configured in the same way."""
     return agree(PerMessageDeflate(**options), PerMessageDeflate(**options))[role]
 
 
 def compressing(role: Role, *, takeover: bool = False, **options: Any) -> Connection:
-    """A connection that agreed on compression."""
+    """Return a connection that agreed on compression."""
     return Connection(role, [codec_of(role, **both_takeovers(takeover))], **options)
 
 
@@ -57,7 +57,7 @@ def both_takeovers(takeover: bool) -> dict[str, bool]:
 
 
 def deflated(data: bytes, level: int = 9, bits: int = 15) -> bytes:
-    """The payload of a compressed message that refers to no other (RFC 7692 7.2.1)."""
+    """Return the payload of a compressed message that refers to no other (RFC 7692 7.2.1)."""
     deflater = zlib.compressobj(level, zlib.DEFLATED, -bits)
     encoded = deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH)
     assert encoded.endswith(TAIL)
@@ -65,13 +65,13 @@ def deflated(data: bytes, level: int = 9, bits: int = 15) -> bytes:
 
 
 def finished(data: bytes) -> bytes:
-    """A whole DEFLATE stream, whose last block has BFINAL set (7.2.3.4)."""
+    """Return a whole DEFLATE stream, whose last block has BFINAL set (7.2.3.4)."""
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
     return deflater.compress(data) + deflater.flush(zlib.Z_FINISH)
 
 
 def inflated(messages: Sequence[bytes], takeover: bool, bits: int = 15) -> list[bytes]:
-    """What plain zlib makes of the payloads of compressed messages."""
+    """Return what plain zlib makes of the payloads of compressed messages."""
     decoded = []
     inflater = zlib.decompressobj(-bits)
     for payload in messages:
@@ -83,7 +83,7 @@ def inflated(messages: Sequence[bytes], takeover: bool, bits: int = 15) -> list[
 
 
 def fragments(role: Role, opcode: int, payload: bytes, sizes: Sequence[int], rsv: int = 4) -> list[bytes]:
-    """The frames of one message as the peer of ``role`` sends them: payloads of these sizes, then the rest."""
+    """Return the frames of one message as the peer of ``role`` sends them: payloads of these sizes, then the rest."""
     edges = [0, *accumulate(sizes), len(payload)]
     pieces = [payload[start:stop] for start, stop in pairwise(edges)]
     return [

@@ -26,7 +26,7 @@ PATIENCE = 60
 
 
 class EchoServer:
-    """Waits for its client from the beginning.
+    """A server that waits for its client from the beginning.
 
     :ivar content: how many bytes the messages had.
     """
@@ -96,7 +96,7 @@ class EchoServer:
         return self.ws.connection, self.closed
 
     def stop(self) -> None:
-        """End, also where no client has come."""
+        """End, even if no client has come."""
         if self.ws.connection is None:
             socket.create_connection(self.listener.getsockname()).close()
         self.thread.join(PATIENCE)  # before it has accepted, its listener must stay

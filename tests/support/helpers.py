@@ -1,7 +1,7 @@
 """What tests of the protocol share: frames written by hand, bytes cut in every way, two ends joined in memory.
 
 The law: frames are written and read here and not by the package, neither by its serializer and parser nor by
-`rfc6455.testing.WireFrame`, which is tested with these: what checks itself hides its mistakes. `wire` puts bits
+`rfc6455.testing.WireFrame`, which is tested with these: code that checks itself hides its mistakes. `wire` puts bits
 together as the diagram of section 5.2 shows them, `frame` builds on it, and `read_frames` reads them back on its own.
 Reads and pairs are those of `rfc6455.testing`, which has its own tests.
 """
@@ -77,10 +77,10 @@ def frame(
     declared: int | None = None,
     length_bits: int | None = None,
 ) -> bytes:
-    """A frame, right or wrong.
+    """Return a frame, right or wrong.
 
-    :param declared: the length that the header says, where it is not that of the payload.
-    :param length_bits: 7, 16 or 64: how the length is written, where that is not the shortest way.
+    :param declared: the length in the header, if it is not that of the payload.
+    :param length_bits: 7, 16 or 64: how the length is written, if not in the shortest way.
     """
     length = len(payload) if declared is None else declared
     if length_bits is None:
@@ -97,7 +97,7 @@ def frame(
 
 
 def to(role: Role, opcode: int, payload: bytes = b"", **options: Any) -> bytes:
-    """A frame as the peer of ``role`` sends it: masked to a server, plain to a client."""
+    """Return a frame as the peer of ``role`` sends it: masked to a server, plain to a client."""
     options.setdefault("key", KEY if role is SERVER else None)
     return frame(opcode, payload, **options)
 
@@ -123,7 +123,7 @@ def read_frames(data: bytes, sender: Role) -> list[Seen]:
 
 
 def keys_of(data: bytes) -> list[bytes]:
-    """The masking keys of what a client sent."""
+    """Return the masking keys of what a client sent."""
     return split_frames(data, CLIENT)[2]
 
 
@@ -188,7 +188,7 @@ class Failure(NamedTuple):
 
 @dataclass
 class Outcome:
-    """Everything that can be seen of a connection after some input."""
+    """Everything visible of a connection after some input."""
 
     events: list[Event]
     output: bytes
@@ -197,13 +197,13 @@ class Outcome:
     error_text: str
 
     def summary(self) -> tuple[Any, ...]:
-        """For comparing two outcomes; an exception is not equal to another with the same content."""
+        """For comparing two outcomes: an exception does not equal another with the same content."""
         closed = self.closed and (self.closed.code, self.closed.reason, self.closed.clean, self.closed.cause)
         return self.events, self.output, closed, self.failure, self.error_text
 
 
 def counting_random() -> Callable[[int], bytes]:
-    """A source of "random" bytes that are all known: 0, 1, 2, ... modulo 251, so that no key repeats soon."""
+    """Return a source of "random" bytes that are all known: 0, 1, 2, ... modulo 251, so that no key repeats soon."""
     given = 0
 
     def source(size: int) -> bytes:
@@ -215,7 +215,7 @@ def counting_random() -> Callable[[int], bytes]:
 
 
 def new_connection(role: Role, **options: Any) -> Connection:
-    """A connection whose masks are the same in each run."""
+    """Return a connection whose masks are the same in each run."""
     options.setdefault("random", counting_random())
     return Connection(role, **options)
 
@@ -267,7 +267,7 @@ def same_outcome(role: Role, data: bytes, **options: Any) -> Outcome:
 
 
 def check_end(connection: Connection, events: Sequence[Event]) -> Closed | None:
-    """Check that `Closed` came at most once and last, and that nothing can wake a closed connection."""
+    """Check that `Closed` came at most once and last, and that nothing can reopen a closed connection."""
     ends = [event for event in events if isinstance(event, Closed)]
     assert len(ends) == connection.closed
     if not ends:
@@ -285,14 +285,15 @@ def check_end(connection: Connection, events: Sequence[Event]) -> Closed | None:
 
 
 def only_closed(events: Sequence[object]) -> Closed:
-    """The one event that there is."""
+    """Return the only event."""
     (closed,) = events
     assert isinstance(closed, Closed)
     return closed
 
 
 def check_failed(result: Outcome, role: Role, code: int, section: str, offset: int) -> None:
-    """Check all that a violation leads to (7.1.7): the error, the event, and the Close frame as the last output."""
+    """Check everything that a violation leads to (7.1.7): the error, the event, and the Close frame as the last
+    output."""
     assert result.failure == Failure(code, section, offset)
     assert result.closed is not None
     assert result.closed.code == code
@@ -316,5 +317,5 @@ class ConnectionPair(Pair):
 
 
 def share(percent: int) -> settings:
-    """So many examples in a hundred of those that the profile asks for."""
+    """Return settings with this percentage of the examples that the profile asks for."""
     return settings(max_examples=max(1, settings().max_examples * percent // 100))

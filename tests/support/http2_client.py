@@ -58,7 +58,7 @@ class Client:
         return WebSocket(self, list(more), path, compressed)
 
     def check_ended(self) -> None:
-        """The server says that no more comes, in HTTP/2 and in TCP."""
+        """Check that the server says that no more comes, in HTTP/2 and in TCP."""
         self.until(lambda: any(isinstance(event, h2.events.ConnectionTerminated) for event in self.seen))
         while self.sock.recv(65536):
             pass
@@ -99,7 +99,7 @@ class WebSocket:
                 self.client.until(lambda: self.http.local_flow_control_window(self.stream) > 0)
 
     def receive(self) -> list[Event]:
-        """The next events."""
+        """Return the next events."""
         while True:
             data, window = b"", 0
             for event in self.client.of(self.stream, h2.events.DataReceived)[self.taken :]:

@@ -35,7 +35,7 @@ REQUEST = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
-# What a proxy answers that opens no tunnel, and the status of the error.
+# The answers of a proxy that open no tunnel, and the status of the error.
 REFUSING_PROXIES = pytest.mark.parametrize(
     ("answer", "status"),
     [
@@ -115,7 +115,7 @@ class Raw:
 
     @classmethod
     async def connect(cls, port: int, request: bytes = REQUEST, **how: Any) -> Raw:
-        """A client; with a request, which was answered with 101."""
+        """Return a client; with a request, after the answer 101."""
         raw = cls(*await asyncio.open_connection("127.0.0.1", port, **how))
         if request:
             raw.writer.write(request)
@@ -129,7 +129,7 @@ class Raw:
         self.writer.write(frame(opcode, payload, **{"key": KEY, **how}))
 
     async def frame(self) -> tuple[int, bytes]:
-        """The next frame that the server sends."""
+        """Return the next frame that the server sends."""
         while True:
             frames, _, _ = split_frames(self.buffer, rfc6455.SERVER)
             if frames:
@@ -142,7 +142,7 @@ class Raw:
             self.buffer += data
 
     async def rest(self) -> bytes:
-        """What comes until the end of the stream."""
+        """Return what comes until the end of the stream."""
         data = self.buffer + await self.reader.read()
         self.buffer = b""
         return data
@@ -162,7 +162,7 @@ class Raw:
 
 
 def make_certificate(directory: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """The contexts of a server on localhost, and of a client that trusts it."""
+    """Return the contexts of a server on localhost, and of a client that trusts it."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is missing")
     cert, key = directory / "cert.pem", directory / "key.pem"

@@ -35,7 +35,7 @@ class Clock:
         return time.monotonic() + self._ahead
 
     def move(self, server: Server, seconds: float, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Have the server's loop stand still for so long, with the time going on."""
+        """Make the server's loop stand still for so long, while time goes on."""
         stands, goes_on = threading.Event(), threading.Event()
 
         def stand() -> None:
@@ -75,7 +75,7 @@ def echo(ws: WebSocket) -> None:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """For what nothing tells: it looks again and again."""
+    """Wait for something that nothing reports, by checking again and again."""
     waiting = threading.Event()
     for _ in range(int(PATIENCE * 1000)):
         if condition():
@@ -96,7 +96,7 @@ def threads_end() -> Iterator[None]:
 
 @contextmanager
 def tcp(handler: Callable[[socket.socket], object], context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """A server that is plain sockets, and gives each client to the handler, in a thread. Gives its port."""
+    """Run a server of plain sockets that passes each client to the handler, in a thread. Yield its port."""
     listener = socket.create_server(("127.0.0.1", 0))
     threads: list[threading.Thread] = []
 

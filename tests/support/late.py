@@ -1,4 +1,5 @@
-"""A program that comes late, and how a test makes it so: stopped by a signal, or with every thread of it blocked.
+"""Programs that are late, and how a test makes them late: by a signal that stops them, or by blocking all their
+threads.
 
 `late.py PROGRAM [ARGUMENT ...]` runs a program; whenever it gets SIGUSR1, all of its threads stand still for
 `BLOCKED` seconds, as they do while an extension module holds the interpreter's lock. It prints "blocked" then.
@@ -20,7 +21,7 @@ from typing import Protocol
 
 from programs import PATIENCE
 
-# What is awaited in the tests is over then.
+# By then, whatever the tests wait for is over.
 BLOCKED = 2.5
 
 

@@ -1,4 +1,4 @@
-"""Runs a program so that each signal comes in the gap before it waits: `late_signal.py PROGRAM [ARGUMENT ...]`.
+"""Run a program so that each signal comes in the gap before it waits: `late_signal.py PROGRAM [ARGUMENT ...]`.
 
 Python runs the handler of a signal between two steps of the main thread. A signal that comes after the last step
 before a system call that waits, but before the call itself, has been taken by C, interrupts nothing, and its handler

@@ -1,4 +1,4 @@
-"""What tests of memory and of time share: how much is kept, and how much work is done, as numbers that repeat.
+"""What tests of memory and of time share: how much is kept, and how much work is done, as reproducible numbers.
 
 Memory is what tracemalloc sees; zlib's own is in it, since Python gives zlib its allocator.
 
@@ -45,18 +45,18 @@ class Memory:
 
     @property
     def kept(self) -> int:
-        """What was allocated since and is there now."""
+        """What was allocated since then and still exists."""
         gc.collect()
         return tracemalloc.get_traced_memory()[0] - self._before
 
     @property
     def peak(self) -> int:
-        """The most that was there at any time since."""
+        """The maximum that existed at any time since then."""
         return tracemalloc.get_traced_memory()[1] - self._before
 
 
 def consume(connection: Connection, portions: Iterable[bytes]) -> int:
-    """Feed a connection as a careful caller does who keeps nothing; return the number of events."""
+    """Feed a connection as a careful caller does that keeps nothing; return the number of events."""
     count = 0
     for portion in portions:
         count += len(connection.receive_data(portion))
@@ -151,7 +151,7 @@ class _Tracer:
 
 
 def _attributes(value: object) -> list[Any]:
-    """What an object holds, in its slots too."""
+    """Return what an object holds, also in its slots."""
     slots = [name for kind in type(value).__mro__ for name in kind.__dict__.get("__slots__", ()) if name[:2] != "__"]
     return [*getattr(value, "__dict__", {}).values(), *(getattr(value, name, None) for name in slots)]
 
@@ -181,7 +181,7 @@ def processor_time(call: Callable[[], object]) -> int:
 
 
 def check_time(read: Callable[[str], object], text_of: Callable[[int], str]) -> None:
-    """The least time of up to 5 tries counts: whatever else the machine does can only add."""
+    """The shortest of up to 5 attempts counts: whatever else the machine does can only add time."""
     small, big = text_of(4 << 10), text_of(64 << 10)
     small_time = processor_time(lambda: read(small))
     # 4 ms are no longer than linear time can be for 64 kB, however little the small one took.

@@ -59,14 +59,14 @@ LIBRARIES = ("wsproto", "websockets", "ws")
 Row = dict[str, Any]
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
-# From how many bytes on a run is written as a number.
+# From this number of bytes on, a run is written as a number.
 LONG_RUN = 32
 # How much of a target is written down.
 LONG_TARGET = 64
 
 
 class Facts(NamedTuple):
-    """What one file holds.
+    """The content of one file.
 
     :ivar version: of the library, whose decisions ``then`` is.
     """
@@ -82,12 +82,12 @@ def read_facts(library: str) -> Facts:
 
 
 def told(row: Row, result: Any) -> Any:
-    """As much of a result as the row tells of."""
+    """Return as much of a result as the row states."""
     return {key: result[key] for key in row["then"]} if row["kind"] == "connection" else result
 
 
 def unpacked(text: str) -> bytes:
-    """The bytes that a row writes down.
+    """Return the bytes that a row writes down.
 
     >>> unpacked("8104 78*4")
     b'\\x81\\x04xxxx'
@@ -97,7 +97,7 @@ def unpacked(text: str) -> bytes:
 
 
 def packed(data: bytes) -> str:
-    """The other way round.
+    """Return the notation for some bytes.
 
     >>> packed(b"\\x81\\x28" + b"x" * 40)
     '8128 78*40'
@@ -120,13 +120,13 @@ def listed(items: Iterable[tuple[str, Iterable[tuple[str, str | None]]]]) -> lis
 
 
 def parameters_of(header: str | None) -> list[str] | None:
-    """The parameters that an answer of permessage-deflate has, sorted; ``None`` where it was declined."""
+    """Return the parameters that an answer of permessage-deflate has, sorted; ``None`` if it was declined."""
     return None if not header else sorted(name for part in header.split(";")[1:] if (name := part.strip()))
 
 
 def sent_frames(data: bytes, sender: Role, has_failed: bool) -> list[str]:
-    """The frames as their first byte and their payload. The reason of a Close that a library words itself is not a
-    fact."""
+    """Return the frames as their first byte and their payload. The reason of a Close that a library words itself is
+    not a fact."""
     frames = []
     for frame in read_frames(data, sender):
         payload = frame.payload[:2] if has_failed and frame.opcode == 8 else frame.payload
@@ -135,7 +135,7 @@ def sent_frames(data: bytes, sender: Role, has_failed: bool) -> list[str]:
 
 
 def request_of(fields: str) -> bytes:
-    """A request as a server wants it, with more fields."""
+    """Return a request as a server wants it, with more fields."""
     return (
         "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{fields}\r\n\r\n"
@@ -143,7 +143,7 @@ def request_of(fields: str) -> bytes:
 
 
 def response_of(fields: str) -> bytes:
-    """The answer to `KEY`, with more fields."""
+    """Return the answer to `KEY`, with more fields."""
     return (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {accept_key(KEY)}\r\n{fields}\r\n\r\n"
@@ -154,7 +154,7 @@ def response_of(fields: str) -> bytes:
 
 
 def ours(row: Row, chunk: Chunking = whole) -> Any:
-    """What this package makes of a row, where its bytes come in these portions."""
+    """Return what this package makes of a row if its bytes come in these portions."""
     return told(row, _OURS[row["kind"]](row, chunk))
 
 

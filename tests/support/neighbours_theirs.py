@@ -367,7 +367,7 @@ def _wsproto_offer(row: Row) -> Any:
 
 
 def ws_results(rows: list[Row], root: Path) -> list[Any]:
-    """What ws makes of all these rows, in their order.
+    """Return what ws makes of all these rows, in their order.
 
     :param root: the folder in which ``node_modules/ws`` is.
     """

@@ -40,7 +40,7 @@ Lines = Sequence[tuple[str, str]]
 
 
 def request(*extra: tuple[str, str], without: str = "", line: str = "GET /chat HTTP/1.1", **changed: str) -> bytes:
-    """A good request, but for what the arguments say. ``changed`` has underscores for hyphens."""
+    """Return a good request, but for what the arguments say. ``changed`` has underscores for hyphens."""
     changes = {name.replace("_", "-"): value for name, value in changed.items()}
     fields = [(name, changes.get(name, value)) for name, value in REQUIRED.items() if name != without]
     return head(line, [*fields, *extra])
@@ -57,12 +57,12 @@ def head(line: str, fields: Lines) -> bytes:
 
 
 def client(uri: str = "ws://server.example.com/chat", **options: Any) -> ClientHandshake:
-    """A client whose key is that of 1.3."""
+    """Return a client whose key is that of 1.3."""
     return ClientHandshake(uri, random=lambda size: b"the sample nonce"[:size], **options)
 
 
 def asked(method: str, target: str, headers: HeaderSource, **options: Any) -> ServerHandshake:
-    """A server whose request was read elsewhere."""
+    """Return a server whose request was read elsewhere."""
     handshake = ServerHandshake(**options)
     assert handshake.receive_request(method, target, headers) is handshake.request
     return handshake
@@ -98,7 +98,7 @@ class Runs(Extension):
 
 
 def refusal(data: bytes, chunk: Chunking = whole, **options: Any) -> tuple[HandshakeError, Response, bytes]:
-    """What a server answers to a request that it must refuse, checked for what every refusal has."""
+    """Return what a server answers to a request that it must refuse, checked for what every refusal has."""
     handshake = ServerHandshake(**options)
     with pytest.raises(HandshakeError) as caught:
         ask(handshake, chunk(data))
@@ -127,7 +127,7 @@ def refusal(data: bytes, chunk: Chunking = whole, **options: Any) -> tuple[Hands
 
 
 def accepted(data: bytes, **options: Any) -> tuple[Connection, dict[str, str]]:
-    """The connection, and the fields of the 101."""
+    """Return the connection, and the fields of the 101."""
     handshake = ServerHandshake(**options)
     assert handshake.receive_data(data) is handshake.request is not None
     connection = handshake.accept()
@@ -144,7 +144,7 @@ def body_of(error: HandshakeError) -> bytes:
 
 
 def error_of(call: Callable[[], object]) -> Any:
-    """The error of our own that ``call`` ends in, or ``None``; any other exception is let through."""
+    """Return the error of our own that ``call`` ends in, or ``None``; any other exception is let through."""
     try:
         call()
     except ProtocolError as error:

@@ -33,7 +33,7 @@ from rfc6455.testing import say as say_on_connection
 
 
 class End(Protocol):
-    """What all ends here can do."""
+    """What all ends here have in common."""
 
     def receive_data(self, data: bytes) -> list[Event]: ...
 
@@ -43,7 +43,7 @@ class End(Protocol):
 
 
 def refused(code: int) -> Closed:
-    """The end of a connection whose peer broke a rule."""
+    """Return the end of a connection whose peer broke a rule."""
     return Closed(int(code), "", False, None, CloseCause.VIOLATION)
 
 

@@ -40,7 +40,7 @@ class ChatServer:
         raise AssertionError(f"the server ended without its address:\n{said}")
 
     def stop(self) -> None:
-        """Stop as a restart does: the clients are told."""
+        """Stop as for a restart: the clients are told."""
         self.process.terminate()
         self.ended()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from code_blocks import ROOT, code_blocks
 
-# What a page takes for granted, by its name.
+# What a page assumes, by its name.
 GIVEN = {"README": "import socket as given_socket; sock = given_socket.socket()"}
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.rst"))]
@@ -53,12 +53,12 @@ def write_modules(directory: Path) -> list[str]:
 
 
 def mypy() -> str:
-    """Return what mypy complains of; nothing where all is well."""
+    """Return mypy's complaints; nothing if all is well."""
     return _run(["mypy", "--strict", "--no-error-summary", "--python-version", "3.10"])
 
 
 def pyright() -> str:
-    """Return what pyright complains of; nothing where all is well."""
+    """Return pyright's complaints; nothing if all is well."""
     output = _run(["pyright", "--pythonpath", sys.executable])
     return "" if output.startswith("0 errors") else output
 

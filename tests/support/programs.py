@@ -1,4 +1,4 @@
-"""What the tests of the example programs stand on: a program in a process, and a peer that is a plain socket."""
+"""The basis of the tests of the example programs: a program in a process, and a peer that is a plain socket."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Program(Talkative):
         self.check_ended()
 
     def check_ended(self) -> None:
-        """It ended by itself, and all that it ever printed is what it should."""
+        """Check that it has ended by itself, and has printed only what it should."""
         code = self.process.wait(PATIENCE)
         self._output.finish()
         strange = [line for line in self.lines[1:] if not LOG_LINE.fullmatch(line)]
@@ -91,7 +91,7 @@ class Program(Talkative):
         self._output.finish()
 
     def memory(self) -> int:
-        """The most resident memory that it ever had, in bytes; only Linux tells."""
+        """Return the most resident memory that it ever had, in bytes; only Linux tells."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
@@ -115,7 +115,7 @@ class Peer:
         self.sock.close()
 
     def open(self, more: bytes = b"") -> Peer:
-        """The opening handshake; ``more`` goes out in one write with it."""
+        """Do the opening handshake; ``more`` goes out in the same write."""
         self.sock.sendall(REQUEST + more)
         assert self.head().startswith("HTTP/1.1 101 ")
         return self
@@ -130,7 +130,7 @@ class Peer:
         return head.decode("latin-1")
 
     def answer(self) -> str:
-        """Read an answer that is no 101, with its body; return the head."""
+        """Read an answer other than a 101, with its body; return the head."""
         head = self.head()
         length = int(head.lower().partition("content-length: ")[2].split("\r\n")[0])
         while len(self.buffer) < length:
@@ -139,7 +139,7 @@ class Peer:
         return head
 
     def frame(self) -> tuple[int, bytes]:
-        """The next frame from the server: opcode and payload."""
+        """Return the next frame from the server: opcode and payload."""
         seen = self._next()
         return seen.opcode, seen.payload
 
@@ -152,7 +152,7 @@ class Peer:
             self._receive()
 
     def message(self) -> tuple[int, bytes]:
-        """The next message, whose fragments it joins; control frames may be between them."""
+        """Return the next message, whose fragments it joins; control frames may be between them."""
         opcode, joined = 0, b""
         while True:
             seen = self._next()
@@ -176,7 +176,7 @@ class Peer:
         self.buffer += data
 
     def check_eof(self) -> None:
-        """The server says nothing more, and ends TCP in order."""
+        """Check that the server sends nothing more and ends TCP cleanly."""
         assert self.buffer == b""
         assert self.sock.recv(65536) == b""
 

@@ -1,4 +1,4 @@
-"""The package as its sources alone make it, beside the one that is installed.
+"""The package built from its sources alone, beside the one that is installed.
 
 `PURE` runs as Python whatever was built. Where the package was compiled, it is the ``.py`` files again, copied to
 where no extension module hides them and imported under another name; that works as the package imports its own

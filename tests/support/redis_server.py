@@ -51,7 +51,7 @@ class Redis:
 
     @contextmanager
     def client(self, **more: Any) -> Iterator[Any]:
-        """A client of it, as a person at a console would use."""
+        """Yield a client of it, as a person at a console would use."""
         from redis import Redis as Client
 
         client = Client.from_url(self.url, decode_responses=True, **more)
@@ -60,7 +60,7 @@ class Redis:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """It hangs meanwhile."""
+        """Make it hang meanwhile."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         yield

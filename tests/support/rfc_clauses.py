@@ -2,10 +2,9 @@
 
 What lives here: the reader of that file, and the finder of ``@pytest.mark.clause("6455:5.1-client-masks")`` in the
 tests. It finds them in the text of the tests, so that what it finds depends neither on what is selected nor on what
-is installed. What must not: what has to be true of them, which is in `test_clauses.py`, and how they look, which is
-in `docs/_ext/clauses.py`.
+is installed. Not here: what has to be true of them (`test_clauses.py`), and how they look (`docs/_ext/clauses.py`).
 
-Run with the text of an RFC, as the RFC Editor has it, it tells which key words of it no clause accounts for:
+Run with the text of an RFC from the RFC Editor, it lists the key words that no clause accounts for:
 
     python tests/support/rfc_clauses.py rfc6455.txt rfc7692.txt
 """
@@ -32,8 +31,8 @@ class Clause(NamedTuple):
 
     :ivar keyword: such as ``MUST NOT``; it stands ``times`` times in the RFC's own words.
     :ivar sentence: what is asked, in short.
-    :ivar obeyed_by: dotted names below ``rfc6455``; empty where the clause does not bind this library.
-    :ivar not_ours: why it does not; empty where it does.
+    :ivar obeyed_by: dotted names below ``rfc6455``; empty if the clause does not bind this library.
+    :ivar not_ours: why it does not; empty if it does.
     """
 
     rfc: int
@@ -62,7 +61,7 @@ _FIELD = re.compile(r"(by|not|note): (.+)")
 
 
 def read_clauses(text: str) -> list[Clause]:
-    """The clauses in the text of the file, in order.
+    """Return the clauses in the text of the file, in order.
 
     :raises ValueError: for a block that is none of those that the file's first lines describe.
     """
@@ -111,7 +110,7 @@ def _clause(rfc: int, section: re.Match[str], head: re.Match[str], lines: list[s
 
 
 def all_clauses() -> list[Clause]:
-    """The clauses of the file."""
+    """Return the clauses of the file."""
     return read_clauses(CLAUSES.read_text(encoding="utf-8"))
 
 
@@ -147,7 +146,7 @@ def carriers() -> dict[str, list[Carrier]]:
 
 
 def find_markers(text: str) -> Iterator[tuple[str, list[str]]]:
-    """The tests in the text of a module that are decorated with clauses, and the ids.
+    """Yield the tests in the text of a module that are decorated with clauses, and the ids.
 
     :raises ValueError: for a marker anywhere else, or one whose ids are not literal strings.
     """
@@ -184,7 +183,7 @@ Tally = Counter[tuple[str, str]]
 
 
 def tally_of_text(text: str) -> Tally:
-    """How often each key word stands in each section, but for section 2, which says what they mean."""
+    """Return how often each key word stands in each section, but for section 2, which says what they mean."""
     text = _PAGE_BREAK.sub("\n", text.replace("\f", ""))
     _, *parts = _HEADING.split(text)
     tally: Tally = Counter()
@@ -195,7 +194,7 @@ def tally_of_text(text: str) -> Tally:
 
 
 def tally_of_clauses(clauses: Iterable[Clause]) -> Tally:
-    """The same, as the clauses have it."""
+    """Return the same according to the clauses."""
     tally: Tally = Counter()
     for clause in clauses:
         tally[clause.section, clause.keyword] += clause.times

@@ -16,7 +16,7 @@ from typing import Any
 
 import rfc6455
 
-# All that is not the default: group 9 sends messages of 16 MiB, groups 12 and 13 are about compression.
+# Everything that is not the default: group 9 sends messages of 16 MiB, groups 12 and 13 are about compression.
 LIMITS = rfc6455.Limits(message=16 << 20)
 
 READ_SIZE = 64 << 10
@@ -28,13 +28,13 @@ PATIENCE = 600.0
 
 
 def options() -> dict[str, Any]:
-    """What our ends are made with; all else is the default."""
+    """Return what our ends are made with; all else is the default."""
     return {"extensions": [rfc6455.PerMessageDeflate()], "limits": LIMITS}
 
 
 def echo(sock: socket.socket, handshake: rfc6455.ServerHandshake | rfc6455.ClientHandshake) -> None:
     """Answer until there is nothing left to wait for."""
-    # Every write is a whole answer: to wait for more to send with it (Nagle) only costs time.
+    # Every write is a whole answer: waiting for more to send with it (Nagle) only costs time.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     ws = rfc6455.Endpoint(handshake, now=time.monotonic())
     data = None

@@ -161,7 +161,7 @@ class RunsCodec(MessageCodec):
 
 
 def run(length: int, octet: bytes) -> bytes:
-    """A run as `RunsCodec` sends it."""
+    """Return a run as `RunsCodec` sends it."""
     return length.to_bytes(2, "big") + octet
 
 

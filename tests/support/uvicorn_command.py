@@ -59,7 +59,7 @@ class Uvicorn(Talkative):
         self._output.finish()
 
     def check_ended(self) -> None:
-        """It ended by itself, of the signal that it was sent."""
+        """Check that it ended by itself, because of the signal that it was sent."""
         code = self.process.wait(PATIENCE)
         self._output.finish()
         assert code in (0, -signal.SIGTERM), "\n".join(self.lines)

@@ -1,8 +1,8 @@
-"""Runs uvicorn's own tests of its WebSocket protocols on ours: `python tests/support/uvicorn_own_tests.py`.
+"""Run uvicorn's own tests of its WebSocket protocols on ours: `python tests/support/uvicorn_own_tests.py`.
 
 The file of the installed version is fetched (its sdist has the tests) and put beside a fixture that names our class.
 It needs what uvicorn's tests need: ``pip install httpx2 trustme websockets wsproto httptools pytest-timeout anyio``.
-The exit code is 0 where no other tests fail than those that docs/reference/io_uvicorn.rst explains.
+The exit code is 0 if no tests fail other than those that docs/reference/io_uvicorn.rst explains.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _environment(source: Path) -> dict[str, str]:
 
 
 def explained() -> set[str]:
-    """The tests that the reference page names."""
+    """Return the tests that the reference page names."""
     return set(re.findall(r"``(test_\w+)``", PAGE.read_text(encoding="utf-8")))
 
 
