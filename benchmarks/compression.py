@@ -91,7 +91,7 @@ class Offering(rfc6455.PerMessageDeflate):
 
 
 def connect(settings: Settings) -> tuple[rfc6455.Connection, rfc6455.Connection]:
-    """A server with these settings, and its client."""
+    """Return a server with these settings, and its client."""
     deflate = [] if settings.server is None else [rfc6455.PerMessageDeflate(**settings.server)]
     willing = [] if settings.server is None else [Offering(settings.offer)]
     ours, theirs = rfc6455.ServerHandshake(extensions=deflate), rfc6455.ClientHandshake("ws://a/", extensions=willing)
@@ -115,7 +115,7 @@ def send(ws: rfc6455.Connection, messages: Iterable[str]) -> int:
 
 
 def kept_memory(settings: Settings, scale: Scale) -> float:
-    """What a connection of a server keeps after a message each way beyond what it kept before, in bytes."""
+    """Return what a connection of a server keeps after a message each way beyond what it kept before, in bytes."""
     pairs = [connect(settings) for _ in range(scale.connections + 1)]
     (message,) = json_messages(1, SMALL)
     reads = []
@@ -135,7 +135,7 @@ def kept_memory(settings: Settings, scale: Scale) -> float:
 
 
 def peak_memory(settings: Settings) -> int:
-    """The most that a connection takes while it sends and receives a large message, in bytes."""
+    """Return the most that a connection takes while it sends and receives a large message, in bytes."""
     server, client = connect(settings)
     (message,) = json_messages(1, LARGE)
     client.send_text(message)
@@ -155,7 +155,7 @@ def _exchange(server: rfc6455.Connection, data: bytes, message: str) -> None:
 
 
 def size_in_percent(settings: Settings, messages: Sequence[str], role: rfc6455.Role = rfc6455.SERVER) -> float:
-    """What one end sends, in percent of what it sends without compression."""
+    """Return what one end sends, in percent of what it sends without compression."""
     at = int(role is rfc6455.CLIENT)
     return 100 * send(connect(settings)[at], messages) / send(connect(Settings(None))[at], messages)
 
@@ -164,7 +164,7 @@ def size_in_percent(settings: Settings, messages: Sequence[str], role: rfc6455.R
 
 
 def best_time(run: Callable[[Any], object], make: Callable[[], Any]) -> float:
-    """The best of some rounds, in seconds of processor time; what a round needs is made before it."""
+    """Return the best of some rounds, in seconds of processor time; what a round needs is made before it."""
     times = []
     for _ in range(ROUNDS):
         made = make()

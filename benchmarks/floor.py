@@ -99,7 +99,7 @@ class Floor(Library):
 
 
 def batches(payloads: Sequence[bytes], ends: Sequence[int]) -> list[Sequence[bytes]]:
-    """The payloads that are complete after each read."""
+    """Return the payloads that are complete after each read."""
     return [payloads[start:end] for start, end in pairwise([0, *ends])]
 
 

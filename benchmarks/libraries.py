@@ -41,7 +41,7 @@ class Library:
     is_floor = False
 
     def connect(self, role: Role, deflate: Deflate | None = None) -> Any:
-        """An open connection, with permessage-deflate if asked for."""
+        """Return an open connection, with permessage-deflate if asked for."""
         raise UnsupportedError("no connections")
 
     def receive(self, connection: Any, stream: Stream) -> Iterator[Sequence[Any]]:
@@ -53,7 +53,7 @@ class Library:
         raise UnsupportedError("nothing that keeps time")
 
     def content(self, message: Any) -> str | bytes:
-        """What is in a message as `receive` gives it."""
+        """Return what is in a message as `receive` gives it."""
         return message if isinstance(message, str) else bytes(message)
 
     def send(self, connection: Any, messages: Messages) -> Iterator[Any]:
@@ -61,7 +61,7 @@ class Library:
         raise UnsupportedError("no sending")
 
     def wire(self, output: Any) -> bytes:
-        """The bytes in an output of `send`."""
+        """Return the bytes in an output of `send`."""
         return bytes(output) if isinstance(output, (bytes, bytearray)) else b"".join(output)
 
     def accept(self, request: bytes) -> bytes:
@@ -74,7 +74,7 @@ class Library:
 
 
 def installed() -> tuple[list[Library], dict[str, str]]:
-    """Every library that can be measured here, and why each of the others cannot."""
+    """Return every library that can be measured here, and why each of the others cannot."""
     from . import floor, ours, peers
 
     candidates: dict[str, Callable[[], Library]] = {

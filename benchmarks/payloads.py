@@ -41,14 +41,14 @@ class Deflate:
     takeover: bool
 
     def compressors(self) -> Callable[[], zlib._Compress]:
-        """What to call for the compressor of each next message: always the same one, or a new one."""
+        """Return what to call for the compressor of each next message: always the same one, or a new one."""
         if not self.takeover:
             return lambda: zlib.compressobj(wbits=-zlib.MAX_WBITS)
         shared = zlib.compressobj(wbits=-zlib.MAX_WBITS)
         return lambda: shared
 
     def decompressors(self) -> Callable[[], zlib._Decompress]:
-        """The same for the other direction."""
+        """Return the same for the other direction."""
         if not self.takeover:
             return lambda: zlib.decompressobj(wbits=-zlib.MAX_WBITS)
         shared = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
@@ -167,7 +167,7 @@ def parse_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
 def make_stream(
     messages: Messages, *, cut: int | None = READ, fragments: int = 1, deflate: Deflate | None = None
 ) -> Stream:
-    """The frames of a client that sends these messages.
+    """Return the frames of a client that sends these messages.
 
     :param cut: bytes in a read; ``None`` for one frame in each.
     :param fragments: into how many frames of the same size each message is cut.
@@ -202,7 +202,7 @@ def _deflate(payloads: Sequence[bytes], deflate: Deflate | None) -> list[bytes]:
 
 
 def deflate_one(compressor: zlib._Compress, payload: bytes) -> bytes:
-    """The payload of a deflated message (RFC 7692 7.2.1)."""
+    """Return the payload of a deflated message (RFC 7692 7.2.1)."""
     return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH))[: -len(DEFLATE_TAIL)]
 
 
@@ -252,7 +252,7 @@ def accept_value(key: bytes) -> bytes:
 
 
 def answer_to(request: bytes) -> bytes:
-    """The 101 that a server sends to this request."""
+    """Return the 101 that a server sends to this request."""
     match = re.search(rb"(?i)\r\nSec-WebSocket-Key: *([^\r]+)", request)
     assert match, request
     return (

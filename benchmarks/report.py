@@ -21,7 +21,7 @@ GROUPS = {
 
 
 def markdown(results: Results) -> str:
-    """The whole report: what it ran on, and a table for each group."""
+    """Return the whole report: what it ran on, and a table for each group."""
     lines = [*environment(results)]
     for group, title in GROUPS.items():
         rows = [row for row in results.rows if row.group == group]
@@ -32,7 +32,7 @@ def markdown(results: Results) -> str:
 
 
 def rst(results: Results) -> str:
-    """The same for a page of the documentation that includes it: no heading of its own, medians only."""
+    """Return the same for a page of the documentation that includes it: no heading of its own, medians only."""
     lines = [".. Made by benchmarks/run.py; do not edit.", "", *environment(results)]
     for group, title in GROUPS.items():
         rows = [row for row in results.rows if row.group == group]
@@ -57,7 +57,7 @@ def _rst_cell(row: Row, library: str) -> str:
 
 
 def csv_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """A table in reST; the cells are numbers but for the first column."""
+    """Yield a table in reST; the cells are numbers but for the first column."""
     yield ".. csv-table::"
     yield "   :class: figures"
     yield "   :header: " + _csv(header)
@@ -71,7 +71,7 @@ def _csv(cells: Iterable[str]) -> str:
 
 
 def environment(results: Results) -> Iterator[str]:
-    """A list of what it ran on, and of what could not be measured."""
+    """Yield a list of what it ran on, and of what could not be measured."""
     for name, value in (results.environment | results.libraries).items():
         yield f"- {name}: {value}"
     for name, reason in results.absent.items():
@@ -117,12 +117,12 @@ def _reasons(results: Results) -> Iterator[str]:
 
 
 def reference(row: Row) -> str | None:
-    """The library that all others are compared with: ours, compiled if it is."""
+    """Return the library that all others are compared with: ours, compiled if it is."""
     return next((name for name in (COMPILED, PURE) if name in row.rounds), None)
 
 
 def quantity(value: float, unit: str) -> str:
-    """The value in the multiple of its unit that reads best."""
+    """Return the value in the multiple of its unit that reads best."""
     step, *names = (1000, "ns", "µs", "ms", "s") if unit.startswith("ns") else (1024, "B", "KiB", "MiB")
     for name in names[:-1]:
         if value < step:
@@ -137,7 +137,7 @@ def digits(value: float) -> str:
 
 
 def check_table(results: Results) -> tuple[str, bool]:
-    """The targets with their verdicts, and whether all of them passed."""
+    """Return the targets with their verdicts, and whether all of them passed."""
     return verdicts_table(list(check(results)))
 
 
@@ -145,7 +145,7 @@ VERDICTS = ("verdict", "target", "found")
 
 
 def verdicts_table(verdicts: Sequence[tuple[str, str, str]]) -> tuple[str, bool]:
-    """The table of the verdicts, and whether all targets are met."""
+    """Return the table of the verdicts, and whether all targets are met."""
     return "\n".join(markdown_table(VERDICTS, verdicts)) + "\n", all(verdict == "pass" for verdict, *_ in verdicts)
 
 
@@ -225,7 +225,7 @@ def _plot_curve(axes: Any, results: Results, rows: Sequence[Row], title: str) ->
 
 
 def _growth_label(word: str) -> str:
-    """What the name of a work ends with, for an axis: ``64m`` is 64 MiB, ``10000`` a number of messages."""
+    """Return what the name of a work ends with, for an axis: ``64m`` is 64 MiB, ``10000`` a number of messages."""
     return f"{int(word):,}" if word.isdecimal() else f"{word[:-1]} {word[-1].upper()}iB"
 
 

@@ -147,7 +147,7 @@ TARGETS: tuple[Target, ...] = (
 
 
 def rival(row: Row, name: str) -> str:
-    """The library to compare with: the best of the peers that were measured, or the one that is named."""
+    """Return the library to compare with: the best of the peers that were measured, or the one that is named."""
     if name != BEST_PEER:
         return name
     return min((peer for peer in PEERS if peer in row.rounds), key=row.median, default=name)

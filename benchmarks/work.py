@@ -274,7 +274,7 @@ QUICK = Scale(counts=10)
 
 
 def all_works(scale: Scale = FULL) -> Iterator[Work]:
-    """Every row of the tables, in order. A payload is made when its work is first run, and goes with it."""
+    """Yield every row of the tables, in order. A payload is made when its work is first run, and goes with it."""
     yield from _receive(scale)
     yield from _send(scale)
     yield from _handshakes(scale)

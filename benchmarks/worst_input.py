@@ -61,7 +61,7 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0) -> byt
 
 
 def message(payload: bytes) -> bytes:
-    """A compressed message in one frame."""
+    """Return a compressed message in one frame."""
     return frame(BINARY, payload, rsv=RSV1)
 
 
@@ -109,7 +109,7 @@ ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
 
 
 def codes_of(lengths: dict[int, int]) -> dict[int, tuple[int, int]]:
-    """The codes that follow from their lengths (RFC 1951, 3.2.2)."""
+    """Return the codes that follow from their lengths (RFC 1951, 3.2.2)."""
     codes = {}
     code = 0
     previous = 0
@@ -122,7 +122,7 @@ def codes_of(lengths: dict[int, int]) -> dict[int, tuple[int, int]]:
 
 
 def empty_dynamic_block(literals: dict[int, int]) -> Bits:
-    """A block that describes codes (RFC 1951, 3.2.7) and has nothing in them but its end.
+    """Return a block that describes codes (RFC 1951, 3.2.7) and has nothing in them but its end.
 
     :param literals: the lengths of the codes, a complete set that has 256, the end.
     """
@@ -241,7 +241,7 @@ def figures(rounds: int = ROUNDS) -> dict[str, tuple[float, float]]:
 
 
 def figures_of_sources() -> dict[str, tuple[float, float]]:
-    """The same for the sources, in a process of their own."""
+    """Return the same for the sources, in a process of their own."""
     run = subprocess.run(
         [sys.executable, __file__, "--json"],
         env=os.environ | {"RFC6455_PURE": "1"},
@@ -266,7 +266,7 @@ def rows(builds: Sequence[dict[str, tuple[float, float]]]) -> Iterator[list[str]
 
 
 def remarks(builds: dict[str, dict[str, tuple[float, float]]]) -> Iterator[str]:
-    """What the table cannot say by itself."""
+    """Yield what the table cannot say by itself."""
     yield f"Wanted: at most {MOST} times honest. What is more, and why:"
     yield ""
     for build, found in builds.items():

@@ -65,7 +65,7 @@ class Sender:
             self._masked.append(frame(FIN | TEXT, payload, MASKING_KEY))
 
     def next_lines(self, count: int) -> bytes:
-        """The frames of the next lines, as this client sends them."""
+        """Return the frames of the next lines, as this client sends them."""
         if len(self.frames) < self.said + count:
             self.prepare(count + PREPARED)
         lines = b"".join(self._masked[self.said : self.said + count])
@@ -268,7 +268,7 @@ class Crowd:
         return data
 
     def _wait(self, patience: float = PATIENCE, must: bool = True) -> list[int]:
-        """The clients that have something to read."""
+        """Return the clients that have something to read."""
         ready = self._epoll.poll(patience)
         if not ready and must:
             raise LoadError(f"blocked: nobody was sent anything for {patience:g} s")

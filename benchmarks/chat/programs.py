@@ -122,11 +122,11 @@ class Running:
             return sock.connect_ex(("127.0.0.1", self.port)) == 0
 
     def cpu(self) -> float:
-        """The processor time that it took so far, its own and the kernel's for it, in seconds."""
+        """Return the processor time that it took so far, its own and the kernel's for it, in seconds."""
         return time.clock_gettime(~self._process.pid << 3 | _CPU_CLOCK)
 
     def memory(self) -> int:
-        """What is resident, in bytes."""
+        """Return what is resident, in bytes."""
         return self._status("VmRSS") * 1024
 
     def threads(self) -> int:
@@ -147,7 +147,7 @@ def free_port() -> int:
 
 
 def installed() -> tuple[list[Program], dict[str, str]]:
-    """Every server that can be measured here, and why each of the others cannot."""
+    """Return every server that can be measured here, and why each of the others cannot."""
     candidates: dict[str, Callable[[str], Program]] = {
         COMPILED: _compiled,
         PURE: _pure,
@@ -182,7 +182,7 @@ def _compiled(name: str) -> Program:
 
 
 def _pure(name: str) -> Program:
-    """The same sources without the extension modules, in a folder that comes before the installed ones."""
+    """Return the same sources without the extension modules, in a folder that comes before the installed ones."""
     import rfc6455
 
     directory = tempfile.mkdtemp(prefix="rfc6455-load-")

@@ -18,7 +18,7 @@ Table = tuple[Sequence[str], list[Sequence[str]]]
 
 
 def markdown(results: Results) -> str:
-    """The whole report: what it ran on, and a table for each case."""
+    """Return the whole report: what it ran on, and a table for each case."""
     lines = [*environment(results)]
     for title, table in _tables(results):
         lines += ["", f"## {title}", "", *markdown_table(*table)]
@@ -27,12 +27,12 @@ def markdown(results: Results) -> str:
 
 
 def check_table(results: Results) -> tuple[str, bool]:
-    """The targets with their verdicts, and whether all of them passed."""
+    """Return the targets with their verdicts, and whether all of them passed."""
     return verdicts_table(list(check(results)))
 
 
 def page(results: Results) -> str:
-    """The part of the documentation's page that has figures in it; `docs/topics/chat_load.rst` includes it."""
+    """Return the part of the documentation's page that has figures in it; `docs/topics/chat_load.rst` includes it."""
     lines = [".. Made by benchmarks/chat/run.py; do not edit.", "", *environment(results)]
     for title, table in _tables(results):
         lines += ["", f".. rubric:: {title}", "", *csv_table(*table)]
@@ -57,7 +57,7 @@ def _tables(results: Results) -> Iterator[tuple[str, Table]]:
 
 
 def _table(results: Results, case: Case) -> Table:
-    """A row for each figure, a column for each server that has some or should have."""
+    """Return a row for each figure, a column for each server that has some or should have."""
     names = [name for name in results.libraries if _takes_part(results, case, name)]
     rows: list[Sequence[str]] = []
     for figure in case.figures:
@@ -76,7 +76,7 @@ def _cell(row: Row | None, figure: Figure, name: str) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """The value in the multiple of its unit that reads best."""
+    """Return the value in the multiple of its unit that reads best."""
     if unit == "/s":
         return f"{value:,.0f} /s"
     if unit == "B":

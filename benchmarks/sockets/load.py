@@ -25,7 +25,7 @@ WAVE = 50  # connections that are opened at the same time: fewer than any server
 
 
 def masked_frame(payload: bytes) -> bytes:
-    """A binary message in one frame, masked with a key that is not zero (5.3)."""
+    """Return a binary message in one frame, masked with a key that is not zero (5.3)."""
     key = b"\x12\x34\x56\x78"
     header = server_header(len(payload))
     repeated = (key * (len(payload) // 4 + 1))[: len(payload)]

@@ -41,7 +41,7 @@ def markdown(results: Results) -> str:
 
 
 def rst(results: Results) -> str:
-    """The part of the documentation's page that has figures in it."""
+    """Return the part of the documentation's page that has figures in it."""
     lines = [".. Made by benchmarks/sockets/run.py; do not edit.", "", *environment(results), ""]
     lines += [*csv_table(*_table(results)), "", *(f"- {line}" for line in _reasons(results))]
     lines += ["", ".. rubric:: What is wanted, and what was found", ""]
@@ -63,7 +63,7 @@ def _reasons(results: Results) -> Iterator[str]:
 
 
 def _table(results: Results) -> tuple[list[str], list[list[str]]]:
-    """The median of each server, and how many times that of the first of ours it is."""
+    """Return the median of each server, and how many times that of the first of ours it is."""
     return ["", *results.libraries], [
         [row.title, *(_cell(row, name) for name in results.libraries)] for row in results.rows
     ]

@@ -45,7 +45,7 @@ OURS = ("Listener", "coroutines", "threads")
 
 
 def programs() -> tuple[list[Program], dict[str, str]]:
-    """Every server that can be measured here, and why each of the others cannot."""
+    """Return every server that can be measured here, and why each of the others cannot."""
     found: list[Program] = []
     absent: dict[str, str] = {}
     for name in SERVERS:
