@@ -1037,7 +1037,7 @@ def test_what_was_queued_before_the_end_of_file_can_still_be_sent() -> None:
 
 # Deadlines end a connection through here.
 
-# In words for the peer, who reads them.
+# These words are for the peer.
 REASONS_OF_TIMEOUTS = {
     CloseCause.CLOSE_TIMEOUT: b"no Close frame came in time",
     CloseCause.PONG_TIMEOUT: b"no Pong came in time",

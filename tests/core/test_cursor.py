@@ -241,7 +241,7 @@ def test_no_more_of_a_payload_is_lent_than_is_missing() -> None:
 
 
 def test_a_payload_that_is_given_in_another_way_is_not_lent() -> None:
-    """An extension, or a caller who wants parts, gets the bytes, and there is no buffer."""
+    """An extension, or a caller that wants parts, gets the bytes, so no buffer is used."""
     cursor = cursor_of()
     cursor.feed(frame(BINARY, b"", declared=100_000) + b"part")
     piece = cursor.advance()

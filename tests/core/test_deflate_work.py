@@ -171,7 +171,7 @@ PIECES = [b"\x00", b"\x01", b"\x02", EMPTY_STREAM, finished(b"x"), deflated(b"yz
 
 
 def inflated_simply(payload: bytes, takeover: bool) -> bytes | None:
-    """One message by plain zlib, a stream after the other; ``None`` for what is none."""
+    """Return one message inflated by plain zlib, stream by stream, or ``None`` if it is not a valid message."""
     rest = payload + (TAIL if takeover else TAIL + b"\x01" + TAIL)
     decoded = b""
     ended = False
