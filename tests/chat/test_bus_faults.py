@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import ChatServer, wait_until
+from chat_server import ChatServer, Client, wait_until
 from io_loops import make_certificate
 from redis_server import Redis
 
@@ -119,9 +119,10 @@ def commands(console: Any, name: str) -> int:
     return sum(int(stats.get(kind, 0)) for kind in ("calls", "rejected_calls"))
 
 
-def test_redis_that_takes_nothing_is_told_of_and_not_read_again_and_again(redis: Redis) -> None:
+@contextmanager
+def chat_of_two_servers(redis: Redis) -> Iterator[tuple[list[ChatServer], Client, Client, Client]]:
+    """Two servers; Ann, and somebody who listens, on the first, and one more listener on the second. Ann was heard."""
     with (
-        redis.client() as console,
         on_redis(redis) as one,
         on_redis(redis) as two,
         one.client("Ann") as ann,
@@ -130,10 +131,16 @@ def test_redis_that_takes_nothing_is_told_of_and_not_read_again_and_again(redis:
     ):
         ann.say("before")
         assert near.said(1) == far.said(1) == ["Ann: before"]
+        yield [one, two], ann, near, far
+
+
+def test_redis_that_takes_nothing_is_told_of_and_not_read_again_and_again(redis: Redis) -> None:
+    with redis.client() as console, chat_of_two_servers(redis) as (servers, ann, near, far):
+        one = servers[0]
         console.config_set("maxmemory", 1)
         ann.say("out of memory")
         assert near.said(1) == ["Ann: out of memory"]
-        for server in (one, two):
+        for server in servers:
             server.wait_for("event=degraded part=bus since=.* error=.*maxmemory")
         state = json.loads(one.get("/health")[2])
         assert state["status"] == "degraded"
@@ -154,15 +161,7 @@ def test_redis_that_takes_nothing_is_told_of_and_not_read_again_and_again(redis:
 
 
 def test_a_line_on_one_server_does_not_wait_for_redis_that_hangs(redis: Redis) -> None:
-    with (
-        on_redis(redis) as one,
-        on_redis(redis) as two,
-        one.client("Ann") as ann,
-        one.client() as near,
-        two.client() as far,
-    ):
-        ann.say("before")
-        assert near.said(1) == far.said(1) == ["Ann: before"]
+    with chat_of_two_servers(redis) as ((one, _), ann, near, far):
         with redis.stopped():
             ann.say(*range(10))
             assert near.said(10) == [f"Ann: {number}" for number in range(10)]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from helpers import CLOSE, PING, TEXT, close_payload, to
-from programs import EXAMPLES, PATIENCE, Program
+from programs import EXAMPLES, PATIENCE, Program, check_echo
 
 import rfc6455
 from rfc6455 import CLIENT
@@ -171,11 +171,7 @@ def test_a_signal_closes_in_order(server: Program, number: int) -> None:
     )
     before = len(server.logged("closed: 1001"))
     with process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(b"hello\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == b"hello\n"
+        check_echo(process)
         process.send_signal(number)
         process.wait(PATIENCE)
         _, complaint = process.communicate()

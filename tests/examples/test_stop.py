@@ -9,7 +9,7 @@ import sys
 import pytest
 from chat_server import LATE_SIGNAL
 from helpers import CLOSE, close_payload, to
-from programs import EXAMPLES, PATIENCE, Peer, Program
+from programs import EXAMPLES, PATIENCE, Peer, Program, check_echo
 
 from rfc6455 import SERVER
 
@@ -45,11 +45,7 @@ def test_a_signal_just_before_a_client_waits(number: int) -> None:
     with Program("echo_asyncio.py") as server:
         command = [sys.executable, str(LATE_SIGNAL), str(EXAMPLES / "client_asyncio.py"), server.uri]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(b"hello\n")
-            process.stdin.flush()
-            assert process.stdout.readline() == b"hello\n"
+            check_echo(process)
             process.send_signal(number)
             assert process.wait(PATIENCE) == 0
         server.wait_for("closed: 1001")

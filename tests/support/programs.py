@@ -186,6 +186,15 @@ class Peer:
         self.sock.close()
 
 
+def check_echo(process: subprocess.Popen[bytes]) -> None:
+    """Check that what is typed into a client of an echo server comes back, so that its connection is open."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"hello\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == b"hello\n"
+
+
 def _size(seen: Seen) -> int:
     length = len(seen.payload)
     return length + (2 if length < 126 else 4 if length < 65536 else 10)

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from rfc6455 import Endpoint, Event, Request, Response
+from rfc6455 import Endpoint, Event
+
+from .answering import answer
 
 
 class Adapter(asyncio.Protocol):
@@ -32,14 +34,7 @@ class Adapter(asyncio.Protocol):
 
     def step(self, data: bytes | None = None) -> None:
         """Take what was read, write what there is to write, and set the timer."""
-        for event in self.endpoint.events(data, now=self.clock()):
-            match event:
-                case Request():
-                    self.endpoint.accept(now=self.clock())
-                case Response():
-                    pass
-                case _:
-                    self.on_event(event)
+        answer(self.endpoint, data, self.clock(), self.on_event)
         if data := self.endpoint.data_to_send():
             self.transport.write(data)
         if self.timer is not None:

@@ -5,7 +5,9 @@ import socket
 import threading
 from collections.abc import Callable
 
-from rfc6455 import Endpoint, Event, Request, Response
+from rfc6455 import Endpoint, Event
+
+from .answering import answer
 
 
 class Adapter:
@@ -48,12 +50,5 @@ class Adapter:
 
     def step(self, data: bytes | None) -> bytes:
         with self.lock:
-            for event in self.endpoint.events(data, now=self.clock()):
-                match event:
-                    case Request():
-                        self.endpoint.accept(now=self.clock())
-                    case Response():
-                        pass
-                    case _:
-                        self.on_event(event)
+            answer(self.endpoint, data, self.clock(), self.on_event)
             return self.endpoint.data_to_send()
