@@ -78,6 +78,27 @@ def test_every_python_block_of_a_page_is_found(page: Path) -> None:
     assert not re.search(r"::$\n\n +(import|from) \w", text, re.MULTILINE)
 
 
+def split_rows(page: Path) -> list[str]:
+    """Return the lines of simple tables that reST reads as rows of their own, with nothing in another column."""
+    rows: list[str] = []
+    starts: list[int] = []
+    rulers = 0
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if re.fullmatch(r"=+( +=+)+", line):
+            starts = [found.start() for found in re.finditer("=+", line)]
+            rulers = (rulers + 1) % 3
+        elif rulers and line[: starts[1]].strip():
+            edges = zip(starts[1:], [*starts[2:], None], strict=True)
+            rows += [line for start, end in edges if not line[start:end].strip()]
+    return rows
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "_generated" not in page.parts], ids=page_name)
+def test_no_first_cell_of_a_simple_table_takes_two_lines(page: Path) -> None:
+    """In a simple table, text in the first column begins a row: use a ``list-table`` for a longer text."""
+    assert split_rows(page) == []
+
+
 def docstring_examples() -> Iterator[doctest.DocTest]:
     """Reads docstrings from the sources, so that the compiled package is held to the same examples."""
     parser = doctest.DocTestParser()
