@@ -6,6 +6,7 @@ A client that is gone is given up all the same, and within one more turn of the 
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import pytest
 from helpers import PING, PONG, TEXT, to
 from http2_client import Client
 from programs import Peer, Program
+from tls import make_certificate
 
 import rfc6455
 from rfc6455 import SERVER
@@ -110,5 +112,51 @@ def test_a_client_over_http2_that_is_gone_does_not(http2: Program, make_late: Ma
         ws = client.request()
         assert isinstance(ws.receive()[0], rfc6455.Ping)
         goes_on_at = make_late(http2, lambda: None)
+        assert ws.closed().code == 3008
+        assert time.monotonic() - goes_on_at < TURN
+
+
+@pytest.fixture
+def http3(tmp_path: Path) -> Iterator[tuple[Program, Path]]:
+    pytest.importorskip("aioquic")
+    chain, key = make_certificate(tmp_path)
+    options = ["--certificate", str(chain), "--key", str(key), *TIMES]
+    with Program("http3_echo.py", *options, runner=SUPPORT / "late.py") as program:
+        yield program, chain
+
+
+@EACH_WAY
+def test_a_client_over_http3_that_answered_lives(http3: tuple[Program, Path], make_late: MakeLate) -> None:
+    """Its Pong is behind the datagrams of others, of which the loop reads one at a time."""
+    import http3_client
+
+    program, certificate = http3
+
+    def answer() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            for _ in range(50):
+                other.sendto(b"from another client", ("127.0.0.1", program.port))
+        ws.send()
+
+    with http3_client.Client(program.port, certificate) as client:
+        ws = client.request()
+        for _ in range(2):
+            (ping,) = ws.receive()
+            assert isinstance(ping, rfc6455.Ping)
+            make_late(program, answer)
+        (ping,) = ws.receive()
+        assert isinstance(ping, rfc6455.Ping)
+        assert not ws.has_ended()
+
+
+@EACH_WAY
+def test_a_client_over_http3_that_is_gone_does_not(http3: tuple[Program, Path], make_late: MakeLate) -> None:
+    import http3_client
+
+    program, certificate = http3
+    with http3_client.Client(program.port, certificate) as client:
+        ws = client.request()
+        assert isinstance(ws.receive()[0], rfc6455.Ping)
+        goes_on_at = make_late(program, lambda: None)
         assert ws.closed().code == 3008
         assert time.monotonic() - goes_on_at < TURN
