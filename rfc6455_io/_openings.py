@@ -55,12 +55,16 @@ class HandshakeArguments(OptionArguments, total=False):
     require_subprotocol: bool
 
 
-def server_handshakes(process_request: object, arguments: HandshakeArguments) -> Callable[[], ServerHandshake]:
+def server_handshakes(
+    process_request: object,
+    wrap: Callable[[ServerHandshake], ServerHandshake] | None,
+    arguments: HandshakeArguments,
+) -> Callable[[], ServerHandshake]:
     """Return a function that makes the handshakes of a server. Wrong arguments are reported now, and not at the first
     client."""
     make_handshake = partial(ServerHandshake, plain_http=process_request is not None, **arguments)
     make_handshake()
-    return make_handshake
+    return make_handshake if wrap is None else lambda: wrap(make_handshake())
 
 
 def refusal(request: Request, answer: Response | None) -> Response | None:
@@ -90,6 +94,7 @@ class ConnectArguments(OptionArguments, total=False):
     redirects: int
     sock: socket.socket | None
     path: str | None
+    wrap: Callable[[ClientHandshake], ClientHandshake] | None
     timeouts: Timeouts | None
 
 
@@ -154,6 +159,12 @@ class Route:
         self.uri, self.handshake = target, self._make_handshake(target, headers=self._headers)
 
 
+def _wrapped(
+    make_handshake: Callable[..., ClientHandshake], wrap: Callable[[ClientHandshake], ClientHandshake]
+) -> Callable[..., ClientHandshake]:
+    return lambda *arguments, **options: wrap(make_handshake(*arguments, **options))
+
+
 def _origin(uri: URI) -> tuple[bool, str, int]:
     return uri.secure, uri.host, uri.port
 
@@ -170,6 +181,7 @@ def planned(
     redirects: int = 10,
     sock: socket.socket | None = None,
     path: str | None = None,
+    wrap: Callable[[ClientHandshake], ClientHandshake] | None = None,
     timeouts: Timeouts | None = None,
     **arguments: Any,
 ) -> tuple[Route, _Way, Timeouts]:
@@ -179,7 +191,10 @@ def planned(
     :param kind: the class of the way.
     :param arguments: those of `rfc6455.ClientHandshake`.
     """
-    route = Route(uri, headers, partial(ClientHandshake, **arguments), redirects)
+    make_handshake: Callable[..., ClientHandshake] = partial(ClientHandshake, **arguments)
+    if wrap is not None:
+        make_handshake = _wrapped(make_handshake, wrap)
+    route = Route(uri, headers, make_handshake, redirects)
     if ssl is not None and not route.uri.secure:
         raise ValueError("ssl is for wss:, and the URI begins with ws:")
     way = kind(ssl, server_hostname, proxy, proxy_ssl, sock, path)

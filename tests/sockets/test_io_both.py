@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from programs import PATIENCE
 
 import rfc6455_io.asyncio
 import rfc6455_io.threads
+from rfc6455 import Headers, Response, trace
 from rfc6455_io._openings import port_of
 
 SERVE = {"asyncio": rfc6455_io.asyncio.serve, "threads": rfc6455_io.threads.serve}
@@ -36,3 +39,74 @@ def test_a_unix_socket_has_no_port() -> None:
         pytest.raises(RuntimeError, match="a Unix socket, which has no port"),
     ):
         port_of([sock])
+
+
+# ---- Recording ----
+
+Handshake = TypeVar("Handshake", bound=Any)
+
+
+class Recorders(list[trace.Recorder]):
+    """A recorder for each handshake that is wrapped."""
+
+    def wrap(self, handshake: Handshake) -> Handshake:
+        self.append(trace.Recorder(clock=lambda: 0.0))
+        return self[-1].wrap(handshake)
+
+    def frames(self) -> list[list[str]]:
+        """Return the direction and the opcode of each frame, for each handshake."""
+        texts = [trace.to_text(recorder.recording) for recorder in self]
+        return [[line[13:20].rstrip() for line in text.splitlines() if " mask=" in line] for text in texts]
+
+
+def redirect(request: Any) -> Response | None:
+    return Response(302, Headers({"Location": "/new"})) if request.path == "/old" else None
+
+
+def test_handshakes_are_wrapped_on_asyncio() -> None:
+    ours, theirs = Recorders(), Recorders()
+
+    async def echo(ws: rfc6455_io.asyncio.WebSocket) -> None:
+        async for message in ws:
+            await ws.send(message)
+
+    async def main() -> None:
+        async with rfc6455_io.asyncio.serve(
+            echo, "127.0.0.1", 0, process_request=redirect, wrap=theirs.wrap
+        ) as server:
+            uri = f"ws://127.0.0.1:{server.port}/old"
+            async with rfc6455_io.asyncio.connect(uri, proxy=None, wrap=ours.wrap) as ws:
+                await ws.send("hello")
+                assert await asyncio.wait_for(ws.recv(), PATIENCE) == "hello"
+
+    asyncio.run(main())
+    check_conversation(ours, theirs)
+
+
+def test_handshakes_are_wrapped_for_threads() -> None:
+    ours, theirs = Recorders(), Recorders()
+
+    def echo(ws: rfc6455_io.threads.WebSocket) -> None:
+        for message in ws:
+            ws.send(message)
+
+    with rfc6455_io.threads.serve(echo, "127.0.0.1", 0, process_request=redirect, wrap=theirs.wrap) as server:
+        uri = f"ws://127.0.0.1:{server.port}/old"
+        with rfc6455_io.threads.connect(uri, proxy=None, wrap=ours.wrap) as ws:
+            ws.send("hello")
+            assert ws.recv(PATIENCE) == "hello"
+    check_conversation(ours, theirs)
+
+
+def check_conversation(ours: Recorders, theirs: Recorders) -> None:
+    """Check what was recorded: the request that was redirected, and the connection after it."""
+    assert ours.frames() == [[], ["> TEXT", "< TEXT", "> CLOSE", "< CLOSE"]]
+    assert theirs.frames() == [[], ["< TEXT", "> TEXT", "< CLOSE", "> CLOSE"]]
+
+
+def test_a_wrong_argument_is_reported_before_anything_is_wrapped() -> None:
+    recorders = Recorders()
+    for module in (rfc6455_io.asyncio, rfc6455_io.threads):
+        with pytest.raises(TypeError, match="limits"):
+            module.serve(handler, "127.0.0.1", 0, wrap=recorders.wrap, limits=5)  # type: ignore[attr-defined]
+    assert recorders == []
