@@ -194,18 +194,21 @@ def test_what_is_no_redis() -> None:
 def test_who_is_here_on_all_servers(servers: Callable[..., ChatServer]) -> None:
     switches = ("--bus-timeout", "3")
     one, two = servers(*switches), servers(*switches)
-    with one.client("Ann") as ann, two.client("Bob") as bob, two.client("Ann") as second:
-        assert ann.text() == "* Bob joined"
-        second.say("the same person")
-        assert ann.said(1) == bob.said(1) == ["Ann: the same person"]
-        third = servers(*switches)
-        wait_until(lambda: {"Ann", "Bob"} <= set(names_at(third)), "the others answer its greeting")
-        with third.client("Cy") as cy:
-            assert ann.said(1, lambda text: text == "* Cy joined")
-            two.kill()  # so nobody says who leaves; the others find it out
-            for client in (ann, cy):
-                assert client.said(1, lambda text: text == "* Bob left")
-            assert names_at(one) == names_at(third) == ["Ann", "Cy"]
+    with one.client("Ann") as ann:
+        wait_until(lambda: names_at(one) == ["Ann"], "Ann has her name")
+        with two.client("Bob") as bob:
+            assert ann.text() == "* Bob joined"
+            with two.client("Ann") as second:
+                second.say("the same person")
+                assert ann.said(1) == bob.said(1) == ["Ann: the same person"]
+                third = servers(*switches)
+                wait_until(lambda: {"Ann", "Bob"} <= set(names_at(third)), "the others answer its greeting")
+                with third.client("Cy") as cy:
+                    assert ann.said(1, lambda text: text == "* Cy joined")
+                    two.kill()  # so nobody says who leaves; the others find it out
+                    for client in (ann, cy):
+                        assert client.said(1, lambda text: text == "* Bob left")
+                    assert names_at(one) == names_at(third) == ["Ann", "Cy"]
 
 
 def names_at(server: ChatServer) -> list[str]:

@@ -251,6 +251,39 @@ def test_the_stream_has_a_bound_in_bytes(redis: Redis, monkeypatch: pytest.Monke
         entries.close()
 
 
+def test_a_loss_is_seen_behind_what_came_after_it(redis: Redis) -> None:
+    """Redis evicts the whole stream, and the next line begins a new one, before anybody looks."""
+    from service.stream import Stream, to_entry
+
+    stream = Stream(redis.url)
+    stream.add(to_entry("x", number, "/", ["Ann: hello"]) for number in (1, 2))
+    last = stream.read("0-0")[-1][0]
+    assert not stream.has_lost(last)
+    with redis.client() as console:
+        console.delete(stream.name)
+        assert stream.has_lost(last)
+    stream.add([to_entry("x", 3, "/", ["Ann: hello"])])
+    last = stream.read(last)[-1][0]
+    assert stream.has_lost(last)
+    stream.rewind()
+    last = stream.read("0-0")[-1][0]
+    assert not stream.has_lost(last)
+    stream.close()
+
+
+def test_a_stream_that_is_full_has_lost_nothing(redis: Redis) -> None:
+    from service.stream import STREAM_LENGTH, Stream, to_entry
+
+    stream = Stream(redis.url)
+    last = "0-0"
+    for _ in range(3):
+        stream.add(to_entry("x", number, "/", []) for number in range(STREAM_LENGTH // 2 + 100))
+        while entries := stream.read(last):
+            last = entries[-1][0]
+        assert not stream.has_lost(last)
+    stream.close()
+
+
 def test_a_large_batch_is_several_entries() -> None:
     pytest.importorskip("redis")
     from service.stream import ENTRY_BYTES, in_entries

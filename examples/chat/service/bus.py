@@ -6,7 +6,8 @@ back, whatever of its own lines is not in the stream is published then.
 
 Publishing is not exact: when a connection breaks, nobody knows whether the last lines came in; and a Redis that
 crashed may have forgotten some that did. So each server numbers what it publishes, publishes again what may be
-missing, always in order, and every reader skips what it has had. That makes it once, and in each sender's order.
+missing, always in order, and every reader skips what it has had, and waits for what it misses (`order.py`). That makes
+it once, and in each sender's order.
 
 Three threads, since two of them wait for Redis: the clerk numbers what is published, and delivers what waits for too
 long; the writer hands it to Redis; the reader takes what comes out.
@@ -14,19 +15,21 @@ long; the writer hands it to Redis; the reader takes what comes out.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hub import Member
 
 from service import stream, threads
 from service.bridge import Bridge
 from service.log import failure, log
+from service.order import Order
 from service.stream import HELLO, Raw, Said, Stream
 from service.troubles import Trouble
 
@@ -98,6 +101,7 @@ class RedisBus:
         self._connected_at = self._last_sign = self._looked_at = 0.0
         self._pause = RETRY_PAUSE
         self._is_first_reading = True
+        self._order = Order()  # what the other servers wrote
         # The lock guards everything below. It is held while something is delivered, which determines the order, and
         # never while Redis is asked for something.
         self._lock = threading.Lock()
@@ -107,8 +111,6 @@ class RedisBus:
         self._last_number = 0
         self._added = 0  # the last number that the reader has handed to Redis
         self._waiting: deque[Entry] = deque()  # what is not delivered
-        # The last number received from each other server.
-        self._seen: dict[str, int] = {}
         self._threads: list[threading.Thread] = []
 
     @property
@@ -232,6 +234,7 @@ class RedisBus:
                 last = self._catch_up()
                 while self.is_connected and not self._stopped.is_set():
                     last = self._follow(last)
+                    self._take_others(self._order.overdue(time.monotonic()))
                     self._keep_signs_of_life(time.monotonic())
                     self._look_for_loss(last, time.monotonic())
             except Exception as error:  # as above
@@ -257,7 +260,7 @@ class RedisBus:
         """
         present: set[int] = set()
         rooms: set[str] = set()
-        last, length = "0-0", 0
+        last, length = stream.NOTHING, 0
         self._stream.rewind()
         while answer := self._stream.read(last):
             for raw in answer:
@@ -269,6 +272,7 @@ class RedisBus:
             length += len(answer)
         published = self._publish_missing(present)
         if self._is_first_reading:
+            self._take_others(self._order.overdue(math.inf))
             self._is_first_reading = False
             self._bridge.greet_again(rooms)  # where somebody came while Redis was gone
         self._tried.set()
@@ -312,37 +316,42 @@ class RedisBus:
 
         Anybody may write to the stream. An entry with something wrong in it is skipped; those after it are not.
         """
-        name, fields = raw
         try:
-            said = self._stream.said(fields)
+            said = self._stream.said(raw)
             if said.server == self._server:
                 self._take_own(said.number)
             else:
-                self._take_other(said, stream.room_in(said.room), stream.lines_in(said.json), stream.time_of(name))
+                said = replace(said, lines=stream.lines_in(said.json))
+                self._take_others(self._order.put(said, time.monotonic(), self._is_first_reading))
             return said
         except Exception as error:
-            failure(error, entry=name)
+            failure(error, entry=raw[0])
         return None
 
-    def _take_other(self, entry: Said, path: str, said: list[str], at: float) -> None:
-        with self._lock:
-            if entry.number > self._seen.get(entry.server, 0):
-                self._seen[entry.server] = entry.number
-                if path == HELLO:
-                    self._bridge.publish_names()
-                elif self._is_first_reading:
-                    self._bridge.remember(path, said, at)  # history: it was said before this server was there
-                else:
-                    self._bridge.deliver_from(entry.server, path, said)
+    def _take_others(self, entries: Iterable[Said]) -> None:
+        for entry in entries:
+            with self._lock:
+                self._take_other(entry)
+
+    def _take_other(self, entry: Said) -> None:
+        try:
+            if entry.room == HELLO:
+                self._bridge.publish_names()
+            elif self._is_first_reading:  # history: it was said before this server was there
+                self._bridge.remember(entry.room, entry.lines, stream.time_of(entry.name))
+            else:
+                self._bridge.deliver_from(entry.server, entry.room, entry.lines)
+        except Exception as error:
+            failure(error, entry=entry.name)
 
     def _take_own(self, number: int) -> None:
+        """Deliver our own entry, and first those before it that Redis has lost since they were written."""
         with self._lock:
             entry = self._own.get(number)
             if entry is not None:
                 entry.was_in_stream = True
-                self._deliver(entry)
-                while self._waiting and self._waiting[0].is_delivered:
-                    self._waiting.popleft()
+                while self._waiting and self._waiting[0].number <= number:
+                    self._deliver(self._waiting.popleft())
 
     def _keep_signs_of_life(self, now: float) -> None:
         """Report that this server is alive, and check which others are: one that was killed cannot say who has

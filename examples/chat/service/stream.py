@@ -44,6 +44,9 @@ TIMEOUT = 3.0
 READ_WAIT = 100
 READ_COUNT = 100
 
+# The id before all entries.
+NOTHING = "0-0"
+
 # The path of the entry with which a server greets the others; each answers with who is there. No room has it.
 HELLO = ""
 
@@ -63,12 +66,17 @@ Raw = tuple[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class Said:
-    """An entry that another server wrote, or this one. ``lines`` is not looked at before it is known to be wanted."""
+    """An entry that another server wrote, or this one.
 
+    ``name`` is the id that Redis gave it; ``lines`` are those in ``json``, of what another server wrote.
+    """
+
+    name: str
     server: str
     number: int
     room: str
     json: str
+    lines: Sequence[str] = ()
 
 
 class Stream:
@@ -116,30 +124,40 @@ class Stream:
         return entries
 
     def has_lost(self, last: str) -> bool:
-        """Return whether the stream ends before ``last``, which it once had. New entries may then have ids that `read`
-        skips, as they come from Redis's clock, which may be behind.
+        """Return whether the stream has lost entries: somebody emptied it, or Redis did for want of memory.
+
+        Then it ends before ``last``, which was in it; or, if there are new entries, it begins later than it did,
+        although it is not full. The ids of new entries come from Redis's clock: if that is behind, `read` skips them.
         """
-        newest: Any = self._redis.xrevrange(self.name, count=1)
-        return _order(newest[0][0] if newest else "0-0") < _order(last)
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.xrange(self.name, count=1)
+        pipeline.xrevrange(self.name, count=1)
+        pipeline.xlen(self.name)
+        oldest, newest, length = pipeline.execute()
+        if not newest or _order(newest[0][0]) < _order(last):
+            return last != NOTHING
+        is_shorter = bool(self._sizes) and _order(oldest[0][0]) > _order(self._sizes[0][0])
+        return is_shorter and length < STREAM_LENGTH and not self.is_full
 
     @property
     def is_full(self) -> bool:
         """Whether the stream has let go of its oldest entries. One that is not full but lacks some has lost them."""
         return len(self._sizes) >= STREAM_LENGTH or self._bytes >= STREAM_BYTES * CUT_SHARE**2
 
-    def said(self, fields: dict[str, str]) -> Said:
-        """Return what the fields of an entry say.
+    def said(self, raw: Raw) -> Said:
+        """Return what an entry says.
 
         :raises ValueError: when no server of ours would write such an entry.
         :raises KeyError: when a field is missing.
         """
+        name, fields = raw
         json = fields["said"]
         if size_of(json) > self._most:
             raise ValueError(f"the entry has more than {self._most} bytes")
         number = int(fields["number"])
         if number < 1:
             raise ValueError("entries are numbered from 1")
-        return Said(fields["server"], number, fields["room"], json)
+        return Said(name, fields["server"], number, room_in(fields["room"]), json)
 
     def sign(self, server: str, seconds: float) -> None:
         """Say that the server is alive for so many seconds; 0 only checks whether Redis accepts what is written to

@@ -1,0 +1,96 @@
+"""What other servers published, in the order in which each of them numbered it, and once.
+
+Redis may lose entries that only some servers have read, and go on with new ones. The server that wrote them notices
+this and writes them again, behind the newer ones. So a reader that misses a number keeps what comes after it until the
+missing entries arrive, or the server greets, which it does after all that it writes again, or the time is up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from service.log import log
+from service.stream import ENTRY_COST, HELLO, Said
+
+# How many seconds to wait for entries that are missing. A server looks every second whether Redis has lost something;
+# then it reads the stream, and writes.
+PATIENCE = 5.0
+
+# How many bytes of one server's to keep meanwhile: as many as it remembers to write them again.
+KEPT_BYTES = 8 << 20
+
+
+@dataclass
+class _Server:
+    """``last`` is the number of the last entry that was handed out; ``kept`` are later ones, with some missing."""
+
+    last: int
+    kept: dict[int, Said] = field(default_factory=dict)
+    kept_bytes: int = 0
+    until: float = math.inf
+
+
+class Order:
+    def __init__(self) -> None:
+        self._servers: dict[str, _Server] = {}
+
+    def put(self, entry: Said, now: float, is_first_reading: bool = False) -> list[Said]:
+        """Take an entry as it comes; return those whose turn it is.
+
+        :param is_first_reading: the stream may have let go of what the server wrote before.
+        """
+        server = self._servers.get(entry.server)
+        if server is None:
+            server = self._servers[entry.server] = _Server(entry.number - 1 if is_first_reading else 0)
+        if entry.number <= server.last:
+            return []
+        _keep(server, entry)
+        if entry.room == HELLO or server.kept_bytes > KEPT_BYTES:
+            return [*_give_up(entry.server, server)]
+        return [*_next(server, now)]
+
+    def overdue(self, now: float) -> list[Said]:
+        """Return what has waited for too long for an entry that is missing."""
+        return [
+            entry
+            for name, server in self._servers.items()
+            if server.kept and now >= server.until
+            for entry in _give_up(name, server)
+        ]  # fmt: skip
+
+
+def _keep(server: _Server, entry: Said) -> None:
+    if entry.number not in server.kept:
+        server.kept[entry.number] = entry
+        server.kept_bytes += _cost(entry)
+
+
+def _cost(entry: Said) -> int:
+    return len(entry.json) + ENTRY_COST
+
+
+def _next(server: _Server, now: float) -> Iterator[Said]:
+    """Hand out what follows the last one. The time for what is missing begins anew with each that has come."""
+    before = server.last
+    while server.last + 1 in server.kept:
+        server.last += 1
+        entry = server.kept.pop(server.last)
+        server.kept_bytes -= _cost(entry)
+        yield entry
+    if not server.kept:
+        server.until = math.inf
+    elif server.last > before or server.until == math.inf:
+        server.until = now + PATIENCE
+
+
+def _give_up(name: str, server: _Server) -> Iterator[Said]:
+    """Hand out all that is kept: what is missing will not come."""
+    missing = max(server.kept) - server.last - len(server.kept)
+    if missing:
+        log("bus", state="lost", server=name, entries=missing)
+    server.last = max(server.kept)
+    for number in sorted(server.kept):
+        yield server.kept[number]
+    server.kept, server.kept_bytes, server.until = {}, 0, math.inf
