@@ -9,7 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 cdef extern from "Python.h":
     PyObject *PyBytes_FromStringAndSize(const char *source, Py_ssize_t size) except NULL
@@ -22,6 +22,7 @@ cdef extern from "Python.h":
     int PyUnicode_KIND(str text)
     bint PyUnicode_IS_COMPACT_ASCII(str text)
     Py_ssize_t PyUnicode_GET_LENGTH(str text)
+    str PyUnicode_DecodeLatin1(const char *data, Py_ssize_t size, const char *errors)
     str PyUnicode_DecodeUTF8Stateful(const char *data, Py_ssize_t size, const char *errors, Py_ssize_t *used)
 
 ctypedef const unsigned char *Source
@@ -527,3 +528,151 @@ cdef class TextBuffer(PayloadBuffer):
 
     cpdef Py_ssize_t allocated(self) except -1:
         return self._room + self._memory_of_blocks
+
+
+# Heads (RFC 9112).
+
+# For each octet of a name what it is in lower case; 0 for those that no name has.
+cdef unsigned char LOWER[256]
+cdef int letter
+for letter in range(256):
+    LOWER[letter] = letter if letter in b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz" else 0
+for letter in range(26):
+    LOWER[c"A" + letter] = c"a" + letter
+
+
+cdef inline bint is_crlf(Source data, Py_ssize_t at, Py_ssize_t stop) noexcept nogil:
+    return at + 2 <= stop and data[at] == c"\r" and data[at + 1] == c"\n"
+
+
+cdef inline bint is_blank(unsigned char octet) noexcept nogil:
+    return octet == c" " or octet == c"\t"
+
+
+cdef inline Py_ssize_t end_of_name(Source data, Py_ssize_t at, Py_ssize_t stop) noexcept nogil:
+    while at < stop and LOWER[data[at]]:
+        at += 1
+    return at
+
+
+cdef inline bint has_control(uint64_t block) noexcept nogil:
+    """Say whether one of 8 octets is below 0x20 or 0x7F; where an octet before it is, it may say so of others, too."""
+    cdef uint64_t low = (block - <uint64_t>0x2020202020202020) & ~block
+    cdef uint64_t delete = block ^ <uint64_t>0x7F7F7F7F7F7F7F7F
+    delete = (delete - <uint64_t>0x0101010101010101) & ~delete
+    return (low | delete) & <uint64_t>0x8080808080808080 != 0
+
+
+cdef inline Py_ssize_t end_of_value(Source data, Py_ssize_t at, Py_ssize_t stop) noexcept nogil:
+    cdef uint64_t block
+    while at + 8 <= stop:
+        memcpy(&block, data + at, 8)
+        if has_control(block):
+            break
+        at += 8
+    while at < stop and (data[at] >= 0x20 and data[at] != 0x7F or data[at] == c"\t"):
+        at += 1
+    return at
+
+
+# The names that almost every head has, for which no str is made.
+cdef tuple USUAL_NAMES = (
+    b"Host", b"Connection", b"Upgrade", b"Origin", b"Cookie", b"User-Agent", b"Pragma", b"Cache-Control",
+    b"Accept-Encoding", b"Accept-Language", b"Date", b"Server", b"Sec-WebSocket-Key", b"Sec-WebSocket-Version",
+    b"Sec-WebSocket-Extensions", b"Sec-WebSocket-Protocol", b"Sec-WebSocket-Accept",
+)
+cdef tuple USUAL_TEXTS = tuple([name.decode() for name in USUAL_NAMES])
+cdef tuple USUAL_KEYS = tuple([name.decode().lower() for name in USUAL_NAMES])
+
+
+cdef inline Py_ssize_t usual_name(Source name, Py_ssize_t size):
+    """Return the place of a name in `USUAL_NAMES`, or -1."""
+    cdef Py_ssize_t place
+    cdef PyObject *usual
+    for place in range(len(USUAL_NAMES)):
+        usual = <PyObject *>USUAL_NAMES[place]
+        if PyBytes_GET_SIZE(<bytes>usual) == size and memcmp(PyBytes_AS_STRING(<bytes>usual), name, size) == 0:
+            return place
+    return -1
+
+
+cdef str in_lower_case(Source name, Py_ssize_t size):
+    cdef PyObject *made = PyUnicode_New(size, 0x7F)
+    cdef unsigned char *target = <unsigned char *>PyUnicode_DATA(made)
+    cdef Py_ssize_t i
+    for i in range(size):
+        target[i] = LOWER[name[i]]
+    cdef str result = <str>made
+    Py_XDECREF(made)
+    return result
+
+
+cdef inline Py_ssize_t end_of_word(Source data, Py_ssize_t at, Py_ssize_t stop) noexcept nogil:
+    while at < stop and 0x21 <= data[at] <= 0x7E:
+        at += 1
+    return at
+
+
+cdef inline str latin_1(Source data, Py_ssize_t start, Py_ssize_t stop):
+    return PyUnicode_DecodeLatin1(<const char *>data + start, stop - start, NULL)
+
+
+cdef Py_ssize_t read_fields(Source data, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t most, list pairs, dict index) except -2:
+    """Fill in the fields, and return where the empty line ends; -1 if something is wrong with them."""
+    cdef Py_ssize_t colon, first, last, end, usual
+    cdef str name, key, value
+    while not is_crlf(data, at, stop):
+        colon = end_of_name(data, at, stop)
+        if len(pairs) >= most or colon == at or colon == stop or data[colon] != c":":
+            return -1
+        first = colon + 1
+        end = last = end_of_value(data, first, stop)
+        if not is_crlf(data, end, stop):
+            return -1
+        while first < last and is_blank(data[first]):
+            first += 1
+        while first < last and is_blank(data[last - 1]):
+            last -= 1
+        usual = usual_name(data + at, colon - at)
+        if usual < 0:
+            name, key = latin_1(data, at, colon), in_lower_case(data + at, colon - at)
+        else:
+            name, key = USUAL_TEXTS[usual], USUAL_KEYS[usual]
+        value = latin_1(data, first, last)
+        pairs.append((name, value))
+        index[key] = (value,)
+        at = end + 2
+    return at + 2
+
+
+cpdef tuple read_head(bytes data, Py_ssize_t stop, Py_ssize_t most):
+    if data is None:
+        raise TypeError("binary data is bytes, not None")
+    if not 0 <= stop <= PyBytes_GET_SIZE(data):
+        raise ValueError("no such slice")
+    cdef Source source = <Source>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t first = end_of_word(source, 0, stop)
+    if most < 0 or first == 0 or first == stop or source[first] != c" ":
+        return None
+    cdef Py_ssize_t second = end_of_word(source, first + 1, stop)
+    cdef Py_ssize_t rest = second, end = second
+    if second == first + 1:
+        return None
+    if second < stop and source[second] == c" ":
+        rest = second + 1
+        end = end_of_value(source, rest, stop)
+    if not is_crlf(source, end, stop):
+        return None
+    cdef list pairs = []
+    cdef dict index = {}
+    cdef Py_ssize_t after = read_fields(source, end + 2, stop, most, pairs, index)
+    if after < 0:
+        return None
+    return (
+        latin_1(source, 0, first),
+        latin_1(source, first + 1, second),
+        latin_1(source, rest, end),
+        pairs,
+        index if len(index) == len(pairs) else None,
+        after,
+    )

@@ -1,16 +1,17 @@
 """Loops over bytes, in two versions: here in Python that anybody can read, and compiled in ``_byte_loops.pyx``.
 
 What lives here: masking (5.3), the bytes of a frame (5.2), the memory in which a message is joined, the check that a
-text is UTF-8 as it arrives (8.1), and memory that is lent to read into. This is the only place that chooses between
-two implementations. Both have the same effects, results and errors, and the tests run on both; everything else in the
-package has one implementation.
+text is UTF-8 as it arrives (8.1), memory that is lent to read into, and the field lines of a good head (RFC 9112 5).
+This is the only place that chooses between two implementations. Both have the same effects, results and errors, and
+the tests run on both; everything else in the package has one implementation.
 
-Not here: which bytes may follow which; see `cursor.py` and `messages.py`.
+Not here: which bytes may follow which; see `cursor.py`, `messages.py` and `http1_heads.py`.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
 import sys
 
 from .arguments import as_bytes
@@ -279,6 +280,48 @@ class TextBuffer(PayloadBuffer):
         return super().allocated() + self._memory_of_blocks
 
 
+# Heads (RFC 9112).
+
+# RFC 9110, 5.6.2. token = 1*tchar
+TCHAR = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+# RFC 9110, 5.5. field-vchar = VCHAR / obs-text, and inside a value SP and HTAB.
+FIELD_OCTETS = r"[\t\x20-\x7e\x80-\xff]*"
+
+# RFC 9112, 3 and 4: a request-line and a status-line are two words and, which a status-line may lack, a rest.
+_START_LINE = re.compile(rf"([\x21-\x7e]+) ([\x21-\x7e]+)(?: ({FIELD_OCTETS}))?\r\n")
+# RFC 9112, 5. field-line = field-name ":" OWS field-value OWS. This is for lines in which there is nothing but the
+# octets of values and CRLFs: each match is a whole line. In any other, a CR without its LF would make it try all ways
+# to divide spaces between its three repetitions of them.
+_FIELD_LINE = re.compile(rf"(?<=\n)({TCHAR}+):[ \t]*([^\r]*[^ \t\r]|)[ \t]*\r\n")
+_VALUE_OCTETS = bytes(octet for octet in range(256) if re.fullmatch(FIELD_OCTETS, chr(octet)))
+
+# The two words and the rest of the first line; the fields as pairs, and their values by their names in lower case,
+# unless a name comes twice; where the head ends.
+Head = tuple[str, str, str, list[tuple[str, str]], "dict[str, tuple[str, ...]] | None", int]
+
+
+def read_head(data: bytes, stop: int, most: int) -> Head | None:
+    """Return what a head of HTTP/1.1 says that is whole in ``data[:stop]``.
+
+    The result is ``None`` if anything is wrong with it: a line breaks the grammar above, there are more than ``most``
+    fields, or the empty line has not come.
+    """
+    if not 0 <= stop <= len(data):
+        raise ValueError("no such slice")
+    end = data.find(b"\r\n\r\n", 0, stop) + 4
+    octets = data[:end]
+    count = octets.count(b"\r\n") - 2  # without the first line and the empty one
+    if end < 4 or count > most or octets.translate(None, _VALUE_OCTETS) != b"\r\n" * (count + 2):
+        return None
+    text = octets.decode("latin-1")
+    first = _START_LINE.match(text)
+    pairs: list[tuple[str, str]] = _FIELD_LINE.findall(text, first.end()) if first else []
+    if first is None or len(pairs) != count:
+        return None
+    index: dict[str, tuple[str, ...]] = {name.lower(): (value,) for name, value in pairs}
+    return first[1], first[2], first[3] or "", pairs, index if len(index) == count else None, end
+
+
 try:
     from ._byte_loops import (  # type: ignore[import-not-found, no-redef, unused-ignore]  # noqa: F401
         BytesBuffer,
@@ -289,6 +332,7 @@ try:
         pack_frame,
         pack_header,
         pack_text,
+        read_head,
         take_payload,
     )
 except ModuleNotFoundError as _error:

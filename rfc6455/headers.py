@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-# RFC 9110, 5.6.2. token = 1*tchar
-TCHAR = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+from .byte_loops import TCHAR
+
 _TOKEN = re.compile(rf"{TCHAR}+")
 
 
@@ -42,12 +42,15 @@ class Headers:
         self._is_good = False
 
     @classmethod
-    def _known_good(cls, pairs: Sequence[tuple[str, str]]) -> Headers:
+    def _known_good(cls, pairs: Sequence[tuple[str, str]], index: dict[str, tuple[str, ...]] | None = None) -> Headers:
         """Make headers from pairs that are known to be valid: those of a head that was read, or of an answer that was
-        checked."""
+        checked.
+
+        :param index: the same as `_make_index` would make it, if it is there already.
+        """
         headers = cls.__new__(cls)
         headers._pairs = pairs
-        headers._index = None
+        headers._index = index
         headers._is_good = True
         return headers
 
@@ -66,14 +69,16 @@ class Headers:
         >>> rfc6455.Headers([("cookie", "id=1"), ("cookie", "theme=dark")]).get("Cookie")
         'id=1; theme=dark'
         """
-        values = self._by_name().get(name.lower())
-        return default if values is None else _joined(name, values)
+        values = (self._index or self._by_name()).get(name.lower())
+        if values is None:
+            return default
+        return values[0] if len(values) == 1 else _joined(name, values)
 
     def __getitem__(self, name: str) -> str:
         values = self._by_name().get(name.lower())
         if values is None:
             raise KeyError(name)
-        return _joined(name, values)
+        return values[0] if len(values) == 1 else _joined(name, values)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._by_name()
@@ -123,8 +128,6 @@ HeaderSource = Headers | Mapping[str, str] | Iterable[tuple[str | bytes, str | b
 
 
 def _joined(name: str, values: Sequence[str]) -> str:
-    if len(values) == 1:
-        return values[0]
     # RFC 9113, 8.2.3: split Cookie fields "MUST be concatenated into a single octet string using the two-octet
     # delimiter of 0x3b, 0x20 (the ASCII string "; ")". A comma may be part of a cookie.
     return ("; " if name.lower() == "cookie" else ", ").join(values)
@@ -197,7 +200,7 @@ class Request(NamedTuple):
     @property
     def host(self) -> str | None:
         """The requested host and port, or ``None``. A target in absolute form overrides ``Host`` (RFC 9112 3.2.2)."""
-        absolute = self._absolute_form
+        absolute = None if self.target.startswith("/") else self._absolute_form
         return self.headers.get("Host") if absolute is None else absolute[1]
 
     @property

@@ -7,8 +7,8 @@ How a reader works. A head is a sequence of pieces, named as in the ABNF. For ea
 is made of and which octet ends it; **anything not in the table is an error**, reported as soon as that octet arrives.
 The reader remembers where it stopped, so nothing is scanned twice. Most lines arrive whole: one pattern then takes all
 good lines together, and the table handles what that pattern does not match. And most heads arrive whole, in one read:
-two patterns then check such a head and take it apart in the same pass. What they do not match goes through the table
-from its beginning, so that the table alone says what is wrong.
+`byte_loops.read_head` then checks such a head and takes it apart in the same pass. What it does not accept goes
+through the table from its beginning, so that the table alone says what is wrong.
 
 It is strict where leniency has been a security hole, because two readers that disagree about where a line ends can be
 made to see two different requests: no bare CR or LF, no folded lines, no space before the colon, no control
@@ -18,13 +18,14 @@ characters, and at most one empty line before a request.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .arguments import excerpt
+from .byte_loops import FIELD_OCTETS, TCHAR, read_head
 from .errors import LocalProtocolError, ProtocolError
-from .headers import TCHAR, Headers, Request, Response, is_token
+from .headers import Headers, Request, Response, is_token
 from .limits import DEFAULT_LIMITS, Limits
 
 CR, LF, SP, COLON = b"\r\n :"
@@ -74,7 +75,7 @@ _TCHARS = re.compile(TCHAR.encode() + rb"*")
 # RFC 9112, 3.2. The forms of request-target are all made of VCHAR.
 _VCHARS = re.compile(rb"[\x21-\x7e]*")
 # RFC 9110, 5.5. field-vchar = VCHAR / obs-text, and inside a value SP and HTAB. RFC 9112, 4: reason-phrase likewise.
-_FIELD_OCTETS = rb"[\t\x20-\x7e\x80-\xff]*"
+_FIELD_OCTETS = FIELD_OCTETS.encode()
 _FIELD_VCHARS = re.compile(_FIELD_OCTETS)
 # RFC 9112, 2.3. HTTP-version = HTTP-name "/" DIGIT "." DIGIT
 _VERSION_OCTETS = re.compile(rb"[HTP/.0-9]*")
@@ -191,14 +192,21 @@ _RESPONSE_PIECES: Mapping[str, _Piece] = {
 # The tables as patterns, which take all good lines at once.
 _TOKEN_OCTETS = TCHAR.encode() + rb"+"
 _GOOD_LINES = rb"(?:" + _TOKEN_OCTETS + rb":" + _FIELD_OCTETS + rb"\r\n)*(?P<end>\r\n)?"
-_REQUEST_LINE = rb"(?!SSH-|PROXY )(" + _TOKEN_OCTETS + rb") ([\x21-\x7e]+) (HTTP/1\.[01])\r\n"
-_STATUS_LINE = rb"(HTTP/1\.[01]) ([1-9][0-9]{2})(?: " + _FIELD_OCTETS + rb")?\r\n"
+_REQUEST_LINE = rb"(?!SSH-|PROXY )" + _TOKEN_OCTETS + rb" [\x21-\x7e]+ HTTP/1\.[01]\r\n"
+_STATUS_LINE = rb"HTTP/1\.[01] [1-9][0-9]{2}(?: " + _FIELD_OCTETS + rb")?\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
-# For taking a head apart that is known to hold nothing but the octets of values and CRLFs: each match is a whole line.
-# In any other, a CR without its LF would make it try all ways to divide spaces between its three repetitions of them.
-_FIELD_LINE = re.compile(rf"(?<=\n)({TCHAR}+):[ \t]*([^\r]*[^ \t\r]|)[ \t]*\r\n")
-_VALUE_OCTETS = bytes(octet for octet in range(256) if _FIELD_VCHARS.fullmatch(bytes([octet])))
+# What is left of the first line's grammar when `read_head` has taken it apart.
+_VERSIONS = frozenset({"HTTP/1.1", "HTTP/1.0"})
+_METHOD = re.compile(rf"(?!SSH-|PROXY$){TCHAR}+")
+
+
+def _is_request_line(method: str, _: str, version: str) -> bool:
+    return version in _VERSIONS and (method == "GET" or _METHOD.fullmatch(method) is not None)
+
+
+def _is_status_line(version: str, status: str, _: str) -> bool:
+    return version in _VERSIONS and len(status) == 3 and status.isdecimal() and status >= "100"
 
 
 class _Grammar(NamedTuple):
@@ -206,7 +214,7 @@ class _Grammar(NamedTuple):
 
     :ivar pieces: the pieces it is made of.
     :ivar first: the first piece.
-    :ivar first_line: the pattern of a good first line; its groups are what the line says.
+    :ivar is_first_line: a function that says whether two words and a rest are a good first line.
     :ivar good: the pattern that takes good lines, for each piece at which a line begins.
     :ivar start_line: the name of its first line.
     :ivar stranger: a function that says what a wrong first line really is, if it can.
@@ -214,7 +222,7 @@ class _Grammar(NamedTuple):
 
     pieces: Mapping[str, _Piece]
     first: str
-    first_line: re.Pattern[str]
+    is_first_line: Callable[[str, str, str], bool]
     good: Mapping[str, re.Pattern[bytes]]
     start_line: str
     stranger: Callable[[bytes], str | None]
@@ -236,7 +244,7 @@ _FIELDS = {_LINE: re.compile(_GOOD_LINES)}
 _REQUESTS = _Grammar(
     _REQUEST_PIECES,
     _START,
-    re.compile(_REQUEST_LINE.decode()),
+    _is_request_line,
     dict.fromkeys((_START, "method"), re.compile(_REQUEST_LINE + _GOOD_LINES)) | _FIELDS,
     "request line",
     _asked_by_stranger,
@@ -244,7 +252,7 @@ _REQUESTS = _Grammar(
 _RESPONSES = _Grammar(
     _RESPONSE_PIECES,
     "HTTP version",
-    re.compile(_STATUS_LINE.decode("latin-1")),
+    _is_status_line,
     {"HTTP version": re.compile(_STATUS_LINE + _GOOD_LINES)} | _FIELDS,
     "status line",
     _answered_by_stranger,
@@ -252,8 +260,8 @@ _RESPONSES = _Grammar(
 
 # ---- Reading ----
 
-# What a first line says, and the fields after it.
-_Head = tuple[Sequence["str | Any"], Headers]
+# The two words and the rest of a first line, the fields after it, and where the head ends.
+_Head = tuple[str, str, str, Headers, int]
 
 
 class _HeadReader:
@@ -266,21 +274,26 @@ class _HeadReader:
     _with_bare_lf: _Grammar
     _start_line_status: int  # the answer to a first line that is too long
 
+    bare_lfs: int = 0
+
+    # Those of a new reader; most read one head that comes whole, and change few of them.
+    _buffer: bytes | bytearray = b""
+    _earlier = 0  # the number of octets in earlier heads
+    _at = 0  # everything before this has been checked
+    _piece_start = 0
+    _line_start = 0
+    _in_start_line = True
+    _lines = 0  # field lines begun
+
     def __init__(self, limits: Limits | None = None, *, bare_lf: bool = False) -> None:
-        self.bare_lfs: int = 0
         self._grammar = self._with_bare_lf if bare_lf else self._strict
         self._limits = limits or DEFAULT_LIMITS
-        self._earlier = 0  # the number of octets in earlier heads
-        self._buffer = bytearray()
-        self._begin()
+        self._piece = self._grammar.first
 
     def _begin(self) -> None:
         self._piece = self._grammar.first
-        self._at = 0  # everything before this has been checked
-        self._piece_start = 0
-        self._line_start = 0
+        self._at = self._piece_start = self._line_start = self._lines = 0
         self._in_start_line = True
-        self._lines = 0  # field lines begun
 
     @property
     def unread(self) -> bytes:
@@ -294,14 +307,19 @@ class _HeadReader:
 
     def drop(self) -> None:
         """Release all input."""
-        self._buffer = bytearray()
+        self._buffer = b""
         self._begin()
 
     def next_head(self) -> None:
         """Go on with another head after this one. The limits apply to all of them together."""
         self._earlier += self._at
-        del self._buffer[: self._at]
+        del self._growing_buffer()[: self._at]
         self._begin()
+
+    def _growing_buffer(self) -> bytearray:
+        if not isinstance(self._buffer, bytearray):
+            self._buffer = bytearray(self._buffer)
+        return self._buffer
 
     def _receive(self, data: bytes | bytearray | memoryview | None) -> _Head | None:
         """Process input, and return the head once it is complete; ``None`` before.
@@ -309,43 +327,32 @@ class _HeadReader:
         :param data: bytes in chunks of any size; ``b""`` is the end of the stream, and ``None`` is nothing new.
         :raises HeadError: as soon as what has come cannot be the beginning of a good head.
         """
-        head = self._take_at_once(data) if type(data) is bytes and not self.has_input else None
+        if type(data) is bytes and not self._buffer and not self._earlier:
+            # No further than the longest line, so that no line in it can be too long.
+            head = self._take_apart(data, min(len(data), self._limits.line, self._limits.head))
+            if head is not None:
+                self._buffer = data
+                self._piece = _DONE
+                self._at = head[4]
+                return head
+        octets = self._take_by_piece(data)
+        return None if octets is None else self._take_apart(octets, len(octets))
+
+    def _take_apart(self, data: bytes, stop: int) -> _Head | None:
+        """Return what a good head says that is whole in ``data[:stop]``, or ``None`` for anything else."""
+        head = read_head(data, stop, self._limits.headers)
         if head is None:
-            octets = self._take_by_piece(data)
-            head = None if octets is None else self._take_apart(octets)
-        return head
-
-    def _take_at_once(self, data: bytes) -> _Head | None:
-        """Return a good head that came whole; for anything else, change nothing and return ``None``."""
-        # No longer than the longest line, so that no line in it can be too long.
-        end = data.find(b"\r\n\r\n", 0, min(self._limits.line, self._limits.head)) + 4
-        head = self._take_apart(data[:end]) if end >= 4 else None
-        if head is not None:
-            self._buffer += data
-            self._piece = _DONE
-            self._at = end
-        return head
-
-    def _take_apart(self, octets: bytes) -> _Head | None:
-        """Return what a whole head says, or ``None`` if there is something wrong with it."""
-        lines = octets.count(b"\r\n")
-        if octets.translate(None, _VALUE_OCTETS) != b"\r\n" * lines:
             return None
-        text = octets.decode("latin-1")
-        first = self._grammar.first_line.match(text)
-        if first is None:
+        first, second, rest, pairs, index, end = head
+        if not self._grammar.is_first_line(first, second, rest):
             return None
-        pairs = _FIELD_LINE.findall(text, first.end())
-        # The other two lines are the first and the empty one.
-        if len(pairs) != lines - 2 or len(pairs) > self._limits.headers:
-            return None
-        return first.groups(), Headers._known_good(pairs)
+        return first, second, rest, Headers._known_good(pairs, index), end
 
     def _take_by_piece(self, data: bytes | bytearray | memoryview | None) -> bytes | None:
         """Go through the input piece by piece, and return the head once it is complete, from its first line on."""
         if data is not None and not data:
             raise HeadError(400, self._ended(), "RFC 9112 8")
-        self._buffer += data or b""
+        self._growing_buffer().extend(data or b"")
         end = min(len(self._buffer), self._limits.head - self._earlier)
         while self._at < end and self._piece != _DONE:
             if not self._take_good_lines(end):
@@ -500,7 +507,7 @@ class RequestReader(_HeadReader):
         head = self._receive(data)
         if head is None:
             return None
-        (method, target, version), headers = head
+        method, target, version, headers, _ = head
         return method, target, headers, version
 
 
@@ -525,8 +532,8 @@ class ResponseReader(_HeadReader):
         head = self._receive(data)
         if head is None:
             return None
-        (version, status), headers = head
-        return Response(int(status), headers, version=version)
+        version, status, _, headers, _ = head
+        return Response(int(status), headers, b"", version)
 
 
 # ---- What was read elsewhere ----
@@ -572,7 +579,7 @@ def serialize_request(request: Request) -> bytes:
         raise LocalProtocolError(f"{excerpt(request.method)} is not a method: it must be a token (RFC 9112 3.1)")
     if not is_target(request.target):
         raise LocalProtocolError(f"the target {excerpt(request.target)} is not in visible ASCII (RFC 9112 3.2)")
-    return _serialize(f"{request.method} {request.target} HTTP/1.1\r\n", request.headers)
+    return _serialize(f"{request.method} {request.target} HTTP/1.1", request.headers)
 
 
 def serialize_response(response: Response) -> bytes:
@@ -582,7 +589,7 @@ def serialize_response(response: Response) -> bytes:
     """
     if not 100 <= response.status <= 999:
         raise LocalProtocolError(f"{response.status} is not a status code: it must have 3 digits (RFC 9110 15)")
-    start_line = f"HTTP/1.1 {response.status} {phrase(response.status)}\r\n"
+    start_line = f"HTTP/1.1 {response.status} {phrase(response.status)}"
     return _serialize(start_line, response.headers) + response.body
 
 
@@ -596,8 +603,12 @@ _PHRASES = {int(status): status.phrase for status in HTTPStatus}
 
 def _serialize(start_line: str, headers: Headers) -> bytes:
     check_fields(headers)
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    return f"{start_line}{lines}\r\n".encode("latin-1")
+    return serialize_head(start_line, headers)
+
+
+def serialize_head(start_line: str, headers: Headers) -> bytes:
+    """Return the octets of a head of which all that can be wrong has been checked."""
+    return "\r\n".join([start_line, *map(": ".join, headers._pairs), "\r\n"]).encode("latin-1")
 
 
 def check_fields(headers: Iterable[tuple[str, str]]) -> None:

@@ -14,6 +14,7 @@ import functools
 import importlib
 import itertools
 import shutil
+import string
 import struct
 import sys
 import weakref
@@ -419,6 +420,88 @@ def test_a_buffer_joins_slices(body: Any, kind: str, take: str, fills: list[Fill
     taken.append((attempt(getattr(buffer, take)), attempt(getattr(naive, take))))
     # What was given is not written to any more.
     assert [ours for ours, _ in taken] == [theirs for _, theirs in taken]
+
+
+# Heads.
+
+TOKEN_OCTETS = frozenset(b"!#$%&'*+-.^_`|~" + string.digits.encode() + string.ascii_letters.encode())
+VISIBLE_OCTETS = frozenset(range(0x21, 0x7F))
+VALUE_OCTETS = frozenset(range(256)) - frozenset(range(0x20)) - {0x7F} | {0x09}
+
+
+def naive_head(data: bytes, stop: int, most: int) -> tuple[Any, ...] | None:
+    """A head as RFC 9112, 2.1 and 5 have it, by nothing but ``split``."""
+    octets, empty_line, _ = data[:stop].partition(b"\r\n\r\n")
+    first_line, *lines = octets.split(b"\r\n")
+    words = first_line.split(b" ", 2)
+    rest = words[2] if len(words) > 2 else b""
+    fields = [line.partition(b":") for line in lines]
+    is_good = (
+        bool(empty_line)
+        and len(words) > 1
+        and all(word and VISIBLE_OCTETS.issuperset(word) for word in words[:2])
+        and VALUE_OCTETS.issuperset(rest)
+        and all(name and colon and TOKEN_OCTETS.issuperset(name) for name, colon, _ in fields)
+        and all(VALUE_OCTETS.issuperset(value) for _, _, value in fields)
+    )
+    if not is_good or len(fields) > most:
+        return None
+    pairs = [(name.decode(), value.strip(b" \t").decode("latin-1")) for name, _, value in fields]
+    index = {name.lower(): (value,) for name, value in pairs}
+    start = [words[0].decode(), words[1].decode(), rest.decode("latin-1")]
+    return (*start, pairs, index if len(index) == len(pairs) else None, len(octets) + 4)
+
+
+HEADS = [
+    b"GET /chat?a=b HTTP/1.1\r\nHost: example.com\r\nx:\r\nUPGRADE: \t a \tb \xe9\t \r\n\r\nmore",
+    b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept:x\r\nsec-websocket-accept: y\r\n\r\n",
+    b"HTTP/1.1 200\r\nDate:  a value that is long enough to be read in steps of 8, with a\ttab in it\r\n\r\n",
+    b"a b c\r\n\r\n\r\n\r\n",
+    b"\r\n\r\n",
+]
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("head", HEADS)
+def test_reads_a_head_with_any_octet_changed(body: Any, head: bytes) -> None:
+    assert body.read_head(head, len(head), 9) == naive_head(head, len(head), 9)
+    for at, octet in itertools.product(
+        range(len(head)), [*range(0x30), 0x3A, 0x41, 0x5B, 0x7B, 0x7E, 0x7F, 0x80, 0xFF]
+    ):
+        changed = head[:at] + bytes([octet]) + head[at + 1 :]
+        assert body.read_head(changed, len(changed), 9) == naive_head(changed, len(changed), 9), changed
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("head", HEADS)
+def test_reads_a_head_no_further_than_it_is_told(body: Any, head: bytes) -> None:
+    for stop, most in itertools.product(range(len(head) + 1), range(4)):
+        assert body.read_head(head, stop, most) == naive_head(head, stop, most), (stop, most)
+    for stop in (-1, len(head) + 1):
+        with pytest.raises(ValueError, match="no such slice"):
+            body.read_head(head, stop, 9)
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 6, 10, 11, 100])
+def test_reads_any_number_of_fields(body: Any, count: int) -> None:
+    head = b"a b\r\n" + b"".join([b"Name-%d: %d\r\n" % (at, at) for at in range(count)]) + b"\r\n"
+    assert body.read_head(head, len(head), count) == naive_head(head, len(head), count)
+    assert body.read_head(head, len(head), count - 1) is None
+
+
+@EVERY_BODY
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"a", b"Host", b"cookie", b":", b" ", b"\t", b"\r\n", b"\r", b"\n", b"\xff", b"\0", b"b" * 9]
+        ),
+        max_size=30,
+    )
+)
+def test_reads_any_head(body: Any, pieces: list[bytes]) -> None:
+    head = b"GET / HTTP/1.1\r\n" + b"".join(pieces) + b"\r\n\r\n"
+    assert body.read_head(head, len(head), 9) == naive_head(head, len(head), 9)
 
 
 # All of the package at once. What was given, in terms that both builds share.

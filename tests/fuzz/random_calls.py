@@ -50,7 +50,8 @@ FRAMES = [
     *(b"\x88\x82\0\0\0\0\x03\xe8", b"\x82\x7e\x03\xe8", b"\x82\xfe\x03\xe8\1\2\3\4", b"\xc1\x03\xf2\x48\x05", b"\x83"),
     *(b"\x82\x7f\x00\x00\x00\x00\x00\x01\x11\x70", b"\x81\xff\x00\x00\x00\x00\x00\x01\x11\x70\1\2\3\4", b"\x81"),
 ]
-BYTES = [b"", b"a", b"1234", bytes(5), b"\xff", b"\xc3\xa9" * 3000, b"\xed\xa0\x80", bytes(70_000), *FRAMES]
+HEADS = [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 101\r\nX:y\r\nx:\t\r\n\r\n", b"a b c\r\n\xe9:\r\n\r\n"]
+BYTES = [b"", b"a", b"1234", bytes(5), b"\xff", b"\xc3\xa9" * 3000, b"\xed\xa0\x80", bytes(70_000), *FRAMES, *HEADS]
 WORDS = ["", "a", "1234", "é€", "\ud800", "x" * 5000, "ws://h/", "GET", "/", "permessage-deflate", "http://h"]
 OTHERS: list[Any] = [None, False, 1.5, float("nan"), (), [], {}, {1, 2}, object, NotImplemented, ..., 2j, range(3)]
 
@@ -382,6 +383,7 @@ FITTING: dict[str, list[Any]] = {
     "stop": [0, 4, 10, 1000],
     "turn": [0, 1, 2, 3],
     "masked": [0, 1],
+    "most": [0, 1, 2, 256],
     "more": [0, 1, 1000, 1 << 62],
     "size": [0, 1, 5, 100, 70_000],
     "size_hint": [-1, 0, 5, 100_000],
