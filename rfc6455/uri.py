@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from ipaddress import IPv6Address
 from urllib.parse import quote, urljoin
 
@@ -92,7 +93,7 @@ class URI:
             raise LocalProtocolError(f"the port of a WebSocket URI is 1 to 65535, not {self.port}")
         _check_resource_name(self.resource_name)
 
-    @property
+    @cached_property
     def host_header(self) -> str:
         """The value of ``Host``: the host, and the port unless it is the default (4.1, requirement 4).
 
@@ -163,6 +164,20 @@ def parse_uri(uri: str) -> URI:
     'ws://xn--bcher-kva.example/caf%C3%A9?f%5B0%5D=a%20b'
     """
     check_type(uri, str, "a URI is a str such as 'wss://example.com/chat'")
+    return _kept_uri(uri) if len(uri) <= _LONGEST_KEPT else _parse(uri)
+
+
+# Most clients connect to the same address again and again, so the last few are kept as they were parsed.
+_LONGEST_KEPT = 200
+_URIS_KEPT = 16
+
+
+@lru_cache(_URIS_KEPT)
+def _kept_uri(uri: str) -> URI:
+    return _parse(uri)
+
+
+def _parse(uri: str) -> URI:
     if "#" in uri:
         # 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on these
         # URIs."

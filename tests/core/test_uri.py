@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
+from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -214,6 +216,26 @@ def test_parse_uri(text: str, uri: URI) -> None:
 def test_host_header(text: str, header: str) -> None:
     assert parse_uri(text).host_header == header
     assert is_host(header)
+
+
+def test_a_host_header_changes_nothing_else_of_a_uri() -> None:
+    """Which keeps it from the first time on."""
+    uri, other = (URI(False, "example.com", 81, "/a") for _ in range(2))
+    assert uri.host_header == uri.host_header == "example.com:81"
+    assert uri == other
+    assert (hash(uri), repr(uri)) == (hash(other), repr(other))
+    assert pickle.loads(pickle.dumps(uri)) == other
+    assert replace(uri, port=80).host_header == "example.com"
+
+
+def test_a_uri_that_comes_again_is_the_one_that_was_parsed() -> None:
+    assert parse_uri("ws://example.com/again") is parse_uri("ws://example.com/again")
+
+
+def test_long_uris_are_not_kept() -> None:
+    text = "ws://example.com/" + "a" * 200
+    assert parse_uri(text) is not parse_uri(text)
+    assert parse_uri(text) == parse_uri(text)
 
 
 BAD = {
