@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import _build
 from .byte_loops import apply_mask
-from .codes import CloseCause, CloseCode, Leniency, Opcode, Role, is_sendable_close_code
+from .codes import CLIENT, SERVER, CloseCause, CloseCode, Leniency, Opcode, Role, is_sendable_close_code
 from .connection import Connection
 from .deadlines import Deadlines, Timeouts
 from .deflate import DeflateParameters, PerMessageDeflate
@@ -40,9 +40,6 @@ __version__ = "0.1.0"
 
 #: Whether the modules that run now were compiled; they do the same either way.
 __compiled__: bool = _build.COMPILED
-
-CLIENT = Role.CLIENT
-SERVER = Role.SERVER
 
 __all__ = [
     "ANY_ORIGIN",

@@ -46,6 +46,10 @@ class Role(Enum):
         return Role.SERVER if self is Role.CLIENT else Role.CLIENT
 
 
+CLIENT = Role.CLIENT
+SERVER = Role.SERVER
+
+
 class Opcode(IntEnum):
     """What a frame is (5.2, 11.8). Values from 8 up are control frames; a value that is not here is reserved.
 

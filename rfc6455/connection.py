@@ -19,12 +19,14 @@ from ._signatures import SIGNATURE
 from .arguments import as_bytes, at_most_63_bits, not_copied
 from .byte_loops import pack_frame, pack_text
 from .codes import (
+    CLIENT,
     CONTROL_BIT,
     FIN_BIT,
     MAX_CONTROL_PAYLOAD,
     MAX_LENGTH,
     OPCODE_BITS,
     RSV_BITS,
+    SERVER,
     CloseCause,
     CloseCode,
     Leniency,
@@ -189,15 +191,14 @@ class Connection:
         self.pongs_received: int = 0
         self._parts = options.parts
         self._random = options.random
-        self._masks = role is Role.CLIENT
+        self._masks = role is CLIENT
         # Random bytes for masking keys, where the next one begins, and in which process they were made.
         self._keys = b""
         self._keys_at = 0
         self._keys_forks = 0
         self._budget = at_most_63_bits(limits.budget)
-        self._parser = FrameCursor(
-            role, limits, sum(codec.reserved_bits for codec in self.extensions), options.leniencies
-        )
+        reserved_bits = sum([codec.reserved_bits for codec in self.extensions])
+        self._parser = FrameCursor(role, limits, reserved_bits, options.leniencies)
         if limits.frame is None:
             # The size of a message is checked by the message, as an extension may make it larger or smaller.
             self._parser.max_length = MAX_LENGTH
@@ -276,7 +277,7 @@ class Connection:
         the connection (7.1.7), or whose peer closed already, does not wait.
         """
         closed = self._closed
-        return closed is not None and (self._eof or not closed.clean or self.role is Role.SERVER)
+        return closed is not None and (self._eof or not closed.clean or self.role is SERVER)
 
     @property
     def finished(self) -> bool:

@@ -47,6 +47,7 @@ from .codes import (
     MAX_LENGTH,
     OPCODE_BITS,
     RSV_BITS,
+    SERVER,
     CloseCode,
     Leniency,
     Opcode,
@@ -137,7 +138,7 @@ class FrameCursor:
         self._reserved_bits = reserved_bits
         self._is_right = _IS_RIGHT[reserved_bits]
         # The required mask bit; 2 stands for either.
-        self._mask_expected = 2 if role is None else int(role is Role.SERVER)
+        self._mask_expected = 2 if role is None else int(role is SERVER)
         self._leniencies = leniencies
         # The offset of the frame for which each was last counted, as a header may be looked at more than once.
         self._tolerated_at: dict[Leniency, int] = {}

@@ -61,7 +61,8 @@ class MessageReader:
         self._choosing = [codec for codec in codecs if has_several_bits(codec)]
         self._parts = options.parts
         self._decodes_text = options.decode_text
-        self._takes_any_text = Leniency.INVALID_UTF8 in options.leniencies
+        # Almost nobody has any, and to look for a member of an enum in a set takes a call of Python.
+        self._takes_any_text = bool(options.leniencies) and Leniency.INVALID_UTF8 in options.leniencies
         self._leniencies_used = leniencies_used
         self._codecs: Sequence[MessageCodec] = ()
         self._is_encoded = False

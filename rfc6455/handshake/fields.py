@@ -15,9 +15,10 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from ..arguments import excerpt
+from ..byte_loops import TCHAR
 from ..errors import HandshakeError
-from ..headers import TCHAR, is_token
 from ..headers import Request as HttpRequest
+from ..headers import is_token
 
 SUBPROTOCOL = "Sec-WebSocket-Protocol"
 EXTENSIONS = "Sec-WebSocket-Extensions"
@@ -129,7 +130,7 @@ _EXTENSION_PARAM = re.compile(rf";{OWS}({TCHAR}+){OWS}(?:={OWS}(?:({TCHAR}+)|{_Q
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 
-def parse_extensions(values: Iterable[str]) -> list[ExtensionItem]:
+def parse_extensions(values: Sequence[str]) -> list[ExtensionItem]:
     """Return what ``Sec-WebSocket-Extensions`` lists, in order: ``[("x", [("bits", "10"), ("flag", None)]), ...]``.
 
     A name or a parameter may come several times: the extension decides whether that means anything.
@@ -138,11 +139,12 @@ def parse_extensions(values: Iterable[str]) -> list[ExtensionItem]:
     :raises HandshakeError: 400, when a value does not follow the grammar of 9.1; 431 for more than `MAX_LISTED`
         extensions and parameters.
     """
+    if len(values) == 1 and len(values[0]) <= _LONGEST_KEPT:
+        return [(name, list(parameters)) for name, parameters in _kept_extension_list(values[0])]
     items: list[ExtensionItem] = []
     room = MAX_LISTED
     for value in values:
-        is_usual = room == MAX_LISTED and len(value) <= _LONGEST_KEPT
-        listed = _usual_extension_list(value) if is_usual else _parse_extension_list(value, room)
+        listed = _parse_extension_list(value, room)
         room -= sum(1 + len(parameters) for _, parameters in listed)
         items += listed
     return items
@@ -152,10 +154,6 @@ def parse_extensions(values: Iterable[str]) -> list[ExtensionItem]:
 # hold the longest of them, 32 values those of all browsers and libraries; together they take 200 KB at most.
 _LONGEST_KEPT = 100
 _VALUES_KEPT = 32
-
-
-def _usual_extension_list(value: str) -> list[ExtensionItem]:
-    return [(name, list(parameters)) for name, parameters in _kept_extension_list(value)]
 
 
 @lru_cache(_VALUES_KEPT)

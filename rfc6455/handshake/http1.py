@@ -12,7 +12,7 @@ input.
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha1
 from typing import TYPE_CHECKING
@@ -29,14 +29,15 @@ from ..http1_heads import (
     ResponseReader,
     check_fields,
     check_request,
-    serialize_request,
+    phrase,
+    serialize_head,
     serialize_response,
 )
 from ..options import Options
 from ..uri import is_host
 from .fields import Request, is_listed
-from .negotiation import Terms, check_extra_headers
-from .opening import ClientOpening, HeaderList, ServerOpening, Stage
+from .negotiation import check_extra_headers, terms_of
+from .opening import READING, REFUSED, REQUESTED, ClientOpening, HeaderList, ServerOpening
 from .origins import SAME_HOST, Origins
 from .refusals import explain, refusal
 
@@ -60,6 +61,16 @@ _HOP_BY_HOP = frozenset({"connection", "upgrade", "content-length", "transfer-en
 # The methods that a server gets which also serves pages; health checks use OPTIONS and HTTP/1.0.
 _PLAIN_METHODS = ("GET", "HEAD", "OPTIONS")
 
+# Looked up once, as the members of an enum take long to find.
+_BARE_LF = Leniency.BARE_LF
+_MISSING_UPGRADE = Leniency.MISSING_CONNECTION_UPGRADE
+
+# The fields that every 101 has (4.2.2, step 5), and its head up to the value of Sec-WebSocket-Accept.
+_UPGRADE = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
+_SWITCHING_PROTOCOLS = (
+    f"HTTP/1.1 101 {phrase(101)}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+)
+
 # The values of all lines by their names, in lower case, as `Headers` has them.
 _Lines = Mapping[str, Sequence[str]]
 
@@ -72,7 +83,11 @@ def accept_key(key: str) -> str:
     >>> rfc6455.accept_key("dGhlIHNhbXBsZSBub25jZQ==")
     's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
     """
-    return b64encode(sha1((key + _GUID).encode("latin-1")).digest()).decode("ascii")
+    return _base64(sha1((key + _GUID).encode("latin-1")).digest())
+
+
+def _base64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode()
 
 
 def _error_in_head(error: HeadError, is_eof: bool) -> HandshakeError:
@@ -122,6 +137,9 @@ class ServerHandshake(ServerOpening):
     ('v1', 101)
     """
 
+    # The methods of requests that ask for no WebSocket and are accepted all the same.
+    _plain_methods: Sequence[str] = ()
+
     def __init__(
         self,
         *,
@@ -133,10 +151,12 @@ class ServerHandshake(ServerOpening):
         plain_http: bool = False,
         **options: Unpack[OptionArguments],
     ) -> None:
-        super().__init__(Terms(subprotocols, extensions, origins, hosts, require_subprotocol), Options.of(**options))
-        check_type(plain_http, bool, "plain_http is True or False")
-        self._plain_methods = _PLAIN_METHODS if plain_http else ()
-        self._reader = RequestReader(self._options.limits, bare_lf=self._is_lenient(Leniency.BARE_LF))
+        terms = terms_of(subprotocols, extensions, origins, hosts, require_subprotocol)
+        super().__init__(terms, Options.of(**options))
+        if plain_http is not False:
+            check_type(plain_http, bool, "plain_http is True or False")
+            self._plain_methods = _PLAIN_METHODS
+        self._reader = RequestReader(self._options.limits, bare_lf=self._is_lenient(_BARE_LF))
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
         """Process bytes from the client, and return the request once it is complete and valid; ``None`` before.
@@ -151,7 +171,7 @@ class ServerHandshake(ServerOpening):
         :raises LocalProtocolError: when this handshake has ended.
         :raises TypeError: when the data is anything else.
         """
-        self._check_stage("receive_data()", Stage.READING, Stage.REQUESTED)
+        self._check_stage("receive_data()", READING, REQUESTED)
         new = as_bytes(data)
         self._refusing(self._read_request if self.request is None else self._receive_early, new)
         return self.request
@@ -196,8 +216,10 @@ class ServerHandshake(ServerOpening):
         """
         agreement, fields = self._agree(subprotocol, headers, _HOP_BY_HOP)
         assert self.request is not None
-        response = Response(101, Headers._known_good(_answer_to(self.request) + fields))
-        head = serialize_response(response)
+        accept = accept_key(self.request.headers._by_name()["sec-websocket-key"][0])
+        added = "".join([f"{name}: {value}\r\n" for name, value in fields]) if fields else ""
+        head = f"{_SWITCHING_PROTOCOLS}{accept}\r\n{added}\r\n".encode("latin-1")
+        response = Response(101, Headers._known_good([*_UPGRADE, ("Sec-WebSocket-Accept", accept), *fields]))
         connection = self._open(agreement, response, self._options.updated(**options), head)
         self._reader.drop()
         return connection
@@ -214,7 +236,7 @@ class ServerHandshake(ServerOpening):
         :raises LocalProtocolError: when the answer cannot be written, or when called too late.
         :raises TypeError: when the body is not bytes.
         """
-        self._check_stage("reject()", Stage.READING, Stage.REQUESTED)
+        self._check_stage("reject()", READING, REQUESTED)
         self._refuse(_closing(status, check_extra_headers(headers, _HOP_BY_HOP), body))
 
     def headers_to_send(self) -> HeaderList:
@@ -241,10 +263,12 @@ class ServerHandshake(ServerOpening):
         except HeadError as error:
             raise _error_in_head(error, is_eof=not data) from None
         if head is not None:
-            self._count(Leniency.BARE_LF, self._reader.bare_lfs)
-            self._take_request(Request(*head), is_checked=True)
-            if self._reader.unread:
-                self._receive_early(self._reader.unread)
+            if self._reader.bare_lfs:
+                self._count(_BARE_LF, self._reader.bare_lfs)
+            self._take_request(Request._make(head), is_checked=True)
+            early = self._reader.unread
+            if early:
+                self._receive_early(early)
 
     def _take_request(self, request: Request, is_checked: bool = False) -> None:
         self.request: Request | None = request
@@ -260,13 +284,13 @@ class ServerHandshake(ServerOpening):
         else:
             self._check_upgrade(request, lines)
             self._wishes = self._terms.check(request)
-        self._stage = Stage.REQUESTED
+        self._stage = REQUESTED
 
     def _check_upgrade(self, request: Request, lines: _Lines) -> None:
-        is_lenient = self._is_lenient(Leniency.MISSING_CONNECTION_UPGRADE)
+        is_lenient = self._is_lenient(_MISSING_UPGRADE)
         check_upgrade(request, lines, needs_connection=not is_lenient)
         if is_lenient:
-            self._count(Leniency.MISSING_CONNECTION_UPGRADE, not _lists_upgrade(lines))
+            self._count(_MISSING_UPGRADE, not _lists_upgrade(lines))
 
     def _answer_to_error(self, error: HandshakeError) -> Response:
         # RFC 9110, 15.5.6: the answer 405 "MUST generate an Allow header field".
@@ -277,7 +301,7 @@ class ServerHandshake(ServerOpening):
         self._head = serialize_response(response._replace(body=b""))
         is_head = self.request is not None and self.request.method == "HEAD"
         self._body_to_send = b"" if is_head else response.body
-        self._end(Stage.REFUSED, response)
+        self._end(REFUSED, response)
         self._reader.drop()
 
     @property
@@ -287,15 +311,6 @@ class ServerHandshake(ServerOpening):
 
 def _closing(status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
     return refusal(status, Headers([*headers, *(_CLOSE_AND_UPGRADE if status == 426 else _CLOSE)]), body)
-
-
-def _answer_to(request: Request) -> list[tuple[str, str]]:
-    """Return the fields that every 101 has (4.2.2, step 5)."""
-    return [
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Accept", accept_key(request.headers["Sec-WebSocket-Key"])),
-    ]
 
 
 # ---- What a request must be (4.2.1) ----
@@ -318,7 +333,7 @@ def check_host(request: Request, lines: _Lines) -> None:
     """
     if request.version == "HTTP/1.0" and "host" not in lines:
         return  # 3.2 requires it in HTTP/1.1; health checks in HTTP/1.0 have none
-    _check_is_host(_only(lines, "Host", "RFC 9112 3.2"))
+    _check_is_host(_only(lines.get("host"), "Host", "RFC 9112 3.2"))
     # 3.2.2: a target in absolute form replaces what the field says, but not the need for a good one.
     if not request.target.startswith("/"):
         _check_is_host(request.host or "")
@@ -335,6 +350,8 @@ def check_upgrade(request: Request, lines: _Lines, needs_connection: bool = True
     :param needs_connection: whether ``Connection`` must list ``Upgrade``.
     :raises HandshakeError: 400, 405 or 426.
     """
+    if _is_usual_upgrade(request, lines):
+        return
     check_method(request, ("GET",))
     _check_target(request)
     check_no_body(lines)
@@ -342,6 +359,26 @@ def check_upgrade(request: Request, lines: _Lines, needs_connection: bool = True
     _check_upgrade_fields(lines, needs_connection)
     _check_version(lines)
     _check_key(lines)
+
+
+# As most clients write it, and Firefox.
+_USUAL_CONNECTIONS = (("Upgrade",), ("keep-alive, Upgrade",))
+
+
+def _is_usual_upgrade(request: Request, lines: _Lines) -> bool:
+    """Return whether a request is in the form in which almost all clients send it, which passes every check of
+    `check_upgrade`."""
+    method, target, _, version = request
+    keys = lines.get("sec-websocket-key", ())
+    return (
+        (method == "GET" and version == "HTTP/1.1")
+        and (target.startswith("/") and "#" not in target)
+        and ("content-length" not in lines and "transfer-encoding" not in lines)
+        and lines.get("upgrade") == ("websocket",)
+        and lines.get("connection") in _USUAL_CONNECTIONS
+        and lines.get("sec-websocket-version") == (VERSION,)
+        and (len(keys) == 1 and _KEY.fullmatch(keys[0]) is not None)
+    )
 
 
 def check_method(request: Request, methods: Sequence[str]) -> None:
@@ -420,7 +457,7 @@ def _check_version(lines: _Lines) -> None:
     # error code (such as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field".
     if "sec-websocket-version" not in lines:
         raise HandshakeError(426, f"Sec-WebSocket-Version is missing; {VERSION} is required", "4.2.1")
-    version = _only(lines, "Sec-WebSocket-Version", "11.3.5")
+    version = _only(lines["sec-websocket-version"], "Sec-WebSocket-Version", "11.3.5")
     if version != VERSION:
         raise HandshakeError(426, f"the version is {excerpt(version)}; {VERSION} is required", "4.2.2")
 
@@ -434,7 +471,7 @@ _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 def _check_key(lines: _Lines) -> None:
     # 4.2.1, 5: "A |Sec-WebSocket-Key| header field with a base64-encoded [...] value that, when decoded, is 16 bytes
     # in length." 11.3.1: it "MUST NOT appear more than once".
-    key = _only(lines, "Sec-WebSocket-Key", "11.3.1")
+    key = _only(lines.get("sec-websocket-key"), "Sec-WebSocket-Key", "11.3.1")
     if not _KEY.fullmatch(key):
         raise HandshakeError(400, f"Sec-WebSocket-Key is {excerpt(key)}, not 16 bytes in base64", "4.2.1")
 
@@ -443,11 +480,11 @@ def _lists_upgrade(lines: _Lines) -> bool:
     return is_listed("upgrade", lines.get("connection", ()))
 
 
-def _only(lines: _Lines, name: str, section: str) -> str:
+def _only(values: Sequence[str] | None, name: str, section: str) -> str:
     """Return the value of a field that must be present exactly once."""
-    values = lines.get(name.lower(), ())
-    if len(values) != 1:
-        raise HandshakeError(400, f"there are {len(values) or 'no'} {name} headers; one is required", section)
+    if values is None or len(values) != 1:
+        count = "no" if values is None else len(values)
+        raise HandshakeError(400, f"there are {count} {name} headers; one is required", section)
     return values[0]
 
 
@@ -486,19 +523,19 @@ class ClientHandshake(ClientOpening):
 
     def _ask(self, host: str, fields: list[tuple[str, str]]) -> None:
         # 4.1, 7: "a nonce consisting of a randomly selected 16-byte value that has been base64-encoded".
-        self._key = b64encode(self._options.random(16)).decode("ascii")
+        self._key = _base64(self._options.random(16))
         # What extensions and the caller add may be wrong. The others were checked, or are made here.
         added = [*self._offer.fields, *fields]
-        check_fields(added)
+        if added:
+            check_fields(added)
         headers = Headers._known_good([("Host", host), *self._own_fields(), *added])
         self.request: Request = Request("GET", self.uri.resource_name, headers)
-        self._head = serialize_request(self.request)
-        self._reader = ResponseReader(self._options.limits, bare_lf=self._is_lenient(Leniency.BARE_LF))
+        self._head = serialize_head(f"GET {self.request.target} HTTP/1.1", headers)
+        self._reader = ResponseReader(self._options.limits, bare_lf=self._is_lenient(_BARE_LF))
 
     def _own_fields(self) -> list[tuple[str, str]]:
         return [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
+            *_UPGRADE,
             ("Sec-WebSocket-Key", self._key),
             ("Sec-WebSocket-Version", VERSION),
         ]
@@ -559,7 +596,8 @@ class ClientHandshake(ClientOpening):
             raise _error_in_head(error, is_eof=not data) from None
         if self.response is None:
             return None
-        self._count(Leniency.BARE_LF, self._reader.bare_lfs)
+        if self._reader.bare_lfs:
+            self._count(_BARE_LF, self._reader.bare_lfs)
         if self.response.status == self._opening_status:
             return self._open(self.response)
         self._await_body(self.response, self._reader.unread)
@@ -578,10 +616,10 @@ class ClientHandshake(ClientOpening):
         # 4.1, 1: "If the status code received from the server is not 101, the client handles the response per HTTP".
         if response.status != self._opening_status:
             raise self._refused()
-        is_lenient = self._is_lenient(Leniency.MISSING_CONNECTION_UPGRADE)
+        is_lenient = self._is_lenient(_MISSING_UPGRADE)
         check_response(response, self._key, needs_connection=not is_lenient)
         if is_lenient:
-            self._count(Leniency.MISSING_CONNECTION_UPGRADE, not _lists_upgrade(response.headers._by_name()))
+            self._count(_MISSING_UPGRADE, not _lists_upgrade(response.headers._by_name()))
         return self._connection(self._offer.check_answer(response.headers), self._reader.unread)
 
     def _end(self) -> None:
@@ -606,12 +644,12 @@ def check_response(response: Response, key: str, needs_connection: bool = True) 
     # No check is needed that no body follows: a 1xx ends with its empty line "regardless of the header fields present
     # in the message" (RFC 9112, 6.3). 4.1, 2: the value of Upgrade is "an ASCII case-insensitive match for the value
     # "websocket"".
-    upgrade = _only(lines, "Upgrade", "4.1")
+    upgrade = _only(lines.get("upgrade"), "Upgrade", "4.1")
     if upgrade.lower() != "websocket":
         raise HandshakeError(None, f"Upgrade is {excerpt(upgrade)}, not websocket", "4.1")
     # 4.1, 3: Connection contains "a token that is an ASCII case-insensitive match for the value "Upgrade"".
     if needs_connection and not _lists_upgrade(lines):
         raise HandshakeError(None, "Connection does not list Upgrade", "4.1")
     # 4.1, 4: the value of Sec-WebSocket-Accept; 11.3.3: it "MUST NOT appear more than once".
-    if _only(lines, "Sec-WebSocket-Accept", "11.3.3") != accept_key(key):
+    if _only(lines.get("sec-websocket-accept"), "Sec-WebSocket-Accept", "11.3.3") != accept_key(key):
         raise HandshakeError(None, "Sec-WebSocket-Accept does not answer our Sec-WebSocket-Key", "4.1")

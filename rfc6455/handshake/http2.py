@@ -26,8 +26,8 @@ from ..http1_heads import check_fields, is_field_value, is_target
 from ..options import Options
 from ..uri import is_host
 from .fields import Request
-from .negotiation import Terms, check_extra_headers
-from .opening import ClientOpening, HeaderList, ServerOpening, Stage
+from .negotiation import check_extra_headers, terms_of
+from .opening import READING, REFUSED, REQUESTED, ClientOpening, HeaderList, ServerOpening
 from .origins import SAME_HOST, Origins, canonical_origin
 from .refusals import explain, refusal
 
@@ -77,7 +77,8 @@ class Http2ServerHandshake(ServerOpening):
         require_subprotocol: bool = False,
         **options: Unpack[OptionArguments],
     ) -> None:
-        super().__init__(Terms(subprotocols, extensions, origins, hosts, require_subprotocol), Options.of(**options))
+        terms = terms_of(subprotocols, extensions, origins, hosts, require_subprotocol)
+        super().__init__(terms, Options.of(**options))
         self._headers_are_due = False
 
     def receive_headers(self, headers: _Pairs) -> Request:
@@ -129,7 +130,7 @@ class Http2ServerHandshake(ServerOpening):
         :raises LocalProtocolError: when this handshake has ended.
         :raises TypeError: when the data is anything else.
         """
-        self._check_stage("receive_data()", Stage.READING, Stage.REQUESTED)
+        self._check_stage("receive_data()", READING, REQUESTED)
         new = as_bytes(data)
         self._refusing(self._take_data, new)
         return self.request
@@ -157,7 +158,7 @@ class Http2ServerHandshake(ServerOpening):
         :raises LocalProtocolError: when the answer cannot be written, or when there is an answer already.
         :raises TypeError: when the body is not bytes.
         """
-        self._check_stage("reject()", Stage.READING, Stage.REQUESTED)
+        self._check_stage("reject()", READING, REQUESTED)
         fields = check_extra_headers(headers, _FORBIDDEN)
         check_fields(fields)
         response = refusal(status, Headers(fields), body)
@@ -173,7 +174,7 @@ class Http2ServerHandshake(ServerOpening):
         return [(b":status", b"%d" % self.response.status), *_lower(self.response.headers)]
 
     def _receive(self, call: str, parse: Callable[[], Request]) -> Request:
-        if self.request is not None or self._stage is not Stage.READING:
+        if self.request is not None or self._stage is not READING:
             raise LocalProtocolError(f"{call} cannot be called now: make another handshake for another stream")
         self._refusing(self._take_request, parse)
         assert self.request is not None
@@ -184,10 +185,10 @@ class Http2ServerHandshake(ServerOpening):
         self.request: Request | None = request
         self._terms.check_host(request)
         self._wishes = self._terms.check(request)
-        self._stage = Stage.REQUESTED
+        self._stage = REQUESTED
 
     def _take_data(self, data: bytes) -> None:
-        if self._stage is Stage.REQUESTED:
+        if self._stage is REQUESTED:
             self._receive_early(data)
         elif data:
             raise HandshakeError(400, "data came before the request", "RFC 9113 8.1")
@@ -204,7 +205,7 @@ class Http2ServerHandshake(ServerOpening):
     def _refuse(self, response: Response) -> None:
         self._headers_are_due = True
         self._body_to_send = response.body
-        self._end(Stage.REFUSED, response)
+        self._end(REFUSED, response)
 
 
 def parse_extended_connect(headers: Headers) -> Request:

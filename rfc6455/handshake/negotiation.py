@@ -19,7 +19,7 @@ from ..extensions import Extension, MessageCodec, Parameters, check_codec, check
 from ..headers import Headers, HeaderSource, is_token
 from ..options import Options
 from .fields import EXTENSIONS, SUBPROTOCOL, ExtensionItem, Request, parse_extensions
-from .origins import Origins, OwnHosts, origin_rules
+from .origins import SAME_HOST, Origins, OwnHosts, origin_rules
 
 
 class Agreement(NamedTuple):
@@ -47,11 +47,8 @@ class Agreement(NamedTuple):
         return Connection._agreed(role, self.codecs, self.subprotocol, options)
 
 
-class Wishes(NamedTuple):
-    """What the client's handshake asks for: its subprotocols and its extensions, in its order of preference."""
-
-    subprotocols: Sequence[str]
-    extensions: Sequence[ExtensionItem]
+# What the client's handshake asks for: its subprotocols and its extensions, in its order of preference.
+Wishes = tuple[Sequence[str], Sequence[ExtensionItem]]
 
 
 class Terms:
@@ -88,14 +85,14 @@ class Terms:
         """
         lines = request.headers._by_name()
         self._origins.check(request)
-        subprotocols = request.subprotocols if SUBPROTOCOL.lower() in lines else []
-        if len(set(subprotocols)) < len(subprotocols):
+        subprotocols = request.subprotocols if "sec-websocket-protocol" in lines else []
+        if subprotocols and len(set(subprotocols)) < len(subprotocols):
             # 4.1, requirement 10: the elements "MUST all be unique strings".
             raise HandshakeError(400, f"{SUBPROTOCOL} lists a subprotocol twice", "4.1")
         if self._require_subprotocol and self._first_common(subprotocols) is None:
             reason = f"one of these subprotocols is required: {', '.join(self._subprotocols)}"
             raise HandshakeError(400, reason, "1.9", cause=CloseCause.OPENING_REFUSED)
-        return Wishes(subprotocols, parse_extensions(request.headers.get_all(EXTENSIONS)))
+        return subprotocols, parse_extensions(lines.get("sec-websocket-extensions", ()))
 
     def agree(self, wishes: Wishes, subprotocol: str | None) -> Agreement:
         """Return the server's choice.
@@ -104,15 +101,17 @@ class Terms:
         :raises LocalProtocolError: when the client did not ask for that subprotocol (4.2.2: "The value chosen MUST
             be derived from the client's handshake").
         """
-        check_type(subprotocol, (str, type(None)), "subprotocol is a str or None")
+        wanted, offers = wishes
         if subprotocol is None:
-            subprotocol = self._first_common(wishes.subprotocols)
-        elif subprotocol not in wishes.subprotocols:
-            asked = ", ".join(wishes.subprotocols) or "none"
-            raise LocalProtocolError(
-                f"the client did not ask for the subprotocol {excerpt(subprotocol)}, but for: {asked}"
-            )
-        return Agreement(subprotocol, self._accept_offers(wishes.extensions))
+            subprotocol = self._first_common(wanted)
+        else:
+            check_type(subprotocol, str, "subprotocol is a str or None")
+            if subprotocol not in wanted:
+                asked = ", ".join(wanted) or "none"
+                raise LocalProtocolError(
+                    f"the client did not ask for the subprotocol {excerpt(subprotocol)}, but for: {asked}"
+                )
+        return Agreement(subprotocol, self._accept_offers(offers) if self._extensions else ())
 
     def _first_common(self, wanted: Collection[str]) -> str | None:
         return next((own for own in self._subprotocols if own in wanted), None) if wanted else None
@@ -123,7 +122,7 @@ class Terms:
         codecs: list[MessageCodec] = []
         waiting = dict(self._extensions)
         claimed = 0
-        for name, parameters in offers if waiting else ():
+        for name, parameters in offers:
             codec = _codec_for_offer(waiting[name], parameters) if name in waiting else None
             # 9: two extensions cannot both own a reserved bit; the one with the lower preference is declined.
             if codec is not None and not codec.reserved_bits & claimed:
@@ -155,11 +154,14 @@ class Offer:
 
         :raises HandshakeError: when it did not: the client "MUST _Fail the WebSocket Connection_" (4.1).
         """
-        return Agreement(self._check_subprotocol(headers.get_all(SUBPROTOCOL)), self._accept_answers(headers))
+        lines = headers._by_name()
+        subprotocol = self._check_subprotocol(lines.get("sec-websocket-protocol", ()))
+        extensions = lines.get("sec-websocket-extensions")
+        return Agreement(subprotocol, () if extensions is None else self._accept_answers(extensions))
 
     def _check_subprotocol(self, values: Sequence[str]) -> str | None:
         # An empty field names no subprotocol, and 4.1 fails the connection for one that was not asked for.
-        values = [value for value in values if value]
+        values = [value for value in values if value] if values else values
         if not values:
             return None
         # 11.3.4: the field "MUST NOT appear more than once in an HTTP response".
@@ -169,11 +171,11 @@ class Offer:
             raise HandshakeError(None, f"subprotocol {excerpt(values[0])} was not asked for", "4.1")
         return values[0]
 
-    def _accept_answers(self, headers: Headers) -> list[MessageCodec]:
+    def _accept_answers(self, values: Sequence[str]) -> list[MessageCodec]:
         codecs: list[MessageCodec] = []
         waiting = dict(self._extensions)
         claimed = 0
-        for name, parameters in parse_extensions(headers.get_all(EXTENSIONS)):
+        for name, parameters in parse_extensions(values):
             if name not in waiting:
                 # 4.1, 5: "an extension that was not present in the client's handshake", or one that is already in use.
                 raise HandshakeError(None, f"extension {excerpt(name)} was not asked for, or is there twice", "4.1")
@@ -236,3 +238,21 @@ def check_extra_headers(source: HeaderSource, reserved: Collection[str]) -> list
         if name.lower() in reserved or name.lower().startswith("sec-websocket-"):
             raise LocalProtocolError(f"{excerpt(name)} is written by the handshake itself; use its own arguments")
     return fields
+
+
+# Made once: many servers have no terms but the policy that is the default.
+_DEFAULT_TERMS = Terms((), (), SAME_HOST, None, False)
+
+
+def terms_of(
+    subprotocols: Sequence[str],
+    extensions: Sequence[Extension],
+    origins: Origins,
+    hosts: Collection[str] | None,
+    require_subprotocol: bool,
+) -> Terms:
+    """Return the terms of a server with these arguments."""
+    has_lists = subprotocols != () or extensions != () or hosts is not None
+    if has_lists or origins is not SAME_HOST or require_subprotocol is not False:
+        return Terms(subprotocols, extensions, origins, hosts, require_subprotocol)
+    return _DEFAULT_TERMS

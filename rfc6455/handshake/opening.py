@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from ..arguments import check_type, excerpt, not_copied
-from ..codes import CloseCause, Leniency, Role
+from ..codes import CLIENT, SERVER, CloseCause, Leniency
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension
@@ -45,6 +45,10 @@ class Stage(Enum):
     REFUSED = "send what headers_to_send() and data_to_send() return, and close"
 
 
+# As names of the module: to look a member up in its class takes ten times as long.
+READING, REQUESTED, ACCEPTED, REFUSED = Stage
+
+
 class _Opening:
     """What both sides have in common.
 
@@ -53,13 +57,13 @@ class _Opening:
     """
 
     response: Response | None = None
+    # What is to be sent: a head in HTTP/1.1, and the body of a refusal.
+    _head = b""
+    _body_to_send = b""
 
     def __init__(self, options: Options) -> None:
         self.leniencies_used: dict[Leniency, int] = {}
         self._options = options
-        # What is to be sent: a head in HTTP/1.1, and the body of a refusal.
-        self._head = b""
-        self._body_to_send = b""
 
     def __reduce__(self) -> NoReturn:
         raise not_copied(self)
@@ -95,19 +99,19 @@ class ServerOpening(_Opening):
     """
 
     request: Request | None = None
-    _stage = Stage.READING
+    _stage = READING
     _wishes: Wishes | None = None
     _eof = False
+    _early: bytearray | None = None
     _connection: Connection | None = None  # while it still has the head of our answer
 
     def __init__(self, terms: Terms, options: Options) -> None:
         super().__init__(options)
         self._terms = terms
-        self._early = bytearray()
 
     @property
     def _has_received(self) -> bool:
-        return self._stage is not Stage.READING
+        return self._stage is not READING
 
     def _answer_to_error(self, error: HandshakeError) -> Response:
         """Return the answer to a request with this error."""
@@ -132,10 +136,11 @@ class ServerOpening(_Opening):
 
     def _receive_early(self, data: bytes) -> None:
         """Keep what came before the answer, for the connection."""
-        self._early += data
+        early = self._early = bytearray() if self._early is None else self._early
+        early += data
         self._eof = self._eof or not data
         limit = self._options.limits.early_data
-        if len(self._early) > limit:
+        if len(early) > limit:
             reason = f"more than {limit} bytes came before the answer, which must be awaited (Limits.early_data)"
             raise HandshakeError(400, reason, "4.1")
 
@@ -143,19 +148,21 @@ class ServerOpening(_Opening):
         self, subprotocol: str | None, headers: HeaderSource, reserved: Collection[str]
     ) -> tuple[Agreement, list[tuple[str, str]]]:
         """Return what is agreed on, and the fields of the answer that say so, with those of the caller."""
-        self._check_stage("accept()", Stage.REQUESTED)
+        self._check_stage("accept()", REQUESTED)
         if self._wishes is None:
             raise LocalProtocolError("the request asks for no WebSocket; answer it with reject(), which may say 200")
         agreement = self._terms.agree(self._wishes, subprotocol)
         fields = [*agreement.fields, *check_extra_headers(headers, reserved)]
-        check_fields(fields)
+        if fields:
+            check_fields(fields)
         return agreement, fields
 
     def _open(self, agreement: Agreement, response: Response, options: Options, head: bytes = b"") -> Connection:
-        connection = agreement.connection(Role.SERVER, options)
-        connection.leniencies_used.update(self.leniencies_used)
-        connection._start(head, bytes(self._early), self._eof)
-        self._end(Stage.ACCEPTED, response)
+        connection = agreement.connection(SERVER, options)
+        if self.leniencies_used:
+            connection.leniencies_used.update(self.leniencies_used)
+        connection._start(head, bytes(self._early or b""), self._eof)
+        self._end(ACCEPTED, response)
         self._connection = connection
         return connection
 
@@ -168,7 +175,7 @@ class ServerOpening(_Opening):
         """Keep nothing of what came but the request, however long this handshake lives."""
         self.response: Response | None = response
         self._stage = stage
-        self._early = bytearray()
+        self._early = None
         self._wishes = None
 
     def _check_stage(self, call: str, *stages: Stage) -> None:
@@ -227,11 +234,11 @@ class ClientOpening(_Opening):
 
     def _fields_of_caller(self, origin: str | None, headers: HeaderSource) -> tuple[str, list[tuple[str, str]]]:
         """Return the host to ask for, and the fields that the caller adds."""
-        check_type(origin, (str, type(None)), "origin is a str such as 'https://example.com' or None")
         fields = check_extra_headers(headers, self._reserved)
         if origin is None and not fields:
             return self.uri.host_header, []
         if origin is not None:
+            check_type(origin, str, "origin is a str such as 'https://example.com' or None")
             fields.insert(0, ("Origin", origin))
         names = [name.lower() for name, _ in fields]
         for name in ("host", "origin"):
@@ -243,8 +250,9 @@ class ClientOpening(_Opening):
         return host, [field for field, name in zip(fields, names, strict=True) if name != "host"]
 
     def _connection(self, agreement: Agreement, unread: bytes = b"") -> Connection:
-        connection = agreement.connection(Role.CLIENT, self._options)
-        connection.leniencies_used.update(self.leniencies_used)
+        connection = agreement.connection(CLIENT, self._options)
+        if self.leniencies_used:
+            connection.leniencies_used.update(self.leniencies_used)
         connection._start(b"", unread)
         self._end()
         return connection

@@ -87,7 +87,7 @@ def is_same_host(request: Request) -> bool:
 
 def _is_of_host(origin: str, asked: str) -> bool:
     """Return whether this is the origin of a page of the host and port that were asked for, which are valid."""
-    if origin in ("https://" + asked, "http://" + asked):
+    if origin == "https://" + asked or origin == "http://" + asked:
         return True  # as browsers write it, in most cases
     scheme, host, port = canonical_origin(origin)
     return scheme in _DEFAULT_PORTS and (scheme, host, port) == canonical_origin(f"{scheme}://{asked}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from helpers import cut_at
 from hypothesis import given
@@ -10,8 +12,10 @@ from measuring import check_time, repeated, work
 from opening import (
     ANSWER,
     REQUIRED,
+    SAMPLE_KEY,
     client,
     error_of,
+    head,
     request,
 )
 from tiny_extension import Shift
@@ -24,6 +28,7 @@ from rfc6455 import (
     PerMessageDeflate,
     ServerHandshake,
 )
+from rfc6455.handshake import http1
 
 # Whatever comes.
 
@@ -114,6 +119,38 @@ def test_a_bad_host_field_is_refused_though_the_target_names_the_host() -> None:
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
     assert caught.value.status == 400
+
+
+# For each part of a request the usual form and others, good and bad.
+FORMS = {
+    "method": ["GET", "POST", "get"],
+    "target": ["/chat", "/#", "*", "http://server.example.com/"],
+    "version": ["HTTP/1.1", "HTTP/1.0"],
+    "Upgrade": ["websocket", "WebSocket", "h2c", ""],
+    "Connection": ["Upgrade", "keep-alive, Upgrade", "close"],
+    "Sec-WebSocket-Version": ["13", "12", "13, 8"],
+    "Sec-WebSocket-Key": [SAMPLE_KEY, SAMPLE_KEY[:-1], SAMPLE_KEY.lower() + "=", "*" * 22 + "=="],
+    "Content-Length": ["", "0", "1"],
+    "Transfer-Encoding": ["", "chunked"],
+}
+
+
+def test_a_request_in_the_usual_form_is_checked_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of one form and two of another at most: what the look at the whole accepts, each check accepts."""
+    usual = {part: forms[0] for part, forms in FORMS.items()}
+    others = [(part, form) for part, forms in FORMS.items() for form in forms[1:]]
+    differing = [usual, *({**usual, **dict(pair)} for pair in itertools.combinations_with_replacement(others, 2))]
+    accepted = [outcome_of(parts) for parts in differing]
+    monkeypatch.setattr(http1, "_is_usual_upgrade", lambda *_: False)
+    assert [outcome_of(parts) for parts in differing] == accepted
+    assert accepted.count("None") > 5
+
+
+def outcome_of(parts: dict[str, str]) -> str:
+    line = f"{parts['method']} {parts['target']} {parts['version']}"
+    fields = [(name, value) for name, value in parts.items() if value and name not in ("method", "target", "version")]
+    data = head(line, [("Host", "server.example.com"), *fields])
+    return str(error_of(lambda: ServerHandshake().receive_data(data)))
 
 
 # Work for a byte: an honest head is the measure. What lists names is bounded (10.4), so that none of these, which are
