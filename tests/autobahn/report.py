@@ -1,6 +1,6 @@
-"""What came of a run: outcomes, counts by group, and the same table for a terminal, a document and a program.
+"""The results of a run: outcomes, counts by group, and the same table for a terminal, a document and a program.
 
-No figure is kept here but those of the suite's own reports.
+All figures are from the suite's own reports.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class RoleReport:
 
 
 def table(report: RoleReport) -> list[list[str]]:
-    """The rows, heading first, total last: a group, its number of cases, and how often each verdict was given."""
+    """Return the rows, heading first, total last: a group, its number of cases, and how often each verdict was
+    given."""
     verdicts = sorted({outcome.verdict for outcome in report.outcomes}, key=verdict_order)
     counts = Counter((outcome.group, outcome.verdict) for outcome in report.outcomes)
     rows = [["Group", "Cases", *verdicts]]
@@ -88,7 +89,7 @@ def verdict_order(verdict: str) -> tuple[bool, bool, str]:
 
 
 def as_text(report: RoleReport) -> Iterator[str]:
-    """The table in aligned columns, then a line for each case that did not pass."""
+    """Yield the table in aligned columns, then a line for each case that did not pass."""
     rows = table(report)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     yield f"{report.agent} as a {report.role}"
@@ -100,7 +101,7 @@ def as_text(report: RoleReport) -> Iterator[str]:
 
 
 def as_rst(report: RoleReport) -> Iterator[str]:
-    """The table for the documentation."""
+    """Yield the table for the documentation."""
     yield f".. list-table:: {report.agent} as a {report.role}"
     yield "   :header-rows: 1"
     yield ""
@@ -111,7 +112,7 @@ def as_rst(report: RoleReport) -> Iterator[str]:
 
 
 def as_json(reports: list[RoleReport]) -> dict[str, Any]:
-    """For programs: by role the agent, whether all passed, and the verdict on each case."""
+    """Return the results for programs: by role the agent, whether all passed, and the verdict on each case."""
     return {
         report.role: {
             "agent": report.agent,

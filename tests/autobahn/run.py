@@ -15,10 +15,10 @@ another installation of it.
 
 Groups 1 to 10 take about a minute for each role. Groups 12 and 13, compression, take several.
 
-It ends with 0 when every case was found OK, or INFORMATIONAL, which the suite says of the cases that test what the RFC
-leaves open; 1 when a case was not, or was not reported; 2 when the suite could not be run; 77 without a Python 2.7.
-Files: this one is the command, `suite` gets and runs the suite, `report` counts, `tests/support/testee` and
-`testee_asyncio` are tested.
+The exit code is 0 when every case was OK, or INFORMATIONAL, as the suite calls the cases that test what the RFC leaves
+open; 1 when a case was not, or was not reported; 2 when the suite could not be run; 77 without a Python 2.7. Files:
+this one is the command, `suite` gets and runs the suite, `report` counts, `tests/support/testee` and `testee_asyncio`
+are tested.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ EXIT_FAILED, EXIT_BROKEN, EXIT_NO_PYTHON27 = 1, 2, 77
 
 
 def main() -> int:
-    # Whoever ends this process wants the suite ended, too: as an exception, it passes the blocks that do so.
+    # A signal that ends this process should end the suite, too: as an exception, it passes the blocks that do so.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_BROKEN))
     options = parse_arguments()
     try:
@@ -123,7 +123,7 @@ class Testee:
         self.agent = f"rfc6455 {rfc6455.__version__} ({build}{name})"
 
     def try_case(self, port: int, case: str) -> None:
-        """A testee that breaks off fails this case; the others are run all the same, as they are by a server."""
+        """Run one case. A testee that breaks off fails it; the others are run nevertheless, as by a server."""
         try:
             self.module.converse(port, f"/runCase?casetuple={case}&agent={quote(self.agent)}")
         except Exception:
@@ -154,7 +154,7 @@ ROLES: dict[str, Callable[[Path, Path, list[str], Testee], RoleReport]] = {"serv
 
 
 def read_report(role: str, agent: str, suite: Suite) -> RoleReport:
-    """The outcome of every case that was to run, whether or not the suite has reported it."""
+    """Return the outcome of every case that was to run, whether or not the suite has reported it."""
     index = suite.read_index(agent)
     return RoleReport(role, agent, tuple(read_outcome(case, index, suite) for case in suite.cases))
 

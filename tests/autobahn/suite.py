@@ -34,7 +34,7 @@ ACCELERATOR = "wsaccel==0.6.6"
 
 
 class SuiteError(Exception):
-    """The suite cannot be had or broke off; the text says why."""
+    """The suite cannot be installed, or broke off; the text says why."""
 
 
 class NoPython27Error(SuiteError):
@@ -45,7 +45,7 @@ class NoPython27Error(SuiteError):
 
 
 def find_wstest(given: Path | None) -> Path:
-    """The ``wstest`` to use: the one given, or the one in ``.autobahn/``, which is installed on first use."""
+    """Return the ``wstest`` to use: the one given, or the one in ``.autobahn/``, which is installed on first use."""
     if given is None:
         return installed_wstest()
     if not given.is_file():
@@ -54,7 +54,7 @@ def find_wstest(given: Path | None) -> Path:
 
 
 def find_python27() -> Path:
-    """The Python 2.7 of this machine: from ``PYTHON27``, the PATH, or pyenv."""
+    """Return the Python 2.7 of this machine: from ``PYTHON27``, the PATH, or pyenv."""
     for candidate in candidates_for_python27():
         if is_python27(candidate):
             return candidate
@@ -71,7 +71,7 @@ def candidates_for_python27() -> Iterator[Path]:
 
 
 def is_python27(candidate: Path) -> bool:
-    # To be there is not enough: pyenv puts a python2.7 on the PATH that only says that no version is chosen.
+    # Its existence is not enough: pyenv puts a python2.7 on the PATH that only says that no version is chosen.
     question = "import sys; sys.exit(sys.version_info[:2] != (2, 7))"
     try:
         return subprocess.run([candidate, "-c", question], capture_output=True).returncode == 0
@@ -96,7 +96,7 @@ def installed_wstest() -> Path:
 
 
 def make_environment(python27: Path, environment: Path) -> None:
-    """A virtualenv of Python 2.7, made by an older virtualenv in an environment that is only there for that."""
+    """Make a virtualenv of Python 2.7, with an older virtualenv in an environment that is only there for that."""
     builder = HOME / "builder"
     venv.create(builder, with_pip=True)
     call([builder / "bin" / "python", "-m", "pip", "install", "--quiet", VIRTUALENV])
@@ -169,7 +169,7 @@ class Suite:
         self.reader.join()
 
     def read_index(self, agent: str) -> dict[str, dict[str, Any]]:
-        """The results by case, as ``index.json`` has them."""
+        """Return the results by case, as ``index.json`` has them."""
         index = self.reports / INDEX
         if not index.exists():
             raise SuiteError(f"the suite broke off: {self.error}; see {self.log}")
@@ -177,14 +177,14 @@ class Suite:
         return results
 
     def read_case(self, result: dict[str, Any]) -> dict[str, Any]:
-        """All that the suite has to say of one result."""
+        """Return all that the suite has to say of one result."""
         case: dict[str, Any] = json.loads((self.reports / result["reportfile"]).read_text())
         return case
 
 
 @contextmanager
 def fuzzing_client(wstest: Path, reports: Path, port: int, agent: str, patterns: list[str]) -> Iterator[Suite]:
-    """The suite as a client of the server on ``port``. It ends by itself when all cases were run."""
+    """Run the suite as a client of the server on ``port``. It ends by itself when all cases have run."""
     server = {"url": f"ws://127.0.0.1:{port}", "agent": agent}
     specification = {"servers": [server], "cases": patterns}
     with running(wstest, "fuzzingclient", specification, reports) as suite:
@@ -193,7 +193,7 @@ def fuzzing_client(wstest: Path, reports: Path, port: int, agent: str, patterns:
 
 @contextmanager
 def fuzzing_server(wstest: Path, reports: Path, patterns: list[str]) -> Iterator[Suite]:
-    """The suite as a server on a port of its own choice. It is ended on the way out."""
+    """Run the suite as a server on a port of its own choice, and end it on the way out."""
     specification = {"url": "ws://127.0.0.1:0", "cases": patterns}
     with running(wstest, "fuzzingserver", specification, reports) as suite:
         yield suite
@@ -218,7 +218,7 @@ def running(wstest: Path, mode: str, specification: dict[str, Any], reports: Pat
 
 
 def python_of(wstest: Path) -> Path:
-    """The Python that ``wstest`` belongs to: the one that was installed beside it."""
+    """Return the Python that ``wstest`` belongs to: the one that was installed beside it."""
     for name in ("python2.7", "python2", "pypy", "python"):
         if (python := wstest.parent / name).exists():
             return python

@@ -80,7 +80,7 @@ class Setting(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of one way to read the stream."""
+    """The result of one way to read the stream."""
 
     events: list[Event]
     output: bytes
@@ -184,7 +184,7 @@ def run(setting: Setting, portions: Iterable[bytes]) -> Outcome:
 
 
 def connect(setting: Setting, role: Role) -> Connection:
-    """An end of the connection: ours, or the peer's."""
+    """Return an end of the connection: ours, or the peer's."""
     codecs: list[MessageCodec] = []
     if setting.deflate is not None:
         codecs.append(agreed(setting.deflate, role))
@@ -192,7 +192,7 @@ def connect(setting: Setting, role: Role) -> Connection:
 
 
 def agreed(deflate: PerMessageDeflate, role: Role) -> MessageCodec:
-    """What two ends that are both configured like this make of it (9.1)."""
+    """Return what two ends agree on if both are configured like this (9.1)."""
     at_server = deflate.accept_offer(parameters_of(f"{deflate.name}; {deflate.offer()}"))
     assert at_server is not None
     return at_server if role is SERVER else deflate.accept_answer(parameters_of(at_server.parameters))
@@ -220,8 +220,8 @@ def echo(connection: Connection, events: Iterable[Event]) -> None:
 
 
 def check_memory(connection: Connection, read: int) -> None:
-    """What is kept is within the budget. What one read leaves unread comes on top, as the caller has read it, and so
-    do one control frame and the newest Pong that is owed, as a Ping must fit always."""
+    """Check that what is kept is within the budget. What one read leaves unread comes on top, as the caller has read
+    it, and so do one control frame and the newest Pong that is owed, since a Ping must always fit."""
     budget = connection.limits.budget
     assert budget is not None
     pong = 125 + OBJECT_OVERHEAD
@@ -230,7 +230,7 @@ def check_memory(connection: Connection, read: int) -> None:
 
 
 def check_end(connection: Connection, events: Sequence[Event]) -> None:
-    """`Closed` comes once, last, and is the end of everything."""
+    """Check that `Closed` comes once, last, and that nothing follows."""
     ends = [event for event in events if isinstance(event, Closed)]
     assert len(ends) == connection.closed
     if ends:
@@ -242,7 +242,7 @@ def check_end(connection: Connection, events: Sequence[Event]) -> None:
 
 
 def compare(setting: Setting, whole: Outcome, cut: Outcome) -> None:
-    """That the two ways to read came to the same."""
+    """Check that both ways to read have the same result."""
     if setting.limits.memory is not None and (is_over_budget(whole) or is_over_budget(cut)):
         return  # how much is kept depends on how it comes
     if setting.deflate is not None and has_bad_message(whole) and has_bad_message(cut):
@@ -281,8 +281,9 @@ def error_of(outcome: Outcome) -> RemoteProtocolError | None:
 
 
 def compare_bad_messages(whole: Outcome, cut: Outcome) -> None:
-    """A compressed message can have several faults, and how it is cut decides which one is seen first: zlib gives
-    nothing of a portion that has one. It fails nevertheless, after the same events and in the same frame."""
+    """Check two ends that may differ. A compressed message can have several faults, and how it is cut decides which
+    one is seen first: zlib returns nothing of a chunk with a fault. It fails in any case, after the same events and in
+    the same frame."""
     assert normal(whole.events)[:-1] == normal(cut.events)[:-1], (whole.events, cut.events)
     errors = error_of(whole), error_of(cut)
     assert errors[0] is not None
@@ -291,8 +292,8 @@ def compare_bad_messages(whole: Outcome, cut: Outcome) -> None:
 
 
 def normal(events: Sequence[Event]) -> list[Event]:
-    """Events with the parts of messages joined, as how many there are is up to the reads. So is how much of the
-    message in hand came before a violation."""
+    """Return the events with the parts of messages joined, since their number depends on the reads. So does how much
+    of the current message came before a violation."""
     joined: list[Event] = []
     for event in events:
         before = joined[-1] if joined else None
@@ -316,7 +317,7 @@ def is_final(event: Event) -> bool:
 
 
 def hear(setting: Setting, outcome: Outcome) -> list[Event]:
-    """What a peer of ours makes of the output."""
+    """Return what a peer of ours makes of the output."""
     peer = connect(setting._replace(limits=Limits(message=None), parts=False), setting.role.peer)
     events = peer.receive_data(outcome.output)
     while peer.unread:
@@ -325,7 +326,7 @@ def hear(setting: Setting, outcome: Outcome) -> list[Event]:
 
 
 def check_output(setting: Setting, outcome: Outcome) -> None:
-    """That a peer of ours understands the output, and that a violation is answered with its code (7.1.7)."""
+    """Check that a peer of ours understands the output, and that a violation is answered with its code (7.1.7)."""
     events = hear(setting, outcome)
     for event in events:
         assert not isinstance(event, Closed) or event.error is None, event

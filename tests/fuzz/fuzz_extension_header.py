@@ -1,8 +1,8 @@
 """``Sec-WebSocket-Extensions`` and permessage-deflate's negotiation on any text (9.1; RFC 7692 7.1).
 
 What must hold: `parse_extensions` and `parse_token_list` raise `HandshakeError` or find what a naive reader finds;
-what was parsed can be written and parsed again; a server accepts an offer exactly where 7.1 lets it, with an answer
-that fits; a client takes no answer that does not fit its offer; and any two configurations of ours agree.
+what was parsed can be written and parsed again; a server accepts an offer exactly if 7.1 lets it, with an answer that
+fits; a client accepts no answer that does not fit its offer; and any two configurations of ours agree.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WORDS = (
 SERVER_TAKEOVER, CLIENT_TAKEOVER = "server_no_context_takeover", "client_no_context_takeover"
 SERVER_BITS, CLIENT_BITS = "server_max_window_bits", "client_max_window_bits"
 
-#: A parameter and what it says, a value of None where there is none.
+#: A parameter and its value, or None without one.
 Parameters = Sequence[tuple[str, "str | None"]]
 
 
@@ -123,7 +123,7 @@ def split_unquoted(text: str, separator: str) -> list[str]:
 
 
 def naive_parameter(text: str) -> tuple[str, str | None] | None:
-    """A parameter, or ``None`` for what is none."""
+    """Return a parameter, or ``None`` if it is not valid."""
     name, equals, value = (part.strip(" \t") for part in text.partition("="))
     if not is_token(name):
         return None
@@ -136,7 +136,7 @@ def naive_parameter(text: str) -> tuple[str, str | None] | None:
 
 
 def naive_unquoted(value: str) -> str | None:
-    """RFC 9110, 5.6.4: what a quoted string says; ``None`` where it does not end with the text."""
+    """Return what a quoted string says (RFC 9110, 5.6.4), or ``None`` if it does not end with the text."""
     content, escaped = "", False
     for at, character in enumerate(value[1:], 1):
         if escaped or character not in '"\\':
@@ -153,7 +153,7 @@ def naive_unquoted(value: str) -> str | None:
 
 
 def naive_numbers(parameters: Parameters, is_answer: bool) -> dict[str, int] | None:
-    """RFC 7692, 7.1: the parameters, the flags as 1; ``None`` where one is not allowed."""
+    """Return the parameters, with the flags as 1, or ``None`` if one is not allowed (RFC 7692, 7.1)."""
     numbers: dict[str, int] = {}
     for name, value in parameters:
         if name in numbers:
@@ -170,7 +170,7 @@ def naive_numbers(parameters: Parameters, is_answer: bool) -> dict[str, int] | N
 
 
 def check_offer(mine: PerMessageDeflate, parameters: Parameters) -> None:
-    """A server's answer to an offer."""
+    """Check a server's answer to an offer."""
     asked = naive_numbers(parameters, is_answer=False)
     codec = mine.accept_offer(parameters)
     # zlib cannot deflate with a window of 8 bits.
@@ -192,7 +192,7 @@ def check_offer(mine: PerMessageDeflate, parameters: Parameters) -> None:
 
 
 def check_answer(mine: PerMessageDeflate, parameters: Parameters) -> None:
-    """A client's judgement of an answer."""
+    """Check a client's judgement of an answer."""
     codec = None
     with contextlib.suppress(HandshakeError):
         codec = mine.accept_answer(parameters)
@@ -233,7 +233,7 @@ def check_agreement(client: PerMessageDeflate, server: PerMessageDeflate) -> Non
 
 
 def numbers_said(codec: DeflateCodec) -> dict[str, int]:
-    """What an answer says."""
+    """Return what an answer says."""
     ((_, parameters),) = parse_extensions([codec.parameters])
     numbers = naive_numbers(parameters, is_answer=True)
     assert numbers is not None, codec.parameters

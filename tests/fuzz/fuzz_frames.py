@@ -1,7 +1,7 @@
 """`FrameParser` on any bytes: the same frames in one read and in many, and those that a naive reader finds.
 
 The one thing it may raise is `RemoteProtocolError`, with the close code and the place that the naive reader gives.
-What it read, written again, is what came.
+The frames that it read, written again, are the bytes that came.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def read(rules: Rules, portions: Iterable[bytes]) -> Outcome:
 
 
 def check_failed(parser: FrameParser, error: RemoteProtocolError) -> None:
-    """What failed once fails again in the same way, and keeps nothing."""
+    """Check that a parser that has failed fails again in the same way, and keeps nothing."""
     again = None
     try:
         parser.receive_data(b"\x81\x00")

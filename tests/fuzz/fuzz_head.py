@@ -1,8 +1,8 @@
 """`ServerHandshake` and `ClientHandshake` on any bytes: a request, a `Connection`, or a `HandshakeError`.
 
-What must hold: the same comes of one read and of many, up to the first frames after the head; a refusal is an answer
-with the status that the error says; and no connection opens but for a head that a naive reader finds right. That one
-knows all that 4.1 and 4.2.1 require, and reads the head with nothing but ``split``.
+What must hold: one read and many give the same, up to the first frames after the head; a refusal is an answer with the
+status in the error; and a connection opens only for a head that a naive reader finds right. That reader checks
+everything that 4.1 and 4.2.1 require, and reads the head with nothing but ``split``.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def answer_to(handshake: ServerHandshake, request: Request, stream: bytes, optio
 
 
 def check_plain_request(head: bytes, request: Request) -> None:
-    """What is given to the application is at least HTTP (RFC 9112)."""
+    """Check that what the application gets is at least HTTP (RFC 9112)."""
     fields = fields_of(head)
     assert request.method in ("GET", "HEAD", "OPTIONS")
     assert [(name.lower(), value) for name, value in request.headers] == fields
@@ -145,7 +145,7 @@ def check_plain_request(head: bytes, request: Request) -> None:
 
 
 def check_request(head: bytes, request: Request, options: Options) -> None:
-    """4.2.1, requirement by requirement."""
+    """Check 4.2.1, requirement by requirement."""
     head = head.removeprefix(b"\r\n")  # RFC 9112, 2.2
     method, target, version = head.decode("latin-1").split("\r\n")[0].split(" ")
     fields = fields_of(head)
@@ -174,7 +174,7 @@ def check_request(head: bytes, request: Request, options: Options) -> None:
 
 
 def check_origin(origins: Sequence[str], host: str, options: Options) -> None:
-    """10.2, for the three policies."""
+    """Check 10.2 for the three policies."""
     if not origins or options["origins"] is ANY_ORIGIN:
         return
     (origin,) = origins
@@ -192,7 +192,8 @@ PORTS = {"http": 80, "https": 443}
 
 
 def with_port(scheme: str, host: str) -> tuple[str, int | None]:
-    """A host as RFC 6454, 4 compares it; one with more than one colon is an address, with or without brackets."""
+    """Return a host as RFC 6454, 4 compares it; one with more than one colon is an address, with or without
+    brackets."""
     name, colon, port = host.rpartition(":")
     if not colon or host.endswith("]") or (host.count(":") > 1 and not host.startswith("[")):
         return host.strip("[]"), PORTS.get(scheme)
@@ -200,7 +201,7 @@ def with_port(scheme: str, host: str) -> tuple[str, int | None]:
 
 
 def check_answer(answer: bytes, head: bytes, options: Options) -> None:
-    """4.2.2: the 101, with nothing in it that was not asked for, and nothing after it."""
+    """Check the 101 (4.2.2): it has nothing that was not asked for, and nothing follows it."""
     line, _, _ = answer.partition(b"\r\n")
     assert line == b"HTTP/1.1 101 Switching Protocols"
     assert answer.endswith(b"\r\n\r\n")
@@ -248,12 +249,12 @@ def connect(stream: bytes, chunk: Chunking, ends: bool, options: Options) -> Out
 
 
 def sample_bytes(size: int) -> bytes:
-    """The nonce of the example in 1.3; then masking keys."""
+    """Return the nonce of the example in 1.3; then masking keys."""
     return b64decode(SAMPLE_KEY) if size == 16 else bytes([at % 256 for at in range(size)])
 
 
 def check_response(stream: bytes, options: Options) -> None:
-    """4.1, the second list."""
+    """Check the second list of 4.1."""
     head = b"HTTP/1.1 100"
     while head.split(b" ")[1][:1] == b"1" and head.split(b" ")[1][:3] != b"101":
         head, _, stream = stream.partition(b"\r\n\r\n")
@@ -274,7 +275,7 @@ def check_response(stream: bytes, options: Options) -> None:
 
 
 def fields_of(head: bytes) -> list[tuple[str, str]]:
-    """The header fields, names in lower case (RFC 9112 5); every octet in them is one that may be there."""
+    """Return the header fields, names in lower case (RFC 9112 5); every octet in them is one that may be there."""
     fields = []
     for line in head.removeprefix(b"\r\n").decode("latin-1").split("\r\n")[1:]:
         name, colon, value = line.partition(":")
@@ -287,7 +288,7 @@ def fields_of(head: bytes) -> list[tuple[str, str]]:
 
 
 def has_no_length(fields: Sequence[tuple[str, str]]) -> bool:
-    """Return whether ``Content-Length`` announces no body: it is missing, or 0 as often as it stands there."""
+    """Return whether ``Content-Length`` announces no body: it is missing, or all of its values are 0."""
     lengths = ",".join(values(fields, "content-length")).split(",") if values(fields, "content-length") else []
     return all(each.strip(" \t") and not each.strip(" \t0") for each in lengths)
 

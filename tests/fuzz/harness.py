@@ -19,14 +19,14 @@ CORPUS = HERE / "corpus"
 #: The harnesses, by what they are about.
 NAMES = ("frames", "connection", "head", "extension_header")
 
-#: So many bytes at the beginning of an input are choices; what follows is what the peer sends.
+#: How many bytes at the beginning of an input are choices; the rest is what the peer sends.
 CHOICES = 4
 
 T = TypeVar("T")
 
 
 class Choices:
-    """The settings that an input chooses. They are taken one by one, from a number that runs out into zeros.
+    """The settings that an input chooses. They are taken one by one from a number, which ends in zeros.
 
     :param data: the input, of which the first bytes count.
     """
@@ -41,14 +41,14 @@ class Choices:
         return options[at]
 
     def chunking(self, stream: bytes) -> Chunking:
-        """A way to cut the stream into reads, from byte by byte to reads of a hundred; into some hundred at the most,
-        as thousands of them show nothing more and take long."""
+        """Return a way to cut the stream into reads, from byte by byte to reads of a hundred; into some hundred at the
+        most, as thousands of them show nothing more and take long."""
         largest = 1 << self.pick(range(8))
         return Uneven(self.pick(range(256)), max(largest, len(stream) // 64))
 
 
 def choices_for(*picks: tuple[int, int]) -> bytes:
-    """The first bytes of an input that makes these choices, each an index and how many options there are."""
+    """Return the first bytes of an input that makes these choices, each an index and how many options there are."""
     number = 0
     for index, count in reversed(picks):
         number = number * count + index
@@ -56,10 +56,10 @@ def choices_for(*picks: tuple[int, int]) -> bytes:
 
 
 def split(data: bytes) -> tuple[Choices, bytes]:
-    """The choices of an input, and the stream."""
+    """Return the choices of an input, and the stream."""
     return Choices(data), data[CHOICES:]
 
 
 def harness(name: str) -> Any:
-    """The module of a harness."""
+    """Return the module of a harness."""
     return import_module(f"fuzz_{name}")

@@ -1,6 +1,6 @@
 """Frames, messages and tokens read by the plainest means (5.2 to 5.5): what the package's own reader is compared with.
 
-The law: nothing of the package is used but its events, which are the result. It looks at one frame after the other
+The law: it uses nothing of the package except for its events, which are the result. It reads one frame after the other
 from the beginning, keeps everything, and stops where a rule is broken.
 """
 
@@ -32,7 +32,7 @@ class NaiveFrame(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What a receiver takes.
+    """What a receiver accepts.
 
     :ivar role: the receiver's; ``None`` for one that takes frames with and without masks.
     :ivar reserved_bits: those that extensions use.
@@ -45,7 +45,7 @@ class Rules(NamedTuple):
 
 
 def broken_rule(data: bytes, rules: Rules) -> int | None:
-    """The close code for what is wrong in the header that ``data`` begins with, as far as it is there."""
+    """Return the close code for what is wrong in the header that ``data`` begins with, as far as it is there."""
     if not data:
         return None
     fin, rsv, opcode = data[0] >> 7, data[0] >> 4 & 7, data[0] & 15
@@ -70,12 +70,12 @@ def broken_rule(data: bytes, rules: Rules) -> int | None:
 
 
 def extended(data: bytes) -> int:
-    """In how many further bytes the length stands."""
+    """The number of further bytes that hold the length."""
     return {126: 2, 127: 8}.get(data[1] & 127, 0)
 
 
 def length_of(data: bytes) -> int | None:
-    """The length that the header says; ``None`` when not all of it is there."""
+    """Return the length that the header says; ``None`` when not all of it is there."""
     size = extended(data)
     if len(data) < 2 + size:
         return None
@@ -83,7 +83,7 @@ def length_of(data: bytes) -> int | None:
 
 
 def first_frame(data: bytes) -> NaiveFrame | None:
-    """The frame that ``data`` begins with; ``None`` when it is not whole."""
+    """Return the frame that ``data`` begins with; ``None`` when it is not whole."""
     length = length_of(data) if len(data) > 1 else None
     if length is None:
         return None
@@ -105,8 +105,8 @@ def unmasked(payload: bytes, key: bytes) -> bytes:
 
 
 def read_frames(data: bytes, rules: Rules) -> tuple[list[NaiveFrame], int | None, int]:
-    """The good frames at the beginning; the close code for the header after them, if that breaks a rule; where that
-    one begins."""
+    """Return the good frames at the beginning; the close code for the header after them, if that breaks a rule; where
+    that one begins."""
     frames: list[NaiveFrame] = []
     at = 0
     while True:
@@ -120,7 +120,8 @@ def read_frames(data: bytes, rules: Rules) -> tuple[list[NaiveFrame], int | None
 
 
 def read_events(data: bytes, role: Role) -> list[Event]:
-    """What a stream means without extensions, up to its end, a Close frame, or the first rule that is broken."""
+    """Return what a stream means without extensions, up to its end, a Close frame, or the first rule that is
+    broken."""
     events: list[Event] = []
     message: tuple[int, bytes] | None = None
     for frame in read_frames(data, Rules(role))[0]:
@@ -142,7 +143,7 @@ def read_events(data: bytes, role: Role) -> list[Event]:
 
 
 def is_text(data: bytes, whole: bool) -> bool:
-    """Return whether it is UTF-8, or where it is not whole, whether it can still become that."""
+    """Return whether it is UTF-8 or, if it is incomplete, can still become UTF-8."""
     try:
         data.decode()
     except UnicodeDecodeError as error:

@@ -3,9 +3,9 @@
 A run is a list of steps that a seed determines: a class, a function, a method or an attribute, with arguments of the
 wrong number and type, objects that were never initialised, callbacks that lie, raise, return None or call back, and
 buffers that are released or resized. Each step is done in the compiled package and in its sources as Python, and must
-come to the same: a value of the same type, or an error of the same type. That neither ends the process is tested by
-whoever starts this: run it under ``PYTHONMALLOC=debug`` and ``python -X faulthandler``; the seed of the run in hand is
-in ``--log``.
+have the same result: a value of the same type, or an error of the same type. To find out whether one of them ends the
+process, run this under ``PYTHONMALLOC=debug`` and ``python -X faulthandler``; ``--log`` has the seed of the current
+run.
 
 What may differ is written down once, in `may_differ`.
 """
@@ -55,7 +55,7 @@ BYTES = [b"", b"a", b"1234", bytes(5), b"\xff", b"\xc3\xa9" * 3000, b"\xed\xa0\x
 WORDS = ["", "a", "1234", "é€", "\ud800", "x" * 5000, "ws://h/", "GET", "/", "permessage-deflate", "http://h"]
 OTHERS: list[Any] = [None, False, 1.5, float("nan"), (), [], {}, {1, 2}, object, NotImplemented, ..., 2j, range(3)]
 
-# What is called besides what has a name of its own; each takes what it gets.
+# What is called besides everything that has a name; each takes what it gets.
 OPERATIONS: dict[str, Callable[..., object]] = {
     "len": len,
     "repr": lambda it: len(repr(it)) > 0,
@@ -77,7 +77,7 @@ class CallbackError(Exception):
 
 
 class Step(NamedTuple):
-    """One call. A number among the arguments stands for what an earlier step came to."""
+    """One call. A number among the arguments stands for the result of an earlier step."""
 
     what: str
     receiver: Any
@@ -87,7 +87,7 @@ class Step(NamedTuple):
 
 
 class Earlier(NamedTuple):
-    """What the step of this number came to."""
+    """The result of the step with this number."""
 
     step: int
 
@@ -189,7 +189,7 @@ def member(package: Any, path: str) -> Any:
 
 
 def derived(kind: Any) -> Any:
-    """A subclass that does not initialise what it derives from, and whose methods can be anything."""
+    """Return a subclass that does not initialise what it derives from, and whose methods can be anything."""
     return type("Derived", (kind,), {"__init__": lambda self, *arguments: None})
 
 
@@ -201,7 +201,7 @@ def is_ours(it: Any) -> bool:
 
 
 def members() -> Iterator[str]:
-    """The paths of all classes and functions that can be called, the public ones first."""
+    """Yield the paths of all classes and functions that can be called, the public ones first."""
     yield from sorted(name for name in rfc6455.__all__ if callable(getattr(rfc6455, name)))
     for module in MODULES:
         for name, it in sorted(vars(getattr(rfc6455, module)).items()):
@@ -415,7 +415,8 @@ def required_keywords(it: Any) -> list[str]:
 
 
 def pure_of(it: Any) -> Any:
-    """The function of the sources that has this name, or is what a class begins with, to look at its parameters."""
+    """Return the function of the sources that has this name, or is what a class begins with, to look at its
+    parameters."""
     code = getattr(it, "__init__", it) if isinstance(it, type) else it
     name = getattr(code, "__qualname__", "")
     for module in MODULES:
@@ -476,7 +477,8 @@ def main() -> int:
 
 
 def limit_memory() -> None:
-    """What asks for more than there can be gets an error, and no machine grinds to a halt."""
+    """Limit the memory, so that a call that asks for too much gets an error, and the machine does not grind to a
+    halt."""
     try:
         import resource
     except ImportError:

@@ -1,4 +1,5 @@
-"""What came of a run: libFuzzer's last lines as figures, as text for people and as the table of the documentation."""
+"""The results of a run: libFuzzer's last lines as figures, as text for people and as the table of the
+documentation."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ class Result:
 
 
 def read_log(name: str, log: str, findings: Sequence[str]) -> Result:
-    """The figures of a log, of its last line that has some."""
+    """Return the figures of a log, of its last line that has some."""
     executions, seconds = (int(found[-1]) if (found := each.findall(log)) else 0 for each in (_EXECUTIONS, _SECONDS))
     statuses = _STATUS.findall(log)
     edges, features, inputs = map(int, statuses[-1]) if statuses else (0, 0, 0)
@@ -71,7 +72,7 @@ def as_text(results: Sequence[Result]) -> str:
 
 
 def as_rst(results: Sequence[Result]) -> str:
-    """The table, and what it was made with."""
+    """Return the table, and what it was made with."""
     made_with = {
         "rfc6455": f"{rfc6455.__version__}, pure Python",
         "atheris": version_of("atheris"),

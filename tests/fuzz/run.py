@@ -10,8 +10,8 @@ Each harness begins with the committed corpus and the inputs of `seeds`. What it
 inputs that fail (``crash-...``, ``timeout-...``) are left in ``build/fuzz``. To see such an input fail again, and to
 keep it, put it into ``tests/fuzz/corpus/NAME`` and run ``pytest tests/tools/test_fuzz_corpus.py``.
 
-It ends with 0 when nothing failed, with 1 when something did, and with 2 when a harness could not be run.
-Files: this one is the command, `start` runs one harness, `report` reads its log.
+The exit code is 0 when nothing failed, 1 when something did, and 2 when a harness could not be run. Files: this one is
+the command, `start` runs one harness, `report` reads its log.
 """
 
 from __future__ import annotations
@@ -88,14 +88,14 @@ def run(name: str, seconds: int) -> Result:
 
 
 def read_result(name: str) -> Result:
-    """What came of the last run of a harness."""
+    """Return what came of the last run of a harness."""
     home = BUILD / name
     findings = [path.name for path in sorted(home.iterdir()) if path.name.startswith(("crash-", "timeout-", "oom-"))]
     return read_log(name, (home / "log").read_text(encoding="utf-8", errors="replace"), findings)
 
 
 def entries(words: Sequence[bytes]) -> Iterator[str]:
-    """A dictionary as libFuzzer reads it: each byte as its number."""
+    """Yield a dictionary as libFuzzer reads it: each byte as its number."""
     for word in words:
         yield '"' + "".join(f"\\x{octet:02x}" for octet in word) + '"\n'
 

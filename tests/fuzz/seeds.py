@@ -78,7 +78,7 @@ def role_choice(role: Role) -> tuple[int, int]:
 
 
 def frame_streams(role: Role) -> Iterator[bytes]:
-    """What the peer of ``role`` may send, right and wrong."""
+    """Yield what the peer of ``role`` may send, right and wrong."""
     yield from EXAMPLES
     for case in cases_for(role):
         if case.group != "handshake":
@@ -156,7 +156,7 @@ def responses() -> Iterator[bytes]:
 
 
 def in_full(case: Case, head: bytes) -> bytes:
-    """A head of a case with its marks filled in."""
+    """Return a head of a case with its marks filled in."""
     deflate = b"" if case.deflate is Deflate.ABSENT else b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
     marks = {b"{host}": b"a", b"{target}": b"/", b"{key}": SAMPLE_KEY.encode(), b"{deflate}": deflate}
     for mark, value in (marks | {b"{accept}": SAMPLE_ACCEPT.encode()}).items():
