@@ -22,7 +22,7 @@ class Reports(NamedTuple):
 
 
 class Command(NamedTuple):
-    """What differs between the commands: ``benchmarks/{name}``, which measures each ``kind`` with each ``of``.
+    """The differences between the commands: ``benchmarks/{name}`` measures each ``kind`` with each ``of``.
 
     :ivar quick: what ``--quick`` does besides making fewer rounds.
     """

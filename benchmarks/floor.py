@@ -4,9 +4,9 @@ It parses no frame and checks no rule. It is told what a protocol has to find ou
 they mean) and makes only what the application gets: the bytes are copied once, there is one ``str`` for each
 text, and one object for each message. Loops over the messages of a read run in C (``map``, ``zip``).
 
-Unmasking and copying are one pass, in C, for which websockets has a function. For small messages a plain copy
-stands in its place, since to call a function for each would cost more than the work in it.
-With deflate the floor is the calls of zlib alone.
+Unmasking and copying are one pass, in C, for which websockets has a function. For small messages, a plain copy takes
+its place, since calling a function for each would cost more than the work in it. With deflate the floor is the calls
+of zlib alone.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Floor(Library):
         return content
 
     def _making(self, messages: Messages) -> tuple[list[bytes], Callable[[bytes], Any]]:
-        """What the bytes of each message are before, and what makes the message of them."""
+        """Return the bytes of each message, and the function that makes the message of them."""
         payloads = [as_bytes(message) for message in messages]
         is_text = isinstance(messages[0], str)
         if len(payloads[0]) >= LARGE:

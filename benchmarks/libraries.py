@@ -1,8 +1,8 @@
-"""What a benchmark may ask of a library, and which libraries there are.
+"""What a benchmark may ask of a library, and the list of libraries.
 
 The law: each library is used as its own documentation says, with the least code around it that ends in the same
 thing as for the others: text as ``str``, fragments joined, masked bytes in, bytes for the socket out, 128 MiB
-allowed. What an adapter does per message is part of the library's time, for an application has to do it too.
+allowed. What an adapter does per message is part of the library's time, as an application has to do it, too.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class Library:
         return bytes(output) if isinstance(output, (bytes, bytearray)) else b"".join(output)
 
     def accept(self, request: bytes) -> bytes:
-        """The opening handshake of a server: from the bytes of a request to those of the 101."""
+        """Do the opening handshake of a server: from the bytes of a request to those of the 101."""
         raise UnsupportedError("no handshake of its own")
 
     def open(self, uri: str, answer: Answer) -> None:
-        """The opening handshake of a client: a request, and the check of the server's answer to it."""
+        """Do the opening handshake of a client: a request, and the check of the server's answer."""
         raise UnsupportedError("no handshake of its own")
 
 

@@ -1,7 +1,7 @@
-"""Take the figures: each library in turn, round after round, and keeps them as plain data.
+"""Take the figures, each library in turn, round after round, and keep them as plain data.
 
 What lives here: the order of measuring, and `Results`, which is what a report is made of and what is written to
-a JSON file. What must not: what is measured (`work.py`) and how it is shown (`report.py`).
+a JSON file. Not here: what is measured (`work.py`) and how it is shown (`report.py`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Row:
 
 @dataclass
 class Results:
-    """All that one run found out.
+    """Everything that one run found out.
 
     :ivar environment: what it ran on, in words.
     :ivar libraries: the version of each library, in the order of the tables.
@@ -91,7 +91,7 @@ def environment(rounds: int) -> dict[str, str]:
 
 
 def processor_model() -> str:
-    """Linux says it in a file; elsewhere Python knows as much as the system tells it."""
+    """Return the processor's model and its cores. Linux has the model in a file; elsewhere, Python asks the system."""
     cores = f"{os.cpu_count()} cores"
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

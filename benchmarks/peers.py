@@ -86,7 +86,8 @@ class Wsproto(Library):
 
 
 class Websockets(Library):
-    """The sans-I/O layer. It gives frames; joining and decoding are left to the layers above, so here they are."""
+    """The sans-I/O layer. It returns frames; joining and decoding are left to the layers above, so they are done
+    here."""
 
     name = "websockets"
 
@@ -163,7 +164,7 @@ class Websockets(Library):
 
 
 class Transport:
-    """What picows and aiohttp write to, in place of a socket: a list.
+    """A list that picows and aiohttp write to, in place of a socket.
 
     It claims to be encrypted, so that picows passes it the bytes instead of calling send(2) itself.
     """
@@ -289,7 +290,7 @@ class Picows(Library):
     """The protocol object that asyncio would drive, driven by hand.
 
     It reads into a buffer of its own, so each read is copied into that buffer first, as recv_into() would do.
-    It gives frames; joining is left to the application, so here it is. Deflating is not in it.
+    It returns frames; joining is left to the application, so it is done here. It does not deflate.
     """
 
     name = "picows"
@@ -374,7 +375,7 @@ def feed(connection: Any, data: bytes) -> None:
 
 
 def listener_class(picows: Any) -> Any:
-    """The application's part: takes the payload out of each frame, and joins fragments."""
+    """Do the application's part: take the payload out of each frame, and join fragments."""
     text, continuation = picows.WSMsgType.TEXT, picows.WSMsgType.CONTINUATION
 
     class Listener(picows.WSListener):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What the figures must show. Each row of `TARGETS` is one demand; `check` holds the results against them.
+"""What the figures must show. Each row of `TARGETS` is one requirement; `check` compares the results with them.
 
 Costs are medians. "n times as fast as X" is the cost of X divided by ours. A figure that is missing is a `KeyError`,
 and the target then absent.

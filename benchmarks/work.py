@@ -86,7 +86,7 @@ class Work:
 
 
 def check_messages(library: Library, messages: Iterable[Any], expected: Messages) -> None:
-    """Every message is there, in order, with its type and content."""
+    """Check that every message is there, in order, with its type and content."""
     contents = [library.content(message) for message in messages]
     assert len(contents) == len(expected), f"{library.name}: {len(contents)} messages of {len(expected)}"
     rights: list[str | bytes] = [*expected]
@@ -213,7 +213,7 @@ class ClientHandshake(Work):
 
 @dataclass(frozen=True)
 class Memory(Work):
-    """What a connection takes that waits: all that Python and zlib allocate for it.
+    """The memory of a waiting connection: everything that Python and zlib allocate for it.
 
     :ivar used: whether it has received and sent one message.
     """
@@ -253,7 +253,7 @@ class Memory(Work):
 
 @dataclass(frozen=True)
 class Scale:
-    """By how much a full run is made smaller.
+    """The factors by which a full run is made smaller.
 
     :ivar counts: divides how many messages, handshakes and connections there are.
     :ivar sizes: divides how large the large messages are.

@@ -117,7 +117,7 @@ def _flood(server: Running, crowd: Crowd, senders: int, scale: Scale) -> dict[st
 
 
 def many(program: Program, scale: Scale) -> dict[str, float]:
-    """A crowd comes, some of it say something to all the rest, and it goes. The second time memory is warm."""
+    """A crowd comes, some of it say something to all the rest, and it goes. The second time, memory is warm."""
     with Running(program) as server:
         threads = server.threads()
         _visit(server, 10, scale)

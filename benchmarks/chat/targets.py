@@ -1,4 +1,5 @@
-"""What the chat must show under load. Each row of `TARGETS` is one demand; `check` holds the medians against it."""
+"""What the chat must show under load. Each row of `TARGETS` is one requirement; `check` compares the medians with
+it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ KIB = 1 << 10
 
 @dataclass(frozen=True)
 class AtLeast:
-    """Of this there is at least ``times`` as much as of another server."""
+    """This figure is at least ``times`` that of another server."""
 
     figure: str
     times: float

@@ -1,6 +1,6 @@
 """The clients of all rows, in one process that asks nothing of the library: frames made before, bytes counted.
 
-A server's time is what Linux says of its process, user and system together, so what the clients cost does not count.
+A server's time is what Linux reports for its process, user and system together, so the clients' time does not count.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a connection takes that is open and still, with its transport."""
+    """The memory of an idle open connection, with its transport."""
 
     name: str
     title: str
@@ -170,7 +170,7 @@ class Memory:
 
 
 def all_rows(divisor: int = 1) -> list[Row | Opening | Memory]:
-    """The rows, with so many times fewer messages and connections."""
+    """Return the rows, with fewer messages and connections by this factor."""
 
     def of(name: str, title: str, clients: int, size: int, in_flight: int, messages: int) -> Row:
         return Row(name, title, clients, size, in_flight, max(messages // divisor, 2 * clients * in_flight))

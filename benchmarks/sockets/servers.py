@@ -23,7 +23,8 @@ CONSTANT_101 = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConne
 
 
 async def floor(port: int) -> None:
-    """No WebSocket: a constant 101, bytes counted, and for each message's worth of them an answer made before.
+    """A server without WebSocket: a constant 101, counted bytes, and a prepared answer for each message's worth of
+    them.
 
     The first frame of a client says how large all of its messages are.
     """
