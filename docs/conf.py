@@ -64,6 +64,6 @@ def setup(app: Sphinx) -> None:
 def leave_out_the_docstring_of_its_class(
     app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]
 ) -> None:
-    """A member of an enum that has a name of its own, such as `rfc6455.CLIENT`, is told as what it is."""
+    """Document a member of an enum that has a name of its own, such as `rfc6455.CLIENT`, as what it is."""
     if what == "data" and isinstance(value, Enum):
         lines[:] = [f"The same as ``{type(value).__name__}.{value.name}``.", ""]

@@ -1,5 +1,5 @@
-"""Shows the two tables of the conformance pages: which clauses of an RFC are obeyed by what and shown by which tests,
-and which tests show that a hole of another library is not in this one.
+"""The two tables of the conformance pages: which code obeys each clause of an RFC and which tests show it, and which
+tests show that a hole in another library is not in this one.
 
     .. clauses:: 6455         each section with its clauses, from docs/conformance/clauses.txt
     .. clauses-summary::      how many there are
@@ -58,7 +58,7 @@ def item(term: list[nodes.Node], *definition: nodes.Node, ids: list[str]) -> nod
 
 
 def tests(carrying: Iterable[Carrier]) -> nodes.paragraph:
-    """Written so that one can be given to pytest as it stands."""
+    """Return the tests, each in the form that pytest takes."""
     return labelled("Shown by", *in_a_row(nodes.literal("", str(each)) for each in carrying))
 
 
@@ -68,7 +68,7 @@ def capitalized(text: str) -> str:
 
 
 def name_of_ours(name: str, public: Iterable[str]) -> nodes.Node:
-    """A dotted name below the package, as a link where the reference has it."""
+    """Return a dotted name below the package, as a link where the reference has it."""
     rest = name.partition(".")[2]
     is_public = rest.partition(".")[0] in public
     shown = nodes.literal("", rest if is_public else name, classes=["xref", "py", "py-obj"])
@@ -204,7 +204,7 @@ class SecurityDirective(SphinxDirective):
 
 
 def note_sources(env: BuildEnvironment) -> None:
-    """A page with these tables is out of date when a test is newer."""
+    """Mark a page with these tables as out of date when a test is newer."""
     for path in (CLAUSES, *TESTS.rglob("*.py")):
         env.note_dependency(str(path))
 

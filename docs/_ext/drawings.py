@@ -18,7 +18,8 @@ WIDTH = 392
 
 
 def box(x: int, y: int, width: int, height: int, name: str, *lines: str, kind: str = "") -> str:
-    """A rounded box with a name and smaller lines below it, all centred; ``x`` and ``y`` are its upper left corner."""
+    """Return a rounded box with a name and smaller lines below it, all centred; ``x`` and ``y`` are its upper left
+    corner."""
     middle = x + width // 2
     first = y + height // 2 + 5 - 8 * len(lines)
     below = [text(middle, first + 17 * number, line) for number, line in enumerate(lines, 1)]
@@ -41,7 +42,7 @@ def line(path: str, kind: str) -> str:
 
 
 def bytes_and_events() -> str:
-    """The network above, the code below, an endpoint between them, and a clock at its side."""
+    """Return the network above, the code below, an endpoint between them, and a clock at its side."""
     parts = [
         box(2, 4, 388, 44, "the network", "a socket, a stream of HTTP/2, a test"),
         arrow("M 60 48 V 122"),

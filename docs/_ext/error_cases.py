@@ -1,8 +1,9 @@
 """What can go wrong, as rows of the tables on the page about errors (`error_tables.py`).
 
-The inputs below are given to a connection or to a handshake, and a row shows what it said to that, so that it cannot
-be wrong. Written by hand are only the inputs, what they are called, and the meaning of the close codes;
-``tests/tools/test_docs.py`` checks that no rule of the package is without an input. Needs no Sphinx, for that test.
+The inputs below are passed to a connection or to a handshake, and a row shows what that reported, so that it cannot be
+wrong. Only the inputs, their names, and the meaning of the close codes are written by hand;
+``tests/tools/test_docs.py`` checks that no rule of the package is without an input. This module does not need Sphinx,
+for that test.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ KEY = b"\x37\xfa\x21\x3d"
 
 
 class Violation(NamedTuple):
-    """Bytes that break a rule, for a connection that is otherwise new."""
+    """Bytes that break a rule, for a new connection."""
 
     words: str
     data: bytes
@@ -70,7 +71,7 @@ class Violation(NamedTuple):
     deflate: bool = False
 
     def closed(self) -> rfc6455.Closed:
-        """What a connection says to it."""
+        """Return what a connection says to it."""
         extensions = []
         if self.deflate:
             codec = rfc6455.PerMessageDeflate(client_no_context_takeover=True).accept_offer([])
@@ -82,12 +83,12 @@ class Violation(NamedTuple):
 
 
 def sent(opcode: Opcode, payload: bytes = b"", **options: Any) -> bytes:
-    """A frame of a client."""
+    """Return a frame of a client."""
     return serialize_frame(Frame(opcode, payload, **options), KEY)
 
 
 def header(first: int, length: bytes) -> bytes:
-    """A masked header as no serializer writes it."""
+    """Return a masked header as no serializer writes it."""
     return bytes([first]) + length + KEY
 
 
@@ -190,7 +191,7 @@ class Refusal(NamedTuple):
     options: Mapping[str, Any] = MappingProxyType({})
 
     def error(self) -> rfc6455.HandshakeError:
-        """What a server says to it."""
+        """Return what a server says to it."""
         handshake = rfc6455.ServerHandshake(**self.options)
         try:
             handshake.receive_data(self.data)

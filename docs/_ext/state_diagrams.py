@@ -1,9 +1,9 @@
 """Draws the state tables that the code runs on: ``.. direction-diagram::``, ``.. direction-table::``,
 ``.. connection-diagram::``.
 
-Which states, arrows and words there are is read from `rfc6455.state`; only where a state stands is laid out by hand
-here. The drawing is SVG inside the page, so that it needs no program to draw it and takes its colours from the page's
-theme (``_static/pages.css``). Builders other than HTML show the table alone.
+The states, arrows and words are read from `rfc6455.state`; only the places of the states are laid out here by hand.
+The drawing is SVG inside the page, so that it needs no program to draw it and takes its colours from the page's theme
+(``_static/pages.css``). Builders other than HTML show the table alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rfc6455.state import TRANSITIONS, connection_state
 
 
 def frame_name(opcode: Opcode, fin: bool) -> str:
-    """A frame as the diagrams call it; that control frames have FIN goes without saying."""
+    """Return a frame as the diagrams call it; that control frames have FIN goes without saying."""
     if opcode >= Opcode.CLOSE and fin:
         return opcode.name
     return f"{opcode.name} fin" if fin else f"{opcode.name} more"
@@ -67,7 +67,7 @@ PATHS: dict[tuple[Direction, Direction], tuple[str, int, int, str]] = {
 
 
 def direction_svg() -> str:
-    """The states of one direction.
+    """Return the states of one direction.
 
     :raises KeyError: when the table has an arrow for which there is no place here.
     """
@@ -105,7 +105,7 @@ LEFT, TOP = 102, 62
 
 
 def connection_svg() -> str:
-    """The state of a connection for each state of what was sent (down) and of what was received (across)."""
+    """Return the state of a connection for each state of what was sent (down) and of what was received (across)."""
     parts = [
         f'<text class="axis" x="{LEFT + CELL_WIDTH * 3 // 2}" y="18" text-anchor="middle">received</text>',
         f'<text class="axis" x="{LEFT - 12}" y="{TOP - 14}" text-anchor="end">sent</text>',
@@ -168,7 +168,7 @@ class DirectionTable(Directive):
 
 
 def table(header: list[str], rows: Iterator[list[str]], classes: tuple[str, ...] = ()) -> nodes.table:
-    """A table of plain texts, as docutils wants it.
+    """Return a table of plain texts, as docutils wants it.
 
     :param classes: for ``_static/pages.css``, which says what each does.
     """
