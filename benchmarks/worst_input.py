@@ -220,7 +220,7 @@ def looked_at(closed: rfc6455.Closed, data: bytes) -> int:
     """Where it was refused, on the side of caution: the frame in hand is counted up to what is known of it."""
     assert isinstance(closed.error, rfc6455.RemoteProtocolError), closed
     assert closed.error.close_code == 1009, closed.error
-    # The chain of ends is one frame, of which so many ends of 2 bytes were read.
+    # The chain of ends is one frame, and this many ends of 2 bytes were read.
     return 8 + 2 * 19 if closed.error.offset == 0 else closed.error.offset
 
 

@@ -24,7 +24,7 @@ from arguments import add_address, add_timeouts, take_timeouts
 
 import rfc6455
 
-# Each client has a file descriptor, of which a process usually gets 1024.
+# Each client takes a file descriptor, and a process usually has no more than 1024.
 MAX_CLIENTS = 500
 
 # How much may wait in a transport before reading from its client stops, in bytes: asyncio's own high-water mark.

@@ -34,7 +34,7 @@ import rfc6455
 
 HeaderList = Sequence[tuple[bytes, bytes]]
 
-# Each client has a file descriptor, of which a process usually gets 1024.
+# Each client takes a file descriptor, and a process usually has no more than 1024.
 MAX_CLIENTS = 500
 
 # RFC 8441, 3: "Using a SETTINGS parameter to opt into an otherwise incompatible protocol change".

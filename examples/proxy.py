@@ -38,7 +38,7 @@ MAX_LATE = 1 << 20
 # The fields of a request that are passed on, besides its path, query and subprotocols.
 PASSED_ON = ("authorization", "cookie", "user-agent")
 
-# Each client has two file descriptors, of which a process usually gets 1024.
+# Each client takes two file descriptors, and a process usually has no more than 1024.
 MAX_CLIENTS = 250
 
 # How long the last bytes may stay in the transport when there is nothing else to wait for, in seconds.

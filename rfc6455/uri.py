@@ -225,8 +225,8 @@ def _parse_authority(authority: str) -> tuple[str, int | None]:
 
 
 def _split_authority(authority: str) -> tuple[str, str] | None:
-    """Return the host, in lower case and without brackets, and the port, ``""`` if there is none; ``None`` for
-    anything else."""
+    """Return the host, in lower case and without brackets, and the port, which may be ``""``; ``None`` for anything
+    else."""
     match = _AUTHORITY.fullmatch(authority)
     if match is None:
         return None

@@ -85,7 +85,7 @@ class Server:
     def port(self) -> int:
         """The port of the first socket, such as the free port that was chosen for 0.
 
-        :raises RuntimeError: when there is none: before the server has started, after `close`, and with ``path``.
+        :raises RuntimeError: when the server has no port: before it has started, after `close`, and with ``path``.
         """
         return port_of(self.sockets)
 

@@ -40,8 +40,8 @@ logger = logging.getLogger("rfc6455_io")
 Handler = Callable[[WebSocket], object]
 ProcessRequest = Callable[[Request], "Response | None"]
 
-# Each client has a file descriptor, of which a process usually gets 1024, and a thread, for whose stack the system
-# reserves 8 MiB of address space.
+# Each client takes a file descriptor, and a process usually has no more than 1024; and a thread, for whose stack the
+# system reserves 8 MiB of address space.
 MAX_CLIENTS = 500
 
 # How long to accept no clients after accepting one has failed, in seconds.
@@ -147,7 +147,7 @@ class Server:
     def port(self) -> int:
         """The port of the first socket, such as the free port that was chosen for 0.
 
-        :raises RuntimeError: when there is none: before the server has started, after `close`, and with ``path``.
+        :raises RuntimeError: when the server has no port: before it has started, after `close`, and with ``path``.
         """
         return port_of(self.sockets)
 

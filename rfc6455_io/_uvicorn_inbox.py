@@ -57,7 +57,7 @@ class Inbox:
             self._arrived.set()
 
     def take(self) -> Message | None:
-        """Return the next message and remove it, or ``None`` if there is none yet."""
+        """Return the next message and remove it, or ``None`` if none has come yet."""
         if not self._waiting or not self._is_greeted:
             return self._take_other()
         event = self._waiting.popleft()

@@ -52,7 +52,7 @@ from rfc6455.testing.cases import Case, cases_for
 
 EXIT_FAILED, EXIT_NOBODY = 1, 2
 
-# How many cases run at once. Most of the time each waits for the peer.
+# How many cases run at once. Most of the time, each waits for the peer.
 AT_ONCE = 16
 
 Step = Callable[[Result], None]
@@ -138,7 +138,7 @@ def chosen_cases(options: argparse.Namespace) -> list[Case]:
 
 def run(options: argparse.Namespace, cases: list[Case], step: Step) -> list[Result]:
     """
-    :raises OSError: when the server does not take connections, or the port is not to be had.
+    :raises OSError: when the server does not accept connections, or the port cannot be listened on.
     :raises NoClientError: when no client came.
     """
     if options.listen is not None:

@@ -131,7 +131,7 @@ def assert_fails_with(
 
 
 def status_of(data: bytes) -> int | None:
-    """Return the status code of the response that ``data`` begins with, or ``None`` if there is none.
+    """Return the status code of the response that ``data`` begins with, or ``None`` if it is not a response.
 
     >>> status_of(b"HTTP/1.1 426 Upgrade Required\\r\\n"), status_of(b"")
     (426, None)

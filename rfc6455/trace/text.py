@@ -47,8 +47,9 @@ def to_text(recording: Recording) -> str:
     A line begins with the time, in seconds from the first entry. Then ``<`` stands for what was received and ``>`` for
     what was sent, ``=`` for what happened to the connection, and ``!`` for what broke a rule, with the section. ``at``
     is a frame's place, in bytes from the first byte after the handshake. Only the beginning of a payload is shown;
-    that of a compressed message is shown, inflated, at its last frame. Unprintable characters are escaped. A direction
-    has 65536 lines at the most, and what is checked and inflated of it is 32 MiB; a line says where that ends.
+    that of a compressed message is shown, inflated, at its last frame. Unprintable characters are escaped. At most
+    65536 lines are shown of a direction, and at most 32 MiB of it are checked and inflated; a line says where that
+    ends.
 
     >>> from rfc6455 import CLIENT
     >>> from rfc6455.trace import Entry

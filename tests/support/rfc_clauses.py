@@ -63,7 +63,7 @@ _FIELD = re.compile(r"(by|not|note): (.+)")
 def read_clauses(text: str) -> list[Clause]:
     """Return the clauses in the text of the file, in order.
 
-    :raises ValueError: for a block that is none of those that the file's first lines describe.
+    :raises ValueError: for a block of a kind that the file's first lines do not describe.
     """
     clauses: list[Clause] = []
     rfc, section = None, None

@@ -30,7 +30,7 @@ class Names:
         return self._spellings.get(key(name), name)
 
     def rename(self, old: str, new: str) -> list[str]:
-        """Note that a member here has another name, ``""`` for none; return what the room is to be told."""
+        """Note that a member here has another name, ``""`` for none; return what to tell the room."""
         said: list[str] = []
         if old == new:
             return said
@@ -80,7 +80,7 @@ class Names:
 
 
 def names_after(line: str, names: frozenset[str], spelled: Callable[[str], str] = str) -> frozenset[str]:
-    """Who is there after a server has said ``line``, when ``names`` were before.
+    """Return who is there after a server has said ``line``, if ``names`` were there before.
 
     :param spelled: a function that returns a name as it is known here.
     """

@@ -18,7 +18,7 @@ from service.stream import ENTRY_COST, HELLO, Said
 # then it reads the stream, and writes.
 PATIENCE = 5.0
 
-# How many bytes of one server's to keep meanwhile: as many as it remembers to write them again.
+# How many bytes of one server to keep meanwhile: as many as it remembers in order to write them again.
 KEPT_BYTES = 8 << 20
 
 
@@ -52,7 +52,7 @@ class Order:
         return [*_next(server, now)]
 
     def overdue(self, now: float) -> list[Said]:
-        """Return what has waited for too long for an entry that is missing."""
+        """Return what has waited too long for a missing entry."""
         return [
             entry
             for name, server in self._servers.items()
@@ -72,7 +72,7 @@ def _cost(entry: Said) -> int:
 
 
 def _next(server: _Server, now: float) -> Iterator[Said]:
-    """Hand out what follows the last one. The time for what is missing begins anew with each that has come."""
+    """Pass on what follows the last one. The time for what is missing starts again with each one that comes."""
     before = server.last
     while server.last + 1 in server.kept:
         server.last += 1
@@ -86,7 +86,7 @@ def _next(server: _Server, now: float) -> Iterator[Said]:
 
 
 def _give_up(name: str, server: _Server) -> Iterator[Said]:
-    """Hand out all that is kept: what is missing will not come."""
+    """Pass on everything that is kept: what is missing will not come."""
     missing = max(server.kept) - server.last - len(server.kept)
     if missing:
         log("bus", state="lost", server=name, entries=missing)

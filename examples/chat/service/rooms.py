@@ -23,7 +23,7 @@ class Rooms:
 
     :param make: a function that makes an empty room for a path.
     :param store: has what was said there before.
-    :param limits: so many lines and bytes of it are wanted.
+    :param limits: how many lines and bytes of it are wanted.
     :param memory: how many bytes all histories and all that waits for members may take; 0 for no limit.
     """
 

@@ -91,7 +91,7 @@ class Stream:
 
     def __init__(self, url: str, password: str | None = None, name: str = "rfc6455-chat", longest: int = 0) -> None:
         self.name = name
-        # JSON may need two bytes for one; whoever writes more is not one of us.
+        # JSON may need two bytes for one; a longer entry is not from one of our servers.
         self._most = 2 * max(longest, ENTRY_BYTES) + ENTRY_COST if longest else math.inf
         self._redis = _connected(url, password)
         self._sizes: deque[tuple[str, int]] = deque()
