@@ -196,8 +196,7 @@ def connect(uri: str | URI, **options: Unpack[ConnectArguments]) -> WebSocket:
         ``ws:``.
     :param sock: a connected socket to use.
     :param path: the path of a Unix socket to connect to.
-    :param wrap: a function that takes each new `rfc6455.ClientHandshake` and returns the one to use, such as
-        ``rfc6455.trace.Recorder.wrap``. A redirection makes another handshake.
+    :param wrap: as for `rfc6455_io.asyncio.connect`.
     :param timeouts: how long to wait for the peer. ``open`` covers everything until the connection is open, except
         for the look-up of a host name.
     :param options: ``subprotocols``, ``extensions``, ``origin``, ``limits`` and the other options of

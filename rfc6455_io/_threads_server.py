@@ -413,8 +413,7 @@ def serve(
         a WebSocket, in the client's thread, so it may block. It returns ``None`` to accept the client, or a
         `rfc6455.Response` to be sent instead; one with status 101 accepts the client and adds its headers to the
         answer. If it raises an exception, that is logged, and the answer is 500.
-    :param wrap: a function that takes each new `rfc6455.ServerHandshake` and returns the one to use, such as one that
-        records it with a `rfc6455.trace.Recorder` of its own.
+    :param wrap: as for `rfc6455_io.asyncio.serve`.
     :param timeouts: how long to wait for the peer.
     :param options: ``subprotocols``, ``extensions``, ``origins``, ``hosts``, ``require_subprotocol``, ``limits`` and
         the other options of `rfc6455.ServerHandshake`.
