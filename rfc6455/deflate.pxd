@@ -3,7 +3,7 @@ cimport cython
 from rfc6455.extensions cimport MessageCodec
 
 cdef bytes TAIL, FINAL_TAIL, EMPTY_MESSAGE
-cdef Py_ssize_t STREAM_COST, MAX_CREDIT
+cdef Py_ssize_t MAX_INPUT, LEAST_INPUT, STREAM_COST, MAX_CREDIT, _MAX_PIECE
 
 cdef class DeflateCodec(MessageCodec):
     cdef public str parameters

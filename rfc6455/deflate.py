@@ -34,6 +34,8 @@ EMPTY_MESSAGE = b"\x00"
 # The most that one call of decode() returns, and so the largest overshoot beyond a message limit. A message of 64 KiB,
 # which is a common size, still comes in one piece.
 MAX_PIECE = 65 << 10
+# The same as a number of C, which tests cannot import.
+_MAX_PIECE = MAX_PIECE
 
 # How much input the inflater gets at once. A final block (BFINAL) makes zlib copy the rest of its input; after many of
 # them in one message it gets less at a time, which keeps the time linear.
@@ -486,7 +488,7 @@ class DeflateCodec(MessageCodec):
                 self._pay_for_stream()
         else:
             # Even with all input taken, the inflater may hold back output that did not fit.
-            self._inflater_is_full = len(data) == MAX_PIECE
+            self._inflater_is_full = len(data) == _MAX_PIECE
             size = len(portion)
             if self._inflater_is_full:
                 size -= len(inflater.unconsumed_tail)

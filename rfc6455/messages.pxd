@@ -1,6 +1,6 @@
 cimport cython
 
-from rfc6455.events cimport BytesMessage, BytesPart, TextMessage, TextPart
+from rfc6455.events cimport BytesPart, TextPart, bytes_message, text_message
 from rfc6455.arguments cimport as_bytes
 from rfc6455.extensions cimport MessageCodec, decoded, encoded_shared
 from rfc6455.cursor cimport FrameCursor

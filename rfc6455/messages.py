@@ -18,7 +18,7 @@ from .byte_loops import decode_beginning, pack_frame, pack_header
 from .codes import FIN_BIT, MAX_LENGTH, OPCODE_BITS, CloseCode, Leniency, Opcode
 from .cursor import FrameCursor
 from .errors import LocalProtocolError, RemoteProtocolError
-from .events import BytesMessage, BytesPart, EncodedText, Event, TextMessage, TextPart
+from .events import BytesPart, EncodedText, Event, TextPart, bytes_message, text_message
 from .extensions import MessageCodec, decoded, encoded_shared, has_several_bits, marks_of
 from .limits import OBJECT_OVERHEAD
 from .options import Options
@@ -200,7 +200,7 @@ class MessageReader:
         elif self._parts:
             self._deliver_part(data, final, events)
         elif final and not len(self._buffer):
-            events.append(TextMessage(data.decode()) if self._is_text else BytesMessage(data))
+            events.append(text_message(data.decode()) if self._is_text else bytes_message(data))
         else:
             self._buffer.append(data)
             self._go_on(final, events)
@@ -215,7 +215,7 @@ class MessageReader:
         """
         if final:
             events.append(
-                TextMessage(self._text.take_text()) if self._is_text else BytesMessage(self._bytes.take_bytes())
+                text_message(self._text.take_text()) if self._is_text else bytes_message(self._bytes.take_bytes())
             )
         elif self._is_text:
             self._text.check_text()
