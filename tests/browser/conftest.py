@@ -1,4 +1,4 @@
-"""What the browser tests stand on: the chat server as a process of its own, headless browsers, and pages in them.
+"""The basis of the browser tests: the chat server as a process of its own, headless browsers, and pages in them.
 
 Each test runs in Chromium, and in Firefox where there is one. A machine without Chromium skips these tests. In CI
 (`CI=true`) a skip would hide a broken page, so there it is a failure.
@@ -24,7 +24,7 @@ AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"  # from `npm install --n
 
 
 def missing(what: str) -> NoReturn:
-    """Skip the test for want of `what`; in CI fail it."""
+    """Skip the test for lack of `what`; in CI, fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what} is missing, and CI must have it")
     pytest.skip(f"{what} is missing")
@@ -77,8 +77,8 @@ def refusals_in(text: str) -> list[str]:
 
 
 def faults_in(error: Error, refusals: bool) -> list[str]:
-    """Firefox tells of its own remarks as it does of uncaught errors: nameless when a connection fails, and with this
-    name what the page's policy refused."""
+    """Firefox reports its own remarks as it does uncaught errors: nameless when a connection fails, and with this name
+    what the page's policy refused."""
     if error.name == "" or (error.name == "Content-Security-Policy" and refusals):
         return []
     return [f"{error.name}: {error.message}"]

@@ -319,7 +319,7 @@ def test_no_room_has_the_name_of_something_else(server: ChatServer, new_page: Ne
 
 
 class PlayedServer:
-    """Answers the page's connections; keeps what the page sent."""
+    """A server that answers the page's connections, and keeps what the page sent."""
 
     def __init__(self, page: Page, *first: str) -> None:
         self.page = page

@@ -1,4 +1,4 @@
-"""Under which names the chat is served, and which pages may connect."""
+"""The names that the chat is served under, and the pages that may connect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def asking(origin: str | None, host: str) -> rfc6455.Request:
 
 
 def status(origin: str | None, asked: str, **settings: Any) -> int | None:
-    """With which status such a request is refused, if it is."""
+    """Return the status with which such a request is refused, if it is."""
     from service.access import refusal_of
     from service.settings import Settings
 

@@ -1,6 +1,6 @@
-"""What a server should answer to what a client should not send, asked over real sockets.
+"""What a server should answer to what a client should not send, over real sockets.
 
-The cases are those of which other servers got some wrong. Two clients chat on beside them, and notice nothing.
+The cases are those that some other servers got wrong. Two clients chat on beside them, and notice nothing.
 """
 
 from __future__ import annotations

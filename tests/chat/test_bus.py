@@ -1,4 +1,4 @@
-"""Several servers on one Redis: one order, one history, and nothing lost whoever dies."""
+"""Several servers on one Redis: one order, one history, and nothing lost, whichever of them dies."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_redis_comes_later(redis: Redis, servers: Callable[..., ChatServer]) -> 
 
 
 def test_clocks_differ(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is said while a server is there is told, and what was said before is history, whatever its clock says."""
+    """What is said while a server runs is delivered, and what was said before is history, whatever its clock says."""
     before = redis_hub(redis, [])
     before.bus.publish("/", None, ["Ann: before"])
     before.bus.stop()

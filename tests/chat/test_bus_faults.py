@@ -28,7 +28,7 @@ def on_redis(redis: Redis, *switches: str) -> Iterator[ChatServer]:
 
 
 def refused(*switches: str) -> str:
-    """What a server says that does not start."""
+    """Return what a server says that does not start."""
     with pytest.raises(AssertionError, match="Cannot start") as caught, ChatServer(*switches):
         pass
     assert SECRET not in str(caught.value)
@@ -114,14 +114,15 @@ def test_a_password_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def commands(console: Any, name: str) -> int:
-    """How many of them came, whether they were refused or not."""
+    """Return how many of them came, whether they were refused or not."""
     stats = console.info("commandstats").get(f"cmdstat_{name}", {})
     return sum(int(stats.get(kind, 0)) for kind in ("calls", "rejected_calls"))
 
 
 @contextmanager
 def chat_of_two_servers(redis: Redis) -> Iterator[tuple[list[ChatServer], Client, Client, Client]]:
-    """Two servers; Ann, and somebody who listens, on the first, and one more listener on the second. Ann was heard."""
+    """Run two servers, with Ann and a listener on the first and another listener on the second, after Ann was
+    heard."""
     with (
         on_redis(redis) as one,
         on_redis(redis) as two,

@@ -69,7 +69,7 @@ def test_everybody_gets_all_of_the_others_lines_in_order(server: ChatServer, com
 
 
 def test_each_in_a_crowd_gets_its_own_answer(server: ChatServer) -> None:
-    """All are at the door at once: some with a whole request, some with half of it, some with none or a bad one."""
+    """All of them wait at once: some with a whole request, some with half of it, some with none or a bad one."""
     early = [(REQUEST, b""), (REQUEST[:30], REQUEST[30:]), (b"", REQUEST)]
     wants = [*((sent, rest, b"HTTP/1.1 101") for sent, rest in early), (b"\0\r\n\r\n", b"", b"HTTP/1.1 400")]
     assert server.process is not None

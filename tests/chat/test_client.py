@@ -134,7 +134,7 @@ def test_what_is_piped_in_while_nobody_listens_is_sent_later(clients: list[subpr
 
 
 class PlayedServer:
-    """A server that the test plays, for one client of the terminal at a time."""
+    """A server played by the test, for one terminal client at a time."""
 
     def __init__(self, *switches: str) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -294,7 +294,7 @@ def test_ctrl_c_leaves_in_order(shared_server: ChatServer, clients: list[subproc
 
 
 def test_in_a_terminal(shared_server: ChatServer, clients: list[subprocess.Popen[str]]) -> None:
-    """What comes while a line is being typed stands above it, and the line can be edited on."""
+    """What comes while a line is being typed is shown above it, and the line can still be edited."""
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     shown = Screen(ours)
@@ -409,7 +409,7 @@ def read_until(client: subprocess.Popen[str], end: str, before: list[str] | None
 
 
 def ended_by_end_of_file(client: subprocess.Popen[str], terminal: int) -> int:
-    """Presses Ctrl-D until the client ends: one that comes while the line editor takes over the terminal is lost."""
+    """Press Ctrl-D until the client ends: one that comes while the line editor takes over the terminal is lost."""
     for _ in range(int(PATIENCE)):
         os.write(terminal, b"\x04")
         try:
@@ -420,7 +420,7 @@ def ended_by_end_of_file(client: subprocess.Popen[str], terminal: int) -> int:
 
 
 class Screen:
-    """Collects what a terminal is given."""
+    """A collector of what is written to a terminal."""
 
     def __init__(self, fd: int, encoding: str = "utf-8") -> None:
         self._fd = fd

@@ -1,4 +1,4 @@
-"""The server comes late, for real: blocked, or stopped, until a Pong that came in time is due.
+"""The server is really late: blocked, or stopped, until a Pong that came in time is due.
 
 The other loops of this project are tried in the same way in `tests/examples/test_late.py`.
 """

@@ -1,4 +1,4 @@
-"""What one client may make the server do: each limit, and that the others do not notice who goes over it."""
+"""What one client may make the server do: each limit, and that the others do not notice a client that exceeds it."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_who_talks_too_fast_is_held_back_before_anybody_is_thrown_out() -> None:
 
 
 def test_all_memory_together_has_a_limit() -> None:
-    """Many rooms, and many who do not read: the largest give way, and who has little keeps it."""
+    """Many rooms, and many clients that do not read: the largest give way, and those with little keep it."""
     deflate = [rfc6455.PerMessageDeflate()]
     limit = 16 << 20
     no_limits = ["rate", "address-rate", "outbox-bytes", "outbox-messages"]

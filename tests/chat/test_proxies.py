@@ -1,4 +1,4 @@
-"""Behind a proxy: for whom it speaks, who is believed, and under which path the chat is."""
+"""Behind a proxy: the client that it speaks for, who is believed, and the path of the chat."""
 
 from __future__ import annotations
 

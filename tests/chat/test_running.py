@@ -1,4 +1,4 @@
-"""Who runs the chat: what the log, `/health` and `/metrics` say, and a certificate that is renewed."""
+"""For people who run the chat: what the log, `/health` and `/metrics` say, and a certificate that is renewed."""
 
 from __future__ import annotations
 

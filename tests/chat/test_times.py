@@ -1,4 +1,4 @@
-"""When the lines of a history were said, as one is told who joins: from memory, from a file, and from Redis."""
+"""When the lines of a history were said, as a new member is told: from memory, from a file, and from Redis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis_server import Redis
 
 
 def greeting(server: ChatServer) -> list[str]:
-    """What one is sent who joins: the history."""
+    """Return what a new member is sent: the history."""
     with server.client() as client:
         return client.greeting
 

@@ -8,7 +8,7 @@ from rfc6455.arguments import as_bytes, at_most_63_bits, excerpt
 
 
 class Louder(bytes):
-    """A subclass that would give something else of itself."""
+    """A subclass that would convert itself to something else."""
 
     def __bytes__(self) -> bytes:
         return Louder(b"HELLO")

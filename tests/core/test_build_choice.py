@@ -1,7 +1,7 @@
 """Which build of the package runs: the compiled modules or the sources, never some of both.
 
-Each case is an interpreter of its own, as a package is imported once. Where the package is not compiled, there is
-nothing to choose from, but what is asked for must be what runs there, too.
+Each case is an interpreter of its own, as a package is imported once. If the package is not compiled, there is nothing
+to choose from, but what is asked for must be what runs, too.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def test_a_subinterpreter_after_the_main_one_runs_the_sources(configuration: str
 
 @needs_subinterpreters
 def test_interpreters_that_share_the_lock_share_out_one_compiled_build() -> None:
-    """The one that comes first has it, and it is never loaded twice; here the main one comes last."""
+    """The first interpreter has it, and it is never loaded twice; here the main one comes last."""
     code = IN_SUBINTERPRETER.replace("CONFIGURATION", LEGACY)
     there = TELL + "print(said, flush=True)"
     said = output_of(f"{code}\nrun({there!r})\nrun({there!r})\n{TELL}\nprint(said, flush=True)")

@@ -1,7 +1,7 @@
 """The conformance cases as data, and that this library answers each of them as it should, without any network.
 
-The examples run the same cases over TCP. Here the talking is done by the same code, over a line in memory; what
-comes out is read by the checker's own decoder, which is compared with ours.
+The examples run the same cases over TCP. Here the same code does the talking, over a line in memory; the checker's own
+decoder, which is compared with ours, reads the output.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def test_no_two_cases_send_the_same(role: Role) -> None:
 
 
 def test_what_every_server_should_answer() -> None:
-    """The cases of which nine Python servers each got some wrong."""
+    """The cases some of which each of nine Python servers got wrong."""
     cases = CASES[SERVER]
     for name, code in LESSONS.items():
         assert cases[name].expect == (Fails(frozenset({code})),), name

@@ -60,7 +60,7 @@ def test_roles_are_each_others_peer() -> None:
 @pytest.mark.clause("6455:7.4.1-never-1005", "6455:7.4.1-never-1006", "6455:7.4.1-never-1015")
 @pytest.mark.parametrize(("first", "last", "sendable"), RANGES)
 def test_sendable_close_codes_at_the_edges(first: int, last: int, sendable: bool) -> None:
-    """7.4.1: 1004, 1005, 1006 and 1015 never travel; 7.4.2: nor does what no range allows."""
+    """7.4.1: 1004, 1005, 1006 and 1015 are never sent; 7.4.2: nor are codes outside all ranges."""
     assert is_sendable_close_code(first) is sendable
     assert is_sendable_close_code(last) is sendable
 

@@ -311,7 +311,7 @@ def test_a_message_that_is_over_the_budget_on_its_way(role: Role) -> None:
 
 @BOTH_ROLES
 def test_reserved_bits_on_a_continuation(role: Role) -> None:
-    """The bit that an extension owns stands on the first frame of a message, and on no other."""
+    """The bit that an extension owns is set on the first frame of a message, and on no other."""
     connection = new_connection(role, extensions=[ShiftCodec()])
     (closed,) = connection.receive_data(to(role, TEXT, b"x", fin=False, rsv=2) + to(role, CONT, b"y", rsv=2))
     assert isinstance(closed, Closed)
@@ -1172,7 +1172,7 @@ def test_new_input_goes_behind_what_is_unread(role: Role) -> None:
 @BOTH_ROLES
 @pytest.mark.parametrize("unread", [1, 40])
 def test_a_large_read_behind_what_is_unread_is_no_offence(role: Role, unread: int) -> None:
-    """The budget is on what the peer makes us keep, not on how much the caller reads at once."""
+    """The budget bounds what the peer makes us keep, not how much the caller reads at once."""
     data = to(role, TEXT, b"x" * 20) * 300
     connection = new_connection(role, limits=Limits(message=100, memory=1000))
     connection._start(b"", data[:unread])
@@ -1226,7 +1226,7 @@ def test_what_it_was_made_with_can_be_asked() -> None:
 
 @pytest.mark.parametrize("role", ["server", "client", None, 1, True])
 def test_a_role_is_a_role(role: object) -> None:
-    """A word in its place would make a connection of the wrong end, which fails much later and says little."""
+    """A word in its place would make a connection for the wrong end, which fails much later and says little."""
     with pytest.raises((TypeError, ValueError)):
         Connection(role)  # type: ignore[arg-type]
 

@@ -167,7 +167,7 @@ def test_nothing_is_tolerated_that_was_not_asked_for(data: bytes) -> None:
 
 
 def read_into(cursor: FrameCursor, data: bytes, size_hint: int = -1) -> int:
-    """As a loop does with ``recv_into``; returns how many bytes of the data there was room for."""
+    """Read as a loop does with ``recv_into``, and return how many bytes of the data there was room for."""
     view = cursor.get_buffer(size_hint)
     size = min(len(view), len(data))
     view[:size] = data[:size]
@@ -176,7 +176,7 @@ def read_into(cursor: FrameCursor, data: bytes, size_hint: int = -1) -> int:
 
 
 def payloads_of(cursor: FrameCursor, buffer: Any) -> list[bytes]:
-    """Goes over all input as `FrameParser` does."""
+    """Go over all input as `FrameParser` does."""
     found = []
     while piece := cursor.advance():
         cursor.move_payload(piece, buffer)
@@ -309,7 +309,7 @@ def test_a_view_that_outlives_its_read_changes_nothing(large: bool) -> None:
 
 
 def test_a_view_that_was_given_up_is_void() -> None:
-    """A loop whose read fails asks again, and may have kept the first view."""
+    """A loop whose read failed asks again, and may have kept the first view."""
     cursor, buffer = cursor_of(), BytesBuffer()
     cursor.feed(frame(BINARY, b"", declared=LARGE_REST * 3) + LARGE[:LARGE_REST])
     assert payloads_of(cursor, buffer) == []

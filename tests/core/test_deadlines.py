@@ -1,6 +1,6 @@
 """Deadlines with an injected clock: each time-out, what moves it and what does not, and any schedule at all.
 
-The clock is a number. `Watched` is the caller that `deadlines.py` describes: it tells the time after each read and
+The clock is a number. `Watched` is the caller that `deadlines.py` describes: it passes the time after each read and
 each close, and when `next_deadline` says so.
 """
 
@@ -47,7 +47,7 @@ class Watched:
         self.events: list[Event] = []
 
     def wait(self, seconds: float) -> list[Event]:
-        """Lets time pass; the caller wakes up when it is told to."""
+        """Let time pass; the caller wakes up when it is told to."""
         events: list[Event] = []
         end = self.now + seconds
         while (at := self.deadlines.next_deadline()) is not None and at <= end:
@@ -197,7 +197,8 @@ def test_other_traffic_is_no_pong(role: Role) -> None:
 
 @BOTH_ROLES
 def test_any_pong_shows_that_the_peer_is_there(role: Role) -> None:
-    """5.5.3: also one that nobody asked for, which is "a unidirectional heartbeat"; but it tells no latency."""
+    """5.5.3: also one that nobody asked for, which is "a unidirectional heartbeat"; but it says nothing about
+    latency."""
     ws = watched(role, ping_interval=20, pong=5)
     ws.wait(20)
     ws.receive_frame(PONG, b"heartbeat")
@@ -283,7 +284,7 @@ def test_a_ping_fits_into_an_unfinished_message(role: Role) -> None:
 
 @BOTH_ROLES
 def test_the_close_deadline_is_absolute(role: Role) -> None:
-    """A peer that dribbles, and sends whole messages all the while, does not move it."""
+    """A peer that sends a byte now and then, or whole messages all the time, does not move it."""
     ws = watched(role, close=10, ping_interval=20, pong=5, idle=3)
     ws.wait(2)
     ws.close()
@@ -396,7 +397,7 @@ def test_after_an_end_of_file_nothing_is_awaited(role: Role) -> None:
 @BOTH_ROLES
 @pytest.mark.parametrize("cause", [CloseCause.VIOLATION, CloseCause.PONG_TIMEOUT, CloseCause.CLOSE_TIMEOUT])
 def test_a_peer_that_was_failed_has_a_moment_to_read_why(role: Role, cause: CloseCause) -> None:
-    """7.1.1: a socket that is closed with input unread may take the Close frame back."""
+    """7.1.1: closing a socket with unread input may destroy the Close frame."""
     ws = watched(role, tcp_close=2, close=5, ping_interval=20, pong=5)
     if cause is CloseCause.VIOLATION:
         ws.receive(b"\xff\xff")
@@ -469,7 +470,7 @@ def pinged(role: Role) -> tuple[Watched, bytes]:
 
 
 def tell_time_late(ws: Watched, seconds: float = LATE) -> list[Event]:
-    """The time has gone on without the caller, who then tells it."""
+    """The time has gone on without the caller, which then passes it."""
     ws.now += seconds
     return ws.deadlines.advance(now=ws.now)
 
@@ -752,7 +753,7 @@ def perform(ws: Watched, step: str) -> None:
 
 @BOTH_ROLES
 def test_any_schedule(role: Role) -> None:
-    """Nothing that is due is left, `Closed` comes at most once, and a peer that has gone silent is given up."""
+    """Check that nothing due is left, `Closed` comes at most once, and a peer that has gone silent is given up."""
 
     @given(timeouts=TIMEOUTS, steps=STEPS)
     def run(timeouts: Timeouts, steps: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""permessage-deflate (RFC 7692): what is agreed, what is sent, and what is made of anything that a peer may send.
+"""permessage-deflate (RFC 7692): what is agreed, what is sent, and the result of anything that a peer may send.
 
 The examples of RFC 7692 are compared byte for byte. All other data comes from plain zlib, see `deflating.py`.
 """
@@ -84,7 +84,7 @@ EXAMPLES = {
 
 
 def with_rsv1(example: bytes) -> bytes:
-    """7.2.3.1 leaves RSV1 out of its first fragment's byte; section 6 asks for it."""
+    """7.2.3.1 leaves out RSV1 in the byte of its first fragment; section 6 requires it."""
     return bytes([example[0] | 0x40]) + example[1:]
 
 
@@ -458,7 +458,7 @@ def test_two_of_our_ends_understand_each_other(client: dict[str, Any], server: d
 def test_a_client_that_may_use_a_window_of_8_leaves_messages_as_they_are(
     takeover: bool, compress: bool | None
 ) -> None:
-    """zlib cannot deflate with it. Where the caller insists, the blocks are stored, which needs no window."""
+    """zlib cannot deflate with it. If the caller insists, the blocks are stored, which needs no window."""
     codec = PerMessageDeflate(**both_takeovers(takeover), threshold=0).accept_answer(
         words("server_no_context_takeover; client_max_window_bits=8")
     )
@@ -549,7 +549,7 @@ def test_plain_zlib_reads_what_we_send(role: Role, takeover: bool) -> None:
 @BOTH_ROLES
 @BOTH_TAKEOVERS
 def test_fragments_are_one_compressed_message(role: Role, takeover: bool) -> None:
-    """6.1: RSV1 stands on the first frame only, and the tail is left out of the last only."""
+    """6.1: RSV1 is set on the first frame only, and the tail is left out of the last only."""
     connection = compressing(role, takeover=takeover)
     pieces = [b"", NUMBERS[:1000], b"", NUMBERS[1000:2000], b""]
     for _ in range(2):
@@ -663,7 +663,7 @@ def test_a_message_of_any_size_begins_anew(role: Role, size: int, mem_level: int
 
 @pytest.mark.clause("7692:7.1.1.2-is-supported", "7692:7.2.1-client-begins-anew")
 def test_a_client_begins_anew_where_the_answer_says_so() -> None:
-    """7.1.1.2: a client supports client_no_context_takeover in an answer, also where it did not offer it."""
+    """7.1.1.2: a client supports client_no_context_takeover in an answer even if it did not offer it."""
     for answer, takeover in (("", True), ("client_no_context_takeover", False)):
         connection = Connection(CLIENT, [PerMessageDeflate(**both_takeovers(True)).accept_answer(words(answer))])
         for _ in range(2):
@@ -951,7 +951,8 @@ def test_any_bytes_at_all_are_messages_or_an_end(role: Role, takeover: bool) -> 
 @pytest.mark.parametrize("takeover", [False, True], ids=["anew", "takeover"])
 @pytest.mark.parametrize("limit", [1, 1000, 65_536 - 150, 65_536])
 def test_every_overshoot_is_refused(role: Role, takeover: bool, limit: int) -> None:
-    """One to 300 bytes too many: 1009, and never a message that was cut. None too many: the next message is read."""
+    """With 1 to 300 bytes too many: 1009, and never a truncated message. With none too many: the next message is
+    read."""
     for overshoot in range(301):
         connection = compressing(role, takeover=takeover, limits=Limits(message=limit))
         events = feed(connection, [to(role, BINARY, deflated(bytes(limit + overshoot)), rsv=4)])
@@ -1089,7 +1090,7 @@ def test_a_connection_that_has_ended_keeps_nothing_of_zlib(role: Role, takeover:
 
 
 class CountingZlib:
-    """zlib, with the size of each portion that it is given to inflate."""
+    """zlib that notes the size of each portion that it gets to inflate."""
 
     error = zlib.error
 
@@ -1127,7 +1128,7 @@ def test_a_small_message_is_inflated_at_once_however_many_came_before(role: Role
 
 
 def portions_of(payload: bytes) -> list[int]:
-    """The sizes of the portions in which one message is given to zlib."""
+    """Return the sizes of the portions in which one message is passed to zlib."""
     implementation = CountingZlib()
     codec = codec_of(SERVER, implementation=implementation, **both_takeovers(False))
     codec.decode(payload, True)
@@ -1256,7 +1257,7 @@ def test_any_messages_with_any_parameters_in_any_pieces(role: Role) -> None:
 
 
 def send(connection: Connection, content: str | bytes, compress: bool | None, cuts: list[int]) -> None:
-    """Sends a message in fragments, of which some may be empty."""
+    """Send a message in fragments, some of which may be empty."""
     edges = [0, *sorted(cut % (len(content) + 1) for cut in cuts), len(content)]
     for at, (start, stop) in enumerate(pairwise(edges)):
         fin = at == len(edges) - 2

@@ -1,7 +1,7 @@
 """What a peer can make an end do and keep for nothing: long ways to say little, ends of streams, empty fragments.
 
-The times are in ``benchmarks/worst_input.py``; here it is that the bounds are where they should be, however the bytes
-come.
+The times are in ``benchmarks/worst_input.py``; these tests check that the bounds are where they should be, however the
+bytes come.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RSV1 = 4
 
 
 def with_empty_blocks(data: bytes, size: int) -> bytes:
-    """Compressed data of exactly so many bytes: stored blocks without content, then the data."""
+    """Return compressed data of exactly this many bytes: stored blocks without content, then the data."""
     end = deflated(data)
     blocks, rest = divmod(size - len(end), 5)
     assert blocks >= rest
@@ -83,7 +83,7 @@ def test_without_a_limit_for_messages_there_is_none_on_the_wire(role: Role) -> N
 
 
 class Counting(InvertCodec):
-    """Counts what it is given."""
+    """A codec that counts what it is given."""
 
     def __init__(self) -> None:
         self.taken = 0

@@ -167,7 +167,7 @@ def test_leaves_its_arguments_alone(body: Any) -> None:
 
 
 class NaiveBuffer:
-    """`BytesBuffer` and `TextBuffer` by the simplest means: all is checked again each time."""
+    """`BytesBuffer` and `TextBuffer` by the simplest means: everything is checked again each time."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -216,7 +216,7 @@ def whole_characters(data: bytes) -> int:
 
 
 def check_beginning(data: bytes) -> None:
-    """Raises an error at the character in which the first byte is that no text can have there."""
+    """Raise an error at the character with the first byte that no text can have there."""
     if decodes(data) or is_beginning(data):
         return
     wrong = next(at for at in range(len(data)) if not is_beginning(data[: at + 1]))
@@ -537,7 +537,7 @@ def attempt(call: Callable[..., object], *arguments: Any, **options: Any) -> Any
 
 
 def check_same(trace: Callable[[Any], Iterator[Any]]) -> None:
-    """Runs both builds step by step, so that what is shown is the first difference."""
+    """Run both builds step by step, so that the first difference is shown."""
     for step, (ours, theirs) in enumerate(itertools.zip_longest(trace(INSTALLED), trace(PURE))):
         assert ours == theirs, f"step {step}"
 
@@ -860,7 +860,7 @@ def test_text_that_is_none(sequence: bytes, deflate: dict[str, Any] | None, part
 
 
 class At(NamedTuple):
-    """A call of an endpoint, so many seconds after the one before."""
+    """A call of an endpoint, this many seconds after the previous one."""
 
     seconds: float
     call: Call
@@ -1334,7 +1334,7 @@ def test_the_twin_is_the_same_package_without_the_compiler() -> None:
 def test_compiled_bodies_that_are_there_and_do_not_work_are_not_passed_over(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They would be missed only for their speed."""
+    """Only their speed would show that they are missing."""
     faults = ["import a_module_that_is_not_there", "raise ImportError('undefined symbol')", "mask_slice = None"]
     package = tmp_path / f"rfc6455_with_fault_{number}"
     package.mkdir()

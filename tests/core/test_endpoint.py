@@ -1,4 +1,4 @@
-"""Endpoint: handshake, connection and deadlines in step, whoever ends it and whenever."""
+"""Endpoint: handshake, connection and deadlines in step, whichever side ends it and whenever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What errors tell: people by their text, programs by their attributes."""
+"""What errors say: to people by their text, to programs by their attributes."""
 
 from __future__ import annotations
 

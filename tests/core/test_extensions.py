@@ -171,7 +171,7 @@ def test_the_limit_counts_what_the_extensions_give(role: Role, make: Callable[[R
 
 @BOTH_ROLES
 def test_output_that_is_held_back_comes_in_pieces(role: Role) -> None:
-    """A codec gives a piece at a time; whoever wants parts gets them so."""
+    """A codec returns a piece at a time; a caller that wants parts gets them in that way."""
     connection = Connection(role, [RunsCodec()], limits=Limits(message=None), parts=True)
     payload = run(65_535, b"a") * 5
     parts = feed(connection, [to(role, BINARY, payload, rsv=RSV3)])
@@ -413,7 +413,7 @@ def test_an_answer_that_fits() -> None:
 
 
 def answered(extensions: list[Any], answer: str | None) -> Connection:
-    """What a client makes of an answer made by hand."""
+    """Return the result of a client that gets an answer made by hand."""
     client = rfc6455.ClientHandshake("ws://example.com/", extensions=extensions)
     headers = [
         ("Upgrade", "websocket"),
@@ -555,7 +555,7 @@ def test_a_codec_marks_with_its_own_bits_only(marks: Any) -> None:
 
 
 def check_given_up(connection: Connection, events: list[Any]) -> None:
-    """The peer is told 1011, and the caller loses nothing: the next call gives what came before."""
+    """The peer is told 1011, and the caller loses nothing: the next call returns what came before."""
     assert connection.closed
     assert connection.receive_data(None) == [
         *events,

@@ -113,7 +113,7 @@ def parse_all(parser: FrameParser, portions: list[bytes]) -> list[Frame]:
 
 
 def error_of(portions: list[bytes], role: Role | None = None, **options: object) -> tuple[RemoteProtocolError, int]:
-    """Parses until it fails; gives the error, and how many bytes had been fed when it came."""
+    """Parse until it fails; return the error, and how many bytes had been fed when it came."""
     parser = FrameParser(role, **options)  # type: ignore[arg-type]
     fed = 0
     frames: list[Frame] = []

@@ -48,7 +48,7 @@ Reader = RequestReader | ResponseReader
 
 
 def read(reader: Reader, portions: Sequence[bytes]) -> tuple[Request | Response | None, bytes]:
-    """Gives a reader its input; what comes after the head is left over."""
+    """Feed a reader its input; what comes after the head is left over."""
     for at, portion in enumerate(portions):
         head = reader.receive_data(portion)
         if head is not None:
@@ -511,7 +511,7 @@ def test_cve_2023_43669_tungstenite(reader_type: type[Reader], start: bytes) -> 
 
 @pytest.mark.parametrize("data", [b"a" * 20_000_000, b"GET / HTTP/1.1\r\n" + lines(1_500_000)], ids=["line", "lines"])
 def test_20_mb_at_once(data: bytes) -> None:
-    """Refused after as much of it as may be there: the rest is not looked at."""
+    """It is refused after as much as is allowed: the rest is not looked at."""
     reader = RequestReader(Limits())
     assert error_of(lambda: reader.receive_data(data)).status in (414, 431)
     assert reader._at <= Limits().head

@@ -49,7 +49,8 @@ def encoded(pairs: Pairs) -> list[tuple[bytes, bytes]]:
 
 
 def request(*extra: tuple[str, str], without: str = "", **changed: str) -> Pairs:
-    """A good request without an origin, but for what the arguments say: ``method="GET"`` changes ``:method``."""
+    """Return a good request without an origin, except for what the arguments say: ``method="GET"`` changes
+    ``:method``."""
     changes = {f":{name}": value for name, value in changed.items()}
     kept = [(name, changes.get(name, value)) for name, value in REQUEST if name not in (without, "origin")]
     return [*kept, *extra]
@@ -293,7 +294,7 @@ def test_what_cannot_be_written(headers: Pairs) -> None:
 
 
 class Greedy(Shift):
-    """An extension with a fault: it asks for a fourth bit."""
+    """A faulty extension: it asks for a fourth bit."""
 
     def accept_offer(self, parameters: Parameters) -> ShiftCodec | None:
         codec = super().accept_offer(parameters)

@@ -142,7 +142,7 @@ FOLLOWERS: list[tuple[range, list[range]]] = [
 
 
 def first_bad(data: bytes) -> int | None:
-    """Where the first byte stands that no text can have there; the length, if the last character is cut off."""
+    """Return the place of the first byte that no text can have there; the length, if the last character is cut off."""
     expected: list[range] = []
     for at, octet in enumerate(data):
         if expected:
@@ -230,7 +230,7 @@ def test_good_text_cut_anywhere(role: Role, text: str) -> None:
 
 
 def fed_until_closed(connection: Connection, data: bytes) -> tuple[int, Closed]:
-    """Feeds one byte at a time; gives how many it took until the end, and the end."""
+    """Feed one byte at a time; return how many it took until the end, and the end."""
     for fed, portion in enumerate(byte_by_byte(data), 1):
         events = connection.receive_data(portion)
         if events and isinstance(events[-1], Closed):
@@ -492,7 +492,7 @@ def test_dribbled_messages_keep_at_most_twice_what_they_are(role: Role, opcode: 
 
 
 def joined(events: Sequence[Event]) -> list[Event]:
-    """Puts parts together to messages."""
+    """Join parts to messages."""
     messages: list[Event] = []
     texts: list[str] = []
     datas: list[bytes] = []
@@ -965,7 +965,7 @@ def test_one_call_decodes_only_so_much(role: Role) -> None:
 
 @BOTH_ROLES
 def test_what_was_decoded_earlier_counts_in_the_call_that_gives_it(role: Role) -> None:
-    """However many calls a message came in, what one call gives is bounded."""
+    """However many calls a message came in, what one call returns is bounded."""
     connection = new_connection(role, extensions=[RunsCodec()])
     assert connection.receive_data(to(role, BINARY, run(50_000, b"x") * 8, fin=False, rsv=1)) == []
     last = to(role, CONT, run(50_000, b"x") * 3)

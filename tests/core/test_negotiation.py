@@ -146,7 +146,7 @@ def test_what_is_not_acceptable_is_declined(offer: str) -> None:
 
 
 class SameBit(Shift):
-    """Claims the reserved bit of permessage-deflate."""
+    """An extension that claims the reserved bit of permessage-deflate."""
 
     name = "x-same-bit"
 

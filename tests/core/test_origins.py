@@ -279,7 +279,7 @@ def test_is_same_host(fields: list[tuple[str, str]], same: bool) -> None:
 
 
 class OutOfOrderError(Exception):
-    """What a database raises that is down."""
+    """What a database that is down raises."""
 
 
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.1 read elsewhere", "HTTP/2"])

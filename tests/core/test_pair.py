@@ -246,7 +246,7 @@ class Pair(RuleBasedStateMachine):
 
     @rule(role=ROLES)
     def flush(self, role: Role) -> None:
-        """What the end has to say goes on the wire, and is just what the model says."""
+        """Put what the end has to say on the wire, and check that it is just what the model says."""
         data = self.ends[role].data_to_send()
         self.wire[role] += data
         self.under_way[role] += data

@@ -219,7 +219,8 @@ def test_the_limit_of_a_frame_holds(role: Role) -> None:
 @pytest.mark.measured
 @BOTH_ROLES
 def test_a_bomb_is_given_in_portions(role: Role) -> None:
-    """One call gives a bounded part of it; the rest is `unread` and comes with the next calls, also after the end."""
+    """One call returns a bounded part of it; the rest is `unread` and comes with the next calls, also after the
+    end."""
     connection = compressing(role, parts=True, limits=Limits(message=None, memory=MIB))
     data = rfc6455.serialize_frame(
         rfc6455.Frame(rfc6455.Opcode.BINARY, deflated(bytes(64 * MIB)), rsv=4), KEY if role is SERVER else None
@@ -243,7 +244,7 @@ def test_a_bomb_is_given_in_portions(role: Role) -> None:
 
 
 def send_in_fragments(connection: Connection, pieces: Iterator[bytes], compress: bool) -> Iterator[bytes]:
-    """One message of all pieces; gives what is to be written for each."""
+    """Send one message of all pieces; return what is to be written for each."""
     for piece in pieces:
         connection.send_bytes(piece, fin=False, compress=compress)
         yield connection.data_to_send()
@@ -263,7 +264,7 @@ def pieces_of(total: int) -> Iterator[bytes]:
 
 
 def stream_through_both_ends(role: Role, total: int, compress: bool, takeover: bool) -> int:
-    """Sends one message of ``total`` bytes from ``role`` to its peer; gives the peak of memory."""
+    """Send one message of ``total`` bytes from ``role`` to its peer, and return the peak of memory."""
     limits = Limits(message=None, memory=MIB)
     codecs = {end: [codec_of(end, level=1, **both_takeovers(takeover))] if compress else [] for end in Role}
     sender = Connection(role, codecs[role], limits=limits)

@@ -1,4 +1,4 @@
-"""What those who move other libraries' loops to this one meet, once each: the stones on that way, taken out."""
+"""The obstacles that people met who moved other libraries' loops to this one, once each, now removed."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_a_head_that_another_library_writes() -> None:
 
 
 def test_no_bytes_behind_a_head_are_not_the_end() -> None:
-    """h11's ``trailing_data`` is ``b""`` where nothing came; what a caller without bytes gives is ``None``."""
+    """h11's ``trailing_data`` is ``b""`` if nothing came; a caller without bytes passes ``None``."""
     server = opened()
     trailing = b""
     assert list(server.events(trailing or None, now=0.0)) == []
@@ -240,7 +240,7 @@ def deflating() -> tuple[Connection, Connection]:
 
 
 def test_the_time_of_a_peer_that_holds_its_loop_up_runs() -> None:
-    """Its messages are left, some of them unread; its deadlines pass all the same, and the rest is dropped then."""
+    """Its messages are left, some of them unread; its deadlines pass nevertheless, and the rest is then dropped."""
     client, server = deflating()
     ws = Endpoint(server, Timeouts(ping_interval=20, pong=5), now=0.0)
     for _ in range(4):

@@ -390,7 +390,8 @@ def test_window_bits_with_any_parameters(role: Role) -> None:
 
 
 def is_accepted(role: Role, parameters: list[Any]) -> bool:
-    """Whether the end takes the other's parameters. Any other exception than `HandshakeError` is let through."""
+    """Return whether the end accepts the other's parameters. Any exception other than `HandshakeError` is let
+    through."""
     extension = PerMessageDeflate(**both_takeovers(True))
     if role is SERVER:
         return extension.accept_offer(parameters) is not None
@@ -635,7 +636,7 @@ FIRST_LINE = {SERVER: b"GET / HTTP/1.1\r\n", CLIENT: b"HTTP/1.1 101 Yes\r\n"}
 
 
 def receive_all(handshake: Any, portions: Iterable[bytes]) -> Any:
-    """Gives the handshake all portions, of which only the last may bring it to its end."""
+    """Feed the handshake all portions, only the last of which may bring it to its end."""
     result = None
     for portion in portions:
         assert result is None
@@ -1128,7 +1129,7 @@ def test_smuggling(data: bytes) -> None:
 
 
 def test_smuggling_needs_a_rule_to_be_broken() -> None:
-    """Or else the tests above would prove nothing."""
+    """Otherwise the tests above would prove nothing."""
     handshake = ServerHandshake()
     assert handshake.receive_data(request(UPGRADE)) is not None
     assert handshake.accept().data_to_send().startswith(b"HTTP/1.1 101 ")

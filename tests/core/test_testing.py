@@ -1,7 +1,7 @@
-"""`rfc6455.testing` gives what it promises: held against naive definitions and against ours.
+"""`rfc6455.testing` keeps its promises, compared with naive definitions and with our own code.
 
-What is called legal is taken by ours, and what is called illegal is refused by ours with just the code, the section or
-the status that its rule names. That holds for every rule in the tables.
+What it calls legal, our code accepts, and what it calls illegal, our code refuses with exactly the code, the section
+or the status that its rule names. That holds for every rule in the tables.
 """
 
 from __future__ import annotations
@@ -561,7 +561,7 @@ def test_an_exception_that_was_not_announced_is_told() -> None:
 
 
 class Says:
-    """An end that has something to say, whatever it is told."""
+    """An end that always has something to say, whatever it is told."""
 
     def __init__(self, *frames: WireFrame, more: bytes = b"") -> None:
         self._data = b"".join(map(bytes, frames)) + more

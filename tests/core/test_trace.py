@@ -242,7 +242,7 @@ HELLO = to(SERVER, TEXT, b"Hello")
 
 
 def serve(chunk: Chunking, data: bytes) -> tuple[Recording, list[list[Event]], Connection]:
-    """A server that records all; it answers when the request is there, and then reads on."""
+    """A server that records everything; it answers when the request has come, and then reads on."""
     recorder = Recorder(Ticks())
     handshake = recorder.wrap(ServerHandshake(extensions=[PerMessageDeflate()]))
     reads = iter([portion for portion in chunk(data) if portion])
@@ -512,7 +512,7 @@ def test_an_endpoint_that_refuses_is_recorded(call: str) -> None:
 
 
 def read_into(endpoint: Endpoint, data: bytes, now: float) -> list[Any]:
-    """Give bytes to an endpoint as a loop does that reads into its memory."""
+    """Pass bytes to an endpoint as a loop does that reads into its memory."""
     events: list[Any] = []
     while data:
         memory = endpoint.get_buffer(len(data))
@@ -1243,7 +1243,7 @@ def read_capture(data: bytes) -> list[Packet]:
 
 
 def check_stream(packets: list[Packet]) -> dict[int, bytes]:
-    """That the packets are a TCP connection; gives what went each way, by the port that it came from."""
+    """Check that the packets are a TCP connection, and return what went each way, by the port that it came from."""
     following = {80: 0, 49152: 0}
     content = {80: b"", 49152: b""}
     assert [packet.flags for packet in packets[:3]] == [0x02, 0x12, 0x10]

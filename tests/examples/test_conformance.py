@@ -532,7 +532,7 @@ def read_request(sock: socket.socket) -> Head:
 
 
 def careless(sock: socket.socket) -> None:
-    """Takes any request, echoes any data frame that comes in one read, and knows nothing else."""
+    """A server that accepts any request, echoes any data frame that comes in one read, and knows nothing else."""
     key = read_request(sock).value("sec-websocket-key")
     sock.sendall(ANSWER.replace(accept_for(KEY), accept_for(key)).encode() + b"\r\n\r\n")
     while data := sock.recv(65536):
@@ -637,7 +637,7 @@ def test_a_client_that_stays_away_fails_its_cases() -> None:
 
 @contextmanager
 def knocking(address: Any) -> Iterator[None]:
-    """Somebody who connects again and again, and goes without a word."""
+    """A client that connects again and again, and leaves without a word."""
     has_ended = threading.Event()
 
     def knock() -> None:

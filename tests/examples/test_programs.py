@@ -45,7 +45,7 @@ def started(name: str, *arguments: str) -> Iterator[Program]:
 
 @pytest.fixture(params=list(SERVERS))
 def start(request: pytest.FixtureRequest) -> Iterator[Start]:
-    """Starts the server with options."""
+    """Yield a function that starts the server with options."""
     with ExitStack() as stack:
         yield lambda *arguments: stack.enter_context(started(request.param, *arguments))
 

@@ -60,7 +60,7 @@ def test_much_more_than_the_buffers_hold(server: Program, tmp_path: Path) -> Non
 
 @contextmanager
 def serving(behave: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server for one connection, which it leaves to ``behave``; gives its URI."""
+    """Run a server for one connection, which it leaves to ``behave``, and yield its URI."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE)
 
@@ -78,7 +78,7 @@ def serving(behave: Callable[[socket.socket], None]) -> Iterator[str]:
 
 
 def answering(*, with_handshake: bool, data: bytes) -> Callable[[socket.socket], None]:
-    """Says ``data``, then reads up to the end."""
+    """Send ``data``, then read up to the end."""
 
     def behave(sock: socket.socket) -> None:
         handshake = rfc6455.ServerHandshake()

@@ -27,7 +27,7 @@ NOISE = random.Random(0).randbytes(1 << 20)
 
 
 class Upstream:
-    """The server behind the proxy: a socket whose every byte the test says."""
+    """The server behind the proxy: a socket, every byte of which the test writes."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -35,7 +35,7 @@ class Upstream:
         self.uri = f"ws://127.0.0.1:{self.listener.getsockname()[1]}"
 
     def accept(self) -> None:
-        """Takes the proxy's connection and reads its request."""
+        """Accept the proxy's connection and read its request."""
         self.sock, _ = self.listener.accept()
         self.sock.settimeout(PATIENCE)
         self.handshake = rfc6455.ServerHandshake(subprotocols=["chat"], limits=rfc6455.Limits(message=None))
@@ -226,7 +226,7 @@ def test_a_request_that_cannot_be_passed_on() -> None:
 
 
 def test_a_slow_client_does_not_make_upstream_look_dead() -> None:
-    """Upstream's Pong stands behind what the client does not take for a while, twice as long as one may wait."""
+    """Upstream's Pong is behind data that the client does not take for a while, twice as long as a Pong may take."""
     alive = to(SERVER, PONG)
     with connected("--ping-interval", "0.2", "--pong", "2") as (client, upstream):
         said = b"".join([to(CLIENT, BINARY, NOISE)] * 10) + to(CLIENT, PONG) + to(CLIENT, TEXT, b"done")

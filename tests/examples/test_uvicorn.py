@@ -93,7 +93,7 @@ class Host:
         await send({"type": "lifespan.shutdown.complete"})
 
     def serve(self, app: App) -> str:
-        """Puts an app under a path of its own and gives that."""
+        """Put an app under a path of its own, and return the path."""
         path = f"/{len(self.apps)}"
         self.apps[path] = app
         return path
@@ -147,7 +147,7 @@ class Raw:
         self.sock.sendall(to(SERVER, opcode, payload, **options))
 
     def send_until_it_stands_still(self, message: bytes) -> int:
-        """Sends a message 64 times over, and gives how many bytes of that went out."""
+        """Send a message 64 times, and return how many bytes went out."""
         sent = 0
         with suppress(TimeoutError):
             while sent < 64 * len(message):
@@ -680,7 +680,7 @@ def test_a_client_that_breaks_the_rules_is_told_so_and_the_app_too(host: Host, d
 
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a client that is there never needs is not worth two seconds of a test."""
+    """Something that a live client never needs is not worth two seconds of a test."""
     monkeypatch.setattr(rfc6455_io.uvicorn, "GRACE", 0.2)
 
 

@@ -39,7 +39,7 @@ DEFLATE = b"sec-websocket-extensions: permessage-deflate\r\n"
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """Its time moves when a test says so."""
+    """A loop whose time moves when a test says so."""
 
     now = 1000.0
     overdue = 0
@@ -58,7 +58,7 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 class Transport(asyncio.Transport):
-    """Keeps what is written; takes it at once, or not at all after `stall`."""
+    """A transport that keeps what is written. It takes it at once, or not at all after `stall`."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class Scene:
             return error
 
     async def settle(self) -> None:
-        """Lets everything happen that can happen now."""
+        """Let everything happen that can happen now."""
         for _ in range(12):
             await asyncio.sleep(0)
 
@@ -200,7 +200,7 @@ class Scene:
         await self.settle()
 
     async def later(self, seconds: float) -> None:
-        """Goes on in steps, as timers that are due set others."""
+        """Go on in steps, as timers that are due set others."""
         end = self.loop.now + seconds
         while (due := min((timer.when() for timer in self.loop.waiting()), default=end)) < end:
             self.loop.now = max(self.loop.now, due)
@@ -225,7 +225,7 @@ class Scene:
 
 
 def play(test: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
-    """Runs a test on a loop of its own; what a callback lets go unhandled fails it."""
+    """Run a test on a loop of its own; an unhandled exception of a callback fails it."""
     unhandled: list[dict[str, Any]] = []
     loop = Loop()
     loop.set_exception_handler(lambda _, context: unhandled.append(context))

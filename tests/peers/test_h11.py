@@ -107,8 +107,8 @@ def edited(data: bytes, changes: Sequence[tuple[int, int, bytes]]) -> bytes:
 @example([(0, 0, b"\r\n")])
 @example([(18, 2, b"\n")])
 def test_what_h11_refuses_in_a_request_is_refused(changes: list[tuple[int, int, bytes]]) -> None:
-    """A server's own checks of ``Host`` and of lengths, which h11 makes too, come with the handshake's tests. What h11
-    refuses and RFC 9112, 2.2 has taken is an empty line before the request."""
+    """A server's own checks of ``Host`` and of lengths, which h11 makes, too, are in the handshake's tests. h11
+    refuses one thing that RFC 9112, 2.2 accepts: an empty line before the request."""
     data = edited(request(("Origin", "http://example.com"), ("Sec-WebSocket-Protocol", "chat, superchat")), changes)
     if h11_refuses(data.removeprefix(b"\r\n"), h11.CLIENT) and b"HTTP/1.1\r\n" in data:
         heads: list[Request | None] = []

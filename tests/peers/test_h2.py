@@ -70,7 +70,7 @@ class End:
 
 
 def exchange(client: End, server: End) -> None:
-    """Carries bytes until both ends are silent."""
+    """Carry bytes until both ends are silent."""
     while (up := client.flush()) + (down := server.flush()):
         server.receive(up)
         client.receive(down)

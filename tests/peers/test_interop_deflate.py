@@ -140,7 +140,7 @@ def check_messages(connection: Connection, peer: Any) -> None:
 
 
 def joined(frames: list[Frame]) -> list[str | bytes]:
-    """The messages in the frames that websockets gives."""
+    """Return the messages in the frames that websockets returns."""
     messages: list[str | bytes] = []
     for frame in frames:
         if frame.opcode is not Opcode.CONT:
@@ -224,7 +224,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, exten
 async def with_our_server(
     parameters: dict[str, Any], use: Callable[[str], Awaitable[list[str | bytes]]]
 ) -> tuple[Connection, list[str | bytes]]:
-    """Runs a client against a server of ours; gives our end of the connection, and what the client got back."""
+    """Run a client against a server of ours; return our end of the connection, and what the client got back."""
     ends: list[Connection] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -239,7 +239,7 @@ async def with_our_server(
 
 
 async def our_client(uri: str, parameters: dict[str, Any]) -> tuple[Connection, list[Event]]:
-    """Sends all messages to a server that echoes them, and closes."""
+    """Send all messages to a server that echoes them, and close."""
     handshake = ClientHandshake(uri, extensions=[PerMessageDeflate(**{**TAKEOVERS, **parameters})])
     reader, writer = await asyncio.open_connection(handshake.uri.host, handshake.uri.port)
     writer.write(handshake.data_to_send())

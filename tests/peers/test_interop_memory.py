@@ -97,7 +97,7 @@ class WsprotoPeer:
 
 
 class WebsocketsPeer:
-    """websockets: gives frames; the caller joins messages."""
+    """websockets: it returns frames; the caller joins messages."""
 
     def __init__(self, role: Role) -> None:
         self._protocol = WebsocketsProtocol(Side.CLIENT if role is CLIENT else Side.SERVER, state=OPEN)
@@ -158,7 +158,7 @@ PeerType = type[WsprotoPeer] | type[WebsocketsPeer]
 
 
 def exchange(ours: Connection, theirs: Peer, chunk: Chunking) -> tuple[list[Event], list[Event]]:
-    """Carries everything both ways until both are silent; gives what we and what they report."""
+    """Carry everything both ways until both are silent; return what we and what they report."""
     at_us: list[Event] = []
     at_them: list[Event] = []
     while True:
@@ -259,7 +259,7 @@ STEP = st.one_of(
 
 
 def perform(end: Connection | Peer, step: tuple[str, str | bytes]) -> Event:
-    """Sends something; gives the event that it must be at the other end."""
+    """Send something, and return the event that it must be at the other end."""
     match step:
         case ("text", str(text)):
             end.send_text(text)

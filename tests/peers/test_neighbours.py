@@ -1,7 +1,7 @@
 """What wsproto, websockets and ws test in public, written down as facts: ours is held to each of them.
 
-``tests/peers/neighbours`` has the rows, and `neighbours` says what is in one. Where a library is installed in the
-version that the rows are of, it is run on its own rows, too, so that a wrong fact shows.
+``tests/peers/neighbours`` has the rows, and `neighbours` says what is in one. If a library is installed in the version
+that the rows come from, it is run on its own rows, too, so that a wrong fact shows.
 """
 
 from __future__ import annotations

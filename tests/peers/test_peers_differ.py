@@ -44,13 +44,14 @@ def is_installed_before(library: str, fixed: tuple[int, ...] | None) -> bool:
 
 @dataclass(frozen=True)
 class Exemption:
-    """A library that does otherwise, and why we do not.
+    """A library that behaves differently, and why we do not.
 
     :ivar applies: whether a stream is one of those on which it differs.
     :ivar example: the frames of a server that show it.
     :ivar does: what the library does instead.
     :ivar sentence: the RFC's words that we follow, after their section.
-    :ivar before: the version of the library from which on it does as we do; ``None`` while no such version is known.
+    :ivar before: the version of the library from which on it behaves as we do; ``None`` while no such version is
+        known.
     """
 
     peer: str

@@ -275,7 +275,7 @@ def test_a_pong_does_not_come(scene: Callable[..., Scene], role: Role) -> None:
 
 @BOTH_ROLES
 def test_a_pong_that_came_while_the_loop_stood_still(scene: Callable[..., Scene], role: Role) -> None:
-    """The loop is busy until long after the Pong was due, tells the time, and only then looks into the socket."""
+    """The loop is busy until long after the Pong was due, passes the time, and only then looks into the socket."""
     at = scene(role, ping_interval=20, pong=5).open()
     for _ in range(3):
         at.pass_time(20)

@@ -22,7 +22,7 @@ from rfc6455_io.asyncio import Listener, Server, serve
 
 
 class Told(Listener):
-    """Keeps what it is told, in a list that a test can wait for."""
+    """A listener that keeps what it is told, in a list that a test can wait for."""
 
     def __init__(self, calls: asyncio.Queue[Any]) -> None:
         self.calls = calls
@@ -746,6 +746,6 @@ def test_cancelling_serve_forever_closes() -> None:
 
 @pytest.fixture(autouse=True)
 def no_secrets_in_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """asyncio tells of its own troubles by its logger; there are none."""
+    """asyncio reports its own troubles by its logger; there are none."""
     yield
     assert not [r for r in caplog.records if r.name == "asyncio" and r.levelno >= logging.WARNING]

@@ -126,7 +126,7 @@ async def tcp(
     handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
     **how: Any,
 ) -> AsyncIterator[int]:
-    """A server of any kind; gives its port. Its handlers have ended when it has."""
+    """Run a server of any kind, and yield its port. Its handlers have ended when it has."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

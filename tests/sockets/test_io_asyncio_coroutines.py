@@ -288,7 +288,7 @@ STUCK = pytest.mark.parametrize("what", [echo, only_send, send_parts])
 
 
 async def until_it_ends(what: Any, codes: list[int], ws: WebSocket) -> None:
-    """A handler that does this, and tells the code that ended it."""
+    """Do this in a handler, and note the code that ended it."""
     try:
         await what(ws)
     except ConnectionClosedError as error:

@@ -255,7 +255,7 @@ class HttpProxy:
 
 
 def join(sock: socket.socket, host: str, port: int) -> None:
-    """Pass all on between a client and a server."""
+    """Pass everything on between a client and a server."""
     with socket.create_connection((host, port)) as up:
         while True:
             for source, target in ((sock, up), (up, sock)):

@@ -25,7 +25,7 @@ def fail(ws: WebSocket) -> None:
 
 
 def visit(server: Server, number: int) -> None:
-    """A client that comes and goes in one of the ways that there are."""
+    """Let a client come and go in one of the possible ways."""
     uri = f"ws://127.0.0.1:{server.port}/"
     way = number % 5
     if way == 0:

@@ -26,7 +26,7 @@ APACHE_MODULES = Path("/usr/lib/apache2/modules")
 
 
 def configuration(heading: str, server_port: int) -> str:
-    """What the page says about a program, for a server on this port."""
+    """Return what the page says about a program, for a server on this port."""
     _, found, section = PAGE.read_text(encoding="utf-8").partition(f"\n{heading}\n{'-' * len(heading)}\n")
     block = re.search(r"^\.\. code-block:: \w+\n\n((?: +\S.*\n|\n)+)", section, re.MULTILINE)
     assert found

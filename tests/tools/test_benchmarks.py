@@ -29,7 +29,7 @@ NAMES = ["floor", ours.COMPILED, ours.PURE, "picows", "aiohttp", "websockets", "
 
 
 def in_loop(do: Any, *arguments: Any) -> Any:
-    """Calls it where a loop is running, as picows and aiohttp want it."""
+    """Call it while a loop is running, as picows and aiohttp need it."""
 
     async def call() -> Any:
         return do(*arguments)
@@ -66,7 +66,7 @@ def test_names_are_unique() -> None:
 
 
 class Parrot(Library):
-    """Gives what it is told to."""
+    """A library that returns what it is told to."""
 
     name = "parrot"
 

@@ -1,4 +1,4 @@
-"""The servers on real sockets: each answers rows on tiny figures, and what it answers is looked at."""
+"""The servers on real sockets: each answers rows with tiny figures, and its answers are checked."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ print("compiled" if rfc6455.__compiled__ else "pure")
 
 
 def run(*command: str | Path, cwd: Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command with the build switches of the outer run left out, and shows its output when it fails."""
+    """Run a command without the build switches of the outer run, and show its output when it fails."""
     inherited = {name: value for name, value in os.environ.items() if name not in ("RFC6455_PURE", "CC", "PYTHONPATH")}
     finished = subprocess.run(
         [str(part) for part in command],
@@ -62,7 +62,7 @@ def build_wheel(source: Path, into: Path, **environment: str) -> Path:
 
 
 def what_a_fresh_environment_runs(package: Path, directory: Path, **environment: str) -> str:
-    """Installs an sdist or wheel into a new environment and says which build of the package works there."""
+    """Install an sdist or wheel into a new environment, and return which build of the package works there."""
     venv.create(directory / "venv", with_pip=True)
     python = directory / "venv" / ("Scripts/python.exe" if WINDOWS else "bin/python")
     run(python, "-m", "pip", "install", "-q", package, cwd=directory, **environment)
@@ -89,7 +89,7 @@ def sources_of_package(*suffixes: str) -> set[str]:
 
 
 def extension_modules(files: set[str]) -> set[str]:
-    """Where each of them is imported from: ``rfc6455/frames``."""
+    """Return where each of them is imported from: ``rfc6455/frames``."""
     return {name.partition(".")[0] for name in files if name.endswith((".so", ".pyd"))}
 
 

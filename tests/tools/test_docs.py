@@ -1,5 +1,5 @@
-"""The documentation tells the truth: its code runs, its examples give what they show, its tables are whole, its links
-lead somewhere, no public name is missing.
+"""The documentation tells the truth: its code runs, its examples have the results that they show, its tables are
+complete, its links lead somewhere, no public name is missing.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def test_the_servers_of_the_tutorial_lose_no_connection(
 
 
 def run_command(page: Path) -> None:
-    """Runs the command of a page, which makes what its code needs."""
+    """Run the command of a page, which makes what its code needs."""
     (command,) = re.findall(r"code-block:: sh\n\n((?: +.*\n)+)", page.read_text(encoding="utf-8"))
     words = command.replace("\\\n", " ").split()
     if shutil.which(words[0]) is None:
@@ -100,7 +100,7 @@ def test_no_first_cell_of_a_simple_table_takes_two_lines(page: Path) -> None:
 
 
 def docstring_examples() -> Iterator[doctest.DocTest]:
-    """Reads docstrings from the sources, so that the compiled package is held to the same examples."""
+    """Read docstrings from the sources, so that the compiled package is held to the same examples."""
     parser = doctest.DocTestParser()
     for path in sorted([*PACKAGE.rglob("*.py"), *LOOPS.rglob("*.py")]):
         root = LOOPS.parent if LOOPS in path.parents else PACKAGE.parent
@@ -126,7 +126,7 @@ def test_the_example_of_a_docstring_gives_what_it_shows(example: doctest.DocTest
 
 
 def has_example(value: object) -> bool:
-    """Whether the docstring has one, or that of a method, where it reads better."""
+    """Return whether the docstring has one, or that of a method, if that reads better."""
     members = vars(value).values() if isinstance(value, type) else ()
     return any(">>>" in (getattr(each, "__doc__", None) or "") for each in (value, *members))
 
@@ -168,7 +168,7 @@ def test_every_close_code_has_a_meaning() -> None:
 
 
 def calls_of(makers: set[str], path: Path) -> Iterator[ast.Call]:
-    """The calls, in a source, of the functions with these names."""
+    """Yield the calls of the functions with these names in a source."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", None)) in makers:
             yield node

@@ -165,7 +165,7 @@ def source_files() -> list[Path]:
 
 
 def module_of(path: Path) -> str:
-    """The first name below the package: ``frames`` for ``frames.py``, ``testing`` for ``testing/pair.py``."""
+    """Return the first name below the package: ``frames`` for ``frames.py``, ``testing`` for ``testing/pair.py``."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -175,7 +175,7 @@ def nodes_of(path: Path) -> tuple[ast.AST, ...]:
 
 
 def imports_of(path: Path) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    """Give ``(level, module, names)`` for each import, those for types included; ``import a.b`` has no names."""
+    """Yield ``(level, module, names)`` for each import, including those for types; ``import a.b`` has no names."""
     for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from ((0, alias.name, ()) for alias in node.names)

@@ -55,7 +55,7 @@ LARGEST = 400
 
 
 def imports_of(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Gives level, module and name of each import, those for types included; ``import a.b`` has no name."""
+    """Yield level, module and name of each import, including those for types; ``import a.b`` has no name."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((0, alias.name, "") for alias in node.names)
