@@ -30,7 +30,7 @@ EITHER, BY_CLIENT, BY_SERVER, NOBODY = "either", "client", "server", "nobody"
 
 MEANINGS = {
     CloseCode.NORMAL_CLOSURE: Meaning(EITHER, "Done. The default of close()."),
-    CloseCode.GOING_AWAY: Meaning(EITHER, "A server goes down, or a page is left."),
+    CloseCode.GOING_AWAY: Meaning(EITHER, "A server goes down, or somebody leaves a page."),
     CloseCode.PROTOCOL_ERROR: Meaning(EITHER, "The peer broke the protocol. Sent by the library."),
     CloseCode.UNSUPPORTED_DATA: Meaning(EITHER, "A type of data that this end does not take, such as binary."),
     CloseCode.NO_STATUS_RCVD: Meaning(NOBODY, "Reported: the peer's Close frame had no code."),
@@ -39,12 +39,12 @@ MEANINGS = {
     CloseCode.POLICY_VIOLATION: Meaning(EITHER, "A message against the application's rules."),
     CloseCode.MESSAGE_TOO_BIG: Meaning(EITHER, "More than the limits allow. Sent by the library."),
     CloseCode.MANDATORY_EXTENSION: Meaning(BY_CLIENT, "The client needs an extension that was not agreed on."),
-    CloseCode.INTERNAL_ERROR: Meaning(EITHER, "This end met an error of its own."),
-    CloseCode.SERVICE_RESTART: Meaning(BY_SERVER, "The server restarts: come back, after a random while."),
+    CloseCode.INTERNAL_ERROR: Meaning(EITHER, "This end has failed."),
+    CloseCode.SERVICE_RESTART: Meaning(BY_SERVER, "The server restarts: come back after a random delay."),
     CloseCode.TRY_AGAIN_LATER: Meaning(BY_SERVER, "The server has too much to do, or the client is too slow."),
-    CloseCode.BAD_GATEWAY: Meaning(BY_SERVER, "A proxy got no good answer from the server behind it."),
-    CloseCode.TLS_HANDSHAKE: Meaning(NOBODY, "Reported by others: TLS failed. Never given by this library."),
-    CloseCode.TIMEOUT: Meaning(EITHER, "A deadline passed. Sent by the library where time-outs are used."),
+    CloseCode.BAD_GATEWAY: Meaning(BY_SERVER, "A proxy got no valid answer from the server behind it."),
+    CloseCode.TLS_HANDSHAKE: Meaning(NOBODY, "Reported by others: TLS failed. Never reported by this library."),
+    CloseCode.TIMEOUT: Meaning(EITHER, "A deadline passed. Sent by the library if time-outs are used."),
 }
 
 
@@ -202,23 +202,23 @@ class Refusal(NamedTuple):
 
 
 REFUSALS = [
-    Refusal("what is not HTTP", b"\x16\x03\x01"),
+    Refusal("something other than HTTP", b"\x16\x03\x01"),
     Refusal("a field name with a space", request(more="A b: c\r\n")),
     Refusal("the end of the stream within the head", b"GET / HTTP/1.1\r\n", at_end=True),
     Refusal("HTTP/1.0, which has no Upgrade", request("GET / HTTP/1.0")),
     Refusal("another version of HTTP", request("GET / HTTP/2.0")),
-    Refusal("another method than GET", request("POST / HTTP/1.1")),
+    Refusal("a method other than GET", request("POST / HTTP/1.1")),
     Refusal("a target that is not a path", request("GET * HTTP/1.1")),
     Refusal("no Host, or two", request(Host=None)),
     Refusal("a Host that is not valid", request(Host="a/b")),
     Refusal("Transfer-Encoding, which announces a body", request(Transfer_Encoding="chunked")),
-    Refusal("Content-Length, likewise", request(Content_Length="5")),
-    Refusal("a page: no Upgrade, and nothing else of a WebSocket", b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"),
+    Refusal("Content-Length, which announces one, too", request(Content_Length="5")),
+    Refusal("a page: no Upgrade, nor any other WebSocket header", b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"),
     Refusal("no Upgrade, as a proxy may leave it", request(Upgrade=None)),
     Refusal("an upgrade to something else", request(Upgrade="h2c")),
-    Refusal("Upgrade that Connection does not list", request(Connection="keep-alive")),
+    Refusal("an Upgrade that Connection does not list", request(Connection="keep-alive")),
     Refusal("no version", request(Sec_WebSocket_Version=None)),
-    Refusal("another version than 13", request(Sec_WebSocket_Version="8")),
+    Refusal("a version other than 13", request(Sec_WebSocket_Version="8")),
     Refusal("two versions", request(more="Sec-WebSocket-Version: 13\r\n")),
     Refusal("no key, or two", request(Sec_WebSocket_Key=None)),
     Refusal("a key that is not 16 bytes in base64", request(Sec_WebSocket_Key="x")),
