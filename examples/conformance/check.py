@@ -91,7 +91,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the results as JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="where to write the results as JUnit's XML")
     parser.add_argument("--failed", action="store_true", help="show only the cases that FAILED")
-    parser.add_argument("--each", action="store_true", help="show each case, also where many have one cause")
+    parser.add_argument("--each", action="store_true", help="show each case, even if many have one cause")
     parser.add_argument("--timeout", type=parse_seconds, default=2.0, metavar="SECONDS", help="default 2")
     parser.add_argument(
         "--wait", type=parse_seconds, default=30.0, metavar="SECONDS", help="for the next request (default 30)"

@@ -147,10 +147,10 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=argparse.SUPPRESS,
         metavar="ADDRESS",
-        help="where to listen; localhost, which is the default, means IPv4 and IPv6 of this machine, :: both of all "
+        help="where to listen; localhost, the default, means IPv4 and IPv6 on this machine, and :: both on all "
         "addresses; may be given several times",
     )
-    add("--port", type=_port, default=default.port, help="0 for any that is free")
+    add("--port", type=_port, default=default.port, help="0 for any free one")
     add("--path", type=_path, default=default.path, help="the rooms are below this path, such as /chat")
     add(
         "--allow-host",
@@ -158,21 +158,21 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=argparse.SUPPRESS,
         metavar="NAME",
-        help="be served under this name, too, as a proxy or tunnel may need; without it, a server on loopback has the "
-        "names of loopback only, and others have any; may be given several times",
+        help="accept this name, too, as a proxy or tunnel may need; without it, a server on loopback accepts only the "
+        "names of loopback, and others accept any; may be given several times",
     )
     add(
         "--allow-origin",
         action="append",
         default=argparse.SUPPRESS,
         metavar="ORIGIN",
-        help="pages of this origin may connect besides the server's own; may be given several times",
+        help="let pages of this origin connect, besides the server's own; may be given several times",
     )
     add(
         "--no-null",
         dest="allow_null",
         action="store_false",
-        help="on loopback, too, let in no page of the origin null, such as one from disk",
+        help="refuse pages of the origin null, such as those from disk, on loopback as well",
     )
     add(
         "--trust-proxy",
@@ -180,29 +180,29 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=argparse.SUPPRESS,
         metavar="ADDRESS[/BITS]",
-        help="what this proxy says of its clients counts; may be given several times",
+        help="believe what this proxy says about its clients; may be given several times",
     )
     add(
         "--forwarded",
         choices=FORWARDED,
         default=default.forwarded,
-        help="the header in which it says whose request it is; the other one does not count",
+        help="the header in which it names the client; the other one is ignored",
     )
     add(
         "--user-header",
         type=_field_name,
         metavar="NAME",
-        help="the header in which it says what the person is called, who can take no other name then",
+        help="the header in which it gives the person's name; people can then take no other",
     )
     add("--cert", metavar="FILE", help="certificate in PEM, for https: and wss:")
-    add("--key", metavar="FILE", help="its private key, where the certificate's file has none")
+    add("--key", metavar="FILE", help="its private key, if it is not in the certificate's file")
     add("--history", metavar="FILE", help="keep the history in this SQLite file; by default it is in memory")
     add("--bus", metavar="URL", help="redis://host:port, to be one chat with other servers; needs `pip install redis`")
     add(
         "--bus-stream",
         default=default.bus_stream,
         metavar="NAME",
-        help="of the stream in Redis; the same on all servers of a chat",
+        help="the name of the stream in Redis; the same on all servers of a chat",
     )
     add(
         "--bus-password-file",
@@ -210,15 +210,15 @@ def _parser() -> argparse.ArgumentParser:
         help=f"its first line is the password for --bus, which others can see in a URL; or set {PASSWORD_VARIABLE}",
     )
     add("--history-lines", type=_count, default=default.history_lines, metavar="N", help="lines sent on joining")
-    add("--no-deflate", dest="deflate", action="store_false", help="do without compression (permessage-deflate)")
+    add("--no-deflate", dest="deflate", action="store_false", help="no compression (permessage-deflate)")
     add("--max-message", type=_count, default=default.max_message, metavar="BYTES", help="the longest message")
-    add("--rate", type=_seconds, default=default.rate, metavar="N", help="messages a second from one client")
+    add("--rate", type=_seconds, default=default.rate, metavar="N", help="messages per second from one client")
     add(
         "--address-rate",
         type=_seconds,
         default=default.address_rate,
         metavar="N",
-        help="messages a second from one address",
+        help="messages per second from one address",
     )
     add(
         "--address-connections",
@@ -227,7 +227,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="connections from one address",
     )
-    add("--clients", type=_count, default=default.clients, metavar="N", help="connections in all")
+    add("--clients", type=_count, default=default.clients, metavar="N", help="connections in total")
     add(
         "--outbox-bytes",
         type=_count,
@@ -247,14 +247,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         default=default.memory,
         metavar="BYTES",
-        help="what all histories and all that waits for clients may take; then the largest gives way",
+        help="what all histories and everything that waits for clients may take; beyond that, the largest gives way",
     )
     add(
         "--open-timeout",
         type=_seconds,
         default=default.open_timeout,
         metavar="SECONDS",
-        help="how long a client may take for its request",
+        help="how long a client may take to send its request",
     )
     add(
         "--ping-interval",
@@ -282,7 +282,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=default.stop_timeout,
         metavar="SECONDS",
-        help="how long all may take for that when the server stops",
+        help="how long all of them may take for that when the server stops",
     )
     add(
         "--bus-timeout",
