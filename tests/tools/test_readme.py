@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from code_blocks import ROOT, code_blocks, run_page
@@ -14,6 +15,7 @@ import rfc6455
 import rfc6455.testing
 
 README = ROOT / "README.md"
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "benchmarks").glob("*.md"), *(ROOT / "examples").rglob("*.md")]
 
 
 @pytest.fixture
@@ -109,7 +111,8 @@ def test_each_part_of_ci_has_a_job() -> None:
     assert jobs.split(", ") == parts.split()
 
 
-def test_the_links_into_the_tree_lead_somewhere() -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README.read_text(encoding="utf-8"))
-    assert links
-    assert not [link for link in links if not (ROOT / link).exists()]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_links_into_the_tree_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert links or page != README
+    assert not [link for link in links if not (page.parent / link).exists()]
