@@ -29,6 +29,7 @@ cdef class Endpoint:
     cdef _next_event(self)
     cdef _advance(self)
     cdef list _take_waiting(self)
+    cdef _open(self, connection)
 
 @cython.locals(events=_Events)
 cdef _Events _events(Endpoint endpoint)

@@ -148,7 +148,8 @@ class Endpoint:
     def end(self) -> Closed | None:
         """The `Closed` event once it is known, even while events before it are still being handled; otherwise
         ``None``."""
-        return self._closed if self.connection is None else self.connection.end
+        itself = self._itself
+        return self._closed if itself is None else itself._closed
 
     @property
     def must_close(self) -> bool:
