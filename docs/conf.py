@@ -44,7 +44,7 @@ nitpick_ignore_regex = [
     ("py:class", r"rfc6455\.headers\.Request|OptionArguments|rfc6455\..*\._End"),
     (
         "py:class",
-        r"rfc6455_io\._.*|ConnectArguments|socket\.socket|ssl\.SSLContext|asyncio\..*|threading\..*|os\.PathLike.*",
+        r"rfc6455_io\._.*|ConnectArguments|Sendable|socket\.socket|ssl\.SSLContext|asyncio\..*|threading\..*|os\.PathLike.*",
     ),
     ("py:exc", "ProxyError"),  # rfc6455_io.threads has the one of rfc6455_io.asyncio
     ("py:obj", r"socket|CLOSED|rfc6455(\..*)?"),

@@ -2,7 +2,8 @@
 
 The compiled modules lie in one file, the extension module ``_compiled``. Python itself would not look for them there;
 a finder for the names of this package does. Without the finder, only the sources are found. The package is therefore
-never half compiled. If the file is missing or may not be used, the sources do the same, more slowly:
+never half compiled. A package that is compiled against this one has its modules in the same file, and a finder by
+`use_compiled`. If the file is missing or may not be used, the sources do the same, more slowly:
 
 - with ``RFC6455_PURE=1`` in the environment when the package is first imported;
 - in a second interpreter of the process (a subinterpreter, or the main one after it): the compiled modules keep their
@@ -48,13 +49,12 @@ _IN_ANOTHER_INTERPRETER = ("does not support loading in subinterpreters", "Inter
 
 
 class _Finder:
-    """A finder of the compiled modules in their one file, for as long as the package that installed it is the imported
-    one."""
+    """A finder of a package's compiled modules in the one file, for as long as this package is the imported one."""
 
-    def __init__(self, package: ModuleType, file: str) -> None:
+    def __init__(self, package: ModuleType, modules: Sequence[str], file: str) -> None:
         self._package = package
         self._file = file
-        self._names = {f"{package.__name__}.{name}" for name in MODULES}
+        self._names = {f"{package.__name__}.{name}" for name in modules}
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
         if name not in self._names or sys.modules.get(self._package.__name__) is not self._package:
@@ -62,12 +62,12 @@ class _Finder:
         return spec_from_file_location(name, self._file, loader=ExtensionFileLoader(name, self._file))
 
 
-def _use_compiled(package: ModuleType) -> bool:
-    """Install the finder if the compiled modules exist and may be used; return whether it was."""
+def _usable_file(package: ModuleType) -> str | None:
+    """Install the finder if the compiled modules exist and may be used, and return their file."""
     file = PathFinder.find_spec(f"{package.__name__}._compiled", package.__path__)
     if os.environ.get("RFC6455_PURE") == "1" or file is None or file.origin is None:
-        return False
-    finder = _Finder(package, file.origin)
+        return None
+    finder = _Finder(package, MODULES, file.origin)
     sys.meta_path.insert(0, finder)
     try:
         # The interpreter that gets the first module also gets all others.
@@ -76,8 +76,15 @@ def _use_compiled(package: ModuleType) -> bool:
         sys.meta_path.remove(finder)
         if not any(words in str(error) for words in _IN_ANOTHER_INTERPRETER):
             raise
-        return False
-    return True
+        return None
+    return file.origin
 
 
-COMPILED = _use_compiled(sys.modules[__package__])
+FILE = _usable_file(sys.modules[__package__])
+COMPILED = FILE is not None
+
+
+def use_compiled(package: ModuleType, modules: Sequence[str]) -> None:
+    """Let the modules of another package be compiled if those of this one are."""
+    if FILE is not None:
+        sys.meta_path.insert(0, _Finder(package, modules, FILE))

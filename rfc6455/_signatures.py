@@ -6,10 +6,13 @@ signature, as for most built-in types.
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 from typing import TYPE_CHECKING
+
+from ._build import FILE
 
 if TYPE_CHECKING:
     from inspect import Signature
@@ -26,7 +29,8 @@ class SignatureOfSource:
 
 
 def _is_compiled(cls: type) -> bool:
-    return not hasattr(vars(cls).get("__init__"), "__code__") and cls.__module__.startswith(f"{__package__}.")
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return not hasattr(vars(cls).get("__init__"), "__code__") and file is not None and file == FILE
 
 
 def _signature_in_source(cls: type) -> Signature:
@@ -38,8 +42,9 @@ def _signature_in_source(cls: type) -> Signature:
 @cache
 def _source(name: str) -> ModuleType:
     """Run the source of a compiled module once, beside the compiled one; some of them register functions."""
-    directory, _, suffix = __file__.rpartition("_signatures")
-    spec = spec_from_file_location(name, directory + name.rpartition(".")[2] + suffix)
+    package, _, module_name = name.rpartition(".")
+    directory, _, suffix = str(sys.modules[package].__file__).rpartition("__init__")
+    spec = spec_from_file_location(name, directory + module_name + suffix)
     if spec is None or spec.loader is None:
         raise AttributeError("__signature__")
     module = module_from_spec(spec)

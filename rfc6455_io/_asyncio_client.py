@@ -80,7 +80,7 @@ class Connect(Generic[T]):
         route: Route,
         make_listener: Callable[[], Listener],
         as_result: Callable[[Any], T],
-        dial: Callable[[URI, Callable[[], Driver]], Any],
+        dial: Callable[[URI, Callable[[], Any]], Any],
         timeouts: rfc6455.Timeouts,
     ) -> None:
         self._route = route
@@ -128,7 +128,7 @@ class Connect(Generic[T]):
 
 
 class _Way(Way):
-    async def dial(self, uri: URI, make_driver: Callable[[], Driver]) -> None:
+    async def dial(self, uri: URI, make_driver: Callable[[], Any]) -> None:
         """Connect, and make a driver that takes over from there."""
         loop = asyncio.get_running_loop()
         how: dict[str, Any] = {}
@@ -154,7 +154,7 @@ class _Way(Way):
         loop: asyncio.AbstractEventLoop,
         proxy: Proxy,
         uri: URI,
-        make_driver: Callable[[], Driver],
+        make_driver: Callable[[], Any],
         how: dict[str, Any],
     ) -> None:
         tunnel = _TunnelProtocol(Tunnel(uri, proxy))
@@ -215,7 +215,7 @@ class _TunnelProtocol(asyncio.Protocol):
         if not self.opened.done():
             self.opened.set_exception(ProxyError("the proxy ended the connection before it answered"))
 
-    def hand_over(self, driver: Driver) -> None:
+    def hand_over(self, driver: Any) -> None:
         self.transport.set_protocol(driver)
         driver.connection_made(self.transport)
         if self._early:

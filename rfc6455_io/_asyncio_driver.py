@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import rfc6455
 from rfc6455 import BytesMessage, Closed, Endpoint, Pong, PreparedMessage, Request, Response, TextMessage
+from rfc6455._signatures import SIGNATURE
 
 from ._known import Known
 from ._messages import ANSWER, FAREWELL, HEADER, HIGH_WATER, Part, Sendable
@@ -49,6 +50,8 @@ class Listener(Known):
     ...     def message(self, message):
     ...         self.send(message)
     """
+
+    __signature__ = SIGNATURE
 
     __slots__ = ("__weakref__", "_driver")
 
@@ -170,8 +173,11 @@ class Owner(Protocol):
         """Called when both the connection and TCP have ended."""
 
 
-class Driver(asyncio.Protocol):
-    """The protocol of one connection, for `asyncio.loop.create_server` and ``create_connection``."""
+class Driver:
+    """The protocol of one connection, for `asyncio.loop.create_server` and ``create_connection``.
+
+    It is not derived from `asyncio.Protocol`: a compiled class can only be derived from compiled ones.
+    """
 
     __slots__ = (
         *("transport", "endpoint", "connection", "listener", "loop", "can_write", "has_write_due", "is_closing"),
@@ -206,15 +212,14 @@ class Driver(asyncio.Protocol):
         self._is_ending = False  # whether this side has ended its stream
         self._unsent = 0  # the size of what was queued since the last write
         self.has_write_due: bool = False  # whether the loop will write what was queued
-        self._has_eof = False
+        self._has_eof = self._is_hung_up = False
         self._has_ended = False  # whether the listener was told of the end
-        self._is_hung_up = False
         # Where messages go: the listener, until it has failed or has been told of the end.
         self._target: Listener | None = None
 
     # What asyncio calls.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self.endpoint = Endpoint(self._owner.begin(self), self._owner.timeouts, now=self._time())
         self._settle()
@@ -293,15 +298,15 @@ class Driver(asyncio.Protocol):
 
     def queue(self, message: Sendable, fin: bool = True, compress: bool | None = None) -> None:
         """Queue a message in the endpoint until something is written."""
+        connection = self.connection
         if isinstance(message, str):
-            self.connection.send_text(message, fin=fin, compress=compress)
-            self._unsent += HEADER + len(message)
-        elif isinstance(message, PreparedMessage):
-            self.connection.send_prepared(message)
-            self._unsent += HEADER + len(message.payload)
+            connection.send_text(message, fin=fin, compress=compress)
+        elif isinstance(message, bytes) or not isinstance(message, PreparedMessage):
+            connection.send_bytes(message, fin=fin, compress=compress)
         else:
-            self.connection.send_bytes(message, fin=fin, compress=compress)
-            self._unsent += HEADER + len(message)
+            connection.send_prepared(message)
+            message = message.payload
+        self._unsent += HEADER + len(message)
 
     def ping(self, payload: bytes) -> None:
         self.connection.ping(payload)
@@ -446,18 +451,16 @@ class Driver(asyncio.Protocol):
     def _handle_other(self, event: object) -> None:
         target = self._target
         match event:
-            case Pong(payload):
-                if target is not None:
-                    target.pong(payload)
+            case Pong(payload) if target is not None:
+                target.pong(payload)
             case Closed():
                 self._handle_end(event)
             case Request():
                 self._owner.requested(self, event)
             case Response():
                 self._owner.opened(self, event)
-            case rfc6455.TextPart() | rfc6455.BytesPart() | rfc6455.EncodedText():
-                if target is not None:
-                    target.part(event)
+            case rfc6455.TextPart() | rfc6455.BytesPart() | rfc6455.EncodedText() if target is not None:
+                target.part(event)
 
     def _handle_end(self, closed: Closed) -> None:
         self.is_held = self._is_flooded = False
@@ -562,9 +565,11 @@ class Driver(asyncio.Protocol):
     def _set_timer(self) -> None:
         """Schedule `_tick` for the next deadline. A timer that comes too early is left, and looks again."""
         due = self._next_deadline()
-        if due is None or due >= self._timer_at:
+        if due is not None and due >= self._timer_at:
             return
         self._stop_timer()
+        if due is None:
+            return  # without any timer, the loop's waits cost the kernel less
         if due <= self._time():
             # A late deadline is due again at once, but not before another read. A callback that is scheduled by a
             # callback comes after a read in every loop, whether it runs callbacks before reading (uvloop) or after

@@ -47,7 +47,7 @@ class Server:
     def __init__(
         self,
         handler: Handler | Callable[[], Listener],
-        listen: Callable[[Callable[[], Driver]], Coroutine[Any, Any, asyncio.Server]],
+        listen: Callable[[Callable[[], Any]], Coroutine[Any, Any, asyncio.Server]],
         make_handshake: Callable[[], rfc6455.ServerHandshake],
         timeouts: rfc6455.Timeouts | None,
         process_request: ProcessRequest | None,
@@ -101,7 +101,7 @@ class Server:
     async def _start(self) -> Server:
         loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
-        self._server = await self._listen(partial(self._driver, loop))
+        self._server = await self._listen(partial(Driver, loop, self))
         return self
 
     async def serve_forever(self) -> None:
@@ -157,9 +157,6 @@ class Server:
             self._empty.set_result(None)
 
     # What a driver calls.
-
-    def _driver(self, loop: asyncio.AbstractEventLoop) -> Driver:
-        return Driver(loop, self)
 
     def begin(self, driver: Driver) -> rfc6455.ServerHandshake:
         self._drivers.add(driver)
@@ -304,7 +301,7 @@ def serve(
     """
     make_handshake = server_handshakes(process_request, wrap, options)
 
-    async def listen(factory: Callable[[], Driver]) -> asyncio.Server:
+    async def listen(factory: Callable[[], Any]) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         how: dict[str, Any] = {"ssl": ssl, "backlog": backlog}
         if ssl is not None:

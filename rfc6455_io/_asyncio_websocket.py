@@ -23,10 +23,11 @@ from rfc6455 import (
     LocalProtocolError,
     PreparedMessage,
 )
+from rfc6455._signatures import SIGNATURE
 
 from ._asyncio_driver import Driver, Listener
 from ._known import Known
-from ._messages import GOOD_ENDS, MESSAGE, ONE_MESSAGE, QUEUE, Part, Pings, Sendable, size_of
+from ._messages import GOOD_ENDS, MESSAGE, QUEUE, Part, Pings, Sendable, size_of
 
 # Raised in a task that sends when TCP has ended and the end itself waits behind messages that were not received.
 CUT_OFF = Closed(1006, "", False, None, CloseCause.EOF_IDLE)
@@ -104,21 +105,26 @@ class Inbox(Listener):
             # What the peer said last may not have been read yet; TCP has ended in any case.
             raise ConnectionClosedError(self.end or CUT_OFF)
 
-    async def wait(self) -> None:
-        """Wait until something is in the queue."""
-        while not self.queue:
-            if self.end_event is not None:
-                raise ConnectionClosedError(self.end_event)
-            if self.receiver is not None:
-                raise RuntimeError("recv() is waiting in another task already; only one can receive at a time")
-            if self._driver.has_write_due:
-                self._driver.write()  # nothing more will come that could be sent together with it
-            self._driver.end_answer()
-            self.receiver = self.loop.create_future()
-            try:
-                await self.receiver
-            finally:
-                self.receiver = None
+    def wait(self) -> asyncio.Future[None]:
+        """Return what to wait for while the queue is empty; then set `receiver` to ``None``."""
+        if self.end_event is not None:
+            raise ConnectionClosedError(self.end_event)
+        if self.receiver is not None:
+            raise RuntimeError("recv() is waiting in another task already; only one can receive at a time")
+        driver = self._driver
+        if driver.has_write_due:
+            driver.write()  # nothing more will come that could be sent together with it
+        if driver.is_answer_due:
+            driver.end_answer()
+        self.receiver = receiver = self.loop.create_future()
+        return receiver
+
+    def take_message(self) -> str | bytes:
+        item = self.queue[0]
+        if not isinstance(item, (str, bytes)):
+            raise RuntimeError("with parts=True or decode_text=False, call recv_part()")
+        self.take(len(item))
+        return item
 
     def take(self, size: int) -> None:
         """Remove the first item from the queue; ``size`` is what it counts."""
@@ -195,6 +201,8 @@ class WebSocket(Known):
     Any number of tasks may send at the same time; only one may receive.
     """
 
+    __signature__ = SIGNATURE
+
     __slots__ = ("__weakref__", "_inbox")
 
     def __init__(self, inbox: Inbox) -> None:
@@ -222,20 +230,24 @@ class WebSocket(Known):
             ``decode_text=False``, which need `recv_part`.
         """
         inbox = self._inbox
-        if not inbox.queue:
-            await inbox.wait()
-        item = inbox.queue[0]
-        if not isinstance(item, (str, bytes)):
-            raise RuntimeError("with parts=True or decode_text=False, call recv_part()")
-        inbox.take(len(item))
-        return item
+        while not inbox.queue:
+            receiver = inbox.wait()
+            try:
+                await receiver
+            finally:
+                inbox.receiver = None
+        return inbox.take_message()
 
     async def recv_part(self) -> Part:
         """Return the next part of a message, with the option ``parts=True``; with ``decode_text=False`` also whole
         texts, as `rfc6455.EncodedText`. The errors are those of `recv`."""
         inbox = self._inbox
-        if not inbox.queue:
-            await inbox.wait()
+        while not inbox.queue:
+            receiver = inbox.wait()
+            try:
+                await receiver
+            finally:
+                inbox.receiver = None
         item = inbox.queue[0]
         if isinstance(item, (str, bytes)):
             raise RuntimeError("without parts=True, call recv()")
@@ -246,8 +258,16 @@ class WebSocket(Known):
         return self
 
     async def __anext__(self) -> str | bytes:
+        # As `recv`, but without a coroutine of its own for each message.
+        inbox = self._inbox
         try:
-            return await self.recv()
+            while not inbox.queue:
+                receiver = inbox.wait()
+                try:
+                    await receiver
+                finally:
+                    inbox.receiver = None
+            return inbox.take_message()
         except ConnectionClosedError as error:
             if error.closed.clean and error.closed.code in GOOD_ENDS:
                 raise StopAsyncIteration from None
@@ -273,7 +293,7 @@ class WebSocket(Known):
         if inbox.turns or inbox.sends_parts or not inbox._driver.can_write:
             await inbox.turn()
         try:
-            if isinstance(message, ONE_MESSAGE):
+            if isinstance(message, (str, bytes, bytearray, memoryview, PreparedMessage)):
                 inbox.post(message, True, compress)
             else:
                 await self._send_parts(message, compress)

@@ -15,8 +15,10 @@ class Known:
 
     __slots__ = ()
 
-    # The driver of its kind; what is known is in its endpoint.
-    _driver: Any
+    @property
+    def _driver(self) -> Any:
+        """The driver of its kind; what is known is in its endpoint."""
+        raise NotImplementedError
 
     @property
     def request(self) -> Request:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import rfc6455
+import rfc6455_io
 from rfc6455 import _build
 
 pytestmark = pytest.mark.processes
@@ -87,6 +88,21 @@ def copy_of_package(directory: Path) -> Path:
 
 
 BUILD = "compiled" if rfc6455.__compiled__ else "pure"
+
+
+# What the loops on asyncio are: the loader of each of their modules that could be compiled.
+TELL_OF_LOOPS = """
+import sys
+import rfc6455_io.asyncio, rfc6455_io._build
+names = [f"rfc6455_io.{name}" for name in rfc6455_io._build.MODULES]
+print(*{type(sys.modules[name].__spec__.loader).__name__ for name in names})
+"""
+
+
+@pytest.mark.parametrize("value", ["1", ""])
+def test_the_loops_are_compiled_where_the_protocol_is(value: str) -> None:
+    kind = "ExtensionFileLoader" if BUILD == "compiled" and not value else "SourceFileLoader"
+    assert output_of(TELL_OF_LOOPS, RFC6455_PURE=value) == [kind]
 
 
 @pytest.mark.parametrize(("value", "runs"), [("1", "pure"), ("0", BUILD), ("", BUILD)])
@@ -160,11 +176,13 @@ def test_an_extension_module_that_is_there_and_broken_is_not_passed_over(damage:
 
 def test_each_module_that_is_compiled_has_its_types_and_no_other_has() -> None:
     """`MODULES` is what counts; a `.pxd` without it would be taken for compiled by other Cython code."""
-    typed = {path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.pxd")}
-    assert sorted(_build.MODULES) == sorted(".".join(path.parts) for path in typed)
+    for build in (_build, rfc6455_io._build):
+        package = Path(build.__file__).parent
+        typed = {path.relative_to(package).with_suffix("") for path in package.rglob("*.pxd")}
+        assert sorted(build.MODULES) == sorted(".".join(path.parts) for path in typed)
 
 
 def test_no_two_compiled_modules_end_in_the_same_word() -> None:
     """They are in one file, where the last word of its name is all that a module is found by (PEP 489)."""
-    last_words = [name.rpartition(".")[2] for name in _build.MODULES]
+    last_words = [name.rpartition(".")[2] for name in (*_build.MODULES, *rfc6455_io._build.MODULES)]
     assert len({*last_words}) == len(last_words)

@@ -17,15 +17,27 @@ from rfc6455 import Closed, Connection, MessageCodec, Role
 ROOT = Path(rfc6455.__file__).parents[1]
 
 TELL = """
-import inspect, json, rfc6455
+import inspect, json, rfc6455, rfc6455_io.asyncio
 
-def signature(name):
+def signature(it):
     try:
-        return str(inspect.signature(getattr(rfc6455, name)))
+        return str(inspect.signature(it))
     except (TypeError, ValueError) as error:
         return type(error).__name__
 
-print(json.dumps({name: signature(name) for name in rfc6455.__all__ if callable(getattr(rfc6455, name))}))
+class Derived(rfc6455_io.asyncio.Listener):
+    pass
+
+class WithItsOwn(rfc6455_io.asyncio.Listener):
+    def __init__(self, name):
+        pass
+
+its = {name: getattr(rfc6455, name) for name in rfc6455.__all__}
+for kind in (rfc6455_io.asyncio.Listener, rfc6455_io.asyncio.WebSocket):
+    its[kind.__name__] = kind
+    its |= {f"{kind.__name__}.{name}": getattr(kind, name) for name in dir(kind) if not name.startswith("_")}
+its |= {"Derived": Derived, "WithItsOwn": WithItsOwn}
+print(json.dumps({name: signature(it) for name, it in its.items() if callable(it)}))
 """
 
 
@@ -44,6 +56,8 @@ def test_both_builds_tell_the_same_of_each_public_name() -> None:
     told = signatures()
     assert told["Connection"].startswith("(role: 'Role', extensions: ")
     assert told["Ping"].startswith("(payload: 'bytes'")
+    assert told["Listener.ping"] == "(self, payload: 'bytes' = b'') -> 'None'"
+    assert (told["Listener"], told["Derived"], told["WithItsOwn"]) == ("()", "()", "(name)")
     assert told == signatures(RFC6455_PURE="1")
 
 

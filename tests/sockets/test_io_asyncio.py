@@ -121,6 +121,19 @@ def test_the_server_ends_tcp_at_once_after_both_have_closed(loop: str, secure: b
     run(main(), loop)
 
 
+@pytest.mark.parametrize(("ping_interval", "timers"), [(None, 0), (20.0, 1)])
+def test_an_open_connection_that_waits_for_nothing_has_no_timer(ping_interval: float | None, timers: int) -> None:
+    async def main() -> None:
+        async with Scene(timeouts=Timeouts(ping_interval=ping_interval)) as at:
+            at.raw.send(TEXT, b"x")
+            assert await at.told() == "x"
+            scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+            ours = [timer for timer in scheduled if not timer.cancelled() and "Driver" in repr(timer)]
+            assert len(ours) == timers
+
+    run(main(), "asyncio")
+
+
 @BOTH_LOOPS
 def test_what_one_read_brings_is_answered_by_one_write(loop: str) -> None:
     writes: list[bytes] = []

@@ -1,37 +1,48 @@
-"""The package built from its sources alone, beside the one that is installed.
+"""The packages built from their sources alone, beside those that are installed.
 
-`PURE` runs as Python whatever was built. Where the package was compiled, it is the ``.py`` files again, copied to
-where no extension module hides them and imported under another name; that works as the package imports its own
-modules only relatively. Where nothing was compiled, it is the package itself.
+`PURE` and `PURE_LOOPS` run as Python whatever was built. Where the packages were compiled, they are the ``.py`` files
+again, copied to where no extension module hides them and imported under other names; that works as each imports its
+own modules only relatively. Where nothing was compiled, they are the packages themselves.
 """
 
 from __future__ import annotations
 
 import importlib
-import shutil
+import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import rfc6455
+import rfc6455_io.asyncio
 
 TWIN = "rfc6455_twin"
+TWIN_OF_LOOPS = "rfc6455_io_twin"
 
 
-def _load_twin() -> Any:
-    """Import the copy, and need it no more after that: no module is imported late."""
-    source = Path(rfc6455.__file__).parent
+def _load_twins() -> tuple[Any, Any]:
+    """Import the copies, and need them no more after that: no module is imported late."""
     with tempfile.TemporaryDirectory() as directory:
-        for module in source.rglob("*.py"):
-            target = Path(directory, TWIN, module.relative_to(source))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(module, target)
+        _copy(Path(rfc6455.__file__).parent, Path(directory, TWIN))
+        _copy(Path(rfc6455_io.__file__).parent, Path(directory, TWIN_OF_LOOPS))
         sys.path.insert(0, directory)
         try:
-            return importlib.import_module(TWIN)
+            importlib.import_module(f"{TWIN_OF_LOOPS}.asyncio")
         finally:
             sys.path.remove(directory)
+    return sys.modules[TWIN], sys.modules[TWIN_OF_LOOPS]
 
 
-PURE: Any = _load_twin() if rfc6455.__compiled__ else rfc6455
+def _copy(source: Path, into: Path) -> None:
+    """Copy the sources, so that what they import from the other package is its twin."""
+    for module in source.rglob("*.py"):
+        target = into / module.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = module.read_text(encoding="utf-8")
+        target.write_text(re.sub(r"\brfc6455\b", TWIN, text) if source.name != "rfc6455" else text, encoding="utf-8")
+
+
+PURE: Any
+PURE_LOOPS: Any
+PURE, PURE_LOOPS = _load_twins() if rfc6455.__compiled__ else (rfc6455, rfc6455_io)

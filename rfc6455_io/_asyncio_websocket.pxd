@@ -1,0 +1,28 @@
+cimport cython
+
+from rfc6455_io._asyncio_driver cimport Driver, Listener
+from rfc6455_io._known cimport Known
+
+cdef Py_ssize_t QUEUE, MESSAGE
+
+cdef class Inbox(Listener):
+    cdef public object end_event
+    cdef public object gone
+    cdef public object loop
+    cdef public object pings
+    cdef public object queue
+    cdef public object receiver
+    cdef public object room
+    cdef public bint sends_parts
+    cdef public Py_ssize_t size
+    cdef public object turns
+
+    cdef _put(self, item, Py_ssize_t size)
+    cpdef take_message(self)
+    cpdef take(self, Py_ssize_t size)
+    cpdef wait(self)
+    cpdef post(self, message, bint fin=*, compress=*)
+
+cdef class WebSocket(Known):
+    cdef object __weakref__
+    cdef readonly Inbox _inbox
