@@ -88,6 +88,10 @@ def run(main: Coroutine[Any, Any, T], loop: str = "clock", patience: float = PAT
 
 
 def _new_loop(loop: str) -> asyncio.AbstractEventLoop:
+    if loop.startswith("aiofastnet on "):
+        import aiofastnet
+
+        return aiofastnet.patch_loop(_new_loop(loop.removeprefix("aiofastnet on ")))
     if loop == "uvloop":
         import uvloop
 
