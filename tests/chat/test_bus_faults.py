@@ -272,7 +272,7 @@ def test_a_loss_is_seen_behind_what_came_after_it(redis: Redis) -> None:
     stream.close()
 
 
-def test_a_stream_that_is_full_has_lost_nothing(redis: Redis) -> None:
+def test_a_full_stream_that_lets_go_of_its_oldest_entries_has_lost_nothing(redis: Redis) -> None:
     from service.stream import STREAM_LENGTH, Stream, to_entry
 
     stream = Stream(redis.url)
@@ -282,6 +282,10 @@ def test_a_stream_that_is_full_has_lost_nothing(redis: Redis) -> None:
         while entries := stream.read(last):
             last = entries[-1][0]
         assert not stream.has_lost(last)
+    with redis.client() as console:
+        console.delete(stream.name)
+    stream.add([to_entry("x", 1, "/", [])])
+    assert stream.has_lost(last)
     stream.close()
 
 

@@ -13,13 +13,13 @@ pytest.importorskip("redis")
 
 from service import order
 from service.order import Order
-from service.stream import HELLO, Said
+from service.stream import Said
 
 LATER = 1000.0
 
 
-def said(number: int, server: str = "one", room: str = "/", json: str = "[]") -> Said:
-    return Said("0-0", server, number, room, json)
+def said(number: int, server: str = "one", json: str = "[]") -> Said:
+    return Said("0-0", server, number, "/", json)
 
 
 def numbers(entries: list[Said]) -> list[int]:
@@ -66,12 +66,6 @@ def test_the_time_begins_anew_with_each_that_has_come() -> None:
     assert numbers(of.put(said(1), 2)) == [1]
     assert of.overdue(order.PATIENCE + 1) == []
     assert numbers(of.overdue(order.PATIENCE + 2)) == [3, 5]
-
-
-def test_a_greeting_comes_after_all_that_is_written_again() -> None:
-    of = Order()
-    assert list(put_all([3], of)) == []
-    assert numbers(of.put(said(5, room=HELLO), 0)) == [3, 5]
 
 
 def test_what_is_kept_has_a_bound() -> None:

@@ -2,7 +2,7 @@
 
 Redis may lose entries that only some servers have read, and go on with new ones. The server that wrote them notices
 this and writes them again, behind the newer ones. So a reader that misses a number keeps what comes after it until the
-missing entries arrive, or the server greets, which it does after all that it writes again, or the time is up.
+missing entries arrive or the time is up.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from service.log import log
-from service.stream import ENTRY_COST, HELLO, Said
+from service.stream import ENTRY_COST, Said
 
-# How many seconds to wait for entries that are missing. A server looks every second whether Redis has lost something;
-# then it reads the stream, and writes.
-PATIENCE = 5.0
+# How many seconds to wait for entries that are missing. A server looks every second whether Redis has lost something,
+# reads the stream, and writes; and it may find Redis without memory, or lose what it has just written.
+PATIENCE = 10.0
 
 # How many bytes of one server to keep meanwhile: as many as it remembers in order to write them again.
 KEPT_BYTES = 8 << 20
@@ -47,7 +47,7 @@ class Order:
         if entry.number <= server.last:
             return []
         _keep(server, entry)
-        if entry.room == HELLO or server.kept_bytes > KEPT_BYTES:
+        if server.kept_bytes > KEPT_BYTES:
             return [*_give_up(entry.server, server)]
         return [*_next(server, now)]
 

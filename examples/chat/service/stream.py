@@ -127,7 +127,8 @@ class Stream:
         """Return whether the stream has lost entries: somebody emptied it, or Redis did for want of memory.
 
         Then it ends before ``last``, which was in it; or, if there are new entries, it begins later than it did,
-        although it is not full. The ids of new entries come from Redis's clock: if that is behind, `read` skips them.
+        although it is not long enough to be cut. The ids of new entries come from Redis's clock: if that is behind,
+        `read` skips them.
         """
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.xrange(self.name, count=1)
@@ -137,7 +138,7 @@ class Stream:
         if not newest or _order(newest[0][0]) < _order(last):
             return last != NOTHING
         is_shorter = bool(self._sizes) and _order(oldest[0][0]) > _order(self._sizes[0][0])
-        return is_shorter and length < STREAM_LENGTH and not self.is_full
+        return is_shorter and length < STREAM_LENGTH
 
     @property
     def is_full(self) -> bool:
