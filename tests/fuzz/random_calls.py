@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import random
 import sys
 import time
@@ -25,14 +26,19 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "support"), str(Path(__file__).parents[2])]
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+# At the end: the source tree is wanted where it was compiled in place, and would hide what is installed.
+sys.path.append(str(Path(__file__).parents[2]))
 
-from pure_twin import PURE, PURE_LOOPS, TWIN  # noqa: E402
+from pure_twin import PURE, PURE_LOOPS, TWIN
 
-import rfc6455  # noqa: E402
-import rfc6455_io.asyncio  # noqa: E402
+import rfc6455
+import rfc6455_io.asyncio
 
 STEPS_IN_A_RUN = 60
+
+# Of an error that Python raises when something asks a memoryview that was released.
+RELEASED = " (released)"
 
 # Modules whose names can be imported and are compiled, so that types of C stand behind them.
 MODULES: tuple[str, ...]
@@ -530,7 +536,7 @@ def outcome(world: World, step: Step, number: int) -> str:
     try:
         it = world.do(step)
     except Exception as error:
-        return f"error: {type(error).__name__}"
+        return f"error: {type(error).__name__}{RELEASED if 'released memoryview' in str(error) else ''}"
     world.made[number] = it
     return f"value: {type(it).__name__.replace('cython_function_or_method', 'function')}"
 
@@ -538,11 +544,12 @@ def outcome(world: World, step: Step, number: int) -> str:
 def may_differ(step: Step, ours: str, theirs: str) -> bool:
     """Return whether the compiled build may come to something else here.
 
-    Where a type of C stands behind an argument or an attribute, another type is an error at once; the sources may go
-    on for a while, or for good. Some attributes cannot be written to in C. And a class of C without an ``__init__`` of
-    its own does not count its arguments.
+    Where a type of C stands behind an argument or an attribute, another type is an error at once, and so is a released
+    memoryview, which is neither true nor false; the sources may go on for a while, or for good. Some attributes cannot
+    be written to in C. And a class of C without an ``__init__`` of its own does not count its arguments.
     """
-    if ours in ("error: TypeError", "error: OverflowError", "error: MemoryError") or theirs == "error: MemoryError":
+    errors = ("error: TypeError", "error: OverflowError", "error: MemoryError", f"error: ValueError{RELEASED}")
+    if ours in errors or theirs == "error: MemoryError":
         return True
     if ours == "error: ValueError" and theirs == "error: NotImplementedError":
         return True  # a released view is asked whether it is true
@@ -556,6 +563,8 @@ def main() -> int:
     parser.add_argument("--log", type=Path, help="where the seed in hand is written before each run")
     parser.add_argument("--only", action="store_true", help="the first seed alone, each step shown")
     options = parser.parse_args()
+    if PURE is rfc6455:
+        parser.error("the package is not compiled, and there is nothing to compare")
     limit_memory()
     logging.disable()  # of listeners that failed
     asyncio._set_running_loop(Loop())  # type: ignore[arg-type]
@@ -584,6 +593,8 @@ def limit_memory() -> None:
     try:
         import resource
     except ImportError:
+        return
+    if "ASAN_OPTIONS" in os.environ:  # it reserves terabytes, and has a limit of its own
         return
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 

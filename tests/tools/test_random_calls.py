@@ -42,6 +42,13 @@ def test_random_calls_come_to_the_same_in_both_builds(seconds: int, tmp_path: Pa
     assert (done.returncode, done.stderr) == (0, ""), f"seed {log.read_text()}: {done.stdout}{done.stderr}"
 
 
+@pytest.mark.skipif(rfc6455.__compiled__, reason="this is what happens with the sources alone")
+def test_with_one_build_there_is_nothing_to_compare() -> None:
+    done = subprocess.run([sys.executable, str(FUZZ / "random_calls.py")], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert "the package is not compiled" in done.stderr
+
+
 @BOTH_BUILDS
 def test_a_difference_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(FUZZ)
