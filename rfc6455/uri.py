@@ -314,6 +314,19 @@ def is_host(text: str) -> bool:
     An IPv6 address may lack its brackets: RFC 9112 3.2 does not allow that, but clients that are given a bare address
     send it. It is then a host without a port.
     """
+    return _kept_is_host(text) if len(text) <= _LONGEST_KEPT else _is_host(text)
+
+
+# Almost all requests to one server name the same host.
+_HOSTS_KEPT = 16
+
+
+@lru_cache(_HOSTS_KEPT)
+def _kept_is_host(text: str) -> bool:
+    return _is_host(text)
+
+
+def _is_host(text: str) -> bool:
     return _PLAIN_HOST.fullmatch(text) is not None or split_host(text) is not None
 
 

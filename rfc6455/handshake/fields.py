@@ -25,6 +25,8 @@ EXTENSIONS = "Sec-WebSocket-Extensions"
 
 # An extension as offered or agreed: its name, and its parameters in order (9.1).
 ExtensionItem = tuple[str, "list[tuple[str, str | None]]"]
+# The same, to be read only.
+ListedExtension = tuple[str, "Sequence[tuple[str, str | None]]"]
 
 # How many names one list may hold, over all lines: more than any honest one (browsers offer one extension, the longest
 # known offers have six alternatives), and few enough that reading a list takes time in proportion to its bytes (10.4).
@@ -139,8 +141,13 @@ def parse_extensions(values: Sequence[str]) -> list[ExtensionItem]:
     :raises HandshakeError: 400, when a value does not follow the grammar of 9.1; 431 for more than `MAX_LISTED`
         extensions and parameters.
     """
+    return [(name, list(parameters)) for name, parameters in listed_extensions(values)]
+
+
+def listed_extensions(values: Sequence[str]) -> Sequence[ListedExtension]:
+    """Return what `parse_extensions` does, without a copy of what was kept."""
     if len(values) == 1 and len(values[0]) <= _LONGEST_KEPT:
-        return [(name, list(parameters)) for name, parameters in _kept_extension_list(values[0])]
+        return _kept_extension_list(values[0])
     items: list[ExtensionItem] = []
     room = MAX_LISTED
     for value in values:

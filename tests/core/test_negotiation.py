@@ -24,8 +24,10 @@ from tiny_extension import Shift
 
 from rfc6455 import (
     ClientHandshake,
+    Extension,
     HandshakeError,
     LocalProtocolError,
+    Parameters,
     PerMessageDeflate,
     ServerHandshake,
     TextMessage,
@@ -165,6 +167,26 @@ def test_no_two_codecs_own_one_reserved_bit() -> None:
     handshake = client(extensions=[PerMessageDeflate(server_no_context_takeover=False), SameBit()])
     with pytest.raises(HandshakeError, match="claim the same reserved bit"):
         handshake.receive_data(response(("Sec-WebSocket-Extensions", "permessage-deflate, x-same-bit; least=0")))
+
+
+class Emptying(Extension):
+    """Declines every offer, and empties its list of parameters."""
+
+    name = "x-emptying"
+
+    def __init__(self) -> None:
+        self.offered: list[Parameters] = []
+
+    def accept_offer(self, parameters: Any) -> None:
+        self.offered.append([*parameters])
+        parameters.clear()
+
+
+def test_an_extension_gets_a_list_of_its_own() -> None:
+    extension = Emptying()
+    for _ in range(2):
+        accepted(request(("Sec-WebSocket-Extensions", "x-emptying; a=1; b")), extensions=[extension])
+    assert extension.offered == [[("a", "1"), ("b", None)]] * 2
 
 
 def test_two_extensions_of_one_name_cannot_be_told_apart() -> None:
