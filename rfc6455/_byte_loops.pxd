@@ -21,7 +21,7 @@ cdef class Loan:
     cpdef bytes take(self, Py_ssize_t size)
 
 cdef class PayloadBuffer:
-    # An object of which nobody else knows, so that its bytes may still be written; and how many it has.
+    # An object that nobody else knows, so that its bytes may still be written, and their number.
     cdef PyObject *_object
     cdef unsigned char *_data
     cdef Py_ssize_t _room

@@ -218,7 +218,7 @@ cdef bint is_ascii(Source data, Py_ssize_t length) noexcept nogil:
 
 
 cdef Py_ssize_t whole_characters(Source data, Py_ssize_t length) noexcept nogil:
-    """How many bytes are whole characters, where data is the beginning of a text; -1 where it is not.
+    """Return how many bytes are whole characters if the data is the beginning of a text, or -1 if it is not.
 
     Fast where most of it is ASCII, and only there.
     """
@@ -283,8 +283,8 @@ cdef class Loan:
         return memoryview(self)
 
     cdef bint _end(self) noexcept:
-        """End the loan, and say whether nobody can write to the memory any more. Where somebody can, it is left to
-        him."""
+        """End the loan, and return whether nobody can write to the memory any more. If somebody still can, it is left
+        to them."""
         cdef PyObject *owner = self._object
         self._is_alone = False
         if self._exports:
@@ -328,7 +328,7 @@ cdef class PayloadBuffer:
         Py_XDECREF(owner)
 
     cdef int _end_loan(self) except -1:
-        """Have the memory alone again, as whoever borrowed some of it may go on writing to it."""
+        """Own the memory alone again, as a borrower of some of it may go on writing to it."""
         cdef Loan loan = self._loan
         cdef PyObject *lent = self._object
         cdef Source data = self._data
@@ -344,7 +344,7 @@ cdef class PayloadBuffer:
         return 0
 
     cdef unsigned char *_end(self, Py_ssize_t added, Py_ssize_t more) except NULL:
-        """Makes room for so many bytes, and for some of those to come, never more than there are already."""
+        """Make room for so many bytes, and for some of those to come, never more than there are already."""
         cdef Py_ssize_t size = self._size + added
         if self._loan is not None:
             self._end_loan()
@@ -399,7 +399,7 @@ cdef class PayloadBuffer:
             check_key(key, turn)
             turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
             mask_in_place(loan._data, size, turned_key)
-        # Before the loan ends, as then all that is there is copied if somebody can still write to it.
+        # Before the loan ends, as everything is then copied if somebody can still write to it.
         self._size += size
         self._end_loan()
 

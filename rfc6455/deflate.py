@@ -21,11 +21,11 @@ from .codes import CloseCode, Role
 from .errors import HandshakeError, RemoteProtocolError
 from .extensions import Extension, MessageCodec, Parameters
 
-# 7.2.1: an encoded message ends with an empty stored block of which these last four bytes are not sent.
+# 7.2.1: an encoded message ends with an empty stored block whose last four bytes, these, are not sent.
 TAIL = b"\x00\x00\xff\xff"
 
-# The same and a last block: where each message starts with an empty window, this shows whether the message ended with
-# a whole block.
+# The same and a last block: if each message starts with an empty window, this shows whether the message ended with a
+# whole block.
 FINAL_TAIL = TAIL + b"\x01\x00\x00\xff\xff"
 
 # 7.2.3.6: the shortest encoding of an empty message: the header of that block alone.

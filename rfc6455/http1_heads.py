@@ -373,7 +373,7 @@ class _HeadReader:
         head = bytes(self._buffer[: self._at])
         bare_lfs = head.count(b"\n") - head.count(b"\r\n")
         self.bare_lfs += bare_lfs
-        # An empty line before a request is none of its own.
+        # An empty line before a request is not part of it.
         return (_BARE_LF.sub(b"\r\n", head) if bare_lfs else head).removeprefix(b"\r\n")
 
     def _take_good_lines(self, end: int) -> bool:
@@ -607,7 +607,7 @@ def _serialize(start_line: str, headers: Headers) -> bytes:
 
 
 def serialize_head(start_line: str, headers: Headers) -> bytes:
-    """Return the octets of a head of which all that can be wrong has been checked."""
+    """Return the octets of a head that has been checked completely."""
     return "\r\n".join([start_line, *map(": ".join, headers._pairs), "\r\n"]).encode("latin-1")
 
 

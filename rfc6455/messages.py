@@ -74,7 +74,7 @@ class MessageReader:
         self._buffer: byte_loops.PayloadBuffer = self._bytes
         # Whether its payloads are looked at one by one rather than just moved to the buffer.
         self._goes_by_payload = False
-        # For parts or text as bytes: the beginning of a character of which the rest has not come.
+        # For parts or text as bytes: the beginning of a character that is still incomplete.
         self._torn = b""
         # Whether a text delivered as bytes was found not to be UTF-8, and is accepted nevertheless.
         self._is_invalid = False
@@ -260,7 +260,7 @@ class MessageReader:
 
 
 def message_too_big(size: int, more: int, max_size: int) -> RemoteProtocolError:
-    """Return the error for a message of which ``size`` bytes have come, and at least ``more`` bytes are announced."""
+    """Return the error for a message with ``size`` bytes so far, and at least ``more`` bytes announced."""
     reason = f"a message of {size + more} bytes or more; Limits(message={max_size}) allows no more"
     return RemoteProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "10.4")
 

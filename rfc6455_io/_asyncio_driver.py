@@ -369,7 +369,7 @@ class Driver:
         self._call(partial(listener.opened, head))
 
     def answered(self) -> None:
-        """Go on after a request was accepted or rejected, whoever did that."""
+        """Go on after a request was accepted or rejected."""
         if not self.is_busy:
             self.data_received(None)
 
@@ -426,7 +426,8 @@ class Driver:
             self.endpoint.resume(now=self._time())
 
     def _cut_off(self) -> None:
-        """The end has come, behind what the listener does not want yet: whoever waits to send must not wait for it."""
+        """Note that the end has come, behind what the listener does not want yet: a task that waits to send must not
+        wait for it."""
         self.can_write = False
         self.is_cut_off = True
         if self.listener is not None:

@@ -58,7 +58,7 @@ _CLOSE_AND_UPGRADE = [("Connection", "close, Upgrade"), ("Upgrade", "websocket")
 # The fields that an application may not add, because the handshake or the end of the connection depends on them.
 _HOP_BY_HOP = frozenset({"connection", "upgrade", "content-length", "transfer-encoding"})
 
-# The methods that a server gets which also serves pages; health checks use OPTIONS and HTTP/1.0.
+# The methods of requests to a server that also serves pages; health checks use OPTIONS and HTTP/1.0.
 _PLAIN_METHODS = ("GET", "HEAD", "OPTIONS")
 
 # Looked up once, as the members of an enum take long to find.
@@ -401,7 +401,7 @@ def _check_target(request: Request) -> None:
 
 def check_no_body(lines: _Lines) -> None:
     """Check that nothing announces a body. A server that ignored one would take its bytes for frames, or leave them to
-    be taken for the next request. ``Content-Length: 0`` says that there is none, and some clients send it with every
+    be taken for the next request. ``Content-Length: 0`` announces an empty one, and some clients send it with every
     request.
     """
     if "transfer-encoding" in lines:
@@ -412,7 +412,7 @@ def check_no_body(lines: _Lines) -> None:
         raise HandshakeError(400, "Content-Length announces a body; a handshake has none", "RFC 9112 6.2")
 
 
-# Content-Length = 1*DIGIT (RFC 9110, 8.6), of which the value is 0.
+# Content-Length = 1*DIGIT (RFC 9110, 8.6), with the value 0.
 _NO_LENGTH = re.compile(r"[ \t]*0+[ \t]*")
 
 

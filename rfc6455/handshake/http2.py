@@ -119,8 +119,8 @@ class Http2ServerHandshake(ServerOpening):
         return self._receive("receive_request()", lambda: _parse_split_connect(method, target, fields))
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
-        """Keep what came in DATA frames before the request was answered, and return the request, or ``None`` if there
-        is none.
+        """Keep what came in DATA frames before the request was answered, and return the request, or ``None`` if it has
+        not come yet.
 
         The client must wait for the answer (4.1). If data comes nevertheless, up to ``Limits.early_data`` bytes are
         kept for the connection, and so is the end of the stream.

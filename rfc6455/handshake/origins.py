@@ -36,7 +36,7 @@ ANY_ORIGIN = OriginPolicy.ANY_ORIGIN
 # A policy; an origin that may connect, such as "https://example.com", "https://*.example.com" or "null"; or the
 # application's own rule.
 OriginRule = OriginPolicy | str | Callable[[Request], bool]
-# What the argument ``origins`` takes: one rule that is not a str, or several, of which one has to allow a page.
+# What the argument ``origins`` takes: one rule that is not a str, or several, one of which has to allow a page.
 Origins = OriginPolicy | Callable[[Request], bool] | Collection[OriginRule]
 
 _WHAT = (
