@@ -136,6 +136,8 @@ TARGETS: tuple[Target, ...] = (
     Faster("send-client-text-32", COMPILED, 4, "websockets"),
     Faster("handshake-server", COMPILED, 2, "websockets"),
     Faster("handshake-server", COMPILED, 3, "wsproto"),
+    Faster("handshake-server", COMPILED, 1.3, BEST_PEER),
+    Faster("handshake-client", COMPILED, 1.3, BEST_PEER),
     *(NearFloor(f"{way}-{work}", COMPILED, 1.15) for way in ("receive", "send-server") for work in DEFLATED),
     Faster("receive-text-32", PURE, 1.5, "websockets"),
     Faster("receive-text-32", PURE, 5, "wsproto"),
