@@ -501,7 +501,7 @@ class Owner:
 
 
 def opened_inbox(world: World) -> Any:
-    """An inbox that can send and receive."""
+    """Return an inbox that can send and receive."""
     inbox = world.package._asyncio_websocket.Inbox()
     driver = world.package._asyncio_driver.Driver(Loop(), Owner(world))
     driver.connection_made(Transport())

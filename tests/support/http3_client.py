@@ -86,7 +86,7 @@ class Client:
         return WebSocket(self, list(more), path)
 
     def check_ended(self) -> ConnectionTerminated:
-        """The server closes the QUIC connection."""
+        """Wait until the server closes the QUIC connection."""
         while self.ended is None:
             self.receive()
         return self.ended
@@ -111,8 +111,7 @@ class WebSocket:
         self.client.flush()
 
     def receive(self) -> list[Request | Response | Event]:
-        """The next events."""
-        while True:
+        """Return the next events.""" while True:
             for event in self.client.of(self.stream, DataReceived)[self.taken :]:
                 self.taken += 1
                 events = list(self.ws.events(event.data, now=0.0)) if event.data else []
@@ -141,5 +140,5 @@ class WebSocket:
         return event
 
     def has_ended(self) -> bool:
-        """Whether the server has ended its side of the stream."""
+        """Return whether the server has ended its side of the stream."""
         return any(event.stream_ended for event in self.client.of(self.stream, HeadersReceived | DataReceived))  # type: ignore[arg-type]
