@@ -111,7 +111,8 @@ class WebSocket:
         self.client.flush()
 
     def receive(self) -> list[Request | Response | Event]:
-        """Return the next events.""" while True:
+        """Return the next events."""
+        while True:
             for event in self.client.of(self.stream, DataReceived)[self.taken :]:
                 self.taken += 1
                 events = list(self.ws.events(event.data, now=0.0)) if event.data else []
