@@ -115,8 +115,8 @@ class Listener(Known):
         """
         driver = self._driver
         driver.queue(message, fin, compress)
-        if not driver.is_busy:
-            driver.write()
+        if not driver.is_busy or (driver._unsent >= HIGH_WATER and driver.can_write):
+            driver.write()  # also in a callback, which would otherwise never be told to stop
         return driver.can_write
 
     def ping(self, payload: bytes = b"") -> None:

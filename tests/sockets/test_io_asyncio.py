@@ -422,6 +422,31 @@ def test_send_says_when_to_stop_and_writable_when_to_go_on(loop: str) -> None:
 
 
 @BOTH_LOOPS
+def test_send_says_when_to_stop_within_a_callback(loop: str) -> None:
+    class Greedy(Told):
+        def message(self, message: str | bytes) -> None:
+            sent = [self.send(bytes(100_000))]
+            while sent[-1] and len(sent) < 400:
+                sent.append(self.send(bytes(100_000)))
+            self.calls.put_nowait(len(sent))
+
+    async def main() -> None:
+        calls: asyncio.Queue[Any] = asyncio.Queue()
+        async with serve(functools.partial(Greedy, calls), "127.0.0.1", 0) as server:
+            raw = await Raw.connect(server.port)
+            assert (await calls.get())[0] == "opened"
+            raw.send(TEXT, b"begin")
+            count = await calls.get()
+            assert count < 400
+            for _ in range(count):
+                assert await raw.frame() == (BINARY, bytes(100_000))
+            assert await calls.get() == "writable"
+            await raw.close()
+
+    run(main(), loop)
+
+
+@BOTH_LOOPS
 def test_who_does_not_read_is_not_read_from(loop: str) -> None:
     """An echo of a megabyte each time costs no more than the transport takes, and a message."""
 
