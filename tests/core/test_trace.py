@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -812,7 +813,10 @@ ENTRY = '{"time": 1, "kind": "received", "text": "x"}'
         "[1]",
         '"a text"',
         "{}",
-        "[" * 100_000,
+        pytest.param(
+            "[" * 100_000,
+            marks=pytest.mark.skipif(sys.platform == "emscripten", reason="its own stack is too small for this JSON"),
+        ),
         changed("rfc6455.trace", "something else"),
         changed('"version": 1', '"version": 2'),
         changed('"server"', '"proxy"'),
