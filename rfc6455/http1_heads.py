@@ -340,7 +340,8 @@ class _HeadReader:
 
     def _take_apart(self, data: bytes, stop: int) -> _Head | None:
         """Return what a good head says that is whole in ``data[:stop]``, or ``None`` for anything else."""
-        head = read_head(data, stop, self._limits.headers)
+        # There are never as many fields as octets, and a limit may be greater than any number of C.
+        head = read_head(data, stop, min(self._limits.headers, stop))
         if head is None:
             return None
         first, second, rest, pairs, index, end = head

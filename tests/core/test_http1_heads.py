@@ -391,6 +391,12 @@ def test_limit_on_the_number_of_headers(chunk: Chunking) -> None:
 
 
 @EVERY_CHUNKING
+def test_a_limit_may_be_greater_than_any_number_of_c(chunk: Chunking) -> None:
+    limits = Limits(head=1 << 64, line=1 << 64, headers=1 << 64)
+    assert read(RequestReader(limits), chunk(REQUEST)) == read(RequestReader(), chunk(REQUEST))
+
+
+@EVERY_CHUNKING
 def test_limit_on_the_head(chunk: Chunking) -> None:
     limits = Limits(head=len(REQUEST))
     assert read(RequestReader(limits), chunk(REQUEST))[0] is not None
