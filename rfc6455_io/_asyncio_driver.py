@@ -250,7 +250,7 @@ class Driver:
                 if (left <= 0 or self.is_held or self._unsent >= HIGH_WATER) and self._must_stop(left):
                     is_changed = True
                     break
-        except Exception:
+        except (Exception, asyncio.CancelledError):  # which the result of a cancelled task raises
             self._failed()
         self.is_busy = False
         if is_changed or self.is_closing:
@@ -484,7 +484,7 @@ class Driver:
     def _call(self, callback: Callable[[], None]) -> None:
         try:
             callback()
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             self._failed()
             self._go_on_soon()
 

@@ -249,13 +249,18 @@ def test_a_peer_that_ends_only_its_own_stream_is_answered(loop: str) -> None:
     run(main(), loop)
 
 
+# A task that was cancelled raises CancelledError when it is asked for its result.
+EACH_FAILURE = pytest.mark.parametrize("error", [KeyError, asyncio.CancelledError])
+
+
+@EACH_FAILURE
 @BOTH_LOOPS
 def test_an_exception_is_logged_once_and_ends_the_connection_with_1011(
-    loop: str, caplog: pytest.LogCaptureFixture
+    loop: str, error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     class Faulty(Told):
         def message(self, message: str | bytes) -> None:
-            raise KeyError("a secret of ours")
+            raise error("a secret of ours")
 
     async def main() -> None:
         calls: asyncio.Queue[Any] = asyncio.Queue()
@@ -274,15 +279,16 @@ def test_an_exception_is_logged_once_and_ends_the_connection_with_1011(
     (record,) = [record for record in caplog.records if record.name == "rfc6455_io"]
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
-    assert record.exc_info[0] is KeyError
+    assert record.exc_info[0] is error
 
 
+@EACH_FAILURE
 @pytest.mark.parametrize("callback", ["opened", "closed", "pong"])
 def test_an_exception_in_any_callback_stays_with_its_connection(
-    callback: str, caplog: pytest.LogCaptureFixture
+    callback: str, error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
-        raise KeyError(callback)
+        raise error(callback)
 
     faulty = type("Faulty", (Listener,), {callback: fail})
 
