@@ -293,7 +293,8 @@ def serve(
         status 101 accepts the client and adds its headers to the answer. It may be a coroutine function. If it raises
         an exception, that is logged, and the answer is 500.
     :param wrap: a function that takes each new `rfc6455.ServerHandshake` and returns the one to use, such as one that
-        records it with a `rfc6455.trace.Recorder` of its own.
+        records it with a `rfc6455.trace.Recorder` of its own. If it raises an exception, that is logged, and the
+        answer is 500.
     :param timeouts: how long to wait for the peer.
     :param options: ``subprotocols``, ``extensions``, ``origins``, ``hosts``, ``require_subprotocol``, ``limits`` and
         the other options of `rfc6455.ServerHandshake`.

@@ -8,6 +8,7 @@ headers are sent, and TLS is never given up on the way.
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl as tls
 from collections.abc import Callable, Collection, Sequence
@@ -28,6 +29,8 @@ from rfc6455 import (
     Timeouts,
 )
 from rfc6455.options import OptionArguments
+
+logger = logging.getLogger("rfc6455_io")
 
 # RFC 9110, 15.4: their rules about methods do not matter, as ours is GET.
 REDIRECTIONS = (301, 302, 303, 307, 308)
@@ -64,7 +67,33 @@ def server_handshakes(
     client."""
     make_handshake = partial(ServerHandshake, plain_http=process_request is not None, **arguments)
     make_handshake()
-    return make_handshake if wrap is None else lambda: wrap(make_handshake())
+    if wrap is None:
+        return make_handshake
+    if not callable(wrap):
+        raise TypeError(f"wrap is a function that takes a handshake, not {wrap!r}")
+    return lambda: _wrapped_or_refusing(make_handshake(), wrap)
+
+
+def _wrapped_or_refusing(
+    handshake: ServerHandshake, wrap: Callable[[ServerHandshake], ServerHandshake]
+) -> ServerHandshake:
+    try:
+        wrapped = wrap(handshake)
+        if not isinstance(wrapped, ServerHandshake):
+            raise TypeError(f"wrap returned {wrapped!r}, not a ServerHandshake")
+        return wrapped
+    except Exception:
+        logger.exception("a client is answered with 500: its handshake could not be wrapped")
+        return _Refusing()
+
+
+class _Refusing(ServerHandshake):
+    """A handshake for a connection whose own cannot be used."""
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
+        """Refuse whatever comes."""
+        self.reject(500)
+        raise HandshakeError(500, "the handshake could not be wrapped", "RFC 9110 15.6.1", self.response)
 
 
 def refusal(request: Request, answer: Response | None) -> Response | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from programs import PATIENCE
 
 import rfc6455_io.asyncio
 import rfc6455_io.threads
-from rfc6455 import Headers, Response, trace
+from rfc6455 import HandshakeError, Headers, Response, trace
 from rfc6455_io._openings import port_of
 
 SERVE = {"asyncio": rfc6455_io.asyncio.serve, "threads": rfc6455_io.threads.serve}
@@ -110,3 +111,43 @@ def test_a_wrong_argument_is_reported_before_anything_is_wrapped() -> None:
         with pytest.raises(TypeError, match="limits"):
             module.serve(handler, "127.0.0.1", 0, wrap=recorders.wrap, limits=5)  # type: ignore[attr-defined]
     assert recorders == []
+
+
+def not_wrapped(handshake: Any) -> Any:
+    raise ZeroDivisionError
+
+
+NOT_WRAPPING = pytest.mark.parametrize("wrap", [not_wrapped, lambda _: None])
+
+
+@NOT_WRAPPING
+def test_a_handshake_that_is_not_wrapped_is_refused_on_asyncio(wrap: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with rfc6455_io.asyncio.serve(handler, "127.0.0.1", 0, wrap=wrap) as server:
+            with pytest.raises(HandshakeError) as caught:
+                await rfc6455_io.asyncio.connect(f"ws://127.0.0.1:{server.port}/", proxy=None)
+            assert caught.value.status == 500
+
+    asyncio.run(main())
+    check_log(caplog)
+
+
+@NOT_WRAPPING
+def test_a_handshake_that_is_not_wrapped_is_refused_by_threads(wrap: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with rfc6455_io.threads.serve(handler, "127.0.0.1", 0, wrap=wrap) as server:
+        with pytest.raises(HandshakeError) as caught:
+            rfc6455_io.threads.connect(f"ws://127.0.0.1:{server.port}/", proxy=None)
+        assert caught.value.status == 500
+    check_log(caplog)
+
+
+def check_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Check that the reason is logged, once."""
+    (text,) = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+    assert text == "a client is answered with 500: its handshake could not be wrapped"
+
+
+def test_wrap_must_be_callable() -> None:
+    for module in (rfc6455_io.asyncio, rfc6455_io.threads):
+        with pytest.raises(TypeError, match="wrap is a function"):
+            module.serve(handler, "127.0.0.1", 0, wrap="x")  # type: ignore[attr-defined]
