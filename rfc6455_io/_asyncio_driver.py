@@ -306,7 +306,7 @@ class Driver:
         else:
             connection.send_prepared(message)
             message = message.payload
-        self._unsent += HEADER + len(message)
+        self._unsent += HEADER + (message.nbytes if isinstance(message, memoryview) else len(message))
 
     def ping(self, payload: bytes) -> None:
         self.connection.ping(payload)

@@ -427,13 +427,17 @@ def test_send_says_when_to_stop_and_writable_when_to_go_on(loop: str) -> None:
     run(main(), loop)
 
 
+# The second has 100,000 bytes, too, but its len() is 1.
+@pytest.mark.parametrize(
+    "large", [bytes(100_000), memoryview(bytes(100_000)).cast("B", (1, 100_000))], ids=["bytes", "memoryview"]
+)
 @BOTH_LOOPS
-def test_send_says_when_to_stop_within_a_callback(loop: str) -> None:
+def test_send_says_when_to_stop_within_a_callback(loop: str, large: bytes | memoryview) -> None:
     class Greedy(Told):
         def message(self, message: str | bytes) -> None:
-            sent = [self.send(bytes(100_000))]
+            sent = [self.send(large)]
             while sent[-1] and len(sent) < 400:
-                sent.append(self.send(bytes(100_000)))
+                sent.append(self.send(large))
             self.calls.put_nowait(len(sent))
 
     async def main() -> None:
