@@ -536,7 +536,9 @@ def outcome(world: World, step: Step, number: int) -> str:
     try:
         it = world.do(step)
     except Exception as error:
-        return f"error: {type(error).__name__}{RELEASED if 'released memoryview' in str(error) else ''}"
+        # Only Python's own error is asked for its text: one of ours may hold a value of any type, and then has none.
+        is_released = type(error) is ValueError and "released memoryview" in str(error)
+        return f"error: {type(error).__name__}{RELEASED if is_released else ''}"
     world.made[number] = it
     return f"value: {type(it).__name__.replace('cython_function_or_method', 'function')}"
 

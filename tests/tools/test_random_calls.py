@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pure_twin import PURE
@@ -57,3 +58,11 @@ def test_a_difference_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     counts: Counter[str] = Counter()
     differences = (random_calls.Run(seed, counts, False).do_all() for seed in range(500))
     assert "is_sendable_close_code" in str(next(found for found in differences if found))
+
+
+def test_an_error_without_a_text_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FUZZ)
+    random_calls: Any = importlib.import_module("random_calls")
+    world = Mock()
+    world.do.side_effect = rfc6455.ConnectionClosedError(rfc6455.Closed(1000, "", True, ValueError(), b""))  # type: ignore[arg-type]
+    assert random_calls.outcome(world, None, 0) == "error: ConnectionClosedError"
