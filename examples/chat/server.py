@@ -80,8 +80,7 @@ class Server:
         return 1 if threads.failed else 0
 
     def _serve(self) -> None:
-        """Accept clients until a signal comes, or until `/health` has reported long enough that a thread has
-        failed."""
+        """Accept clients until a signal comes, or until `/health` has reported a failed thread for long enough."""
         deadline = float("inf")
         while not self._signals.stops and (left := deadline - time.monotonic()) > 0:
             for listener in self._signals.wait(None if left == float("inf") else left):

@@ -42,8 +42,7 @@ Phase = IntEnum("Phase", "OPENING CHATTING CLOSING ENDING CUT")
 
 
 class Session:
-    """One client. `run` is its thread; most of the rest is for the threads of others, which must not wait or see
-    errors."""
+    """One client. `run` is its thread; the rest is mostly for other threads, which must not wait or see errors."""
 
     def __init__(self, sock: socket.socket, visitor: Visitor, service: Service) -> None:
         self.sock = sock
