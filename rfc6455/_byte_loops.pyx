@@ -226,23 +226,24 @@ cdef Py_ssize_t whole_characters(Source data, Py_ssize_t length) noexcept nogil:
     cdef Py_ssize_t at = 0, size, i
     cdef unsigned char first, low, high
     while at < length:
-        while at + 64 <= length and has_only_ascii(data + at, 64):
-            at += 64
-        if at + 8 <= length:
-            memcpy(&block, data + at, 8)
-            if block & <uint64_t>0x8080808080808080 == 0:
-                at += 8
-                continue
         first = data[at]
+        if first < 0x80:
+            while at + 64 <= length and has_only_ascii(data + at, 64):
+                at += 64
+            if at + 8 <= length:
+                memcpy(&block, data + at, 8)
+                if block & <uint64_t>0x8080808080808080 == 0:
+                    at += 8
+                    continue
+            while at < length and data[at] < 0x80:
+                at += 1
+            continue
         # RFC 3629, section 4:
         #   UTF8-1 = %x00-7F
         #   UTF8-2 = %xC2-DF UTF8-tail
         #   UTF8-3 = %xE0 %xA0-BF UTF8-tail / %xE1-EC 2( UTF8-tail ) / %xED %x80-9F UTF8-tail / %xEE-EF 2( UTF8-tail )
         #   UTF8-4 = %xF0 %x90-BF 2( UTF8-tail ) / %xF1-F3 3( UTF8-tail ) / %xF4 %x80-8F 2( UTF8-tail )
         #   UTF8-tail = %x80-BF
-        if first < 0x80:
-            at += 1
-            continue
         if first < 0xC2 or first > 0xF4:
             return -1
         size = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
