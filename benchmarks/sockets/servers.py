@@ -107,7 +107,7 @@ def threads(port: int) -> None:
         for message in ws:
             ws.send(message)
 
-    with serve(echo, HOST, port, **_ours()) as server:
+    with serve(echo, HOST, port, max_clients=2000, **_ours()) as server:
         server.serve_forever()
 
 
