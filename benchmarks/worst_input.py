@@ -266,7 +266,7 @@ def rows(builds: Sequence[dict[str, tuple[float, float]]]) -> Iterator[list[str]
 
 
 def remarks(builds: dict[str, dict[str, tuple[float, float]]]) -> Iterator[str]:
-    """Yield what the table cannot say by itself."""
+    """Yield remarks that explain the table."""
     yield f"Wanted: at most {MOST} times honest. What is more, and why:"
     yield ""
     for build, found in builds.items():

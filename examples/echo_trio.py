@@ -2,10 +2,10 @@
 
     python examples/echo_trio.py --port 8765
 
-The law: one task has the connection, and it waits in one place, `Client.wait`. There a cancel scope has the library's
-next deadline, in trio's own clock, and anyone who wants the task's attention cancels the scope. This cancels a call of
-the socket itself, which trio does completely or not at all; after a cancelled `send_all`, nobody could tell how much
-was sent.
+The law: one task owns the connection, and it waits in one place, `Client.wait`. A cancel scope there has the library's
+next deadline, on trio's own clock, and other code cancels the scope to get the task's attention. What is cancelled is
+a call of the socket itself, which trio does completely or not at all; after a cancelled `send_all`, nobody could tell
+how much was sent.
 """
 
 from __future__ import annotations

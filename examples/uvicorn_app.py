@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-# How many lines wait for a member who does not read; after that, the oldest are lost.
+# The most lines kept for a member who does not read. After that, the oldest are dropped.
 BACKLOG = 100
 
 Lines = asyncio.Queue[str]

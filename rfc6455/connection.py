@@ -281,8 +281,8 @@ class Connection:
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to wait for: the connection is `closed`, and the peer has ended its stream or
-        has used up `Timeouts.tcp_close <Timeouts>`. Send what `data_to_send` still returns, as far as possible without
+        """Whether everything is over: the connection is `closed`, and the peer has ended its stream or has used up
+        `Timeouts.tcp_close <Timeouts>`. Send what `data_to_send` still returns, as far as possible without
         waiting, and close the socket.
 
         7.1.1: closing a socket that has unread input may destroy what was sent. So when it is this side's turn

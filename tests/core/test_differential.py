@@ -206,7 +206,7 @@ def decodes(data: bytes) -> bool:
 
 
 def is_beginning(data: bytes) -> bool:
-    """Whether there is any text that begins with these bytes."""
+    """Return whether some text begins with these bytes."""
     return any(decodes(data + completion) for completion in COMPLETIONS)
 
 

@@ -1276,7 +1276,7 @@ def test_many_pings(role: Role) -> None:
     newest = [(PONG, b"%d" % number, True, 0) for number in range(10_000 - last, 10_000)]
     assert read_frames(connection.data_to_send(), role) == newest
     assert connection.data_to_send() == b""
-    # In the reads of a caller who does not write in between, too.
+    # The same holds if the caller reads again and again without writing.
     for number in range(1000):
         feed(connection, [to(role, PING, b"%d" % number)])
     newest = [(PONG, b"%d" % number, True, 0) for number in range(1000 - last, 1000)]

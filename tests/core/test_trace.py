@@ -1076,7 +1076,7 @@ def test_a_head_cannot_forge_a_line(data: bytes) -> None:
 
 
 def test_what_no_recorder_writes_forges_no_line_either() -> None:
-    """A recording that a program has put together, with data where there is none."""
+    """Format a recording made by hand, with data in an entry that never has any."""
     recording = Recording(SERVER, [Entry(0.0, Kind.OPENED, b"\n\xff")])
     assert trace.to_text(recording) == "server\n    0.000000 = open\\n\\xff"
 

@@ -31,9 +31,9 @@ class Framework(NamedTuple):
     refused: tuple[int, bytes]
     """What a refused client is answered: an empty 403 where the framework has no way to say more."""
     broken: int
-    """The status where the handler fails before it accepts."""
+    """The status if the handler fails before it accepts."""
     failed: int
-    """The close code where it fails later; 1006 is none."""
+    """The close code if the handler fails later; 1006 means that no Close frame came."""
     told: str
     """What the app is told of a client that closes with 4002 and "bye"."""
     lost: str

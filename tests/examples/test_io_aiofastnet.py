@@ -32,7 +32,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Contexts:
 
 @pytest.fixture
 def contexts(request: pytest.FixtureRequest) -> Contexts:
-    """That of the server and that of the client."""
+    """Return the TLS contexts of the server and of the client."""
     return (None, None) if request.param == "TCP" else request.getfixturevalue("certificate")
 
 

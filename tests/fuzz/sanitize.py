@@ -87,7 +87,7 @@ def run(*command: str) -> int:
         "LD_PRELOAD": " ".join(map(path_of, LIBRARIES)),
         "ASAN_OPTIONS": ASAN_OPTIONS,
         "UBSAN_OPTIONS": UBSAN_OPTIONS,
-        "PYTHONMALLOC": "malloc",  # each block by itself, so that what is beside it is seen
+        "PYTHONMALLOC": "malloc",  # one allocation for each block, so that an access beside it is noticed
         "PYTHONPATH": str(BUILD),
         "RFC6455_EXPECT": "compiled",
     }

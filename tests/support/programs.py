@@ -78,7 +78,7 @@ class Program(Talkative):
         self.check_ended()
 
     def check_ended(self) -> None:
-        """Check that it has ended by itself, and has printed only what it should."""
+        """Check that the program has exited on its own, with nothing unexpected in its output."""
         code = self.process.wait(PATIENCE)
         self._output.finish()
         strange = [line for line in self.lines[1:] if not LOG_LINE.fullmatch(line)]
