@@ -13,7 +13,7 @@ pytest.importorskip("redis")
 
 from service import order
 from service.order import Order
-from service.stream import Said
+from service.stream import REMEMBERED_BYTES, Said
 
 LATER = 1000.0
 
@@ -70,13 +70,13 @@ def test_the_time_begins_anew_with_each_that_has_come() -> None:
 
 def test_what_is_kept_has_a_bound() -> None:
     of = Order()
-    long = "x" * (order.KEPT_BYTES // 4)
+    long = "x" * (REMEMBERED_BYTES // 4)
     kept = [numbers(of.put(said(number, json=long), 0)) for number in (2, 3, 4, 5)]
     assert kept == [[], [], [], [2, 3, 4, 5]]
 
 
 def test_the_same_entry_again_takes_no_more_memory() -> None:
     of = Order()
-    long = "x" * (order.KEPT_BYTES // 2)
+    long = "x" * (REMEMBERED_BYTES // 2)
     for _ in range(5):
         assert of.put(said(2, json=long), 0) == []

@@ -33,9 +33,6 @@ from service.order import Order
 from service.stream import HELLO, Raw, Said, Stream
 from service.troubles import Trouble
 
-# How much of what this server published it remembers, in bytes, in case Redis forgets it.
-REMEMBERED_BYTES = 8 << 20
-
 # Seconds between attempts to reach Redis. If it is there and refuses what is written, reading the whole stream again
 # and again would be pointless, so the pause grows to the second number.
 RETRY_PAUSE = 0.25
@@ -190,7 +187,7 @@ class RedisBus:
         if not is_for_others:
             self._waiting.append(entry)
         self._own_bytes += entry.size
-        while self._own_bytes > REMEMBERED_BYTES and self._own[next(iter(self._own))].is_delivered:
+        while self._own_bytes > stream.REMEMBERED_BYTES and self._own[next(iter(self._own))].is_delivered:
             self._own_bytes -= self._own.popitem(last=False)[1].size
         return entry
 

@@ -12,14 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from service.log import log
-from service.stream import ENTRY_COST, Said
+from service.stream import ENTRY_COST, REMEMBERED_BYTES, Said
 
 # How many seconds to wait for entries that are missing. A server looks every second whether Redis has lost something,
 # reads the stream, and writes; and it may find Redis without memory, or lose what it has just written.
 PATIENCE = 10.0
-
-# How many bytes of one server to keep meanwhile: as many as it remembers in order to write them again.
-KEPT_BYTES = 8 << 20
 
 
 @dataclass
@@ -47,7 +44,7 @@ class Order:
         if entry.number <= server.last:
             return []
         _keep(server, entry)
-        if server.kept_bytes > KEPT_BYTES:
+        if server.kept_bytes > REMEMBERED_BYTES:
             return [*_give_up(entry.server, server)]
         return [*_next(server, now)]
 

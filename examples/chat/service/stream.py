@@ -34,6 +34,10 @@ CUT_SHARE = 15 / 16
 # Roughly what an entry takes in Redis besides the text of its fields.
 ENTRY_COST = 200
 
+# How many bytes of its own entries a server remembers, in case Redis forgets them. It can write no more than that
+# again, so others keep no more while they wait for it.
+REMEMBERED_BYTES = 8 << 20
+
 # How many bytes of lines are put into one entry, unless one line is longer.
 ENTRY_BYTES = 64 << 10
 
