@@ -31,7 +31,40 @@ REQUEST = (
 )
 
 
-class Program(Talkative):
+class Started(Talkative):
+    """A program in a process of its own, which ends with the block at the latest."""
+
+    process: subprocess.Popen[str]
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self, command: list[str], ready: str, folder: Path | None = None, **environment: str) -> str:
+        """Start it, and return the line that says that it is ready, which matches ``ready``."""
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
+        )
+        self._output = Output(self.process, PATIENCE)
+        try:
+            return self.wait_for(ready)
+        except AssertionError:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        self._output.finish()
+
+
+class Program(Started):
     """An example that serves, in a process of its own; its port is in the first line that it prints.
 
     :param runner: a program that runs the example, such as `LATE_SIGNAL`.
@@ -46,17 +79,10 @@ class Program(Talkative):
         runner: Path | None = None,
     ) -> None:
         run = [python, *([] if runner is None else [str(runner)])]
-        self.process = subprocess.Popen(
-            [*run, str(examples / script), "--port", "0", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "default"},
-        )
-        self._output = Output(self.process, PATIENCE)
+        command = [*run, str(examples / script), "--port", "0", *arguments]
+        ready = self.start(command, r"^listening on port \d+$", PYTHONWARNINGS="default")
+        self.port = int(ready.rpartition(" ")[2])
         try:
-            self.port = int(self.wait_for(r"^listening on port \d+$").rpartition(" ")[2])
             assert len(self.lines) == 1
         except AssertionError:
             self.kill()
@@ -64,9 +90,6 @@ class Program(Talkative):
 
     def __enter__(self) -> Program:
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
 
     @property
     def uri(self) -> str:
@@ -83,12 +106,6 @@ class Program(Talkative):
         self._output.finish()
         strange = [line for line in self.lines[1:] if not LOG_LINE.fullmatch(line)]
         assert (code, strange) == (0, []), "\n".join(self.lines)
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(PATIENCE)
-        self._output.finish()
 
     def memory(self) -> int:
         """Return the most resident memory that it ever had, in bytes; only Linux tells."""
