@@ -86,19 +86,18 @@ def is_listed(option: str, values: Sequence[str]) -> bool:
 
 def parse_token_list(values: Iterable[str], name: str) -> list[str]:
     """Return the tokens of a list header, in order. Empty elements are skipped, as RFC 9110 5.6.1.2 requires of a
-    recipient.
+    recipient, so several lines of which some are empty are one list. A list of nothing but empty elements is taken as
+    if it were not there: the grammar of 4.3 wants one token, but proxies and frameworks write such fields, and they can
+    mean nothing else.
 
     :param values: the value of each line of that header; several lines are one list.
     :param name: the name of the header, for the error.
-    :raises HandshakeError: 400, when an element is not a token, or when a line lists nothing; 431 for more than
-        `MAX_LISTED`.
+    :raises HandshakeError: 400, when an element is not a token; 431 for more than `MAX_LISTED`.
     """
     tokens: list[str] = []
     for value in values:
-        # 1#element = *( "," OWS ) element *( OWS "," [ OWS element ] )        (RFC 9110, 5.6.1)
+        # #element = [ element ] *( OWS "," OWS [ element ] )        (RFC 9110, 5.6.1.2)
         elements = [element for part in value.split(",") if (element := part.strip(" \t"))]
-        if not elements:
-            raise HandshakeError(400, f"{name} lists nothing; at least one token is required", "4.3")
         if len(tokens) + len(elements) > MAX_LISTED:
             raise _too_many(name)
         for element in elements:
@@ -135,7 +134,8 @@ _QUOTED_PAIR = re.compile(r"\\(.)")
 def parse_extensions(values: Sequence[str]) -> list[ExtensionItem]:
     """Return what ``Sec-WebSocket-Extensions`` lists, in order: ``[("x", [("bits", "10"), ("flag", None)]), ...]``.
 
-    A name or a parameter may come several times: the extension decides whether that means anything.
+    A name or a parameter may come several times: the extension decides whether that means anything. Empty elements are
+    skipped, and a list of nothing else is empty, as in `parse_token_list`.
 
     :param values: the value of each line of that header; several lines are one list (11.3.2, erratum 3433).
     :raises HandshakeError: 400, when a value does not follow the grammar of 9.1; 431 for more than `MAX_LISTED`
@@ -186,7 +186,7 @@ def _parse_extension_list(value: str, room: int) -> list[ExtensionItem]:
         if at < len(value) and value[at] != ",":
             raise _bad_extensions(value, at)
         items.append((name[1], parameters))
-    if not items or _END_OF_LIST.fullmatch(value, at) is None:
+    if _END_OF_LIST.fullmatch(value, at) is None:
         raise _bad_extensions(value, at)
     return items
 

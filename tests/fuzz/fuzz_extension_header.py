@@ -67,7 +67,7 @@ def check_tokens(lines: Sequence[str]) -> None:
     with contextlib.suppress(HandshakeError):
         found = parse_token_list(lines, "X")
     listed = [[each.strip(" \t") for each in line.split(",") if each.strip(" \t")] for line in lines]
-    is_right = all(elements and all(map(is_token, elements)) for elements in listed)
+    is_right = all(all(map(is_token, elements)) for elements in listed)
     is_right = is_right and sum(map(len, listed)) <= MAX_LISTED
     assert found == ([token for elements in listed for token in elements] if is_right else None), found
 
@@ -96,10 +96,7 @@ def naive_extensions(lines: Sequence[str]) -> list[ExtensionItem] | None:
     """9.1, with nothing but splitting: at commas, at semicolons, at the first equals sign."""
     items: list[ExtensionItem] = []
     for line in lines:
-        elements = [element for element in split_unquoted(line, ",") if element]
-        if not elements:
-            return None
-        for element in elements:
+        for element in filter(None, split_unquoted(line, ",")):
             name, *parameters = split_unquoted(element, ";")
             pairs = [naive_parameter(parameter) for parameter in parameters]
             if not is_token(name) or None in pairs:
