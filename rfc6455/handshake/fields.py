@@ -87,8 +87,8 @@ def is_listed(option: str, values: Sequence[str]) -> bool:
 def parse_token_list(values: Iterable[str], name: str) -> list[str]:
     """Return the tokens of a list header, in order. Empty elements are skipped, as RFC 9110 5.6.1.2 requires of a
     recipient, so several lines of which some are empty are one list. A list of nothing but empty elements is taken as
-    if it were not there: the grammar of 4.3 wants one token, but proxies and frameworks write such fields, and they can
-    mean nothing else.
+    if it were not there: the grammar of 4.3 requires one token, but proxies and frameworks write such fields, and
+    they can mean nothing else.
 
     :param values: the value of each line of that header; several lines are one list.
     :param name: the name of the header, for the error.
