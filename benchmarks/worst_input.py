@@ -2,9 +2,11 @@
 
 A peer may send anything that the protocol allows. Each input here looks for the most work in the fewest bytes, and is
 compared with what honest compressed messages cost, a byte on the wire. Nothing here should cost more than 20 times as
-much, and a table in reST says whether it does, for the compiled modules and for the sources.
+much, and a table in reST says whether it does, for the compiled modules and for the sources. A second table does the
+same for the heads of requests and responses, which should not cost more than 10 times as much as a browser's.
 
-Not here: that the bounds hold to the byte (``tests/core/test_deflate_work.py``).
+Not here: that the bounds hold to the byte (``tests/core/test_deflate_work.py``), and that the work for a head does
+(``tests/core/test_handshake_hostile.py``).
 """
 
 from __future__ import annotations
@@ -16,20 +18,23 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import rfc6455
 from benchmarks.measure import environment
-from benchmarks.payloads import KIB, MIB, READ, json_messages
+from benchmarks.payloads import KIB, MIB, READ, REQUEST, URI, answer_to, json_messages
 from benchmarks.report import csv_table, digits
 
 ROUNDS = 5
 MOST = 20  # times an honest byte
+MOST_OF_A_HEAD = 10
 CHAIN = "streams that end, ``03 00``: 19, and it is refused"
 ZEROS = "zeros, 1 MiB in a kilobyte"
 HONEST = "honest: messages of 64 KiB of JSON at level 6"
@@ -41,16 +46,16 @@ KEY = b"\x37\xfa\x21\x3d"
 
 @dataclass(frozen=True)
 class Input:
-    """What a client sends.
+    """What a peer sends.
 
     :ivar name: what it is, in words.
     :ivar data: all its bytes.
-    :ivar takeover: whether the connection keeps the context of the client.
+    :ivar reader: makes what reads them.
     """
 
     name: str
     data: bytes
-    takeover: bool = False
+    reader: Callable[[], Any]
 
 
 # --- frames and compressed data by hand ---------------------------------------------------------------------------
@@ -155,50 +160,63 @@ def chain_of_lengths(longest: int) -> dict[int, int]:
     return {256 - at: length for at, length in enumerate(lengths)}
 
 
-# --- the inputs ---------------------------------------------------------------------------------------------------
+# --- messages -----------------------------------------------------------------------------------------------------
 
 
-def inputs() -> Iterator[Input]:
+def messages() -> Iterator[Input]:
     size = 256 * KIB
     honest = b"".join(message(deflated(text.encode())) for text in json_messages(40, 64 * KIB))
-    yield Input(HONEST, honest)
-    yield Input("the same, with takeover", honest, takeover=True)
+    yield Input(HONEST, honest, connection)
+    yield Input("the same, with takeover", honest, with_takeover)
     end = b"\x03\x00"
-    yield Input(CHAIN, message(end * 1000))
+    yield Input(CHAIN, message(end * 1000), connection)
     block = zlib.compressobj(0, zlib.DEFLATED, -15)
     stream = block.compress(bytes(27)) + block.flush()
     yield Input(
-        "streams of 32 bytes that end, as many as are allowed", message(stream * (size // len(stream)) + b"\x00")
+        "streams of 32 bytes that end, as many as are allowed",
+        message(stream * (size // len(stream)) + b"\x00"),
+        connection,
     )
     tiny = zlib.compressobj(6, zlib.DEFLATED, -15)
     stream = tiny.compress(b"x") + tiny.flush() + b"\x00"
-    yield Input("messages of one byte, each with a stream that ends", message(stream) * 10_000)
-    yield Input("messages of one byte", message(deflated(b"x")) * 10_000)
-    yield Input("empty messages, ``00``", message(b"\x00") * 10_000)
-    yield Input("empty messages, with takeover", message(b"\x00") * 10_000, takeover=True)
-    yield Input("empty blocks of fixed codes, 10 bits each", message(empty_fixed_block().repeated_to_bytes(size)))
-    yield Input("empty stored blocks, ``00 00 00 ff ff``", message(b"\x00\x00\x00\xff\xff" * (size // 5) + b"\x00"))
+    yield Input("messages of one byte, each with a stream that ends", message(stream) * 10_000, connection)
+    yield Input("messages of one byte", message(deflated(b"x")) * 10_000, connection)
+    yield Input("empty messages, ``00``", message(b"\x00") * 10_000, connection)
+    yield Input("empty messages, with takeover", message(b"\x00") * 10_000, with_takeover)
+    yield Input(
+        "empty blocks of fixed codes, 10 bits each", message(empty_fixed_block().repeated_to_bytes(size)), connection
+    )
+    yield Input(
+        "empty stored blocks, ``00 00 00 ff ff``", message(b"\x00\x00\x00\xff\xff" * (size // 5) + b"\x00"), connection
+    )
     for longest in 1, 5, 9, 10, 12, 15:
         blocks = empty_dynamic_block(chain_of_lengths(longest))
         yield Input(
-            f"empty blocks that describe codes of up to {longest} bits", message(blocks.repeated_to_bytes(size))
+            f"empty blocks that describe codes of up to {longest} bits",
+            message(blocks.repeated_to_bytes(size)),
+            connection,
         )
-    yield Input("a compressed message in fragments of one byte", in_fragments(deflated(os.urandom(20_000)), 1))
+    yield Input(
+        "a compressed message in fragments of one byte", in_fragments(deflated(os.urandom(20_000)), 1), connection
+    )
     empty = frame(CONT, b"", fin=False)
-    yield Input("empty fragments of a compressed message", frame(BINARY, b"", fin=False, rsv=RSV1) + empty * 40_000)
-    yield Input("empty fragments of any other", frame(BINARY, b"", fin=False) + empty * 40_000)
-    yield Input("for comparison: messages of one byte, not compressed", frame(BINARY, b"x") * 20_000)
-    yield Input(ZEROS, message(deflated(bytes(MIB))) * 20)
+    yield Input(
+        "empty fragments of a compressed message", frame(BINARY, b"", fin=False, rsv=RSV1) + empty * 40_000, connection
+    )
+    yield Input("empty fragments of any other", frame(BINARY, b"", fin=False) + empty * 40_000, connection)
+    yield Input("for comparison: messages of one byte, not compressed", frame(BINARY, b"x") * 20_000, connection)
+    yield Input(ZEROS, message(deflated(bytes(MIB))) * 20, connection)
 
 
-# --- measuring ----------------------------------------------------------------------------------------------------
-
-
-def connection(takeover: bool) -> rfc6455.Connection:
+def connection(takeover: bool = False) -> rfc6455.Connection:
     extension = rfc6455.PerMessageDeflate(client_no_context_takeover=not takeover)
     codec = extension.accept_offer([])
     assert codec is not None
     return rfc6455.Connection(rfc6455.SERVER, [codec])
+
+
+def with_takeover() -> rfc6455.Connection:
+    return connection(takeover=True)
 
 
 def receive(ws: rfc6455.Connection, data: bytes) -> tuple[int, int]:
@@ -221,26 +239,94 @@ def looked_at(closed: rfc6455.Closed, data: bytes) -> int:
     assert isinstance(closed.error, rfc6455.RemoteProtocolError), closed
     assert closed.error.close_code == 1009, closed.error
     # The chain of ends is one frame, and this many ends of 2 bytes were read.
-    return 8 + 2 * 19 if closed.error.offset == 0 else closed.error.offset
+    offset = closed.error.offset
+    return offset or 8 + 2 * 19
 
 
-def figures(rounds: int = ROUNDS) -> dict[str, tuple[float, float]]:
+# --- heads --------------------------------------------------------------------------------------------------------
+
+SERVER, CLIENT = "a server: ", "a client: "
+HONEST_REQUEST = f"{SERVER}honest, the request of a browser"
+HONEST_RESPONSE = f"{CLIENT}honest, the answer of a server"
+
+# Fields that make work; most were found in reports about other libraries. A list may have 128 members.
+EXTENSIONS, SUBPROTOCOL = "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"
+FIELDS = {
+    "a list of 7,500 unknown extensions": [(EXTENSIONS, "x," * 7500)],
+    "a list of 128 unknown extensions": [(EXTENSIONS, ",".join("x" * 128))],
+    "an extension with 127 parameters": [(EXTENSIONS, "x" + ';a="\\b"' * 127)],
+    "permessage-deflate 64 times, each to be declined": [(EXTENSIONS, ",".join(["permessage-deflate;z"] * 64))],
+    "an extension and 16,000 commas": [(EXTENSIONS, "x" + "," * 16_000)],
+    "a list of 128 subprotocols": [(SUBPROTOCOL, ",".join(map(str, range(128))))],
+    "a list of 8,000 connection options": [("Connection", "a," * 8000)],
+    "16,000 spaces": [("X", " " * 16_000 + "x")],
+    "a line of 16,000 bytes": [("X", "x" * 16_000)],
+    "the same in characters beyond ASCII": [("X", "\xe9" * 16_000)],
+    "240 fields without a value": [("a", "")] * 240,
+    "240 fields of different names": [(f"a{at}", "") for at in range(240)],
+}
+
+
+def server() -> rfc6455.ServerHandshake:
+    return rfc6455.ServerHandshake(subprotocols=["chat"], extensions=[rfc6455.PerMessageDeflate()])
+
+
+def client() -> rfc6455.ClientHandshake:
+    extensions = [rfc6455.PerMessageDeflate()]
+    return rfc6455.ClientHandshake(URI, subprotocols=["chat"], extensions=extensions, random=bytes)
+
+
+def heads() -> Iterator[Input]:
+    answer = answer_to(client().data_to_send())
+    yield Input(HONEST_REQUEST, REQUEST, server)
+    yield Input(HONEST_RESPONSE, answer, client)
+    for role, honest, reader in (SERVER, REQUEST, server), (CLIENT, answer, client):
+        for name, fields in FIELDS.items():
+            yield Input(role + name, honest[:-2] + lines_of(fields) + b"\r\n", reader)
+
+
+def lines_of(fields: Sequence[tuple[str, str]]) -> bytes:
+    return b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in fields)
+
+
+def open_with(handshake: rfc6455.ServerHandshake | rfc6455.ClientHandshake, data: bytes) -> tuple[int, int]:
+    """Read a head, and answer a request; it is taken or refused. No bytes of a message come out."""
+    with suppress(rfc6455.HandshakeError):
+        handshake.receive_data(data)
+        if isinstance(handshake, rfc6455.ServerHandshake):
+            handshake.accept().data_to_send()
+    return len(data), 0
+
+
+# --- measuring ----------------------------------------------------------------------------------------------------
+
+
+Figures = dict[str, tuple[float, float]]
+Read = Callable[[Any, bytes], tuple[int, int]]
+
+
+def figures(inputs: Iterable[Input], read: Read, rounds: int = ROUNDS) -> Figures:
     """For each input the nanoseconds that a byte on the wire takes, at best, and the bytes that come of one."""
-    found: dict[str, tuple[float, float]] = {}
-    for each in inputs():
+    found: Figures = {}
+    for each in inputs:
         best = float("inf")
         repeats = max(1, 64 * KIB // len(each.data))
         for _ in range(rounds):
-            fresh = [connection(each.takeover) for _ in range(repeats)]
+            fresh = [each.reader() for _ in range(repeats)]
             begin = time.process_time()
-            for ws in fresh:
-                taken, size = receive(ws, each.data)
+            for reader in fresh:
+                taken, size = read(reader, each.data)
             best = min(best, (time.process_time() - begin) / repeats / taken)
         found[each.name] = 1e9 * best, size / taken
     return found
 
 
-def figures_of_sources() -> dict[str, tuple[float, float]]:
+def measure(rounds: int = ROUNDS) -> list[Figures]:
+    """Return the figures of messages, and of heads."""
+    return [figures(messages(), receive, rounds), figures(heads(), open_with, rounds)]
+
+
+def measure_sources() -> list[Figures]:
     """Return the same for the sources, in a process of their own."""
     run = subprocess.run(
         [sys.executable, __file__, "--json"],
@@ -249,24 +335,38 @@ def figures_of_sources() -> dict[str, tuple[float, float]]:
         text=True,
         check=True,
     )
-    found: dict[str, tuple[float, float]] = json.loads(run.stdout)
+    found: list[Figures] = json.loads(run.stdout)
     return found
 
 
-# --- the table ----------------------------------------------------------------------------------------------------
+# --- the tables ---------------------------------------------------------------------------------------------------
 
 
-def rows(builds: Sequence[dict[str, tuple[float, float]]]) -> Iterator[list[str]]:
-    for name in builds[0]:
-        row = [name, digits(builds[0][name][1])]
-        for found in builds:
-            nanoseconds, honest = found[name][0], found[HONEST][0]
-            row += [digits(nanoseconds), f"{nanoseconds / honest:.1f}"]
-        yield row
+def table(first: Sequence[str], builds: dict[str, Figures], honest: Callable[[str], str]) -> Iterator[str]:
+    """Yield a table.
+
+    :param first: the headings before those of the builds: one, or two with what comes out.
+    :param honest: gives for an input the one that it is compared with.
+    """
+    header = [*first]
+    for build in builds:
+        header += [f"{build}: ns a byte", "times honest"]
+    rows = []
+    for name, (_, out) in next(iter(builds.values())).items():
+        row = [name, digits(out)][: len(first)]
+        for found in builds.values():
+            nanoseconds = found[name][0]
+            row += [digits(nanoseconds), f"{nanoseconds / found[honest(name)][0]:.1f}"]
+        rows.append(row)
+    return csv_table(header, rows)
 
 
-def remarks(builds: dict[str, dict[str, tuple[float, float]]]) -> Iterator[str]:
-    """Yield remarks that explain the table."""
+def honest_head(name: str) -> str:
+    return HONEST_REQUEST if name.startswith(SERVER) else HONEST_RESPONSE
+
+
+def remarks(builds: dict[str, Figures]) -> Iterator[str]:
+    """Yield remarks that explain the table of messages."""
     yield f"Wanted: at most {MOST} times honest. What is more, and why:"
     yield ""
     for build, found in builds.items():
@@ -280,21 +380,24 @@ def remarks(builds: dict[str, dict[str, tuple[float, float]]]) -> Iterator[str]:
     yield "- pure: a frame takes some microseconds, compressed or not, and the smallest has 6 bytes."
 
 
-def page(builds: dict[str, dict[str, tuple[float, float]]]) -> str:
+def page(builds: dict[str, list[Figures]]) -> str:
     facts = environment(ROUNDS)
     what = f"{facts['Python']}, zlib {facts['zlib']}, {facts['processor']}"
-    header = ["what a client sends", "bytes out of one"]
-    for build in builds:
-        header += [f"{build}: ns a byte", "times honest"]
+    of_messages = {build: found[0] for build, found in builds.items()}
+    of_heads = {build: found[1] for build, found in builds.items()}
     lines = [
         ".. Made by benchmarks/worst_input.py; do not edit.",
         "",
         f"Measured by ``python benchmarks/worst_input.py`` with rfc6455 {rfc6455.__version__}, {what}.",
         f"The best of {ROUNDS} rounds, in processor time; reads of 64 KiB.",
         "",
-        *csv_table(header, rows(list(builds.values()))),
+        *table(["what a client sends", "bytes out of one"], of_messages, lambda _: HONEST),
         "",
-        *remarks(builds),
+        *remarks(of_messages),
+        "",
+        f"The opening handshake, where at most {MOST_OF_A_HEAD} times honest is wanted.",
+        "",
+        *table(["who reads what"], of_heads, honest_head),
     ]
     return "\n".join(lines) + "\n"
 
@@ -306,10 +409,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     write: Callable[[str], object] = options.file.write_text if options.file else print
     if options.json:
-        write(json.dumps(figures()))
+        write(json.dumps(measure()))
         return
-    builds = {"compiled": figures()} if rfc6455.__compiled__ else {}
-    write(page(builds | {"pure": figures_of_sources()}))
+    builds = {"compiled": measure()} if rfc6455.__compiled__ else {}
+    write(page(builds | {"pure": measure_sources()}))
 
 
 if __name__ == "__main__":
