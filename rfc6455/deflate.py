@@ -452,10 +452,10 @@ class DeflateCodec(MessageCodec):
             payload += self._tail
             self._tail_added = True
         if payload:
-            self._input = self._input[self._at :] + payload if self._has_more() else payload
+            self._input = self._input[self._at :] + payload if self._input else payload
             self._at = 0
-        data = b"" if self._adds_nothing() else self._inflate()
-        if not self._has_more():
+        data = b"" if self._inflater is None and self._adds_nothing() else self._inflate()
+        if not self._inflater_is_full and self._at == len(self._input):
             self._input = b""
             self._at = 0
             if final:
@@ -494,12 +494,15 @@ class DeflateCodec(MessageCodec):
                 size -= len(inflater.unconsumed_tail)
             self._take(size)
             self._stream_ended = False
-            self._portion_size = min(self._portion_size << 1, MAX_INPUT)
+            if self._portion_size < MAX_INPUT:
+                self._portion_size <<= 1
         return data
 
     def _take(self, size: int) -> None:
         self._at += size
-        self._credit = min(self._credit + size, MAX_CREDIT)
+        self._credit += size
+        if self._credit > MAX_CREDIT:
+            self._credit = MAX_CREDIT
 
     def _pay_for_stream(self) -> None:
         """Charge for the end of a stream that the peer wrote; the first in each message is free."""
@@ -517,7 +520,7 @@ class DeflateCodec(MessageCodec):
 
         Then no inflater is made for it. The tail alone is not a message, though: it must follow a stream.
         """
-        if not self._tail_added or self._inflater is not None:
+        if not self._tail_added:
             return False
         rest = len(self._input) - self._at - len(self._tail)
         if rest > 1 or rest < 0 or not (self._stream_ended if rest == 0 else self._input[self._at] == 0):
