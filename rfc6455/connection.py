@@ -50,7 +50,7 @@ from .events import (
     bytes_message,
     text_message,
 )
-from .extensions import MessageCodec, check_codecs, encoded, marks_of
+from .extensions import MessageCodec, check_codecs, checked, marks_of
 from .limits import OBJECT_OVERHEAD, Limits
 from .messages import (
     LEAST_UNCOPIED,
@@ -858,7 +858,7 @@ class Connection:
         begins = first & OPCODE_BITS
         try:
             for codec in codecs:
-                payload = encoded(codec, payload, first >= FIN_BIT)
+                payload = checked(codec, "encode", codec.encode(payload, first >= FIN_BIT))
                 if begins:
                     first |= marks_of(codec) << 4
         except Exception:

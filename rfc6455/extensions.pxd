@@ -10,7 +10,4 @@ cdef class MessageCodec:
     cdef bint _has_more(self) except -1
     cdef Py_ssize_t _retained(self) except -1
 
-cpdef bytes encoded(MessageCodec codec, bytes payload, bint final)
-cpdef bytes decoded(MessageCodec codec, bytes payload, bint final)
-cpdef bytes encoded_shared(MessageCodec codec, bytes payload)
-cdef bytes _checked(MessageCodec codec, str method, data)
+cpdef bytes checked(MessageCodec codec, str method, data)

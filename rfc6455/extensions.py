@@ -195,31 +195,11 @@ class Extension:
         return self.codec()
 
 
-def encoded(codec: MessageCodec, payload: bytes, final: bool) -> bytes:
-    """Return what ``codec.encode`` returns.
+def checked(codec: MessageCodec, method: str, data: Any) -> bytes:
+    """Return what a method of a codec returned.
 
     :raises TypeError: when it is not ``bytes``.
     """
-    return _checked(codec, "encode", codec.encode(payload, final))
-
-
-def decoded(codec: MessageCodec, payload: bytes, final: bool) -> bytes:
-    """Return what ``codec.decode`` returns.
-
-    :raises TypeError: when it is not ``bytes``.
-    """
-    return _checked(codec, "decode", codec.decode(payload, final))
-
-
-def encoded_shared(codec: MessageCodec, payload: bytes) -> bytes:
-    """Return what ``codec.encode_shared`` returns.
-
-    :raises TypeError: when it is not ``bytes``.
-    """
-    return _checked(codec, "encode_shared", codec.encode_shared(payload))
-
-
-def _checked(codec: MessageCodec, method: str, data: Any) -> bytes:
     if type(data) is not bytes:
         raise TypeError(f"{type(codec).__name__}.{method}() returned {type(data).__name__}, not bytes")
     return data

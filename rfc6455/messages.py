@@ -19,7 +19,7 @@ from .codes import FIN_BIT, MAX_LENGTH, OPCODE_BITS, CloseCode, Leniency, Opcode
 from .cursor import FrameCursor
 from .errors import LocalProtocolError, RemoteProtocolError
 from .events import BytesPart, EncodedText, Event, TextPart, bytes_message, text_message
-from .extensions import MessageCodec, decoded, encoded_shared, has_several_bits, marks_of
+from .extensions import MessageCodec, checked, has_several_bits, marks_of
 from .limits import OBJECT_OVERHEAD
 from .options import Options
 
@@ -177,7 +177,7 @@ class MessageReader:
         codec = self._codecs[depth]
         while True:
             self.in_codec = True
-            data = decoded(codec, payload, final)
+            data = checked(codec, "decode", codec.decode(payload, final))
             more = codec._has_more()
             self.in_codec = False
             self.decoded += len(data)
@@ -351,7 +351,7 @@ class PreparedMessage:
         key = codec.shared_key
         encoded = self._encoded.get(key)
         if encoded is None:
-            payload = encoded_shared(codec, self.payload)
+            payload = checked(codec, "encode_shared", codec.encode_shared(self.payload))
             first = self.first | marks_of(codec) << 4
             encoded = self._encoded[key] = first, payload, unmasked_frame(first, payload)
         codec.forget_sent()
