@@ -62,7 +62,7 @@ from .messages import (
     message_too_big,
     unmasked_frame,
 )
-from .options import Options
+from .options import DEFAULT_OPTIONS, Options
 from .state import ILLEGAL, STEPS, ConnectionState, Direction, connection_state, why_illegal
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Connection:
         subprotocol: str | None = None,
         **options: Unpack[OptionArguments],
     ) -> None:
-        self._set_up(role, extensions, subprotocol, Options.of(**options))
+        self._set_up(role, extensions, subprotocol, DEFAULT_OPTIONS.updated(**options))
 
     @classmethod
     def _agreed(

@@ -16,7 +16,7 @@ from .codes import FIN_BIT, OPCODE_BITS, RSV_BITS, Leniency, Opcode, Role
 from .cursor import ENDS, FrameCursor
 from .errors import LocalProtocolError, RemoteProtocolError
 from .limits import Limits
-from .options import Options
+from .options import DEFAULT_OPTIONS
 from .values import Frame
 
 
@@ -84,7 +84,7 @@ class FrameParser:
         if not 0 <= reserved_bits <= 7:
             raise ValueError(f"reserved_bits are three bits, 0 to 7, not {reserved_bits} (5.2)")
         # Checked like those of a connection; no text is decoded here.
-        options = Options.of(limits=limits, leniencies=leniencies, decode_text=False)
+        options = DEFAULT_OPTIONS.updated(limits=limits, leniencies=leniencies, decode_text=False)
         self._cursor = FrameCursor(role, options.limits, reserved_bits, options.leniencies)
         self._buffer = byte_loops.BytesBuffer()
         self._failure: tuple[int, str, str, int | None] | None = None

@@ -1,8 +1,8 @@
 """The settings of a connection, apart from its role and what was negotiated: one value, passed on as a whole.
 
-Users pass plain keywords (``limits=``, ``parts=``, ...) to a handshake or a `Connection`; `Options.of` checks them and
-makes the value that everything below takes. A new option is a field of `Options` and its type in `OptionArguments`;
-the code that acts on it reads it there, and nothing in between knows about it.
+Users pass plain keywords (``limits=``, ``parts=``, ...) to a handshake or a `Connection`; `Options.updated` checks
+them and makes the value that everything below takes. A new option is a field of `Options` and its type in
+`OptionArguments`; the code that acts on it reads it there, and nothing in between knows about it.
 
 Not here: what an option does.
 """
@@ -68,13 +68,8 @@ class Options:
         if Leniency.INVALID_UTF8 in self.leniencies and self.decode_text:
             raise ValueError("Leniency.INVALID_UTF8 needs decode_text=False: a str cannot hold such text (8.1)")
 
-    @staticmethod
-    def of(**arguments: Unpack[OptionArguments]) -> Options:
-        """Check these keywords and return them as one value."""
-        return DEFAULT_OPTIONS.updated(**arguments) if arguments else DEFAULT_OPTIONS
-
     def updated(self, **arguments: Unpack[OptionArguments]) -> Options:
-        """Return these options with some of them replaced."""
+        """Check these keywords, and return these options with them."""
         if not arguments:
             return self
         changes: dict[str, Any] = {**arguments}

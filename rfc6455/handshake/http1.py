@@ -33,7 +33,6 @@ from ..http1_heads import (
     serialize_head,
     serialize_response,
 )
-from ..options import Options
 from ..uri import is_host
 from .fields import Request, is_listed
 from .negotiation import check_extra_headers, terms_of
@@ -152,7 +151,7 @@ class ServerHandshake(ServerOpening):
         **options: Unpack[OptionArguments],
     ) -> None:
         terms = terms_of(subprotocols, extensions, origins, hosts, require_subprotocol)
-        super().__init__(terms, Options.of(**options))
+        super().__init__(terms, options)
         if plain_http is not False:
             check_type(plain_http, bool, "plain_http is True or False")
             self._plain_methods = _PLAIN_METHODS

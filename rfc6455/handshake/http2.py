@@ -23,7 +23,6 @@ from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension
 from ..headers import Headers, HeaderSource, Response, is_token
 from ..http1_heads import check_fields, is_field_value, is_target
-from ..options import Options
 from ..uri import is_host
 from .fields import Request
 from .negotiation import check_extra_headers, terms_of
@@ -78,7 +77,7 @@ class Http2ServerHandshake(ServerOpening):
         **options: Unpack[OptionArguments],
     ) -> None:
         terms = terms_of(subprotocols, extensions, origins, hosts, require_subprotocol)
-        super().__init__(terms, Options.of(**options))
+        super().__init__(terms, options)
         self._headers_are_due = False
 
     def receive_headers(self, headers: _Pairs) -> Request:

@@ -18,7 +18,7 @@ from ..extensions import Extension
 from ..headers import HeaderSource, Response
 from ..http1_bodies import BodyReader
 from ..http1_heads import check_fields, phrase
-from ..options import Options
+from ..options import DEFAULT_OPTIONS, Options
 from ..uri import URI, as_uri, is_host
 from .fields import Request
 from .negotiation import Agreement, Offer, Terms, Wishes, check_extra_headers
@@ -61,9 +61,9 @@ class _Opening:
     _head = b""
     _body_to_send = b""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: OptionArguments) -> None:
         self.leniencies_used: dict[Leniency, int] = {}
-        self._options = options
+        self._options = DEFAULT_OPTIONS.updated(**options)
 
     def __reduce__(self) -> NoReturn:
         raise not_copied(self)
@@ -105,7 +105,7 @@ class ServerOpening(_Opening):
     _early: bytearray | None = None
     _connection: Connection | None = None  # while it still has the head of our answer
 
-    def __init__(self, terms: Terms, options: Options) -> None:
+    def __init__(self, terms: Terms, options: OptionArguments) -> None:
         super().__init__(options)
         self._terms = terms
 
@@ -204,7 +204,7 @@ class ClientOpening(_Opening):
     ) -> None:
         self.uri: URI = as_uri(uri)
         self._offer = Offer(subprotocols, extensions)
-        super().__init__(Options.of(**options))
+        super().__init__(options)
         self._ask(*self._fields_of_caller(origin, headers))
 
     def _ask(self, host: str, fields: list[tuple[str, str]]) -> None:
