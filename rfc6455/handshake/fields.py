@@ -24,9 +24,7 @@ SUBPROTOCOL = "Sec-WebSocket-Protocol"
 EXTENSIONS = "Sec-WebSocket-Extensions"
 
 # An extension as offered or agreed: its name, and its parameters in order (9.1).
-ExtensionItem = tuple[str, "list[tuple[str, str | None]]"]
-# The same, to be read only.
-ListedExtension = tuple[str, "Sequence[tuple[str, str | None]]"]
+ExtensionItem = tuple[str, "tuple[tuple[str, str | None], ...]"]
 
 # How many names one list may hold, over all lines: more than any honest one (browsers offer one extension, the longest
 # known offers have six alternatives), and few enough that reading a list takes time in proportion to its bytes (10.4).
@@ -131,8 +129,8 @@ _EXTENSION_PARAM = re.compile(rf";{OWS}({TCHAR}+){OWS}(?:={OWS}(?:({TCHAR}+)|{_Q
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 
-def parse_extensions(values: Sequence[str]) -> list[ExtensionItem]:
-    """Return what ``Sec-WebSocket-Extensions`` lists, in order: ``[("x", [("bits", "10"), ("flag", None)]), ...]``.
+def parse_extensions(values: Sequence[str]) -> tuple[ExtensionItem, ...]:
+    """Return what ``Sec-WebSocket-Extensions`` lists, in order: ``("x", (("bits", "10"), ("flag", None)))`` and so on.
 
     A name or a parameter may come several times: the extension decides whether that means anything. Empty elements are
     skipped, and a list of nothing else is empty, as in `parse_token_list`.
@@ -141,34 +139,18 @@ def parse_extensions(values: Sequence[str]) -> list[ExtensionItem]:
     :raises HandshakeError: 400, when a value does not follow the grammar of 9.1; 431 for more than `MAX_LISTED`
         extensions and parameters.
     """
-    return [(name, list(parameters)) for name, parameters in listed_extensions(values)]
-
-
-def listed_extensions(values: Sequence[str]) -> Sequence[ListedExtension]:
-    """Return what `parse_extensions` does, without a copy of what was kept."""
     if len(values) == 1 and len(values[0]) <= _LONGEST_KEPT:
-        return _kept_extension_list(values[0])
+        return _kept_extension_list(values[0], MAX_LISTED)
     items: list[ExtensionItem] = []
     room = MAX_LISTED
     for value in values:
         listed = _parse_extension_list(value, room)
         room -= sum(1 + len(parameters) for _, parameters in listed)
         items += listed
-    return items
+    return tuple(items)
 
 
-# Each browser sends one value, always the same, so the last few that came are kept as they were parsed. 100 characters
-# hold the longest of them, 32 values those of all browsers and libraries; together they take 200 KB at most.
-_LONGEST_KEPT = 100
-_VALUES_KEPT = 32
-
-
-@lru_cache(_VALUES_KEPT)
-def _kept_extension_list(value: str) -> tuple[tuple[str, tuple[tuple[str, str | None], ...]], ...]:
-    return tuple((name, tuple(parameters)) for name, parameters in _parse_extension_list(value, MAX_LISTED))
-
-
-def _parse_extension_list(value: str, room: int) -> list[ExtensionItem]:
+def _parse_extension_list(value: str, room: int) -> tuple[ExtensionItem, ...]:
     items: list[ExtensionItem] = []
     at = 0
     while (name := _EXTENSION_NAME.match(value, at)) is not None:
@@ -185,10 +167,16 @@ def _parse_extension_list(value: str, room: int) -> list[ExtensionItem]:
             raise _too_many(EXTENSIONS)
         if at < len(value) and value[at] != ",":
             raise _bad_extensions(value, at)
-        items.append((name[1], parameters))
+        items.append((name[1], tuple(parameters)))
     if _END_OF_LIST.fullmatch(value, at) is None:
         raise _bad_extensions(value, at)
-    return items
+    return tuple(items)
+
+
+# Each browser sends one value, always the same, so the last few that came are kept as they were parsed. 100 characters
+# hold the longest of them, 32 values those of all browsers and libraries; together they take 200 KB at most.
+_LONGEST_KEPT = 100
+_kept_extension_list = lru_cache(32)(_parse_extension_list)
 
 
 def _parameter_value(parameter: re.Match[str], value: str) -> str | None:

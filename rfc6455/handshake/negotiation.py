@@ -18,7 +18,7 @@ from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension, MessageCodec, Parameters, check_codec, check_extensions
 from ..headers import Headers, HeaderSource, is_token
 from ..options import Options
-from .fields import EXTENSIONS, SUBPROTOCOL, ListedExtension, Request, listed_extensions, parse_extensions
+from .fields import EXTENSIONS, SUBPROTOCOL, ExtensionItem, Request, parse_extensions
 from .origins import SAME_HOST, Origins, OwnHosts, origin_rules
 
 
@@ -48,7 +48,7 @@ class Agreement(NamedTuple):
 
 
 # What the client's handshake asks for: its subprotocols and its extensions, in its order of preference.
-Wishes = tuple[Sequence[str], Sequence[ListedExtension]]
+Wishes = tuple[Sequence[str], Sequence[ExtensionItem]]
 
 
 class Terms:
@@ -92,7 +92,7 @@ class Terms:
         if self._require_subprotocol and self._first_common(subprotocols) is None:
             reason = f"one of these subprotocols is required: {', '.join(self._subprotocols)}"
             raise HandshakeError(400, reason, "1.9", cause=CloseCause.OPENING_REFUSED)
-        return subprotocols, listed_extensions(lines.get("sec-websocket-extensions", ()))
+        return subprotocols, parse_extensions(lines.get("sec-websocket-extensions", ()))
 
     def agree(self, wishes: Wishes, subprotocol: str | None) -> Agreement:
         """Return the server's choice.
@@ -116,7 +116,7 @@ class Terms:
     def _first_common(self, wanted: Collection[str]) -> str | None:
         return next((own for own in self._subprotocols if own in wanted), None) if wanted else None
 
-    def _accept_offers(self, offers: Iterable[ListedExtension]) -> list[MessageCodec]:
+    def _accept_offers(self, offers: Iterable[ExtensionItem]) -> list[MessageCodec]:
         """Return the state of each accepted extension. 9.1: the client lists them in order of preference; several
         offers of one extension are alternatives."""
         codecs: list[MessageCodec] = []
@@ -180,7 +180,7 @@ class Offer:
                 # 4.1, 5: "an extension that was not present in the client's handshake", or one that is already in use.
                 raise HandshakeError(None, f"extension {excerpt(name)} was not asked for, or is there twice", "4.1")
             extension = waiting.pop(name)
-            codec = _named(extension, extension.accept_answer(parameters))
+            codec = _named(extension, extension.accept_answer([*parameters]))
             if codec.reserved_bits & claimed:
                 raise HandshakeError(None, f"extension {excerpt(name)} and another claim the same reserved bit", "9")
             codecs.append(codec)

@@ -140,7 +140,7 @@ def codecs_at(role: Role, recording: Recording) -> Sequence[MessageCodec] | None
     """
     if recording.codecs is not None:
         return recording.codecs(role)
-    agreed = parse_extensions([recording.extensions]) if recording.extensions else []
+    agreed = parse_extensions([recording.extensions]) if recording.extensions else ()
     if any(name != PerMessageDeflate.name for name, _ in agreed) or len(agreed) > 1:
         return None
     return [_inflating(role, parameters) for _, parameters in agreed]

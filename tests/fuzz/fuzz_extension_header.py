@@ -72,9 +72,9 @@ def check_tokens(lines: Sequence[str]) -> None:
     assert found == ([token for elements in listed for token in elements] if is_right else None), found
 
 
-def check_extensions(lines: Sequence[str]) -> list[ExtensionItem]:
+def check_extensions(lines: Sequence[str]) -> tuple[ExtensionItem, ...]:
     """Return what the header lists, nothing where it does not follow the grammar."""
-    items: list[ExtensionItem] | None = None
+    items: tuple[ExtensionItem, ...] | None = None
     with contextlib.suppress(HandshakeError):
         items = parse_extensions(lines)
     expected = naive_extensions(lines)
@@ -82,7 +82,7 @@ def check_extensions(lines: Sequence[str]) -> list[ExtensionItem]:
         expected = None
     assert items == expected, (items, expected)
     if items is None:
-        return []
+        return ()
     written = ", ".join("; ".join([name, *map(written_parameter, parameters)]) for name, parameters in items)
     assert parse_extensions([written]) == items, written
     return items
@@ -92,7 +92,7 @@ def written_parameter(parameter: tuple[str, str | None]) -> str:
     return "=".join(word for word in parameter if word is not None)
 
 
-def naive_extensions(lines: Sequence[str]) -> list[ExtensionItem] | None:
+def naive_extensions(lines: Sequence[str]) -> tuple[ExtensionItem, ...] | None:
     """9.1, with nothing but splitting: at commas, at semicolons, at the first equals sign."""
     items: list[ExtensionItem] = []
     for line in lines:
@@ -101,8 +101,8 @@ def naive_extensions(lines: Sequence[str]) -> list[ExtensionItem] | None:
             pairs = [naive_parameter(parameter) for parameter in parameters]
             if not is_token(name) or None in pairs:
                 return None
-            items.append((name, [pair for pair in pairs if pair is not None]))
-    return items
+            items.append((name, tuple(pair for pair in pairs if pair is not None)))
+    return tuple(items)
 
 
 def split_unquoted(text: str, separator: str) -> list[str]:

@@ -61,7 +61,7 @@ class TakesEveryVersion(ServerHandshake):
 
 
 def forgets_values(lines: Any) -> Any:
-    return [(name, [(key, None) for key, _ in parameters]) for name, parameters in parse_extensions(lines)]
+    return tuple((name, tuple((key, None) for key, _ in parameters)) for name, parameters in parse_extensions(lines))
 
 
 REQUEST = bytes(request_head().replacing("Sec-WebSocket-Version", "8"))
