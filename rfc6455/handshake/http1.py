@@ -599,7 +599,7 @@ class ClientHandshake(ClientOpening):
             self._count(_BARE_LF, self._reader.bare_lfs)
         if self.response.status == self._opening_status:
             return self._open(self.response)
-        self._await_body(self.response, self._reader.unread)
+        self._receive_body(self._reader.unread or None)
         return None
 
     def _read_head(self, data: bytes) -> Response | None:

@@ -173,7 +173,7 @@ class Http2ServerHandshake(ServerOpening):
         return [(b":status", b"%d" % self.response.status), *_lower(self.response.headers)]
 
     def _receive(self, call: str, parse: Callable[[], Request]) -> Request:
-        if self.request is not None or self._stage is not READING:
+        if self._has_received:
             raise LocalProtocolError(f"{call} cannot be called now: make another handshake for another stream")
         self._refusing(self._take_request, parse)
         assert self.request is not None
@@ -410,7 +410,7 @@ class Http2ClientHandshake(ClientOpening):
         # RFC 9110, 9.3.6: "Any 2xx (Successful) response indicates that the sender [...] will switch to tunnel mode".
         if response.status <= 299:
             return self._open(response)
-        self._await_body(response, b"")
+        self._receive_body(None)
         return None
 
     def _open(self, response: Response) -> Connection:

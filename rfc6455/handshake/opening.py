@@ -264,20 +264,14 @@ class ClientOpening(_Opening):
         except HandshakeError as error:
             raise self._failed(error) from None
 
-    def _await_body(self, response: Response, data: bytes) -> None:
-        """Start collecting the body of an answer that opens no connection."""
-        self._body = BodyReader(response, self._options.limits.body)
-        if data:
+    def _receive_body(self, data: bytes | None) -> None:
+        """Collect the body of an answer that opens no connection; ``None`` is nothing new."""
+        assert self.response is not None
+        if self._body is None:
+            self._body = BodyReader(self.response, self._options.limits.body)
+        if data is not None:
             self._body.receive_data(data)
-        self._check_body()
-
-    def _receive_body(self, data: bytes) -> None:
-        assert self._body is not None
-        self._body.receive_data(data)
-        self._check_body()
-
-    def _check_body(self) -> None:
-        if self._body is not None and self._body.complete:
+        if self._body.complete:
             raise self._refused()
 
     def _refused(self) -> HandshakeError:
