@@ -517,6 +517,7 @@ class ClientHandshake(ClientOpening):
     True
     """
 
+    _version = "HTTP/1.1"
     _opening_status = 101
     _reserved = _HOP_BY_HOP
 
@@ -566,24 +567,6 @@ class ClientHandshake(ClientOpening):
         self._check_not_done("receive_data()")
         new = as_bytes(data)
         return self._result(self._receive, new)
-
-    def receive_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
-        """Check a response that was read elsewhere, as HTTP/1.1, and return the connection.
-
-        :param status: the status code.
-        :param headers: the header fields: pairs of `str` or `bytes`, or a mapping of `str`.
-        :param body: what was read of the body of a refusal, for the error.
-        :raises HandshakeError: when there is no connection, as with `receive_data`.
-        :raises LocalProtocolError: when this handshake has received something already.
-        :raises TypeError: when an argument has the wrong type.
-        """
-        check_type(status, int, "status is an int such as 101")
-        response = Response(status, Headers(headers), as_bytes(body))
-        self._check_not_done("receive_response()")
-        if self._has_received:
-            raise LocalProtocolError("receive_response() cannot be called now: this handshake has received something")
-        self.response = response
-        return self._result(self._open, response)
 
     def _receive(self, data: bytes) -> Connection | None:
         if self.response is not None:

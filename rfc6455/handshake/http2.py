@@ -325,6 +325,7 @@ class Http2ClientHandshake(ClientOpening):
     'CLIENT'
     """
 
+    _version = "HTTP/2"
     _opening_status = 200
     _reserved = _FORBIDDEN
 
@@ -366,24 +367,6 @@ class Http2ClientHandshake(ClientOpening):
         self._check_not_done("receive_headers()")
         fields = Headers(headers)
         return self._result(self._receive_headers, fields)
-
-    def receive_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
-        """Check a final response whose ``:status`` was read elsewhere, and return the connection.
-
-        :param status: the status code.
-        :param headers: the other fields.
-        :param body: what was read of the body of a refusal, for the error.
-        :raises HandshakeError: when there is no connection.
-        :raises LocalProtocolError: when this handshake has a response already.
-        :raises TypeError: when an argument has the wrong type.
-        """
-        check_type(status, int, "status is an int such as 200")
-        response = Response(status, Headers(headers), as_bytes(body), "HTTP/2")
-        self._check_not_done("receive_response()")
-        if self.response is not None:
-            raise LocalProtocolError("receive_response() cannot be called now: there was a response")
-        self.response = response
-        return self._result(self._open, response)
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Connection | None:
         """Process the next bytes of the body of a refusal. Once the connection is open, pass data to it instead.

@@ -10,12 +10,12 @@ from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from ..arguments import check_type, excerpt, not_copied
+from ..arguments import as_bytes, check_type, excerpt, not_copied
 from ..codes import CLIENT, SERVER, CloseCause, Leniency
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension
-from ..headers import HeaderSource, Response
+from ..headers import Headers, HeaderSource, Response
 from ..http1_bodies import BodyReader
 from ..http1_heads import check_fields, phrase
 from ..options import DEFAULT_OPTIONS, Options
@@ -189,6 +189,7 @@ class ClientOpening(_Opening):
     request: Request
     _body: BodyReader | None = None
     _is_done = False
+    _version: str
     _opening_status: int  # the status that opens the connection
     _reserved: Collection[str]  # fields that the caller may not add
 
@@ -214,6 +215,28 @@ class ClientOpening(_Opening):
     @property
     def _has_received(self) -> bool:
         return self._is_done or self.response is not None
+
+    def receive_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
+        """Check a response that was read elsewhere, and return the connection.
+
+        :param status: the status code.
+        :param headers: the header fields, without ``:status``: pairs of `str` or `bytes`, or a mapping of `str`.
+        :param body: what was read of the body of a refusal, for the error.
+        :raises HandshakeError: when there is no connection.
+        :raises LocalProtocolError: when this handshake has received something already.
+        :raises TypeError: when an argument has the wrong type.
+        """
+        check_type(status, int, f"status is an int such as {self._opening_status}")
+        response = Response(status, Headers(headers), as_bytes(body), self._version)
+        self._check_not_done("receive_response()")
+        if self._has_received:
+            raise LocalProtocolError("receive_response() cannot be called now: this handshake has received something")
+        self.response = response
+        return self._result(self._open, response)
+
+    def _open(self, response: Response) -> Connection:
+        """Check this response, and return the connection that it opens."""
+        raise NotImplementedError
 
     def give_up(self) -> HandshakeError:
         """Stop waiting for an answer, or for the body of a refusal, and return the error that says so.

@@ -107,7 +107,7 @@ def test_a_head_cannot_come_both_ways() -> None:
         near.receive_response(101, ANSWER)
     far = Http2ClientHandshake("ws://a/")
     far.receive_headers([(":status", "403")])
-    with pytest.raises(LocalProtocolError, match="there was a response"):
+    with pytest.raises(LocalProtocolError, match="has received something"):
         far.receive_response(200, ())
 
 
