@@ -39,8 +39,9 @@ class BodyReader:
     def __init__(self, response: Response, limit: int) -> None:
         self._limit = limit
         self._kept = bytearray()
-        self._is_chunked = _is_chunked(response)
-        self._left = 0 if self._is_chunked else _length(response)  # bytes left in the body, or in the current chunk
+        length = _length(response)
+        self._is_chunked = length is None
+        self._left = length or 0  # bytes left in the body, or in the current chunk
         self._line = bytearray()  # what has come of the line before the next chunk
         self._after_chunk = False
         self.complete: bool = not self._is_chunked and not self._left
@@ -89,26 +90,18 @@ class BodyReader:
             self.complete = not self._left
 
 
-def _is_chunked(response: Response) -> bool:
-    """Return whether the body is chunked, that is, whether ``chunked`` is its final coding (RFC 9112, 6.3, 4)."""
-    if _has_no_body(response):
-        return False
-    codings = ",".join(response.headers.get_all("Transfer-Encoding")).lower().split(",")
-    return codings[-1].strip(" \t") == "chunked"
-
-
-def _length(response: Response) -> int:
-    """Return the length of a body that is not chunked (RFC 9112, 6.3, 1 and 5 to 8)."""
-    lengths = response.headers.get_all("Content-Length")
-    if _has_no_body(response):
+def _length(response: Response) -> int | None:
+    """Return the length of a body, or ``None`` if it is chunked (RFC 9112, 6.3)."""
+    if response.status in (204, 304):
         return 0
-    if "Transfer-Encoding" in response.headers or not lengths:
+    codings = response.headers.get_all("Transfer-Encoding")
+    # 6.3, 4: a body is chunked if that is its final coding.
+    if ",".join(codings).lower().rpartition(",")[2].strip(" \t") == "chunked":
+        return None
+    lengths = response.headers.get_all("Content-Length")
+    if codings or not lengths:
         return sys.maxsize
     # RFC 9110, 8.6: a list that repeats one number may be taken for that number.
     numbers = {number.strip(" \t") for number in ",".join(lengths).split(",")}
     number = numbers.pop()
     return int(number) if not numbers and _LENGTH.fullmatch(number) else 0
-
-
-def _has_no_body(response: Response) -> bool:
-    return response.status in (204, 304) or response.status < 200

@@ -167,16 +167,6 @@ def parse_uri(uri: str) -> URI:
     return _kept_uri(uri) if len(uri) <= _LONGEST_KEPT else _parse(uri)
 
 
-# Most clients connect to the same address again and again, so the last few are kept as they were parsed.
-_LONGEST_KEPT = 200
-_URIS_KEPT = 16
-
-
-@lru_cache(_URIS_KEPT)
-def _kept_uri(uri: str) -> URI:
-    return _parse(uri)
-
-
 def _parse(uri: str) -> URI:
     if "#" in uri:
         # 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on these
@@ -196,16 +186,19 @@ def _parse(uri: str) -> URI:
     return URI(scheme == "wss", host, _DEFAULT_PORT[scheme] if port is None else port, resource_name)
 
 
+# Most clients connect to the same address again and again, so the last few are kept as they were parsed.
+_LONGEST_KEPT = 200
+_kept_uri = lru_cache(16)(_parse)
+
+
 def as_uri(uri: str | URI) -> URI:
     """Return the argument ``uri`` of a handshake as a `URI`.
 
     :raises TypeError: when it is neither a `str` nor a `URI`.
     :raises LocalProtocolError: as `parse_uri` does.
     """
-    if isinstance(uri, URI):
-        return uri
-    check_type(uri, str, "uri is a str such as 'wss://example.com/chat' or a URI")
-    return parse_uri(uri)
+    check_type(uri, (str, URI), "uri is a str such as 'wss://example.com/chat' or a URI")
+    return uri if isinstance(uri, URI) else parse_uri(uri)
 
 
 def _parse_authority(authority: str) -> tuple[str, int | None]:
@@ -317,17 +310,12 @@ def is_host(text: str) -> bool:
     return _kept_is_host(text) if len(text) <= _LONGEST_KEPT else _is_host(text)
 
 
-# Almost all requests to one server name the same host.
-_HOSTS_KEPT = 16
-
-
-@lru_cache(_HOSTS_KEPT)
-def _kept_is_host(text: str) -> bool:
-    return _is_host(text)
-
-
 def _is_host(text: str) -> bool:
     return _PLAIN_HOST.fullmatch(text) is not None or split_host(text) is not None
+
+
+# Almost all requests to one server name the same host.
+_kept_is_host = lru_cache(16)(_is_host)
 
 
 def split_host(text: str) -> tuple[str, int | None] | None:
