@@ -23,20 +23,16 @@ class SignatureOfSource:
 
     def __get__(self, instance: object, owner: type) -> Signature:
         maker = next(each for each in owner.__mro__ if "__init__" in vars(each) or "__new__" in vars(each))
-        if instance is None and _is_compiled(maker):
-            return _signature_in_source(maker)
-        raise AttributeError("__signature__")  # so that `inspect` looks at the class itself
+        if instance is not None or not _is_compiled(maker):
+            raise AttributeError("__signature__")  # so that `inspect` looks at the class itself
+        from inspect import signature
+
+        return signature(getattr(_source(maker.__module__), maker.__name__))
 
 
 def _is_compiled(cls: type) -> bool:
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     return not hasattr(vars(cls).get("__init__"), "__code__") and file is not None and file == FILE
-
-
-def _signature_in_source(cls: type) -> Signature:
-    from inspect import signature
-
-    return signature(getattr(_source(cls.__module__), cls.__name__))
 
 
 @cache

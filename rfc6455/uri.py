@@ -177,12 +177,10 @@ def _parse(uri: str) -> URI:
     if parts is None or scheme not in _DEFAULT_PORT:
         raise LocalProtocolError("a WebSocket URI begins with ws:// or wss:// (section 3)")
     host, port = _parse_authority(parts[2])
+    _check_characters(parts[3])
     # 3: the resource name is "/" if the path is empty, the path, "?" if the query is not empty, and the query.
     path, _, query = parts[3].partition("?")
-    resource_name = (path or "/") + (f"?{query}" if query else "")
-    if not _RESOURCE_NAME.fullmatch(resource_name):
-        _check_characters(parts[3])
-        resource_name = _percent_encoded(resource_name)
+    resource_name = _percent_encoded((path or "/") + (f"?{query}" if query else ""))
     return URI(scheme == "wss", host, _DEFAULT_PORT[scheme] if port is None else port, resource_name)
 
 

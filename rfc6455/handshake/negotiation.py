@@ -15,7 +15,7 @@ from ..arguments import check_type, excerpt, items_of
 from ..codes import CloseCause, Role
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
-from ..extensions import Extension, MessageCodec, Parameters, check_codec, check_extensions
+from ..extensions import Extension, MessageCodec, check_codec, check_extensions
 from ..headers import Headers, HeaderSource, is_token
 from ..options import Options
 from .fields import EXTENSIONS, SUBPROTOCOL, ExtensionItem, Request, parse_extensions
@@ -123,9 +123,9 @@ class Terms:
         waiting = dict(self._extensions)
         claimed = 0
         for name, parameters in offers:
-            codec = _codec_for_offer(waiting[name], parameters) if name in waiting else None
+            codec = waiting[name].accept_offer([*parameters]) if name in waiting else None
             # 9: two extensions cannot both own a reserved bit; the one with the lower preference is declined.
-            if codec is not None and not codec.reserved_bits & claimed:
+            if codec is not None and not _named(waiting[name], codec).reserved_bits & claimed:
                 codecs.append(codec)
                 claimed |= codec.reserved_bits
                 del waiting[name]
@@ -191,11 +191,6 @@ class Offer:
 def _offer_of(extension: Extension) -> str:
     parameters = extension.offer()
     return f"{extension.name}; {parameters}" if parameters else extension.name
-
-
-def _codec_for_offer(extension: Extension, parameters: Parameters) -> MessageCodec | None:
-    codec = extension.accept_offer([*parameters])
-    return None if codec is None else _named(extension, codec)
 
 
 def _named(extension: Extension, codec: MessageCodec) -> MessageCodec:

@@ -102,7 +102,7 @@ class OriginRules:
     """
 
     def __init__(self, origins: Origins) -> None:
-        is_one = isinstance(origins, OriginPolicy) or (callable(origins) and not isinstance(origins, type))
+        is_one = isinstance(origins, OriginPolicy) or callable(origins)
         rules: Iterable[OriginRule] = (origins,) if is_one else items_of(origins, _WHAT)
         self._any_origin = False
         self._same_host = False
@@ -199,12 +199,7 @@ class OwnHosts:
     """
 
     def __init__(self, hosts: Collection[str]) -> None:
-        what = "hosts is a collection of names such as ['localhost', '127.0.0.1'], or None for any"
-        names = set()
-        for host in items_of(hosts, what):
-            check_type(host, str, what)
-            names.add(_name_of(host))
-        self._names = frozenset(names)
+        self._names = frozenset(map(_name_of, items_of(hosts, _HOSTS)))
 
     def check(self, request: Request) -> None:
         """Check that the request is for this server.
@@ -223,7 +218,11 @@ class OwnHosts:
             raise HandshakeError(421, reason, "RFC 9110 15.5.20", cause=CloseCause.OPENING_REFUSED)
 
 
+_HOSTS = "hosts is a collection of names such as ['localhost', '127.0.0.1'], or None for any"
+
+
 def _name_of(host: str) -> str:
+    check_type(host, str, _HOSTS)
     split = split_host(host)
     if split is None or split[1] is not None or host.endswith(":") or "*" in host:
         raise LocalProtocolError(f"{excerpt(host)} in hosts is not a name or an address without a port")
