@@ -523,7 +523,10 @@ class ClientHandshake(ClientOpening):
 
     def _ask(self, host: str, fields: list[tuple[str, str]]) -> None:
         # 4.1, 7: "a nonce consisting of a randomly selected 16-byte value that has been base64-encoded".
-        self._key = _base64(self._options.random(16))
+        nonce = as_bytes(self._options.random(16), "what random() returns")
+        if len(nonce) != 16:
+            raise ValueError(f"random(16) returned {len(nonce)} bytes; Sec-WebSocket-Key needs all of them (4.1)")
+        self._key = _base64(nonce)
         # What extensions and the caller add may be wrong. The others were checked, or are made here.
         added = [*self._offer.fields, *fields]
         if added:
