@@ -52,7 +52,15 @@ class _Attempt:
         """Do nothing: a client gets no requests, so this is never called."""
 
     def opened(self, driver: Driver, response: Response) -> None:
-        listener = self._make_listener()
+        try:
+            listener = self._make_listener()
+            if not isinstance(listener, Listener):
+                raise TypeError(f"listener() returned {listener!r}, not an object of a class derived from Listener")
+        except Exception as error:
+            if not self.result.done():
+                self.result.set_exception(error)
+            driver.close(1011)
+            return
         driver.opened(listener, response)
         if not self.result.done():
             self.result.set_result(listener)
@@ -88,6 +96,7 @@ class Connect(Generic[T]):
         self._as_result = as_result
         self._dial = dial
         self._timeouts = timeouts
+        self._is_used = False
         self._opened: T | None = None
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -104,6 +113,9 @@ class Connect(Generic[T]):
             self._opened.close(1000 if kind is None else 1011)
 
     async def _open_in_time(self) -> T:
+        if self._is_used:
+            raise RuntimeError("what connect() returns opens one connection; call connect() again for another")
+        self._is_used = True
         try:
             # TCP, a proxy and TLS count towards the time for the opening handshake.
             return self._as_result(await asyncio.wait_for(self._open(), self._timeouts.open))
@@ -270,11 +282,15 @@ def connect(
         `rfc6455.ClientHandshake`.
     :raises rfc6455.LocalProtocolError: when an argument can never work, or for a redirection that must not be
         followed.
-    :raises ValueError: when ``ssl`` is passed for ``ws:``, or the URL of the proxy is wrong.
+    :raises TypeError: for an argument of the wrong type.
+    :raises ValueError: when ``ssl`` is passed for ``ws:``, or both ``sock`` and ``path``, or the URL of the proxy is
+        wrong.
 
     Opening the connection raises `rfc6455.HandshakeError` when the server refuses it, `ProxyError` when the proxy
     does, `TimeoutError` after ``Timeouts.open``, and other kinds of `OSError`.
     """
+    if listener is not None and (isinstance(listener, Listener) or not callable(listener)):
+        raise TypeError(f"listener is a class derived from Listener, not {listener!r}")
     route, way, timeouts = planned(_Way, uri, **options)
     as_result: Callable[[Any], Any] = WebSocket if listener is None else _same
     return Connect(route, listener or Inbox, as_result, way.dial, timeouts)

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import rfc6455
 from rfc6455 import ConnectionClosedError, Request, Response
+from rfc6455.connection import close_payload
 
 from ._asyncio_driver import Driver, Listener
 from ._asyncio_websocket import CUT_OFF, Inbox, WebSocket
 from ._messages import QUEUE
-from ._openings import port_of, refusal, server_handshakes
+from ._openings import check_place, check_server_context, check_timeouts, port_of, refusal, server_handshakes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -63,6 +64,7 @@ class Server:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopped: asyncio.Event | None = None
         self._is_closing = False
+        self._starting = asyncio.Lock()
         self._closers: set[asyncio.Task[Any] | None] = set()  # the tasks that call close(), which may be handlers
         self._empty: asyncio.Future[None] | None = None
 
@@ -70,7 +72,7 @@ class Server:
         factory = handler.func if isinstance(handler, partial) else handler
         if isinstance(factory, type) and issubclass(factory, Listener):
             return handler  # type: ignore[return-value]
-        if not callable(handler):
+        if isinstance(factory, type) or inspect.isasyncgenfunction(factory) or not callable(handler):
             raise TypeError(f"a handler is a coroutine function or a class derived from Listener, not {handler!r}")
         return partial(_Handled, self, handler)  # type: ignore[arg-type]
 
@@ -99,14 +101,21 @@ class Server:
         await self.close()
 
     async def _start(self) -> Server:
-        loop = asyncio.get_running_loop()
-        self._stopped = asyncio.Event()
-        self._server = await self._listen(partial(Driver, loop, self))
+        async with self._starting:
+            if self._is_closing:
+                raise RuntimeError("the server is closed; to listen again, call serve() for another")
+            if self._server is None:
+                loop = asyncio.get_running_loop()
+                self._stopped = asyncio.Event()
+                self._server = await self._listen(partial(Driver, loop, self))
         return self
 
     async def serve_forever(self) -> None:
-        """Wait until `stop` is called, or until this is cancelled, and then close."""
-        assert self._stopped is not None, "await the server, or enter it, before serve_forever()"
+        """Begin to listen, if that has not happened yet; wait until `stop` is called, or until this is cancelled; and
+        then close."""
+        if self._stopped is None:
+            await self._start()
+        assert self._stopped is not None
         try:
             await self._stopped.wait()
         finally:
@@ -124,7 +133,9 @@ class Server:
         :param reason: for people and logs.
         :param timeout: the number of seconds after which connections are cut and running handlers are cancelled;
             ``None`` to wait for ever. A handler that ignores its cancellation is waited for.
+        :raises rfc6455.LocalProtocolError: for a code that must not be sent (7.4). Nothing is changed then.
         """
+        close_payload(code, reason)
         self.stop()
         self._is_closing = True
         self._closers.add(asyncio.current_task())
@@ -178,8 +189,9 @@ class Server:
     async def _answer_later(self, driver: Driver, request: Request, answer: Awaitable[Response | None]) -> None:
         try:
             self._answer(driver, request, await answer)
-        except Exception:
-            self._refuse(driver)
+        except (Exception, asyncio.CancelledError):  # which the result of a cancelled task raises
+            if not self._is_closing:
+                self._refuse(driver)
         driver.answered()
 
     def _answer(self, driver: Driver, request: Request, answer: Response | None) -> None:
@@ -242,7 +254,10 @@ class _Handled(Inbox):
     async def _run(self) -> None:
         code = 1011  # 7.4.1: also if the handler was cancelled
         try:
-            await self.handler(self.websocket)
+            handled = self.handler(self.websocket)
+            if not inspect.isawaitable(handled):
+                raise TypeError(f"the handler returned {handled!r}, not a coroutine: define it with 'async def'")
+            await handled
             code = 1000
         except ConnectionClosedError as error:
             if error.closed is not self.end and not (self._driver.is_cut_off and error.closed is CUT_OFF):
@@ -299,7 +314,11 @@ def serve(
     :param options: ``subprotocols``, ``extensions``, ``origins``, ``hosts``, ``require_subprotocol``, ``limits`` and
         the other options of `rfc6455.ServerHandshake`.
     :raises TypeError: for an argument of the wrong type.
+    :raises ValueError: for more than one place to listen at, or a context for clients.
     """
+    check_place(host, port, sock, path)
+    check_server_context(ssl)
+    check_timeouts(timeouts)
     make_handshake = server_handshakes(process_request, wrap, options)
 
     async def listen(factory: Callable[[], Any]) -> asyncio.Server:

@@ -9,11 +9,13 @@ headers are sent, and TLS is never given up on the way.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import ssl as tls
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import NoneType
 from typing import Any, TypeVar
 
 from rfc6455 import (
@@ -28,6 +30,7 @@ from rfc6455 import (
     ServerHandshake,
     Timeouts,
 )
+from rfc6455.arguments import check_type, items_of
 from rfc6455.options import OptionArguments
 
 logger = logging.getLogger("rfc6455_io")
@@ -35,7 +38,63 @@ logger = logging.getLogger("rfc6455_io")
 # RFC 9110, 15.4: their rules about methods do not matter, as ours is GET.
 REDIRECTIONS = (301, 302, 303, 307, 308)
 
+# ---- Arguments of both ----
+
+
+def check_timeouts(timeouts: Timeouts | None) -> None:
+    check_type(timeouts, (Timeouts, NoneType), "timeouts is None or a Timeouts, such as Timeouts(open=5.0)")
+
+
+def check_sock(sock: socket.socket | None) -> None:
+    """Check the argument ``sock``.
+
+    :raises TypeError: when it is no socket, or one that does TLS itself.
+    :raises ValueError: when it is not one for streams, such as TCP.
+    """
+    check_type(sock, (socket.socket, NoneType), "sock is a socket.socket or None")
+    if isinstance(sock, tls.SSLSocket):
+        raise TypeError("sock is a plain socket; for TLS, pass ssl and the socket as it was before wrap_socket()")
+    if sock is not None and sock.type != socket.SOCK_STREAM:
+        raise ValueError(f"sock is a socket of type SOCK_STREAM, not {sock.type!r}")
+
+
+def check_context(ssl: tls.SSLContext | None, name: str = "ssl") -> None:
+    check_type(ssl, (tls.SSLContext, NoneType), f"{name} is an ssl.SSLContext or None")
+
+
 # ---- Servers ----
+
+
+def check_place(
+    host: str | Sequence[str] | None, port: int | None, sock: socket.socket | None, path: str | os.PathLike[str] | None
+) -> None:
+    """Check where a server is to listen.
+
+    :raises TypeError: when an argument has the wrong type.
+    :raises ValueError: when there is no such port, or there are two places.
+    """
+    what = "host is a name or an address, a sequence of them, or None"
+    for name in items_of(host, what) if not isinstance(host, (str, NoneType)) else ():
+        check_type(name, str, what)
+    if isinstance(port, int) and not 0 <= port <= 65535:
+        raise ValueError(f"port is 0 to 65535, not {port}")
+    check_sock(sock)
+    if sum((host is not None or port is not None, sock is not None, path is not None)) > 1:
+        raise ValueError("a server listens at one of host and port, sock, and path; pass only one of them")
+
+
+def check_server_context(ssl: tls.SSLContext | None) -> None:
+    """Check the argument ``ssl`` of a server.
+
+    :raises TypeError: when it is no context.
+    :raises ValueError: when it is one for clients, with which each connection would fail.
+    """
+    check_context(ssl)
+    if ssl is not None and ssl.protocol == tls.PROTOCOL_TLS_CLIENT:
+        raise ValueError(
+            "ssl is a context for clients; a server's is made by ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), "
+            "and load_cert_chain() adds its certificate"
+        )
 
 
 def port_of(sockets: Sequence[socket.socket]) -> int:
@@ -67,11 +126,17 @@ def server_handshakes(
     client."""
     make_handshake = partial(ServerHandshake, plain_http=process_request is not None, **arguments)
     make_handshake()
+    if process_request is not None and not callable(process_request):
+        raise TypeError(f"process_request is a function that takes a request, not {process_request!r}")
     if wrap is None:
         return make_handshake
+    _check_wrap(wrap)
+    return lambda: _wrapped_or_refusing(make_handshake(), wrap)
+
+
+def _check_wrap(wrap: object) -> None:
     if not callable(wrap):
         raise TypeError(f"wrap is a function that takes a handshake, not {wrap!r}")
-    return lambda: _wrapped_or_refusing(make_handshake(), wrap)
 
 
 def _wrapped_or_refusing(
@@ -100,7 +165,10 @@ def refusal(request: Request, answer: Response | None) -> Response | None:
     """Return the answer that refuses a client, or ``None`` to accept it.
 
     :param answer: what ``process_request`` returned for the request.
+    :raises TypeError: when it returned anything else.
     """
+    if answer is not None and not isinstance(answer, Response):
+        raise TypeError(f"process_request returned {answer!r}, and not None or an rfc6455.Response")
     if answer is not None and answer.status != 101:
         return answer
     return None if request.is_upgrade else Response(426, body=b"Connect with a WebSocket client: this is no page.\n")
@@ -122,7 +190,7 @@ class ConnectArguments(OptionArguments, total=False):
     proxy_ssl: tls.SSLContext | None
     redirects: int
     sock: socket.socket | None
-    path: str | None
+    path: str | os.PathLike[str] | None
     wrap: Callable[[ClientHandshake], ClientHandshake] | None
     timeouts: Timeouts | None
 
@@ -137,6 +205,15 @@ class Way:
     proxy_ssl: tls.SSLContext | None
     sock: socket.socket | None
     path: str | None
+
+    def __post_init__(self) -> None:
+        check_context(self.ssl)
+        check_context(self.proxy_ssl, "proxy_ssl")
+        check_type(self.server_hostname, (str, NoneType), "server_hostname is a str or None")
+        check_type(self.proxy, (bool, str, NoneType), "proxy is the URL of one, True, or None")
+        check_sock(self.sock)
+        if self.sock is not None and self.path is not None:
+            raise ValueError("sock and path both say where to connect; pass only one of them")
 
     def tls_to(self, uri: URI) -> tuple[tls.SSLContext, str]:
         """Return the context for a server, and the name that its certificate must have."""
@@ -191,7 +268,15 @@ class Route:
 def _wrapped(
     make_handshake: Callable[..., ClientHandshake], wrap: Callable[[ClientHandshake], ClientHandshake]
 ) -> Callable[..., ClientHandshake]:
-    return lambda *arguments, **options: wrap(make_handshake(*arguments, **options))
+    _check_wrap(wrap)
+
+    def make_wrapped(*arguments: Any, **options: Any) -> ClientHandshake:
+        handshake = wrap(make_handshake(*arguments, **options))
+        if not isinstance(handshake, ClientHandshake):
+            raise TypeError(f"wrap returned {handshake!r}, not a ClientHandshake")
+        return handshake
+
+    return make_wrapped
 
 
 def _origin(uri: URI) -> tuple[bool, str, int]:
@@ -209,7 +294,7 @@ def planned(
     proxy_ssl: tls.SSLContext | None = None,
     redirects: int = 10,
     sock: socket.socket | None = None,
-    path: str | None = None,
+    path: str | os.PathLike[str] | None = None,
     wrap: Callable[[ClientHandshake], ClientHandshake] | None = None,
     timeouts: Timeouts | None = None,
     **arguments: Any,
@@ -220,11 +305,15 @@ def planned(
     :param kind: the class of the way.
     :param arguments: those of `rfc6455.ClientHandshake`.
     """
+    check_timeouts(timeouts)
+    check_type(redirects, int, "redirects is a number")
+    if redirects < 0:
+        raise ValueError(f"redirects is 0 or more, not {redirects}")
     make_handshake: Callable[..., ClientHandshake] = partial(ClientHandshake, **arguments)
     if wrap is not None:
         make_handshake = _wrapped(make_handshake, wrap)
     route = Route(uri, headers, make_handshake, redirects)
     if ssl is not None and not route.uri.secure:
         raise ValueError("ssl is for wss:, and the URI begins with ws:")
-    way = kind(ssl, server_hostname, proxy, proxy_ssl, sock, path)
+    way = kind(ssl, server_hostname, proxy, proxy_ssl, sock, None if path is None else os.fspath(path))
     return route, way, Timeouts() if timeouts is None else timeouts

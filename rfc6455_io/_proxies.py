@@ -62,11 +62,17 @@ def parse_proxy(url: str) -> Proxy:
 
     :raises ValueError: when the URL is wrong. The message does not show it, as it may hold a password.
     """
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"the URL of a proxy is wrong: {error}") from None
+    if parts.scheme not in _DEFAULT_PORTS:
         known = ", ".join(_DEFAULT_PORTS)
-        raise ValueError(f"the URL of a proxy begins with one of {known}, and has a host; this has {parts.scheme!r}")
-    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        raise ValueError(f"the URL of a proxy begins with one of {known}, and not with {parts.scheme!r}")
+    if not parts.hostname or port == 0:
+        raise ValueError("the URL of a proxy has a host, and a port from 1 up unless it is the default")
+    port = port or _DEFAULT_PORTS[parts.scheme]
     user = None if parts.username is None else unquote(parts.username)
     return Proxy(parts.scheme, parts.hostname, port, user, unquote(parts.password or ""))
 

@@ -207,7 +207,9 @@ def connect(uri: str | URI, **options: Unpack[ConnectArguments]) -> WebSocket:
     :raises OSError: when the server cannot be reached, or TLS fails.
     :raises rfc6455.LocalProtocolError: when an argument can never work, or for a redirection that must not be
         followed.
-    :raises ValueError: when ``ssl`` is passed for ``ws:``, or the URL of the proxy is wrong.
+    :raises TypeError: for an argument of the wrong type.
+    :raises ValueError: when ``ssl`` is passed for ``ws:``, or both ``sock`` and ``path``, or the URL of the proxy is
+        wrong.
     """
     route, way, timeouts = planned(_Way, uri, **options)
     deadline = _Deadline(timeouts)

@@ -10,6 +10,7 @@ handler that is still running then is left, since nothing can stop a thread; the
 from __future__ import annotations
 
 import errno
+import inspect
 import logging
 import os
 import socket
@@ -23,8 +24,10 @@ from typing import TYPE_CHECKING
 
 import rfc6455
 from rfc6455 import Closed, ConnectionClosedError, Request, Response
+from rfc6455.arguments import check_type
+from rfc6455.connection import close_payload
 
-from ._openings import port_of, refusal, server_handshakes
+from ._openings import check_place, check_server_context, check_timeouts, port_of, refusal, server_handshakes
 from ._threads_driver import Driver
 from ._threads_loop import READ, Loop, Watch, clock
 from ._threads_websocket import WebSocket
@@ -116,6 +119,9 @@ class Server:
     ) -> None:
         if not callable(handler):
             raise TypeError(f"a handler is a function, not {handler!r}")
+        _check_is_plain(handler, "a handler")
+        if process_request is not None:
+            _check_is_plain(process_request, "process_request")
         self.connections: set[WebSocket] = set()
         self._handler = handler
         self._listen = listen
@@ -152,10 +158,16 @@ class Server:
         return port_of(self.sockets)
 
     def start(self) -> Server:
-        """Begin to listen, and return the server. It runs in threads of its own until `close` is called.
+        """Begin to listen, if that has not happened yet, and return the server. It runs in threads of its own until
+        `close` is called.
 
         :raises OSError: when it cannot listen there.
+        :raises RuntimeError: after `close`.
         """
+        if self._is_closing:
+            raise RuntimeError("the server is closed; to listen again, call serve() for another")
+        if self._loop is not None:
+            return self
         sockets = self._listen()
         self._loop = loop = Loop("rfc6455 server")
         self._listening = [_Listening(sock, self, loop) for sock in sockets]
@@ -164,6 +176,7 @@ class Server:
             loop.start()
         except BaseException:
             _close_all(self._listening)
+            self._loop = None
             raise
         return self
 
@@ -174,8 +187,10 @@ class Server:
         self.close()
 
     def serve_forever(self) -> None:
-        """Wait until `stop` is called, or until an exception such as ``KeyboardInterrupt`` is raised here, and then
-        close."""
+        """Begin to listen, if that has not happened yet; wait until `stop` is called, or until an exception such as
+        ``KeyboardInterrupt`` is raised here; and then close."""
+        if not self._is_closing:
+            self.start()
         try:
             while not self._running.acquire(timeout=SIGNAL_CHECK):
                 pass
@@ -200,7 +215,9 @@ class Server:
         :param reason: for people and logs.
         :param timeout: the number of seconds after which connections are cut; ``None`` to wait for ever. A handler
             that is still running then is logged and left alone, since nothing can stop a thread from outside.
+        :raises rfc6455.LocalProtocolError: for a code that must not be sent (7.4). Nothing is changed then.
         """
+        close_payload(code, reason)
         self.stop()
         with self._lock:
             self._is_closing = True
@@ -241,10 +258,14 @@ class Server:
             return False
         sock, _ = listener.accept()
         sock.setblocking(False)
-        wire = Wire(sock)
-        if self._ssl is not None:
-            wire.add_tls(self._ssl, None)
-        driver = Driver(wire, self._make_handshake(), self._timeouts, self, loop, clock())
+        try:
+            wire = Wire(sock)
+            if self._ssl is not None:
+                wire.add_tls(self._ssl, None)
+            driver = Driver(wire, self._make_handshake(), self._timeouts, self, loop, clock())
+        except BaseException:
+            sock.close()
+            raise
         with self._lock:
             if self._is_closing:
                 sock.close()
@@ -305,7 +326,9 @@ class Server:
         with self._lock:
             self.connections.add(ws)
         try:
-            self._handler(ws)
+            result = self._handler(ws)
+            if inspect.isawaitable(result):
+                raise TypeError(f"the handler returned {result!r}; coroutines need rfc6455_io.asyncio")
             code = 1000
         except ConnectionClosedError as error:
             if error.closed is not ws._driver.end:
@@ -316,6 +339,16 @@ class Server:
             with self._lock:
                 self.connections.discard(ws)
             ws._driver.finish(code)
+
+
+def _check_is_plain(function: object, what: str) -> None:
+    """Check that a function does its work when it is called."""
+    called = getattr(function, "func", function)  # that of a partial
+    for each in (called, type(called).__call__):
+        if inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each):
+            raise TypeError(f"{what} is a plain function, not {called!r}; coroutines need rfc6455_io.asyncio")
+        if inspect.isgeneratorfunction(each):
+            raise TypeError(f"{what} is a plain function, and not one with 'yield', as {called!r} is")
 
 
 def _close_all(listening: list[_Listening]) -> None:
@@ -418,7 +451,14 @@ def serve(
     :param options: ``subprotocols``, ``extensions``, ``origins``, ``hosts``, ``require_subprotocol``, ``limits`` and
         the other options of `rfc6455.ServerHandshake`.
     :raises TypeError: for an argument of the wrong type.
+    :raises ValueError: for more than one place to listen at, a context for clients, or no clients at all.
     """
+    check_place(host, port, sock, path)
+    check_server_context(ssl)
+    check_timeouts(timeouts)
+    check_type(max_clients, int, "max_clients is a number")
+    if max_clients < 1:
+        raise ValueError(f"max_clients is 1 or more, not {max_clients}")
     make_handshake = server_handshakes(process_request, wrap, options)
 
     def listen() -> list[socket.socket]:

@@ -18,7 +18,7 @@ from rfc6455_io._openings import port_of
 SERVE = {"asyncio": rfc6455_io.asyncio.serve, "threads": rfc6455_io.threads.serve}
 
 
-async def handler(ws: object) -> None:
+def handler(ws: object) -> None:
     """Do nothing: no client comes."""
 
 

@@ -1,0 +1,387 @@
+"""What callers of `serve` and `connect` may get wrong: it is reported at once, on asyncio and for threads alike, in
+words that say what to pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rfc6455_io.asyncio
+import rfc6455_io.threads
+from rfc6455 import ConnectionClosedError, HandshakeError, LocalProtocolError, Request, Response
+
+pytestmark = pytest.mark.usefixtures("no_proxies", "all_threads_end")
+
+BOTH = pytest.mark.parametrize("module", [rfc6455_io.asyncio, rfc6455_io.threads], ids=["asyncio", "threads"])
+
+
+class Wrong(str):
+    """What is passed instead of something else."""
+
+
+class Handler:
+    """A class whose objects are called, and are coroutine functions for asyncio."""
+
+    async def __call__(self, ws: Any) -> None:
+        """Do nothing."""
+
+
+async def coroutine_function(ws: Any) -> None:
+    """Do nothing."""
+
+
+def function(ws: Any) -> None:
+    """Do nothing."""
+
+
+async def asynchronous_generator(ws: Any) -> AsyncIterator[None]:
+    yield
+
+
+def generator(ws: Any) -> Iterator[None]:
+    yield
+
+
+HANDLER = {rfc6455_io.asyncio: coroutine_function, rfc6455_io.threads: function}
+
+
+@pytest.fixture
+def plain_socket() -> Iterator[socket.socket]:
+    with socket.socket() as sock:
+        yield sock
+
+
+# ---- serve() ----
+
+SERVE = {
+    "host": ({"host": 8765}, TypeError, "host is a name or an address, a sequence of them, or None, not 8765"),
+    "hosts": ({"host": ["::1", 5]}, TypeError, "host is a name or an address"),
+    "bytes": ({"host": b"localhost"}, TypeError, "host is a name or an address"),
+    "negative port": ({"port": -1}, ValueError, "port is 0 to 65535, not -1"),
+    "port": ({"port": 70000}, ValueError, "port is 0 to 65535, not 70000"),
+    "sock": ({"sock": "localhost"}, TypeError, "sock is a socket.socket or None, not str"),
+    "host and path": ({"host": "localhost", "path": "x"}, ValueError, "pass only one of them"),
+    "port and path": ({"port": 0, "path": "x"}, ValueError, "pass only one of them"),
+    "ssl": ({"ssl": True}, TypeError, "ssl is an ssl.SSLContext or None, not True"),
+    "ssl as a path": ({"ssl": "cert.pem"}, TypeError, "ssl is an ssl.SSLContext or None, not str"),
+    "ssl of a client": ({"ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}, ValueError, "CLIENT_AUTH"),
+    "timeouts": ({"timeouts": 5}, TypeError, "timeouts is None or a Timeouts, such as Timeouts"),
+    "process_request": ({"process_request": "x"}, TypeError, "process_request is a function that takes a request"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize(("arguments", "error", "words"), SERVE.values(), ids=list(SERVE))
+def test_a_wrong_argument_of_serve_is_reported(
+    module: Any, arguments: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        module.serve(HANDLER[module], **arguments)
+
+
+@BOTH
+def test_a_server_listens_at_one_place_and_a_client_connects_to_one(module: Any, plain_socket: socket.socket) -> None:
+    for others in ({"host": "localhost"}, {"port": 0}, {"path": "x"}):
+        with pytest.raises(ValueError, match="pass only one of them"):
+            module.serve(HANDLER[module], sock=plain_socket, **others)
+    with pytest.raises(ValueError, match="pass only one of them"):
+        module.connect("ws://localhost/", sock=plain_socket, path="x")
+
+
+@BOTH
+def test_sock_is_a_plain_one_for_streams(module: Any) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        for call in (partial(module.serve, HANDLER[module]), partial(module.connect, "ws://localhost/")):
+            with pytest.raises(ValueError, match="SOCK_STREAM"):
+                call(sock=sock)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    with context.wrap_socket(socket.socket()) as sock, pytest.raises(TypeError, match="as it was before wrap_socket"):
+        module.connect("ws://localhost/", sock=sock)
+
+
+@pytest.mark.parametrize("handler", [5, asynchronous_generator, Wrong, rfc6455_io.asyncio.Listener()], ids=repr)
+def test_what_is_no_handler_on_asyncio(handler: Any) -> None:
+    with pytest.raises(TypeError, match="a handler is a coroutine function or a class derived from Listener, not "):
+        rfc6455_io.asyncio.serve(handler)
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [
+        (5, "a handler is a function, not 5"),
+        (coroutine_function, "coroutines need rfc6455_io.asyncio"),
+        (Handler(), "coroutines need rfc6455_io.asyncio"),
+        (partial(coroutine_function), "coroutines need rfc6455_io.asyncio"),
+        (asynchronous_generator, "coroutines need rfc6455_io.asyncio"),
+        (generator, "not one with 'yield'"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_handler_for_threads(handler: Any, words: str) -> None:
+    """All but the first would be called without an effect."""
+    with pytest.raises(TypeError, match=words):
+        rfc6455_io.threads.serve(handler)
+    if handler != 5:
+        with pytest.raises(TypeError, match=words):
+            rfc6455_io.threads.serve(function, process_request=handler)
+
+
+def test_threads_need_room_for_a_client() -> None:
+    with pytest.raises(ValueError, match="max_clients is 1 or more, not 0"):
+        rfc6455_io.threads.serve(function, max_clients=0)
+    with pytest.raises(TypeError, match="max_clients is a number, not str"):
+        rfc6455_io.threads.serve(function, max_clients="5")  # type: ignore[arg-type]
+
+
+# ---- What a function of the caller's returns ----
+
+
+def errors_logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+
+
+def test_a_handler_on_asyncio_returns_a_coroutine(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with rfc6455_io.asyncio.serve(lambda ws: 5, "127.0.0.1", 0) as server:  # type: ignore[arg-type, return-value]
+            ws = await rfc6455_io.asyncio.connect(f"ws://127.0.0.1:{server.port}/")
+            assert (await ws.wait_closed()).code == 1011
+
+    asyncio.run(main())
+    assert errors_logged(caplog) == ["the handler returned 5, not a coroutine: define it with 'async def'"]
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'coroutine_function' was never awaited")
+def test_a_handler_for_threads_returns_no_coroutine(caplog: pytest.LogCaptureFixture) -> None:
+    with rfc6455_io.threads.serve(lambda ws: coroutine_function(ws), "127.0.0.1", 0) as server:
+        ws = rfc6455_io.threads.connect(f"ws://127.0.0.1:{server.port}/")
+        assert ws.wait_closed().code == 1011
+    (words,) = errors_logged(caplog)
+    assert "coroutines need rfc6455_io.asyncio" in words
+
+
+@pytest.mark.parametrize("answer", ["no", 403, (403, {}, b""), True], ids=repr)
+@BOTH
+def test_process_request_returns_a_response(module: Any, answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert status_of(module, lambda _: answer) == 500
+    assert errors_logged(caplog) == [f"process_request returned {answer!r}, and not None or an rfc6455.Response"]
+
+
+def test_a_request_whose_processing_is_cancelled_is_answered() -> None:
+    """The result of a cancelled task raises CancelledError, though nobody has cancelled what awaits it."""
+
+    async def process(request: Request) -> Response | None:
+        task = asyncio.ensure_future(asyncio.sleep(60))
+        task.cancel()
+        await task
+        return None
+
+    assert status_of(rfc6455_io.asyncio, process) == 500
+
+
+def status_of(module: Any, process_request: Any) -> int | None:
+    """Return the status of the answer to a client."""
+
+    async def asynchronous() -> None:
+        async with module.serve(coroutine_function, "127.0.0.1", 0, process_request=process_request) as server:
+            await module.connect(f"ws://127.0.0.1:{server.port}/")
+
+    def with_threads() -> None:
+        with module.serve(function, "127.0.0.1", 0, process_request=process_request) as server:
+            module.connect(f"ws://127.0.0.1:{server.port}/")
+
+    try:
+        asyncio.run(asynchronous()) if module is rfc6455_io.asyncio else with_threads()
+    except HandshakeError as error:
+        return error.status
+    return None
+
+
+# ---- The life of a server ----
+
+
+def test_a_server_on_asyncio_starts_once() -> None:
+    async def main() -> None:
+        server = rfc6455_io.asyncio.serve(coroutine_function, "127.0.0.1", 0)
+        async with await server:
+            (sock,) = server.sockets
+            assert await server is server
+            assert [each.fileno() for each in server.sockets] == [sock.fileno()]
+        with pytest.raises(RuntimeError, match="the server is closed; to listen again, call serve"):
+            await server
+
+    asyncio.run(main())
+
+
+def test_a_server_for_threads_starts_once() -> None:
+    server = rfc6455_io.threads.serve(function, "127.0.0.1", 0)
+    with server.start():
+        (sock,) = server.sockets
+        assert server.start() is server
+        assert server.sockets == [sock]
+    with pytest.raises(RuntimeError, match="the server is closed; to listen again, call serve"):
+        server.start()
+
+
+def test_serve_forever_begins_to_listen_on_asyncio() -> None:
+    async def main() -> None:
+        async def stop(ws: Any) -> None:
+            server.stop()
+
+        server = rfc6455_io.asyncio.serve(stop, "127.0.0.1", 0)
+        forever = asyncio.ensure_future(server.serve_forever())
+        while not server.sockets:
+            await asyncio.sleep(0)
+        await rfc6455_io.asyncio.connect(f"ws://127.0.0.1:{server.port}/")
+        await forever
+
+    asyncio.run(main())
+
+
+def test_serve_forever_begins_to_listen_for_threads(tmp_path: Path) -> None:
+    def stop(request: Request) -> None:
+        server.stop()
+
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        server = rfc6455_io.threads.serve(function, sock=sock, process_request=stop)
+        client = socket.create_connection(sock.getsockname())
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        server.serve_forever()
+        client.close()
+        server.serve_forever()  # it has been stopped
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"), [((1006,), LocalProtocolError), (("bye",), TypeError), ((1000, 5), TypeError)]
+)
+@BOTH
+def test_a_server_that_cannot_close_like_this_goes_on(module: Any, arguments: Any, error: type[Exception]) -> None:
+    if module is rfc6455_io.threads:
+        with module.serve(function, "127.0.0.1", 0) as server:
+            with pytest.raises(error):
+                server.close(*arguments)
+            module.connect(f"ws://127.0.0.1:{server.port}/").close()
+        return
+
+    async def main() -> None:
+        async with module.serve(coroutine_function, "127.0.0.1", 0) as server:
+            with pytest.raises(error):
+                await server.close(*arguments)
+            await (await module.connect(f"ws://127.0.0.1:{server.port}/")).close()
+
+    asyncio.run(main())
+
+
+# ---- connect() ----
+
+CONNECT = {
+    "ssl": ({"ssl": True}, TypeError, "ssl is an ssl.SSLContext or None, not True"),
+    "proxy_ssl": ({"proxy_ssl": "x"}, TypeError, "proxy_ssl is an ssl.SSLContext or None, not str"),
+    "server_hostname": ({"server_hostname": 5}, TypeError, "server_hostname is a str or None, not 5"),
+    "a proxy as bytes": ({"proxy": b"http://x"}, TypeError, "proxy is the URL of one, True, or None, not bytes"),
+    "a proxy as a number": ({"proxy": 3128}, TypeError, "proxy is the URL of one, True, or None, not 3128"),
+    "redirects without a number": ({"redirects": None}, TypeError, "redirects is a number, not None"),
+    "fewer redirects than none": ({"redirects": -1}, ValueError, "redirects is 0 or more, not -1"),
+    "sock": ({"sock": "localhost"}, TypeError, "sock is a socket.socket or None, not str"),
+    "path": ({"path": 5}, TypeError, "PathLike"),
+    "timeouts": ({"timeouts": 5}, TypeError, "timeouts is None or a Timeouts, such as Timeouts"),
+    "wrap": ({"wrap": "x"}, TypeError, "wrap is a function that takes a handshake, not 'x'"),
+    "wrap that returns nothing": ({"wrap": lambda _: None}, TypeError, "wrap returned None, not a ClientHandshake"),
+    "random": ({"random": lambda size: bytes(size - 1)}, ValueError, r"random\(16\) returned 15 bytes"),
+    "random as text": ({"random": lambda size: "x" * size}, TypeError, r"what random\(\) returns is bytes"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize(("arguments", "error", "words"), CONNECT.values(), ids=list(CONNECT))
+def test_a_wrong_argument_of_connect_is_reported(
+    module: Any, arguments: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        module.connect("wss://localhost/", **arguments)
+
+
+PROXIES = {
+    "": "has a host",
+    "http://": "has a host",
+    "http://localhost:0": "a port from 1 up",
+    "http://localhost:99999": "the URL of a proxy is wrong: Port out of range",
+    "http://localhost:x": "the URL of a proxy is wrong: Port could not",
+    "http://[::1": "the URL of a proxy is wrong: Invalid IPv6 URL",
+    "ftp://localhost": "begins with one of http, https, socks4, .* and not with 'ftp'",
+}
+
+
+@BOTH
+@pytest.mark.parametrize(("proxy", "words"), PROXIES.items())
+def test_a_wrong_url_of_a_proxy_is_reported(module: Any, proxy: str, words: str) -> None:
+    async def asynchronous() -> None:
+        await module.connect("ws://localhost/", proxy=proxy)
+
+    with pytest.raises(ValueError, match=words):
+        asyncio.run(asynchronous()) if module is rfc6455_io.asyncio else module.connect("ws://localhost/", proxy=proxy)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
+def test_the_path_of_a_unix_socket_may_be_a_path(tmp_path: Path) -> None:
+    path: os.PathLike[str] = tmp_path / "x"
+    with rfc6455_io.threads.serve(function, path=path), rfc6455_io.threads.connect("ws://x/", path=path) as ws:
+        assert ws.wait_closed().code == 1000
+
+
+def test_a_connection_on_asyncio_opens_once() -> None:
+    async def main() -> None:
+        async with rfc6455_io.asyncio.serve(coroutine_function, "127.0.0.1", 0) as server:
+            connecting = rfc6455_io.asyncio.connect(f"ws://127.0.0.1:{server.port}/")
+            await connecting
+            with pytest.raises(RuntimeError, match=r"call connect\(\) again"):
+                await connecting
+
+    asyncio.run(main())
+
+
+def raising() -> Any:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("listener", [5, rfc6455_io.asyncio.Listener()], ids=repr)
+def test_what_makes_no_listeners_is_reported(listener: Any) -> None:
+    with pytest.raises(TypeError, match="listener is a class derived from Listener, not "):
+        rfc6455_io.asyncio.connect("ws://localhost/", listener)
+
+
+@pytest.mark.parametrize(
+    ("listener", "error"), [(raising, ZeroDivisionError), (Handler, TypeError), (coroutine_function, TypeError)]
+)
+def test_a_listener_that_cannot_be_made_ends_the_connection(listener: Any, error: type[Exception]) -> None:
+    ended = []
+
+    async def handler(ws: rfc6455_io.asyncio.WebSocket) -> None:
+        with pytest.raises(ConnectionClosedError) as caught:
+            await ws.recv()
+        ended.append(caught.value.closed.code)
+
+    async def main() -> None:
+        async with rfc6455_io.asyncio.serve(handler, "127.0.0.1", 0) as server:
+            with pytest.raises(error):
+                await rfc6455_io.asyncio.connect(f"ws://127.0.0.1:{server.port}/", listener)
+
+    asyncio.run(main())
+    assert ended == [1011]
+
+
+def test_errors_are_all_that_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A listener's failure is the caller's to report: `connect` raises it."""
+    with caplog.at_level(logging.ERROR):
+        test_a_listener_that_cannot_be_made_ends_the_connection(raising, ZeroDivisionError)
+    assert not caplog.records
