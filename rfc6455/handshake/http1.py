@@ -35,7 +35,7 @@ from ..http1_heads import (
 )
 from ..uri import is_host
 from .fields import Request, is_listed
-from .negotiation import check_extra_headers, terms_of
+from .negotiation import check_extra_headers
 from .opening import READING, REFUSED, REQUESTED, ClientOpening, HeaderList, ServerOpening
 from .origins import SAME_HOST, Origins
 from .refusals import explain, refusal
@@ -150,8 +150,14 @@ class ServerHandshake(ServerOpening):
         plain_http: bool = False,
         **options: Unpack[OptionArguments],
     ) -> None:
-        terms = terms_of(subprotocols, extensions, origins, hosts, require_subprotocol)
-        super().__init__(terms, options)
+        super().__init__(
+            subprotocols=subprotocols,
+            extensions=extensions,
+            origins=origins,
+            hosts=hosts,
+            require_subprotocol=require_subprotocol,
+            **options,
+        )
         if plain_http is not False:
             check_type(plain_http, bool, "plain_http is True or False")
             self._plain_methods = _PLAIN_METHODS

@@ -13,21 +13,20 @@ the key with its answer are gone, since HTTP/2 itself shows what they were there
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..arguments import as_bytes, check_type, excerpt
 from ..codes import VERSION, CloseCause
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
-from ..extensions import Extension
 from ..headers import Headers, HeaderSource, Response, is_token
 from ..http1_heads import check_fields, is_field_value, is_target
 from ..uri import is_host
 from .fields import Request
-from .negotiation import check_extra_headers, terms_of
+from .negotiation import check_extra_headers
 from .opening import READING, REFUSED, REQUESTED, ClientOpening, HeaderList, ServerOpening
-from .origins import SAME_HOST, Origins, canonical_origin
+from .origins import canonical_origin
 from .refusals import explain, refusal
 
 if TYPE_CHECKING:
@@ -66,19 +65,7 @@ class Http2ServerHandshake(ServerOpening):
     [(b':status', b'200')]
     """
 
-    def __init__(
-        self,
-        *,
-        subprotocols: Sequence[str] = (),
-        extensions: Sequence[Extension] = (),
-        origins: Origins = SAME_HOST,
-        hosts: Collection[str] | None = None,
-        require_subprotocol: bool = False,
-        **options: Unpack[OptionArguments],
-    ) -> None:
-        terms = terms_of(subprotocols, extensions, origins, hosts, require_subprotocol)
-        super().__init__(terms, options)
-        self._headers_are_due = False
+    _headers_are_due = False
 
     def receive_headers(self, headers: _Pairs) -> Request:
         """Process the header list of the client's CONNECT request, and return the request.

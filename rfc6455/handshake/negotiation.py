@@ -19,7 +19,7 @@ from ..extensions import Extension, MessageCodec, check_codec, check_extensions
 from ..headers import Headers, HeaderSource, is_token
 from ..options import Options
 from .fields import EXTENSIONS, SUBPROTOCOL, ExtensionItem, Request, parse_extensions
-from .origins import SAME_HOST, Origins, OwnHosts, origin_rules
+from .origins import Origins, OwnHosts, origin_rules
 
 
 class Agreement(NamedTuple):
@@ -233,21 +233,3 @@ def check_extra_headers(source: HeaderSource, reserved: Collection[str]) -> list
         if name.lower() in reserved or name.lower().startswith("sec-websocket-"):
             raise LocalProtocolError(f"{excerpt(name)} is written by the handshake itself; use its own arguments")
     return fields
-
-
-# Made once: many servers have no terms but the policy that is the default.
-_DEFAULT_TERMS = Terms((), (), SAME_HOST, None, False)
-
-
-def terms_of(
-    subprotocols: Sequence[str],
-    extensions: Sequence[Extension],
-    origins: Origins,
-    hosts: Collection[str] | None,
-    require_subprotocol: bool,
-) -> Terms:
-    """Return the terms of a server with these arguments."""
-    has_lists = subprotocols != () or extensions != () or hosts is not None
-    if has_lists or origins is not SAME_HOST or require_subprotocol is not False:
-        return Terms(subprotocols, extensions, origins, hosts, require_subprotocol)
-    return _DEFAULT_TERMS

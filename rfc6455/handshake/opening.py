@@ -22,6 +22,7 @@ from ..options import DEFAULT_OPTIONS, Options
 from ..uri import URI, as_uri, is_host
 from .fields import Request
 from .negotiation import Agreement, Offer, Terms, Wishes, check_extra_headers
+from .origins import SAME_HOST, Origins
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -99,15 +100,28 @@ class ServerOpening(_Opening):
     """
 
     request: Request | None = None
+    # Made once: many servers have no terms but the policy that is the default.
+    _terms = Terms((), (), SAME_HOST, None, False)
     _stage = READING
     _wishes: Wishes | None = None
     _eof = False
     _early: bytearray | None = None
     _connection: Connection | None = None  # while it still has the head of our answer
 
-    def __init__(self, terms: Terms, options: OptionArguments) -> None:
+    def __init__(
+        self,
+        *,
+        subprotocols: Sequence[str] = (),
+        extensions: Sequence[Extension] = (),
+        origins: Origins = SAME_HOST,
+        hosts: Collection[str] | None = None,
+        require_subprotocol: bool = False,
+        **options: Unpack[OptionArguments],
+    ) -> None:
         super().__init__(options)
-        self._terms = terms
+        has_lists = subprotocols != () or extensions != () or hosts is not None
+        if has_lists or origins is not SAME_HOST or require_subprotocol is not False:
+            self._terms = Terms(subprotocols, extensions, origins, hosts, require_subprotocol)
 
     @property
     def _has_received(self) -> bool:
