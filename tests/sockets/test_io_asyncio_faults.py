@@ -2,14 +2,17 @@
 
 Each honest client sends numbered messages one after the other and looks at each answer: none is lost, none comes
 twice, none out of order. Meanwhile the others reset, stop reading, stop answering, break the rules or are killed, and
-the loop is blocked for longer than the keepalive waits. At the end everything is given back.
+the loop is blocked, or the whole process stopped, for longer than the keepalive waits. At the end everything is given
+back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -21,9 +24,10 @@ from typing import Any
 import pytest
 from helpers import BINARY, CLOSE, KEY, TEXT, close_payload, frame
 from io_loops import LOOPS, REQUEST, Echo, Raw, echo, run
+from programs import Started
 
 import rfc6455
-from rfc6455_io.asyncio import Server, connect, serve
+from rfc6455_io.asyncio import connect, serve
 
 CLIENTS = 100
 OF_EACH_FAULT = 10
@@ -49,9 +53,12 @@ sys.stdin.read()
 """
 
 
-async def behaves(server: Server, number: int, faults: asyncio.Event) -> int:
-    """Return how many messages were answered, all of them as they should."""
-    uri = f"ws://127.0.0.1:{server.port}/"
+async def behaves(port: int, number: int, faults: asyncio.Event, begun: asyncio.Semaphore | None = None) -> int:
+    """Return how many messages were answered, all of them as they should.
+
+    :param begun: is released when the first was.
+    """
+    uri = f"ws://127.0.0.1:{port}/"
     async with connect(uri, proxy=None, timeouts=rfc6455.Timeouts(open=None, ping_interval=None)) as ws:
         sent = 0
         while sent < LEAST or not faults.is_set():
@@ -59,13 +66,15 @@ async def behaves(server: Server, number: int, faults: asyncio.Event) -> int:
             await ws.send(message)
             assert await ws.recv() == message
             sent += 1
+            if begun is not None and sent == 1:
+                begun.release()
         await ws.send("last")
         assert await ws.recv() == "last"
     return sent
 
 
-async def resets(server: Server) -> None:
-    raw = await Raw.connect(server.port)
+async def resets(port: int) -> None:
+    raw = await Raw.connect(port)
     raw.send(TEXT, b"x" * 1000)
     await raw.reset()
 
@@ -84,34 +93,34 @@ def stops_reading(port: int) -> socket.socket:
     return sock
 
 
-async def stops_answering(server: Server) -> None:
-    raw = await Raw.connect(server.port)
+async def stops_answering(port: int) -> None:
+    raw = await Raw.connect(port)
     assert close_payload(3008) in await raw.rest()
     await raw.close()
 
 
-async def breaks_the_rules(server: Server) -> None:
-    raw = await Raw.connect(server.port)
+async def breaks_the_rules(port: int) -> None:
+    raw = await Raw.connect(port)
     raw.send(3, b"")
     assert close_payload(1002) in await raw.rest()
     await raw.close()
 
 
-async def leaves_without_a_word(server: Server) -> None:
-    raw = await Raw.connect(server.port)
+async def leaves_without_a_word(port: int) -> None:
+    raw = await Raw.connect(port)
     raw.send(TEXT, b"begun", fin=False)
     await raw.close()
 
 
-async def closes(server: Server) -> None:
-    raw = await Raw.connect(server.port)
+async def closes(port: int) -> None:
+    raw = await Raw.connect(port)
     raw.send(CLOSE, close_payload(1000))
     await raw.rest()
     await raw.close()
 
 
-async def are_killed(server: Server) -> None:
-    command = [sys.executable, "-c", VICTIM, str(server.port), REQUEST.hex(), str(OF_EACH_FAULT)]
+async def are_killed(port: int) -> None:
+    command = [sys.executable, "-c", VICTIM, str(port), REQUEST.hex(), str(OF_EACH_FAULT)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert await asyncio.to_thread(process.stdout.readline) == b"open\n"
@@ -121,14 +130,14 @@ async def are_killed(server: Server) -> None:
 PEERS = (resets, stops_answering, breaks_the_rules, leaves_without_a_word, closes)
 
 
-async def all_faults(server: Server) -> list[socket.socket]:
+async def all_faults(port: int) -> list[socket.socket]:
     """Return the sockets of those who do not read, which are still open."""
-    stalled = [asyncio.to_thread(stops_reading, server.port) for _ in range(OF_EACH_FAULT)]
-    peers = [peer(server) for peer in PEERS for _ in range(OF_EACH_FAULT)]
+    stalled = [asyncio.to_thread(stops_reading, port) for _ in range(OF_EACH_FAULT)]
+    peers = [peer(port) for peer in PEERS for _ in range(OF_EACH_FAULT)]
     asyncio.get_running_loop().call_later(1.0, time.sleep, BLOCKED)
-    sockets, *_ = await asyncio.gather(asyncio.gather(*stalled), are_killed(server), *peers)
+    sockets, *_ = await asyncio.gather(asyncio.gather(*stalled), are_killed(port), *peers)
     # Again, now that the loop has been late.
-    await asyncio.gather(are_killed(server), *(peer(server) for peer in PEERS for _ in range(OF_EACH_FAULT)))
+    await asyncio.gather(are_killed(port), *(peer(port) for peer in PEERS for _ in range(OF_EACH_FAULT)))
     return sockets
 
 
@@ -154,8 +163,8 @@ def test_faults_of_some_cost_the_others_nothing(handler: Any, loop: str, caplog:
         async with serve(handler, "127.0.0.1", 0, timeouts=TIMEOUTS, limits=limits, backlog=CLIENTS) as server:
             descriptors = len(list(DESCRIPTORS.iterdir()))
             faults_are_over = asyncio.Event()
-            honest = [asyncio.create_task(behaves(server, number, faults_are_over)) for number in range(CLIENTS)]
-            stalled = await all_faults(server)
+            honest = [asyncio.create_task(behaves(server.port, number, faults_are_over)) for number in range(CLIENTS)]
+            stalled = await all_faults(server.port)
             faults_are_over.set()
             assert min(await asyncio.gather(*honest)) >= LEAST
             while server.connections or server._drivers:
@@ -166,3 +175,57 @@ def test_faults_of_some_cost_the_others_nothing(handler: Any, loop: str, caplog:
 
     run(main(), loop, patience=PATIENCE)
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+# An echo server on the loop that is named. It prints its port; SIGTERM ends it, once all clients have gone.
+SERVER = f"""
+import asyncio, signal, sys
+import rfc6455
+from io_loops import Echo, echo, run
+from rfc6455_io.asyncio import serve
+
+async def main():
+    ends = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ends.set)
+    handler = Echo if sys.argv[1] == "uvloop" else echo
+    async with serve(handler, "127.0.0.1", 0, timeouts=rfc6455.{TIMEOUTS!r}, backlog={CLIENTS}) as server:
+        print("port", server.port, flush=True)
+        await ends.wait()
+        while server.connections or server._drivers:
+            await asyncio.sleep(0.01)
+    print("all have gone")
+
+run(main(), sys.argv[1], {2 * PATIENCE})
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * PATIENCE)
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="a system that stops no process")
+@pytest.mark.usefixtures("_many_descriptors")
+@pytest.mark.parametrize("loop", [LOOPS[0], LOOPS[-1]])
+def test_a_process_that_was_stopped_goes_on(loop: str) -> None:
+    async def main(program: Started, port: int) -> None:
+        is_running_again = asyncio.Event()
+        begun = asyncio.Semaphore(0)
+        honest = [asyncio.create_task(behaves(port, number, is_running_again, begun)) for number in range(CLIENTS)]
+        faults = [asyncio.create_task(peer(port)) for peer in PEERS for _ in range(OF_EACH_FAULT)]
+        for _ in range(CLIENTS):
+            await begun.acquire()
+        program.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(BLOCKED)
+        program.process.send_signal(signal.SIGCONT)
+        is_running_again.set()
+        assert min(await asyncio.gather(*honest)) >= LEAST
+        await asyncio.gather(*faults)
+
+    program = Started()
+    path = os.pathsep.join(filter(None, sys.path))
+    ready = program.start([sys.executable, "-c", SERVER, loop], r"^port \d+$", PYTHONPATH=path)
+    try:
+        run(main(program, int(ready.removeprefix("port "))), LOOPS[0], patience=PATIENCE)
+        program.process.terminate()
+        assert program.process.wait(PATIENCE) == 0
+    finally:
+        program.kill()
+    assert program.lines == [ready, "all have gone"]
