@@ -5,7 +5,7 @@ cpdef bytes take_payload(bytes data, Py_ssize_t start, Py_ssize_t stop, int mask
 cpdef bytes pack_header(int first, Py_ssize_t length, bytes masking_key)
 cpdef bytes pack_frame(int first, bytes payload, bytes keys, Py_ssize_t at)
 cpdef bytes pack_text(int first, str text, bytes keys, Py_ssize_t at)
-cpdef tuple read_head(bytes data, Py_ssize_t stop, Py_ssize_t most)
+cpdef tuple read_head(bytes data, Py_ssize_t stop, most)
 
 cdef class Loan:
     # An object that is kept alive, and the place in it that is lent; whether it is the loan's alone; and how many views

@@ -646,14 +646,16 @@ cdef Py_ssize_t read_fields(Source data, Py_ssize_t at, Py_ssize_t stop, Py_ssiz
     return at + 2
 
 
-cpdef tuple read_head(bytes data, Py_ssize_t stop, Py_ssize_t most):
+cpdef tuple read_head(bytes data, Py_ssize_t stop, most):
+    # There are never as many fields as octets, and a limit may be greater than any number of C.
+    cdef Py_ssize_t most_fields = stop if most > stop else most
     if data is None:
         raise TypeError("binary data is bytes, not None")
     if not 0 <= stop <= PyBytes_GET_SIZE(data):
         raise ValueError("no such slice")
     cdef Source source = <Source>PyBytes_AS_STRING(data)
     cdef Py_ssize_t first = end_of_word(source, 0, stop)
-    if most < 0 or first == 0 or first == stop or source[first] != c" ":
+    if most_fields < 0 or first == 0 or first == stop or source[first] != c" ":
         return None
     cdef Py_ssize_t second = end_of_word(source, first + 1, stop)
     cdef Py_ssize_t rest = second, end = second
@@ -666,7 +668,7 @@ cpdef tuple read_head(bytes data, Py_ssize_t stop, Py_ssize_t most):
         return None
     cdef list pairs = []
     cdef dict index = {}
-    cdef Py_ssize_t after = read_fields(source, end + 2, stop, most, pairs, index)
+    cdef Py_ssize_t after = read_fields(source, end + 2, stop, most_fields, pairs, index)
     if after < 0:
         return None
     return (

@@ -23,7 +23,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from .arguments import excerpt
-from .byte_loops import FIELD_OCTETS, TCHAR, read_head
+from .byte_loops import FIELD_OCTETS, TCHAR, Head, read_head
 from .errors import LocalProtocolError, ProtocolError
 from .headers import Headers, Request, Response, is_token
 from .limits import DEFAULT_LIMITS, Limits
@@ -201,12 +201,40 @@ _VERSIONS = frozenset({"HTTP/1.1", "HTTP/1.0"})
 _METHOD = re.compile(rf"(?!SSH-|PROXY$){TCHAR}+")
 
 
-def _is_request_line(method: str, _: str, version: str) -> bool:
-    return version in _VERSIONS and (method == "GET" or _METHOD.fullmatch(method) is not None)
+def _read_request(data: bytes, stop: int, most: int) -> Head | None:
+    """Return what `read_head` does for a request, and ``None`` where its first line is not one."""
+    head = read_head(data, stop, most)
+    if head is None:
+        return None
+    method, _, version, _, _, _ = head
+    return head if version in _VERSIONS and (method == "GET" or _METHOD.fullmatch(method) is not None) else None
 
 
-def _is_status_line(version: str, status: str, _: str) -> bool:
-    return version in _VERSIONS and len(status) == 3 and status.isdecimal() and status >= "100"
+def _read_response(data: bytes, stop: int, most: int) -> Head | None:
+    """Return the same for a response."""
+    head = read_head(data, stop, most)
+    if head is None:
+        return None
+    version, status, _, _, _, _ = head
+    is_good = version in _VERSIONS and len(status) == 3 and status.isdecimal() and status >= "100"
+    return head if is_good else None
+
+
+def whole_request(data: bytes, limits: Limits) -> Head | None:
+    """Return what the head of a request says that is good and whole in ``data``; ``None`` for anything else. A
+    `RequestReader` then says what is wrong, or waits for the rest."""
+    return _read_request(data, _reach(data, limits), limits.headers)
+
+
+def whole_response(data: bytes, limits: Limits) -> Head | None:
+    """Return the same for a response."""
+    return _read_response(data, _reach(data, limits), limits.headers)
+
+
+def _reach(data: bytes, limits: Limits) -> int:
+    """Return how much of ``data`` may be read at once: no more than the longest line, so that no line in it can be too
+    long."""
+    return min(len(data), limits.line, limits.head)
 
 
 class _Grammar(NamedTuple):
@@ -214,7 +242,7 @@ class _Grammar(NamedTuple):
 
     :ivar pieces: the pieces it is made of.
     :ivar first: the first piece.
-    :ivar is_first_line: a function that says whether two words and a rest are a good first line.
+    :ivar read: a function that takes a good head apart which is there as a whole.
     :ivar good: the pattern that takes good lines, for each piece at which a line begins.
     :ivar start_line: the name of its first line.
     :ivar stranger: a function that says what a wrong first line really is, if it can.
@@ -222,7 +250,7 @@ class _Grammar(NamedTuple):
 
     pieces: Mapping[str, _Piece]
     first: str
-    is_first_line: Callable[[str, str, str], bool]
+    read: Callable[[bytes, int, int], Head | None]
     good: Mapping[str, re.Pattern[bytes]]
     start_line: str
     stranger: Callable[[bytes], str | None]
@@ -244,7 +272,7 @@ _FIELDS = {_LINE: re.compile(_GOOD_LINES)}
 _REQUESTS = _Grammar(
     _REQUEST_PIECES,
     _START,
-    _is_request_line,
+    _read_request,
     dict.fromkeys((_START, "method"), re.compile(_REQUEST_LINE + _GOOD_LINES)) | _FIELDS,
     "request line",
     _asked_by_stranger,
@@ -252,16 +280,13 @@ _REQUESTS = _Grammar(
 _RESPONSES = _Grammar(
     _RESPONSE_PIECES,
     "HTTP version",
-    _is_status_line,
+    _read_response,
     {"HTTP version": re.compile(_STATUS_LINE + _GOOD_LINES)} | _FIELDS,
     "status line",
     _answered_by_stranger,
 )
 
 # ---- Reading ----
-
-# The two words and the rest of a first line, the fields after it, and where the head ends.
-_Head = tuple[str, str, str, Headers, int]
 
 
 class _HeadReader:
@@ -321,33 +346,21 @@ class _HeadReader:
             self._buffer = bytearray(self._buffer)
         return self._buffer
 
-    def _receive(self, data: bytes | bytearray | memoryview | None) -> _Head | None:
+    def _receive(self, data: bytes | bytearray | memoryview | None) -> Head | None:
         """Process input, and return the head once it is complete; ``None`` before.
 
         :param data: bytes in chunks of any size; ``b""`` is the end of the stream, and ``None`` is nothing new.
         :raises HeadError: as soon as what has come cannot be the beginning of a good head.
         """
         if type(data) is bytes and not self._buffer and not self._earlier:
-            # No further than the longest line, so that no line in it can be too long.
-            head = self._take_apart(data, min(len(data), self._limits.line, self._limits.head))
+            head = self._grammar.read(data, _reach(data, self._limits), self._limits.headers)
             if head is not None:
                 self._buffer = data
                 self._piece = _DONE
-                self._at = head[4]
+                self._at = head[-1]
                 return head
         octets = self._take_by_piece(data)
-        return None if octets is None else self._take_apart(octets, len(octets))
-
-    def _take_apart(self, data: bytes, stop: int) -> _Head | None:
-        """Return what a good head says that is whole in ``data[:stop]``, or ``None`` for anything else."""
-        # There are never as many fields as octets, and a limit may be greater than any number of C.
-        head = read_head(data, stop, min(self._limits.headers, stop))
-        if head is None:
-            return None
-        first, second, rest, pairs, index, end = head
-        if not self._grammar.is_first_line(first, second, rest):
-            return None
-        return first, second, rest, Headers._known_good(pairs, index), end
+        return None if octets is None else self._grammar.read(octets, len(octets), self._limits.headers)
 
     def _take_by_piece(self, data: bytes | bytearray | memoryview | None) -> bytes | None:
         """Go through the input piece by piece, and return the head once it is complete, from its first line on."""
@@ -499,17 +512,11 @@ class RequestReader(_HeadReader):
         :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
         :raises HeadError: as soon as the bytes that break the rule have come.
         """
-        head = self.receive_fields(data)
-        return None if head is None else Request(*head)
-
-    def receive_fields(self, data: bytes | bytearray | memoryview) -> tuple[str, str, Headers, str] | None:
-        """Process input as `receive_data` does, and return the fields of the request, for a caller with a class of its
-        own."""
         head = self._receive(data)
         if head is None:
             return None
-        method, target, version, headers, _ = head
-        return method, target, headers, version
+        method, target, version, pairs, index, _ = head
+        return Request(method, target, Headers._known_good(pairs, index), version)
 
 
 class ResponseReader(_HeadReader):
@@ -533,8 +540,8 @@ class ResponseReader(_HeadReader):
         head = self._receive(data)
         if head is None:
             return None
-        version, status, _, headers, _ = head
-        return Response(int(status), headers, b"", version)
+        version, status, _, pairs, index, _ = head
+        return Response(int(status), Headers._known_good(pairs, index), b"", version)
 
 
 # ---- What was read elsewhere ----

@@ -32,6 +32,8 @@ from ..http1_heads import (
     phrase,
     serialize_head,
     serialize_response,
+    whole_request,
+    whole_response,
 )
 from ..uri import is_host
 from .fields import Request, is_listed
@@ -138,6 +140,9 @@ class ServerHandshake(ServerOpening):
 
     # The methods of requests that ask for no WebSocket and are accepted all the same.
     _plain_methods: Sequence[str] = ()
+    # A head that came whole, as most do, and the reader of any other.
+    _whole = b""
+    _reader: RequestReader | None = None
 
     def __init__(
         self,
@@ -161,7 +166,6 @@ class ServerHandshake(ServerOpening):
         if plain_http is not False:
             check_type(plain_http, bool, "plain_http is True or False")
             self._plain_methods = _PLAIN_METHODS
-        self._reader = RequestReader(self._options.limits, bare_lf=self._is_lenient(_BARE_LF))
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
         """Process bytes from the client, and return the request once it is complete and valid; ``None`` before.
@@ -226,7 +230,7 @@ class ServerHandshake(ServerOpening):
         head = f"{_SWITCHING_PROTOCOLS}{accept}\r\n{added}\r\n".encode("latin-1")
         response = Response(101, Headers._known_good([*_UPGRADE, ("Sec-WebSocket-Accept", accept), *fields]))
         connection = self._open(agreement, response, self._options.updated(**options), head)
-        self._reader.drop()
+        self._drop_head()
         return connection
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
@@ -263,14 +267,32 @@ class ServerHandshake(ServerOpening):
         return _pairs(self.response.headers) if is_due and self.response is not None else []
 
     def _read_request(self, data: bytes) -> None:
+        if self._reader is not None or not data:
+            self._read_by_piece(data)
+            return
+        # There is one already if a rule of the application's raised an exception.
+        data = self._whole + data
+        head = whole_request(data, self._options.limits)
+        if head is None:
+            self._read_by_piece(data)
+            return
+        self._whole = data
+        method, target, version, pairs, index, end = head
+        self._take_request(Request(method, target, Headers._known_good(pairs, index), version), is_checked=True)
+        if end < len(data):
+            self._receive_early(data[end:])
+
+    def _read_by_piece(self, data: bytes) -> None:
+        if self._reader is None:
+            self._reader = RequestReader(self._options.limits, bare_lf=self._is_lenient(_BARE_LF))
         try:
-            head = self._reader.receive_fields(data)
+            request = self._reader.receive_data(data)
         except HeadError as error:
             raise _error_in_head(error, is_eof=not data) from None
-        if head is not None:
+        if request is not None:
             if self._reader.bare_lfs:
                 self._count(_BARE_LF, self._reader.bare_lfs)
-            self._take_request(Request._make(head), is_checked=True)
+            self._take_request(Request._make(request), is_checked=True)
             early = self._reader.unread
             if early:
                 self._receive_early(early)
@@ -280,18 +302,20 @@ class ServerHandshake(ServerOpening):
         if not is_checked:
             _check_head(request)
         lines = request.headers._by_name()
-        check_host(request, lines)
-        self._terms.check_host(request)
+        host = check_host(request, lines)
+        self._terms.check_host(host)
         if self._plain_methods and not request.is_upgrade:
             check_method(request, self._plain_methods)
             _check_target(request)
             check_no_body(lines)
         else:
             self._check_upgrade(request, lines)
-            self._wishes = self._terms.check(request)
+            self._wishes = self._terms.check(request, host, lines)
         self._stage = REQUESTED
 
     def _check_upgrade(self, request: Request, lines: _Lines) -> None:
+        if _is_usual_upgrade(request, lines):
+            return
         is_lenient = self._is_lenient(_MISSING_UPGRADE)
         check_upgrade(request, lines, needs_connection=not is_lenient)
         if is_lenient:
@@ -307,11 +331,19 @@ class ServerHandshake(ServerOpening):
         is_head = self.request is not None and self.request.method == "HEAD"
         self._body_to_send = b"" if is_head else response.body
         self._end(REFUSED, response)
-        self._reader.drop()
+        self._drop_head()
+
+    def _drop_head(self) -> None:
+        self._whole = b""
+        self._reader = None
+
+    @property
+    def _has_input(self) -> bool:
+        return bool(self._whole) or self._reader is not None
 
     @property
     def _has_received(self) -> bool:
-        return super()._has_received or self._reader.has_input
+        return super()._has_received or self._has_input
 
 
 def _closing(status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
@@ -329,19 +361,22 @@ def _check_head(request: Request) -> None:
         raise _error_in_head(error, is_eof=False) from None
 
 
-def check_host(request: Request, lines: _Lines) -> None:
-    """Check the authority that was asked for.
+def check_host(request: Request, lines: _Lines) -> str | None:
+    """Check the authority that was asked for, and return it.
 
     4.2.1, 2: "A |Host| header field containing the server's authority." RFC 9112, 3.2: a server "MUST respond with a
     400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host header field and to any request
     message that contains more than one Host header field line or a Host header field with an invalid field value."
     """
     if request.version == "HTTP/1.0" and "host" not in lines:
-        return  # 3.2 requires it in HTTP/1.1; health checks in HTTP/1.0 have none
-    _check_is_host(_only(lines.get("host"), "Host", "RFC 9112 3.2"))
+        return request.host  # 3.2 requires it in HTTP/1.1; health checks in HTTP/1.0 have none
+    host = _only(lines.get("host"), "Host", "RFC 9112 3.2")
+    _check_is_host(host)
     # 3.2.2: a target in absolute form replaces what the field says, but not the need for a good one.
     if not request.target.startswith("/"):
-        _check_is_host(request.host or "")
+        host = request.host or ""
+        _check_is_host(host)
+    return host
 
 
 def _check_is_host(host: str) -> None:
@@ -355,8 +390,6 @@ def check_upgrade(request: Request, lines: _Lines, needs_connection: bool = True
     :param needs_connection: whether ``Connection`` must list ``Upgrade``.
     :raises HandshakeError: 400, 405 or 426.
     """
-    if _is_usual_upgrade(request, lines):
-        return
     check_method(request, ("GET",))
     _check_target(request)
     check_no_body(lines)
@@ -368,22 +401,27 @@ def check_upgrade(request: Request, lines: _Lines, needs_connection: bool = True
 
 # As most clients write it, and Firefox.
 _USUAL_CONNECTIONS = (("Upgrade",), ("keep-alive, Upgrade",))
+_USUAL_UPGRADE = ("websocket",)
+_USUAL_VERSION = (VERSION,)
 
 
 def _is_usual_upgrade(request: Request, lines: _Lines) -> bool:
     """Return whether a request is in the form in which almost all clients send it, which passes every check of
     `check_upgrade`."""
     method, target, _, version = request
-    keys = lines.get("sec-websocket-key", ())
-    return (
-        (method == "GET" and version == "HTTP/1.1")
-        and (target.startswith("/") and "#" not in target)
-        and ("content-length" not in lines and "transfer-encoding" not in lines)
-        and lines.get("upgrade") == ("websocket",)
-        and lines.get("connection") in _USUAL_CONNECTIONS
-        and lines.get("sec-websocket-version") == (VERSION,)
-        and (len(keys) == 1 and _KEY.fullmatch(keys[0]) is not None)
-    )
+    try:
+        keys = lines["sec-websocket-key"]
+        return (
+            (method == "GET" and version == "HTTP/1.1")
+            and (target.startswith("/") and "#" not in target)
+            and ("content-length" not in lines and "transfer-encoding" not in lines)
+            and lines["upgrade"] == _USUAL_UPGRADE
+            and lines["connection"] in _USUAL_CONNECTIONS
+            and lines["sec-websocket-version"] == _USUAL_VERSION
+            and (len(keys) == 1 and _KEY.fullmatch(keys[0]) is not None)
+        )
+    except KeyError:
+        return False
 
 
 def check_method(request: Request, methods: Sequence[str]) -> None:
@@ -526,6 +564,9 @@ class ClientHandshake(ClientOpening):
     _version = "HTTP/1.1"
     _opening_status = 101
     _reserved = _HOP_BY_HOP
+    # What came after the head, and the reader of a head that did not come whole.
+    _unread = b""
+    _reader: ResponseReader | None = None
 
     def _ask(self, host: str, fields: list[tuple[str, str]]) -> None:
         # 4.1, 7: "a nonce consisting of a randomly selected 16-byte value that has been base64-encoded".
@@ -540,7 +581,6 @@ class ClientHandshake(ClientOpening):
         headers = Headers._known_good([("Host", host), *self._own_fields(), *added])
         self.request: Request = Request("GET", self.uri.resource_name, headers)
         self._head = serialize_head(f"GET {self.request.target} HTTP/1.1", headers)
-        self._reader = ResponseReader(self._options.limits, bare_lf=self._is_lenient(_BARE_LF))
 
     def _own_fields(self) -> list[tuple[str, str]]:
         return [
@@ -587,20 +627,34 @@ class ClientHandshake(ClientOpening):
             raise _error_in_head(error, is_eof=not data) from None
         if self.response is None:
             return None
-        if self._reader.bare_lfs:
-            self._count(_BARE_LF, self._reader.bare_lfs)
         if self.response.status == self._opening_status:
             return self._open(self.response)
-        self._receive_body(self._reader.unread or None)
+        self._receive_body(self._unread or None)
         return None
 
     def _read_head(self, data: bytes) -> Response | None:
-        response = self._reader.receive_data(data)
-        while response is not None and 100 <= response.status < 200 and response.status != 101:
+        # Most heads come whole, in one read.
+        head = whole_response(data, self._options.limits) if self._reader is None else None
+        if head is not None and not _is_interim(int(head[1])):
+            version, status, _, pairs, index, end = head
+            self._unread = data[end:]
+            return Response(int(status), Headers._known_good(pairs, index), b"", version)
+        return self._read_head_by_piece(data)
+
+    def _read_head_by_piece(self, data: bytes) -> Response | None:
+        if self._reader is None:
+            self._reader = ResponseReader(self._options.limits, bare_lf=self._is_lenient(_BARE_LF))
+        reader = self._reader
+        response = reader.receive_data(data)
+        while response is not None and _is_interim(response.status):
             # RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
             # response". All of them together are bounded like one.
-            self._reader.next_head()
-            response = self._reader.receive_data(None)
+            reader.next_head()
+            response = reader.receive_data(None)
+        if response is not None:
+            self._unread = reader.unread
+            if reader.bare_lfs:
+                self._count(_BARE_LF, reader.bare_lfs)
         return response
 
     def _open(self, response: Response) -> Connection:
@@ -611,15 +665,20 @@ class ClientHandshake(ClientOpening):
         check_response(response, self._key, needs_connection=not is_lenient)
         if is_lenient:
             self._count(_MISSING_UPGRADE, not _lists_upgrade(response.headers._by_name()))
-        return self._connection(self._offer.check_answer(response.headers), self._reader.unread)
+        return self._connection(self._offer.check_answer(response.headers), self._unread)
 
     def _end(self) -> None:
         super()._end()
-        self._reader.drop()
+        self._reader = None
+        self._unread = b""
 
     @property
     def _has_received(self) -> bool:
-        return super()._has_received or self._reader.has_input
+        return super()._has_received or self._reader is not None
+
+
+def _is_interim(status: int) -> bool:
+    return 100 <= status < 200 and status != 101
 
 
 def check_response(response: Response, key: str, needs_connection: bool = True) -> None:

@@ -169,8 +169,9 @@ class Http2ServerHandshake(ServerOpening):
     def _take_request(self, parse: Callable[[], Request]) -> None:
         request = parse()
         self.request: Request | None = request
-        self._terms.check_host(request)
-        self._wishes = self._terms.check(request)
+        host = request.host
+        self._terms.check_host(host)
+        self._wishes = self._terms.check(request, host, request.headers._by_name())
         self._stage = REQUESTED
 
     def _take_data(self, data: bytes) -> None:

@@ -8,7 +8,7 @@ looks on the wire: that is `http1.py` (4) and `http2.py` (RFC 8441).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..arguments import check_type, excerpt, items_of
@@ -47,6 +47,9 @@ class Agreement(NamedTuple):
         return Connection._agreed(role, self.codecs, self.subprotocol, options)
 
 
+# Most handshakes agree on nothing more than the connection.
+_NOTHING = Agreement(None)
+
 # What the client's handshake asks for: its subprotocols and its extensions, in its order of preference.
 Wishes = tuple[Sequence[str], Sequence[ExtensionItem]]
 
@@ -69,22 +72,24 @@ class Terms:
         check_type(require_subprotocol, bool, "require_subprotocol is True or False")
         self._require_subprotocol = require_subprotocol
 
-    def check_host(self, request: Request) -> None:
-        """Check that the request is for one of this server's names.
+    def check_host(self, host: str | None) -> None:
+        """Check that a request for this host and port is for one of this server's names.
 
         :raises HandshakeError: 421.
         """
         if self._hosts is not None:
-            self._hosts.check(request)
+            self._hosts.check(host)
 
-    def check(self, request: Request) -> Wishes:
+    def check(self, request: Request, host: str | None, lines: Mapping[str, Sequence[str]]) -> Wishes:
         """Return what the client asks for, and refuse what no application could agree to.
 
+        :param host: the host and port that the request asks for, which are valid.
+        :param lines: the values of all its header lines by their names, in lower case.
         :raises HandshakeError: 403 for the origin (10.2), 400 for lists that break their grammar, or when a required
             subprotocol is not asked for.
         """
-        lines = request.headers._by_name()
-        self._origins.check(request)
+        if "origin" in lines:
+            self._origins.check(lines["origin"], request, host or "")
         subprotocols = request.subprotocols if "sec-websocket-protocol" in lines else []
         if subprotocols and len(set(subprotocols)) < len(subprotocols):
             # 4.1, requirement 10: the elements "MUST all be unique strings".
@@ -111,7 +116,8 @@ class Terms:
                 raise LocalProtocolError(
                     f"the client did not ask for the subprotocol {excerpt(subprotocol)}, but for: {asked}"
                 )
-        return Agreement(subprotocol, self._accept_offers(offers) if self._extensions else ())
+        codecs = self._accept_offers(offers) if self._extensions else ()
+        return Agreement(subprotocol, codecs) if subprotocol is not None or codecs else _NOTHING
 
     def _first_common(self, wanted: Collection[str]) -> str | None:
         return next((own for own in self._subprotocols if own in wanted), None) if wanted else None
@@ -157,7 +163,8 @@ class Offer:
         lines = headers._by_name()
         subprotocol = self._check_subprotocol(lines.get("sec-websocket-protocol", ()))
         extensions = lines.get("sec-websocket-extensions")
-        return Agreement(subprotocol, () if extensions is None else self._accept_answers(extensions))
+        codecs = () if extensions is None else self._accept_answers(extensions)
+        return Agreement(subprotocol, codecs) if subprotocol is not None or codecs else _NOTHING
 
     def _check_subprotocol(self, values: Sequence[str]) -> str | None:
         # An empty field names no subprotocol, and 4.1 fails the connection for one that was not asked for.

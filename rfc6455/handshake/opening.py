@@ -175,7 +175,7 @@ class ServerOpening(_Opening):
         connection = agreement.connection(SERVER, options)
         if self.leniencies_used:
             connection.leniencies_used.update(self.leniencies_used)
-        connection._start(head, bytes(self._early or b""), self._eof)
+        connection._start(head, b"" if self._early is None else bytes(self._early), self._eof)
         self._end(ACCEPTED, response)
         self._connection = connection
         return connection

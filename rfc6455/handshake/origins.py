@@ -11,7 +11,7 @@ matched by prefix, suffix or pattern, except for whole labels in place of one st
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import Enum
 
 from ..arguments import check_type, described, excerpt, items_of
@@ -138,28 +138,29 @@ class OriginRules:
         canonical = canonical_origin(origin.replace("://*.", "://", 1))
         (self._suffixes if "*" in origin else self._origins).add(canonical)
 
-    def check(self, request: Request) -> None:
+    def check(self, values: Sequence[str], request: Request, host: str) -> None:
         """Check that the page that connects may do so. A client that sends no ``Origin`` is not a browser and may
-        connect.
+        connect: this is not for its requests.
 
+        :param values: those of ``Origin``.
+        :param host: the host and port that the request asks for, which are valid.
         :raises HandshakeError: 403 (4.2.2), or 400 for two origins.
         """
-        values = request.headers._by_name().get("origin")
-        if values is None or self._any_origin:
+        if self._any_origin:
             return
         if len(values) > 1:
             raise HandshakeError(400, "there are two Origin headers", "RFC 6454 7.3")
-        if not self._lets_in(values[0], request):
-            origin, host = excerpt(values[0]), excerpt(request.host or "")
+        if not self._lets_in(values[0], request, host):
+            origin = excerpt(values[0])
             reason = (
-                f"the page that connects is of origin {origin}, and this server is {host} to it: origins=[{origin}] "
-                "lets it in; a proxy in front has to pass Host on unchanged"
+                f"the page that connects is of origin {origin}, and this server is {excerpt(host)} to it: "
+                f"origins=[{origin}] lets it in; a proxy in front has to pass Host on unchanged"
             )
             raise HandshakeError(403, reason, "10.2", cause=CloseCause.OPENING_REFUSED)
 
-    def _lets_in(self, origin: str, request: Request) -> bool:
+    def _lets_in(self, origin: str, request: Request, host: str) -> bool:
         return (
-            (self._same_host and _is_of_host(origin, request.host or ""))
+            (self._same_host and _is_of_host(origin, host))
             or (bool(self._origins or self._suffixes) and self._is_listed(origin))
             or any(rule(request) for rule in self._callables)
         )
@@ -201,12 +202,11 @@ class OwnHosts:
     def __init__(self, hosts: Collection[str]) -> None:
         self._names = frozenset(map(_name_of, items_of(hosts, _HOSTS)))
 
-    def check(self, request: Request) -> None:
-        """Check that the request is for this server.
+    def check(self, host: str | None) -> None:
+        """Check that a request for this host and port is for this server.
 
         :raises HandshakeError: 421.
         """
-        host = request.host
         # Only HTTP/1.0 requests have none, and no current browser sends those.
         if host is None:
             return

@@ -139,7 +139,7 @@ def _has_received(end: Connection | _Servers | _Clients) -> bool:
         return end.closed or end.bytes_received > 0
     if isinstance(end, _Clients):
         return end._has_received
-    reads = isinstance(end, ServerHandshake) and end._reader.has_input
+    reads = isinstance(end, ServerHandshake) and end._has_input
     return reads or bool(end._early) or end._eof or end.response is not None
 
 

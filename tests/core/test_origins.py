@@ -316,6 +316,29 @@ def test_an_exception_of_a_rule_reaches_the_caller_with_nothing_changed(version:
         assert handshake.data_to_send().startswith(b"HTTP/1.1 503 ")
 
 
+@pytest.mark.parametrize("cut", [0, 100], ids=["whole", "in two"])
+def test_a_rule_that_raised_is_asked_again_when_more_comes(cut: int) -> None:
+    is_down = [True]
+
+    def rule(got: Request) -> bool:
+        if is_down:
+            raise OutOfOrderError
+        return True
+
+    handshake = ServerHandshake(origins=rule)
+    data = request(("Origin", "http://b"))
+    if cut:
+        assert handshake.receive_data(data[:cut]) is None
+    for more in (data[cut:], b"\x89"):
+        with pytest.raises(OutOfOrderError):
+            handshake.receive_data(more)
+    is_down.clear()
+    received = handshake.receive_data(b"\x80")
+    assert received is not None
+    assert received.origin == "http://b"
+    assert handshake.accept().unread == 2
+
+
 # What a 403 says.
 
 
