@@ -375,17 +375,10 @@ def _listen_at(host: str | Sequence[str] | None, port: int, backlog: int, reuse_
     sockets: list[socket.socket] = []
     try:
         for family, address in places:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            sockets.append(sock)
-            if os.name == "posix":
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if reuse_port:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # each family has its own
-            sock.bind(address)
-            sock.listen(backlog)
+            # With IPv6, it is for that alone: each family has its own.
+            sock = socket.create_server(address, family=family, backlog=backlog, reuse_port=reuse_port)
             sock.setblocking(False)
+            sockets.append(sock)
     except BaseException:
         for sock in sockets:
             sock.close()

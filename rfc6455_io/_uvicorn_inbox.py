@@ -58,20 +58,16 @@ class Inbox:
 
     def take(self) -> Message | None:
         """Return the next message and remove it, or ``None`` if none has come yet."""
-        if not self._waiting or not self._is_greeted:
-            return self._take_other()
-        event = self._waiting.popleft()
-        if isinstance(event, rfc6455.TextMessage):
-            self._size -= len(event.text)
-            return {"type": "websocket.receive", "text": event.text}
-        self._size -= len(event.data)
-        return {"type": "websocket.receive", "bytes": event.data}
-
-    def _take_other(self) -> Message | None:
         if not self._is_greeted:
             self._is_greeted = True
             return {"type": "websocket.connect"}
-        return None if self.farewell is None else dict(self.farewell)
+        if not self._waiting:
+            return None if self.farewell is None else dict(self.farewell)
+        event = self._waiting.popleft()
+        self._size -= size_of(event)
+        if isinstance(event, rfc6455.TextMessage):
+            return {"type": "websocket.receive", "text": event.text}
+        return {"type": "websocket.receive", "bytes": event.data}
 
     async def get(self) -> Message:
         """Wait for the next message, and remove it. A call that is cancelled removes nothing."""

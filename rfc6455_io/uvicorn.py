@@ -270,20 +270,16 @@ class Protocol(asyncio.Protocol):
         self._denial = Denial(self._ws, status, self._default_headers, headers)
         self._log(str(status))
         self._stage = Stage.DENYING
-        self._write_denial(self._denial.head_if_known())
+        self.transport.write(self._denial.head_if_known())
 
     def _go_on_denying(self, message: Message) -> None:
         denial = self._denial
         assert denial is not None
         is_last = not message.get("more_body", False)
-        self._write_denial(denial.body(message.get("body", b""), is_last))
+        self.transport.write(denial.body(message.get("body", b""), is_last))
         if is_last:
             self._stage = Stage.OVER
             self._send_refusal()
-
-    def _write_denial(self, data: bytes) -> None:
-        if data:
-            self.transport.write(data)
 
     def _send(self, message: Message) -> None:
         data, text = message.get("bytes"), message.get("text")
