@@ -35,6 +35,8 @@ from rfc6455.options import OptionArguments
 
 logger = logging.getLogger("rfc6455_io")
 
+_Handshake = TypeVar("_Handshake", ServerHandshake, ClientHandshake)
+
 # RFC 9110, 15.4: their rules about methods do not matter, as ours is GET.
 REDIRECTIONS = (301, 302, 303, 307, 308)
 
@@ -128,25 +130,29 @@ def server_handshakes(
     make_handshake()
     if process_request is not None and not callable(process_request):
         raise TypeError(f"process_request is a function that takes a request, not {process_request!r}")
+    _check_wrap(wrap)
     if wrap is None:
         return make_handshake
-    _check_wrap(wrap)
     return lambda: _wrapped_or_refusing(make_handshake(), wrap)
 
 
 def _check_wrap(wrap: object) -> None:
-    if not callable(wrap):
+    if wrap is not None and not callable(wrap):
         raise TypeError(f"wrap is a function that takes a handshake, not {wrap!r}")
+
+
+def _wrapped(handshake: _Handshake, wrap: Callable[[_Handshake], _Handshake], kind: type[_Handshake]) -> _Handshake:
+    wrapped = wrap(handshake)
+    if not isinstance(wrapped, kind):
+        raise TypeError(f"wrap returned {wrapped!r}, not a {kind.__name__}")
+    return wrapped
 
 
 def _wrapped_or_refusing(
     handshake: ServerHandshake, wrap: Callable[[ServerHandshake], ServerHandshake]
 ) -> ServerHandshake:
     try:
-        wrapped = wrap(handshake)
-        if not isinstance(wrapped, ServerHandshake):
-            raise TypeError(f"wrap returned {wrapped!r}, not a ServerHandshake")
-        return wrapped
+        return _wrapped(handshake, wrap, ServerHandshake)
     except Exception:
         logger.exception("a client is answered with 500: its handshake could not be wrapped")
         return _Refusing()
@@ -238,11 +244,11 @@ class Route:
         self,
         uri: str | URI,
         headers: HeaderSource,
-        make_handshake: Callable[..., ClientHandshake],
+        make_handshake: Callable[[str | URI, HeaderSource], ClientHandshake],
         redirects: int,
     ) -> None:
         # Made here, so that wrong arguments are reported now.
-        self.handshake: ClientHandshake = make_handshake(uri, headers=headers)
+        self.handshake: ClientHandshake = make_handshake(uri, headers)
         self.uri: URI = self.handshake.uri
         self._headers = headers
         self._make_handshake = make_handshake
@@ -262,21 +268,7 @@ class Route:
         # The headers may hold secrets that are meant for the first server only.
         if _origin(target) != _origin(self.uri):
             self._headers = ()
-        self.uri, self.handshake = target, self._make_handshake(target, headers=self._headers)
-
-
-def _wrapped(
-    make_handshake: Callable[..., ClientHandshake], wrap: Callable[[ClientHandshake], ClientHandshake]
-) -> Callable[..., ClientHandshake]:
-    _check_wrap(wrap)
-
-    def make_wrapped(*arguments: Any, **options: Any) -> ClientHandshake:
-        handshake = wrap(make_handshake(*arguments, **options))
-        if not isinstance(handshake, ClientHandshake):
-            raise TypeError(f"wrap returned {handshake!r}, not a ClientHandshake")
-        return handshake
-
-    return make_wrapped
+        self.uri, self.handshake = target, self._make_handshake(target, self._headers)
 
 
 def _origin(uri: URI) -> tuple[bool, str, int]:
@@ -309,9 +301,12 @@ def planned(
     check_type(redirects, int, "redirects is a number")
     if redirects < 0:
         raise ValueError(f"redirects is 0 or more, not {redirects}")
-    make_handshake: Callable[..., ClientHandshake] = partial(ClientHandshake, **arguments)
-    if wrap is not None:
-        make_handshake = _wrapped(make_handshake, wrap)
+    _check_wrap(wrap)
+
+    def make_handshake(uri: str | URI, headers: HeaderSource) -> ClientHandshake:
+        handshake = ClientHandshake(uri, headers=headers, **arguments)
+        return handshake if wrap is None else _wrapped(handshake, wrap, ClientHandshake)
+
     route = Route(uri, headers, make_handshake, redirects)
     if ssl is not None and not route.uri.secure:
         raise ValueError("ssl is for wss:, and the URI begins with ws:")
