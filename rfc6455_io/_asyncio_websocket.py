@@ -27,7 +27,7 @@ from rfc6455._signatures import SIGNATURE
 
 from ._asyncio_driver import Driver, Listener
 from ._known import Known
-from ._messages import GOOD_ENDS, MESSAGE, QUEUE, Part, Pings, Sendable, size_of
+from ._messages import GOOD_ENDS, MESSAGE, QUEUE, Part, Pings, Sendable, kind_of_part, not_a_connection, size_of
 
 # Raised in a task that sends when TCP has ended and the end itself waits behind messages that were not received.
 CUT_OFF = Closed(1006, "", False, None, CloseCause.EOF_IDLE)
@@ -292,17 +292,13 @@ class WebSocket(Known):
         inbox = self._inbox
         if inbox.turns or inbox.sends_parts or not inbox._driver.can_write:
             await inbox.turn()
-        try:
-            if isinstance(message, (str, bytes, bytearray, memoryview, PreparedMessage)):
+        if isinstance(message, (str, bytes, bytearray, memoryview, PreparedMessage)):
+            try:
                 inbox.post(message, True, compress)
-            else:
-                await self._send_parts(message, compress)
-        except ConnectionClosedError:
-            raise
-        except LocalProtocolError:
-            if not inbox._driver.is_closing:
-                raise
-            raise ConnectionClosedError(await self.wait_closed()) from None
+            except LocalProtocolError as error:
+                raise await self._why(error) from None
+        else:
+            await self._send_parts(message, compress)
         if inbox.turns:
             inbox.wake_next()
 
@@ -311,24 +307,38 @@ class WebSocket(Known):
     ) -> None:
         inbox = self._inbox
         kind: type | None = None
+        is_begun = False
         inbox.sends_parts = True
         try:
             async with aclosing(_each(message)) as parts:
                 async for part in parts:
-                    if kind is not None and isinstance(part, str) is not (kind is str):
-                        raise TypeError("all parts of a message are str, or all are bytes")
+                    kind = kind_of_part(part, kind)
                     await self._room()
                     inbox.post(part, False, compress)
-                    kind = str if isinstance(part, str) else bytes
-            if kind is not None:
+                    is_begun = True
+            if is_begun:
                 inbox.post("" if kind is str else b"")
+        except LocalProtocolError as error:
+            why = await self._why(error)
+            if is_begun:
+                inbox.close(1011)
+            if why is error:
+                raise
+            raise why from None
         except BaseException:
-            if kind is not None:
+            if is_begun:
                 inbox.close(1011)
             raise
         finally:
             inbox.sends_parts = False
             inbox.wake_next()
+
+    async def _why(self, error: LocalProtocolError) -> LocalProtocolError:
+        """Return the error for a caller whose message was not sent: this one, or the end that a `close` from this side
+        leads to."""
+        if isinstance(error, ConnectionClosedError) or not self._inbox._driver.is_closing:
+            return error
+        return ConnectionClosedError(await self.wait_closed())
 
     async def _room(self) -> None:
         """Wait for the peer between two fragments."""
@@ -408,12 +418,14 @@ def broadcast(
     :param message: as for `WebSocket.send`, except that it must not be an iterable.
     :param close_slow: whether to cut connections on which too much waits.
     :returns: the connections that were skipped although they have not ended.
-    :raises TypeError: when the message is anything else.
+    :raises TypeError: when the message is anything else, or one of the connections is.
     """
     prepared = message if isinstance(message, PreparedMessage) else PreparedMessage(message)
     slow: list[WebSocket | Listener] = []
     for ws in connections:
         listener = ws._inbox if isinstance(ws, WebSocket) else ws
+        if not isinstance(listener, Listener):
+            raise not_a_connection(ws, "WebSocket or Listener")
         driver: Driver = listener._driver
         if driver.is_closing or listener.end is not None:
             continue

@@ -55,6 +55,26 @@ def queue_message(endpoint: Endpoint, message: Sendable, fin: bool, compress: bo
         endpoint.send_bytes(message, fin=fin, compress=compress)
 
 
+def kind_of_part(part: str | bytes, kind: type | None) -> type:
+    """Return the kind of a message that is sent in parts: `str` or `bytes`.
+
+    :param part: the next part.
+    :param kind: the kind of those before it; ``None`` for the first.
+    :raises TypeError: when it cannot be a part of such a message.
+    """
+    if not isinstance(part, (str, bytes, bytearray, memoryview)):
+        raise TypeError(f"a part of a message is str or bytes, not {type(part).__name__}")
+    found = str if isinstance(part, str) else bytes
+    if kind is not None and kind is not found:
+        raise TypeError("all parts of a message are str, or all are bytes")
+    return found
+
+
+def not_a_connection(ws: object, what: str) -> TypeError:
+    """Return the error for something that cannot be broadcast to; ``what`` can."""
+    return TypeError(f"connections is an iterable of {what} objects, and cannot hold {ws!r}")
+
+
 class Ping:
     """A Ping that waits for its Pong.
 

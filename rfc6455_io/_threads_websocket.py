@@ -11,7 +11,7 @@ from typing import Any
 from rfc6455 import Closed, ConnectionClosedError, PreparedMessage
 
 from ._known import Known
-from ._messages import GOOD_ENDS, ONE_MESSAGE, Part, Sendable
+from ._messages import GOOD_ENDS, ONE_MESSAGE, Part, Sendable, kind_of_part, not_a_connection
 from ._threads_driver import Driver
 
 
@@ -109,17 +109,17 @@ class WebSocket(Known):
         if not isinstance(message, Iterable) or isinstance(message, Mapping):
             raise TypeError(f"a message is a str, bytes or an iterable of them, not {type(message).__name__}")
         kind: type | None = None
+        is_begun = False
         self._driver.sends_parts = True
         try:
             for part in message:
-                if kind is not None and isinstance(part, str) is not (kind is str):
-                    raise TypeError("all parts of a message are str, or all are bytes")
+                kind = kind_of_part(part, kind)
                 self._driver.send(part, False, compress)
-                kind = str if isinstance(part, str) else bytes
-            if kind is not None:
+                is_begun = True
+            if is_begun:
                 self._driver.send("" if kind is str else b"")
         except BaseException:
-            if kind is not None:
+            if is_begun:
                 self._driver.close(1011)
             raise
         finally:
@@ -178,8 +178,13 @@ def broadcast(connections: Iterable[WebSocket], message: Sendable, *, close_slow
     the result and the errors are those of `rfc6455_io.asyncio.broadcast`.
     """
     prepared = message if isinstance(message, PreparedMessage) else PreparedMessage(message)
-    # A copy, as other threads change the set of a server.
-    slow = [ws for ws in list(connections) if not ws._driver.offer(prepared)]
+    if isinstance(connections, WebSocket):  # which would yield its messages
+        raise TypeError("connections is an iterable of WebSocket objects; put a single one into a list")
+    listed = list(connections)  # a copy, as other threads change the set of a server
+    for ws in listed:
+        if not isinstance(ws, WebSocket):
+            raise not_a_connection(ws, "WebSocket")
+    slow = [ws for ws in listed if not ws._driver.offer(prepared)]
     for ws in slow:
         if close_slow and not ws._driver.can_write:
             ws.abort()

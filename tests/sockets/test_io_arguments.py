@@ -5,6 +5,7 @@ words that say what to pass.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 import socket
@@ -18,7 +19,7 @@ import pytest
 
 import rfc6455_io.asyncio
 import rfc6455_io.threads
-from rfc6455 import ConnectionClosedError, HandshakeError, LocalProtocolError, Request, Response
+from rfc6455 import ConnectionClosedError, HandshakeError, LocalProtocolError, PreparedMessage, Request, Response
 
 pytestmark = pytest.mark.usefixtures("no_proxies", "all_threads_end")
 
@@ -385,3 +386,80 @@ def test_errors_are_all_that_is_logged(caplog: pytest.LogCaptureFixture) -> None
     with caplog.at_level(logging.ERROR):
         test_a_listener_that_cannot_be_made_ends_the_connection(raising, ZeroDivisionError)
     assert not caplog.records
+
+
+# ---- What is sent ----
+
+
+def on_connection(module: Any, act: Any) -> list[str | bytes]:
+    """Call a function with a client's connection, and return the messages that its server received."""
+    received = []
+
+    async def receive(ws: rfc6455_io.asyncio.WebSocket) -> None:
+        received.extend([message async for message in ws])
+
+    async def asynchronous() -> None:
+        async with (
+            rfc6455_io.asyncio.serve(receive, "127.0.0.1", 0) as server,
+            rfc6455_io.asyncio.connect(f"ws://127.0.0.1:{server.port}/") as ws,
+        ):
+            result = act(ws)
+            if inspect.isawaitable(result):
+                await result
+
+    if module is rfc6455_io.asyncio:
+        asyncio.run(asynchronous())
+        return received
+    with (
+        module.serve(lambda ws: received.extend(ws), "127.0.0.1", 0) as server,
+        module.connect(f"ws://127.0.0.1:{server.port}/") as ws,
+    ):
+        act(ws)
+    return received
+
+
+PARTS = {
+    "numbers": ([1, 2], TypeError, "a part of a message is str or bytes, not int"),
+    "lists": ([["a"]], TypeError, "a part of a message is str or bytes, not list"),
+    "prepared messages": (
+        [PreparedMessage("x")],
+        TypeError,
+        "a part of a message is str or bytes, not PreparedMessage",
+    ),
+    "a number after a text": (["a", 1], TypeError, "a part of a message is str or bytes, not int"),
+    "text that is not Unicode": (["a", "\ud800"], LocalProtocolError, "not valid Unicode"),
+}
+
+
+@pytest.mark.parametrize(("parts", "error", "words"), PARTS.values(), ids=list(PARTS))
+@BOTH
+def test_what_is_no_part_of_a_message_is_not_sent(
+    module: Any, parts: list[Any], error: type[Exception], words: str
+) -> None:
+    """Once a message has begun, the connection ends with it; the error is the caller's own all the same."""
+
+    def check(caught: pytest.ExceptionInfo[Exception]) -> None:
+        assert type(caught.value) is error
+
+    async def asynchronous(ws: Any) -> None:
+        with pytest.raises(error, match=words) as caught:
+            await ws.send(parts)
+        check(caught)
+
+    def with_threads(ws: Any) -> None:
+        with pytest.raises(error, match=words) as caught:
+            ws.send(parts)
+        check(caught)
+
+    assert on_connection(module, asynchronous if module is rfc6455_io.asyncio else with_threads) == []
+
+
+@BOTH
+def test_what_is_no_connection_gets_no_broadcast(module: Any) -> None:
+    def act(ws: Any) -> None:
+        for connections in ([None], [5], ws, 5, [ws._driver]):
+            with pytest.raises(TypeError, match=r"connections is an iterable of|not iterable"):
+                module.broadcast(connections, "x")
+        module.broadcast(iter([ws]), "hello")
+
+    assert on_connection(module, act) == ["hello"]
