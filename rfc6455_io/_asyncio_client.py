@@ -87,13 +87,11 @@ class Connect(Generic[T]):
         self,
         route: Route,
         make_listener: Callable[[], Listener],
-        as_result: Callable[[Any], T],
         dial: Callable[[URI, Callable[[], Any]], Any],
         timeouts: rfc6455.Timeouts,
     ) -> None:
         self._route = route
         self._make_listener = make_listener
-        self._as_result = as_result
         self._dial = dial
         self._timeouts = timeouts
         self._is_used = False
@@ -118,9 +116,10 @@ class Connect(Generic[T]):
         self._is_used = True
         try:
             # TCP, a proxy and TLS count towards the time for the opening handshake.
-            return self._as_result(await asyncio.wait_for(self._open(), self._timeouts.open))
+            opened: Any = await asyncio.wait_for(self._open(), self._timeouts.open)
         except asyncio.TimeoutError:
             raise TimeoutError(f"the connection was not open within {self._timeouts.open} s") from None
+        return WebSocket(opened) if isinstance(opened, Inbox) else opened  # type: ignore[return-value]
 
     async def _open(self) -> Listener:
         route = self._route
@@ -292,9 +291,4 @@ def connect(
     if listener is not None and (isinstance(listener, Listener) or not callable(listener)):
         raise TypeError(f"listener is a class derived from Listener, not {listener!r}")
     route, way, timeouts = planned(_Way, uri, **options)
-    as_result: Callable[[Any], Any] = WebSocket if listener is None else _same
-    return Connect(route, listener or Inbox, as_result, way.dial, timeouts)
-
-
-def _same(listener: Listener) -> Listener:
-    return listener
+    return Connect(route, listener or Inbox, way.dial, timeouts)
