@@ -71,8 +71,10 @@ class Inbox(Listener):
         if driver.endpoint.end is not None:
             driver.await_answer()
         receiver = self.receiver
-        if receiver is not None and not receiver.done():
-            receiver.set_result(None)
+        if receiver is not None:
+            self.receiver = None
+            if not receiver.done():
+                receiver.set_result(None)
 
     def pong(self, payload: bytes) -> None:
         for ping in self.pings.take_pong(payload, self.loop.time()):
@@ -106,10 +108,10 @@ class Inbox(Listener):
             raise ConnectionClosedError(self.end or CUT_OFF)
 
     def wait(self) -> asyncio.Future[None]:
-        """Return what to wait for while the queue is empty; then set `receiver` to ``None``."""
+        """Return what to wait for while the queue is empty."""
         if self.end_event is not None:
             raise ConnectionClosedError(self.end_event)
-        if self.receiver is not None:
+        if self.receiver is not None and not self.receiver.done():
             raise RuntimeError("recv() is waiting in another task already; only one can receive at a time")
         driver = self._driver
         if driver.has_write_due:
@@ -231,11 +233,7 @@ class WebSocket(Known):
         """
         inbox = self._inbox
         while not inbox.queue:
-            receiver = inbox.wait()
-            try:
-                await receiver
-            finally:
-                inbox.receiver = None
+            await inbox.wait()
         return inbox.take_message()
 
     async def recv_part(self) -> Part:
@@ -243,11 +241,7 @@ class WebSocket(Known):
         texts, as `rfc6455.EncodedText`. The errors are those of `recv`."""
         inbox = self._inbox
         while not inbox.queue:
-            receiver = inbox.wait()
-            try:
-                await receiver
-            finally:
-                inbox.receiver = None
+            await inbox.wait()
         item = inbox.queue[0]
         if isinstance(item, (str, bytes)):
             raise RuntimeError("without parts=True, call recv()")
@@ -262,11 +256,7 @@ class WebSocket(Known):
         inbox = self._inbox
         try:
             while not inbox.queue:
-                receiver = inbox.wait()
-                try:
-                    await receiver
-                finally:
-                    inbox.receiver = None
+                await inbox.wait()
             return inbox.take_message()
         except ConnectionClosedError as error:
             if error.closed.clean and error.closed.code in GOOD_ENDS:
