@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import TypeVar
 
 import h2.config
 import h2.connection
 import h2.events
 import h2.settings
 from programs import PATIENCE
+from streams import StreamsClient, StreamWebSocket
 
 import rfc6455
 from rfc6455 import Closed, Event
@@ -18,10 +18,7 @@ from rfc6455 import Closed, Event
 ENABLE_CONNECT_PROTOCOL = h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL
 
 
-E = TypeVar("E", bound=h2.events.Event)
-
-
-class Client:
+class Client(StreamsClient):
     """An HTTP/2 connection to the program, with any number of WebSockets."""
 
     def __init__(self, port: int) -> None:
@@ -50,10 +47,6 @@ class Client:
             self.seen += self.http.receive_data(data)
             self.flush()
 
-    def of(self, stream: int, kind: type[E]) -> list[E]:
-        events = [event for event in self.seen if isinstance(event, kind)]
-        return [event for event in events if getattr(event, "stream_id", None) == stream]
-
     def request(self, *more: tuple[str, str], path: str = "/", compressed: bool = False) -> WebSocket:
         return WebSocket(self, list(more), path, compressed)
 
@@ -64,7 +57,7 @@ class Client:
             pass
 
 
-class WebSocket:
+class WebSocket(StreamWebSocket):
     """One stream of it."""
 
     def __init__(self, client: Client, more: list[tuple[str, str]], path: str, compressed: bool) -> None:
@@ -111,27 +104,13 @@ class WebSocket:
                 self.client.flush()
             if data and (events := self.ws.receive_data(data)):
                 return events
-            count = len(self.client.seen)
-            self.client.until(lambda count=count: len(self.client.seen) > count)  # type: ignore[misc]
-
-    def exchange(self, *messages: str | bytes) -> list[Event]:
-        for message in messages:
-            if isinstance(message, str):
-                self.ws.send_text(message)
-            else:
-                self.ws.send_bytes(message)
-        self.send()
-        events: list[Event] = []
-        while len(events) < len(messages):
-            events += self.receive()
-        return events
+            self.client.receive_more()
 
     def closed(self) -> Closed:
         """Read up to the end of the WebSocket and of its stream."""
-        while not isinstance(event := self.receive()[-1], Closed):
-            pass
+        closed = super().closed()
         self.client.until(lambda: self.client.of(self.stream, h2.events.StreamEnded))
-        return event
+        return closed
 
     def end(self) -> None:
         self.send()

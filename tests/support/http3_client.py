@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from aioquic.h3.connection import H3_ALPN, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
@@ -15,14 +15,13 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import ConnectionTerminated
 from programs import PATIENCE
+from streams import StreamsClient, StreamWebSocket
 
 import rfc6455
-from rfc6455 import Closed, Event, Request, Response
-
-E = TypeVar("E")
+from rfc6455 import Event, Request, Response
 
 
-class Client:
+class Client(StreamsClient):
     """A QUIC connection to the program, with any number of WebSockets.
 
     :param certificate: the server's, which is all that it trusts.
@@ -78,10 +77,6 @@ class Client:
             assert time.monotonic() < end, self.seen
             self.receive()
 
-    def of(self, stream: int, kind: type[E]) -> list[E]:
-        events = [event for event in self.seen if isinstance(event, kind)]
-        return [event for event in events if getattr(event, "stream_id", None) == stream]
-
     def request(self, *more: tuple[bytes, bytes], path: str = "/") -> WebSocket:
         return WebSocket(self, list(more), path)
 
@@ -92,7 +87,7 @@ class Client:
         return self.ended
 
 
-class WebSocket:
+class WebSocket(StreamWebSocket):
     """One stream of it."""
 
     def __init__(self, client: Client, more: list[tuple[bytes, bytes]], path: str) -> None:
@@ -119,26 +114,7 @@ class WebSocket:
                 events += list(self.ws.events(b"", now=0.0)) if event.stream_ended else []
                 if events:
                     return events
-            count = len(self.client.seen)
-            self.client.until(lambda count=count: len(self.client.seen) > count)  # type: ignore[misc]
-
-    def exchange(self, *messages: str | bytes) -> list[Request | Response | Event]:
-        for message in messages:
-            if isinstance(message, str):
-                self.ws.send_text(message)
-            else:
-                self.ws.send_bytes(message)
-        self.send()
-        events: list[Request | Response | Event] = []
-        while len(events) < len(messages):
-            events += self.receive()
-        return events
-
-    def closed(self) -> Closed:
-        """Read up to the end of the WebSocket."""
-        while not isinstance(event := self.receive()[-1], Closed):
-            pass
-        return event
+            self.client.receive_more()
 
     def has_ended(self) -> bool:
         """Return whether the server has ended its side of the stream."""
