@@ -170,8 +170,7 @@ class Session:
         if self.server.ends:
             self.ws.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
         if self.is_held_up():
-            for event in self.ws.advance(now=self.loop.time()):
-                self.answer(event)
+            self.ws.advance(now=self.loop.time())
         if self.is_held_up():
             self.settle()
         else:

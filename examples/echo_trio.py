@@ -16,7 +16,7 @@ import importlib.util
 import math
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import trio
@@ -114,15 +114,20 @@ class Client:
         now = trio.current_time()
         if self.server.ends:
             self.ws.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
-        is_held_up = self.is_held_up()
-        self.has_more = self.has_more and is_held_up
-        for event in self.ws.advance(now=now) if is_held_up else self.ws.events(data, now=now):
+        if self.is_held_up():
+            self.ws.advance(now=now)
+        if not self.is_held_up():
+            self.handle(self.ws.events(data, now=now), now)
+        self.outgoing += self.ws.data_to_send()
+
+    def handle(self, events: Iterable[rfc6455.Request | rfc6455.Response | rfc6455.Event], now: float) -> None:
+        self.has_more = False
+        for event in events:
             self.answer(event, now)
             is_enough = len(self.outgoing) > ENOUGH or trio.current_time() - now > TURN
             if is_enough and not self.ws.closed:
                 self.has_more = True
                 break
-        self.outgoing += self.ws.data_to_send()
 
     def answer(self, event: rfc6455.Request | rfc6455.Response | rfc6455.Event, now: float) -> None:
         match event:

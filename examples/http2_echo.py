@@ -245,9 +245,8 @@ class Tunnel:
             self.handle(self.ws.receive_headers(headers, now=now))
         self.send()
         if self.is_held_up():
-            for event in self.ws.advance(now=now):
-                self.answer(event)
-        else:
+            self.ws.advance(now=now)
+        if not self.is_held_up():
             self.handle(self.ws.events(self.take(), now=now))
         if self.ws.must_close:
             self.end(now)

@@ -167,7 +167,7 @@ class Leg:
 
     def tell_time(self) -> None:
         if not self.is_cut:
-            self.pass_on(self.ws.advance(now=self.loop.time()))
+            self.ws.advance(now=self.loop.time())
             if self.ws.closed:
                 self.pass_on(self.ws.receive_data(None, now=self.loop.time()))
 

@@ -269,21 +269,18 @@ class Endpoint:
         self._advance()
         return _events(self)
 
-    def advance(self, *, now: float) -> list[Request | Response | Event]:
-        """Note the time without making further events, for a loop that is held up because the peer does not read what
-        it is sent.
+    def advance(self, *, now: float) -> None:
+        """Note the time without taking events, for a loop that is held up because the peer does not read what it is
+        sent.
 
         The peer's messages wait, but its time runs: wait until ``deadlines.next_deadline()``, which takes no account
-        of what is left to process.
+        of what is left to process. If a deadline ends the connection, it is `closed`, and `events` goes on: nothing
+        that it returns waits for the peer any more.
 
         :param now: the time, in seconds of the caller's clock.
-        :returns: the `Closed` event when a deadline has ended the connection. While other events wait, nothing:
-            `Closed` then comes after them, from `events`.
         """
-        waits = bool(self._waiting) or (self.connection is not None and self.connection._has_unread)
         self._now = now
         self._advance()
-        return [] if waits else self._take_waiting()
 
     def next_deadline(self) -> float | None:
         """Return the time, in seconds of the caller's clock, by which `events` should be called again; ``None`` when

@@ -401,8 +401,7 @@ class Driver:
 
     def _tell_time(self) -> None:
         """Only note the time, while the peer does not read and its messages wait."""
-        for closed in self.endpoint.advance(now=self._time()):
-            self._call(partial(self._handle_other, closed))  # nothing is held up before it
+        self.endpoint.advance(now=self._time())
         if self.endpoint.closed and not self._has_ended:
             self._end_while_held_up()
         self._settle()

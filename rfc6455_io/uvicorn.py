@@ -421,9 +421,8 @@ class Protocol(asyncio.Protocol):
             return
         # The time is passed once. If it were passed twice before anything is read, it would end a client that is only
         # noticed late.
-        for event in self._ws.advance(now=self._loop.time()):
-            self._handle(event)
-        if self._ws.closed and not self._ws.must_close:
+        self._ws.advance(now=self._loop.time())
+        if self._ws.closed:
             self._receive(None)  # what was left, and the end behind it
         else:
             self._step()

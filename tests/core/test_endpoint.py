@@ -659,9 +659,9 @@ def test_time_runs_while_events_wait(role: Role) -> None:
     endpoint = opened(role)
     events = endpoint.events(to(role, TEXT, b"one") + to(role, TEXT, b"two"), now=2.0)
     assert next(events) == TextMessage("one")
-    assert endpoint.advance(now=21.0) == []
+    endpoint.advance(now=21.0)
     assert endpoint.deadlines.next_deadline() == 26.0
-    assert endpoint.advance(now=26.0) == []
+    endpoint.advance(now=26.0)
     assert endpoint.closed
     assert not endpoint.finished
     two, closed = endpoint.events(now=26.0)
