@@ -670,6 +670,19 @@ def test_time_runs_while_events_wait(role: Role) -> None:
     assert closed.cause is CloseCause.PONG_TIMEOUT
 
 
+@BOTH_ROLES
+def test_an_end_that_comes_while_held_up_waits_for_events(role: Role) -> None:
+    endpoint = opened(role)
+    endpoint.advance(now=21.0)
+    endpoint.advance(now=26.0)
+    endpoint.advance(now=26.0)
+    assert endpoint.closed
+    assert endpoint.next_deadline() == 26.0
+    (closed,) = endpoint.events(now=26.0)
+    assert closed == endpoint.end
+    assert endpoint.must_close
+
+
 # ---- Two of them, any schedule ----
 
 
