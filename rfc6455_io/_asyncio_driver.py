@@ -233,7 +233,8 @@ class Driver:
         target = self._target
         left = WORK_AT_ONCE
         is_stopped = self.is_held or self._is_flooded
-        is_changed = is_stopped or not data  # whether anything but messages may have come
+        # Whether anything but messages may have come: before the connection is open, a deadline may be nearer.
+        is_changed = is_stopped or not data or target is None
         try:
             events = self.endpoint.events(data, now=self._time())
             for event in () if is_stopped else events:

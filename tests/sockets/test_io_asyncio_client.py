@@ -193,6 +193,28 @@ def test_a_server_that_says_nothing() -> None:
     run(main())
 
 
+@BOTH_LOOPS
+@pytest.mark.parametrize("answer", [b"", b"who are"], ids=["no body", "half a body"])
+def test_a_refusal_is_reported_though_its_body_does_not_end(loop: str, answer: bytes) -> None:
+    """The status is known, so the time-out for its body is short, and not that of the whole opening."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n\r\n" + answer)
+        await reader.read(-1)
+
+    async def main() -> None:
+        async with tcp(refuse) as port:
+            with pytest.raises(HandshakeError) as caught:
+                await connect(f"ws://127.0.0.1:{port}/", timeouts=Timeouts(open=None, body=0.01))
+        assert (caught.value.status, caught.value.cause) == (401, CloseCause.OPENING_REFUSED)
+        response = caught.value.response
+        assert response is not None
+        assert (response.headers["WWW-Authenticate"], response.body) == ("Basic", answer)
+
+    run(main(), loop)
+
+
 async def _open(connecting: Any) -> Any:
     return await connecting
 
