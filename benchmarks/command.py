@@ -14,7 +14,6 @@ from .measure import Results
 class Reports(NamedTuple):
     """How results are shown."""
 
-    markdown: Callable[[Results], str]
     rst: Callable[[Results], str]
     plot: Callable[[Results, Path], None]
     # The table of the targets, and whether all are met.
@@ -62,8 +61,7 @@ def _add_results_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="compare with the targets; exit code 1 unless all pass")
     parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, take the figures from a JSON file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of all rounds")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables")
-    parser.add_argument("--rst", type=Path, metavar="FILE", help="write the tables for the documentation")
+    parser.add_argument("--rst", type=Path, metavar="FILE", help="write the tables, as in the documentation")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them (.svg or .png; needs matplotlib)")
 
 
@@ -73,14 +71,12 @@ def matches(name: str, patterns: Sequence[str] | None) -> bool:
 
 def deliver(results: Results, options: argparse.Namespace, reports: Reports) -> int:
     """Print and write what the options ask for; return the exit code."""
-    tables = reports.markdown(results)
+    tables = reports.rst(results)
     print(tables)
     if options.json:
         results.save(options.json)
-    if options.markdown:
-        options.markdown.write_text(tables)
     if options.rst:
-        options.rst.write_text(reports.rst(results), encoding="utf-8")
+        options.rst.write_text(tables, encoding="utf-8")
     if options.plot:
         reports.plot(results, options.plot)
     if not options.check:

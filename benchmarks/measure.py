@@ -39,9 +39,6 @@ class Row:
     rounds: dict[str, list[float]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
-    def best(self, library: str) -> float:
-        return min(self.rounds[library])
-
     def median(self, library: str) -> float:
         return statistics.median(self.rounds[library])
 

@@ -1,4 +1,4 @@
-"""Shows results: tables in Markdown and in reST, a plot. Reads `Results` and nothing else."""
+"""Shows results: tables in reST, a plot. Reads `Results` and nothing else."""
 
 from __future__ import annotations
 
@@ -20,35 +20,25 @@ GROUPS = {
 }
 
 
-def markdown(results: Results) -> str:
-    """Return the whole report: what it ran on, and a table for each group."""
-    lines = [*environment(results)]
-    for group, title in GROUPS.items():
-        rows = [row for row in results.rows if row.group == group]
-        if rows:
-            lines += ["", f"## {title}", "", *_table(results, rows)]
-    lines += ["", *_footnotes(results)]
-    return "\n".join(lines) + "\n"
-
-
 def rst(results: Results) -> str:
-    """Return the same for a page of the documentation that includes it: no heading of its own, medians only."""
+    """Return the whole report: what it ran on, and a table for each group. A page of the documentation includes it, so
+    it has no heading of its own."""
     lines = [".. Made by benchmarks/run.py; do not edit.", "", *environment(results)]
     for group, title in GROUPS.items():
         rows = [row for row in results.rows if row.group == group]
         if rows:
-            lines += ["", f".. rubric:: {title}", "", *_rst_table(results, rows)]
+            lines += ["", f".. rubric:: {title}", "", *_table(results, rows)]
     lines += ["", "Each cell: the median of all rounds, and how many times that of the first rfc6455 column it is."]
     return "\n".join([*lines, "", *_reasons(results)]) + "\n"
 
 
-def _rst_table(results: Results, rows: Sequence[Row]) -> Iterator[str]:
+def _table(results: Results, rows: Sequence[Row]) -> Iterator[str]:
     libraries = [name for name in results.libraries if any(name in row.rounds for row in rows)]
-    cells = ([_work_and_unit(row), *[_rst_cell(row, library) for library in libraries]] for row in rows)
+    cells = ([_work_and_unit(row), *[_cell(row, library) for library in libraries]] for row in rows)
     return csv_table(["work", *libraries], cells)
 
 
-def _rst_cell(row: Row, library: str) -> str:
+def _cell(row: Row, library: str) -> str:
     if library not in row.rounds:
         return "–"
     median, base = row.median(library), reference(row)
@@ -78,32 +68,8 @@ def environment(results: Results) -> Iterator[str]:
         yield f"- {name}: not measured ({reason})"
 
 
-def _table(results: Results, rows: Sequence[Row]) -> Iterator[str]:
-    libraries = [name for name in results.libraries if any(name in row.rounds for row in rows)]
-    yield "| work | " + " | ".join(libraries) + " |"
-    yield "|---|" + "---:|" * len(libraries)
-    for row in rows:
-        cells = [_cell(row, library) for library in libraries]
-        yield f"| {_work_and_unit(row)} | " + " | ".join(cells) + " |"
-
-
 def _work_and_unit(row: Row) -> str:
     return f"{row.title}, {row.unit.partition(' ')[2] or 'each'}"
-
-
-def _cell(row: Row, library: str) -> str:
-    """Median, best, and how many times the median of the reference."""
-    if library not in row.rounds:
-        return "–"
-    median = row.median(library)
-    text = f"{quantity(median, row.unit)} ({quantity(row.best(library), row.unit)})"
-    base = reference(row)
-    return text if base is None or base == library else f"{text} x{digits(median / row.median(base))}"
-
-
-def _footnotes(results: Results) -> Iterator[str]:
-    yield "Each cell: the median (the best) of all rounds, and how many times the median of the first rfc6455 column."
-    yield from _reasons(results)
 
 
 def _reasons(results: Results) -> Iterator[str]:
@@ -146,14 +112,7 @@ VERDICTS = ("verdict", "target", "found")
 
 def verdicts_table(verdicts: Sequence[tuple[str, str, str]]) -> tuple[str, bool]:
     """Return the table of the verdicts, and whether all targets are met."""
-    return "\n".join(markdown_table(VERDICTS, verdicts)) + "\n", all(verdict == "pass" for verdict, *_ in verdicts)
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
+    return "\n".join(csv_table(VERDICTS, verdicts)) + "\n", all(verdict == "pass" for verdict, *_ in verdicts)
 
 
 # --- plot -----------------------------------------------------------------------------------------------------

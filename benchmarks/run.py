@@ -47,8 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{work.name:28} {work.title}")
         return 0
     results = measure.Results.load(options.load) if options.load else asyncio.run(run(options))
-    reports = Reports(report.markdown, report.rst, report.plot, report.check_table)
-    return deliver(results, options, reports)
+    return deliver(results, options, Reports(report.rst, report.plot, report.check_table))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Shows results: tables in Markdown, a page in reStructuredText, a plot. Reads `Results` and nothing else."""
+"""Shows results: tables in reST, a plot. Reads `Results` and nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Results, Row
-from benchmarks.report import VERDICTS, csv_table, environment, markdown_table, verdicts_table
+from benchmarks.report import VERDICTS, csv_table, environment, verdicts_table
 
 from . import programs
 from .cases import CASES, Case, Figure
@@ -17,22 +17,13 @@ from .targets import check
 Table = tuple[Sequence[str], list[Sequence[str]]]
 
 
-def markdown(results: Results) -> str:
-    """Return the whole report: what it ran on, and a table for each case."""
-    lines = [*environment(results)]
-    for title, table in _tables(results):
-        lines += ["", f"## {title}", "", *markdown_table(*table)]
-    lines += ["", *(f"- {line}" for line in _reasons(results))]
-    return "\n".join(lines) + "\n"
-
-
 def check_table(results: Results) -> tuple[str, bool]:
     """Return the targets with their verdicts, and whether all of them passed."""
     return verdicts_table(list(check(results)))
 
 
-def page(results: Results) -> str:
-    """Return the part of the documentation's page that has figures in it; `docs/topics/chat_load.rst` includes it."""
+def rst(results: Results) -> str:
+    """Return the whole report: what it ran on, and a table for each case; `docs/topics/chat_load.rst` includes it."""
     lines = [".. Made by benchmarks/chat/run.py; do not edit.", "", *environment(results)]
     for title, table in _tables(results):
         lines += ["", f".. rubric:: {title}", "", *csv_table(*table)]

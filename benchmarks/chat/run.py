@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None, scale: Scale | None = None) -> 
         print(*(f"{name}: {reason}" for name, reason in absent.items()), sep="\n")
         return 0
     results = Results.load(options.load) if options.load else run(options, scale or (QUICK if options.quick else FULL))
-    return deliver(results, options, Reports(report.markdown, report.page, report.plot, report.check_table))
+    return deliver(results, options, Reports(report.rst, report.plot, report.check_table))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Shows results: a table in Markdown, one in reST, and the targets. Reads `Results` and nothing else."""
+"""Shows results: a table in reST, and the targets. Reads `Results` and nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.chat.report import quantity
 from benchmarks.measure import Results, Row
-from benchmarks.report import VERDICTS, csv_table, digits, environment, markdown_table, verdicts_table
+from benchmarks.report import VERDICTS, csv_table, digits, environment, verdicts_table
 
 OURS = "Listener"
 
@@ -34,14 +34,8 @@ TARGETS: tuple[Target, ...] = (
 BEYOND = {("in-flight", "floor"): 1e-6}
 
 
-def markdown(results: Results) -> str:
-    lines = [*environment(results), ""]
-    lines += markdown_table(*_table(results))
-    return "\n".join([*lines, "", *(f"- {line}" for line in _reasons(results))]) + "\n"
-
-
 def rst(results: Results) -> str:
-    """Return the part of the documentation's page that has figures in it."""
+    """Return the whole report, the part of the documentation's page that has figures in it."""
     lines = [".. Made by benchmarks/sockets/run.py; do not edit.", "", *environment(results), ""]
     lines += [*csv_table(*_table(results)), "", *(f"- {line}" for line in _reasons(results))]
     lines += ["", ".. rubric:: What is wanted, and what was found", ""]

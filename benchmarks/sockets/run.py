@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("servers:", *SERVERS, sep="\n  ")
         return 0
     results = measure.Results.load(options.load) if options.load else run(options)
-    return deliver(results, options, Reports(report.markdown, report.rst, report.plot, report.check_table))
+    return deliver(results, options, Reports(report.rst, report.plot, report.check_table))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def test_every_case_runs_on_every_server(
             assert row.reasons == {}
             assert row.rounds.keys() == {server.name for server in servers if server.serves(case.name)}
     deliveries = results.row("one-deliveries")
-    assert min(deliveries.best(name) for name in deliveries.rounds) > 0
+    assert min(map(min, deliveries.rounds.values())) > 0
     # What the tables say of the scale is what was run.
     for text in (printed, page.read_text(encoding="utf-8")):
         assert "6 clients at once" in text
