@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from ipaddress import IPv6Address
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from .arguments import check_type, excerpt
 from .errors import LocalProtocolError
@@ -126,7 +126,7 @@ class URI:
             target = parse_uri(f"{self._scheme}:{reference}")
         else:
             _check_characters(reference)
-            resource_name = _percent_encoded(urljoin(self.resource_name, reference))
+            resource_name = _percent_encoded(_resolved(self.resource_name, reference))
             target = URI(self.secure, self.host, self.port, resource_name)
         if self.secure and not target.secure:
             raise LocalProtocolError("a redirection from wss to ws gives up TLS, and is not followed")
@@ -144,6 +144,33 @@ class URI:
         # RFC 6874, 2: in a URI the "%" before a zone is written "%25".
         host = self.host.replace("%", "%25") if ":" in self.host else self.host
         return f"{self._scheme}://{self._authority(host)}{self.resource_name}"
+
+
+def _resolved(resource_name: str, reference: str) -> str:
+    """Return the resource name that a reference without scheme and authority means (RFC 3986 5.2.2)."""
+    base, _, _ = resource_name.partition("?")
+    path, question_mark, query = reference.partition("?")
+    if not path:
+        target = base if question_mark else resource_name
+    elif path.startswith("/"):
+        target = _without_dot_segments(path)
+    else:
+        target = _without_dot_segments(base[: base.rindex("/") + 1] + path)
+    return f"{target}?{query}" if query else target
+
+
+def _without_dot_segments(path: str) -> str:
+    """Resolve ``.`` and ``..`` in a path, which begins with ``/`` (RFC 3986 5.2.4). None leads beyond the root."""
+    kept: list[str] = []
+    _, *segments = path.split("/")
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
 
 
 def parse_uri(uri: str) -> URI:

@@ -140,6 +140,15 @@ REDIRECTED = {
     "/x": "wss://a.example:81/x",
     "x": "wss://a.example:81/chat/x",
     "../x?y": "wss://a.example:81/x?y",
+    "../../../x": "wss://a.example:81/x",  # RFC 3986, 5.4.2: not beyond the root
+    "/../x": "wss://a.example:81/x",
+    "..": "wss://a.example:81/",
+    "/": "wss://a.example:81/",
+    "?": "wss://a.example:81/chat/room",
+    ";x": "wss://a.example:81/chat/;x",
+    "x/./y/..//z": "wss://a.example:81/chat/x//z",
+    "x/../../..//.": "wss://a.example:81//",
+    "?../x": "wss://a.example:81/chat/room?../x",
     "./": "wss://a.example:81/chat/",
     "?y=2": "wss://a.example:81/chat/room?y=2",
     "": "wss://a.example:81/chat/room?q=1",
@@ -149,6 +158,49 @@ REDIRECTED = {
     "/caf\xe9": "wss://a.example:81/caf%C3%A9",
     "https://b\xc3\xbccher.example/": "wss://xn--bcher-kva.example/",
 }
+
+
+# RFC 3986, 5.4: references and what they mean to "/b/c/d;p?q", those of 5.4.2 from "../../../g" on.
+EXAMPLES = {
+    "g": "/b/c/g",
+    "./g": "/b/c/g",
+    "g/": "/b/c/g/",
+    "/g": "/g",
+    "?y": "/b/c/d;p?y",
+    "g?y": "/b/c/g?y",
+    ";x": "/b/c/;x",
+    "g;x": "/b/c/g;x",
+    "g;x?y": "/b/c/g;x?y",
+    ".": "/b/c/",
+    "./": "/b/c/",
+    "..": "/b/",
+    "../": "/b/",
+    "../g": "/b/g",
+    "../..": "/",
+    "../../": "/",
+    "../../g": "/g",
+    "../../../g": "/g",
+    "../../../../g": "/g",
+    "/./g": "/g",
+    "/../g": "/g",
+    "g.": "/b/c/g.",
+    ".g": "/b/c/.g",
+    "g..": "/b/c/g..",
+    "..g": "/b/c/..g",
+    "./../g": "/b/g",
+    "./g/.": "/b/c/g/",
+    "g/./h": "/b/c/g/h",
+    "g/../h": "/b/c/h",
+    "g;x=1/./y": "/b/c/g;x=1/y",
+    "g;x=1/../y": "/b/c/y",
+    "g?y/./x": "/b/c/g?y/./x",
+    "g?y/../x": "/b/c/g?y/../x",
+}
+
+
+@pytest.mark.parametrize(("location", "resource_name"), EXAMPLES.items())
+def test_relative_references_mean_what_the_examples_of_rfc_3986_say(location: str, resource_name: str) -> None:
+    assert parse_uri("ws://a/b/c/d;p?q").redirected(location).resource_name == resource_name
 
 
 @pytest.mark.parametrize(("location", "target"), REDIRECTED.items(), ids=map(ascii, REDIRECTED))
