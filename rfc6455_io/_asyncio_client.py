@@ -17,7 +17,7 @@ from rfc6455 import URI, Closed, HandshakeError, Request, Response
 from ._asyncio_driver import Driver, Listener
 from ._asyncio_websocket import Inbox, WebSocket
 from ._openings import ConnectArguments, Route, Way, planned
-from ._proxies import Proxy, ProxyError, Tunnel, proxy_for, socks_connection
+from ._proxies import Proxy, ProxyError, Tunnel, host_for_others, proxy_for, socks_connection
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -238,7 +238,7 @@ class _TunnelProtocol(asyncio.Protocol):
 async def _through_socks(proxy: Proxy, uri: URI) -> socket.socket:
     with socks_connection(proxy, "async_.asyncio") as socks:
         # The caller decides how long it may take, and cancels this.
-        sock: socket.socket = await socks.connect(uri.host, uri.port, timeout=3600)
+        sock: socket.socket = await socks.connect(host_for_others(uri), uri.port, timeout=3600)
         return sock
 
 

@@ -85,7 +85,7 @@ def proxy_for(uri: rfc6455.URI, proxy: bool | str | None) -> Proxy | None:
     """
     if isinstance(proxy, str):
         return parse_proxy(proxy)
-    if not proxy or proxy_bypass(_authority(uri)):
+    if not proxy or proxy_bypass(_authority(uri, uri.host)):
         return None
     found = getproxies()
     for name in _FROM_ENVIRONMENT[uri.secure]:
@@ -98,8 +98,14 @@ def proxy_for(uri: rfc6455.URI, proxy: bool | str | None) -> Proxy | None:
     return None
 
 
-def _authority(uri: rfc6455.URI) -> str:
-    return f"[{uri.host}]:{uri.port}" if ":" in uri.host else f"{uri.host}:{uri.port}"
+def host_for_others(uri: rfc6455.URI) -> str:
+    """Return the host as it is named to another machine. RFC 6874, 1: a client "MUST remove any ZoneID attached to an
+    outgoing URI, as it has only local significance at the sending host"."""
+    return uri.host.partition("%")[0] if ":" in uri.host else uri.host
+
+
+def _authority(uri: rfc6455.URI, host: str) -> str:
+    return f"[{host}]:{uri.port}" if ":" in host else f"{host}:{uri.port}"
 
 
 class Tunnel:
@@ -111,7 +117,7 @@ class Tunnel:
     def __init__(self, uri: rfc6455.URI, proxy: Proxy) -> None:
         self.unread = b""
         self._proxy = proxy
-        target = _authority(uri)
+        target = _authority(uri, host_for_others(uri))
         fields = [("Host", target)]
         if proxy.user is not None:
             secret = b64encode(f"{proxy.user}:{proxy.password}".encode()).decode("ascii")
@@ -126,8 +132,13 @@ class Tunnel:
         """
         try:
             response = self._reader.receive_data(data)
+            # RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
+            # response". All of them together are bounded like one.
+            while response is not None and response.status < 200:
+                self._reader.next_head()
+                response = self._reader.receive_data(None)
         except HeadError as error:
-            raise ProxyError(f"the proxy {self._proxy} gave no good answer: {error}") from None
+            raise ProxyError(f"the proxy {self._proxy} gave no good answer: {error.reason}") from None
         if response is None:
             return False
         if not 200 <= response.status < 300:

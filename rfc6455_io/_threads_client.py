@@ -13,7 +13,7 @@ import rfc6455
 from rfc6455 import URI, CloseCause, Closed, HandshakeError, Request
 
 from ._openings import ConnectArguments, Route, Way, planned
-from ._proxies import Proxy, ProxyError, Tunnel, proxy_for, socks_connection
+from ._proxies import Proxy, ProxyError, Tunnel, host_for_others, proxy_for, socks_connection
 from ._threads_driver import Driver
 from ._threads_loop import Loop, clock
 from ._threads_websocket import WebSocket
@@ -123,7 +123,7 @@ class _Way(Way):
             return _tcp_socket(proxy.host, proxy.port, deadline)
         with socks_connection(proxy, "sync") as socks:
             left = deadline.left()
-            sock: socket.socket = socks.connect(uri.host, uri.port, timeout=3600 if left is None else left)
+            sock: socket.socket = socks.connect(host_for_others(uri), uri.port, timeout=3600 if left is None else left)
             return sock
 
     def _through_http(self, wire: Wire, proxy: Proxy, uri: URI, deadline: _Deadline) -> bytes:

@@ -8,12 +8,14 @@ import socket
 from typing import Any, TypeVar
 
 import pytest
+from helpers import EVERY_CHUNKING, Chunking
 from programs import PATIENCE
 
 import rfc6455_io.asyncio
 import rfc6455_io.threads
-from rfc6455 import HandshakeError, Headers, Response, trace
+from rfc6455 import HandshakeError, Headers, Response, parse_uri, trace
 from rfc6455_io._openings import port_of
+from rfc6455_io._proxies import ProxyError, Tunnel, parse_proxy
 
 SERVE = {"asyncio": rfc6455_io.asyncio.serve, "threads": rfc6455_io.threads.serve}
 
@@ -40,6 +42,67 @@ def test_a_unix_socket_has_no_port() -> None:
         pytest.raises(RuntimeError, match="a Unix socket, which has no port"),
     ):
         port_of([sock])
+
+
+# ---- Proxies ----
+
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
+def tunnel_to(uri: str) -> Tunnel:
+    return Tunnel(parse_uri(uri), parse_proxy("http://proxy.example:3128"))
+
+
+@EVERY_CHUNKING
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ESTABLISHED,
+        b"HTTP/1.0 200 OK\r\n\r\n",
+        # RFC 9110, 9.3.6: a client ignores these in a 2xx answer to CONNECT
+        b"HTTP/1.1 204 x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        # RFC 9110, 15.2
+        b"HTTP/1.1 100 Continue\r\n\r\n" + ESTABLISHED,
+        b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + ESTABLISHED,
+    ],
+)
+def test_what_opens_a_tunnel(chunk: Chunking, answer: bytes) -> None:
+    tunnel = tunnel_to("ws://a.example/")
+    *before, last = [tunnel.receive_data(data) for data in chunk(answer)]
+    assert (any(before), last, tunnel.unread) == (False, True, b"")
+
+
+def test_what_the_server_says_behind_a_tunnel_is_left_to_the_handshake() -> None:
+    tunnel = tunnel_to("ws://a.example/")
+    assert tunnel.receive_data(b"HTTP/1.1 100 Continue\r\n\r\n" + ESTABLISHED + b"HTTP/1.1 403")
+    assert tunnel.unread == b"HTTP/1.1 403"
+
+
+def test_answers_before_the_one_of_a_proxy_are_bounded() -> None:
+    tunnel = tunnel_to("ws://a.example/")
+    with pytest.raises(ProxyError, match=r"gave no good answer: the head is longer than"):
+        tunnel.receive_data(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000)
+
+
+def test_the_words_about_a_bad_answer_of_a_proxy() -> None:
+    with pytest.raises(
+        ProxyError, match=r"http://proxy.example:3128 gave no good answer: the answer is not HTTP/1.1 but"
+    ):
+        tunnel_to("ws://a.example/").receive_data(b"SSH-2.0-x\r\n")
+
+
+@pytest.mark.parametrize(
+    ("uri", "target"),
+    {
+        "ws://a.example/": b"a.example:80",
+        "wss://a.example/": b"a.example:443",
+        "ws://[::1]:81/": b"[::1]:81",
+        # RFC 6874, 1: a zone means something to this machine only
+        "ws://[fe80::1%25eth0]:81/": b"[fe80::1]:81",
+    }.items(),
+)
+def test_where_a_tunnel_leads(uri: str, target: bytes) -> None:
+    assert tunnel_to(uri).request == b"CONNECT " + target + b" HTTP/1.1\r\nHost: " + target + b"\r\n\r\n"
 
 
 # ---- Recording ----
