@@ -6,9 +6,11 @@ here: bodies (`http1_bodies.py`), and what a head means to a WebSocket (`handsha
 How a reader works. A head is a sequence of pieces, named as in the ABNF. For each piece a table says which octets it
 is made of and which octet ends it; **anything not in the table is an error**, reported as soon as that octet arrives.
 The reader remembers where it stopped, so nothing is scanned twice. Most lines arrive whole: one pattern then takes all
-good lines together, and the table handles what that pattern does not match. And most heads arrive whole, in one read:
-`byte_loops.read_head` then checks such a head and takes it apart in the same pass. What it does not accept goes
-through the table from its beginning, so that the table alone says what is wrong.
+good lines together, and the table handles what that pattern does not match.
+
+Most heads arrive whole, in one read. A handshake passes them to `whole_request` or `whole_response`, where
+`byte_loops.read_head` checks a head and takes it apart in the same pass. What these do not accept goes to a reader
+from its beginning, so that the table alone says what is wrong.
 
 It is strict where leniency has been a security hole, because two readers that disagree about where a line ends can be
 made to see two different requests: no bare CR or LF, no folded lines, no space before the colon, no control
@@ -201,18 +203,19 @@ _VERSIONS = frozenset({"HTTP/1.1", "HTTP/1.0"})
 _METHOD = re.compile(rf"(?!SSH-|PROXY$){TCHAR}+")
 
 
-def _read_request(data: bytes, stop: int, most: int) -> Head | None:
-    """Return what `read_head` does for a request, and ``None`` where its first line is not one."""
-    head = read_head(data, stop, most)
+def whole_request(data: bytes, limits: Limits) -> Head | None:
+    """Return what the head of a request says that is good and whole in ``data``; ``None`` for anything else. A
+    `RequestReader` then says what is wrong, or waits for the rest."""
+    head = _whole_head(data, limits)
     if head is None:
         return None
     method, _, version, _, _, _ = head
     return head if version in _VERSIONS and (method == "GET" or _METHOD.fullmatch(method) is not None) else None
 
 
-def _read_response(data: bytes, stop: int, most: int) -> Head | None:
+def whole_response(data: bytes, limits: Limits) -> Head | None:
     """Return the same for a response."""
-    head = read_head(data, stop, most)
+    head = _whole_head(data, limits)
     if head is None:
         return None
     version, status, _, _, _, _ = head
@@ -220,21 +223,9 @@ def _read_response(data: bytes, stop: int, most: int) -> Head | None:
     return head if is_good else None
 
 
-def whole_request(data: bytes, limits: Limits) -> Head | None:
-    """Return what the head of a request says that is good and whole in ``data``; ``None`` for anything else. A
-    `RequestReader` then says what is wrong, or waits for the rest."""
-    return _read_request(data, _reach(data, limits), limits.headers)
-
-
-def whole_response(data: bytes, limits: Limits) -> Head | None:
-    """Return the same for a response."""
-    return _read_response(data, _reach(data, limits), limits.headers)
-
-
-def _reach(data: bytes, limits: Limits) -> int:
-    """Return how much of ``data`` may be read at once: no more than the longest line, so that no line in it can be too
-    long."""
-    return min(len(data), limits.line, limits.head)
+def _whole_head(data: bytes, limits: Limits) -> Head | None:
+    # No further than the longest line, so that no line in it can be too long.
+    return read_head(data, min(len(data), limits.line, limits.head), limits.headers)
 
 
 class _Grammar(NamedTuple):
@@ -242,7 +233,6 @@ class _Grammar(NamedTuple):
 
     :ivar pieces: the pieces it is made of.
     :ivar first: the first piece.
-    :ivar read: a function that takes a good head apart which is there as a whole.
     :ivar good: the pattern that takes good lines, for each piece at which a line begins.
     :ivar start_line: the name of its first line.
     :ivar stranger: a function that says what a wrong first line really is, if it can.
@@ -250,7 +240,6 @@ class _Grammar(NamedTuple):
 
     pieces: Mapping[str, _Piece]
     first: str
-    read: Callable[[bytes, int, int], Head | None]
     good: Mapping[str, re.Pattern[bytes]]
     start_line: str
     stranger: Callable[[bytes], str | None]
@@ -272,7 +261,6 @@ _FIELDS = {_LINE: re.compile(_GOOD_LINES)}
 _REQUESTS = _Grammar(
     _REQUEST_PIECES,
     _START,
-    _read_request,
     dict.fromkeys((_START, "method"), re.compile(_REQUEST_LINE + _GOOD_LINES)) | _FIELDS,
     "request line",
     _asked_by_stranger,
@@ -280,7 +268,6 @@ _REQUESTS = _Grammar(
 _RESPONSES = _Grammar(
     _RESPONSE_PIECES,
     "HTTP version",
-    _read_response,
     {"HTTP version": re.compile(_STATUS_LINE + _GOOD_LINES)} | _FIELDS,
     "status line",
     _answered_by_stranger,
@@ -299,52 +286,31 @@ class _HeadReader:
     _with_bare_lf: _Grammar
     _start_line_status: int  # the answer to a first line that is too long
 
-    bare_lfs: int = 0
-
-    # Those of a new reader; most read one head that comes whole, and change few of them.
-    _buffer: bytes | bytearray = b""
-    _earlier = 0  # the number of octets in earlier heads
-    _at = 0  # everything before this has been checked
-    _piece_start = 0
-    _line_start = 0
-    _in_start_line = True
-    _lines = 0  # field lines begun
-
     def __init__(self, limits: Limits | None = None, *, bare_lf: bool = False) -> None:
+        self.bare_lfs: int = 0
         self._grammar = self._with_bare_lf if bare_lf else self._strict
         self._limits = limits or DEFAULT_LIMITS
-        self._piece = self._grammar.first
+        self._buffer = bytearray()
+        self._earlier = 0  # the number of octets in earlier heads
+        self._begin()
 
     def _begin(self) -> None:
         self._piece = self._grammar.first
-        self._at = self._piece_start = self._line_start = self._lines = 0
+        self._at = 0  # everything before this has been checked
+        self._piece_start = self._line_start = 0
         self._in_start_line = True
+        self._lines = 0  # field lines begun
 
     @property
     def unread(self) -> bytes:
         """The bytes that came after the head."""
         return bytes(self._buffer[self._at :])
 
-    @property
-    def has_input(self) -> bool:
-        """Whether anything has come."""
-        return bool(self._buffer or self._earlier)
-
-    def drop(self) -> None:
-        """Release all input."""
-        self._buffer = b""
-        self._begin()
-
     def next_head(self) -> None:
         """Go on with another head after this one. The limits apply to all of them together."""
         self._earlier += self._at
-        del self._growing_buffer()[: self._at]
+        del self._buffer[: self._at]
         self._begin()
-
-    def _growing_buffer(self) -> bytearray:
-        if not isinstance(self._buffer, bytearray):
-            self._buffer = bytearray(self._buffer)
-        return self._buffer
 
     def _receive(self, data: bytes | bytearray | memoryview | None) -> Head | None:
         """Process input, and return the head once it is complete; ``None`` before.
@@ -352,21 +318,14 @@ class _HeadReader:
         :param data: bytes in chunks of any size; ``b""`` is the end of the stream, and ``None`` is nothing new.
         :raises HeadError: as soon as what has come cannot be the beginning of a good head.
         """
-        if type(data) is bytes and not self._buffer and not self._earlier:
-            head = self._grammar.read(data, _reach(data, self._limits), self._limits.headers)
-            if head is not None:
-                self._buffer = data
-                self._piece = _DONE
-                self._at = head[-1]
-                return head
         octets = self._take_by_piece(data)
-        return None if octets is None else self._grammar.read(octets, len(octets), self._limits.headers)
+        return None if octets is None else read_head(octets, len(octets), self._limits.headers)
 
     def _take_by_piece(self, data: bytes | bytearray | memoryview | None) -> bytes | None:
         """Go through the input piece by piece, and return the head once it is complete, from its first line on."""
         if data is not None and not data:
             raise HeadError(400, self._ended(), "RFC 9112 8")
-        self._growing_buffer().extend(data or b"")
+        self._buffer.extend(data or b"")
         end = min(len(self._buffer), self._limits.head - self._earlier)
         while self._at < end and self._piece != _DONE:
             if not self._take_good_lines(end):
