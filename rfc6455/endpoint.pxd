@@ -4,6 +4,10 @@ cimport cython
 from rfc6455.connection cimport Connection as ConnectionItself, small_ones_joined
 from rfc6455.deadlines cimport Deadlines
 from rfc6455.events cimport Closed
+from rfc6455.messages cimport PreparedMessage
+
+cdef int _TEXT_OPCODE, _BINARY_OPCODE
+cdef Py_ssize_t LEAST_UNCOPIED
 
 cdef class Endpoint:
     cdef object __weakref__
@@ -27,6 +31,8 @@ cdef class Endpoint:
     cpdef list buffers_to_send(self)
     @cython.locals(itself=ConnectionItself)
     cdef _next_event(self)
+    @cython.locals(itself=ConnectionItself)
+    cdef Py_ssize_t _send_message(self, message, bint fin, compress) except -1
     cdef _advance(self)
     cdef list _take_waiting(self)
     cdef _open(self, connection)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ._signatures import SIGNATURE
 from .arguments import not_copied
-from .codes import CloseCause, CloseCode
+from .codes import CloseCause, CloseCode, Opcode
 from .connection import NO_CODE_NAMED, Connection, close_payload, small_ones_joined
 from .cursor import READ_SIZE
 from .deadlines import Deadlines, Timeouts
@@ -37,12 +37,15 @@ from .handshake.http2 import Http2ClientHandshake, Http2ServerHandshake
 from .handshake.opening import HeaderList
 from .headers import HeaderSource, Response
 from .limits import OBJECT_OVERHEAD
-from .messages import PreparedMessage
+from .messages import LEAST_UNCOPIED, PreparedMessage
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .options import OptionArguments
+
+_TEXT_OPCODE = int(Opcode.TEXT)
+_BINARY_OPCODE = int(Opcode.BINARY)
 
 _SERVERS = (ServerHandshake, Http2ServerHandshake)
 _CLIENTS = (ClientHandshake, Http2ClientHandshake)
@@ -379,6 +382,27 @@ class Endpoint:
     ) -> None:
         """Queue a binary message, or a fragment of one: see `Connection.send_bytes`; errors as for `send_text`."""
         self._opened("send_bytes()").send_bytes(data, fin=fin, compress=compress)
+
+    def _send_message(
+        self, message: str | bytes | bytearray | memoryview | PreparedMessage, fin: bool, compress: bool | None
+    ) -> int:
+        """Do what `send_text`, `send_bytes` or `send_prepared` does, as the type of the message says, and return the
+        message's length. Compiled, the usual cases are calls in C, unless something stands in for the connection."""
+        itself = self._itself if self._itself is self.connection else None
+        if type(message) is bytes and itself is not None:
+            itself._send_data(_BINARY_OPCODE, message, fin, compress)
+        elif type(message) is str and itself is not None and not itself.extensions and len(message) < LEAST_UNCOPIED:
+            itself._send_str(message, fin)
+        elif isinstance(message, PreparedMessage):
+            self.send_prepared(message)
+            return len(message.payload)
+        elif isinstance(message, str):
+            self.send_text(message, fin=fin, compress=compress)
+        else:
+            self.send_bytes(message, fin=fin, compress=compress)
+            if isinstance(message, memoryview):
+                return message.nbytes
+        return len(message)
 
     def send_prepared(self, prepared: PreparedMessage) -> None:
         """Queue a message that several connections share: see `Connection.send_prepared`; errors as for

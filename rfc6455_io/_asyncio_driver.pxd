@@ -2,6 +2,7 @@ cimport cython
 
 # By another name, as the one in the source is imported from the package.
 from rfc6455.endpoint cimport Endpoint as EndpointItself
+from rfc6455.events cimport BytesMessage, TextMessage
 from rfc6455_io._known cimport Known
 
 cdef double inf
@@ -42,7 +43,7 @@ cdef class Driver:
     cdef object _target
     cdef object _answer_until
 
-    @cython.locals(left=Py_ssize_t, is_stopped=bint, is_changed=bint)
+    @cython.locals(left=Py_ssize_t, is_stopped=bint, is_changed=bint, binary=BytesMessage, text=TextMessage)
     cpdef data_received(self, data)
     cpdef queue(self, message, bint fin=*, compress=*)
     @cython.locals(buffers=list)

@@ -19,8 +19,9 @@ from math import inf
 from typing import Any, Protocol
 
 import rfc6455
-from rfc6455 import BytesMessage, Closed, Endpoint, Pong, PreparedMessage, Request, Response, TextMessage
+from rfc6455 import Closed, Endpoint, Pong, Request, Response
 from rfc6455._signatures import SIGNATURE
+from rfc6455.events import BytesMessage, TextMessage
 
 from ._known import Known
 from ._messages import ANSWER, FAREWELL, HEADER, HIGH_WATER, Part, Sendable
@@ -236,14 +237,20 @@ class Driver:
         # Whether anything but messages may have come: before the connection is open, a deadline may be nearer.
         is_changed = is_stopped or not data or target is None
         try:
-            events = self.endpoint.events(data, now=self._time())
-            for event in () if is_stopped else events:
-                kind = type(event)
+            self.endpoint._receive(data, self._time())
+            while not is_stopped:
+                event = self.endpoint._next_event()
+                if event is None:
+                    break
                 left -= 1
-                if (kind is TextMessage or kind is BytesMessage) and target is not None:
-                    message: str | bytes = event.text if kind is TextMessage else event.data  # type: ignore[union-attr]
-                    target.message(message)
-                    left -= len(message) >> 10
+                if type(event) is BytesMessage and target is not None:
+                    binary = event
+                    target.message(binary.data)
+                    left -= len(binary.data) >> 10
+                elif type(event) is TextMessage and target is not None:
+                    text = event
+                    target.message(text.text)
+                    left -= len(text.text) >> 10
                 else:
                     self._handle_other(event)
                     target = self._target
@@ -299,15 +306,7 @@ class Driver:
 
     def queue(self, message: Sendable, fin: bool = True, compress: bool | None = None) -> None:
         """Queue a message in the endpoint until something is written."""
-        connection = self.connection
-        if isinstance(message, str):
-            connection.send_text(message, fin=fin, compress=compress)
-        elif isinstance(message, bytes) or not isinstance(message, PreparedMessage):
-            connection.send_bytes(message, fin=fin, compress=compress)
-        else:
-            connection.send_prepared(message)
-            message = message.payload
-        self._unsent += HEADER + (message.nbytes if isinstance(message, memoryview) else len(message))
+        self._unsent += HEADER + self.endpoint._send_message(message, fin, compress)
 
     def ping(self, payload: bytes) -> None:
         self.connection.ping(payload)

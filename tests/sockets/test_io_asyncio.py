@@ -17,6 +17,7 @@ from helpers import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, close_payload, f
 from io_loops import BOTH_LOOPS, LOOPS, REQUEST, Echo, Raw, clock, run
 
 import rfc6455
+import rfc6455.trace
 from rfc6455 import CloseCause, Closed, Limits, Request, Response, Timeouts
 from rfc6455_io.asyncio import Listener, Server, serve
 
@@ -99,6 +100,35 @@ def test_messages_come_and_go(loop: str) -> None:
             assert await at.raw.rest() == b""
 
     run(main(), loop)
+
+
+class Word(str):
+    """A derived class, which a driver must not mistake for bytes."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("size", [5, 20_000])
+@pytest.mark.parametrize("is_recorded", [False, True], ids=["plain", "recorded"])
+def test_each_kind_of_message_is_sent(is_recorded: bool, size: int) -> None:
+    text, data = "grüß" * (size // 4), bytes(size)
+    sent: list[tuple[Any, int]] = [(text, TEXT), ("a" * size, TEXT), (Word(text), TEXT), (data, BINARY)]
+    sent += [(bytearray(data), BINARY), (memoryview(data), BINARY), (rfc6455.PreparedMessage(text), TEXT)]
+    arguments: dict[str, Any] = {}
+    if is_recorded:
+        arguments["wrap"] = rfc6455.trace.Recorder(clock=lambda: 0.0).wrap
+
+    async def main() -> None:
+        async with Scene(**arguments) as at:
+            for message, opcode in sent:
+                at.listener.send(message)
+                payload = message.payload if isinstance(message, rfc6455.PreparedMessage) else message
+                payload = payload.encode() if isinstance(payload, str) else bytes(payload)
+                assert await at.raw.frame() == (opcode, payload)
+            with pytest.raises(TypeError, match="int"):
+                at.listener.send(5)  # type: ignore[arg-type]
+
+    run(main())
 
 
 @BOTH_LOOPS
