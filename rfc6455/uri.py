@@ -345,16 +345,28 @@ _kept_is_host = lru_cache(16)(_is_host)
 
 def split_host(text: str) -> tuple[str, int | None] | None:
     """Return the host, in lower case and without brackets, and the port of anything that `is_host` accepts; ``None``
-    otherwise. The port is ``None`` if the text names no port.
+    otherwise. The port is ``None`` if the text names no port. An IPv6 address is in its shortest form (RFC 5952), so
+    that equal ones compare equal.
     """
     if text.count(":") > 1 and _is_ipv6(text):
-        return text.lower(), None  # all of it: its last group is not a port
+        return _shortest(text.lower()), None  # all of it: its last group is not a port
     split = _split_authority(text)
     if split is None or len(split[1].lstrip("0")) > 5:
         return None
     host, port = split
-    is_good = _is_ipv6(host) if text.startswith("[") else _is_name(host)
-    return (host, int(port) if port else None) if is_good else None
+    if text.startswith("["):
+        if not _is_ipv6(host):
+            return None
+        host = _shortest(host)
+    elif not _is_name(host):
+        return None
+    return host, int(port) if port else None
+
+
+def _shortest(address: str) -> str:
+    """Return an IPv6 address, perhaps with a zone, in its shortest form."""
+    number, percent, zone = address.partition("%")
+    return f"{IPv6Address(number)}{percent}{zone}"
 
 
 def _is_name(text: str) -> bool:
