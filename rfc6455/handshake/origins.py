@@ -11,8 +11,9 @@ matched by prefix, suffix or pattern, except for whole labels in place of one st
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from enum import Enum
+from inspect import iscoroutinefunction
 
 from ..arguments import check_type, described, excerpt, items_of
 from ..codes import CloseCause
@@ -124,13 +125,14 @@ class OriginRules:
                 "subdomains of a site, or a callable"
             )
         elif callable(rule) and not isinstance(rule, type):
+            if iscoroutinefunction(rule) or iscoroutinefunction(type(rule).__call__):
+                raise _not_awaited(rule)
             self._callables.append(rule)
         else:
             raise TypeError(f"{_WHAT}, not {described(rule)}")
 
     def _add_origin(self, origin: str) -> None:
-        match = _ORIGIN.fullmatch(origin)
-        if match is None or (match[1] and split_host(match[1]) is None) or origin.endswith("*."):
+        if not _is_origin(origin):
             raise LocalProtocolError(
                 f"{excerpt(origin)} can never be an Origin: write scheme://host:port without a path, "
                 "'https://*.example.com' for all subdomains, or 'null'; for any origin pass ANY_ORIGIN"
@@ -152,17 +154,16 @@ class OriginRules:
             raise HandshakeError(400, "there are two Origin headers", "RFC 6454 7.3")
         if not self._lets_in(values[0], request, host):
             origin = excerpt(values[0])
-            reason = (
-                f"the page that connects is of origin {origin}, and this server is {excerpt(host)} to it: "
-                f"origins=[{origin}] lets it in; a proxy in front has to pass Host on unchanged"
-            )
+            reason = f"the page that connects is of origin {origin}, and this server is {excerpt(host)} to it"
+            if _is_origin(values[0]):
+                reason += f": origins=[{origin}] lets it in; a proxy in front has to pass Host on unchanged"
             raise HandshakeError(403, reason, "10.2", cause=CloseCause.OPENING_REFUSED)
 
     def _lets_in(self, origin: str, request: Request, host: str) -> bool:
         return (
             (self._same_host and _is_of_host(origin, host))
             or (bool(self._origins or self._suffixes) and self._is_listed(origin))
-            or any(rule(request) for rule in self._callables)
+            or any(_allows(rule, request) for rule in self._callables)
         )
 
     def _is_listed(self, origin: str) -> bool:
@@ -177,6 +178,27 @@ class OriginRules:
         return all(map(_LABEL.fullmatch, labels)) and any(
             (scheme, ".".join(labels[at:]), port) in self._suffixes for at in range(1, len(labels))
         )
+
+
+def _is_origin(text: str) -> bool:
+    """Return whether ``text`` can be one of the rules, as an origin or all subdomains of one."""
+    match = _ORIGIN.fullmatch(text)
+    return match is not None and not (match[1] and split_host(match[1]) is None) and not text.endswith("*.")
+
+
+def _allows(rule: Callable[[Request], bool], request: Request) -> bool:
+    """Ask a rule of the application's. What has to be awaited is no answer, and would count as a yes."""
+    answer = rule(request)
+    if isinstance(answer, Awaitable):
+        raise _not_awaited(rule)
+    return answer
+
+
+def _not_awaited(rule: object) -> TypeError:
+    return TypeError(
+        f"a rule in origins returns True or False, and cannot be a coroutine function, as {rule!r} is; decide what "
+        "takes time in process_request, or before accept()"
+    )
 
 
 # Made once: most servers have nothing but a policy.

@@ -38,6 +38,9 @@ from rfc6455 import (
         ("localhost:8765", "https://localhost:8765"),
         ("[::1]:8765", "http://[::1]:8765"),
         ("[::80]", "http://[::80]"),
+        ("[0:0:0:0:0:0:0:1]", "http://[::1]"),
+        ("::1", "http://[0:0::0001]:80"),
+        ("[FE80::0A%25eth0]:80", "http://[fe80::a%eth0]"),
         # what opens a WebSocket may name the scheme of that
         ("example.com", "ws://example.com"),
         ("example.com", "wss://example.com"),
@@ -339,6 +342,33 @@ def test_a_rule_that_raised_is_asked_again_when_more_comes(cut: int) -> None:
     assert handshake.accept().unread == 2
 
 
+class Rule:
+    """A rule that is an object, and a coroutine function all the same."""
+
+    async def __call__(self, got: Request) -> bool:
+        return False
+
+
+async def asynchronous(got: Request) -> bool:
+    return False
+
+
+@pytest.mark.parametrize("rule", [asynchronous, Rule()], ids=["function", "object"])
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_coroutine_function_is_no_rule(rule: Any, listed: bool) -> None:
+    """Its result would count as a yes, whatever it is."""
+    with pytest.raises(TypeError, match="cannot be a coroutine function"):
+        ServerHandshake(origins=[SAME_HOST, rule] if listed else rule)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine 'asynchronous' was never awaited")
+def test_what_has_to_be_awaited_is_no_answer_of_a_rule() -> None:
+    handshake = ServerHandshake(origins=lambda got: asynchronous(got))  # type: ignore[arg-type, return-value]
+    with pytest.raises(TypeError, match="cannot be a coroutine function"):
+        handshake.receive_data(request(("Origin", "http://b")))
+    assert not handshake.has_data_to_send
+
+
 # What a 403 says.
 
 
@@ -353,13 +383,20 @@ def test_a_403_names_both_sides() -> None:
     accepted(data, origins=["https://app.example"])
 
 
+@pytest.mark.parametrize("origin", ["", "https://app.example/", "app.example", "https://a.example https://b.example"])
+def test_a_403_suggests_no_rule_that_cannot_be_one(origin: str) -> None:
+    _, answer, _ = refusal(request(("Origin", origin)))
+    assert b"this server is" in answer.body
+    assert b"origins=" not in answer.body
+
+
 # The names that this server has (DNS rebinding).
 
 LOOPBACK = ["localhost", "127.0.0.1", "::1"]
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST:8765", "localhost.:8765", "127.0.0.1:1", "[::1]", "[::1]:8765", "::1"]
+    "host", ["localhost", "LOCALHOST:8765", "localhost.:8765", "127.0.0.1:1", "[::1]", "[0:0::1]:8765", "::1"]
 )
 @EVERY_CHUNKING
 def test_a_name_that_this_server_has(chunk: Chunking, host: str) -> None:
