@@ -34,6 +34,7 @@ cdef class PayloadBuffer:
     cdef unsigned char *_end(self, Py_ssize_t added, Py_ssize_t more) except NULL
     cpdef append(self, bytes payload)
     cpdef append_slice(self, bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn, Py_ssize_t more)
+    cpdef bint append_simply(self, bytes data, bytes key, int turn) except -1
     cpdef Loan lend(self, Py_ssize_t size, Py_ssize_t more)
     cpdef append_loan(self, Loan loan, Py_ssize_t size, bytes key, int turn)
     cpdef Py_ssize_t allocated(self) except -1

@@ -378,6 +378,12 @@ cdef class PayloadBuffer:
             memcpy(self._end(added, max(more, 0)), source, added)
         self._size += added
 
+    cpdef bint append_simply(self, bytes data, bytes key, int turn) except -1:
+        if not put_if_room(self, data, key, turn):
+            return False
+        self._size += PyBytes_GET_SIZE(data)
+        return True
+
     cpdef Loan lend(self, Py_ssize_t size, Py_ssize_t more):
         if size <= 0:
             raise ValueError("there is nothing to lend")
@@ -406,6 +412,25 @@ cdef class PayloadBuffer:
 
     cpdef Py_ssize_t allocated(self) except -1:
         return self._room
+
+
+cdef inline bint put_if_room(PayloadBuffer buffer, bytes data, bytes key, int turn) except -1:
+    """Write data after the content, if there is room for it, without making it part of the content."""
+    if data is None:
+        raise TypeError("binary data is bytes, not None")
+    cdef Py_ssize_t added = PyBytes_GET_SIZE(data)
+    cdef Source source = <Source>PyBytes_AS_STRING(data)
+    cdef unsigned char *target = buffer._data + buffer._size
+    cdef unsigned char turned_key[4]
+    if buffer._object == NULL or buffer._loan is not None or added > buffer._room - buffer._size:
+        return False
+    if key is not None and PyBytes_GET_SIZE(key):
+        check_key(key, turn)
+        turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
+        mask_into(target, source, added, turned_key)
+    else:
+        memcpy(target, source, added)
+    return True
 
 
 cdef class BytesBuffer(PayloadBuffer):
@@ -462,6 +487,15 @@ cdef class TextBuffer(PayloadBuffer):
         PayloadBuffer._clear(self)
         self._checked = 0
         self._beyond_ascii = self._is_wide = False
+
+    cpdef bint append_simply(self, bytes data, bytes key, int turn) except -1:
+        if self._checked < self._size or not put_if_room(self, data, key, turn):
+            return False
+        if not is_ascii(self._data + self._size, PyBytes_GET_SIZE(data)):
+            return False
+        self._size += PyBytes_GET_SIZE(data)
+        self._checked = self._size
+        return True
 
     cpdef check_text(self):
         cdef Source unchecked

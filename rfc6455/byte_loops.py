@@ -192,6 +192,14 @@ class PayloadBuffer:
         """
         self._data += mask_slice(data, start, stop, key, turn) if key else data[start:stop]
 
+    def append_simply(self, data: bytes, key: bytes, turn: int) -> bool:
+        """Append data, masked as in `append_slice`, if that is all that has to be done: there is room for it, and it
+        needs no check that could fail. Return whether it was appended."""
+        if len(self._data) + len(data) >= self._data.__alloc__():
+            return False
+        self.append_slice(data, 0, len(data), key, turn, 0)
+        return True
+
     def lend(self, size: int, more: int) -> Loan:
         """Lend space for ``size`` more bytes; ``more`` are announced to follow, as in `append_slice`. Any operation on
         the buffer other than `append_loan` ends the loan."""
@@ -239,6 +247,16 @@ class TextBuffer(PayloadBuffer):
 
     def __len__(self) -> int:
         return self._size_of_blocks + len(self._data)
+
+    def append_simply(self, data: bytes, key: bytes, turn: int) -> bool:
+        size = len(self._data)
+        if self._checked < size or not super().append_simply(data, key, turn):
+            return False
+        if not self._data[size:].isascii():
+            del self._data[size:]
+            return False
+        self._checked += len(data)
+        return True
 
     def check_text(self) -> None:
         """Check what has not been checked before; the last character may be incomplete.

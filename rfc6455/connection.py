@@ -337,6 +337,8 @@ class Connection:
         [TextMessage(text='hi'), Ping(payload=b'')]
         """
         new = b"" if data is None else as_bytes(data)
+        if new and not self._has_unread and self._parser.absorbs(new):
+            return []
         events = self._take_held() if self._held is not None else []
         if not new and data is not None:
             self._eof = True

@@ -40,6 +40,11 @@ cdef class FrameCursor:
     @cython.locals(at=Py_ssize_t)
     cpdef feed(self, bytes data)
 
+    @cython.locals(target=PayloadBuffer, size=Py_ssize_t, turn=int)
+    cdef bint absorbs(self, bytes data) except -1
+
+    cdef void _pass_over(self, Py_ssize_t size, int turn) noexcept
+
     @cython.locals(at=Py_ssize_t)
     cpdef forget(self)
 

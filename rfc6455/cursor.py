@@ -213,6 +213,30 @@ class FrameCursor:
         self._data = data if at == len(self._data) else self._data[at:] + data
         self._at = 0
 
+    def absorbs(self, data: bytes) -> bool:
+        """Take input that is just the middle of a payload, if it can be appended to the buffer that this payload is
+        moved to without anything else to do, and return whether it was.
+
+        It is then part of the last piece: what `advance` would say, and the caller do about it, changes nothing.
+        """
+        target = self._target
+        size = len(data)
+        if target is None or size >= self._remaining or self._at != len(self._data) or self._read_into_target:
+            return False
+        turn = (self._turn + self._at - self._from) & 3
+        if self._loan is not None or not target.append_simply(data, self._key, turn):
+            return False
+        self._pass_over(size, turn)
+        return True
+
+    def _pass_over(self, size: int, turn: int) -> None:
+        """Go on after payload that is in its message without having been in the input."""
+        self._turn = (turn + size) & 3
+        self._from = self._at
+        self._base += size
+        self._frame_at -= size
+        self._remaining -= size
+
     def forget(self) -> None:
         """Release the input that has become pieces, and the last payload."""
         at = self._at
@@ -283,11 +307,7 @@ class FrameCursor:
             return
         turn = (self._turn + self._at - self._from) & 3
         self._target.append_loan(loan, size, self._key, turn)
-        self._turn = (turn + size) & 3
-        self._from = self._at
-        self._base += size
-        self._frame_at -= size
-        self._remaining -= size
+        self._pass_over(size, turn)
         self._read_into_target += size
 
     def _end_loan(self) -> None:

@@ -422,6 +422,56 @@ def test_a_buffer_joins_slices(body: Any, kind: str, take: str, fills: list[Fill
     assert [ours for ours, _ in taken] == [theirs for _, theirs in taken]
 
 
+@EVERY_BODY
+@pytest.mark.parametrize(("kind", "take"), [("BytesBuffer", "take_bytes"), ("TextBuffer", "take_text")])
+@given(fills=st.lists(FILLS, max_size=12))
+def test_what_is_appended_simply_takes_no_memory(body: Any, kind: str, take: str, fills: list[Fill]) -> None:
+    buffer, naive = getattr(body, kind)(), NaiveBuffer()
+    for start, stop, key, turn, more, _ in fills:
+        allocated = buffer.allocated()
+        if buffer.append_simply(BYTES[start:stop], key, turn):
+            naive.append_slice(BYTES, start, stop, key, turn, 0)
+        assert (len(buffer), buffer.allocated()) == (len(naive), allocated)
+        for each in (buffer, naive):
+            each.append_slice(BYTES, start, stop, key, turn, more)
+    assert attempt(getattr(buffer, take)) == attempt(getattr(naive, take))
+
+
+@EVERY_BODY
+@given(portions=st.lists(st.sampled_from([*CHARACTERS, *NASTY, *TORN, b"ascii", b"a" * 300]), max_size=12))
+def test_text_is_appended_simply_only_if_it_needs_no_check(body: Any, portions: list[bytes]) -> None:
+    buffer, naive = body.TextBuffer(), NaiveBuffer()
+    for portion in portions:
+        if buffer.append_simply(portion, b"", 0):
+            naive.append(portion)
+            assert portion.isascii()
+        else:
+            buffer.append(portion)
+            naive.append(portion)
+        assert len(buffer) == len(naive)
+        place = place_of_error(buffer.check_text)
+        assert place == place_of_error(naive.check_text)
+        if place is not None:
+            return
+    assert place_of_error(buffer.take_text) == place_of_error(naive.take_text)
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("kind", ["BytesBuffer", "TextBuffer"])
+def test_bytes_that_come_singly_are_mostly_appended_simply(body: Any, kind: str) -> None:
+    buffer = getattr(body, kind)()
+    appended = 0
+    for at in range(5000):
+        if buffer.append_simply(b"a", KEY[:0], 0):
+            appended += 1
+        else:
+            buffer.append_slice(b"a", 0, 1, b"", 0, 5000 - at)
+            if kind == "TextBuffer":
+                buffer.check_text()
+    assert len(buffer) == 5000
+    assert appended > 4800
+
+
 # Heads.
 
 TOKEN_OCTETS = frozenset(b"!#$%&'*+-.^_`|~" + string.digits.encode() + string.ascii_letters.encode())
