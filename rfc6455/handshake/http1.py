@@ -578,16 +578,10 @@ class ClientHandshake(ClientOpening):
         added = [*self._offer.fields, *fields]
         if added:
             check_fields(added)
-        headers = Headers._known_good([("Host", host), *self._own_fields(), *added])
+        own = (("Sec-WebSocket-Key", self._key), ("Sec-WebSocket-Version", VERSION))
+        headers = Headers._known_good([("Host", host), *_UPGRADE, *own, *added])
         self.request: Request = Request("GET", self.uri.resource_name, headers)
         self._head = serialize_head(f"GET {self.request.target} HTTP/1.1", headers)
-
-    def _own_fields(self) -> list[tuple[str, str]]:
-        return [
-            *_UPGRADE,
-            ("Sec-WebSocket-Key", self._key),
-            ("Sec-WebSocket-Version", VERSION),
-        ]
 
     def headers_to_send(self) -> HeaderList:
         """Return the header fields of the request, once, for a caller that writes them by other means.
