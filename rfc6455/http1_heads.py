@@ -214,13 +214,17 @@ def whole_request(data: bytes, limits: Limits) -> Head | None:
 
 
 def whole_response(data: bytes, limits: Limits) -> Head | None:
-    """Return the same for a response."""
+    """Return the same for a final response."""
     head = _whole_head(data, limits)
     if head is None:
         return None
     version, status, _, _, _, _ = head
-    is_good = version in _VERSIONS and len(status) == 3 and status.isdecimal() and status >= "100"
-    return head if is_good else None
+    return head if version in _VERSIONS and len(status) == 3 and status.isdecimal() and _is_final(status) else None
+
+
+def _is_final(status: str) -> bool:
+    # For a client that asks for an upgrade, 101 is final, too.
+    return status >= "200" or status == "101"
 
 
 def _whole_head(data: bytes, limits: Limits) -> Head | None:
@@ -306,7 +310,7 @@ class _HeadReader:
         """The bytes that came after the head."""
         return bytes(self._buffer[self._at :])
 
-    def next_head(self) -> None:
+    def _next_head(self) -> None:
         """Go on with another head after this one. The limits apply to all of them together."""
         self._earlier += self._at
         del self._buffer[: self._at]
@@ -479,7 +483,7 @@ class RequestReader(_HeadReader):
 
 
 class ResponseReader(_HeadReader):
-    """A reader of response heads, one after the other, like `RequestReader`.
+    """A reader of the head of one final response, like `RequestReader`. Interim responses before it are skipped.
 
     >>> from rfc6455.http1_heads import ResponseReader
     >>> ResponseReader().receive_data(b"HTTP/1.1 404 Not Found\\r\\n\\r\\n").status
@@ -490,13 +494,18 @@ class ResponseReader(_HeadReader):
     _with_bare_lf = _RESPONSES.with_bare_lf()
     _start_line_status = 431
 
-    def receive_data(self, data: bytes | bytearray | memoryview | None) -> Response | None:
+    def receive_data(self, data: bytes | bytearray | memoryview) -> Response | None:
         """Process input, and return the response, without a body, once its head is complete; ``None`` before.
 
-        :param data: bytes in chunks of any size; ``b""`` is the end of the stream, and ``None`` is nothing new.
+        :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
         :raises HeadError: as soon as the bytes that break the rule have come. Its status has no meaning here.
         """
         head = self._receive(data)
+        # RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
+        # response". All of them together are bounded like one.
+        while head is not None and not _is_final(head[1]):
+            self._next_head()
+            head = self._receive(None)
         if head is None:
             return None
         version, status, _, pairs, index, _ = head

@@ -132,11 +132,6 @@ class Tunnel:
         """
         try:
             response = self._reader.receive_data(data)
-            # RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
-            # response". All of them together are bounded like one.
-            while response is not None and response.status < 200:
-                self._reader.next_head()
-                response = self._reader.receive_data(None)
         except HeadError as error:
             raise ProxyError(f"the proxy {self._proxy} gave no good answer: {error.reason}") from None
         if response is None:

@@ -629,7 +629,7 @@ class ClientHandshake(ClientOpening):
     def _read_head(self, data: bytes) -> Response | None:
         # Most heads come whole, in one read.
         head = whole_response(data, self._options.limits) if self._reader is None else None
-        if head is not None and not _is_interim(int(head[1])):
+        if head is not None:
             version, status, _, pairs, index, end = head
             self._unread = data[end:]
             return Response(int(status), Headers._known_good(pairs, index), b"", version)
@@ -640,11 +640,6 @@ class ClientHandshake(ClientOpening):
             self._reader = ResponseReader(self._options.limits, bare_lf=self._is_lenient(_BARE_LF))
         reader = self._reader
         response = reader.receive_data(data)
-        while response is not None and _is_interim(response.status):
-            # RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
-            # response". All of them together are bounded like one.
-            reader.next_head()
-            response = reader.receive_data(None)
         if response is not None:
             self._unread = reader.unread
             if reader.bare_lfs:
@@ -669,10 +664,6 @@ class ClientHandshake(ClientOpening):
     @property
     def _has_received(self) -> bool:
         return super()._has_received or self._reader is not None
-
-
-def _is_interim(status: int) -> bool:
-    return 100 <= status < 200 and status != 101
 
 
 def check_response(response: Response, key: str, needs_connection: bool = True) -> None:

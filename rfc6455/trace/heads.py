@@ -52,16 +52,10 @@ def _read_request(data: bytes) -> Request | None:
 
 
 def _read_response(data: bytes) -> Response | None:
-    reader = ResponseReader(_enough_for(data))
     try:
-        response = reader.receive_data(data)
-        # RFC 9110, 15.2: interim responses may come before the one that counts.
-        while response is not None and response.status < 200 and response.status != 101:
-            reader.next_head()
-            response = reader.receive_data(None)
+        return ResponseReader(_enough_for(data)).receive_data(data)
     except HeadError:
         return None
-    return response
 
 
 def _enough_for(data: bytes) -> Limits:

@@ -648,10 +648,16 @@ def test_parse_undoes_serialize_request(request: Request, cuts: list[int], rest:
 
 
 @given(
-    st.builds(Response, st.integers(100, 999), fields, st.just(b""), st.just("HTTP/1.1")),
+    st.builds(Response, st.just(101) | st.integers(200, 999), fields, st.just(b""), st.just("HTTP/1.1")),
     places,
     st.binary(max_size=20),
 )
 def test_parse_undoes_serialize_response(response: Response, cuts: list[int], rest: bytes) -> None:
     data = serialize_response(response) + rest
     assert read(ResponseReader(Limits()), cut_at(data, cuts)) == (response, rest)
+
+
+@given(st.lists(st.sampled_from([100, 102, 103, 199]), min_size=1), places)
+def test_interim_responses_are_skipped(statuses: list[int], cuts: list[int]) -> None:
+    data = b"".join(serialize_response(Response(status)) for status in [*statuses, 404])
+    assert read(ResponseReader(Limits()), cut_at(data, cuts)) == (Response(404), b"")
