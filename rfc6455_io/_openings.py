@@ -8,11 +8,12 @@ headers are sent, and TLS is never given up on the way.
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import socket
 import ssl as tls
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import NoneType
@@ -62,6 +63,38 @@ def check_sock(sock: socket.socket | None) -> None:
 
 def check_context(ssl: tls.SSLContext | None, name: str = "ssl") -> None:
     check_type(ssl, (tls.SSLContext, NoneType), f"{name} is an ssl.SSLContext or None")
+
+
+# What other libraries call an argument, and what does the same here.
+_SAME_HERE = {
+    **dict.fromkeys(["max_size", "max_msg_size", "max_message_size"], "limits=Limits(message=...)"),
+    **dict.fromkeys(["compression", "compress"], "extensions=[PerMessageDeflate()]"),
+    **dict.fromkeys(
+        ["timeout", "open_timeout", "close_timeout", "ping_interval", "ping_timeout", "heartbeat"],
+        "timeouts=Timeouts(...)",
+    ),
+    **dict.fromkeys(["additional_headers", "extra_headers", "header"], "headers"),
+    "protocols": "subprotocols",
+}
+
+
+def check_names(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Check that a function has the keywords with which it was called.
+
+    :raises TypeError: when it does not have one. The message names the argument that was probably meant.
+    """
+    names = tuple(known)
+    for name in given:
+        if name in names:
+            continue
+        near = difflib.get_close_matches(name, names, 1)
+        if name in _SAME_HERE:
+            advice = f"pass {_SAME_HERE[name]} instead"
+        elif near:
+            advice = f"did you mean {near[0]!r}?"
+        else:
+            advice = f"help({function}) lists those that it has"
+        raise TypeError(f"{function}() has no argument {name!r}; {advice}")
 
 
 # ---- Servers ----
@@ -119,6 +152,10 @@ class HandshakeArguments(OptionArguments, total=False):
     require_subprotocol: bool
 
 
+# What `serve` has besides. It is never among the arguments that are checked, but may be meant by one that is.
+_OF_SERVE = ("ssl", "sock", "path", "reuse_port", "backlog", "process_request", "wrap", "timeouts")
+
+
 def server_handshakes(
     process_request: object,
     wrap: Callable[[ServerHandshake], ServerHandshake] | None,
@@ -126,6 +163,7 @@ def server_handshakes(
 ) -> Callable[[], ServerHandshake]:
     """Return a function that makes the handshakes of a server. Wrong arguments are reported now, and not at the first
     client."""
+    check_names("serve", arguments, (*HandshakeArguments.__annotations__, *_OF_SERVE))
     make_handshake = partial(ServerHandshake, plain_http=process_request is not None, **arguments)
     make_handshake()
     if process_request is not None and not callable(process_request):
@@ -297,6 +335,7 @@ def planned(
     :param kind: the class of the way.
     :param arguments: those of `rfc6455.ClientHandshake`.
     """
+    check_names("connect", arguments, ConnectArguments.__annotations__)
     check_timeouts(timeouts)
     check_type(redirects, int, "redirects is a number")
     if redirects < 0:

@@ -78,6 +78,22 @@ SERVE = {
     "ssl of a client": ({"ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}, ValueError, "CLIENT_AUTH"),
     "timeouts": ({"timeouts": 5}, TypeError, "timeouts is None or a Timeouts, such as Timeouts"),
     "process_request": ({"process_request": "x"}, TypeError, "process_request is a function that takes a request"),
+    "a name of websockets": (
+        {"max_size": 5},
+        TypeError,
+        r"^serve\(\) has no argument 'max_size'; pass limits=Limits\(message=...\) instead$",
+    ),
+    "a name that is almost right": (
+        {"timeout": 5},
+        TypeError,
+        r"^serve\(\) has no argument 'timeout'; pass timeouts=Timeouts\(...\) instead$",
+    ),
+    "a wrong letter": ({"origin": ()}, TypeError, r"^serve\(\) has no argument 'origin'; did you mean 'origins'\?$"),
+    "another name": (
+        {"colour": 5},
+        TypeError,
+        r"^serve\(\) has no argument 'colour'; help\(serve\) lists those that it has$",
+    ),
 }
 
 
@@ -298,6 +314,26 @@ CONNECT = {
     "timeouts": ({"timeouts": 5}, TypeError, "timeouts is None or a Timeouts, such as Timeouts"),
     "wrap": ({"wrap": "x"}, TypeError, "wrap is a function that takes a handshake, not 'x'"),
     "wrap that returns nothing": ({"wrap": lambda _: None}, TypeError, "wrap returned None, not a ClientHandshake"),
+    "a name of websockets": (
+        {"additional_headers": {}},
+        TypeError,
+        r"^connect\(\) has no argument 'additional_headers'; pass headers instead$",
+    ),
+    "compression": (
+        {"compression": None},
+        TypeError,
+        r"'compression'; pass extensions=\[PerMessageDeflate\(\)\] instead$",
+    ),
+    "a wrong letter": (
+        {"redirect": 1},
+        TypeError,
+        r"^connect\(\) has no argument 'redirect'; did you mean 'redirects'\?$",
+    ),
+    "another name": (
+        {"colour": 5},
+        TypeError,
+        r"^connect\(\) has no argument 'colour'; help\(connect\) lists those that it has$",
+    ),
     "random": ({"random": lambda size: bytes(size - 1)}, ValueError, r"random\(16\) returned 15 bytes"),
     "random as text": ({"random": lambda size: "x" * size}, TypeError, r"what random\(\) returns is bytes"),
 }
