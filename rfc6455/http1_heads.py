@@ -26,15 +26,16 @@ from typing import NamedTuple
 
 from .arguments import excerpt
 from .byte_loops import FIELD_OCTETS, TCHAR, Head, read_head
-from .errors import LocalProtocolError, ProtocolError
+from .codes import CloseCause
+from .errors import HandshakeError, LocalProtocolError
 from .headers import Headers, Request, Response, is_token
 from .limits import DEFAULT_LIMITS, Limits
 
 CR, LF, SP, COLON = b"\r\n :"
 
 
-class HeadError(ProtocolError):
-    """A head that breaks the grammar of HTTP/1.1, or a limit.
+class HeadError(HandshakeError):
+    """A head that breaks the grammar of HTTP/1.1, or a limit. A handshake raises it as it is.
 
     :ivar status: the status that answers such a request: 400, 414, 431 or 505. It means nothing for a response.
     :ivar reason: what was received and what is required, in words.
@@ -47,15 +48,6 @@ class HeadError(ProtocolError):
     ...     print(error)
     400: a space may not stand in the field name, at byte 20: 'Host ' (section RFC 9112 5.1)
     """
-
-    def __init__(self, status: int, reason: str, section: str) -> None:
-        super().__init__(status, reason, section)
-        self.status = status
-        self.reason = reason
-        self.section = section
-
-    def __str__(self) -> str:
-        return f"{self.status}: {self.reason} (section {self.section})"
 
 
 # ---- The grammar of a head, as octets ----
@@ -328,7 +320,7 @@ class _HeadReader:
     def _take_by_piece(self, data: bytes | bytearray | memoryview | None) -> bytes | None:
         """Go through the input piece by piece, and return the head once it is complete, from its first line on."""
         if data is not None and not data:
-            raise HeadError(400, self._ended(), "RFC 9112 8")
+            raise HeadError(400, self._ended(), "RFC 9112 8", cause=CloseCause.OPENING_EOF)
         self._buffer.extend(data or b"")
         end = min(len(self._buffer), self._limits.head - self._earlier)
         while self._at < end and self._piece != _DONE:

@@ -24,7 +24,6 @@ from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension
 from ..headers import Headers, HeaderSource, Response
 from ..http1_heads import (
-    HeadError,
     RequestReader,
     ResponseReader,
     check_fields,
@@ -89,12 +88,6 @@ def accept_key(key: str) -> str:
 
 def _base64(data: bytes) -> str:
     return b2a_base64(data, newline=False).decode()
-
-
-def _error_in_head(error: HeadError, is_eof: bool) -> HandshakeError:
-    """Return what is wrong with a head as an error of the handshake."""
-    cause = CloseCause.OPENING_EOF if is_eof else CloseCause.OPENING_INVALID
-    return HandshakeError(error.status, error.reason, error.section, cause=cause)
 
 
 def _pairs(fields: Iterable[tuple[str, str]]) -> HeaderList:
@@ -285,10 +278,7 @@ class ServerHandshake(ServerOpening):
     def _read_by_piece(self, data: bytes) -> None:
         if self._reader is None:
             self._reader = RequestReader(self._options.limits, bare_lf=self._is_lenient(_BARE_LF))
-        try:
-            request = self._reader.receive_data(data)
-        except HeadError as error:
-            raise _error_in_head(error, is_eof=not data) from None
+        request = self._reader.receive_data(data)
         if request is not None:
             if self._reader.bare_lfs:
                 self._count(_BARE_LF, self._reader.bare_lfs)
@@ -300,7 +290,7 @@ class ServerHandshake(ServerOpening):
     def _take_request(self, request: Request, is_checked: bool = False) -> None:
         self.request: Request | None = request
         if not is_checked:
-            _check_head(request)
+            check_request(request)
         lines = request.headers._by_name()
         host = check_host(request, lines)
         self._terms.check_host(host)
@@ -351,14 +341,6 @@ def _closing(status: int, headers: list[tuple[str, str]], body: bytes) -> Respon
 
 
 # ---- What a request must be (4.2.1) ----
-
-
-def _check_head(request: Request) -> None:
-    """Check a request that was read elsewhere as `RequestReader` checks those that it reads."""
-    try:
-        check_request(request)
-    except HeadError as error:
-        raise _error_in_head(error, is_eof=False) from None
 
 
 def check_host(request: Request, lines: _Lines) -> str | None:
@@ -615,10 +597,7 @@ class ClientHandshake(ClientOpening):
         if self.response is not None:
             self._receive_body(data)
             return None
-        try:
-            self.response = self._read_head(data)
-        except HeadError as error:
-            raise _error_in_head(error, is_eof=not data) from None
+        self.response = self._read_head(data)
         if self.response is None:
             return None
         if self.response.status == self._opening_status:
