@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .arguments import excerpt
 from .codes import CloseCause
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class HandshakeError(ProtocolError):
     :ivar reason: what was received and what is required, in words.
     :ivar section: the section with the rule.
     :ivar response: at a server, the answer that was queued; at a client, the server's answer as far as it was
-        understood, or ``None``.
+        understood, or ``None``. If its body is plain text, ``str(error)`` quotes the beginning of it.
     :ivar cause: ``OPENING_EOF`` when the stream ended too early, ``OPENING_REFUSED`` when the answer does not open a
         connection, ``OPENING_INVALID`` when the peer's part of the handshake breaks a rule.
 
@@ -125,4 +126,13 @@ class HandshakeError(ProtocolError):
 
     def __str__(self) -> str:
         status = "" if self.status is None else f"{int(self.status)}: "
-        return f"{status}{self.reason} (section {self.section})"
+        return f"{status}{self.reason}{self._servers_words} (section {self.section})"
+
+    @property
+    def _servers_words(self) -> str:
+        """What a server wrote to explain its refusal; a page in HTML would only hide the rest of the message."""
+        if self.response is None or self.cause is not CloseCause.OPENING_REFUSED:
+            return ""
+        kind = (self.response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+        words = self.response.body.decode("utf-8", "replace").strip()
+        return f": {excerpt(words, 300)}" if kind == "text/plain" and words else ""

@@ -1153,6 +1153,30 @@ def test_refusal_with_content_length(chunk: Chunking) -> None:
     assert error.response == Response(403, Headers([("X", "y"), ("Content-Length", "4")]), b"No.\n")
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "words"),
+    [
+        ("text/plain", b"No token.\n", ": 'No token.'"),
+        ("Text/Plain; charset=utf-8", "kein Zug\u00e4ng\x1b[0m".encode(), ": 'kein Zug\\xe4ng\\x1b[0m'"),
+        ("text/plain", b"\xff", ": '\\ufffd'"),
+        ("text/plain", b"x" * 1000, ": '" + "x" * 300 + "'..."),
+        ("text/plain", b" \r\n", ""),
+        ("text/html", b"<h1>No</h1>", ""),
+        ("text/plainer", b"No", ""),
+    ],
+)
+def test_a_refusal_says_what_the_server_gave_as_a_reason(kind: str, body: bytes, words: str) -> None:
+    with pytest.raises(HandshakeError) as caught:
+        client().receive_response(403, {"Content-Type": kind}, body)
+    assert str(caught.value) == f"403: the server answered 403 Forbidden, not 101{words} (section 4.1)"
+
+
+def test_a_servers_own_refusal_does_not_repeat_its_answer() -> None:
+    with pytest.raises(HandshakeError) as caught:
+        ServerHandshake().receive_request("POST", "/", {"Host": "a"})
+    assert str(caught.value) == "405: the method is 'POST'; GET is required (section 4.2.1)"
+
+
 @EVERY_CHUNKING
 def test_refusal_until_end_of_file(chunk: Chunking) -> None:
     error = refused([*chunk(b"HTTP/1.0 503 Busy\r\n\r\nCome later.\n"), b""])
