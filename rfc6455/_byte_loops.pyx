@@ -30,6 +30,8 @@ ctypedef const unsigned char *Source
 cdef double WIDE = 1.9
 cdef enum:
     TEXT_BLOCK = 4096
+    # How many bytes of a text that is not all ASCII are checked at once.
+    CHECKED_AT_ONCE = 32
     # What a block costs besides its characters: the header of a str, and its place in a list.
     BLOCK_OVERHEAD = 96
 
@@ -217,45 +219,70 @@ cdef bint is_ascii(Source data, Py_ssize_t length) noexcept nogil:
     return has_only_ascii(data + i, length - i)
 
 
-cdef Py_ssize_t whole_characters(Source data, Py_ssize_t length) noexcept nogil:
-    """Return how many bytes are whole characters if the data is the beginning of a text, or -1 if it is not.
+cdef inline bint is_wrong(Source data) noexcept nogil:
+    """Return whether one of `CHECKED_AT_ONCE` bytes cannot stand where it does, after the three bytes before them.
 
-    Fast where most of it is ASCII, and only there.
+    Each byte is held against those before it, and none is skipped, so that the C compiler makes it work on 16 bytes at
+    a time. RFC 3629, section 4:
+
+        UTF8-1 = %x00-7F
+        UTF8-2 = %xC2-DF UTF8-tail
+        UTF8-3 = %xE0 %xA0-BF UTF8-tail / %xE1-EC 2( UTF8-tail ) / %xED %x80-9F UTF8-tail / %xEE-EF 2( UTF8-tail )
+        UTF8-4 = %xF0 %x90-BF 2( UTF8-tail ) / %xF1-F3 3( UTF8-tail ) / %xF4 %x80-8F 2( UTF8-tail )
+        UTF8-tail = %x80-BF
     """
-    cdef uint64_t block
-    cdef Py_ssize_t at = 0, size, i
-    cdef unsigned char first, low, high
-    while at < length:
-        first = data[at]
-        if first < 0x80:
-            while at + 64 <= length and has_only_ascii(data + at, 64):
-                at += 64
-            if at + 8 <= length:
-                memcpy(&block, data + at, 8)
-                if block & <uint64_t>0x8080808080808080 == 0:
-                    at += 8
-                    continue
-            while at < length and data[at] < 0x80:
-                at += 1
-            continue
-        # RFC 3629, section 4:
-        #   UTF8-1 = %x00-7F
-        #   UTF8-2 = %xC2-DF UTF8-tail
-        #   UTF8-3 = %xE0 %xA0-BF UTF8-tail / %xE1-EC 2( UTF8-tail ) / %xED %x80-9F UTF8-tail / %xEE-EF 2( UTF8-tail )
-        #   UTF8-4 = %xF0 %x90-BF 2( UTF8-tail ) / %xF1-F3 3( UTF8-tail ) / %xF4 %x80-8F 2( UTF8-tail )
-        #   UTF8-tail = %x80-BF
-        if first < 0xC2 or first > 0xF4:
+    cdef unsigned char here, last, second_last, third_last, wrong = 0
+    cdef Py_ssize_t i
+    for i in range(CHECKED_AT_ONCE):
+        here, last, second_last, third_last = data[i], data[i - 1], data[i - 2], data[i - 3]
+        wrong |= ((here >= 0x80) & (here < 0xC0)) ^ ((last >= 0xC0) | (second_last >= 0xE0) | (third_last >= 0xF0))
+        wrong |= (here == 0xC0) | (here == 0xC1) | (here >= 0xF5)
+        wrong |= ((last == 0xE0) & (here < 0xA0)) | ((last == 0xED) & (here > 0x9F))
+        wrong |= ((last == 0xF0) & (here < 0x90)) | ((last == 0xF4) & (here > 0x8F))
+    return wrong
+
+
+cdef inline Py_ssize_t size_of_character(Source data, Py_ssize_t at, Py_ssize_t length) noexcept nogil:
+    """Return the size of the character at this place, 0 if the rest of it has not come, or -1 if it is wrong."""
+    cdef unsigned char first = data[at], low, high
+    cdef Py_ssize_t size, i
+    if first < 0x80:
+        return 1
+    if first < 0xC2 or first > 0xF4:
+        return -1
+    size = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
+    low = 0xA0 if first == 0xE0 else 0x90 if first == 0xF0 else 0x80
+    high = 0x9F if first == 0xED else 0x8F if first == 0xF4 else 0xBF
+    for i in range(at + 1, at + size):
+        if i == length:
+            return 0
+        if not low <= data[i] <= high:
             return -1
-        size = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
-        low = 0xA0 if first == 0xE0 else 0x90 if first == 0xF0 else 0x80
-        high = 0x9F if first == 0xED else 0x8F if first == 0xF4 else 0xBF
-        for i in range(1, size):
-            if at + i == length:
-                return at
-            if not low <= data[at + i] <= high:
-                return -1
-            low, high = 0x80, 0xBF
+        low, high = 0x80, 0xBF
+    return size
+
+
+cdef Py_ssize_t whole_characters(Source data, Py_ssize_t length) noexcept nogil:
+    """Return how many bytes are whole characters if the data is the beginning of a text, or -1 if it is not."""
+    cdef Py_ssize_t at = 0, start, size
+    while at < length:
+        # A character at a time, until there are three bytes before to look back at, ...
+        size = size_of_character(data, at, length)
+        if size <= 0:
+            return size if size < 0 else at
         at += size
+        if at < 3:
+            continue
+        # ... then many bytes at once. Where one of them is wrong, and at the end, go back to the last whole character.
+        start = at
+        while at + CHECKED_AT_ONCE <= length:
+            if not (data[at - 1] < 0x80 and has_only_ascii(data + at, CHECKED_AT_ONCE)) and is_wrong(data + at):
+                break
+            at += CHECKED_AT_ONCE
+        while at > start and data[at - 1] >= 0x80:
+            at -= 1
+            if data[at] >= 0xC0:
+                break
     return length
 
 
