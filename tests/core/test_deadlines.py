@@ -600,8 +600,8 @@ def test_timeouts_are_timeouts(timeouts: object) -> None:
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Timeouts)])
-@pytest.mark.parametrize("value", [0, 0.0, -1, -0.001, math.nan, -math.inf])
-def test_times_are_over_zero(name: str, value: float) -> None:
+@pytest.mark.parametrize("value", [0, 0.0, -1, -0.001, math.nan, -math.inf, "5", (5, 10)])
+def test_times_are_numbers_over_zero(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         Timeouts(**{name: value})
 
