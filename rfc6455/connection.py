@@ -1012,7 +1012,9 @@ def close_payload(code: int | None, reason: str) -> bytes:
     if not isinstance(code, int):
         raise TypeError(f"a close code is an int or None, not {type(code).__name__}")
     if not is_sendable_close_code(code):
-        raise LocalProtocolError(f"the close code {code} must not be sent (7.4); 1000 and 3000 to 4999 always may")
+        raise LocalProtocolError(
+            f"the close code {code} must not be sent (7.4); 1000 and 3000 to 4999 are always allowed"
+        )
     return _close_payload(code, reason)
 
 

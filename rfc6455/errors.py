@@ -28,7 +28,7 @@ class ProtocolError(Exception):
     ...     rfc6455.Connection(rfc6455.SERVER).close(1005)
     ... except rfc6455.ProtocolError as error:
     ...     print(error)
-    the close code 1005 must not be sent (7.4); 1000 and 3000 to 4999 always may
+    the close code 1005 must not be sent (7.4); 1000 and 3000 to 4999 are always allowed
     """
 
     def __eq__(self, other: object) -> bool:

@@ -36,7 +36,7 @@ class Headers:
     def __init__(self, source: HeaderSource = ()) -> None:
         pairs = source.items() if isinstance(source, Mapping) else source
         if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Iterable):
-            raise _not_headers(source)
+            raise _not_headers("not", source)
         self._pairs: Sequence[tuple[str, str]] = [_pair(pair) for pair in pairs]
         self._index: dict[str, tuple[str, ...]] | None = None
         self._is_good = False
@@ -138,7 +138,7 @@ def _joined(name: str, values: Sequence[str]) -> str:
 
 def _pair(pair: object) -> tuple[str, str]:
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise _not_headers(pair)
+        raise _not_headers("and cannot hold", pair)
     return _text(pair[0]), _text(pair[1])
 
 
@@ -150,10 +150,10 @@ def _text(value: object) -> str:
     raise TypeError(f"the name and the value of a header are str or bytes, not {type(value).__name__}")
 
 
-def _not_headers(got: object) -> TypeError:
+def _not_headers(but: str, got: object) -> TypeError:
     return TypeError(
         "headers is a mapping of names to values or an iterable of (name, value) pairs, "
-        f"such as [('Server', 'x')]; this holds or is {type(got).__name__}"
+        f"such as [('Server', 'x')], {but} {type(got).__name__}"
     )
 
 

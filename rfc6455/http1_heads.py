@@ -46,7 +46,7 @@ class HeadError(HandshakeError):
     ...     RequestReader().receive_data(b"GET / HTTP/1.1\\r\\nHost : a\\r\\n\\r\\n")
     ... except HeadError as error:
     ...     print(error)
-    400: a space may not stand in the field name, at byte 20: 'Host ' (section RFC 9112 5.1)
+    400: a space is not allowed in the field name, at byte 20: 'Host ' (section RFC 9112 5.1)
     """
 
 
@@ -424,7 +424,7 @@ class _HeadReader:
         elif part == "field name" and self._at == self._line_start and octet in b" \t":
             fault = f"the line begins with {what}; folded lines are not accepted"
         else:
-            fault = f"{what} may not stand in the {part}"
+            fault = f"{what} is not allowed in the {part}"
         return f"{fault}, at byte {self._at}{self._shown(line.decode('latin-1'))}"
 
     def _shown(self, line: str) -> str:

@@ -202,7 +202,9 @@ def _parse(uri: str) -> URI:
     parts = _PARTS.fullmatch(uri)
     scheme = "" if parts is None else parts[1].lower()
     if parts is None or scheme not in _DEFAULT_PORT:
-        raise LocalProtocolError("a WebSocket URI begins with ws:// or wss:// (section 3)")
+        # The scheme alone: what comes before the host may be a password.
+        got = "; this has no scheme" if parts is None or not parts[1] else f", not with {excerpt(parts[1], 20)}"
+        raise LocalProtocolError(f"a WebSocket URI begins with ws:// or wss://{got} (section 3)")
     host, port = _parse_authority(parts[2])
     _check_characters(parts[3])
     # 3: the resource name is "/" if the path is empty, the path, "?" if the query is not empty, and the query.
@@ -285,7 +287,7 @@ def _check_characters(resource_name: str) -> None:
     bad = _NEVER.search(resource_name)
     if bad is not None:
         raise LocalProtocolError(
-            f"{excerpt(bad[0])}, character {bad.start()} of path and query, cannot stand there (RFC 3986 3.3, 3.4)"
+            f"{excerpt(bad[0])}, character {bad.start()} of path and query, is not allowed there (RFC 3986 3.3, 3.4)"
         )
 
 
@@ -319,7 +321,7 @@ def _check_resource_name(resource_name: str) -> None:
     end = 0 if match is None else match.end()
     if end < len(resource_name):
         raise LocalProtocolError(
-            f"{excerpt(resource_name[end])}, character {end} of path and query, cannot stand there; "
+            f"{excerpt(resource_name[end])}, character {end} of path and query, is not allowed there; "
             "percent-encode it (RFC 3986 3.3, 3.4)"
         )
     if match is None or _BAD_PERCENT.search(resource_name):

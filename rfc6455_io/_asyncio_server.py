@@ -219,7 +219,7 @@ class Server:
     def closed(self, driver: Driver, closed: rfc6455.Closed) -> None:
         listener = driver.listener
         if listener is None:
-            logger.info("a client was not let in: %s", closed)
+            logger.info("a client was not accepted: %s", closed)
         else:
             self.connections.discard(listener.websocket if isinstance(listener, _Handled) else listener)
 

@@ -124,7 +124,7 @@ class Inbox(Listener):
     def take_message(self) -> str | bytes:
         item = self.queue[0]
         if not isinstance(item, (str, bytes)):
-            raise RuntimeError("with parts=True or decode_text=False, call recv_part()")
+            raise RuntimeError("recv() is for whole messages; with parts=True or decode_text=False, call recv_part()")
         self.take(len(item))
         return item
 
@@ -244,7 +244,9 @@ class WebSocket(Known):
             await inbox.wait()
         item = inbox.queue[0]
         if isinstance(item, (str, bytes)):
-            raise RuntimeError("without parts=True, call recv()")
+            raise RuntimeError(
+                "recv_part() needs the option parts=True or decode_text=False; without them, call recv()"
+            )
         inbox.take(size_of(item))
         return item
 

@@ -133,7 +133,7 @@ class Tunnel:
         try:
             response = self._reader.receive_data(data)
         except HeadError as error:
-            raise ProxyError(f"the proxy {self._proxy} gave no good answer: {error.reason}") from None
+            raise ProxyError(f"the proxy {self._proxy} sent an invalid answer: {error.reason}") from None
         if response is None:
             return False
         if not 200 <= response.status < 300:
@@ -161,4 +161,4 @@ def socks_connection(proxy: Proxy, kind: str) -> Iterator[Any]:
         # Credentials of SOCKS 4 are the user's name alone.
         yield kinds.Proxy(version, proxy.host, proxy.port, proxy.user, proxy.password or None, proxy.resolves_names)
     except (python_socks.ProxyError, python_socks.ProxyConnectionError, ConnectionError) as error:
-        raise ProxyError(f"the proxy {proxy!r} does not connect us: {error}") from error
+        raise ProxyError(f"the proxy {proxy!r} did not connect us: {error}") from error

@@ -84,7 +84,7 @@ class _Listening:
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     raise
-                logger.warning("no client is accepted for a moment: %s", error)
+                logger.warning("accepting no clients for a moment: %s", error)
                 break
         else:
             return
@@ -291,7 +291,7 @@ class Server:
 
     def ended(self, driver: Driver, closed: Closed) -> None:
         if driver.endpoint.connection is None:
-            logger.info("a client was not let in: %s", driver.wire.error or closed)
+            logger.info("a client was not accepted: %s", driver.wire.error or closed)
 
     def gone(self, driver: Driver) -> None:
         with self._lock:

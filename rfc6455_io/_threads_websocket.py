@@ -61,13 +61,19 @@ class WebSocket(Known):
         :raises RuntimeError: with the options ``parts=True`` and ``decode_text=False``, which need `recv_part`.
         """
         return self._driver.take(  # type: ignore[return-value]
-            (str, bytes), "with parts=True or decode_text=False, call recv_part()", timeout
+            (str, bytes),
+            "recv() is for whole messages; with parts=True or decode_text=False, call recv_part()",
+            timeout,
         )
 
     def recv_part(self, timeout: float | None = None) -> Part:
         """Return the next part of a message, with the option ``parts=True``; with ``decode_text=False`` also whole
         texts, as `rfc6455.EncodedText`. The argument and the errors are those of `recv`."""
-        return self._driver.take(Part.__args__, "without parts=True, call recv()", timeout)  # type: ignore[return-value]
+        return self._driver.take(
+            Part.__args__,
+            "recv_part() needs the option parts=True or decode_text=False; without them, call recv()",
+            timeout,
+        )  # type: ignore[return-value]
 
     def __iter__(self) -> Iterator[str | bytes]:
         return self

@@ -241,7 +241,7 @@ class ClientOpening(_Opening):
         :raises TypeError: when an argument has the wrong type.
         """
         check_type(status, int, f"status is an int such as {self._opening_status}")
-        response = Response(status, Headers(headers), as_bytes(body), self._version)
+        response = Response(status, Headers(headers), as_bytes(body, "a body"), self._version)
         self._check_not_done("receive_response()")
         if self._has_received:
             raise LocalProtocolError("receive_response() cannot be called now: this handshake has received something")

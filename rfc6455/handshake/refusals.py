@@ -19,7 +19,7 @@ def refusal(status: int, headers: Headers, body: bytes | bytearray | memoryview)
     # RFC 9110, 15: "Values outside the range 100..599 are invalid."
     if not isinstance(status, int) or not 200 <= status <= 599:
         raise LocalProtocolError(f"{status!r} cannot refuse a handshake: a final status is required, 200 to 599")
-    content = as_bytes(body)
+    content = as_bytes(body, "a body")
     # RFC 9110, 15.3.6: "a server MUST NOT generate content in a 205 response."
     if content and status in (204, 205, 304):
         raise LocalProtocolError(f"an answer with status {status} has no body (RFC 9110 6.4.1, 15.3.6)")

@@ -599,7 +599,7 @@ def test_reject_with_a_reset() -> None:
 def test_reject_with_a_body_that_is_none(body: Any) -> None:
     handshake = ServerHandshake()
     handshake.receive_data(request())
-    with pytest.raises(TypeError, match="binary data is bytes"):
+    with pytest.raises(TypeError, match="a body is bytes"):
         handshake.reject(404, (), body)
     handshake.accept()
 

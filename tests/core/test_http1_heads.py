@@ -237,7 +237,7 @@ def test_bad_head(reader_type: type[Reader], head: bytes, status: int, section: 
         reader.receive_data(bad[:1])
 
 
-# Each says what may not stand there, in which part, and shows the line; nothing that a field holds is shown.
+# Each says what is not allowed, in which part, and shows the line; nothing that a field holds is shown.
 SSH_WORDS = "this is SSH, and the port speaks HTTP"
 TLS_WORDS = "this is TLS, and the port speaks HTTP without it: connect with ws, or let TLS end before this server"
 PROXY_WORDS = "this is the PROXY protocol: have the proxy in front not send it, or take its line off before"
@@ -247,12 +247,16 @@ GET_KEY = b"GET / HTTP/1.1\r\nKey: secret"
 WORDS: list[tuple[type[Reader], bytes, str]] = [
     (RequestReader, b"GET  / HTTP/1.1\r\n", "the request target is empty, at byte 4: 'GET  '"),
     (RequestReader, b" GET / HTTP/1.1\r\n", "the method is empty, at byte 0: ' '"),
-    (RequestReader, b"G(T / HTTP/1.1\r\n", "'(' may not stand in the method, at byte 1: 'G('"),
-    (RequestReader, b"GET\t/ HTTP/1.1\r\n", "a tab may not stand in the method, at byte 3: 'GET\\t'"),
+    (RequestReader, b"G(T / HTTP/1.1\r\n", "'(' is not allowed in the method, at byte 1: 'G('"),
+    (RequestReader, b"GET\t/ HTTP/1.1\r\n", "a tab is not allowed in the method, at byte 3: 'GET\\t'"),
     (RequestReader, b"GET /\r\n", "the line ends in the request target, at byte 5: 'GET /\\r'"),
     (RequestReader, b"GET\r\n", "the line ends in the method, at byte 3: 'GET\\r'"),
-    (RequestReader, b"GET /\xe9 HTTP/1.1\r\n", "'\\xe9' may not stand in the request target, at byte 5: 'GET /\\xe9'"),
-    (RequestReader, b"GET /a b HTTP/1.1\r\n", "'b' may not stand in the HTTP version, at byte 7: 'GET /a b'"),
+    (
+        RequestReader,
+        b"GET /\xe9 HTTP/1.1\r\n",
+        "'\\xe9' is not allowed in the request target, at byte 5: 'GET /\\xe9'",
+    ),
+    (RequestReader, b"GET /a b HTTP/1.1\r\n", "'b' is not allowed in the HTTP version, at byte 7: 'GET /a b'"),
     (RequestReader, b"GET / HTTP/1.2\r\n", "the HTTP version is b'HTTP/1.2'; HTTP/1.1 is required"),
     (
         RequestReader,
@@ -263,9 +267,9 @@ WORDS: list[tuple[type[Reader], bytes, str]] = [
     (
         RequestReader,
         b"GET /" + b"a" * 99 + b"\t",
-        f"a tab may not stand in the request target, at byte 104: ...'{'a' * 59}\\t'",
+        f"a tab is not allowed in the request target, at byte 104: ...'{'a' * 59}\\t'",
     ),
-    (RequestReader, b"GET / HTTP/1.1\r\nHost : a", "a space may not stand in the field name, at byte 20: 'Host '"),
+    (RequestReader, b"GET / HTTP/1.1\r\nHost : a", "a space is not allowed in the field name, at byte 20: 'Host '"),
     (RequestReader, b"GET / HTTP/1.1\r\n: a", "the field name is empty, at byte 16: ':'"),
     (RequestReader, b"GET / HTTP/1.1\r\nHost\r\n", "the line ends in the field name, at byte 20: 'Host\\r'"),
     (
@@ -276,7 +280,7 @@ WORDS: list[tuple[type[Reader], bytes, str]] = [
     (
         RequestReader,
         GET_KEY + b"\0",
-        "'\\x00' may not stand in the field value, at byte 27, in the field 'Key'",
+        "'\\x00' is not allowed in the field value, at byte 27, in the field 'Key'",
     ),
     (
         RequestReader,
@@ -290,7 +294,7 @@ WORDS: list[tuple[type[Reader], bytes, str]] = [
     ),
     (ResponseReader, b"HTTP/1.1 007 x", "the status code is b'007'; 100 to 999 is required"),
     (ResponseReader, b"HTTP/1.1  200", "the status code is empty, at byte 9: 'HTTP/1.1  '"),
-    (ResponseReader, b"HTTP/1.1 2x0", "'x' may not stand in the status code, at byte 10: 'HTTP/1.1 2x'"),
+    (ResponseReader, b"HTTP/1.1 2x0", "'x' is not allowed in the status code, at byte 10: 'HTTP/1.1 2x'"),
     (ResponseReader, b"HTTP/2.0 200", "the response begins with b'HTTP/2.0', not with HTTP/1.1"),
     (
         ResponseReader,
@@ -316,7 +320,7 @@ WORDS: list[tuple[type[Reader], bytes, str]] = [
     (ResponseReader, b"SSH-2.0-x\r\n", "the answer is not HTTP/1.1 but SSH, perhaps"),
     (ResponseReader, b"220 mail.example\r\n", "the answer is not HTTP/1.1 but SMTP or FTP, perhaps"),
     (ResponseReader, b"\x81\x05Hello", "the answer is not HTTP/1.1 but a frame, before the handshake was answered"),
-    (ResponseReader, b"hello", "'h' may not stand in the HTTP version, at byte 0: 'h'"),
+    (ResponseReader, b"hello", "'h' is not allowed in the HTTP version, at byte 0: 'h'"),
 ]
 
 

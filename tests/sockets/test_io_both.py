@@ -80,13 +80,13 @@ def test_what_the_server_says_behind_a_tunnel_is_left_to_the_handshake() -> None
 
 def test_answers_before_the_one_of_a_proxy_are_bounded() -> None:
     tunnel = tunnel_to("ws://a.example/")
-    with pytest.raises(ProxyError, match=r"gave no good answer: the head is longer than"):
+    with pytest.raises(ProxyError, match=r"sent an invalid answer: the head is longer than"):
         tunnel.receive_data(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000)
 
 
 def test_the_words_about_a_bad_answer_of_a_proxy() -> None:
     with pytest.raises(
-        ProxyError, match=r"http://proxy.example:3128 gave no good answer: the answer is not HTTP/1.1 but"
+        ProxyError, match=r"http://proxy.example:3128 sent an invalid answer: the answer is not HTTP/1.1 but"
     ):
         tunnel_to("ws://a.example/").receive_data(b"SSH-2.0-x\r\n")
 
