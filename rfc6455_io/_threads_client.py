@@ -15,7 +15,7 @@ from rfc6455 import URI, CloseCause, Closed, HandshakeError, Request
 from ._openings import ConnectArguments, Route, Way, planned
 from ._proxies import Proxy, ProxyError, Tunnel, host_for_others, proxy_for, socks_connection
 from ._threads_driver import Driver
-from ._threads_loop import Loop, clock
+from ._threads_loop import Loop, clock, within
 from ._threads_websocket import WebSocket
 from ._threads_wire import READ_SIZE, Wire
 
@@ -28,7 +28,7 @@ class _Deadline:
 
     def __init__(self, timeouts: rfc6455.Timeouts) -> None:
         self.began = clock()
-        self.seconds = timeouts.open
+        self.seconds = within(timeouts.open)
 
     def left(self) -> float | None:
         """Return how many seconds are left, or ``None`` without a limit.

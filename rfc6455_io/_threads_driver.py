@@ -37,7 +37,7 @@ from rfc6455 import (
 )
 
 from ._messages import ANSWER, FAREWELL, HIGH_WATER, MESSAGE, QUEUE, Part, Pings, Sendable, queue_message, size_of
-from ._threads_loop import READ, WRITE, Loop, Watch, clock
+from ._threads_loop import READ, WRITE, Loop, Watch, clock, within
 from ._threads_wire import Wire
 
 Item = str | bytes | Part
@@ -385,7 +385,7 @@ class Driver:
 
     def _wait_for_an_item(self, timeout: float | None) -> None:
         self._nothing_to_answer()
-        if not self._received.wait_for(lambda: self._queue or self.end is not None, timeout):
+        if not self._received.wait_for(lambda: self._queue or self.end is not None, within(timeout)):
             raise TimeoutError(f"no message has come within {timeout} s")
         if not self._queue:
             assert self.end is not None
@@ -451,7 +451,7 @@ class Driver:
             try:
                 self.endpoint.ping(ping.payload)
                 self._settle()
-                self._changed.wait_for(lambda: ping.latency is not None or self.end is not None, timeout)
+                self._changed.wait_for(lambda: ping.latency is not None or self.end is not None, within(timeout))
             except ConnectionClosedError:
                 raise
             except LocalProtocolError:
@@ -494,7 +494,7 @@ class Driver:
             return self._wait_gone(timeout)
 
     def _wait_gone(self, timeout: float | None) -> Closed:
-        if not self._changed.wait_for(lambda: self.is_gone, timeout):
+        if not self._changed.wait_for(lambda: self.is_gone, within(timeout)):
             raise TimeoutError(f"the connection has not ended within {timeout} s")
         assert self.end is not None
         return self.end

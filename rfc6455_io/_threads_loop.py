@@ -26,6 +26,14 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 clock = time.monotonic
 
+# The longest wait for the network, in seconds. Selectors take no more than some weeks; asyncio has the same bound.
+LONGEST_WAIT = 24 * 3600.0
+
+
+def within(seconds: float | None) -> float | None:
+    """Return how long to wait, for a call of the system; ``None`` also for a time that is longer than it can wait."""
+    return None if seconds is None or seconds > threading.TIMEOUT_MAX else seconds
+
 
 class Member(Protocol):
     """A socket that a loop waits for, and what is done with it."""
@@ -169,7 +177,7 @@ class Loop:
     def _seconds_to_wait(self) -> float | None:
         if self._calls:
             return 0
-        return max(0.0, self._timers[0].at - clock()) if self._timers else None
+        return min(max(0.0, self._timers[0].at - clock()), LONGEST_WAIT) if self._timers else None
 
     def _end(self) -> None:
         self._is_ending = True

@@ -29,7 +29,7 @@ from rfc6455.connection import close_payload
 
 from ._openings import check_place, check_server_context, check_timeouts, port_of, refusal, server_handshakes
 from ._threads_driver import Driver
-from ._threads_loop import READ, Loop, Watch, clock
+from ._threads_loop import READ, Loop, Watch, clock, within
 from ._threads_websocket import WebSocket
 from ._threads_wire import Wire
 
@@ -244,7 +244,8 @@ class Server:
     def _emptied(self, timeout: float | None) -> bool:
         """Wait until there are no connections and no threads, and return whether that happened before the timeout."""
         with self._lock:
-            return self._changed.wait_for(lambda: not self._drivers and not self._threads - self._closers, timeout)
+            is_empty = lambda: not self._drivers and not self._threads - self._closers  # noqa: E731
+            return self._changed.wait_for(is_empty, within(timeout))
 
     # What happens in the loop.
 
