@@ -39,11 +39,11 @@ async def reconnect(
         `is_worth_a_retry`. The end of a connection is passed as a `rfc6455.ConnectionClosedError`.
     :param tell: a function that is called before each wait with the error and the delay in seconds; by default both
         are logged.
-    :param arguments: the keywords of `connect`.
+    :param arguments: the keywords of `connect`, except ``sock``, which is good for one connection only.
     :raises Exception: an error that is not worth a retry: what `connect` raises, or `rfc6455.ConnectionClosedError`.
     """
     clock = asyncio.get_running_loop().time
-    retries = Retries(backoff, worth_retry, tell)
+    retries = Retries(backoff, worth_retry, tell, arguments)
     while True:
         began = clock()
         try:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import logging
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from inspect import iscoroutinefunction
 
 from rfc6455 import CloseCause, CloseCode, ConnectionClosedError, HandshakeError, ProtocolError
+from rfc6455.arguments import check_type
 
 from ._proxies import ProxyError
 
@@ -30,15 +32,21 @@ FINAL_CODES = (1002, 1003, 1007, 1008, 1009, 1010, 3000, 3003)
 TRANSIENT_STATUSES = (408, 425, 429)
 FINAL_STATUSES = (501, 505)
 
+# The longest that a server may make a client wait with Retry-After, in seconds. Without a bound, one wrong date would
+# keep it away for ever.
+LONGEST_ASKED = 24 * 3600.0
+
 
 @dataclass(frozen=True)
 class Backoff:
     """How long to wait before the next attempt.
 
     :param first: the bound of the first delay, in seconds; it doubles with each attempt.
-    :param longest: the largest bound, in seconds. A server may ask for more with ``Retry-After``.
+    :param longest: the largest bound, in seconds. A server may ask for more with ``Retry-After``, up to a day.
     :param restart: the bounds of the delay after 1012 (Service Restart): 5 to 30 s, as the IANA registry says.
     :param random: a function that returns random numbers from 0 to 1.
+    :raises ValueError: when a time is not a number of seconds from 0 up.
+    :raises TypeError: when ``random`` cannot be called.
 
     >>> backoff = Backoff(random=lambda: 0.5)
     >>> [backoff.delay(ConnectionRefusedError(), attempt) for attempt in (0, 1, 2, 10)]
@@ -49,6 +57,20 @@ class Backoff:
     longest: float = 60.0
     restart: tuple[float, float] = (5.0, 30.0)
     random: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        restart = self.restart
+        if not isinstance(restart, (tuple, list)) or len(restart) != 2:
+            raise ValueError(f"Backoff.restart must be two numbers of seconds, not {restart!r}")
+        for name, value in (
+            ("first", self.first),
+            ("longest", self.longest),
+            *(("restart", each) for each in restart),
+        ):
+            if not isinstance(value, (int, float)) or not value >= 0:
+                raise ValueError(f"Backoff.{name} must be a number of seconds from 0 up, not {value!r}")
+        if not callable(self.random):
+            raise TypeError(f"Backoff.random is a function that returns a number, not {self.random!r}")
 
     def delay(self, error: Exception, attempt: int) -> float:
         """Return how long to wait, in seconds.
@@ -75,12 +97,21 @@ class Backoff:
 DEFAULT_BACKOFF = Backoff()
 
 
+def _check_is_plain(function: object, name: str) -> None:
+    """Check that a function does its work when it is called. A coroutine would count as True."""
+    if not callable(function):
+        raise TypeError(f"{name} is a function, not {function!r}")
+    if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
+        raise TypeError(f"{name} is a plain function, not a coroutine function, as {function!r} is")
+
+
 class Retries:
     """The attempts of one client, and how they went.
 
     :param backoff: how long to wait between two attempts.
     :param worth_retry: whether to try again after an error.
     :param tell: called before each wait with the error and the delay in seconds; ``None`` for a line in the log.
+    :param arguments: those of `connect`, which must be good for more than one connection.
     """
 
     def __init__(
@@ -88,7 +119,16 @@ class Retries:
         backoff: Backoff,
         worth_retry: Callable[[Exception], bool],
         tell: Callable[[Exception, float], object] | None,
+        arguments: Mapping[str, object],
     ) -> None:
+        if arguments.get("sock") is not None:
+            raise ValueError("sock is good for one connection; reconnect() needs a way to connect again")
+        if "listener" in arguments:
+            raise TypeError("reconnect() yields WebSocket objects, and takes no listener")
+        check_type(backoff, Backoff, "backoff is a Backoff, such as Backoff(longest=10)")
+        _check_is_plain(worth_retry, "worth_retry")
+        if tell is not None:
+            _check_is_plain(tell, "tell")
         self._backoff = backoff
         self._worth_retry = worth_retry
         self._tell = tell or (lambda error, delay: logger.info("reconnecting in %.1f s, after: %s", delay, error))
@@ -139,9 +179,13 @@ def _retry_after(error: Exception) -> float | None:
     if value is None:
         return None
     if value.isascii() and value.isdecimal():
-        return float(value[:9])
-    try:
-        at = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, (at - datetime.now(timezone.utc)).total_seconds()) if at.tzinfo is not None else None
+        seconds = float(value.lstrip("0")[:9] or 0)
+    else:
+        try:
+            at = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        if at.tzinfo is None:
+            return None
+        seconds = (at - datetime.now(timezone.utc)).total_seconds()
+    return min(max(0.0, seconds), LONGEST_ASKED)

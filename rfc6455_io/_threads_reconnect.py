@@ -40,7 +40,7 @@ def reconnect(
     :param sleep: a function that waits for the delay, such as ``Event.wait`` of an event that ends the program. If it
         raises an exception, that ends the loop.
     """
-    retries = Retries(backoff, worth_retry, tell)
+    retries = Retries(backoff, worth_retry, tell, arguments)
     while True:
         began = clock()
         try:

@@ -11,7 +11,9 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import fields
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,15 @@ import pytest
 
 import rfc6455_io.asyncio
 import rfc6455_io.threads
-from rfc6455 import ConnectionClosedError, HandshakeError, LocalProtocolError, PreparedMessage, Request, Response
+from rfc6455 import (
+    ConnectionClosedError,
+    HandshakeError,
+    LocalProtocolError,
+    PreparedMessage,
+    Request,
+    Response,
+    Timeouts,
+)
 
 pytestmark = pytest.mark.usefixtures("no_proxies", "all_threads_end")
 
@@ -43,6 +53,11 @@ async def coroutine_function(ws: Any) -> None:
 
 def function(ws: Any) -> None:
     """Do nothing."""
+
+
+def echo(ws: Any) -> None:
+    for message in ws:
+        ws.send(message)
 
 
 async def asynchronous_generator(ws: Any) -> AsyncIterator[None]:
@@ -499,3 +514,85 @@ def test_what_is_no_connection_gets_no_broadcast(module: Any) -> None:
         module.broadcast(iter([ws]), "hello")
 
     assert on_connection(module, act) == ["hello"]
+
+
+# ---- reconnect() ----
+
+
+async def asynchronous(*arguments: Any) -> bool:
+    return False
+
+
+class Asynchronous:
+    """An object that is a coroutine function all the same."""
+
+    async def __call__(self, *arguments: Any) -> bool:
+        return False
+
+
+RECONNECT = {
+    "backoff": ({"backoff": 5}, TypeError, "backoff is a Backoff, such as .* not 5"),
+    "the class of backoffs": ({"backoff": rfc6455_io.asyncio.Backoff}, TypeError, "not the class Backoff"),
+    "worth_retry": ({"worth_retry": False}, TypeError, "worth_retry is a function, not False"),
+    "a worth_retry that is always true": ({"worth_retry": asynchronous}, TypeError, "not a coroutine function"),
+    "an object that is always true": ({"worth_retry": Asynchronous()}, TypeError, "not a coroutine function"),
+    "tell": ({"tell": "x"}, TypeError, "tell is a function, not 'x'"),
+    "a tell without an effect": ({"tell": asynchronous}, TypeError, "tell is a plain function, not a coroutine"),
+    "a listener": ({"listener": rfc6455_io.asyncio.Listener}, TypeError, "takes no listener"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize(("arguments", "error", "words"), RECONNECT.values(), ids=list(RECONNECT))
+def test_a_wrong_argument_of_reconnect_is_reported(
+    module: Any, arguments: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        reconnected(module, **arguments)
+
+
+@BOTH
+def test_a_socket_is_good_for_one_connection(module: Any, plain_socket: socket.socket) -> None:
+    with pytest.raises(ValueError, match="sock is good for one connection"):
+        reconnected(module, sock=plain_socket)
+
+
+def reconnected(module: Any, **arguments: Any) -> None:
+    async def main() -> None:
+        async for _ in module.reconnect("ws://127.0.0.1:1/", **arguments):
+            pass
+
+    if module is rfc6455_io.asyncio:
+        asyncio.run(main())
+    else:
+        next(module.reconnect("ws://127.0.0.1:1/", **arguments))
+
+
+# ---- Times ----
+
+
+@pytest.mark.parametrize("seconds", [inf, 1e12, 3e6], ids=repr)
+@BOTH
+def test_a_time_may_be_longer_than_the_system_can_wait(module: Any, seconds: float) -> None:
+    timeouts = Timeouts(*[seconds] * len(fields(Timeouts)))
+
+    async def main() -> None:
+        async with (
+            module.serve(coroutine_function, "127.0.0.1", 0, timeouts=timeouts) as server,
+            module.connect(f"ws://127.0.0.1:{server.port}/", timeouts=timeouts) as ws,
+        ):
+            await ws.wait_closed()
+
+    if module is rfc6455_io.asyncio:
+        asyncio.run(main())
+        return
+    with (
+        module.serve(echo, "127.0.0.1", 0, timeouts=timeouts) as server,
+        module.connect(f"ws://127.0.0.1:{server.port}/", timeouts=timeouts) as ws,
+    ):
+        assert ws.ping(seconds) < 60
+        ws.send("hello")
+        assert ws.recv(seconds) == "hello"
+        ws.close()
+        assert ws.wait_closed(seconds).code == 1000
+        server.close(timeout=seconds)

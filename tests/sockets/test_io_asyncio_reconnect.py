@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 from io_loops import BOTH_LOOPS, run
@@ -77,6 +78,49 @@ def test_delays() -> None:
     assert 50 < low <= 100
     assert high == low + 1
     assert backoff.bounds(refused(503, Retry_After="Thu, 01 Jan 1970 00:00:00 GMT"), 0) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "delay"),
+    {
+        "5": 5,
+        "0000000000005": 5,
+        "0": 0,
+        "999999999999": 86400,
+        "9" * 10_000: 86400,
+        "Thu, 31 Dec 9999 23:59:59 GMT": 86400,
+        "Wed, 21 Oct 2015 07:28:00 GMT": 0,
+        # none of these is a delay: RFC 9110, 10.2.3
+        "-5": 0,
+        "1e9": 0,
+        "\u0665": 0,
+        "5, 6": 0,
+        "Mon, 99 Foo 9999999999999 00:00:00 GMT": 0,
+        "Wed, 21 Oct 2099 07:28:00": 0,
+    }.items(),
+)
+def test_a_server_can_make_its_clients_wait_up_to_a_day(asked: str, delay: float) -> None:
+    response = Response(503, Headers({"Retry-After": asked}))
+    error = HandshakeError(503, "", "4.1", response, CloseCause.OPENING_REFUSED)
+    assert Backoff(random=lambda: 0.0).delay(error, 0) == delay
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"first": -1}, ValueError, "Backoff.first must be a number of seconds from 0 up, not -1"),
+        ({"first": "1"}, ValueError, "Backoff.first must be a number of seconds from 0 up, not '1'"),
+        ({"longest": None}, ValueError, "Backoff.longest must be a number of seconds from 0 up, not None"),
+        ({"longest": float("nan")}, ValueError, "Backoff.longest must be a number"),
+        ({"restart": 5}, ValueError, "Backoff.restart must be two numbers of seconds, not 5"),
+        ({"restart": (5,)}, ValueError, "Backoff.restart must be two numbers of seconds"),
+        ({"restart": (5, "30")}, ValueError, "Backoff.restart must be a number of seconds from 0 up, not '30'"),
+        ({"random": 0.5}, TypeError, "Backoff.random is a function that returns a number, not 0.5"),
+    ],
+)
+def test_a_backoff_that_cannot_work(arguments: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Backoff(**arguments)
 
 
 def test_each_delay_is_random_between_its_bounds() -> None:
