@@ -1,8 +1,8 @@
 """A client and a server joined in memory: no sockets, no clock, and each byte moves only when told to.
 
-The law: a `Pair` only knows that bytes go into its ends and come out. What one end wrote stays in transit until it is
-carried, in chunks of any size, so that a delay is bytes that are held back. The ends may be of any library; if it has
-other names for the two methods, a class of a few lines makes it a `Peer`.
+The law: a `Pair` only knows that bytes go into its ends and come out, and that an `Endpoint` wants the time. What one
+end wrote stays in transit until it is carried, in chunks of any size, so that a delay is bytes that are held back. The
+ends may be of any library; if it has other names for the two methods, a class of a few lines makes it a `Peer`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from ..codes import Role
+from ..endpoint import Endpoint
 from ..events import BytesMessage, Event, Ping, Pong, TextMessage
 from .chunking import Chunking, whole
 
 
 class Peer(Protocol):
-    """The methods that an end must have, as `rfc6455.Connection` does.
+    """The methods that an end must have, as `rfc6455.Connection` does. A `rfc6455.Endpoint` is an end as well.
 
     >>> class Echo:
     ...     said = b""
@@ -40,10 +41,12 @@ class Peer(Protocol):
         ...
 
 
-def feed(end: Peer, portions: Iterable[bytes]) -> list[Any]:
+def feed(end: Peer | Endpoint, portions: Iterable[bytes], now: float = 0.0) -> list[Any]:
     """Pass input to an end as a careful caller does, and return everything that it reports.
 
     An end with an attribute ``unread``, such as a `rfc6455.Connection`, is called until that is 0.
+
+    :param now: the time, for a `rfc6455.Endpoint`.
 
     >>> import rfc6455
     >>> feed(rfc6455.Connection(rfc6455.CLIENT), [b"\\x89", b"\\x00"])
@@ -51,6 +54,9 @@ def feed(end: Peer, portions: Iterable[bytes]) -> list[Any]:
     """
     events: list[Any] = []
     for portion in portions:
+        if isinstance(end, Endpoint):
+            events += end.events(portion, now=now)
+            continue
         events += end.receive_data(portion)
         while getattr(end, "unread", 0):
             events += end.receive_data(None)  # type: ignore[arg-type]
@@ -60,10 +66,12 @@ def feed(end: Peer, portions: Iterable[bytes]) -> list[Any]:
 class Pair:
     """Two ends, and the bytes in transit between them.
 
-    :param client: any `Peer`.
-    :param server: any `Peer`.
+    :param client: any `Peer`, or a `rfc6455.Endpoint`.
+    :param server: any `Peer`, or a `rfc6455.Endpoint`. A `rfc6455.Request` that it reports is to be answered.
     :param chunk: how the bytes that are carried are cut into reads by default.
+    :param now: the time at the beginning.
 
+    :ivar now: the time that ends which are a `rfc6455.Endpoint` are told.
     :ivar ends: the two ends, by role.
     :ivar events: the events that each end has reported since the last `take`, by role.
     :ivar sent: everything that each end has written, by role.
@@ -81,7 +89,8 @@ class Pair:
     [TextMessage(text='Hello')]
     """
 
-    def __init__(self, client: Any, server: Any, chunk: Chunking = whole) -> None:
+    def __init__(self, client: Any, server: Any, chunk: Chunking = whole, *, now: float = 0.0) -> None:
+        self.now = now
         self.ends: dict[Role, Any] = {Role.CLIENT: client, Role.SERVER: server}
         self.events: dict[Role, list[Any]] = {Role.CLIENT: [], Role.SERVER: []}
         self.sent: dict[Role, bytearray] = {Role.CLIENT: bytearray(), Role.SERVER: bytearray()}
@@ -116,13 +125,13 @@ class Pair:
         data = bytes(waiting[:size])
         del waiting[: len(data)]
         portions = [portion for portion in (chunk or self._chunk)(data) if portion]
-        self.events[sender.peer] += feed(self.ends[sender.peer], portions)
+        self.events[sender.peer] += feed(self.ends[sender.peer], portions, self.now)
         return len(data)
 
     def end(self, sender: Role) -> None:
         """End the stream from ``sender`` after what was carried; what is still in transit is lost."""
         self.under_way[sender].clear()
-        self.events[sender.peer] += feed(self.ends[sender.peer], [b""])
+        self.events[sender.peer] += feed(self.ends[sender.peer], [b""], self.now)
 
     def exchange(self, rounds: int = 1000) -> None:
         """Carry everything in both directions until neither end has anything more to send.
@@ -136,6 +145,16 @@ class Pair:
             if not sum([self.carry(role) for role in Role]):
                 return
         raise AssertionError(f"the two ends were still answering each other after {rounds} rounds")
+
+    def advance(self, now: float) -> None:
+        """Let time pass: tell it to both ends, as far as they are a `rfc6455.Endpoint`, and keep what they report.
+
+        :param now: the new time.
+        """
+        self.now = now
+        for role, end in self.ends.items():
+            if isinstance(end, Endpoint):
+                self.events[role] += end.events(None, now=now)
 
     def take(self, role: Role) -> list[Any]:
         """Return the events that the end ``role`` has reported since the last call."""

@@ -27,6 +27,7 @@ import rfc6455.testing
 from rfc6455 import (
     ANY_ORIGIN,
     BytesMessage,
+    ClientHandshake,
     CloseCause,
     Closed,
     Connection,
@@ -43,6 +44,7 @@ from rfc6455 import (
     Pong,
     RemoteProtocolError,
     Request,
+    Response,
     Role,
     ServerHandshake,
     TextMessage,
@@ -481,6 +483,53 @@ def test_reads_are_cut_as_the_pair_is_told() -> None:
     pair.carry(CLIENT, 6, whole)
     pair.exchange()
     assert [len(read) for read in reads] == [6, 2, 4]
+
+
+def endpoints(chunk: Chunking) -> Pair:
+    return Pair(
+        Endpoint(ClientHandshake("ws://localhost/"), now=0.0), Endpoint(ServerHandshake(), now=0.0), chunk=chunk
+    )
+
+
+@helpers.EVERY_CHUNKING
+def test_endpoints_are_a_pair_from_the_opening_handshake_on(chunk: Chunking) -> None:
+    pair = endpoints(chunk)
+    pair.exchange()
+    (request,) = pair.take(SERVER)
+    assert isinstance(request, Request)
+    pair.server.accept(now=pair.now)
+    pair.server.send_text("welcome")
+    pair.exchange()
+    response, message = pair.take(CLIENT)
+    assert isinstance(response, Response)
+    assert message == TextMessage("welcome")
+    pair.client.close()
+    pair.exchange()
+    assert pair.take(SERVER) == pair.take(CLIENT) == [Closed(1000, clean=True)]
+
+
+def test_time_passes_for_endpoints_as_the_pair_is_told() -> None:
+    pair = endpoints(whole)
+    pair.exchange()
+    pair.advance(5.0)
+    pair.server.accept(now=pair.now)
+    pair.exchange()
+    pair.advance(25.0)
+    pair.exchange()
+    assert sum(isinstance(event, Ping) for event in pair.take(CLIENT)) == 1
+    pair.advance(45.0)
+    pair.flush(SERVER)
+    pair.flush(CLIENT)
+    pair.advance(65.0)
+    (closed,) = [event for event in pair.take(SERVER) if isinstance(event, Closed)]
+    assert closed.cause is CloseCause.PONG_TIMEOUT
+
+
+def test_time_does_not_concern_other_ends() -> None:
+    pair = ours()
+    pair.advance(1000.0)
+    assert pair.now == 1000.0
+    assert pair.events == {CLIENT: [], SERVER: []}
 
 
 def test_two_ends_that_never_stop_are_told() -> None:

@@ -27,6 +27,8 @@ QUERIES = {
     "close code 1006": "howto/debugging",
     "max size": "howto/back_pressure",
     "thread safety": "howto/threads",
+    "pair": "howto/testing",
+    "test": "howto/testing",
 }
 
 TITLE = re.compile(r"^(\S.*)\n([=\-.])\2+$", re.MULTILINE)
