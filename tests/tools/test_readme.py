@@ -91,10 +91,20 @@ def test_the_library_example_answers_what_is_no_websocket(
     assert answer.startswith(b"HTTP/1.1 %d " % status)
 
 
-def test_the_library_example_is_short() -> None:
-    (block,) = code_blocks(README)
-    lines = [line for line in block.code.splitlines() if line.strip() and not line.startswith("import ")]
-    assert len(lines) <= 20
+def test_the_library_examples_are_short() -> None:
+    with_a_loop, without = code_blocks(README)
+    for block in (with_a_loop, without):
+        lines = [line for line in block.code.splitlines() if line.strip() and not line.startswith("import ")]
+        assert len(lines) <= 20
+
+
+def test_the_example_with_a_loop_prints_the_answer(
+    ends: tuple[socket.socket, socket.socket], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server, client = ends
+    client.close()
+    run_page(README, sock=server)
+    assert capsys.readouterr().out == "HELLO\n"
 
 
 def test_ci_finds_one_test_command() -> None:
