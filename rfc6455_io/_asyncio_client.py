@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 import rfc6455
 from rfc6455 import URI, Closed, HandshakeError, Request, Response
 
-from ._asyncio_driver import Driver, Listener
+from ._asyncio_driver import Driver, Listener, check_callbacks
 from ._asyncio_websocket import Inbox, WebSocket
 from ._openings import ConnectArguments, Route, Way, planned
 from ._proxies import Proxy, ProxyError, Tunnel, host_for_others, proxy_for, socks_connection
@@ -290,5 +290,7 @@ def connect(
     """
     if listener is not None and (isinstance(listener, Listener) or not callable(listener)):
         raise TypeError(f"listener is a class derived from Listener, not {listener!r}")
+    if listener is not None:
+        check_callbacks(listener)
     route, way, timeouts = planned(_Way, uri, **options)
     return Connect(route, listener or Inbox, way.dial, timeouts)

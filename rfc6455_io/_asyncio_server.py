@@ -22,7 +22,7 @@ import rfc6455
 from rfc6455 import ConnectionClosedError, Request, Response
 from rfc6455.connection import close_payload
 
-from ._asyncio_driver import Driver, Listener
+from ._asyncio_driver import Driver, Listener, check_callbacks
 from ._asyncio_websocket import CUT_OFF, Inbox, WebSocket
 from ._messages import QUEUE
 from ._openings import check_place, check_server_context, check_timeouts, port_of, refusal, server_handshakes
@@ -71,6 +71,7 @@ class Server:
     def _as_listeners(self, handler: Handler | Callable[[], Listener]) -> Callable[[], Listener]:
         factory = handler.func if isinstance(handler, partial) else handler
         if isinstance(factory, type) and issubclass(factory, Listener):
+            check_callbacks(factory)
             return handler  # type: ignore[return-value]
         if isinstance(factory, type) or inspect.isasyncgenfunction(factory) or not callable(handler):
             raise TypeError(f"a handler is a coroutine function or a class derived from Listener, not {handler!r}")

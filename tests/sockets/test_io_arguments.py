@@ -402,6 +402,22 @@ def test_a_connection_on_asyncio_opens_once() -> None:
     asyncio.run(main())
 
 
+class AsynchronousListener(rfc6455_io.asyncio.Listener):
+    async def message(self, message: str | bytes) -> None:  # type: ignore[override]
+        """Do nothing, as nobody awaits it."""
+
+
+class Derived(AsynchronousListener):
+    pass
+
+
+@pytest.mark.parametrize("listener", [AsynchronousListener, Derived, partial(Derived)], ids=str)
+def test_callbacks_are_no_coroutine_functions(listener: Any) -> None:
+    for call in (rfc6455_io.asyncio.serve, partial(rfc6455_io.asyncio.connect, "ws://localhost/")):
+        with pytest.raises(TypeError, match=r"\.message\(\) is called, and not awaited: define it with 'def'"):
+            call(listener)
+
+
 def raising() -> Any:
     raise ZeroDivisionError
 
