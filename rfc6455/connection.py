@@ -881,13 +881,12 @@ class Connection:
         else:
             self._out += frame
 
-    def _queue_control(self, first: int, payload: bytes | bytearray | memoryview) -> bytes:
+    def _queue_control(self, first: int, payload: bytes | bytearray | memoryview) -> None:
         data = as_bytes(payload)
         if len(data) > MAX_CONTROL_PAYLOAD:
             raise LocalProtocolError(f"a control frame has at most {MAX_CONTROL_PAYLOAD} bytes, not {len(data)} (5.5)")
         self._check_step(first)
         self._queue(first, data)
-        return data
 
     def _cannot_send(self) -> LocalProtocolError:
         """Return the error for a frame that may not follow what was sent, in words for the caller."""

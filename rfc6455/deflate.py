@@ -469,14 +469,10 @@ class DeflateCodec(MessageCodec):
         portion = self._input
         if self._at or len(portion) > self._portion_size:
             portion = portion[self._at : self._at + self._portion_size]
-        problem = None
         try:
             data: bytes = inflater.decompress(portion, MAX_PIECE)
         except self._zlib.error as error:
-            problem = str(error)
-        if problem is not None:
-            # Raised here, outside the handler, as an error that refers to zlib's would keep the input alive.
-            raise _bad_data(f"a compressed message that does not inflate ({problem})")
+            raise _bad_data(f"a compressed message that does not inflate ({error})") from None
         if inflater.eof:
             # 7.2.3.4: a block with BFINAL set ends a DEFLATE stream, but not the message; another stream follows.
             self._take(len(portion) - len(inflater.unused_data))

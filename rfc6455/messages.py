@@ -338,11 +338,6 @@ class PreparedMessage:
         message = self.payload.decode() if self.first & OPCODE_BITS == _TEXT_OPCODE else self.payload
         return partial(PreparedMessage, compress=self.compress), (message,)
 
-    @property
-    def frame(self) -> bytes:
-        """The frame that every server's connection can send as it is if no extension encodes it."""
-        return b"".join(self._buffers)
-
     def _encoded_by(self, codec: MessageCodec) -> tuple[int, bytes, list[bytes]]:
         """Return the message as encoded by ``codec`` and all others with an equal `MessageCodec.shared_key`.
 
