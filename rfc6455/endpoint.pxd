@@ -32,6 +32,8 @@ cdef class Endpoint:
     @cython.locals(itself=ConnectionItself)
     cdef _next_event(self)
     @cython.locals(itself=ConnectionItself)
+    cdef bint _has_end(self) except -1
+    @cython.locals(itself=ConnectionItself)
     cdef Py_ssize_t _send_message(self, message, bint fin, compress) except -1
     cdef _advance(self)
     cdef list _take_waiting(self)

@@ -145,7 +145,11 @@ class Endpoint:
     @property
     def closed(self) -> bool:
         """Whether the connection has ended or the handshake has failed, that is, whether `end` is known."""
-        return self.end is not None
+        return self._has_end()
+
+    def _has_end(self) -> bool:
+        itself = self._itself
+        return self._closed is not None if itself is None else itself._closed is not None
 
     @property
     def end(self) -> Closed | None:

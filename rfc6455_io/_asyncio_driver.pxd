@@ -41,6 +41,7 @@ cdef class Driver:
     cdef bint _has_eof
     cdef bint _is_hung_up
     cdef object _target
+    cdef object _write
     cdef object _answer_until
 
     @cython.locals(left=Py_ssize_t, is_stopped=bint, is_changed=bint, binary=BytesMessage, text=TextMessage)

@@ -203,7 +203,7 @@ class Driver:
         *("transport", "endpoint", "connection", "listener", "loop", "can_write", "has_write_due", "is_closing"),
         *("is_gone", "is_held", "is_cut_off", "is_busy", "lost", "_owner", "_time", "_timer", "_timer_at"),
         *("_is_waiting", "_is_flooded", "_is_deaf", "_is_ending", "_has_ended", "_unsent", "_has_eof"),
-        *("_is_hung_up", "_target", "is_answer_due", "_answer_until"),
+        *("_is_hung_up", "_target", "_write", "is_answer_due", "_answer_until"),
     )
 
     transport: asyncio.Transport
@@ -241,6 +241,7 @@ class Driver:
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
+        self._write = transport.write
         self.endpoint = Endpoint(self._owner.begin(self), self._owner.timeouts, now=self._time())
         self._settle()
 
@@ -257,10 +258,7 @@ class Driver:
         is_changed = is_stopped or not data or target is None
         try:
             self.endpoint._receive(data, self._time())
-            while not is_stopped:
-                event = self.endpoint._next_event()
-                if event is None:
-                    break
+            while not is_stopped and (event := self.endpoint._next_event()) is not None:
                 left -= 1
                 if type(event) is BytesMessage and target is not None:
                     binary = event
@@ -543,7 +541,7 @@ class Driver:
         if not buffers or self.lost or self._is_ending:
             return  # nothing is due, or TCP has ended and nobody will read it
         if len(buffers) == 1:
-            self.transport.write(buffers[0])
+            self._write(buffers[0])
         else:
             self.transport.writelines(buffers)
             if FORGETS_TO_PAUSE:

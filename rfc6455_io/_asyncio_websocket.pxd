@@ -10,12 +10,12 @@ cdef class Inbox(Listener):
     cdef public object gone
     cdef public object loop
     cdef public object pings
-    cdef public object queue
+    cdef public list queue
     cdef public object receiver
     cdef public object room
     cdef public bint sends_parts
     cdef public Py_ssize_t size
-    cdef public object turns
+    cdef public list turns
 
     cdef _put(self, item, Py_ssize_t size)
     cpdef take_message(self)

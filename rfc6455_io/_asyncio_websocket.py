@@ -11,8 +11,8 @@ small messages, or one large one, so that a message within the limits always fit
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
+from asyncio import Future
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Generator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -40,11 +40,12 @@ class Inbox(Listener):
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
-        self.queue: deque[str | bytes | Part] = deque()
+        # A list: it is short, and takes a tenth of the memory of an empty deque.
+        self.queue: list[str | bytes | Part] = []
         self.size: int = 0
         self.receiver: asyncio.Future[None] | None = None
         # The tasks that wait to send, in order; one is woken at a time, and wakes the next.
-        self.turns: deque[asyncio.Future[None]] = deque()
+        self.turns: list[asyncio.Future[None]] = []
         # Whether a message is being sent in parts; and if the peer is slow, what waits between two of them.
         self.sends_parts: bool = False
         self.room: asyncio.Future[None] | None = None
@@ -68,13 +69,15 @@ class Inbox(Listener):
         self.size += size + MESSAGE
         if self.size >= QUEUE:
             driver.hold()
-        if driver.endpoint.end is not None:
+        if driver.endpoint._has_end():
             driver.await_answer()
         receiver = self.receiver
         if receiver is not None:
             self.receiver = None
-            if not receiver.done():
+            try:
                 receiver.set_result(None)
+            except asyncio.InvalidStateError:
+                pass  # the task that waited was cancelled
 
     def pong(self, payload: bytes) -> None:
         for ping in self.pings.take_pong(payload, self.loop.time()):
@@ -118,8 +121,17 @@ class Inbox(Listener):
             driver.write()  # nothing more will come that could be sent together with it
         if driver.is_answer_due:
             driver.end_answer()
-        self.receiver = receiver = self.loop.create_future()
+        receiver: Future[None] = Future()  # of the running loop; its create_future() takes twice as long
+        self.receiver = receiver
         return receiver
+
+    def __await__(self) -> Generator[Any, None, str | bytes]:
+        """Wait for the next message, for ``async for``. Compiled, a generator takes less than a coroutine."""
+        while not self.queue:
+            if self.end_event is not None and self.end_event.clean and self.end_event.code in GOOD_ENDS:
+                raise StopAsyncIteration
+            yield from self.wait()
+        return self.take_message()
 
     def take_message(self) -> str | bytes:
         item = self.queue[0]
@@ -130,7 +142,7 @@ class Inbox(Listener):
 
     def take(self, size: int) -> None:
         """Remove the first item from the queue; ``size`` is what it counts."""
-        self.queue.popleft()
+        del self.queue[0]
         self.size -= size + MESSAGE
         if self._driver.is_held and self.size < QUEUE // 4:
             self._driver.release()
@@ -150,7 +162,7 @@ class Inbox(Listener):
             if is_first:
                 self.turns.append(turn)
             else:
-                self.turns.appendleft(turn)
+                self.turns.insert(0, turn)
             is_first = False
             try:
                 await turn
@@ -164,7 +176,7 @@ class Inbox(Listener):
 
     def wake_next(self) -> None:
         while self.turns and not self.must_wait:
-            turn = self.turns.popleft()
+            turn = self.turns.pop(0)
             if not turn.done():
                 turn.set_result(None)
                 return
@@ -253,17 +265,8 @@ class WebSocket(Known):
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
 
-    async def __anext__(self) -> str | bytes:
-        # As `recv`, but without a coroutine of its own for each message.
-        inbox = self._inbox
-        try:
-            while not inbox.queue:
-                await inbox.wait()
-            return inbox.take_message()
-        except ConnectionClosedError as error:
-            if error.closed.clean and error.closed.code in GOOD_ENDS:
-                raise StopAsyncIteration from None
-            raise
+    def __anext__(self) -> Awaitable[str | bytes]:
+        return self._inbox
 
     # Sending.
 
