@@ -236,7 +236,8 @@ class WebSocket(Known):
     async def recv(self) -> str | bytes:
         """Return the next message: `str` for text, `bytes` for binary.
 
-        If nobody receives, reading stops, and the peer has to wait. A cancelled call loses nothing.
+        If nobody receives, reading stops, and the peer has to wait. A cancelled call loses nothing, so
+        ``asyncio.wait_for(ws.recv(), 10)`` gives it a time-out.
 
         :raises rfc6455.ConnectionClosedError: when the connection has ended and all messages have been received. Its
             ``closed`` says why.

@@ -28,6 +28,8 @@ QUERIES = {
     "max size": "howto/back_pressure",
     "thread safety": "howto/threads",
     "pair": "howto/testing",
+    "aiohttp": "howto/from_aiohttp",
+    "websockets asyncio": "howto/from_websockets_asyncio",
     "test": "howto/testing",
 }
 
