@@ -30,4 +30,6 @@ async def main(uri: str, token: str) -> None:
             pass  # `tell` is told
 
 
+if len(sys.argv) != 2 or "TOKEN" not in os.environ:
+    sys.exit(__doc__)
 asyncio.run(main(sys.argv[1], os.environ["TOKEN"]))

@@ -68,8 +68,9 @@ async def main(host: str, port: int, seconds: float, token: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Sends prices to WebSocket clients.")
+    parser = argparse.ArgumentParser(description="Sends prices to WebSocket clients that know TOKEN.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8765)
     parser.add_argument("--seconds", type=float, default=1.0, help="between two prices")
-    asyncio.run(main(**vars(parser.parse_args()), token=os.environ["TOKEN"]))
+    options = vars(parser.parse_args())
+    asyncio.run(main(**options, token=os.environ.get("TOKEN") or parser.error("set TOKEN in the environment")))

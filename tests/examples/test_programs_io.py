@@ -52,6 +52,16 @@ def test_who_has_no_token_stays_outside() -> None:
         server.stop()
 
 
+@pytest.mark.parametrize(("program", "words"), [("client.py", "TOKEN=secret python"), ("ticker.py", "set TOKEN")])
+def test_what_is_missing_is_said(program: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOKEN")
+    command = [sys.executable, str(EXAMPLES / program)]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert finished.returncode != 0
+    assert words in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
 @pytest.mark.parametrize(("name", "most"), [("ticker.py", 60), ("client.py", 27)])
 def test_they_are_short(name: str, most: int) -> None:
     lines = (EXAMPLES / name).read_text(encoding="utf-8").splitlines()
