@@ -1,9 +1,9 @@
 """What the two ends agree on in the opening handshake, over any version of HTTP.
 
 What lives here: the choice of the subprotocol (1.9, 4.2.2) and of the extensions (9.1), for a server in `Terms`, for a
-client in `Offer`. Both take header fields and return an `Agreement`, which makes the `Connection`; what cannot be
-agreed on is a `HandshakeError`. Not here: which pages may connect (`origins.py`), and how a request or a response
-looks on the wire: that is `http1.py` (4) and `http2.py` (RFC 8441).
+client in `Offer`. Both take header fields and return an `Agreement`; what cannot be agreed on is a `HandshakeError`.
+Not here: which pages may connect (`origins.py`), and how a request or a response looks on the wire: that is `http1.py`
+(4) and `http2.py` (RFC 8441).
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..arguments import check_type, excerpt, items_of
-from ..codes import CloseCause, Role
-from ..connection import Connection
+from ..codes import CloseCause
 from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension, MessageCodec, check_codec, check_extensions
 from ..headers import Headers, HeaderSource, is_token
-from ..options import Options
 from .fields import EXTENSIONS, SUBPROTOCOL, ExtensionItem, Request, parse_extensions
 from .origins import Origins, OwnHosts, origin_rules
 
@@ -41,10 +39,6 @@ class Agreement(NamedTuple):
         if self.codecs:
             fields.append((EXTENSIONS, ", ".join(codec.parameters for codec in self.codecs)))
         return fields
-
-    def connection(self, role: Role, options: Options) -> Connection:
-        """Return a connection that works as agreed."""
-        return Connection._agreed(role, self.codecs, self.subprotocol, options)
 
 
 # Most handshakes agree on nothing more than the connection.

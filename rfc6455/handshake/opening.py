@@ -172,7 +172,7 @@ class ServerOpening(_Opening):
         return agreement, fields
 
     def _open(self, agreement: Agreement, response: Response, options: Options, head: bytes = b"") -> Connection:
-        connection = agreement.connection(SERVER, options)
+        connection = Connection._agreed(SERVER, agreement.codecs, agreement.subprotocol, options)
         if self.leniencies_used:
             connection.leniencies_used.update(self.leniencies_used)
         connection._start(head, b"" if self._early is None else bytes(self._early), self._eof)
@@ -287,7 +287,7 @@ class ClientOpening(_Opening):
         return host, [field for field, name in zip(fields, names, strict=True) if name != "host"]
 
     def _connection(self, agreement: Agreement, unread: bytes = b"") -> Connection:
-        connection = agreement.connection(CLIENT, self._options)
+        connection = Connection._agreed(CLIENT, agreement.codecs, agreement.subprotocol, self._options)
         if self.leniencies_used:
             connection.leniencies_used.update(self.leniencies_used)
         connection._start(b"", unread)
