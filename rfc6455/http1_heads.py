@@ -101,7 +101,9 @@ def _asked_by_stranger(line: bytes) -> str | None:
         return _TLS
     if line.startswith(b"SSH-"):
         return "this is SSH, and the port speaks HTTP"
-    if line in (b"\r", b"\n"):
+    if line == b"\n":
+        return "the request begins with LF alone; an empty line before it ends with CRLF"
+    if line == b"\r":
         return (
             f"there is more than one empty line before the request; where a proxy stands in front, {_PROXY_PROTOCOL}"
         )
@@ -135,20 +137,22 @@ def _check_request_version(version: bytes) -> None:
         raise HeadError(505, "this is HTTP/2, and the port speaks HTTP/1.1", "RFC 9112 2.3")
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
         status = 505 if _VERSION.fullmatch(version) else 400
-        raise HeadError(status, f"the HTTP version is {excerpt(version)}; HTTP/1.1 is required", "RFC 9112 2.3")
+        raise HeadError(
+            status, f"the HTTP version is {excerpt(version.decode())}; HTTP/1.1 is required", "RFC 9112 2.3"
+        )
 
 
 def _check_response_version(version: bytes) -> None:
     # A refusal may come from an old proxy, which says HTTP/1.0.
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
         stranger = _answered_by_stranger(version)
-        reason = stranger or f"the response begins with {excerpt(version)}, not with HTTP/1.1"
+        reason = stranger or f"the response begins with {excerpt(version.decode())}, not with HTTP/1.1"
         raise HeadError(400, reason, "RFC 9112 2.3")
 
 
 def _check_status(status: bytes) -> None:
     if not _STATUS.fullmatch(status):
-        raise HeadError(400, f"the status code is {excerpt(status)}; 100 to 999 is required", "RFC 9112 4")
+        raise HeadError(400, f"the status code is {excerpt(status.decode())}; 100 to 999 is required", "RFC 9112 4")
 
 
 # field-line = field-name ":" OWS field-value OWS                (RFC 9112, 5: "No whitespace is allowed between the
@@ -423,6 +427,8 @@ class _HeadReader:
             fault = f"the {part} is empty"
         elif part == "field name" and self._at == self._line_start and octet in b" \t":
             fault = f"the line begins with {what}; folded lines are not accepted"
+        elif part == "HTTP version" and 0 < self._at == self._piece_start:
+            fault = f"{what} follows the space after the target, where the HTTP version must stand"
         else:
             fault = f"{what} is not allowed in the {part}"
         return f"{fault}, at byte {self._at}{self._shown(line.decode('latin-1'))}"

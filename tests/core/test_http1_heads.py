@@ -256,8 +256,18 @@ WORDS: list[tuple[type[Reader], bytes, str]] = [
         b"GET /\xe9 HTTP/1.1\r\n",
         "'\\xe9' is not allowed in the request target, at byte 5: 'GET /\\xe9'",
     ),
-    (RequestReader, b"GET /a b HTTP/1.1\r\n", "'b' is not allowed in the HTTP version, at byte 7: 'GET /a b'"),
-    (RequestReader, b"GET / HTTP/1.2\r\n", "the HTTP version is b'HTTP/1.2'; HTTP/1.1 is required"),
+    (
+        RequestReader,
+        b"GET /a b HTTP/1.1\r\n",
+        "'b' follows the space after the target, where the HTTP version must stand, at byte 7: 'GET /a b'",
+    ),
+    (RequestReader, b"GET / HTTx/1.1\r\n", "'x' is not allowed in the HTTP version, at byte 9: 'GET / HTTx'"),
+    (
+        RequestReader,
+        b"\nGET / HTTP/1.1\r\n",
+        "the request begins with LF alone; an empty line before it ends with CRLF",
+    ),
+    (RequestReader, b"GET / HTTP/1.2\r\n", "the HTTP version is 'HTTP/1.2'; HTTP/1.1 is required"),
     (
         RequestReader,
         b"GET / HTTP/1.1\n",
@@ -292,10 +302,10 @@ WORDS: list[tuple[type[Reader], bytes, str]] = [
         GET_KEY + b"\rx",
         "CR must be followed by LF, not by 'x', at byte 28, in the field 'Key'",
     ),
-    (ResponseReader, b"HTTP/1.1 007 x", "the status code is b'007'; 100 to 999 is required"),
+    (ResponseReader, b"HTTP/1.1 007 x", "the status code is '007'; 100 to 999 is required"),
     (ResponseReader, b"HTTP/1.1  200", "the status code is empty, at byte 9: 'HTTP/1.1  '"),
     (ResponseReader, b"HTTP/1.1 2x0", "'x' is not allowed in the status code, at byte 10: 'HTTP/1.1 2x'"),
-    (ResponseReader, b"HTTP/2.0 200", "the response begins with b'HTTP/2.0', not with HTTP/1.1"),
+    (ResponseReader, b"HTTP/2.0 200", "the response begins with 'HTTP/2.0', not with HTTP/1.1"),
     (
         ResponseReader,
         b"HTTP/1.1 200\n",
