@@ -201,7 +201,9 @@ def parse_extended_connect(headers: Headers) -> Request:
     :raises HandshakeError: 400, or 501 for a protocol other than WebSocket.
     """
     pseudo, fields = _split(headers)
-    _check_method(pseudo.get(":method", ""))
+    method = pseudo.get(":method", "")
+    if method != "CONNECT":
+        raise HandshakeError(400, f"the method is {excerpt(method)}; CONNECT is required", "RFC 8441 5")
     if ":protocol" in pseudo and pseudo[":protocol"] != "websocket":
         # RFC 9220, 3: the status for a :protocol "that is unknown or is not supported".
         raise HandshakeError(501, f"the protocol {excerpt(pseudo[':protocol'])} is not supported", "RFC 9220 3")
@@ -213,10 +215,6 @@ def parse_extended_connect(headers: Headers) -> Request:
     if pseudo[":scheme"] not in ("http", "https"):
         raise HandshakeError(400, f"the scheme is {excerpt(pseudo[':scheme'])}, not http or https", "RFC 8441 5")
     _check_target(pseudo[":path"], pseudo[":authority"])
-    for name, _ in fields:
-        # RFC 9113, 8.2: "Field names MUST be converted to lowercase".
-        if name != name.lower():
-            raise HandshakeError(400, f"{excerpt(name)} is not in lower case", "RFC 9113 8.2")
     _check_fields(fields)
     _check_hosts(pseudo, fields.get_all("host"))
     others = [(name, value) for name, value in fields if name != "host"]
@@ -224,21 +222,14 @@ def parse_extended_connect(headers: Headers) -> Request:
 
 
 def _parse_split_connect(method: str, target: str, fields: Headers) -> Request:
-    """Return the same for a request whose pseudo-header fields were read elsewhere."""
-    _check_method(method)
-    for name, value in fields:
-        _check_field(name, value)
+    """Return the same for a request whose pseudo-header fields were read elsewhere, and whose names may be in upper
+    case."""
     hosts = fields.get_all("host")
     if len(hosts) != 1:
         raise HandshakeError(400, f"there are {len(hosts) or 'no'} host fields; one is required", "RFC 9113 8.3.1")
-    _check_target(target, hosts[0])
-    _check_fields(fields)
-    return Request("CONNECT", target, fields, "HTTP/2")
-
-
-def _check_method(method: str) -> None:
-    if method != "CONNECT":
-        raise HandshakeError(400, f"the method is {excerpt(method)}; CONNECT is required", "RFC 8441 5")
+    pseudo = {":method": method, ":protocol": "websocket", ":scheme": "https", ":path": target, ":authority": hosts[0]}
+    others = [(name.lower(), value) for name, value in fields]
+    return parse_extended_connect(Headers([*pseudo.items(), *others]))
 
 
 def _split(headers: Headers) -> tuple[dict[str, str], Headers]:
@@ -279,7 +270,10 @@ def _check_target(path: str, authority: str) -> None:
 
 def _check_fields(fields: Headers) -> None:
     for name, _ in fields:
-        if name.lower() in _FORBIDDEN:
+        # RFC 9113, 8.2: "Field names MUST be converted to lowercase".
+        if name != name.lower():
+            raise HandshakeError(400, f"{excerpt(name)} is not in lower case", "RFC 9113 8.2")
+        if name in _FORBIDDEN:
             raise HandshakeError(400, f"{excerpt(name)} must not be in an Extended CONNECT", "RFC 8441 5")
     # RFC 8441, 5: Sec-WebSocket-Version is used "as defined in RFC 6455".
     versions = fields.get_all("sec-websocket-version")
