@@ -27,7 +27,7 @@ def as_bytes(data: bytes | bytearray | memoryview, what: str = "binary data") ->
 
 def at_most_63_bits(limit: int | None) -> int:
     """Return a limit as a number that a length can have (5.2); ``None`` stands for the largest one."""
-    return MAX_LENGTH if limit is None else min(limit, MAX_LENGTH)
+    return MAX_LENGTH if limit is None or limit > MAX_LENGTH else limit
 
 
 def excerpt(value: str | bytes, length: int = 60) -> str:

@@ -168,23 +168,23 @@ class Connection:
         subprotocol: str | None = None,
         **options: Unpack[OptionArguments],
     ) -> None:
-        self._set_up(role, extensions, subprotocol, DEFAULT_OPTIONS.updated(**options))
+        self._set_up(role, check_codecs(extensions), subprotocol, DEFAULT_OPTIONS.updated(**options))
 
     @classmethod
     def _agreed(
         cls, role: Role, codecs: Sequence[MessageCodec], subprotocol: str | None, options: Options
     ) -> Connection:
-        """Make the connection that results from a handshake, whose options were checked when it began."""
+        """Make the connection that results from a handshake, which has checked codecs and options."""
         connection = cls.__new__(cls)
-        connection._set_up(role, codecs, subprotocol, options)
+        connection._set_up(role, tuple(codecs), subprotocol, options)
         return connection
 
-    def _set_up(self, role: Role, codecs: Sequence[MessageCodec], subprotocol: str | None, options: Options) -> None:
+    def _set_up(self, role: Role, codecs: tuple[MessageCodec, ...], subprotocol: str | None, options: Options) -> None:
         if not isinstance(role, Role):
             raise TypeError(f"a role is Role.CLIENT or Role.SERVER, not {role!r}")
         limits = options.limits
         self.role: Role = role
-        self.extensions: tuple[MessageCodec, ...] = check_codecs(codecs)
+        self.extensions: tuple[MessageCodec, ...] = codecs
         self.limits: Limits = limits
         self.subprotocol: str | None = subprotocol
         self.last_pong: bytes | None = None
@@ -197,7 +197,7 @@ class Connection:
         self._keys_at = 0
         self._keys_forks = 0
         self._budget = at_most_63_bits(limits.budget)
-        reserved_bits = sum([codec.reserved_bits for codec in self.extensions])
+        reserved_bits = sum([codec.reserved_bits for codec in self.extensions]) if self.extensions else 0
         self._parser = FrameCursor(role, limits, reserved_bits, options.leniencies)
         if limits.frame is None:
             # The size of a message is checked by the message, as an extension may make it larger or smaller.

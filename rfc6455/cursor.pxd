@@ -1,5 +1,6 @@
 cimport cython
 
+from rfc6455.arguments cimport at_most_63_bits
 from rfc6455._byte_loops cimport Loan, PayloadBuffer, mask_slice, take_payload
 
 cdef int CONTROL_BIT, MAX_CONTROL_PAYLOAD

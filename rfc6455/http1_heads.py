@@ -577,11 +577,6 @@ _PHRASES = {int(status): status.phrase for status in HTTPStatus}
 
 def _serialize(start_line: str, headers: Headers) -> bytes:
     check_fields(headers)
-    return serialize_head(start_line, headers)
-
-
-def serialize_head(start_line: str, headers: Headers) -> bytes:
-    """Return the octets of a head that has been checked completely."""
     return "\r\n".join([start_line, *map(": ".join, headers._pairs), "\r\n"]).encode("latin-1")
 
 

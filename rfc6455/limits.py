@@ -6,6 +6,7 @@ Not here: the code that enforces them; each field says which module does.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Limits:
             if type(value) is not int or value < 1:
                 raise ValueError(f"Limits.{field.name} must be a whole number from 1 up, not {value!r}")
 
-    @property
+    @cached_property
     def budget(self) -> int | None:
         """The memory budget in force, in bytes: ``memory``, or what follows from ``message``; ``None`` if there is
         none."""

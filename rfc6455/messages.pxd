@@ -1,7 +1,7 @@
 cimport cython
 
 from rfc6455.events cimport BytesPart, TextPart, bytes_message, text_message
-from rfc6455.arguments cimport as_bytes
+from rfc6455.arguments cimport as_bytes, at_most_63_bits
 from rfc6455.extensions cimport MessageCodec, checked
 from rfc6455.cursor cimport FrameCursor
 from rfc6455._byte_loops cimport BytesBuffer, PayloadBuffer, TextBuffer, pack_frame, pack_header

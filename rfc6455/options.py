@@ -32,7 +32,7 @@ class OptionArguments(TypedDict, total=False):
     random: Callable[[int], bytes]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Options:
     """The options of one connection. Every handshake and `~rfc6455.Connection` takes these fields as keywords.
 

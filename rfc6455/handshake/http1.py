@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from hashlib import sha1
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,6 @@ from ..http1_heads import (
     check_fields,
     check_request,
     phrase,
-    serialize_head,
     serialize_response,
     whole_request,
     whole_response,
@@ -71,6 +71,11 @@ _SWITCHING_PROTOCOLS = (
     f"HTTP/1.1 101 {phrase(101)}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 )
 
+# The fields that every request has, in the same order: all of it but the host and the two values that stand between.
+_VERSION_FIELD = ("Sec-WebSocket-Version", VERSION)
+_ASKING = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: "
+_VERSION_LINE = f"\r\nSec-WebSocket-Version: {VERSION}\r\n"
+
 # The values of all lines by their names, in lower case, as `Headers` has them.
 _Lines = Mapping[str, Sequence[str]]
 
@@ -88,6 +93,11 @@ def accept_key(key: str) -> str:
 
 def _base64(data: bytes) -> str:
     return b2a_base64(data, newline=False).decode()
+
+
+def _lines(fields: Iterable[tuple[str, str]]) -> str:
+    """Return the lines of fields that were checked."""
+    return "".join([f"{name}: {value}\r\n" for name, value in fields])
 
 
 def _pairs(fields: Iterable[tuple[str, str]]) -> HeaderList:
@@ -219,8 +229,7 @@ class ServerHandshake(ServerOpening):
         agreement, fields = self._agree(subprotocol, headers, _HOP_BY_HOP)
         assert self.request is not None
         accept = accept_key(self.request.headers._by_name()["sec-websocket-key"][0])
-        added = "".join([f"{name}: {value}\r\n" for name, value in fields]) if fields else ""
-        head = f"{_SWITCHING_PROTOCOLS}{accept}\r\n{added}\r\n".encode("latin-1")
+        head = f"{_SWITCHING_PROTOCOLS}{accept}\r\n{_lines(fields) if fields else ''}\r\n".encode("latin-1")
         response = Response(101, Headers._known_good([*_UPGRADE, ("Sec-WebSocket-Accept", accept), *fields]))
         connection = self._open(agreement, response, self._options.updated(**options), head)
         self._drop_head()
@@ -530,7 +539,6 @@ class ClientHandshake(ClientOpening):
     :raises TypeError: when an argument has the wrong type.
 
     :ivar uri: the `URI`.
-    :ivar request: the request, for callers that send it by other means.
     :ivar response: the head of the response, once it has come.
     :ivar leniencies_used: the number of times that each `Leniency` was used.
 
@@ -560,10 +568,14 @@ class ClientHandshake(ClientOpening):
         added = [*self._offer.fields, *fields]
         if added:
             check_fields(added)
-        own = (("Sec-WebSocket-Key", self._key), ("Sec-WebSocket-Version", VERSION))
-        headers = Headers._known_good([("Host", host), *_UPGRADE, *own, *added])
-        self.request: Request = Request("GET", self.uri.resource_name, headers)
-        self._head = serialize_head(f"GET {self.request.target} HTTP/1.1", headers)
+        self._fields = [("Host", host), *_UPGRADE, ("Sec-WebSocket-Key", self._key), _VERSION_FIELD, *added]
+        start = f"GET {self.uri.resource_name} HTTP/1.1\r\nHost: {host}\r\n{_ASKING}{self._key}{_VERSION_LINE}"
+        self._head = f"{start}{_lines(added) if added else ''}\r\n".encode("latin-1")
+
+    @cached_property
+    def request(self) -> Request:  # type: ignore[override]
+        """The request, for callers that send it by other means."""
+        return Request("GET", self.uri.resource_name, Headers._known_good(self._fields))
 
     def headers_to_send(self) -> HeaderList:
         """Return the header fields of the request, once, for a caller that writes them by other means.

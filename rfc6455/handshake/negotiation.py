@@ -102,7 +102,7 @@ class Terms:
         """
         wanted, offers = wishes
         if subprotocol is None:
-            subprotocol = self._first_common(wanted)
+            subprotocol = self._first_common(wanted) if wanted else None
         else:
             check_type(subprotocol, str, "subprotocol is a str or None")
             if subprotocol not in wanted:
@@ -114,7 +114,7 @@ class Terms:
         return Agreement(subprotocol, codecs) if subprotocol is not None or codecs else _NOTHING
 
     def _first_common(self, wanted: Collection[str]) -> str | None:
-        return next((own for own in self._subprotocols if own in wanted), None) if wanted else None
+        return next((own for own in self._subprotocols if own in wanted), None)
 
     def _accept_offers(self, offers: Iterable[ExtensionItem]) -> list[MessageCodec]:
         """Return the state of each accepted extension. 9.1: the client lists them in order of preference; several

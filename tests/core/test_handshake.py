@@ -54,6 +54,7 @@ from rfc6455 import (
     accept_key,
     parse_uri,
 )
+from rfc6455.http1_heads import serialize_request, serialize_response
 
 # The examples of the RFC.
 
@@ -65,6 +66,30 @@ def test_accept_key_of_1_3() -> None:
     assert accept_key(SAMPLE_KEY) == SAMPLE_ACCEPT
     # 4.2.2: the same in hexadecimal
     assert base64.b64decode(SAMPLE_ACCEPT).hex(" ") == "b3 7a 4f 2c c0 62 4f 16 90 f6 46 06 cf 38 59 45 b2 be c4 ea"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"subprotocols": ["a", "b"], "origin": "http://a", "extensions": [Shift()]},
+        {"headers": [("Host", "b:1"), ("X", ""), ("x", " 1 ")]},
+    ],
+    ids=["usual", "all", "headers"],
+)
+def test_what_a_client_sends_is_its_request(arguments: dict[str, Any]) -> None:
+    handshake = ClientHandshake("ws://example.com:81/a?b", **arguments)
+    data = handshake.data_to_send()
+    assert data == serialize_request(handshake.request)
+    assert handshake.request is handshake.request
+
+
+def test_what_a_server_sends_is_its_response() -> None:
+    handshake = ServerHandshake(subprotocols=["a"], extensions=[Shift()])
+    handshake.receive_data(request(("Sec-WebSocket-Protocol", "a"), ("Sec-WebSocket-Extensions", "x-shift")))
+    data = handshake.accept(headers={"X": "1"}).data_to_send()
+    assert handshake.response is not None
+    assert data == serialize_response(handshake.response)
 
 
 @pytest.mark.clause(
