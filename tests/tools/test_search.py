@@ -16,6 +16,13 @@ DOCS = ROOT / "docs"
 QUERIES = {
     "authentication": "howto/which_loop",
     "reconnect": "howto/which_loop",
+    "resume": "howto/which_loop",
+    "prefix": "howto/proxies",
+    "health check": "howto/proxies",
+    "client address": "howto/proxies",
+    "slow client": "howto/broadcasting",
+    "wss": "howto/tls",
+    "timeout": "howto/deadlines",
     "JSON": "howto/which_loop",
     "proxy": "howto/proxies",
     "nginx": "howto/proxies",
