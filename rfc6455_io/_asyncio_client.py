@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 import rfc6455
 from rfc6455 import URI, Closed, HandshakeError, Request, Response
 
-from ._asyncio_driver import Driver, Listener, check_callbacks
+from ._asyncio_driver import Driver, Listener
 from ._asyncio_websocket import Inbox, WebSocket
-from ._openings import ConnectArguments, Route, Way, planned
+from ._openings import ConnectArguments, Route, Way, check_callbacks, planned
 from ._proxies import Proxy, ProxyError, Tunnel, host_for_others, proxy_for, socks_connection
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import partial
-from inspect import iscoroutinefunction
 from math import inf
 from typing import Any, Protocol
 
@@ -152,24 +151,6 @@ class Listener(Known):
     def resume(self) -> None:
         """Receive messages again after `pause`."""
         self._driver.release()
-
-
-_CALLBACKS = ("opened", "message", "part", "pong", "writable", "closed")
-
-
-def check_callbacks(make_listener: Callable[[], object]) -> None:
-    """Check that the callbacks of a class of listeners do their work when they are called.
-
-    :param make_listener: the class, a ``functools.partial`` of one, or any other function, which is not checked.
-    :raises TypeError: when a callback is a coroutine function.
-    """
-    made = make_listener.func if isinstance(make_listener, partial) else make_listener
-    for name in _CALLBACKS if isinstance(made, type) else ():
-        if iscoroutinefunction(getattr(made, name, None)):
-            raise TypeError(
-                f"{made.__name__}.{name}() is called, and not awaited: define it with 'def', or write a coroutine "
-                "that receives from a WebSocket instead"
-            )
 
 
 class Owner(Protocol):

@@ -22,10 +22,18 @@ import rfc6455
 from rfc6455 import ConnectionClosedError, Request, Response
 from rfc6455.connection import close_payload
 
-from ._asyncio_driver import Driver, Listener, check_callbacks
+from ._asyncio_driver import Driver, Listener
 from ._asyncio_websocket import CUT_OFF, Inbox, WebSocket
 from ._messages import QUEUE
-from ._openings import check_place, check_server_context, check_timeouts, port_of, refusal, server_handshakes
+from ._openings import (
+    check_callbacks,
+    check_place,
+    check_server_context,
+    check_timeouts,
+    port_of,
+    refusal,
+    server_handshakes,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -16,6 +16,7 @@ import ssl as tls
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from inspect import iscoroutinefunction
 from types import NoneType
 from typing import Any, TypeVar
 
@@ -36,6 +37,9 @@ from rfc6455.options import OptionArguments
 
 logger = logging.getLogger("rfc6455_io")
 
+# Those of a `Listener` on asyncio.
+_CALLBACKS = ("opened", "message", "part", "pong", "writable", "closed")
+
 _Handshake = TypeVar("_Handshake", ServerHandshake, ClientHandshake)
 
 # RFC 9110, 15.4: their rules about methods do not matter, as ours is GET.
@@ -46,6 +50,21 @@ REDIRECTIONS = (301, 302, 303, 307, 308)
 
 def check_timeouts(timeouts: Timeouts | None) -> None:
     check_type(timeouts, (Timeouts, NoneType), "timeouts is None or a Timeouts, such as Timeouts(open=5.0)")
+
+
+def check_callbacks(make_listener: Callable[[], object]) -> None:
+    """Check that the callbacks of a class of listeners do their work when they are called.
+
+    :param make_listener: the class, a ``functools.partial`` of one, or any other function, which is not checked.
+    :raises TypeError: when a callback is a coroutine function.
+    """
+    made = make_listener.func if isinstance(make_listener, partial) else make_listener
+    for name in _CALLBACKS if isinstance(made, type) else ():
+        if iscoroutinefunction(getattr(made, name, None)):
+            raise TypeError(
+                f"{made.__name__}.{name}() is called, and not awaited: define it with 'def', or write a coroutine "
+                "that receives from a WebSocket instead"
+            )
 
 
 def check_sock(sock: socket.socket | None) -> None:
