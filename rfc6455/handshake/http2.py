@@ -312,10 +312,8 @@ class Http2ClientHandshake(ClientOpening):
     _reserved = _FORBIDDEN
 
     def _ask(self, host: str, fields: list[tuple[str, str]]) -> None:
-        self._authority = host
-        self._fields = [("sec-websocket-version", VERSION), *self._offer.fields, *fields]
-        check_fields(self._fields)
-        asked = Headers([("host", host), *self._fields])
+        asked = Headers([("host", host), ("sec-websocket-version", VERSION), *self._offer.fields, *fields])
+        check_fields(asked)
         self.request: Request = Request("CONNECT", self.uri.resource_name, asked, "HTTP/2")
         self._headers_are_due = True
 
@@ -326,14 +324,15 @@ class Http2ClientHandshake(ClientOpening):
         if not self._headers_are_due:
             return []
         self._headers_are_due = False
+        (_, host), *fields = self.request.headers
         pseudo = [
             (":method", "CONNECT"),
             (":protocol", "websocket"),
             (":scheme", "https" if self.uri.secure else "http"),
-            (":path", self.uri.resource_name),
-            (":authority", self._authority),
+            (":path", self.request.target),
+            (":authority", host),
         ]
-        return [*_lower(pseudo), *_lower(self._fields)]
+        return _lower([*pseudo, *fields])
 
     def receive_headers(self, headers: _Pairs) -> Connection | None:
         """Process the header list of a response, and return the connection.
