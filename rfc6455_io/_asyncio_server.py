@@ -16,6 +16,7 @@ import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import rfc6455
@@ -341,6 +342,32 @@ def serve(
             if sock.family == getattr(socket, "AF_UNIX", None):
                 return await loop.create_unix_server(factory, sock=sock, **how)
             return await loop.create_server(factory, sock=sock, **how)
-        return await loop.create_server(factory, host, port, reuse_port=reuse_port, **how)
+        bound = _bound_to_address(host, port, reuse_port, backlog)
+        if bound is None:
+            return await loop.create_server(factory, host, port, reuse_port=reuse_port, **how)
+        try:
+            return await loop.create_server(factory, sock=bound, **how)
+        except BaseException:
+            bound.close()
+            raise
 
     return Server(handler, listen, make_handshake, timeouts, process_request)
+
+
+def _bound_to_address(
+    host: str | Sequence[str] | None, port: int | None, reuse_port: bool | None, backlog: int
+) -> socket.socket | None:
+    """Return a socket for a host that is an address; ``None`` for all others, which must be resolved.
+
+    uvloop resolves addresses, too, in threads that stay; and in a process with several, system calls take longer.
+    """
+    try:
+        version = ip_address(host).version if isinstance(host, str) else 0
+    except ValueError:
+        version = 0
+    if not version:
+        return None
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    made = socket.create_server((str(host), port or 0), family=family, backlog=backlog, reuse_port=bool(reuse_port))
+    # asyncio sets TCP_NODELAY only where the socket names its protocol.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, made.detach())

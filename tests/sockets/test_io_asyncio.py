@@ -7,6 +7,8 @@ import functools
 import logging
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -752,6 +754,52 @@ def test_where_it_listens(tmp_path: Path) -> None:
                 assert one.port == two.port
 
     run(main())
+
+
+SERVES_ON_UVLOOP = """
+import asyncio, os, uvloop
+from rfc6455_io.asyncio import Listener, serve
+
+async def main():
+    async with serve(Listener, "127.0.0.1", 0) as server:
+        await asyncio.open_connection("127.0.0.1", server.port)
+        print(len(os.listdir("/proc/self/task")))
+
+uvloop.run(main())
+"""
+
+
+@pytest.mark.skipif("uvloop" not in LOOPS or sys.platform != "linux", reason="counts the threads of uvloop on Linux")
+def test_uvloop_starts_no_threads_for_an_address() -> None:
+    command, root = [sys.executable, "-c", SERVES_ON_UVLOOP], Path(rfc6455.__file__).parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("1", "")
+
+
+@BOTH_LOOPS
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_connection_to_an_address_does_not_wait_to_fill_packets(loop: str, host: str) -> None:
+    if host == "::1":
+        try:
+            socket.create_server((host, 0), family=socket.AF_INET6).close()
+        except OSError:
+            pytest.skip("needs IPv6")
+    delays: list[int] = []
+
+    class Looks(Listener):
+        def opened(self, head: Request | Response) -> None:
+            delays.append(self.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    async def main() -> None:
+        async with serve(Looks, host, 0) as server:
+            assert [one.getsockname()[0] for one in server.sockets] == [host]
+            raw = Raw(*await asyncio.open_connection(host, server.port))
+            raw.writer.write(REQUEST)
+            await raw.head()
+            await raw.close()
+
+    run(main(), loop)
+    assert delays == [1]
 
 
 def test_what_is_wrong_is_said_at_once() -> None:
