@@ -194,14 +194,14 @@ class Server:
             else:
                 self._answer(driver, request, answer)
         except Exception:
-            self._refuse(driver)
+            self._refuse(driver, request)
 
     async def _answer_later(self, driver: Driver, request: Request, answer: Awaitable[Response | None]) -> None:
         try:
             self._answer(driver, request, await answer)
         except (Exception, asyncio.CancelledError):  # which the result of a cancelled task raises
             if not self._is_closing:
-                self._refuse(driver)
+                self._refuse(driver, request)
         driver.answered()
 
     def _answer(self, driver: Driver, request: Request, answer: Response | None) -> None:
@@ -217,9 +217,9 @@ class Server:
             self.connections.add(listener.websocket if isinstance(listener, _Handled) else listener)
             driver.opened(listener, request)
 
-    def _refuse(self, driver: Driver) -> None:
+    def _refuse(self, driver: Driver, request: Request) -> None:
         """Answer 500, which tells the client only that something went wrong."""
-        logger.exception("a client is answered with 500: its request could not be processed")
+        logger.exception("the request for %s is answered with 500: it could not be processed", request.path)
         if not driver.endpoint.closed:
             driver.endpoint.reject(500)
 
@@ -283,7 +283,7 @@ class _Handled(Inbox):
             self.close(code)
 
     def _log(self) -> None:
-        logger.exception("a connection ends with 1011: its handler failed")
+        logger.exception("the connection to %s is closed with 1011: its handler failed", self.request.path)
 
 
 def serve(

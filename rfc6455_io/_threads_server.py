@@ -319,7 +319,7 @@ class Server:
             return driver.answer(refusal(request, answer), answer)
         except Exception:
             # The client is told only that something went wrong.
-            logger.exception("a client is answered with 500: its request could not be processed")
+            logger.exception("the request for %s is answered with 500: it could not be processed", request.path)
             return driver.answer(Response(500), None)
 
     def _handle(self, ws: WebSocket) -> None:
@@ -333,9 +333,9 @@ class Server:
             code = 1000
         except ConnectionClosedError as error:
             if error.closed is not ws._driver.end:
-                _log_failure()  # the error of another connection, which is the handler's responsibility
+                _log_failure(ws)  # the error of another connection, which is the handler's responsibility
         except Exception:
-            _log_failure()
+            _log_failure(ws)
         finally:
             with self._lock:
                 self.connections.discard(ws)
@@ -357,8 +357,8 @@ def _close_all(listening: list[_Listening]) -> None:
         each.close()
 
 
-def _log_failure() -> None:
-    logger.exception("a connection ends with 1011: its handler failed")
+def _log_failure(ws: WebSocket) -> None:
+    logger.exception("the connection to %s is closed with 1011: its handler failed", ws.request.path)
 
 
 # ---- Sockets ----

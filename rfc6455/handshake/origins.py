@@ -154,7 +154,7 @@ class OriginRules:
             raise HandshakeError(400, "there are two Origin headers", "RFC 6454 7.3")
         if not self._lets_in(values[0], request, host):
             origin = excerpt(values[0])
-            reason = f"the page that connects is of origin {origin}, and this server is {excerpt(host)} to it"
+            reason = f"the page that connects has the origin {origin}, and this server is {excerpt(host)} to it"
             if _is_origin(values[0]):
                 reason += f": origins=[{origin}] lets it in; a proxy in front has to pass Host on unchanged"
             raise HandshakeError(403, reason, "10.2", cause=CloseCause.OPENING_REFUSED)

@@ -332,7 +332,7 @@ REFUSAL_WORDS = {
         "HTTP/1.0 to this server; have it speak HTTP/1.1 (in nginx: proxy_http_version 1.1)"
     ),
     "another origin": (
-        "the page that connects is of origin 'http://evil.example', and this server is 'server.example.com' to it: "
+        "the page that connects has the origin 'http://evil.example', and this server is 'server.example.com' to it: "
         "origins=['http://evil.example'] lets it in; a proxy in front has to pass Host on unchanged"
     ),
     "request line too long": "the request line is longer than 16384 bytes (Limits.line)",

@@ -140,4 +140,4 @@ def test_a_refusal_on_a_stream() -> None:
     assert caught.value.response is not None
     assert caught.value.response.body == client.body
     assert client.ended
-    assert b"the page that connects is of origin 'http://evil.example'" in client.body
+    assert b"the page that connects has the origin 'http://evil.example'" in client.body

@@ -202,6 +202,38 @@ def test_a_handler_for_threads_returns_no_coroutine(caplog: pytest.LogCaptureFix
     assert "coroutines need rfc6455_io.asyncio" in words
 
 
+def failing(ws: Any) -> Any:
+    raise ValueError("a mistake in the handler")
+
+
+@BOTH
+def test_the_log_says_which_connection_a_failure_belongs_to(module: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The path, but not the query, which may hold a token."""
+
+    def process(request: Request) -> None:
+        if request.path == "/wrong":
+            raise ValueError("a mistake in process_request")
+
+    async def asynchronous() -> None:
+        async with module.serve(failing, "127.0.0.1", 0, process_request=process) as server:
+            ws = await module.connect(f"ws://127.0.0.1:{server.port}/right?token=secret")
+            await ws.wait_closed()
+            with pytest.raises(HandshakeError):
+                await module.connect(f"ws://127.0.0.1:{server.port}/wrong?token=secret")
+
+    def with_threads() -> None:
+        with module.serve(failing, "127.0.0.1", 0, process_request=process) as server:
+            module.connect(f"ws://127.0.0.1:{server.port}/right?token=secret").wait_closed()
+            with pytest.raises(HandshakeError):
+                module.connect(f"ws://127.0.0.1:{server.port}/wrong?token=secret")
+
+    asyncio.run(asynchronous()) if module is rfc6455_io.asyncio else with_threads()
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        "the connection to /right is closed with 1011: its handler failed",
+        "the request for /wrong is answered with 500: it could not be processed",
+    ]
+
+
 @pytest.mark.parametrize("answer", ["no", 403, (403, {}, b""), True], ids=repr)
 @BOTH
 def test_process_request_returns_a_response(module: Any, answer: Any, caplog: pytest.LogCaptureFixture) -> None:
