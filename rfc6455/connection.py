@@ -232,7 +232,7 @@ class Connection:
     def __reduce__(self) -> NoReturn:
         raise not_copied(self)
 
-    def _itself(self) -> Connection:
+    def _unwrapped(self) -> Connection:
         """Return this object, whatever stands in for it (`standing_in`): its state can be read faster there."""
         return self
 

@@ -150,8 +150,8 @@ class Deadlines:
         :param now: the time, in seconds of the caller's clock.
         """
         now = self._clock(now)
+        self._itself = connection._unwrapped()
         self._connection = connection
-        self._itself = connection._itself()
         self._forget_all()
         self._bytes_seen = connection.bytes_received
         self._milestones_seen = -1

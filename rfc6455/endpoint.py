@@ -546,7 +546,7 @@ class Endpoint:
 
     def _open(self, connection: Connection) -> None:
         self.connection = connection
-        self._itself = connection._itself()
+        self._itself = connection._unwrapped()
         self.deadlines.opened(connection, now=self._now)
 
     def _unanswered(self, call: str) -> ServerHandshake | Http2ServerHandshake:
