@@ -297,9 +297,17 @@ class Run:
             self.live.append(number)
             used.add(number)
         if is_tainted:
+            used |= {owner for it in used for owner in self.owners_of(it)}
             self.tainted_steps |= used
             self.tainted_objects |= {id(self.worlds[0].made.get(it)) for it in used}
         return None
+
+    def owners_of(self, step: int) -> Iterator[int]:
+        """Yield the objects of which this one is a part: it came from a private attribute."""
+        made_by = self.history[step]
+        while made_by.what == "get" and made_by.name.startswith("_") and isinstance(made_by.receiver, Earlier):
+            yield made_by.receiver.step
+            made_by = self.history[made_by.receiver.step]
 
     def is_tainted(self, step: int) -> bool:
         # By identity, too, as an attribute of one object can be another one.
