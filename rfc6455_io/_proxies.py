@@ -48,11 +48,6 @@ class Proxy(NamedTuple):
     def is_socks(self) -> bool:
         return self.scheme.startswith("socks")
 
-    @property
-    def resolves_names(self) -> bool:
-        """Whether the proxy looks up the server's address, rather than this end."""
-        return self.scheme in ("socks4a", "socks5h")
-
     def __repr__(self) -> str:
         return f"{self.scheme}://{self.host}:{self.port}"
 
@@ -157,8 +152,9 @@ def socks_connection(proxy: Proxy, kind: str) -> Iterator[Any]:
     except ImportError:
         raise ImportError("SOCKS proxies need python-socks: pip install 'rfc6455[socks]'") from None
     version = python_socks.ProxyType.SOCKS5 if proxy.scheme.startswith("socks5") else python_socks.ProxyType.SOCKS4
+    resolves_names = proxy.scheme in ("socks4a", "socks5h")  # rather than this end
     try:
         # Credentials of SOCKS 4 are the user's name alone.
-        yield kinds.Proxy(version, proxy.host, proxy.port, proxy.user, proxy.password or None, proxy.resolves_names)
+        yield kinds.Proxy(version, proxy.host, proxy.port, proxy.user, proxy.password or None, resolves_names)
     except (python_socks.ProxyError, python_socks.ProxyConnectionError, ConnectionError) as error:
         raise ProxyError(f"the proxy {proxy!r} did not connect us: {error}") from error

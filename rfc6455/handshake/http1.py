@@ -264,7 +264,8 @@ class ServerHandshake(ServerOpening):
         >>> server.response.status, server.headers_to_send()[0], server.data_to_send()
         (200, (b'Connection', b'close'), b'hello')
         """
-        is_due = self._take_head_of_connection() or bool(self._head)
+        connection, self._connection = self._connection, None
+        is_due = bool(self._head) or (connection is not None and connection._withdraw_head())
         self._head = b""
         return _pairs(self.response.headers) if is_due and self.response is not None else []
 

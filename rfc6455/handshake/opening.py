@@ -180,11 +180,6 @@ class ServerOpening(_Opening):
         self._connection = connection
         return connection
 
-    def _take_head_of_connection(self) -> bool:
-        """Take the head of our answer back from the connection, and return whether it was still there."""
-        connection, self._connection = self._connection, None
-        return connection is not None and connection._withdraw_head()
-
     def _end(self, stage: Stage, response: Response) -> None:
         """Keep nothing of what came but the request, however long this handshake lives."""
         self.response: Response | None = response
