@@ -312,11 +312,16 @@ def _octets_as_utf8(value: str) -> str:
 def _check_host(host: str) -> None:
     if not (_is_ipv6(host) if ":" in host else _is_name(host)):
         raise LocalProtocolError(
-            f"{excerpt(host)} is not a host (section 3): it must be in ASCII, an international name in its xn-- form"
+            f"{excerpt(host)} is not a host (section 3): it must be in ASCII, an international name in its xn-- form, "
+            "and have no port and no brackets"
         )
 
 
 def _check_resource_name(resource_name: str) -> None:
+    if not resource_name.startswith("/"):
+        raise LocalProtocolError(
+            f"path and query begin with '/', and not with {excerpt(resource_name[:1])} (section 3)"
+        )
     match = _RESOURCE_NAME.match(resource_name)
     end = 0 if match is None else match.end()
     if end < len(resource_name):
@@ -324,8 +329,12 @@ def _check_resource_name(resource_name: str) -> None:
             f"{excerpt(resource_name[end])}, character {end} of path and query, is not allowed there; "
             "percent-encode it (RFC 3986 3.3, 3.4)"
         )
-    if match is None or _BAD_PERCENT.search(resource_name):
-        raise LocalProtocolError("path and query begin with '/', and two hex digits follow each '%' (RFC 3986 2.1)")
+    bad = _BAD_PERCENT.search(resource_name)
+    if bad is not None:
+        raise LocalProtocolError(
+            f"two hex digits follow each '%' of path and query, unlike the one at character {bad.start()}; a '%' that "
+            "means itself is written %25 (RFC 3986 2.1)"
+        )
 
 
 def is_host(text: str) -> bool:

@@ -129,6 +129,25 @@ def test_a_uri_itself_stays_strict(text: str) -> None:
         URI(False, "b\xfccher.example", 80)
 
 
+@pytest.mark.parametrize("host", ["a:80", "[::1]"])
+def test_the_host_of_a_uri_is_nothing_but_the_host(host: str) -> None:
+    with pytest.raises(LocalProtocolError, match="have no port and no brackets"):
+        URI(False, host, 80)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "begin with '/', and not with ''"),
+        ("chat", "begin with '/', and not with 'c'"),
+        ("/a%4", "two hex digits follow each '%' .* character 2; a '%' that means itself is written %25"),
+    ],
+)
+def test_the_words_about_a_resource_name(text: str, words: str) -> None:
+    with pytest.raises(LocalProtocolError, match=words):
+        URI(False, "a", 80, text)
+
+
 # Redirections (RFC 9110, 10.2.2).
 
 REDIRECTED = {
