@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from ._signatures import SIGNATURE
-from .arguments import as_bytes, at_most_63_bits, not_copied
+from .arguments import as_bytes, at_most_63_bits, described, not_copied
 from .byte_loops import pack_frame, pack_text
 from .codes import (
     CLIENT,
@@ -740,6 +740,8 @@ class Connection:
         :raises LocalProtocolError: when a message is not finished (5.4), or when this side has closed (5.5.1).
         :raises ConnectionClosedError: as in `send_text`.
         """
+        if not isinstance(prepared, PreparedMessage):
+            raise TypeError(f"prepared is a PreparedMessage, not {described(prepared)}; send_text() takes a str")
         self._check_step(prepared.first)
         codecs = self._codecs_for(prepared.payload, True, prepared.compress)
         if len(codecs) > 1 or (codecs and codecs[0].shared_key is None):

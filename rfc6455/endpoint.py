@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from ._signatures import SIGNATURE
-from .arguments import not_copied
+from .arguments import as_bytes, not_copied
 from .codes import CloseCause, CloseCode, Opcode
 from .connection import NO_CODE_NAMED, Connection, close_payload, small_ones_joined
 from .cursor import READ_SIZE
@@ -517,7 +517,8 @@ class Endpoint:
         handshake = self.handshake
         if data is None or handshake is None:
             return
-        is_end = not len(data)
+        data = as_bytes(data, "what is received")  # an empty list or str is not the end of the stream
+        is_end = not data
         self._eof = self._eof or is_end
         if self._closed is None:
             self._take_head(lambda: handshake.receive_data(data))

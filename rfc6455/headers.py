@@ -59,7 +59,11 @@ class Headers:
 
         :param name: the name, in upper or lower case.
         """
-        return self._by_name().get(name.lower(), ())
+        values = self._by_name().get(name.lower())
+        if values is None:
+            _check_name(name)
+            return ()
+        return values
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the value of ``name``, with several lines joined into one, or ``default`` without such a header.
@@ -71,12 +75,14 @@ class Headers:
         """
         values = (self._index or self._by_name()).get(name.lower())
         if values is None:
+            _check_name(name)
             return default
         return values[0] if len(values) == 1 else _joined(name, values)
 
     def __getitem__(self, name: str) -> str:
         values = self._by_name().get(name.lower())
         if values is None:
+            _check_name(name)
             raise KeyError(name)
         return values[0] if len(values) == 1 else _joined(name, values)
 
@@ -131,6 +137,12 @@ def _joined(name: str, values: Sequence[str]) -> str:
     # RFC 9113, 8.2.3: split Cookie fields "MUST be concatenated into a single octet string using the two-octet
     # delimiter of 0x3b, 0x20 (the ASCII string "; ")". A comma may be part of a cookie.
     return ("; " if name.lower() == "cookie" else ", ").join(values)
+
+
+def _check_name(name: object) -> None:
+    """Check a name that was not found. One of bytes never is, though the constructor takes such names."""
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a header to look up is a str, not {type(name).__name__}")
 
 
 # The messages below never show a value, as it may be a secret.

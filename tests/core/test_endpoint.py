@@ -789,3 +789,20 @@ def pair_with(extension: rfc6455.Extension) -> tuple[Endpoint, Endpoint]:
     asked.accept(now=1.0)
     asking.receive_data(asked.data_to_send(), now=1.0)
     return asked, asking
+
+
+# What callers pass.
+
+
+@pytest.mark.parametrize("data", ["", [], (), {}, "x", 5, 0.0], ids=repr)
+@pytest.mark.parametrize("stage", ["opening", "open"])
+def test_what_is_no_bytes_is_no_end_of_the_stream_either(stage: str, data: Any) -> None:
+    ws = Endpoint(ServerHandshake(), now=0.0)
+    if stage == "open":
+        list(ws.events(request(), now=0.0))
+        ws.accept(now=0.0)
+    with pytest.raises(TypeError, match="bytes, bytearray or memoryview, not "):
+        ws.events(data, now=0.0)
+    if stage == "opening":
+        assert [type(event) for event in ws.events(request(), now=0.0)] == [Request]
+    assert not ws.closed

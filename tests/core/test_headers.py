@@ -100,3 +100,12 @@ def test_a_token_is_made_of_these_characters_and_no_others() -> None:
     assert "".join(char for char in map(chr, range(0x180)) if is_token(char)) == "".join(sorted(TCHARS))
     assert not is_token("")
     assert not any(is_token(f"a{separator}b") for separator in SEPARATORS)
+
+
+@pytest.mark.parametrize("name", [b"Host", b"host"])
+def test_names_are_looked_up_as_str(name: Any) -> None:
+    """The constructor takes bytes, too; a name of bytes would never be found."""
+    headers = Headers([(b"Host", b"a")])
+    for look_up in (headers.get, headers.get_all, headers.__getitem__):
+        with pytest.raises(TypeError, match="the name of a header to look up is a str, not bytes"):
+            look_up(name)

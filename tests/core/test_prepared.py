@@ -243,3 +243,9 @@ def test_any_mixture_is_read(role: Role, takeover: bool) -> None:
         assert feed(receiver, whole(sender.data_to_send())) == [BytesMessage(content) for _, content, _ in steps]
 
     run()
+
+
+@pytest.mark.parametrize("message", ["hello", b"hello", None, PreparedMessage])
+def test_what_was_not_prepared_is_refused(message: Any) -> None:
+    with pytest.raises(TypeError, match="prepared is a PreparedMessage, not "):
+        Connection(SERVER).send_prepared(message)
