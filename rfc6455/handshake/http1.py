@@ -231,7 +231,7 @@ class ServerHandshake(ServerOpening):
         accept = accept_key(self.request.headers._by_name()["sec-websocket-key"][0])
         head = f"{_SWITCHING_PROTOCOLS}{accept}\r\n{_lines(fields) if fields else ''}\r\n".encode("latin-1")
         response = Response(101, Headers._known_good([*_UPGRADE, ("Sec-WebSocket-Accept", accept), *fields]))
-        connection = self._open(agreement, response, self._options.updated(**options), head)
+        connection = self._open(agreement, response, options, head)
         self._drop_head()
         return connection
 

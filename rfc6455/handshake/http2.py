@@ -131,7 +131,7 @@ class Http2ServerHandshake(ServerOpening):
         agreement, fields = self._agree(subprotocol, headers, _FORBIDDEN)
         # RFC 8441, 5.1: a 200, as with any CONNECT, takes the place of the 101.
         response = Response(200, Headers(fields), version="HTTP/2")
-        connection = self._open(agreement, response, self._options.updated(**options))
+        connection = self._open(agreement, response, options)
         self._headers_are_due = True
         return connection
 

@@ -18,7 +18,7 @@ from ..extensions import Extension
 from ..headers import Headers, HeaderSource, Response
 from ..http1_bodies import BodyReader
 from ..http1_heads import check_fields, phrase
-from ..options import DEFAULT_OPTIONS, Options
+from ..options import DEFAULT_OPTIONS
 from ..uri import URI, as_uri, is_host
 from .fields import Request
 from .negotiation import Agreement, Offer, Terms, Wishes, check_extra_headers
@@ -64,7 +64,7 @@ class _Opening:
 
     def __init__(self, options: OptionArguments) -> None:
         self.leniencies_used: dict[Leniency, int] = {}
-        self._options = DEFAULT_OPTIONS.updated(**options)
+        self._options = DEFAULT_OPTIONS.updated(**options) if options else DEFAULT_OPTIONS
 
     def __reduce__(self) -> NoReturn:
         raise not_copied(self)
@@ -171,8 +171,11 @@ class ServerOpening(_Opening):
             check_fields(fields)
         return agreement, fields
 
-    def _open(self, agreement: Agreement, response: Response, options: Options, head: bytes = b"") -> Connection:
-        connection = Connection._agreed(SERVER, agreement.codecs, agreement.subprotocol, options)
+    def _open(
+        self, agreement: Agreement, response: Response, options: OptionArguments, head: bytes = b""
+    ) -> Connection:
+        all_options = self._options.updated(**options) if options else self._options
+        connection = Connection._agreed(SERVER, agreement.codecs, agreement.subprotocol, all_options)
         if self.leniencies_used:
             connection.leniencies_used.update(self.leniencies_used)
         connection._start(head, b"" if self._early is None else bytes(self._early), self._eof)
