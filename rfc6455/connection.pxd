@@ -44,6 +44,7 @@ cdef class Connection:
     cdef int _short_text
     cdef int _received
     cdef int _sent
+    cdef bytes _first_out
     cdef list _out
     cdef object _pongs
     cdef Py_ssize_t _pongs_size
@@ -78,9 +79,14 @@ cdef class Connection:
     cpdef list _buffer_updated(self, Py_ssize_t size, Py_ssize_t waiting)
     cpdef _tell_end(self)
     cdef _begin_closing(self, bytes payload)
-    @cython.locals(out=list)
+    @cython.locals(first=bytes)
     cpdef bytes data_to_send(self)
     cpdef list _take_out(self, bint ends)
+    cdef _finish_queue(self, bint ends)
+    @cython.locals(first=bytes, others=list)
+    cdef list _take_queue(self)
+    cdef _put(self, bytes buffer)
+    cdef _put_all(self, list buffers)
     @cython.locals(first=int, after=int, at=Py_ssize_t)
     cdef _send_str(self, str text, bint fin)
     @cython.locals(first=int)

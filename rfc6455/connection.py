@@ -155,8 +155,8 @@ class Connection:
     __slots__ = (
         *("role", "extensions", "limits", "subprotocol", "last_pong", "pongs_received"),
         *("_parts", "_random", "_masks", "_keys", "_keys_at", "_keys_forks", "_budget", "_parser", "_reader"),
-        *("_max_first_piece", "_max_message", "_short_text", "_received", "_sent", "_out", "_pongs", "_pongs_size"),
-        *("_owed_close", "_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_held", "_closed"),
+        *("_max_first_piece", "_max_message", "_short_text", "_received", "_sent", "_first_out", "_out", "_pongs"),
+        *("_pongs_size", "_owed_close", "_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_held", "_closed"),
         *("_milestones", "__weakref__"),
     )
 
@@ -213,6 +213,8 @@ class Connection:
         self._short_text = _WHOLE_TEXT if options.decode_text else -1
         self._received = _IDLE
         self._sent = _IDLE
+        # What is queued: the first buffer, which is mostly the only one, and those after it.
+        self._first_out: bytes | None = None
         self._out: list[bytes] = []
         # The answers that are owed. They are queued when something is sent or `data_to_send` is called. The deque is
         # made when it is first needed, as an empty one takes 760 bytes.
@@ -614,7 +616,7 @@ class Connection:
 
     @property
     def _has_queued(self) -> bool:
-        return bool(self._out) or self._pongs_size > 0
+        return self._first_out is not None or self._pongs_size > 0
 
     def data_to_send(self) -> bytes:
         """Return everything that is to be sent now, and forget it. Send all of it, in this order, before later data.
@@ -626,10 +628,14 @@ class Connection:
         >>> ws.data_to_send()
         b''
         """
-        out = self._take_out(True)
-        if len(out) == 1:
-            return out[0]
-        return b"".join(out)
+        self._finish_queue(True)
+        first = self._first_out
+        if first is None:
+            return b""
+        if self._out:
+            return b"".join(self._take_queue())
+        self._first_out = None
+        return first
 
     def buffers_to_send(self) -> list[bytes]:
         """Return the same as `data_to_send` as a list of buffers. Small ones are joined; a large ``bytes`` payload
@@ -648,13 +654,35 @@ class Connection:
     def _take_out(self, ends: bool) -> list[bytes]:
         """Remove and return everything that is queued. ``ends`` is False while the caller still holds events from
         before the end: then the Close frame that is owed waits for the answers to these."""
+        self._finish_queue(ends)
+        return self._take_queue()
+
+    def _finish_queue(self, ends: bool) -> None:
         if self._pongs_size:
             self._queue_pongs()
         if self._closed is not None and ends:
             self._finish_sending()
-        out = self._out
+
+    def _take_queue(self) -> list[bytes]:
+        first, others = self._first_out, self._out
+        if first is None:
+            return []
+        self._first_out = None
+        if not others:
+            return [first]
         self._out = []
-        return out
+        return [first, *others]
+
+    def _put(self, buffer: bytes) -> None:
+        """Add a buffer to the queue. To make a list for one would take as long as to make the frame in it."""
+        if self._first_out is None:
+            self._first_out = buffer
+        else:
+            self._out.append(buffer)
+
+    def _put_all(self, buffers: list[bytes]) -> None:
+        for buffer in buffers:
+            self._put(buffer)
 
     def send(self, event: Event) -> None:
         """Queue what an event says, such as one that another connection received: this is what a relay does.
@@ -751,7 +779,7 @@ class Connection:
         elif self._masks:
             self._queue(prepared.first, prepared.payload)
         else:
-            self._out += prepared._buffers
+            self._put_all(prepared._buffers)
 
     def ping(self, payload: bytes | bytearray | memoryview = b"") -> None:
         """Queue a Ping (5.5.2). The peer answers with a `Pong` of the same payload.
@@ -812,7 +840,7 @@ class Connection:
         after = self._check_step(first)
         at = self._next_masking_key() if self._masks else 0
         try:
-            self._out.append(pack_text(first, text, self._keys if self._masks else None, at))
+            self._put(pack_text(first, text, self._keys if self._masks else None, at))
         except UnicodeEncodeError:
             # That method knows what to say.
             encode_text(text)
@@ -881,7 +909,7 @@ class Connection:
         if self._masks:
             self._queue(first, payload)
         else:
-            self._out += frame
+            self._put_all(frame)
 
     def _queue_control(self, first: int, payload: bytes | bytearray | memoryview) -> None:
         data = as_bytes(payload)
@@ -926,11 +954,11 @@ class Connection:
     def _queue(self, first: int, payload: bytes) -> None:
         if self._masks:
             at = self._next_masking_key()
-            self._out.append(pack_frame(first, payload, self._keys, at))
+            self._put(pack_frame(first, payload, self._keys, at))
         elif len(payload) < LEAST_UNCOPIED:
-            self._out.append(pack_frame(first, payload, None, 0))
+            self._put(pack_frame(first, payload, None, 0))
         else:
-            self._out += unmasked_frame(first, payload)
+            self._put_all(unmasked_frame(first, payload))
 
     def _next_masking_key(self) -> int:
         """Return where in the pool the next key is. 10.3: a key must be unpredictable, and each frame gets a new one;
@@ -957,7 +985,7 @@ class Connection:
         self._eof = eof
         self._has_unread = bool(unread) or eof
         if head:
-            self._out.append(head)
+            self._put(head)
         self._parser.feed(unread)
 
     def _withdraw_head(self) -> bool:
@@ -965,9 +993,9 @@ class Connection:
 
         No frame begins as it does: the first byte would have the reserved opcode 8 without FIN.
         """
-        if not self._out or not self._out[0].startswith(b"HTTP/"):
+        if self._first_out is None or not self._first_out.startswith(b"HTTP/"):
             return False
-        del self._out[0]
+        self._first_out = self._out.pop(0) if self._out else None
         return True
 
     # Memory.
