@@ -156,8 +156,8 @@ class Connection:
         *("role", "extensions", "limits", "subprotocol", "last_pong", "pongs_received"),
         *("_parts", "_random", "_masks", "_keys", "_keys_at", "_keys_forks", "_budget", "_parser", "_reader"),
         *("_max_first_piece", "_max_message", "_short_text", "_received", "_sent", "_first_out", "_out", "_pongs"),
-        *("_pongs_size", "_owed_close", "_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_held", "_closed"),
-        *("_milestones", "__weakref__"),
+        *("_pongs_size", "_owed_close", "_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_held"),
+        *("_closed", "_milestones", "__weakref__"),
     )
 
     def __init__(
