@@ -89,7 +89,12 @@ def proxy_for(uri: rfc6455.URI, proxy: bool | str | None) -> Proxy | None:
             if name == "socks" and url.startswith("http://"):
                 # On macOS, Python reports a SOCKS proxy with an http: URL.
                 url = f"socks5h://{url.removeprefix('http://')}"
-            return parse_proxy(url)
+            try:
+                return parse_proxy(url)
+            except ValueError as error:
+                raise ValueError(
+                    f"{name}_proxy in the environment: {error}; to go without it, pass proxy=None"
+                ) from None
     return None
 
 

@@ -15,7 +15,7 @@ import rfc6455_io.asyncio
 import rfc6455_io.threads
 from rfc6455 import HandshakeError, Headers, Response, parse_uri, trace
 from rfc6455_io._openings import port_of
-from rfc6455_io._proxies import ProxyError, Tunnel, parse_proxy
+from rfc6455_io._proxies import ProxyError, Tunnel, parse_proxy, proxy_for
 
 SERVE = {"asyncio": rfc6455_io.asyncio.serve, "threads": rfc6455_io.threads.serve}
 
@@ -103,6 +103,23 @@ def test_the_words_about_a_bad_answer_of_a_proxy() -> None:
 )
 def test_where_a_tunnel_leads(uri: str, target: bytes) -> None:
     assert tunnel_to(uri).request == b"CONNECT " + target + b" HTTP/1.1\r\nHost: " + target + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "words"),
+    [
+        ("ALL_PROXY", "socks://127.0.0.1:1080/", "begins with one of http, .* and not with 'socks'"),
+        ("http_proxy", "http://127.0.0.1:x", "Port could not"),
+        ("ws_proxy", "http://", "has a host"),
+    ],
+)
+def test_a_wrong_proxy_of_the_environment_is_named(
+    name: str, url: str, words: str, monkeypatch: pytest.MonkeyPatch, no_proxies: None
+) -> None:
+    """As desktops set it, for other programs."""
+    monkeypatch.setenv(name, url)
+    with pytest.raises(ValueError, match=rf"^{name.lower()} in the environment: .*{words}.*; .* pass proxy=None$"):
+        proxy_for(parse_uri("ws://a.example/"), True)
 
 
 # ---- Recording ----
