@@ -439,7 +439,7 @@ class Connection:
                 before = self._received
                 after = STEPS[before << 8 | first & (FIN_BIT | OPCODE_BITS)]
                 if after == ILLEGAL:
-                    raise self._out_of_order(before, first)
+                    raise self._violation(why_illegal(first & OPCODE_BITS), "5.4")
                 if first & CONTROL_BIT:
                     self._receive_control(first & OPCODE_BITS, parser.payload, events)
                     if self._closed is not None:
@@ -1021,10 +1021,6 @@ class Connection:
 
     def _violation(self, reason: str, section: str) -> RemoteProtocolError:
         return RemoteProtocolError(CloseCode.PROTOCOL_ERROR, reason, section, self._parser.offset)
-
-    def _out_of_order(self, before: int, first: int) -> RemoteProtocolError:
-        reason = why_illegal(before, first & OPCODE_BITS, first >= FIN_BIT)
-        return self._violation(reason, "5.4")
 
     def _invalid_utf8(self, error: UnicodeDecodeError) -> RemoteProtocolError:
         byte = error.object[error.start]

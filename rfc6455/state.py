@@ -67,12 +67,12 @@ def _flatten() -> bytes:
 STEPS = _flatten()
 
 
-def why_illegal(state: int, opcode: int, fin: bool) -> str:
-    """Return, in words, why the table has no entry for this frame in this state."""
-    if state == CLOSED:
-        return "a frame after a Close frame"
-    if opcode >= Opcode.CLOSE and not fin:
-        return f"a fragmented {Opcode(opcode).name}; control frames must not be fragmented"
+def why_illegal(opcode: int) -> str:
+    """Return, in words, why the table has no entry for a data frame that was received.
+
+    Nothing else that it lacks gets here: `cursor.py` refuses fragmented control frames, and after a Close frame
+    nothing is read.
+    """
     if opcode == Opcode.CONT:
         return "a continuation frame, but no message has begun"
     return (

@@ -224,16 +224,10 @@ def test_a_closing_peer_is_answered_at_once_so_the_state_is_closed() -> None:
 # Words.
 
 
-@pytest.mark.parametrize(("state", "opcode", "fin"), [cell for cell in CELLS if cell not in EXPECTED])
-def test_each_error_says_what_was_got(state: Direction, opcode: Opcode, fin: bool) -> None:
-    words = why_illegal(state, opcode, fin)
-    if state is Direction.CLOSED:
-        assert words == "a frame after a Close frame"
-    elif opcode is Opcode.CONT:
-        assert words == "a continuation frame, but no message has begun"
-    else:
-        assert opcode.name in words
-        assert ("fragmented" if opcode >= Opcode.CLOSE else "not finished") in words
+def test_each_error_says_what_was_got() -> None:
+    assert why_illegal(CONT) == "a continuation frame, but no message has begun"
+    for opcode in Opcode.TEXT, Opcode.BINARY:
+        assert why_illegal(opcode).startswith(f"a {opcode.name} frame inside a message that is not finished")
 
 
 def test_the_caller_is_told_what_to_do_instead() -> None:
