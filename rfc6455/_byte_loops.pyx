@@ -625,15 +625,18 @@ cdef inline bint has_control(uint64_t block) noexcept nogil:
     return (low | delete) & <uint64_t>0x8080808080808080 != 0
 
 
-cdef inline Py_ssize_t end_of_value(Source data, Py_ssize_t at, Py_ssize_t stop) noexcept nogil:
-    cdef uint64_t block
+cdef inline Py_ssize_t end_of_value(Source data, Py_ssize_t at, Py_ssize_t stop, bint *is_all_ascii) noexcept nogil:
+    cdef uint64_t block, bits = 0
     while at + 8 <= stop:
         memcpy(&block, data + at, 8)
         if has_control(block):
             break
+        bits |= block
         at += 8
     while at < stop and (data[at] >= 0x20 and data[at] != 0x7F or data[at] == c"\t"):
+        bits |= data[at]
         at += 1
+    is_all_ascii[0] = bits & <uint64_t>0x8080808080808080 == 0
     return at
 
 
@@ -675,7 +678,17 @@ cdef inline Py_ssize_t end_of_word(Source data, Py_ssize_t at, Py_ssize_t stop) 
     return at
 
 
-cdef inline str latin_1(Source data, Py_ssize_t start, Py_ssize_t stop):
+cdef inline str ascii_text(Source data, Py_ssize_t start, Py_ssize_t stop):
+    cdef PyObject *made = PyUnicode_New(stop - start, 0x7F)
+    memcpy(PyUnicode_DATA(made), data + start, stop - start)
+    cdef str result = <str>made
+    Py_XDECREF(made)
+    return result
+
+
+cdef inline str latin_1(Source data, Py_ssize_t start, Py_ssize_t stop, bint is_all_ascii):
+    if is_all_ascii:
+        return ascii_text(data, start, stop)
     return PyUnicode_DecodeLatin1(<const char *>data + start, stop - start, NULL)
 
 
@@ -683,12 +696,13 @@ cdef Py_ssize_t read_fields(Source data, Py_ssize_t at, Py_ssize_t stop, Py_ssiz
     """Fill in the fields, and return where the empty line ends; -1 if something is wrong with them."""
     cdef Py_ssize_t colon, first, last, end, usual
     cdef str name, key, value
+    cdef bint is_all_ascii
     while not is_crlf(data, at, stop):
         colon = end_of_name(data, at, stop)
         if len(pairs) >= most or colon == at or colon == stop or data[colon] != c":":
             return -1
         first = colon + 1
-        end = last = end_of_value(data, first, stop)
+        end = last = end_of_value(data, first, stop, &is_all_ascii)
         if not is_crlf(data, end, stop):
             return -1
         while first < last and is_blank(data[first]):
@@ -697,10 +711,10 @@ cdef Py_ssize_t read_fields(Source data, Py_ssize_t at, Py_ssize_t stop, Py_ssiz
             last -= 1
         usual = usual_name(data + at, colon - at)
         if usual < 0:
-            name, key = latin_1(data, at, colon), in_lower_case(data + at, colon - at)
+            name, key = ascii_text(data, at, colon), in_lower_case(data + at, colon - at)
         else:
             name, key = USUAL_TEXTS[usual], USUAL_KEYS[usual]
-        value = latin_1(data, first, last)
+        value = latin_1(data, first, last, is_all_ascii)
         pairs.append((name, value))
         index[key] = (value,)
         at = end + 2
@@ -720,11 +734,12 @@ cpdef tuple read_head(bytes data, Py_ssize_t stop, most):
         return None
     cdef Py_ssize_t second = end_of_word(source, first + 1, stop)
     cdef Py_ssize_t rest = second, end = second
+    cdef bint is_all_ascii = True
     if second == first + 1:
         return None
     if second < stop and source[second] == c" ":
         rest = second + 1
-        end = end_of_value(source, rest, stop)
+        end = end_of_value(source, rest, stop, &is_all_ascii)
     if not is_crlf(source, end, stop):
         return None
     cdef list pairs = []
@@ -733,9 +748,9 @@ cpdef tuple read_head(bytes data, Py_ssize_t stop, most):
     if after < 0:
         return None
     return (
-        latin_1(source, 0, first),
-        latin_1(source, first + 1, second),
-        latin_1(source, rest, end),
+        ascii_text(source, 0, first),
+        ascii_text(source, first + 1, second),
+        latin_1(source, rest, end, is_all_ascii),
         pairs,
         index if len(index) == len(pairs) else None,
         after,
