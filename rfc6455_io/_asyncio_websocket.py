@@ -11,7 +11,6 @@ small messages, or one large one, so that a message within the limits always fit
 from __future__ import annotations
 
 import asyncio
-from asyncio import Future
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Generator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -121,8 +120,7 @@ class Inbox(Listener):
             driver.write()  # nothing more will come that could be sent together with it
         if driver.is_answer_due:
             driver.end_answer()
-        receiver: Future[None] = Future()  # of the running loop; its create_future() takes twice as long
-        self.receiver = receiver
+        self.receiver = receiver = self.loop.create_future()
         return receiver
 
     def __await__(self) -> Generator[Any, None, str | bytes]:
