@@ -18,6 +18,7 @@ cdef class Inbox(Listener):
     cdef public list turns
 
     cdef _put(self, item, Py_ssize_t size)
+    cdef bint _wake_receiver(self) except -1
     cpdef take_message(self)
     cpdef take(self, Py_ssize_t size)
     cpdef wait(self)

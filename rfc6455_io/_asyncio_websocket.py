@@ -5,7 +5,7 @@ send. Not here: how connections are made.
 
 The law: a cancellation loses nothing. A message leaves the queue in the step in which `WebSocket.recv` returns it, and
 `WebSocket.send` waits before it sends, never after. When the queue is full, reading stops: that is when it has 64
-small messages, or one large one, so that a message within the limits always fits.
+small messages, or a large one that no task waits for, so that a message within the limits always fits.
 """
 
 from __future__ import annotations
@@ -66,17 +66,20 @@ class Inbox(Listener):
             return  # nobody received what came before, and the peer's Close is awaited
         self.queue.append(item)
         self.size += size + MESSAGE
-        if self.size >= QUEUE:
+        if not self._wake_receiver() and self.size >= QUEUE:
             driver.hold()
         if driver.endpoint._has_end():
             driver.await_answer()
+
+    def _wake_receiver(self) -> bool:
+        """Wake the task that waits to receive, and return whether there was one. It takes what it waited for before
+        the next read, so that this does not stop reading, however large it is."""
         receiver = self.receiver
-        if receiver is not None:
-            self.receiver = None
-            try:
-                receiver.set_result(None)
-            except asyncio.InvalidStateError:
-                pass  # the task that waited was cancelled
+        self.receiver = None
+        if receiver is None or receiver.done():
+            return False
+        receiver.set_result(None)
+        return True
 
     def pong(self, payload: bytes) -> None:
         for ping in self.pings.take_pong(payload, self.loop.time()):

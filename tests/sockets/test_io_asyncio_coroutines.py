@@ -246,6 +246,33 @@ def test_reading_stops_while_nobody_receives(loop: str) -> None:
     scene(loop, test)
 
 
+def test_a_large_message_that_is_waited_for_does_not_stop_reading() -> None:
+    async def test(at: Scene) -> None:
+        driver, large = at.ws._inbox._driver, bytes(100_000)
+        stops = []
+        driver.transport.pause_reading = lambda: stops.append(driver.is_held)  # type: ignore[method-assign]
+        for _ in range(3):
+            receiving = asyncio.ensure_future(at.ws.recv())
+            await turns(1)
+            at.raw.send(BINARY, large)
+            assert await receiving == large
+        assert not stops
+        # A task that is cancelled takes nothing, and the next message finds the queue full.
+        receiving = asyncio.ensure_future(at.ws.recv())
+        await turns(1)
+        at.raw.send(BINARY, large)
+        while not at.ws._inbox.queue:
+            await asyncio.sleep(0)
+        receiving.cancel()
+        at.raw.send(TEXT, b"1")
+        while not driver.is_held:
+            await asyncio.sleep(0)
+        assert stops == [True]
+        assert [await at.ws.recv(), await at.ws.recv()] == [large, "1"]
+
+    scene("asyncio", test)
+
+
 @BOTH_LOOPS
 def test_a_message_within_the_limit_always_fits(loop: str) -> None:
     """T5: two ends that each send one large message, and receive only then, do not block each other."""
