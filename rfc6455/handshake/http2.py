@@ -39,9 +39,8 @@ _Pairs = Iterable[tuple["str | bytes", "str | bytes"]]
 
 # RFC 9113, 8.2.2: connection-specific fields make a message malformed. RFC 8441, 5: "They MUST NOT be included in the
 # CONNECT request defined here." Content-Length would announce a body, but there is only the tunnel.
-_FORBIDDEN = frozenset(
-    {"connection", "upgrade", "keep-alive", "proxy-connection", "transfer-encoding", "content-length"}
-)
+_CONNECTION_SPECIFIC = frozenset({"connection", "upgrade", "keep-alive", "proxy-connection", "transfer-encoding"})
+_FORBIDDEN = _CONNECTION_SPECIFIC | {"content-length"}
 
 _REQUIRED_PSEUDO = frozenset({":method", ":protocol", ":scheme", ":path", ":authority"})
 
@@ -255,6 +254,9 @@ def _check_field(name: str, value: str) -> None:
     # (all inclusive)"; "With the exception of pseudo-header fields [...], field names MUST NOT include a colon".
     if not is_token(name.removeprefix(":")):
         raise HandshakeError(400, f"{excerpt(name)} cannot name a field", "RFC 9113 8.2.1")
+    # 8.2: "Field names MUST be converted to lowercase when constructing an HTTP/2 message."
+    if name != name.lower():
+        raise HandshakeError(400, f"{excerpt(name)} is not in lower case", "RFC 9113 8.2")
     # "A field value MUST NOT start or end with an ASCII whitespace character".
     if not is_field_value(value) or value != value.strip(" \t"):
         reason = f"the value of {excerpt(name)} holds a character that no field may hold there"
@@ -270,9 +272,6 @@ def _check_target(path: str, authority: str) -> None:
 
 def _check_fields(fields: Headers) -> None:
     for name, _ in fields:
-        # RFC 9113, 8.2: "Field names MUST be converted to lowercase".
-        if name != name.lower():
-            raise HandshakeError(400, f"{excerpt(name)} is not in lower case", "RFC 9113 8.2")
         if name in _FORBIDDEN:
             raise HandshakeError(400, f"{excerpt(name)} must not be in an Extended CONNECT", "RFC 8441 5")
     # RFC 8441, 5: Sec-WebSocket-Version is used "as defined in RFC 6455".
@@ -367,6 +366,9 @@ class Http2ClientHandshake(ClientOpening):
         if self.response is not None:
             return None  # RFC 9113, 8.1: trailers
         pseudo, fields = _split(headers)
+        for name, _ in fields:
+            if name in _CONNECTION_SPECIFIC:
+                raise HandshakeError(None, f"{excerpt(name)} must not be in a response over HTTP/2", "RFC 9113 8.2.2")
         response = Response(_parse_status(pseudo), fields, version="HTTP/2")
         if response.status < 200:
             return None

@@ -410,6 +410,12 @@ def test_a_stream_without_a_head(data: bytes, cause: CloseCause) -> None:
         ([(":status", "200"), (":path", "/")], None),
         ([("x", "y"), (":status", "200")], None),
         ([(":status", "200"), ("x", "a\r\nb: c")], None),
+        # RFC 9113, 8.2 and 8.2.2
+        ([(":status", "200"), ("Server", "x")], None),
+        ([(":status", "200"), ("connection", "close")], None),
+        ([(":status", "200"), ("upgrade", "websocket")], None),
+        ([(":status", "403"), ("transfer-encoding", "chunked")], None),
+        ([(":status", "103"), ("keep-alive", "timeout=5")], None),
         ([(":status", "200"), ("sec-websocket-protocol", "other")], 200),
         ([(":status", "200"), ("sec-websocket-protocol", "chat"), ("sec-websocket-protocol", "chat")], 200),
         ([(":status", "200"), ("sec-websocket-extensions", "x-other")], 200),
