@@ -296,7 +296,7 @@ class FrameCursor:
         """
         loan = self._loan
         if loan is None:
-            raise ValueError("buffer_updated() follows get_buffer(), once, and no other input may come in between")
+            raise ValueError("call buffer_updated() once after get_buffer(), without other input in between")
         if not isinstance(size, int):
             raise TypeError(f"what was read is a number of bytes, not {type(size).__name__}")
         if not 0 <= size <= self._lent_size:

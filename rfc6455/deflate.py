@@ -297,7 +297,7 @@ class PerMessageDeflate(Extension):
             answer = DeflateParameters.parse(parameters)
             self._check_answer(answer)
         except ValueError as error:
-            reason = f"the server's answer about permessage-deflate does not fit: {error}"
+            reason = f"the server's answer about permessage-deflate does not match the offer: {error}"
             raise HandshakeError(None, reason, "RFC 7692 7.1") from error
         return DeflateCodec(self, answer, Role.CLIENT)
 

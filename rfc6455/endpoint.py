@@ -115,7 +115,7 @@ class Endpoint:
         elif isinstance(start, (*_SERVERS, *_CLIENTS)):
             self.handshake = start
         else:
-            raise TypeError(f"an endpoint begins with a handshake or a Connection, not {start!r}")
+            raise TypeError(f"an endpoint is made from a handshake or a Connection, not {start!r}")
 
     def __reduce__(self) -> NoReturn:
         raise not_copied(self)

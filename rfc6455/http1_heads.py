@@ -536,7 +536,7 @@ def check_request(request: Request) -> None:
         raise HeadError(400, f"the target is {excerpt(request.target)}, not in visible ASCII", "RFC 9112 3.2")
     for name, value in request.headers:
         if not is_field_value(value):
-            reason = f"the value of {excerpt(name)} holds a character that no header may hold"
+            reason = f"the value of {excerpt(name)} contains a character that is not allowed in a header"
             raise HeadError(400, reason, "RFC 9112 5.5")
 
 
@@ -592,4 +592,6 @@ def check_fields(headers: Iterable[tuple[str, str]]) -> None:
         if not is_token(name):
             raise LocalProtocolError(f"{excerpt(name)} is not the name of a header: it must be a token (RFC 9110 5.1)")
         if not is_field_value(value):
-            raise LocalProtocolError(f"the value of {name} holds a character that no header may hold (RFC 9110 5.5)")
+            raise LocalProtocolError(
+                f"the value of {name} contains a character that is not allowed in a header (RFC 9110 5.5)"
+            )

@@ -475,7 +475,7 @@ def _check_is_upgrade(request: Request, lines: _Lines) -> None:
     raise HandshakeError(426, reason, "4.2.1", cause=CloseCause.OPENING_REFUSED)
 
 
-_PROXY = "a proxy in front has most likely removed it, and has to be told to pass Upgrade and Connection on"
+_PROXY = "a proxy in front has most likely removed it, and must be told to pass on Upgrade and Connection"
 
 
 def _check_upgrade_fields(lines: _Lines, needs_connection: bool) -> None:

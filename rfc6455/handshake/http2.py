@@ -243,7 +243,7 @@ def _split(headers: Headers) -> tuple[dict[str, str], Headers]:
         if not name.startswith(":"):
             fields.append((name, value))
         elif fields or name in pseudo:
-            raise HandshakeError(400, f"{excerpt(name)} comes twice, or after a field that is not one", "RFC 9113 8.3")
+            raise HandshakeError(400, f"{excerpt(name)} is repeated, or follows a regular field", "RFC 9113 8.3")
         else:
             pseudo[name] = value
     return pseudo, Headers(fields)
@@ -253,13 +253,13 @@ def _check_field(name: str, value: str) -> None:
     # RFC 9113, 8.2.1: "A field name MUST NOT contain characters in the ranges 0x00-0x20, 0x41-0x5a, or 0x7f-0xff
     # (all inclusive)"; "With the exception of pseudo-header fields [...], field names MUST NOT include a colon".
     if not is_token(name.removeprefix(":")):
-        raise HandshakeError(400, f"{excerpt(name)} cannot name a field", "RFC 9113 8.2.1")
+        raise HandshakeError(400, f"{excerpt(name)} is not a valid field name", "RFC 9113 8.2.1")
     # 8.2: "Field names MUST be converted to lowercase when constructing an HTTP/2 message."
     if name != name.lower():
         raise HandshakeError(400, f"{excerpt(name)} is not in lower case", "RFC 9113 8.2")
     # "A field value MUST NOT start or end with an ASCII whitespace character".
     if not is_field_value(value) or value != value.strip(" \t"):
-        reason = f"the value of {excerpt(name)} holds a character that no field may hold there"
+        reason = f"the value of {excerpt(name)} contains a character that is not allowed there"
         raise HandshakeError(400, reason, "RFC 9113 8.2.1")
 
 
@@ -397,10 +397,12 @@ class Http2ClientHandshake(ClientOpening):
 def _parse_status(pseudo: dict[str, str]) -> int:
     status = pseudo.get(":status", "")
     if len(pseudo) != 1 or len(status) != 3 or not (status.isascii() and status.isdigit()) or status < "100":
-        raise HandshakeError(None, "the response has no :status of 3 digits, or more than that", "RFC 9113 8.3.2")
+        raise HandshakeError(None, "the response must have one :status, of 3 digits", "RFC 9113 8.3.2")
     # RFC 9113, 8.6: HTTP/2 "removes support for the 101 (Switching Protocols) informational status code".
     if status == "101":
-        raise HandshakeError(None, "the response is a 101, which HTTP/2 does not have; a 200 opens", "RFC 9113 8.6")
+        raise HandshakeError(
+            None, "the response is a 101, which HTTP/2 does not have; 200 opens a WebSocket", "RFC 9113 8.6"
+        )
     return int(status)
 
 

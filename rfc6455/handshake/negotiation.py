@@ -179,7 +179,7 @@ class Offer:
         for name, parameters in parse_extensions(values):
             if name not in waiting:
                 # 4.1, 5: "an extension that was not present in the client's handshake", or one that is already in use.
-                raise HandshakeError(None, f"extension {excerpt(name)} was not asked for, or is there twice", "4.1")
+                raise HandshakeError(None, f"extension {excerpt(name)} was not asked for, or is listed twice", "4.1")
             extension = waiting.pop(name)
             codec = _named(extension, extension.accept_answer([*parameters]))
             if codec.reserved_bits & claimed:
@@ -214,9 +214,9 @@ def check_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         check_type(name, str, what)
         if not is_token(name):
-            raise LocalProtocolError(f"{excerpt(name)} cannot name a subprotocol: it must be a token (4.1)")
+            raise LocalProtocolError(f"{excerpt(name)} is not the name of a subprotocol: it must be a token (4.1)")
     if len(set(names)) < len(names):
-        raise LocalProtocolError(f"a subprotocol comes twice in {list(names)}; all must be unique (4.1)")
+        raise LocalProtocolError(f"a subprotocol is listed twice in {list(names)}; all must be unique (4.1)")
     return names
 
 
@@ -232,5 +232,5 @@ def check_extra_headers(source: HeaderSource, reserved: Collection[str]) -> list
     fields = list(Headers(source))
     for name, _ in fields:
         if name.lower() in reserved or name.lower().startswith("sec-websocket-"):
-            raise LocalProtocolError(f"{excerpt(name)} is written by the handshake itself; use its own arguments")
+            raise LocalProtocolError(f"{excerpt(name)} is set by the handshake itself; use its arguments")
     return fields

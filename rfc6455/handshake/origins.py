@@ -156,7 +156,7 @@ class OriginRules:
             origin = excerpt(values[0])
             reason = f"the page that connects has the origin {origin}, and this server is {excerpt(host)} to it"
             if _is_origin(values[0]):
-                reason += f": origins=[{origin}] lets it in; a proxy in front has to pass Host on unchanged"
+                reason += f": origins=[{origin}] allows it; a proxy in front must pass on Host unchanged"
             raise HandshakeError(403, reason, "10.2", cause=CloseCause.OPENING_REFUSED)
 
     def _lets_in(self, origin: str, request: Request, host: str) -> bool:
@@ -236,7 +236,7 @@ class OwnHosts:
         if split is None or split[0].removesuffix(".") not in self._names:
             # RFC 9110, 15.5.20: 421 is for a server that is "unable or unwilling to produce an authoritative response
             # for the target URI".
-            reason = f"this server is not {excerpt(host)}: its names are those in hosts="
+            reason = f"this server is not {excerpt(host)}: hosts= lists its names"
             raise HandshakeError(421, reason, "RFC 9110 15.5.20", cause=CloseCause.OPENING_REFUSED)
 
 

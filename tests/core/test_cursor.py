@@ -252,14 +252,26 @@ def test_a_payload_that_is_given_in_another_way_is_not_lent() -> None:
 
 
 MISUSES = [
-    (lambda cursor: cursor.buffer_updated(1), ValueError, "follows get_buffer"),
+    (lambda cursor: cursor.buffer_updated(1), ValueError, "buffer_updated\\(\\) once"),
     (lambda cursor: (cursor.get_buffer(), cursor.buffer_updated(READ_SIZE + 1)), ValueError, "65536 bytes were lent"),
     (lambda cursor: (cursor.get_buffer(), cursor.buffer_updated(-1)), ValueError, "were lent"),
     (lambda cursor: (cursor.get_buffer(), cursor.buffer_updated(None)), TypeError, "number of bytes, not NoneType"),
     (lambda cursor: (cursor.get_buffer(), cursor.buffer_updated(2.0)), TypeError, "number of bytes, not float"),
-    (lambda cursor: (cursor.get_buffer(), cursor.buffer_updated(0), cursor.buffer_updated(0)), ValueError, "follows"),
-    (lambda cursor: (cursor.get_buffer(), cursor.feed(b"\x81"), cursor.buffer_updated(1)), ValueError, "follows"),
-    (lambda cursor: (cursor.get_buffer(), cursor.drop(), cursor.buffer_updated(1)), ValueError, "follows"),
+    (
+        lambda cursor: (cursor.get_buffer(), cursor.buffer_updated(0), cursor.buffer_updated(0)),
+        ValueError,
+        "buffer_updated\\(\\) once",
+    ),
+    (
+        lambda cursor: (cursor.get_buffer(), cursor.feed(b"\x81"), cursor.buffer_updated(1)),
+        ValueError,
+        "buffer_updated\\(\\) once",
+    ),
+    (
+        lambda cursor: (cursor.get_buffer(), cursor.drop(), cursor.buffer_updated(1)),
+        ValueError,
+        "buffer_updated\\(\\) once",
+    ),
 ]
 
 

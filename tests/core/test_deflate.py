@@ -393,7 +393,7 @@ def test_the_client_says_what_does_not_fit(options: dict[str, Any], answer: str,
     with pytest.raises(HandshakeError) as caught:
         PerMessageDeflate(**{**both_takeovers(True), **options}).accept_answer(words(answer))
     error = caught.value
-    assert error.reason == f"the server's answer about permessage-deflate does not fit: {reason}"
+    assert error.reason == f"the server's answer about permessage-deflate does not match the offer: {reason}"
     assert (error.status, error.section) == (None, "RFC 7692 7.1")
 
 

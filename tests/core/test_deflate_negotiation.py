@@ -108,7 +108,7 @@ def test_what_a_server_answers(name: str, config: str, offer: str, expected: str
 def test_what_a_client_accepts(name: str, config: str, answer: str, expected: str) -> None:
     extension = configured(name, config)
     if expected == "fails":
-        with pytest.raises(HandshakeError, match="does not fit"):
+        with pytest.raises(HandshakeError, match="does not match the offer"):
             extension.accept_answer(words(offered(name, answer)))
         return
     codec = extension.accept_answer(words(offered(name, answer)))

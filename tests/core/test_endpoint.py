@@ -737,7 +737,7 @@ def test_both_ends_come_to_an_end(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("start", [None, "ws://example.com/", ServerHandshake, b""])
 def test_what_it_cannot_begin_with(start: Any) -> None:
-    with pytest.raises(TypeError, match="an endpoint begins with"):
+    with pytest.raises(TypeError, match="an endpoint is made from"):
         Endpoint(start, now=0.0)
 
 

@@ -316,7 +316,7 @@ def test_426_says_what_to_upgrade_to(name: str) -> None:
     assert answer.headers["Connection"] == "close, Upgrade"
 
 
-BY_A_PROXY = "a proxy in front has most likely removed it, and has to be told to pass Upgrade and Connection on"
+BY_A_PROXY = "a proxy in front has most likely removed it, and must be told to pass on Upgrade and Connection"
 REFUSAL_WORDS = {
     "POST": "the method is 'POST'; GET is required",
     "target *": "the target is '*', not a path with a query",
@@ -333,7 +333,7 @@ REFUSAL_WORDS = {
     ),
     "another origin": (
         "the page that connects has the origin 'http://evil.example', and this server is 'server.example.com' to it: "
-        "origins=['http://evil.example'] lets it in; a proxy in front has to pass Host on unchanged"
+        "origins=['http://evil.example'] allows it; a proxy in front must pass on Host unchanged"
     ),
     "request line too long": "the request line is longer than 16384 bytes (Limits.line)",
     "header too long": "the field 'X' is longer than 16384 bytes (Limits.line)",
@@ -514,9 +514,9 @@ def test_what_the_handshake_writes_itself_cannot_be_added(name: str) -> None:
     handshake = ServerHandshake()
     handshake.receive_data(request())
     for call in (handshake.accept, lambda headers: handshake.reject(404, headers)):
-        with pytest.raises(LocalProtocolError, match="is written by the handshake itself"):
+        with pytest.raises(LocalProtocolError, match="is set by the handshake itself"):
             call(headers=[(name, "x")])
-    with pytest.raises(LocalProtocolError, match="is written by the handshake itself"):
+    with pytest.raises(LocalProtocolError, match="is set by the handshake itself"):
         client(headers=[(name, "x")])
 
 
@@ -557,7 +557,9 @@ def test_a_target_that_no_request_line_can_hold(target: str) -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\rb", "a\nb", "\0", "\x7f", "\u20ac"])
 def test_a_value_that_no_header_can_hold(value: str) -> None:
-    with pytest.raises(HandshakeError, match="'X-Name' holds a character that no header may hold") as caught:
+    with pytest.raises(
+        HandshakeError, match="'X-Name' contains a character that is not allowed in a header"
+    ) as caught:
         asked("GET", "/", {**REQUIRED, "X-Name": value})
     assert (caught.value.status, caught.value.section) == (400, "RFC 9112 5.5")
     assert value not in caught.value.reason
@@ -996,12 +998,12 @@ BAD_ANSWERS: dict[str, tuple[bytes, str, str]] = {
     "an extension in another case": (response(("Sec-WebSocket-Extensions", "X-Shift")), "was not asked for", "4.1"),
     "an extension twice": (
         response(("Sec-WebSocket-Extensions", "x-shift; least=0, x-shift; least=0")),
-        "or is there twice",
+        "or is listed twice",
         "4.1",
     ),
     "an extension twice in two lines": (
         response(*[("Sec-WebSocket-Extensions", "x-shift; least=0")] * 2),
-        "or is there twice",
+        "or is listed twice",
         "4.1",
     ),
     "other parameters": (response(("Sec-WebSocket-Extensions", "x-shift; least=9")), "was answered with", "9.1"),
@@ -1298,7 +1300,7 @@ def test_an_offer_that_no_header_may_hold_is_not_written(offer: str) -> None:
         def offer(self) -> str:
             return offer
 
-    with pytest.raises(LocalProtocolError, match="Sec-WebSocket-Extensions holds a character"):
+    with pytest.raises(LocalProtocolError, match="Sec-WebSocket-Extensions contains a character"):
         ClientHandshake("ws://a/", extensions=[Odd(2)])
 
 

@@ -109,7 +109,7 @@ def test_what_is_agreed_to_may_come_from_generators() -> None:
     handshake.receive_data(request(*fields, ("Origin", "https://a.example")))
     ws = handshake.accept()
     assert (ws.subprotocol, len(ws.extensions)) == ("a", 1)
-    with pytest.raises(LocalProtocolError, match="comes twice"):
+    with pytest.raises(LocalProtocolError, match="is listed twice"):
         client(subprotocols=(name for name in ["a", "a"]))
     with pytest.raises(LocalProtocolError, match="the same name"):
         client(extensions=(it for it in [Shift(), Shift()]))
