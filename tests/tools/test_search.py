@@ -34,6 +34,7 @@ QUERIES = {
     "close code 1006": "howto/debugging",
     "max size": "howto/back_pressure",
     "thread safety": "howto/threads",
+    "logging": "howto/debugging",
     "pair": "howto/testing",
     "aiohttp": "howto/from_aiohttp",
     "websockets asyncio": "howto/from_websockets_asyncio",
