@@ -230,8 +230,7 @@ class ServerHandshake(ServerOpening):
         assert self.request is not None
         accept = accept_key(self.request.headers._by_name()["sec-websocket-key"][0])
         head = f"{_SWITCHING_PROTOCOLS}{accept}\r\n{_lines(fields) if fields else ''}\r\n".encode("latin-1")
-        response = Response(101, Headers._known_good([*_UPGRADE, ("Sec-WebSocket-Accept", accept), *fields]))
-        connection = self._open(agreement, response, options, head)
+        connection = self._open(agreement, lambda: _switching(accept, fields), options, head)
         self._drop_head()
         return connection
 
@@ -344,6 +343,11 @@ class ServerHandshake(ServerOpening):
     @property
     def _has_received(self) -> bool:
         return super()._has_received or self._has_input
+
+
+def _switching(accept: str, fields: list[tuple[str, str]]) -> Response:
+    """Return the 101 as a value, for the few who ask for it."""
+    return Response(101, Headers._known_good([*_UPGRADE, ("Sec-WebSocket-Accept", accept), *fields]))
 
 
 def _closing(status: int, headers: list[tuple[str, str]], body: bytes) -> Response:

@@ -53,11 +53,9 @@ READING, REQUESTED, ACCEPTED, REFUSED = Stage
 class _Opening:
     """What both sides have in common.
 
-    :ivar response: the head of the server's answer, once there is one.
     :ivar leniencies_used: the number of times that each `Leniency` was used.
     """
 
-    response: Response | None = None
     # What is to be sent: a head in HTTP/1.1, and the body of a refusal.
     _head = b""
     _body_to_send = b""
@@ -107,6 +105,7 @@ class ServerOpening(_Opening):
     _eof = False
     _early: bytearray | None = None
     _connection: Connection | None = None  # while it still has the head of our answer
+    _response: Response | Callable[[], Response] | None = None  # or what makes it
 
     def __init__(
         self,
@@ -122,6 +121,13 @@ class ServerOpening(_Opening):
         has_lists = subprotocols != () or extensions != () or hosts is not None
         if has_lists or origins is not SAME_HOST or require_subprotocol is not False:
             self._terms = Terms(subprotocols, extensions, origins, hosts, require_subprotocol)
+
+    @property
+    def response(self) -> Response | None:
+        """The head of the answer, once there is one, for callers that log it or send it by other means."""
+        if self._response is not None and not isinstance(self._response, Response):
+            self._response = self._response()
+        return self._response
 
     @property
     def _has_received(self) -> bool:
@@ -172,7 +178,11 @@ class ServerOpening(_Opening):
         return agreement, fields
 
     def _open(
-        self, agreement: Agreement, response: Response, options: OptionArguments, head: bytes = b""
+        self,
+        agreement: Agreement,
+        response: Response | Callable[[], Response],
+        options: OptionArguments,
+        head: bytes = b"",
     ) -> Connection:
         all_options = self._options.updated(**options) if options else self._options
         connection = Connection._agreed(SERVER, agreement.codecs, agreement.subprotocol, all_options)
@@ -183,9 +193,9 @@ class ServerOpening(_Opening):
         self._connection = connection
         return connection
 
-    def _end(self, stage: Stage, response: Response) -> None:
+    def _end(self, stage: Stage, response: Response | Callable[[], Response]) -> None:
         """Keep nothing of what came but the request, however long this handshake lives."""
-        self.response: Response | None = response
+        self._response = response
         self._stage = stage
         self._early = None
         self._wishes = None
@@ -199,6 +209,7 @@ class ClientOpening(_Opening):
     """The client's side over any version of HTTP. In the end the response has the body, as far as it was read."""
 
     request: Request
+    response: Response | None = None
     _body: BodyReader | None = None
     _is_done = False
     _version: str
