@@ -85,6 +85,13 @@ def test_a_request_and_its_answer_that_others_carry(version: str) -> None:
 
 
 @EVERY_VERSION
+def test_a_refusal_that_others_read(version: str) -> None:
+    with pytest.raises(HandshakeError, match="the server answered 403 Forbidden") as caught:
+        client_of(version).receive_response(403, {"X": "y"}, b"no")
+    assert caught.value.response == Response(403, Headers({"X": "y"}), b"no", version)
+
+
+@EVERY_VERSION
 def test_what_was_received_cannot_be_received_again(version: str) -> None:
     server = server_of(version)
     fields = list(REQUIRED.items()) if version == "HTTP/1.1" else FIELDS_OF_HTTP2
