@@ -33,6 +33,8 @@ QUERIES = {
     "ping": "howto/deadlines",
     "close code 1006": "howto/debugging",
     "max size": "howto/back_pressure",
+    "upload": "howto/back_pressure",
+    "progress": "howto/back_pressure",
     "thread safety": "howto/threads",
     "logging": "howto/debugging",
     "pair": "howto/testing",
