@@ -443,7 +443,10 @@ async def _each(message: object) -> AsyncGenerator[str | bytes, None]:
         for part in message:
             yield part
     else:
-        raise TypeError(f"a message is a str, bytes or an iterable of them, not {type(message).__name__}")
+        raise TypeError(
+            f"a message is a str, bytes or an iterable of them, not {type(message).__name__}; "
+            "json.dumps() makes a str of other values"
+        )
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

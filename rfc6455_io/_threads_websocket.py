@@ -113,7 +113,10 @@ class WebSocket(Known):
 
     def _send_parts(self, message: Iterable[str | bytes], compress: bool | None) -> None:
         if not isinstance(message, Iterable) or isinstance(message, Mapping):
-            raise TypeError(f"a message is a str, bytes or an iterable of them, not {type(message).__name__}")
+            raise TypeError(
+                f"a message is a str, bytes or an iterable of them, not {type(message).__name__}; "
+                "json.dumps() makes a str of other values"
+            )
         kind: type | None = None
         is_begun = False
         self._driver.sends_parts = True

@@ -215,7 +215,7 @@ def test_messages_in_parts() -> None:
         at.ws.send([b"1", b"2"])
         assert at.raw.message() == (BINARY, b"12")
         for wrong in (5, {"a": 1}, None):
-            with pytest.raises(TypeError):
+            with pytest.raises(TypeError, match=rf"not {type(wrong).__name__}; json.dumps\(\) makes a str"):
                 at.ws.send(wrong)  # type: ignore[arg-type]
         at.ws.send("still open")
         assert at.raw.message() == (TEXT, b"still open")
