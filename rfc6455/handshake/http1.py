@@ -675,11 +675,12 @@ def check_response(response: Response, key: str, needs_connection: bool = True) 
     # No check is needed that no body follows: a 1xx ends with its empty line "regardless of the header fields present
     # in the message" (RFC 9112, 6.3). 4.1, 2: the value of Upgrade is "an ASCII case-insensitive match for the value
     # "websocket"".
-    upgrade = _only(lines.get("upgrade"), "Upgrade", "4.1")
-    if upgrade.lower() != "websocket":
-        raise HandshakeError(None, f"Upgrade is {excerpt(upgrade)}, not websocket", "4.1")
+    if lines.get("upgrade") != _USUAL_UPGRADE:
+        upgrade = _only(lines.get("upgrade"), "Upgrade", "4.1")
+        if upgrade.lower() != "websocket":
+            raise HandshakeError(None, f"Upgrade is {excerpt(upgrade)}, not websocket", "4.1")
     # 4.1, 3: Connection contains "a token that is an ASCII case-insensitive match for the value "Upgrade"".
-    if needs_connection and not _lists_upgrade(lines):
+    if needs_connection and lines.get("connection") not in _USUAL_CONNECTIONS and not _lists_upgrade(lines):
         raise HandshakeError(None, "Connection does not list Upgrade", "4.1")
     # 4.1, 4: the value of Sec-WebSocket-Accept; 11.3.3: it "MUST NOT appear more than once".
     if _only(lines.get("sec-websocket-accept"), "Sec-WebSocket-Accept", "11.3.3") != accept_key(key):

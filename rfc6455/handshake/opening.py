@@ -210,6 +210,8 @@ class ClientOpening(_Opening):
 
     request: Request
     response: Response | None = None
+    # Made once, like the terms of a server.
+    _offer = Offer((), ())
     _body: BodyReader | None = None
     _is_done = False
     _version: str
@@ -227,7 +229,8 @@ class ClientOpening(_Opening):
         **options: Unpack[OptionArguments],
     ) -> None:
         self.uri: URI = as_uri(uri)
-        self._offer = Offer(subprotocols, extensions)
+        if subprotocols != () or extensions != ():
+            self._offer = Offer(subprotocols, extensions)
         super().__init__(options)
         self._ask(*self._fields_of_caller(origin, headers))
 
