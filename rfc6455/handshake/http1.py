@@ -170,24 +170,6 @@ class ServerHandshake(ServerOpening):
             check_type(plain_http, bool, "plain_http is True or False")
             self._plain_methods = _PLAIN_METHODS
 
-    def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
-        """Process bytes from the client, and return the request once it is complete and valid; ``None`` before.
-
-        The client "MUST wait for a response" (4.1), so nothing should come after the head. If something does, up to
-        ``Limits.early_data`` bytes of it are kept for the connection, and so is the end of the stream: the first
-        ``receive_data(None)`` of the connection then returns `Closed`.
-
-        :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
-        :raises HandshakeError: when the request must be refused, as soon as that is certain. The answer is queued:
-            send what `data_to_send` returns, and close.
-        :raises LocalProtocolError: when this handshake has ended.
-        :raises TypeError: when the data is anything else.
-        """
-        self._check_stage("receive_data()", READING, REQUESTED)
-        new = as_bytes(data)
-        self._refusing(self._read_request if self.request is None else self._receive_early, new)
-        return self.request
-
     def receive_request(self, method: str, target: str, headers: HeaderSource) -> Request:
         """Check a request that was read elsewhere, as HTTP/1.1, and return it.
 
@@ -594,26 +576,7 @@ class ClientHandshake(ClientOpening):
         """
         return _pairs(self.request.headers) if self.data_to_send() else []
 
-    def receive_data(self, data: bytes | bytearray | memoryview) -> Connection | None:
-        """Process bytes from the server, and return the connection once the handshake is done; ``None`` before.
-
-        Frames that came with the response are the connection's ``unread``.
-
-        :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
-        :raises HandshakeError: when there is no connection: the response breaks a rule, or it is not a 101. A refusal
-            is raised once its body is complete, ``Limits.body`` bytes of which are in its ``response``; to stop
-            waiting for the body, call `give_up`. Close after it.
-        :raises LocalProtocolError: when this handshake has ended already.
-        :raises TypeError: when the data is anything else.
-        """
-        self._check_not_done("receive_data()")
-        new = as_bytes(data)
-        return self._result(self._receive, new)
-
-    def _receive(self, data: bytes) -> Connection | None:
-        if self.response is not None:
-            self._receive_body(data)
-            return None
+    def _read_response(self, data: bytes) -> Connection | None:
         self.response = self._read_head(data)
         if self.response is None:
             return None

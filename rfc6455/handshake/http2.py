@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..arguments import as_bytes, check_type, excerpt
+from ..arguments import check_type, excerpt
 from ..codes import VERSION, CloseCause
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
@@ -103,23 +103,6 @@ class Http2ServerHandshake(ServerOpening):
             raise LocalProtocolError("a list with pseudo-header fields is for receive_headers()")
         return self._receive("receive_request()", lambda: _parse_split_connect(method, target, fields))
 
-    def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
-        """Keep what came in DATA frames before the request was answered, and return the request, or ``None`` if it has
-        not come yet.
-
-        The client must wait for the answer (4.1). If data comes nevertheless, up to ``Limits.early_data`` bytes are
-        kept for the connection, and so is the end of the stream.
-
-        :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
-        :raises HandshakeError: when the request must be refused, as with `receive_headers`.
-        :raises LocalProtocolError: when this handshake has ended.
-        :raises TypeError: when the data is anything else.
-        """
-        self._check_stage("receive_data()", READING, REQUESTED)
-        new = as_bytes(data)
-        self._refusing(self._take_data, new)
-        return self.request
-
     def accept(
         self, subprotocol: str | None = None, headers: HeaderSource = (), **options: Unpack[OptionArguments]
     ) -> Connection:
@@ -173,14 +156,11 @@ class Http2ServerHandshake(ServerOpening):
         self._wishes = self._terms.check(request, host, request.headers._by_name())
         self._stage = REQUESTED
 
-    def _take_data(self, data: bytes) -> None:
-        if self._stage is REQUESTED:
-            self._receive_early(data)
-        elif data:
+    def _read_request(self, data: bytes) -> None:
+        if data:
             raise HandshakeError(400, "data came before the request", "RFC 9113 8.1")
-        else:
-            reason = "the stream ended before the request came"
-            raise HandshakeError(400, reason, "RFC 9113 8.1", cause=CloseCause.OPENING_EOF)
+        reason = "the stream ended before the request came"
+        raise HandshakeError(400, reason, "RFC 9113 8.1", cause=CloseCause.OPENING_EOF)
 
     def _answer_to_error(self, error: HandshakeError) -> Response:
         # RFC 6455, 4.4: a client that asked for another version learns from this field which one is supported. It is
@@ -348,20 +328,6 @@ class Http2ClientHandshake(ClientOpening):
         fields = Headers(headers)
         return self._result(self._receive_headers, fields)
 
-    def receive_data(self, data: bytes | bytearray | memoryview) -> Connection | None:
-        """Process the next bytes of the body of a refusal. Once the connection is open, pass data to it instead.
-
-        :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
-        :returns: ``None`` while more of the body is expected.
-        :raises HandshakeError: when the body is complete. Its ``response`` has it, ``Limits.body`` bytes at most.
-        :raises LocalProtocolError: when this handshake has ended already.
-        :raises TypeError: when the data is anything else.
-        """
-        self._check_not_done("receive_data()")
-        new = as_bytes(data)
-        self._result(self._take_data, new)
-        return None
-
     def _receive_headers(self, headers: Headers) -> Connection | None:
         if self.response is not None:
             return None  # RFC 9113, 8.1: trailers
@@ -384,14 +350,11 @@ class Http2ClientHandshake(ClientOpening):
             raise self._refused()
         return self._connection(self._offer.check_answer(response.headers))
 
-    def _take_data(self, data: bytes) -> None:
-        if self.response is not None:
-            self._receive_body(data)
-        elif data:
+    def _read_response(self, data: bytes) -> None:
+        if data:
             raise HandshakeError(None, "data came before the response", "RFC 9113 8.1")
-        else:
-            reason = "the stream ended before the response came"
-            raise HandshakeError(None, reason, "RFC 9113 8.1", cause=CloseCause.OPENING_EOF)
+        reason = "the stream ended before the response came"
+        raise HandshakeError(None, reason, "RFC 9113 8.1", cause=CloseCause.OPENING_EOF)
 
 
 def _parse_status(pseudo: dict[str, str]) -> int:

@@ -133,6 +133,29 @@ class ServerOpening(_Opening):
     def _has_received(self) -> bool:
         return self._stage is not READING
 
+    def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
+        """Process bytes from the client, and return the request once it is complete and valid; ``None`` before. Over
+        HTTP/2 and HTTP/3, the request is a header list, and these are the content of DATA frames.
+
+        The client "MUST wait for a response" (4.1), so nothing should come after the request. If something does, up to
+        ``Limits.early_data`` bytes of it are kept for the connection, and so is the end of the stream: the first
+        ``receive_data(None)`` of the connection then returns `Closed`.
+
+        :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
+        :raises HandshakeError: when the request must be refused, as soon as that is certain. The answer is queued:
+            send it, and close.
+        :raises LocalProtocolError: when this handshake has ended.
+        :raises TypeError: when the data is anything else.
+        """
+        self._check_stage("receive_data()", READING, REQUESTED)
+        new = as_bytes(data)
+        self._refusing(self._read_request if self._stage is READING else self._receive_early, new)
+        return self.request
+
+    def _read_request(self, data: bytes) -> None:
+        """Process what came while there is no request."""
+        raise NotImplementedError
+
     def _answer_to_error(self, error: HandshakeError) -> Response:
         """Return the answer to a request with this error."""
         raise NotImplementedError
@@ -241,6 +264,27 @@ class ClientOpening(_Opening):
     @property
     def _has_received(self) -> bool:
         return self._is_done or self.response is not None
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> Connection | None:
+        """Process bytes from the server, and return the connection once the handshake is done; ``None`` before.
+
+        Frames that came with the response are the connection's ``unread``. Over HTTP/2 and HTTP/3, the response is a
+        header list, and these are the body of a refusal; once the connection is open, pass data to it instead.
+
+        :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
+        :raises HandshakeError: when there is no connection: the response breaks a rule, or opens none. A refusal is
+            raised once its body is complete, ``Limits.body`` bytes of which are in its ``response``; to stop waiting
+            for the body, call `give_up`. Close after it.
+        :raises LocalProtocolError: when this handshake has ended already.
+        :raises TypeError: when the data is anything else.
+        """
+        self._check_not_done("receive_data()")
+        new = as_bytes(data)
+        return self._result(self._read_response if self.response is None else self._receive_body, new)
+
+    def _read_response(self, data: bytes) -> Connection | None:
+        """Process what came while there is no response, and return the connection if it opens one."""
+        raise NotImplementedError
 
     def receive_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
         """Check a response that was read elsewhere, and return the connection.
