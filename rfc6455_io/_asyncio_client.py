@@ -118,7 +118,8 @@ class Connect(Generic[T]):
             # TCP, a proxy and TLS count towards the time for the opening handshake.
             opened: Any = await asyncio.wait_for(self._open(), self._timeouts.open)
         except asyncio.TimeoutError:
-            raise TimeoutError(f"the connection was not open within {self._timeouts.open} s") from None
+            host, seconds = self._route.uri.host_header, self._timeouts.open
+            raise TimeoutError(f"the connection to {host} was not open within {seconds} s") from None
         return WebSocket(opened) if isinstance(opened, Inbox) else opened  # type: ignore[return-value]
 
     async def _open(self) -> Listener:

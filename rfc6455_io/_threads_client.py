@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 class _Deadline:
     """The time for the opening handshake, which TCP, a proxy and TLS count towards."""
 
-    def __init__(self, timeouts: rfc6455.Timeouts) -> None:
+    def __init__(self, timeouts: rfc6455.Timeouts, route: Route) -> None:
         self.began = clock()
+        self.route = route
         self.seconds = within(timeouts.open)
 
     def left(self) -> float | None:
@@ -43,7 +44,7 @@ class _Deadline:
         return left
 
     def error(self) -> TimeoutError:
-        return TimeoutError(f"the connection was not open within {self.seconds} s")
+        return TimeoutError(f"the connection to {self.route.uri.host_header} was not open within {self.seconds} s")
 
 
 class _Alone:
@@ -212,7 +213,7 @@ def connect(uri: str | URI, **options: Unpack[ConnectArguments]) -> WebSocket:
         wrong.
     """
     route, way, timeouts = planned(_Way, uri, **options)
-    deadline = _Deadline(timeouts)
+    deadline = _Deadline(timeouts, route)
     while True:
         wire, early = way.dial_in_time(route.uri, deadline)
         try:

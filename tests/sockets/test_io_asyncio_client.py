@@ -181,6 +181,15 @@ async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     await reader.read(-1)
 
 
+def test_the_error_names_the_server_that_says_nothing() -> None:
+    async def main() -> None:
+        async with tcp(say_nothing) as port:
+            with pytest.raises(TimeoutError, match=f"^the connection to 127.0.0.1:{port} was not open within 0.1 s$"):
+                await connect(f"wss://127.0.0.1:{port}/?token=secret", timeouts=Timeouts(open=0.1))
+
+    run(main())
+
+
 def test_a_server_that_says_nothing() -> None:
     async def main() -> None:
         async with tcp(say_nothing) as port:

@@ -129,7 +129,7 @@ def test_who_says_nothing_is_given_up(through: str, contexts: Any) -> None:
         proxy = None if scheme is None else f"{scheme}://127.0.0.1:{port}"
         target = f"{'wss' if 'tls' in through else 'ws'}://127.0.0.1:{port}/"
         try:
-            with pytest.raises(TimeoutError, match=r"within 0\.1 s"):
+            with pytest.raises(TimeoutError, match=rf"^the connection to 127.0.0.1:{port} was not open within 0.1 s$"):
                 connect(target, proxy=proxy, timeouts=Timeouts(open=0.1))
         finally:
             over.set()
