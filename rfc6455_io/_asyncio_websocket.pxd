@@ -24,6 +24,12 @@ cdef class Inbox(Listener):
     cpdef wait(self)
     cpdef post(self, message, bint fin=*, compress=*)
 
+# A class of its own, without others derived from it: Python calls its `__await__` directly.
+@cython.final
+cdef class Next:
+    cdef Inbox _inbox
+
 cdef class WebSocket(Known):
     cdef object __weakref__
     cdef readonly Inbox _inbox
+    cdef Next _next

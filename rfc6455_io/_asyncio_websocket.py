@@ -126,14 +126,6 @@ class Inbox(Listener):
         self.receiver = receiver = self.loop.create_future()
         return receiver
 
-    def __await__(self) -> Generator[Any, None, str | bytes]:
-        """Wait for the next message, for ``async for``. Compiled, a generator takes less than a coroutine."""
-        while not self.queue:
-            if self.end_event is not None and self.end_event.clean and self.end_event.code in GOOD_ENDS:
-                raise StopAsyncIteration
-            yield from self.wait()
-        return self.take_message()
-
     def take_message(self) -> str | bytes:
         item = self.queue[0]
         if not isinstance(item, (str, bytes)):
@@ -206,6 +198,24 @@ class Inbox(Listener):
             self.gone.set_result(self.end_event)
 
 
+class Next:
+    """The next message, as ``async for`` awaits it. Compiled, a generator takes less than a coroutine."""
+
+    __slots__ = ("_inbox",)
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    def __await__(self) -> Generator[Any, None, str | bytes]:
+        inbox = self._inbox
+        while not inbox.queue:
+            end = inbox.end_event
+            if end is not None and end.clean and end.code in GOOD_ENDS:
+                raise StopAsyncIteration
+            yield from inbox.wait()
+        return inbox.take_message()
+
+
 class WebSocket(Known):
     """One connection for coroutines: what a handler of `serve` gets, and what `connect` returns.
 
@@ -218,10 +228,11 @@ class WebSocket(Known):
 
     __signature__ = SIGNATURE
 
-    __slots__ = ("__weakref__", "_inbox")
+    __slots__ = ("__weakref__", "_inbox", "_next")
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
+        self._next = Next(inbox)
 
     @property
     def _driver(self) -> Driver:
@@ -268,7 +279,7 @@ class WebSocket(Known):
         return self
 
     def __anext__(self) -> Awaitable[str | bytes]:
-        return self._inbox
+        return self._next
 
     # Sending.
 
