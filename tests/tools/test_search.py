@@ -36,6 +36,7 @@ QUERIES = {
     "upload": "howto/back_pressure",
     "progress": "howto/back_pressure",
     "thread safety": "howto/threads",
+    "selector": "howto/threads",
     "logging": "howto/debugging",
     "pair": "howto/testing",
     "aiohttp": "howto/from_aiohttp",
