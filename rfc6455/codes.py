@@ -133,6 +133,7 @@ class CloseCause(Enum):
     EOF_IN_MESSAGE = "the peer ended the stream between two frames of one message"
     EOF_IN_FRAME = "the peer ended the stream inside a frame"
     EOF_IN_CLOSE = "the peer ended the stream without answering our Close frame"
+    ABORTED = "this side cut the connection without a closing handshake"
     VIOLATION = "the peer broke the protocol or a limit"
     EXTENSION_FAILED = "an extension raised an exception on this side"
     OPENING_EOF = "the peer ended the stream before the opening handshake was complete"

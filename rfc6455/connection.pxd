@@ -57,6 +57,7 @@ cdef class Connection:
     cdef object _held
     cdef Closed _closed
     cdef readonly Py_ssize_t _milestones
+    cdef bint _is_aborted
 
     @cython.locals(events=list, new=bytes)
     cpdef list receive_data(self, data=*)

@@ -157,7 +157,7 @@ class Connection:
         *("_parts", "_random", "_masks", "_keys", "_keys_at", "_keys_forks", "_budget", "_parser", "_reader"),
         *("_max_first_piece", "_max_message", "_short_text", "_received", "_sent", "_first_out", "_out", "_pongs"),
         *("_pongs_size", "_owed_close", "_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_held"),
-        *("_closed", "_milestones", "__weakref__"),
+        *("_closed", "_milestones", "_is_aborted", "__weakref__"),
     )
 
     def __init__(
@@ -230,6 +230,7 @@ class Connection:
         self._closed: Closed | None = None
         # Counts what deadlines depend on: Pongs, and each step towards the end.
         self._milestones = 0
+        self._is_aborted = False
 
     def __reduce__(self) -> NoReturn:
         raise not_copied(self)
@@ -541,7 +542,9 @@ class Connection:
 
     def _end_of_file(self, events: list[Event]) -> None:
         """End the connection because the stream ended without a Close frame (7.1.5: the code is 1006)."""
-        if self._sent == _CLOSED:
+        if self._is_aborted:
+            cause = CloseCause.ABORTED
+        elif self._sent == _CLOSED:
             cause = CloseCause.EOF_IN_CLOSE
         elif self._parser.mid_frame:
             cause = CloseCause.EOF_IN_FRAME
@@ -570,6 +573,10 @@ class Connection:
             self._owed_close = _close_payload(CloseCode.INTERNAL_ERROR, "")
             self._end(Closed(CloseCode.INTERNAL_ERROR, "", False, None, CloseCause.EXTENSION_FAILED), events)
         self._hold(events)
+
+    def _abort(self) -> None:
+        """Note that the end of the stream, when it is reported, is not the peer's doing."""
+        self._is_aborted = True
 
     def _time_out(self, cause: CloseCause) -> list[Event]:
         """End the connection because a deadline has passed, for `Deadlines`.

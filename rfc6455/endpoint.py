@@ -425,6 +425,19 @@ class Endpoint:
         """Queue an unsolicited Pong: see `Connection.pong`; errors as for `send_text`."""
         self._opened("pong()").pong(payload)
 
+    def abort(self) -> None:
+        """Note that this side is about to cut TCP, without a closing handshake. Nothing is queued or dropped; but the
+        end of the stream, when it is reported by ``events(b"", now=now)``, is then not taken for the peer's. During
+        the opening handshake, this changes nothing.
+
+        >>> ws = rfc6455.Endpoint(rfc6455.Connection(rfc6455.SERVER), now=0.0)
+        >>> ws.abort()
+        >>> print(*ws.events(b"", now=0.1))
+        this side cut the connection without a closing handshake
+        """
+        if self.connection is not None:
+            self.connection._abort()
+
     def close(self, code: int | None = NO_CODE_NAMED, reason: str = "") -> None:
         """Close, whatever the stage: an open connection with `Connection.close`; a client that waits for an answer
         gets 503; a client's own handshake is given up. It may be called at any time and more than once. Call `events`

@@ -140,8 +140,9 @@ class Listener(Known):
         self._driver.close(code, reason)
 
     def abort(self) -> None:
-        """Cut the connection without a closing handshake. The peer sees 1006, and so does `closed`."""
-        self._driver.transport.abort()
+        """Cut the connection without a closing handshake. The peer sees 1006, and so does `closed`, with the cause
+        ``ABORTED``."""
+        self._driver.abort()
 
     def pause(self) -> None:
         """Stop receiving messages for now: reading stops, so the peer has to wait. The keepalive waits,
@@ -329,6 +330,10 @@ class Driver:
             self._go_on_soon()
         self.is_answer_due = False
         self.release()
+
+    def abort(self) -> None:
+        self.endpoint.abort()
+        self.transport.abort()
 
     def hold(self) -> None:
         """Stop calling the listener and stop reading, unless this side is closing: the peer's answer comes after what

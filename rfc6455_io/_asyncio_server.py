@@ -156,7 +156,7 @@ class Server:
         await self._emptied(timeout)
         while not self._is_empty:
             for driver in list(self._drivers):
-                driver.transport.abort()
+                driver.abort()
             for task in self._tasks - self._closers:
                 task.cancel()
             await self._emptied(1.0)

@@ -404,7 +404,7 @@ class WebSocket(Known):
         return await self._inbox.ended()
 
     def abort(self) -> None:
-        """Cut the connection without a closing handshake. Both ends see 1006."""
+        """Cut the connection without a closing handshake. Both ends see 1006, and this one the cause ``ABORTED``."""
         self._inbox.abort()
 
     async def __aenter__(self) -> WebSocket:

@@ -141,6 +141,7 @@ class Driver:
 
     def fail(self) -> None:
         with self._lock:
+            self.endpoint.abort()
             self._is_cut = self._is_closing = True
             try:
                 self._lose()
@@ -483,6 +484,7 @@ class Driver:
 
     def abort(self) -> None:
         with self._lock:
+            self.endpoint.abort()
             self._is_cut = self._is_closing = True
             self._settle()
 

@@ -170,7 +170,7 @@ class WebSocket(Known):
         return closed
 
     def abort(self) -> None:
-        """Cut the connection without a closing handshake. Both ends see 1006."""
+        """Cut the connection without a closing handshake. Both ends see 1006, and this one the cause ``ABORTED``."""
         self._driver.abort()
 
     def __enter__(self) -> WebSocket:

@@ -32,6 +32,7 @@ from rfc6455 import (
     ServerHandshake,
     TextMessage,
     Timeouts,
+    trace,
 )
 
 URI = "ws://server.example.com/chat"
@@ -806,3 +807,45 @@ def test_what_is_no_bytes_is_no_end_of_the_stream_either(stage: str, data: Any) 
     if stage == "opening":
         assert [type(event) for event in ws.events(request(), now=0.0)] == [Request]
     assert not ws.closed
+
+
+# What this side does to the connection is not reported as the peer's doing.
+
+
+@pytest.mark.parametrize(
+    "before", [b"", b"\x81\x85\0\0", b"\x01\x80\0\0\0\0"], ids=["idle", "in a frame", "in a message"]
+)
+@pytest.mark.parametrize("has_closed", [False, True])
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_an_end_that_this_side_makes_is_told_from_one_of_the_peers(
+    before: bytes, has_closed: bool, is_recorded: bool
+) -> None:
+    connection = Connection(SERVER)
+    if is_recorded:
+        connection = trace.Recorder(clock=lambda: 0.0).wrap(connection)
+    ws = Endpoint(connection, now=0.0)
+    assert list(ws.events(before or None, now=0.0)) == []
+    if has_closed:
+        ws.close()
+    ws.abort()
+    assert not ws.closed
+    (closed,) = ws.events(b"", now=0.0)
+    assert isinstance(closed, Closed)
+    assert (closed.code, closed.reason, closed.clean, closed.cause) == (1006, "", False, CloseCause.ABORTED)
+    assert str(closed) == "this side cut the connection without a closing handshake"
+
+
+def test_an_end_that_was_known_before_stays() -> None:
+    ws = Endpoint(Connection(SERVER), now=0.0)
+    (closed,) = ws.events(to(SERVER, CLOSE, close_payload(1000)), now=0.0)
+    ws.abort()
+    list(ws.events(b"", now=0.0))
+    assert ws.end is closed
+
+
+def test_during_the_opening_there_is_nothing_to_cut() -> None:
+    ws = Endpoint(ServerHandshake(), now=0.0)
+    ws.abort()
+    (closed,) = ws.events(b"", now=0.0)
+    assert isinstance(closed, Closed)
+    assert closed.cause is CloseCause.OPENING_EOF

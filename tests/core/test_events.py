@@ -144,4 +144,4 @@ def test_closed_by_default_says_the_least() -> None:
 
 
 def test_each_cause_has_its_own_words() -> None:
-    assert len({cause.value for cause in CloseCause}) == len(CloseCause) == 15
+    assert len({cause.value for cause in CloseCause}) == len(CloseCause) == 16

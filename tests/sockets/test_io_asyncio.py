@@ -243,7 +243,7 @@ def test_abort_cuts(loop: str) -> None:
     async def main() -> None:
         async with Scene() as at:
             at.listener.abort()
-            assert (await at.told()).cause is CloseCause.EOF_IDLE
+            assert (await at.told()).cause is CloseCause.ABORTED
             try:
                 assert await at.raw.rest() == b""
             except ConnectionError:

@@ -479,7 +479,8 @@ def test_a_close_with_a_code_that_may_not_travel_changes_nothing() -> None:
 def test_abort_cuts(secure: bool, contexts: Any) -> None:
     with Scene(contexts if secure else (None, None), timeouts=Timeouts.NONE) as at:
         at.ws.abort()
-        assert at.ws.wait_closed(PATIENCE).code == 1006
+        closed = at.ws.wait_closed(PATIENCE)
+        assert (closed.code, closed.cause) == (1006, CloseCause.ABORTED)
         with contextlib.suppress(ConnectionResetError):
             assert at.raw.sock.recv(100) == b""
 
