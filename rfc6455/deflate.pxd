@@ -43,6 +43,7 @@ cdef class DeflateCodec(MessageCodec):
     cpdef encode(self, bytes payload, bint final)
     @cython.locals(size=Py_ssize_t, bits=int, level=int, encoded=bytes)
     cpdef encode_shared(self, bytes payload)
+    @cython.locals(retained=Py_ssize_t)
     cdef Py_ssize_t _retained(self) except -1
     cdef _new_deflater(self, int bits, int mem_level)
 

@@ -17,7 +17,7 @@ cdef class MessageReader:
     cdef bint _decodes_text
     cdef bint _takes_any_text
     cdef dict _leniencies_used
-    cdef object _codecs
+    cdef tuple _codecs
     cdef bint _is_encoded
     cdef bint _is_text
     cdef Py_ssize_t _size

@@ -7,7 +7,7 @@ pieces are in which they came.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from functools import partial
 from typing import Any
 
@@ -53,7 +53,9 @@ class MessageReader:
 
     __signature__ = SIGNATURE
 
-    def __init__(self, codecs: Sequence[MessageCodec], options: Options, leniencies_used: dict[Leniency, int]) -> None:
+    def __init__(
+        self, codecs: tuple[MessageCodec, ...], options: Options, leniencies_used: dict[Leniency, int]
+    ) -> None:
         #: The largest message in bytes, joined and decoded.
         self.max_size: int = at_most_63_bits(options.limits.message)
         self._all_codecs = codecs
@@ -64,7 +66,7 @@ class MessageReader:
         # Almost nobody has any, and to look for a member of an enum in a set takes a call of Python.
         self._takes_any_text = bool(options.leniencies) and Leniency.INVALID_UTF8 in options.leniencies
         self._leniencies_used = leniencies_used
-        self._codecs: Sequence[MessageCodec] = ()
+        self._codecs: tuple[MessageCodec, ...] = ()
         self._is_encoded = False
         self._is_text = False
         self._size = 0
@@ -106,8 +108,8 @@ class MessageReader:
                     codec.begin(codec.reserved_bits & rsv)
         return self._is_encoded
 
-    def _codecs_with(self, rsv: int) -> Sequence[MessageCodec]:
-        return [codec for codec in self._all_codecs if codec.reserved_bits & rsv]
+    def _codecs_with(self, rsv: int) -> tuple[MessageCodec, ...]:
+        return tuple([codec for codec in self._all_codecs if codec.reserved_bits & rsv])
 
     def check_length(self, length: int) -> None:
         """Refuse a frame by its declared length, before its payload has come.
