@@ -173,16 +173,17 @@ class Deadlines:
         :param now: the time, in seconds of the caller's clock.
         :returns: the `Closed` event if a deadline has ended the connection, otherwise an empty list.
         """
-        return self._advance(now)
+        return self._advance(now) or []
 
-    def _advance(self, now: float) -> list[Event]:
+    def _advance(self, now: float) -> list[Event] | None:
+        """Do what `advance` does; ``None`` is an empty list that need not be made after each read."""
         if self._paused_at is not None:
             now = self._paused_at
         connection, itself = self._connection, self._itself
         if connection is None or itself is None:
             return self._advance_opening(now)
         if now < self._soonest and itself._milestones == self._milestones_seen and not self._has_idle:
-            return []
+            return None
         self._observe(connection, now)
         events = self._end_what_is_due(connection, now)
         if not events and self._is_due("ping_interval", now):
