@@ -37,7 +37,7 @@ from ..http1_heads import (
 from ..uri import is_host
 from .fields import Request, is_listed
 from .negotiation import check_extra_headers
-from .opening import READING, REFUSED, REQUESTED, ClientOpening, HeaderList, ServerOpening
+from .opening import READING, REFUSED, REQUESTED, Answer, ClientOpening, HeaderList, ServerOpening, Stage
 from .origins import SAME_HOST, Origins
 from .refusals import explain, refusal
 
@@ -141,6 +141,7 @@ class ServerHandshake(ServerOpening):
     ('v1', 101)
     """
 
+    _reserved = _HOP_BY_HOP
     # The methods of requests that ask for no WebSocket and are accepted all the same.
     _plain_methods: Sequence[str] = ()
     # A head that came whole, as most do, and the reader of any other.
@@ -194,27 +195,11 @@ class ServerHandshake(ServerOpening):
         self._refusing(self._take_request, request)
         return request
 
-    def accept(
-        self, subprotocol: str | None = None, headers: HeaderSource = (), **options: Unpack[OptionArguments]
-    ) -> Connection:
-        """Open the connection and return it. Its ``data_to_send()`` begins with the 101 (4.2.2), unless
-        `headers_to_send` took that.
-
-        :param subprotocol: one that the client asked for; by default the first in the server's list that the client
-            asked for.
-        :param headers: header fields to add to the answer, such as ``Set-Cookie``.
-        :param options: options of this connection, which replace those of the handshake.
-        :raises LocalProtocolError: when the client did not ask for that subprotocol, when a header cannot be written,
-            or when called too early or too late. Nothing is changed then.
-        :raises TypeError: when an argument has the wrong type.
-        """
-        agreement, fields = self._agree(subprotocol, headers, _HOP_BY_HOP)
+    def _answer(self, fields: list[tuple[str, str]]) -> tuple[Answer, bytes]:
         assert self.request is not None
         accept = accept_key(self.request.headers._by_name()["sec-websocket-key"][0])
         head = f"{_SWITCHING_PROTOCOLS}{accept}\r\n{_lines(fields) if fields else ''}\r\n".encode("latin-1")
-        connection = self._open(agreement, lambda: _switching(accept, fields), options, head)
-        self._drop_head()
-        return connection
+        return lambda: _switching(accept, fields), head
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
         """Queue an answer other than the 101: a refusal, a redirection, or with ``plain_http`` a page.
@@ -312,9 +297,9 @@ class ServerHandshake(ServerOpening):
         is_head = self.request is not None and self.request.method == "HEAD"
         self._body_to_send = b"" if is_head else response.body
         self._end(REFUSED, response)
-        self._drop_head()
 
-    def _drop_head(self) -> None:
+    def _end(self, stage: Stage, response: Answer) -> None:
+        super()._end(stage, response)
         self._whole = b""
         self._reader = None
 

@@ -14,7 +14,6 @@ the key with its answer are gone, since HTTP/2 itself shows what they were there
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from ..arguments import check_type, excerpt
 from ..codes import VERSION, CloseCause
@@ -25,14 +24,9 @@ from ..http1_heads import check_fields, is_field_value, is_target
 from ..uri import is_host
 from .fields import Request
 from .negotiation import check_extra_headers
-from .opening import READING, REFUSED, REQUESTED, ClientOpening, HeaderList, ServerOpening
+from .opening import READING, REFUSED, REQUESTED, Answer, ClientOpening, HeaderList, ServerOpening, Stage
 from .origins import canonical_origin
 from .refusals import explain, refusal
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from ..options import OptionArguments
 
 # What the methods below take as a header list.
 _Pairs = Iterable[tuple["str | bytes", "str | bytes"]]
@@ -64,6 +58,7 @@ class Http2ServerHandshake(ServerOpening):
     [(b':status', b'200')]
     """
 
+    _reserved = _FORBIDDEN
     _headers_are_due = False
 
     def receive_headers(self, headers: _Pairs) -> Request:
@@ -103,19 +98,9 @@ class Http2ServerHandshake(ServerOpening):
             raise LocalProtocolError("a list with pseudo-header fields is for receive_headers()")
         return self._receive("receive_request()", lambda: _parse_split_connect(method, target, fields))
 
-    def accept(
-        self, subprotocol: str | None = None, headers: HeaderSource = (), **options: Unpack[OptionArguments]
-    ) -> Connection:
-        """Open the connection and return it. Send `headers_to_send` first, without ending the stream.
-
-        The arguments and errors are those of `ServerHandshake.accept`.
-        """
-        agreement, fields = self._agree(subprotocol, headers, _FORBIDDEN)
+    def _answer(self, fields: list[tuple[str, str]]) -> tuple[Answer, bytes]:
         # RFC 8441, 5.1: a 200, as with any CONNECT, takes the place of the 101.
-        response = Response(200, Headers(fields), version="HTTP/2")
-        connection = self._open(agreement, response, options)
-        self._headers_are_due = True
-        return connection
+        return Response(200, Headers(fields), version="HTTP/2"), b""
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
         """Answer with a status other than 200. Send `headers_to_send` and `data_to_send`, and end the stream.
@@ -169,9 +154,12 @@ class Http2ServerHandshake(ServerOpening):
         return refusal(error.status or 400, Headers([("sec-websocket-version", VERSION)]), explain(error))
 
     def _refuse(self, response: Response) -> None:
-        self._headers_are_due = True
         self._body_to_send = response.body
         self._end(REFUSED, response)
+
+    def _end(self, stage: Stage, response: Answer) -> None:
+        super()._end(stage, response)
+        self._headers_are_due = True
 
 
 def parse_extended_connect(headers: Headers) -> Request:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # all names are in lower case.
 HeaderList = list[tuple[bytes, bytes]]
 
+# The head of a server's answer, or what makes it.
+Answer = Response | Callable[[], Response]
+
 _T = TypeVar("_T")
 _Result = TypeVar("_Result")
 
@@ -105,7 +108,8 @@ class ServerOpening(_Opening):
     _eof = False
     _early: bytearray | None = None
     _connection: Connection | None = None  # while it still has the head of our answer
-    _response: Response | Callable[[], Response] | None = None  # or what makes it
+    _response: Answer | None = None
+    _reserved: Collection[str]  # fields that the caller may not add
 
     def __init__(
         self,
@@ -187,26 +191,28 @@ class ServerOpening(_Opening):
             reason = f"more than {limit} bytes came before the answer, which must be awaited (Limits.early_data)"
             raise HandshakeError(400, reason, "4.1")
 
-    def _agree(
-        self, subprotocol: str | None, headers: HeaderSource, reserved: Collection[str]
-    ) -> tuple[Agreement, list[tuple[str, str]]]:
-        """Return what is agreed on, and the fields of the answer that say so, with those of the caller."""
+    def accept(
+        self, subprotocol: str | None = None, headers: HeaderSource = (), **options: Unpack[OptionArguments]
+    ) -> Connection:
+        """Open the connection and return it. Over HTTP/1.1, its ``data_to_send()`` begins with the 101 (4.2.2), unless
+        `headers_to_send` took that; over HTTP/2 and HTTP/3, send `headers_to_send` first, without ending the stream.
+
+        :param subprotocol: one that the client asked for; by default the first in the server's list that the client
+            asked for.
+        :param headers: header fields to add to the answer, such as ``Set-Cookie``.
+        :param options: options of this connection, which replace those of the handshake.
+        :raises LocalProtocolError: when the client did not ask for that subprotocol, when a header cannot be written,
+            or when called too early or too late. Nothing is changed then.
+        :raises TypeError: when an argument has the wrong type.
+        """
         self._check_stage("accept()", REQUESTED)
         if self._wishes is None:
             raise LocalProtocolError("the request asks for no WebSocket; answer it with reject(), which may say 200")
         agreement = self._terms.agree(self._wishes, subprotocol)
-        fields = [*agreement.fields, *check_extra_headers(headers, reserved)]
+        fields = [*agreement.fields, *check_extra_headers(headers, self._reserved)]
         if fields:
             check_fields(fields)
-        return agreement, fields
-
-    def _open(
-        self,
-        agreement: Agreement,
-        response: Response | Callable[[], Response],
-        options: OptionArguments,
-        head: bytes = b"",
-    ) -> Connection:
+        response, head = self._answer(fields)
         all_options = self._options.updated(**options) if options else self._options
         connection = Connection._agreed(SERVER, agreement.codecs, agreement.subprotocol, all_options)
         if self.leniencies_used:
@@ -216,7 +222,11 @@ class ServerOpening(_Opening):
         self._connection = connection
         return connection
 
-    def _end(self, stage: Stage, response: Response | Callable[[], Response]) -> None:
+    def _answer(self, fields: list[tuple[str, str]]) -> tuple[Answer, bytes]:
+        """Return the answer that opens the connection, with these fields, and what the connection sends of it."""
+        raise NotImplementedError
+
+    def _end(self, stage: Stage, response: Answer) -> None:
         """Keep nothing of what came but the request, however long this handshake lives."""
         self._response = response
         self._stage = stage
