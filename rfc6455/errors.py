@@ -135,4 +135,6 @@ class HandshakeError(ProtocolError):
             return ""
         kind = (self.response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
         words = self.response.body.decode("utf-8", "replace").strip()
-        return f": {excerpt(words, 300)}" if kind == "text/plain" and words else ""
+        # A server's own answer begins with the reason that is in this message already.
+        is_news = kind == "text/plain" and words != "" and not words.startswith(self.reason)
+        return f": {excerpt(words, 300)}" if is_news else ""
