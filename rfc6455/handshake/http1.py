@@ -88,11 +88,7 @@ def accept_key(key: str) -> str:
     >>> rfc6455.accept_key("dGhlIHNhbXBsZSBub25jZQ==")
     's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
     """
-    return _base64(sha1((key + _GUID).encode("latin-1")).digest())
-
-
-def _base64(data: bytes) -> str:
-    return b2a_base64(data, newline=False).decode()
+    return b2a_base64(sha1((key + _GUID).encode("latin-1")).digest(), newline=False).decode()
 
 
 def _lines(fields: Iterable[tuple[str, str]]) -> str:
@@ -535,7 +531,7 @@ class ClientHandshake(ClientOpening):
         nonce = as_bytes(self._options.random(16), "what random() returns")
         if len(nonce) != 16:
             raise ValueError(f"random(16) returned {len(nonce)} bytes; Sec-WebSocket-Key needs all of them (4.1)")
-        self._key = _base64(nonce)
+        self._key = b2a_base64(nonce, newline=False).decode()
         # What extensions and the caller add may be wrong. The others were checked, or are made here.
         added = [*self._offer.fields, *fields]
         if added:

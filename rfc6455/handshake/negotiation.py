@@ -155,14 +155,15 @@ class Offer:
         :raises HandshakeError: when it did not: the client "MUST _Fail the WebSocket Connection_" (4.1).
         """
         lines = headers._by_name()
-        subprotocol = self._check_subprotocol(lines.get("sec-websocket-protocol", ()))
+        subprotocols = lines.get("sec-websocket-protocol")
+        subprotocol = None if subprotocols is None else self._check_subprotocol(subprotocols)
         extensions = lines.get("sec-websocket-extensions")
         codecs = () if extensions is None else self._accept_answers(extensions)
         return Agreement(subprotocol, codecs) if subprotocol is not None or codecs else _NOTHING
 
     def _check_subprotocol(self, values: Sequence[str]) -> str | None:
         # An empty field names no subprotocol, and 4.1 fails the connection for one that was not asked for.
-        values = [value for value in values if value] if values else values
+        values = [value for value in values if value]
         if not values:
             return None
         # 11.3.4: the field "MUST NOT appear more than once in an HTTP response".
