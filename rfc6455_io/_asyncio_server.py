@@ -341,6 +341,9 @@ def serve(
         if sock is not None:
             if sock.family == getattr(socket, "AF_UNIX", None):
                 return await loop.create_unix_server(factory, sock=sock, **how)
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                # What is accepted inherits it. asyncio itself sets it only where the socket names its protocol.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
             return await loop.create_server(factory, sock=sock, **how)
         bound = _bound_to_address(host, port, reuse_port, backlog)
         if bound is None:

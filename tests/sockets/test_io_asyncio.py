@@ -777,13 +777,13 @@ def test_uvloop_starts_no_threads_for_an_address() -> None:
 
 
 @BOTH_LOOPS
+@pytest.mark.parametrize("is_given", [False, True], ids=["host", "sock"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_connection_to_an_address_does_not_wait_to_fill_packets(loop: str, host: str) -> None:
-    if host == "::1":
-        try:
-            socket.create_server((host, 0), family=socket.AF_INET6).close()
-        except OSError:
-            pytest.skip("needs IPv6")
+def test_a_connection_does_not_wait_to_fill_packets(loop: str, host: str, is_given: bool) -> None:
+    try:
+        sock = socket.create_server((host, 0), family=socket.AF_INET6 if host == "::1" else socket.AF_INET)
+    except OSError:
+        pytest.skip("needs IPv6")
     delays: list[int] = []
 
     class Looks(Listener):
@@ -791,14 +791,15 @@ def test_a_connection_to_an_address_does_not_wait_to_fill_packets(loop: str, hos
             delays.append(self.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     async def main() -> None:
-        async with serve(Looks, host, 0) as server:
+        async with serve(Looks, sock=sock) if is_given else serve(Looks, host, 0) as server:
             assert [one.getsockname()[0] for one in server.sockets] == [host]
             raw = Raw(*await asyncio.open_connection(host, server.port))
             raw.writer.write(REQUEST)
             await raw.head()
             await raw.close()
 
-    run(main(), loop)
+    with sock:
+        run(main(), loop)
     assert delays == [1]
 
 
