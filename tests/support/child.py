@@ -6,6 +6,9 @@ import re
 import subprocess
 import threading
 
+# Long enough for a busy machine; nothing waits so long unless it fails.
+PATIENCE = 60.0
+
 
 class Output:
     """The lines that a process has printed so far, standard error among them if the process was started so.

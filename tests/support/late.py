@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from programs import PATIENCE
+from child import PATIENCE  # and not from a module that imports the package, which this process may not find
 
 # By then, whatever the tests wait for is over.
 BLOCKED = 2.5

@@ -11,16 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from child import Output, Talkative
+from child import PATIENCE, Output, Talkative
 from helpers import CLOSE, Seen, split_frames
 
 import rfc6455
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
-
-# Long enough for a busy machine; nothing waits so long unless it fails.
-PATIENCE = 60.0
 
 # One for each connection and refusal; on HTTP/2 the stream's number stands behind the address.
 LOG_LINE = re.compile(r"[0-9.]+:\d+(/\d+)? (closed: \d{4} .*|refused: .*)")
