@@ -198,7 +198,15 @@ class Closed(Value):
         if self.code == CloseCode.NO_STATUS_RCVD:
             return f"{self.cause.value}; the peer's has no code"
         reason = f" and the reason {self.reason!r}" if self.reason else ""
-        return f"{self.cause.value}; the peer's has code {int(self.code)}{reason}"
+        return f"{self.cause.value}; the peer's has code {_named(self.code)}{reason}"
+
+
+def _named(code: int) -> str:
+    try:
+        name = CloseCode(code).name.replace("_", " ").lower()
+    except ValueError:
+        return str(code)
+    return f"{int(code)} ({name})"
 
 
 # Everything that `Connection.receive_data` can return. It is a union, so that with ``assert_never`` a type checker can

@@ -145,3 +145,20 @@ def test_closed_by_default_says_the_least() -> None:
 
 def test_each_cause_has_its_own_words() -> None:
     assert len({cause.value for cause in CloseCause}) == len(CloseCause) == 16
+
+
+@pytest.mark.parametrize(
+    ("closed", "words"),
+    [
+        (Closed(1011, clean=True), "the peer's has code 1011 (internal error)"),
+        (
+            Closed(1012, "new version", clean=True),
+            "the peer's has code 1012 (service restart) and the reason 'new version'",
+        ),
+        (Closed(4000, clean=True), "the peer's has code 4000"),
+        (Closed(1005, clean=True), "the peer's has no code"),
+    ],
+    ids=["registered", "with a reason", "private", "none"],
+)
+def test_the_sentence_about_an_end_names_the_code(closed: Closed, words: str) -> None:
+    assert str(closed) == f"both sides sent a Close frame; {words}"
