@@ -50,6 +50,8 @@ def test_with_one_build_there_is_nothing_to_compare() -> None:
     assert "the package is not compiled" in done.stderr
 
 
+# The calls make coroutines that nobody awaits.
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @BOTH_BUILDS
 def test_a_difference_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(FUZZ)
