@@ -526,7 +526,7 @@ cdef class TextBuffer(PayloadBuffer):
         self._beyond_ascii = self._is_wide = False
 
     cpdef bint append_simply(self, bytes data, bytes key, int turn) except -1:
-        if self._checked < self._size or not put_if_room(self, data, key, turn):
+        if self._is_wide or self._checked < self._size or not put_if_room(self, data, key, turn):
             return False
         if not is_ascii(self._data + self._size, PyBytes_GET_SIZE(data)):
             return False

@@ -250,7 +250,7 @@ class TextBuffer(PayloadBuffer):
 
     def append_simply(self, data: bytes, key: bytes, turn: int) -> bool:
         size = len(self._data)
-        if self._checked < size or not super().append_simply(data, key, turn):
+        if self._is_wide or self._checked < size or not super().append_simply(data, key, turn):
             return False
         if not self._data[size:].isascii():
             del self._data[size:]
