@@ -360,17 +360,18 @@ def serve(
 def _bound_to_address(
     host: str | Sequence[str] | None, port: int | None, reuse_port: bool | None, backlog: int
 ) -> socket.socket | None:
-    """Return a socket for a host that is an address; ``None`` for all others, which must be resolved.
+    """Return a socket for a host that is an address; ``None`` for all others, which must be resolved. So must an
+    address with a zone, such as ``fe80::1%eth0``, to learn the number of the zone, and a port that is a name.
 
     uvloop resolves addresses, too, in threads that stay; and in a process with several, system calls take longer.
     """
+    if not isinstance(host, str) or "%" in host or isinstance(port, str):
+        return None
     try:
-        version = ip_address(host).version if isinstance(host, str) else 0
+        version = ip_address(host).version
     except ValueError:
-        version = 0
-    if not version:
         return None
     family = socket.AF_INET if version == 4 else socket.AF_INET6
-    made = socket.create_server((str(host), port or 0), family=family, backlog=backlog, reuse_port=bool(reuse_port))
+    made = socket.create_server((host, port or 0), family=family, backlog=backlog, reuse_port=bool(reuse_port))
     # asyncio sets TCP_NODELAY only where the socket names its protocol.
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, made.detach())

@@ -803,6 +803,25 @@ def test_a_connection_does_not_wait_to_fill_packets(loop: str, host: str, is_giv
     assert delays == [1]
 
 
+@pytest.mark.parametrize(("host", "port"), [("fe80::1%eth0", 0), ("127.0.0.1", "https")])
+def test_a_zone_and_a_port_that_is_a_name_are_resolved(monkeypatch: pytest.MonkeyPatch, host: str, port: Any) -> None:
+    """A zone has a number, which `bind` does not look up."""
+    asked: list[str] = []
+    found = socket.getaddrinfo("127.0.0.1", 0, type=socket.SOCK_STREAM)
+
+    def getaddrinfo(name: str, *arguments: Any, **options: Any) -> Any:
+        asked.append(name)
+        return found
+
+    async def main() -> None:
+        async with serve(Listener, host, port):
+            pass
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    run(main())
+    assert asked == [host]
+
+
 def test_what_is_wrong_is_said_at_once() -> None:
     with pytest.raises(TypeError, match="handler"):
         serve(5, "127.0.0.1", 0)  # type: ignore[arg-type]
