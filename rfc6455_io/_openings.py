@@ -107,8 +107,9 @@ def check_names(function: str, given: Iterable[str], known: Iterable[str]) -> No
         if name in names:
             continue
         near = difflib.get_close_matches(name, names, 1)
-        if name in _SAME_HERE:
-            advice = f"pass {_SAME_HERE[name]} instead"
+        same = _SAME_HERE.get(name, "")
+        if same.partition("=")[0] in names:
+            advice = f"pass {same} instead"
         elif near:
             advice = f"did you mean {near[0]!r}?"
         else:

@@ -103,6 +103,11 @@ SERVE = {
         TypeError,
         r"^serve\(\) has no argument 'timeout'; pass timeouts=Timeouts\(...\) instead$",
     ),
+    "a name of websockets for clients": (
+        {"additional_headers": ()},
+        TypeError,
+        r"^serve\(\) has no argument 'additional_headers'; help\(serve\) lists those that it has$",
+    ),
     "a wrong letter": ({"origin": ()}, TypeError, r"^serve\(\) has no argument 'origin'; did you mean 'origins'\?$"),
     "another name": (
         {"colour": 5},
