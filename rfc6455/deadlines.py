@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from math import inf
+from numbers import Real
 from typing import ClassVar, NoReturn
 
 from ._signatures import SIGNATURE
@@ -65,8 +66,8 @@ class Timeouts:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and not (isinstance(value, (int, float)) and value > 0):
+            value: float | None = getattr(self, field.name)
+            if value is not None and not (isinstance(value, Real) and value > 0):
                 raise ValueError(f"Timeouts.{field.name} must be a number of seconds over 0 or None, not {value!r}")
 
 

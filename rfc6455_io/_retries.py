@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from inspect import iscoroutinefunction
+from numbers import Real
 
 from rfc6455 import CloseCause, CloseCode, ConnectionClosedError, HandshakeError, ProtocolError
 from rfc6455.arguments import check_type
@@ -67,7 +68,7 @@ class Backoff:
             ("longest", self.longest),
             *(("restart", each) for each in restart),
         ):
-            if not isinstance(value, (int, float)) or not value >= 0:
+            if not isinstance(value, Real) or not value >= 0:
                 raise ValueError(f"Backoff.{name} must be a number of seconds from 0 up, not {value!r}")
         if not callable(self.random):
             raise TypeError(f"Backoff.random is a function that returns a number, not {self.random!r}")

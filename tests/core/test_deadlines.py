@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -608,7 +609,7 @@ def test_times_are_numbers_over_zero(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Timeouts)])
 def test_any_time_over_zero_or_none_will_do(name: str) -> None:
-    for value in (None, 1, 0.001, 1e9, math.inf):
+    for value in (None, 1, 0.001, 1e9, math.inf, Fraction(1, 3)):
         assert getattr(Timeouts(**{name: value}), name) == value
 
 

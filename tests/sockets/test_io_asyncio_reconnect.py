@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -128,6 +129,7 @@ def test_each_delay_is_random_between_its_bounds() -> None:
     assert 0 <= min(delays) < 2
     assert 6 < max(delays) <= 8
     assert Backoff(random=lambda: 1.0).delay(closed(1012), 0) == 30
+    assert Backoff(first=Fraction(1, 2), random=lambda: 1.0).delay(OSError(), 1) == 1.0  # type: ignore[arg-type]
 
 
 @BOTH_LOOPS
