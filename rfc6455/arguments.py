@@ -7,9 +7,15 @@ in the module of their section.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
+from types import CodeType
 from typing import Any
 
 from .codes import MAX_LENGTH
+
+# The flags of functions that do nothing until what they return is awaited or iterated over.
+_DEFERRED = CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR
 
 
 def as_bytes(data: bytes | bytearray | memoryview, what: str = "binary data") -> bytes:
@@ -50,6 +56,26 @@ def check_type(value: object, wanted: type | tuple[type, ...], what: str) -> Non
     # A bool is an int to Python, but never what is meant.
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
         raise TypeError(f"{what}, not {described(value)}")
+
+
+def check_plain(function: object, what: str, advice: str = "") -> None:
+    """Check that an argument is a function that does its work when it is called. A coroutine or a generator, which
+    another kind of function would return, counts as true, whatever it would come to.
+
+    :param what: what it is, for the message: ``"tell"``.
+    :param advice: what to do instead of passing a coroutine function, for the end of the message.
+    :raises TypeError: when it is no function, is defined with ``async`` or ``yield``, or is an object with such a
+        ``__call__``.
+    """
+    if not callable(function):
+        raise TypeError(f"{what} is a function, not {function!r}")
+    called: object = function
+    while isinstance(called, partial):
+        called = called.func
+    for each in (called, type(called).__call__):
+        code = getattr(each, "__code__", None)
+        if isinstance(code, CodeType) and code.co_flags & _DEFERRED:
+            raise TypeError(f"{what} is a plain function, without 'async' and 'yield', unlike {called!r}{advice}")
 
 
 def items_of(values: Any, what: str) -> tuple[Any, ...]:

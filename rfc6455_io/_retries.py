@@ -15,11 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from inspect import iscoroutinefunction
 from numbers import Real
 
 from rfc6455 import CloseCause, CloseCode, ConnectionClosedError, HandshakeError, ProtocolError
-from rfc6455.arguments import check_type
+from rfc6455.arguments import check_plain, check_type
 
 from ._proxies import ProxyError
 
@@ -98,14 +97,6 @@ class Backoff:
 DEFAULT_BACKOFF = Backoff()
 
 
-def _check_is_plain(function: object, name: str) -> None:
-    """Check that a function does its work when it is called. A coroutine would count as True."""
-    if not callable(function):
-        raise TypeError(f"{name} is a function, not {function!r}")
-    if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
-        raise TypeError(f"{name} is a plain function, not a coroutine function, as {function!r} is")
-
-
 class Retries:
     """The attempts of one client, and how they went.
 
@@ -127,9 +118,9 @@ class Retries:
         if "listener" in arguments:
             raise TypeError("reconnect() yields WebSocket objects, and takes no listener")
         check_type(backoff, Backoff, "backoff is a Backoff, such as Backoff(longest=10)")
-        _check_is_plain(worth_retry, "worth_retry")
+        check_plain(worth_retry, "worth_retry")
         if tell is not None:
-            _check_is_plain(tell, "tell")
+            check_plain(tell, "tell")
         self._backoff = backoff
         self._worth_retry = worth_retry
         self._tell = tell or (lambda error, delay: logger.info("reconnecting in %.1f s, after: %s", delay, error))

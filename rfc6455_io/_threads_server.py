@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import rfc6455
 from rfc6455 import Closed, ConnectionClosedError, Request, Response
-from rfc6455.arguments import check_type
+from rfc6455.arguments import check_plain, check_type
 from rfc6455.connection import close_payload
 
 from ._openings import check_place, check_server_context, check_timeouts, port_of, refusal, server_handshakes
@@ -53,6 +53,9 @@ ACCEPT_PAUSE = 0.1
 # How often `serve_forever` stops waiting for a moment, in seconds: a signal that came just before it began to wait is
 # noticed only then.
 SIGNAL_CHECK = 1.0
+
+
+_ADVICE = "; coroutines need rfc6455_io.asyncio"
 
 
 class _Listening:
@@ -117,11 +120,9 @@ class Server:
         process_request: ProcessRequest | None,
         bounds: tuple[int, int],
     ) -> None:
-        if not callable(handler):
-            raise TypeError(f"a handler is a function, not {handler!r}")
-        _check_is_plain(handler, "a handler")
+        check_plain(handler, "a handler", _ADVICE)
         if process_request is not None:
-            _check_is_plain(process_request, "process_request")
+            check_plain(process_request, "process_request", _ADVICE)
         self.connections: set[WebSocket] = set()
         self._handler = handler
         self._listen = listen
@@ -329,7 +330,7 @@ class Server:
         try:
             result = self._handler(ws)
             if inspect.isawaitable(result):
-                raise TypeError(f"the handler returned {result!r}; coroutines need rfc6455_io.asyncio")
+                raise TypeError(f"the handler returned {result!r}{_ADVICE}")
             code = 1000
         except ConnectionClosedError as error:
             if error.closed is not ws._driver.end:
@@ -340,16 +341,6 @@ class Server:
             with self._lock:
                 self.connections.discard(ws)
             ws._driver.finish(code)
-
-
-def _check_is_plain(function: object, what: str) -> None:
-    """Check that a function does its work when it is called."""
-    called = getattr(function, "func", function)  # that of a partial
-    for each in (called, type(called).__call__):
-        if inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each):
-            raise TypeError(f"{what} is a plain function, not {called!r}; coroutines need rfc6455_io.asyncio")
-        if inspect.isgeneratorfunction(each):
-            raise TypeError(f"{what} is a plain function, and not one with 'yield', as {called!r} is")
 
 
 def _close_all(listening: list[_Listening]) -> None:

@@ -13,9 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from enum import Enum
-from inspect import iscoroutinefunction
 
-from ..arguments import check_type, described, excerpt, items_of
+from ..arguments import check_plain, check_type, described, excerpt, items_of
 from ..codes import CloseCause
 from ..errors import HandshakeError, LocalProtocolError
 from ..uri import is_host, split_host
@@ -44,6 +43,8 @@ _WHAT = (
     "origins is SAME_HOST, ANY_ORIGIN, a callable, or a collection of these and of str, such as "
     "[SAME_HOST, 'https://app.example', 'https://*.example.com']"
 )
+
+_ADVICE = "; decide what takes time in process_request, or before accept()"
 
 # RFC 6454, 6.2 and 7.1. origin = scheme "://" host [ ":" port ], or "null". The star is ours.
 _ORIGIN = re.compile(r"null|[A-Za-z][A-Za-z0-9+.\-]*://(?:\*\.)?([^\s/?#@*]*)")
@@ -125,8 +126,7 @@ class OriginRules:
                 "subdomains of a site, or a callable"
             )
         elif callable(rule) and not isinstance(rule, type):
-            if iscoroutinefunction(rule) or iscoroutinefunction(type(rule).__call__):
-                raise _not_awaited(rule)
+            check_plain(rule, "a rule in origins", _ADVICE)
             self._callables.append(rule)
         else:
             raise TypeError(f"{_WHAT}, not {described(rule)}")
@@ -190,15 +190,8 @@ def _allows(rule: Callable[[Request], bool], request: Request) -> bool:
     """Ask a rule of the application's. What has to be awaited is no answer, and would count as a yes."""
     answer = rule(request)
     if isinstance(answer, Awaitable):
-        raise _not_awaited(rule)
+        raise TypeError(f"a rule in origins returned {answer!r}, not True or False{_ADVICE}")
     return answer
-
-
-def _not_awaited(rule: object) -> TypeError:
-    return TypeError(
-        f"a rule in origins returns True or False, and cannot be a coroutine function, as {rule!r} is; decide what "
-        "takes time in process_request, or before accept()"
-    )
 
 
 # Made once: most servers have nothing but a policy.
