@@ -147,7 +147,7 @@ def test_sock_is_a_plain_one_for_streams(module: Any) -> None:
         module.connect("ws://localhost/", sock=sock)
 
 
-@pytest.mark.parametrize("handler", [5, asynchronous_generator, Wrong, rfc6455_io.asyncio.Listener()], ids=repr)
+@pytest.mark.parametrize("handler", [5, asynchronous_generator, Wrong, rfc6455_io.asyncio.Listener()])
 def test_what_is_no_handler_on_asyncio(handler: Any) -> None:
     with pytest.raises(TypeError, match="a handler is a coroutine function or a class derived from Listener, not "):
         rfc6455_io.asyncio.serve(handler)
@@ -163,7 +163,6 @@ def test_what_is_no_handler_on_asyncio(handler: Any) -> None:
         (asynchronous_generator, "coroutines need rfc6455_io.asyncio"),
         (generator, "without 'async' and 'yield'"),
     ],
-    ids=repr,
 )
 def test_what_is_no_handler_for_threads(handler: Any, words: str) -> None:
     """All but the first would be called without an effect."""
@@ -459,7 +458,7 @@ def raising() -> Any:
     raise ZeroDivisionError
 
 
-@pytest.mark.parametrize("listener", [5, rfc6455_io.asyncio.Listener()], ids=repr)
+@pytest.mark.parametrize("listener", [5, rfc6455_io.asyncio.Listener()])
 def test_what_makes_no_listeners_is_reported(listener: Any) -> None:
     with pytest.raises(TypeError, match="listener is a class derived from Listener, not "):
         rfc6455_io.asyncio.connect("ws://localhost/", listener)
