@@ -199,8 +199,9 @@ class Server:
     async def _answer_later(self, driver: Driver, request: Request, answer: Awaitable[Response | None]) -> None:
         try:
             self._answer(driver, request, await answer)
-        except (Exception, asyncio.CancelledError):  # which the result of a cancelled task raises
-            if not self._is_closing:
+        except (Exception, asyncio.CancelledError) as error:
+            # The result of a task that was cancelled raises CancelledError; `close` cancels this one.
+            if isinstance(error, Exception) or not self._is_closing:
                 self._refuse(driver, request)
         driver.answered()
 

@@ -336,6 +336,34 @@ def test_an_exception_in_any_callback_stays_with_its_connection(
     assert [record.exc_info is not None for record in caplog.records if record.levelno == logging.ERROR] == [True]
 
 
+@pytest.mark.parametrize(("error", "logged"), [(KeyError, [KeyError]), (asyncio.CancelledError, [])])
+def test_what_goes_wrong_with_a_request_is_logged_even_while_the_server_closes(
+    error: type[BaseException], logged: list[type[BaseException]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Unless it is the cancellation by the server itself."""
+
+    async def main() -> None:
+        asked, closed = asyncio.Event(), asyncio.Event()
+
+        async def process_request(request: Request) -> None:
+            asked.set()
+            await closed.wait()
+            raise error
+
+        async with serve(Listener, "127.0.0.1", 0, process_request=process_request) as server:
+            raw = await Raw.connect(server.port, b"")
+            raw.writer.write(REQUEST)
+            await asked.wait()
+            closing = asyncio.create_task(server.close())
+            assert (await raw.head()).startswith(b"HTTP/1.1 503 ")
+            closed.set()
+            await raw.close()
+            await closing
+
+    run(main())
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == logged
+
+
 # ---- Time ----
 
 
