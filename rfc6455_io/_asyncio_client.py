@@ -117,7 +117,9 @@ class Connect(Generic[T]):
         try:
             # TCP, a proxy and TLS count towards the time for the opening handshake.
             opened: Any = await asyncio.wait_for(self._open(), self._timeouts.open)
-        except asyncio.TimeoutError:
+        except asyncio.TimeoutError as error:
+            if getattr(error, "errno", None) is not None:
+                raise  # the system's own, ETIMEDOUT
             host, seconds = self._route.uri.host_header, self._timeouts.open
             raise TimeoutError(f"the connection to {host} was not open within {seconds} s") from None
         return WebSocket(opened) if isinstance(opened, Inbox) else opened  # type: ignore[return-value]

@@ -95,9 +95,9 @@ class _Way(Way):
         """Connect; return the way to the server, and what has come from there already."""
         try:
             return self._dial(uri, deadline)
-        except TimeoutError:
-            if deadline.seconds is None:
-                raise
+        except TimeoutError as error:
+            if deadline.seconds is None or error.errno is not None:
+                raise  # the system's own, ETIMEDOUT
             raise deadline.error() from None
 
     def _dial(self, uri: URI, deadline: _Deadline) -> tuple[Wire, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import sys
 from base64 import b64encode
@@ -171,6 +172,19 @@ def test_an_answer_that_makes_no_sense(loop: str, answer: bytes, cause: CloseCau
         assert caught.value.cause is cause
 
     run(main(), loop)
+
+
+@pytest.mark.parametrize("seconds", [10.0, None])
+def test_a_time_out_of_the_system_keeps_its_own_words(seconds: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def create_connection(*_: Any, **__: Any) -> None:
+        raise TimeoutError(errno.ETIMEDOUT, "Connect call failed")
+
+    async def main() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", create_connection)
+        with pytest.raises(TimeoutError, match="Connect call failed"):
+            await connect("ws://127.0.0.1:1/", timeouts=Timeouts(open=seconds))
+
+    run(main(), "asyncio")
 
 
 async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
 import socket
 import ssl
@@ -140,6 +141,16 @@ def test_where_nobody_listens() -> None:
         port = taken.getsockname()[1]
     with pytest.raises(ConnectionRefusedError):
         connect(f"ws://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize("seconds", [10.0, None])
+def test_a_time_out_of_the_system_keeps_its_own_words(seconds: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect_socket(sock: socket.socket, address: object) -> None:
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    monkeypatch.setattr(socket.socket, "connect", connect_socket)
+    with pytest.raises(TimeoutError, match="Connection timed out"):
+        connect("ws://127.0.0.1:1/", timeouts=Timeouts(open=seconds))
 
 
 def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
