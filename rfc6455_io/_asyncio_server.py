@@ -71,7 +71,7 @@ class Server:
         self._server: asyncio.Server | None = None
         self._drivers: set[Driver] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._stopped: asyncio.Event | None = None
+        self._stopped = asyncio.Event()
         self._is_closing = False
         self._starting = asyncio.Lock()
         self._closers: set[asyncio.Task[Any] | None] = set()  # the tasks that call close(), which may be handlers
@@ -115,17 +115,14 @@ class Server:
             if self._is_closing:
                 raise RuntimeError("the server is closed; to listen again, call serve() for another")
             if self._server is None:
-                loop = asyncio.get_running_loop()
-                self._stopped = asyncio.Event()
-                self._server = await self._listen(partial(Driver, loop, self))
+                self._server = await self._listen(partial(Driver, asyncio.get_running_loop(), self))
         return self
 
     async def serve_forever(self) -> None:
         """Begin to listen, if that has not happened yet; wait until `stop` is called, or until this is cancelled; and
         then close."""
-        if self._stopped is None:
+        if not self._is_closing:
             await self._start()
-        assert self._stopped is not None
         try:
             await self._stopped.wait()
         finally:
@@ -133,8 +130,7 @@ class Server:
 
     def stop(self) -> None:
         """Make `serve_forever` return, as in ``loop.add_signal_handler(signal.SIGTERM, server.stop)``."""
-        if self._stopped is not None:
-            self._stopped.set()
+        self._stopped.set()
 
     async def close(self, code: int = 1012, reason: str = "", *, timeout: float | None = 10.0) -> None:
         """Stop listening, close all connections, and wait until they have ended and their handlers have returned.

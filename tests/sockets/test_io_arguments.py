@@ -316,6 +316,32 @@ def test_serve_forever_begins_to_listen_on_asyncio() -> None:
     asyncio.run(main())
 
 
+def test_a_server_that_is_stopped_before_it_starts_ends_at_once() -> None:
+    async def main() -> None:
+        server = rfc6455_io.asyncio.serve(coroutine_function, "127.0.0.1", 0)
+        server.stop()
+        await server.serve_forever()
+        assert not server.sockets
+        await server.serve_forever()  # it has been stopped
+
+    asyncio.run(main())
+    threads = rfc6455_io.threads.serve(function, "127.0.0.1", 0)
+    threads.stop()
+    threads.serve_forever()
+    assert not threads.sockets
+
+
+def test_serve_forever_tries_again_to_listen_where_that_failed() -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            server = rfc6455_io.asyncio.serve(coroutine_function, "127.0.0.1", taken.getsockname()[1])
+            for _ in range(2):
+                with pytest.raises(OSError, match="in use"):
+                    await server.serve_forever()
+
+    asyncio.run(main())
+
+
 def test_serve_forever_begins_to_listen_for_threads(tmp_path: Path) -> None:
     def stop(request: Request) -> None:
         server.stop()
