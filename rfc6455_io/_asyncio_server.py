@@ -112,10 +112,12 @@ class Server:
 
     async def _start(self) -> Server:
         async with self._starting:
-            if self._is_closing:
-                raise RuntimeError("the server is closed; to listen again, call serve() for another")
-            if self._server is None:
+            if self._server is None and not self._is_closing:
                 self._server = await self._listen(partial(Driver, asyncio.get_running_loop(), self))
+        if self._is_closing:
+            if self._server is not None:
+                self._server.close()  # `close` came in the meantime
+            raise RuntimeError("the server is closed; to listen again, call serve() for another")
         return self
 
     async def serve_forever(self) -> None:

@@ -342,6 +342,19 @@ def test_serve_forever_tries_again_to_listen_where_that_failed() -> None:
     asyncio.run(main())
 
 
+def test_a_server_on_asyncio_that_is_closed_while_it_starts_does_not_listen() -> None:
+    async def main() -> None:
+        server = rfc6455_io.asyncio.serve(coroutine_function, "127.0.0.1", 0)
+        starting = asyncio.ensure_future(server.__aenter__())
+        await asyncio.sleep(0)
+        await server.close()
+        with pytest.raises(RuntimeError, match="the server is closed"):
+            await starting
+        assert not server.sockets
+
+    asyncio.run(main())
+
+
 def test_serve_forever_begins_to_listen_for_threads(tmp_path: Path) -> None:
     def stop(request: Request) -> None:
         server.stop()
