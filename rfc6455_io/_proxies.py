@@ -60,13 +60,17 @@ def parse_proxy(url: str) -> Proxy:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
-    except ValueError as error:
-        raise ValueError(f"the URL of a proxy is wrong: {error}") from None
+    except ValueError:
+        # Python's own words may quote the password, or a part of it.
+        raise ValueError(
+            "the URL of a proxy is wrong: its host or its port is not valid; in a password, write '/', '?' and '#' as "
+            "%2F, %3F and %23"
+        ) from None
     if parts.scheme not in _DEFAULT_PORTS:
         known = ", ".join(_DEFAULT_PORTS)
-        raise ValueError(f"the URL of a proxy begins with one of {known}, and not with {parts.scheme!r}")
+        raise ValueError(f"the URL of a proxy begins with one of {known}, not with {parts.scheme!r}")
     if not parts.hostname or port == 0:
-        raise ValueError("the URL of a proxy has a host, and a port from 1 up unless it is the default")
+        raise ValueError("the URL of a proxy must name a host, and its port cannot be 0")
     port = port or _DEFAULT_PORTS[parts.scheme]
     user = None if parts.username is None else unquote(parts.username)
     return Proxy(parts.scheme, parts.hostname, port, user, unquote(parts.password or ""))

@@ -108,9 +108,9 @@ def test_where_a_tunnel_leads(uri: str, target: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "url", "words"),
     [
-        ("ALL_PROXY", "socks://127.0.0.1:1080/", "begins with one of http, .* and not with 'socks'"),
-        ("http_proxy", "http://127.0.0.1:x", "Port could not"),
-        ("ws_proxy", "http://", "has a host"),
+        ("ALL_PROXY", "socks://127.0.0.1:1080/", "begins with one of http, .* not with 'socks'"),
+        ("http_proxy", "http://127.0.0.1:x", "its port is not valid"),
+        ("ws_proxy", "http://", "must name a host"),
     ],
 )
 def test_a_wrong_proxy_of_the_environment_is_named(
