@@ -304,6 +304,7 @@ class WebSocket(Known):
             try:
                 inbox.post(message, True, compress)
             except LocalProtocolError as error:
+                inbox.wake_next()  # nothing was written, so that nothing else would
                 raise await self._why(error) from None
         else:
             await self._send_parts(message, compress)

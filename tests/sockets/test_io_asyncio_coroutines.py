@@ -14,7 +14,7 @@ from helpers import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, close_payload, f
 from io_loops import BOTH_LOOPS, Raw, clock, echo, run
 
 import rfc6455
-from rfc6455 import CloseCause, ConnectionClosedError, Timeouts
+from rfc6455 import CloseCause, ConnectionClosedError, LocalProtocolError, Timeouts
 from rfc6455_io.asyncio import Server, WebSocket, broadcast, serve
 
 
@@ -435,6 +435,35 @@ def test_a_cancelled_send_sends_nothing_and_lets_the_next_have_its_turn(loop: st
         for number in range(1, 10, 2):
             assert await at.raw.frame() == (TEXT, b"%d" % number)
         await asyncio.gather(*waiting, return_exceptions=True)
+
+    scene(loop, test)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [("\ud800", LocalProtocolError), (5, TypeError), ([5], TypeError), (["\ud800"], LocalProtocolError)],
+)
+@BOTH_LOOPS
+def test_a_send_that_fails_lets_the_next_have_its_turn(loop: str, wrong: Any, error: type[Exception]) -> None:
+    async def test(at: Scene) -> None:
+        transport = at.raw.writer.transport
+        transport.pause_reading()  # type: ignore[attr-defined]
+        sent = 0
+        while at.ws._inbox._driver.can_write:
+            await at.ws.send(bytes(16 << 10))
+            sent += 1
+        failing = asyncio.ensure_future(at.ws.send(wrong))
+        await turns(2)
+        waiting = [asyncio.ensure_future(at.ws.send(f"{number}")) for number in range(3)]
+        await turns(2)
+        transport.resume_reading()  # type: ignore[attr-defined]
+        for _ in range(sent):
+            await at.raw.frame()
+        for number in range(3):
+            assert await at.raw.frame() == (TEXT, b"%d" % number)
+        await asyncio.gather(*waiting)
+        with pytest.raises(error):
+            await failing
 
     scene(loop, test)
 
