@@ -69,6 +69,9 @@ class Timeouts:
             value: float | None = getattr(self, field.name)
             if value is not None and not (isinstance(value, Real) and value > 0):
                 raise ValueError(f"Timeouts.{field.name} must be a number of seconds over 0 or None, not {value!r}")
+            if value is not None and not isinstance(value, (int, float)):
+                # Such as one of numpy: the sum of the time and a float32 would be as coarse as that.
+                object.__setattr__(self, field.name, float(value))
 
 
 Timeouts.NONE = Timeouts(**dict.fromkeys([field.name for field in fields(Timeouts)]))

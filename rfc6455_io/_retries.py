@@ -79,7 +79,7 @@ class Backoff:
         :param attempt: the number of attempts that have failed in a row before this one.
         """
         low, high = self.bounds(error, attempt)
-        return low + (high - low) * self.random()
+        return float(low + (high - low) * self.random())
 
     def bounds(self, error: Exception, attempt: int) -> tuple[float, float]:
         """Return the bounds of the delay, in seconds; the arguments are those of `delay`."""
