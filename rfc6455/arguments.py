@@ -75,7 +75,7 @@ def check_plain(function: object, what: str, advice: str = "") -> None:
     for each in (called, type(called).__call__):
         code = getattr(each, "__code__", None)
         if isinstance(code, CodeType) and code.co_flags & _DEFERRED:
-            raise TypeError(f"{what} is a plain function, without 'async' and 'yield', unlike {called!r}{advice}")
+            raise TypeError(f"{what} is a plain function, without 'async' or 'yield', unlike {called!r}{advice}")
 
 
 def items_of(values: Any, what: str) -> tuple[Any, ...]:

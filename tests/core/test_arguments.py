@@ -116,7 +116,7 @@ DEFERRED: dict[str, Any] = {
 def test_what_has_to_be_awaited_is_no_plain_function(function: Any) -> None:
     for each in (function, partial(function, 1), partial(partial(function, 1), 2)):
         with pytest.raises(
-            TypeError, match=r"^tell is a plain function, without 'async' and 'yield', unlike .*; wait$"
+            TypeError, match=r"^tell is a plain function, without 'async' or 'yield', unlike .*; wait$"
         ):
             check_plain(each, "tell", "; wait")
 

@@ -161,7 +161,7 @@ def test_what_is_no_handler_on_asyncio(handler: Any) -> None:
         (Handler(), "coroutines need rfc6455_io.asyncio"),
         (partial(coroutine_function), "coroutines need rfc6455_io.asyncio"),
         (asynchronous_generator, "coroutines need rfc6455_io.asyncio"),
-        (generator, "without 'async' and 'yield'"),
+        (generator, "without 'async' or 'yield'"),
     ],
 )
 def test_what_is_no_handler_for_threads(handler: Any, words: str) -> None:
@@ -628,8 +628,8 @@ RECONNECT = {
     "backoff": ({"backoff": 5}, TypeError, "backoff is a Backoff, such as .* not 5"),
     "the class of backoffs": ({"backoff": rfc6455_io.asyncio.Backoff}, TypeError, "not the class Backoff"),
     "worth_retry": ({"worth_retry": False}, TypeError, "worth_retry is a function, not False"),
-    "a worth_retry that is always true": ({"worth_retry": asynchronous}, TypeError, "without 'async' and"),
-    "an object that is always true": ({"worth_retry": Asynchronous()}, TypeError, "without 'async' and"),
+    "a worth_retry that is always true": ({"worth_retry": asynchronous}, TypeError, "without 'async' or"),
+    "an object that is always true": ({"worth_retry": Asynchronous()}, TypeError, "without 'async' or"),
     "tell": ({"tell": "x"}, TypeError, "tell is a function, not 'x'"),
     "a tell without an effect": ({"tell": asynchronous}, TypeError, "tell is a plain function, without 'async'"),
     "a listener": ({"listener": rfc6455_io.asyncio.Listener}, TypeError, "takes no listener"),
