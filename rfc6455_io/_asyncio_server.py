@@ -325,7 +325,7 @@ def serve(
     :raises TypeError: for an argument of the wrong type.
     :raises ValueError: for more than one place to listen at, or a context for clients.
     """
-    check_place(host, port, sock, path)
+    host = check_place(host, port, sock, path)
     check_server_context(ssl)
     check_timeouts(timeouts)
     make_handshake = server_handshakes(process_request, wrap, options)

@@ -122,20 +122,23 @@ def check_names(function: str, given: Iterable[str], known: Iterable[str]) -> No
 
 def check_place(
     host: str | Sequence[str] | None, port: int | None, sock: socket.socket | None, path: str | os.PathLike[str] | None
-) -> None:
-    """Check where a server is to listen.
+) -> str | Sequence[str] | None:
+    """Check where a server is to listen, and return the host or hosts, even if they could be iterated over only once.
 
     :raises TypeError: when an argument has the wrong type.
     :raises ValueError: when there is no such port, or there are two places.
     """
     what = "host is a name or an address, a sequence of them, or None"
-    for name in items_of(host, what) if not isinstance(host, (str, NoneType)) else ():
-        check_type(name, str, what)
+    if not isinstance(host, (str, NoneType)):
+        host = items_of(host, what)
+        for name in host:
+            check_type(name, str, what)
     if isinstance(port, int) and not 0 <= port <= 65535:
         raise ValueError(f"port is 0 to 65535, not {port}")
     check_sock(sock)
     if sum((host is not None or port is not None, sock is not None, path is not None)) > 1:
         raise ValueError("a server listens at one of host and port, sock, and path; pass only one of them")
+    return host
 
 
 def check_server_context(ssl: tls.SSLContext | None) -> None:

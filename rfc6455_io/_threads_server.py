@@ -438,7 +438,7 @@ def serve(
     :raises TypeError: for an argument of the wrong type.
     :raises ValueError: for more than one place to listen at, a context for clients, or no clients at all.
     """
-    check_place(host, port, sock, path)
+    host = check_place(host, port, sock, path)
     check_server_context(ssl)
     check_timeouts(timeouts)
     check_type(max_clients, int, "max_clients is a number")

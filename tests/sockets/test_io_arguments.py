@@ -301,6 +301,19 @@ def test_a_server_for_threads_starts_once() -> None:
         server.start()
 
 
+@BOTH
+def test_hosts_may_come_one_by_one(module: Any) -> None:
+    async def main() -> None:
+        async with module.serve(coroutine_function, iter(["127.0.0.1"]), 0) as server:
+            assert server.port
+
+    if module is rfc6455_io.asyncio:
+        asyncio.run(main())
+        return
+    with module.serve(function, iter(["127.0.0.1"]), 0) as server:
+        assert server.port
+
+
 def test_serve_forever_begins_to_listen_on_asyncio() -> None:
     async def main() -> None:
         async def stop(ws: Any) -> None:
