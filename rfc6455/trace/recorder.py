@@ -153,6 +153,7 @@ class _RecordedConnection(_Recorded[Connection]):
     def __init__(self, connection: Connection, recorder: Recorder) -> None:
         super().__init__(connection, recorder)
         self._has_sent = False
+        self._is_aborted = False
         self._lent: memoryview | None = None
 
     def receive_data(self, data: bytes | bytearray | memoryview | None = None) -> list[Event]:
@@ -207,6 +208,12 @@ class _RecordedConnection(_Recorded[Connection]):
         call()
         if was_open and self._wrapped.sent is Direction.CLOSED:
             self._recorder._add(Kind.CLOSE)
+
+    def _abort(self) -> None:
+        if not self._is_aborted and not self._wrapped.closed:
+            self._is_aborted = True
+            self._recorder._add(Kind.ABORTED)
+        self._wrapped._abort()
 
     def _time_out(self, cause: CloseCause) -> list[Event]:
         self._recorder._add(Kind.TIMED_OUT, cause.name.encode("ascii"))

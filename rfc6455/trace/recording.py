@@ -44,6 +44,8 @@ class Kind(Enum):
     RESUMED = "resumed"
     #: This end called ``close()``.
     CLOSE = "close"
+    #: This end cut TCP: it called ``Endpoint.abort()``.
+    ABORTED = "aborted"
     #: A deadline ended the connection; ``data`` is the name of the `rfc6455.CloseCause`.
     TIMED_OUT = "timed out"
 

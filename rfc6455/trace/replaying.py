@@ -65,6 +65,8 @@ def replay_received(recording: Recording, make: Callable[[], Connection] | None 
                 yield index, connection._time_out(CloseCause[entry.data.decode("ascii")])
             case Kind.CLOSE:
                 connection.close()
+            case Kind.ABORTED:
+                connection._abort()
             case Kind.SENT:
                 connection.data_to_send()
 

@@ -114,7 +114,7 @@ _TIME_OUTS = {cause.name.encode("ascii") for cause in CloseCause if cause.name.e
 def _check_data(kind: Kind, data: bytes) -> None:
     if kind is Kind.TIMED_OUT and data not in _TIME_OUTS:
         raise ValueError(f"{data!r} is no time-out")
-    if kind in (Kind.OPENED, Kind.RESUMED, Kind.CLOSE) and data:
+    if kind in (Kind.OPENED, Kind.RESUMED, Kind.CLOSE, Kind.ABORTED) and data:
         raise ValueError(f"{kind.value!r} has no data")
 
 

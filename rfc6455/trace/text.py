@@ -29,7 +29,12 @@ _MOST_LINES = MOST_MADE // MADE_OVERHEAD
 _HEAD_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 _ARROWS = {Kind.RECEIVED: "<", Kind.SENT: ">"}
-_MARKS = {Kind.OPENED: "= open", Kind.CLOSE: "= close() was called", Kind.TIMED_OUT: "= a deadline passed: "}
+_MARKS = {
+    Kind.OPENED: "= open",
+    Kind.CLOSE: "= close() was called",
+    Kind.ABORTED: "= abort() was called",
+    Kind.TIMED_OUT: "= a deadline passed: ",
+}
 _NAMES = {int(opcode): opcode.name for opcode in Opcode}
 
 

@@ -494,6 +494,29 @@ def test_an_endpoint_over_a_connection_that_is_recorded() -> None:
     ]
 
 
+def test_an_endpoint_that_is_cut_off_is_recorded() -> None:
+    clock = Clock()
+    recorder = Recorder(clock)
+    endpoint = Endpoint(recorder.wrap(new_connection(SERVER)), now=0.0)
+    endpoint.abort()
+    clock.now = 1.0
+    endpoint.abort()
+    (end,) = endpoint.receive_data(b"", now=clock.now)
+    endpoint.abort()
+    assert isinstance(end, Closed)
+    assert end.cause is CloseCause.ABORTED
+    recording = trace.loads(trace.dumps(recorder.recording))
+    assert entries_of(recording) == [(0.0, "opened", b""), (0.0, "aborted", b""), (1.0, "received", b"")]
+    assert run_again(recording) == [[end]]
+    assert trace.to_text(recording).split("\n") == [
+        "server",
+        "    0.000000 = open",
+        "    0.000000 = abort() was called",
+        "    1.000000 < end of the stream",
+        "    1.000000 = closed: 1006, this side cut the connection without a closing handshake",
+    ]
+
+
 @pytest.mark.parametrize("call", ["reject", "close", "time out"])
 def test_an_endpoint_that_refuses_is_recorded(call: str) -> None:
     clock = Clock()
@@ -925,7 +948,7 @@ def test_whatever_can_be_loaded_can_be_shown_and_forges_no_line(lines: list[dict
     ends = sum(entry.kind is Kind.RECEIVED and not entry.data for entry in recording.entries)
     assert about.count("<") == lines_of_bytes(recording, Kind.RECEIVED) + ends
     assert about.count(">") == lines_of_bytes(recording, Kind.SENT)
-    told = sum(entry.kind in (Kind.OPENED, Kind.CLOSE, Kind.TIMED_OUT) for entry in recording.entries)
+    told = sum(entry.kind in (Kind.OPENED, Kind.CLOSE, Kind.ABORTED, Kind.TIMED_OUT) for entry in recording.entries)
     # And how it ended, and what was wrong with what was sent.
     assert told <= about.count("=") + about.count("!") <= told + 2
     assert trace.to_pcapng(recording)
@@ -942,7 +965,8 @@ def test_a_recording_that_somebody_made_up_can_be_loaded_and_shown(
     entries: list[tuple[float, Kind, bytes]], heads: tuple[int, int], extensions: str, role: Role
 ) -> None:
     """A file may come from anybody, and say what no recorder would."""
-    no_bytes = {Kind.TIMED_OUT: b"IDLE_TIMEOUT", Kind.OPENED: b"", Kind.RESUMED: b"", Kind.CLOSE: b""}
+    no_bytes = dict.fromkeys((Kind.OPENED, Kind.RESUMED, Kind.CLOSE, Kind.ABORTED), b"")
+    no_bytes[Kind.TIMED_OUT] = b"IDLE_TIMEOUT"
     made = [Entry(time, kind, no_bytes.get(kind, data)) for time, kind, data in entries]
     recording = trace.loads(trace.dumps(Recording(role, made, *heads, extensions)))
     assert trace.to_text(recording)
