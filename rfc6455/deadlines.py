@@ -67,9 +67,12 @@ class Timeouts:
     def __post_init__(self) -> None:
         for field in fields(self):
             value: float | None = getattr(self, field.name)
-            if value is not None and not (isinstance(value, Real) and value > 0):
+            if value is None:
+                continue
+            # Real alone would do, but to ask an abstract class takes longer.
+            if not (isinstance(value, (int, float, Real)) and value > 0):
                 raise ValueError(f"Timeouts.{field.name} must be a number of seconds over 0 or None, not {value!r}")
-            if value is not None and not isinstance(value, (int, float)):
+            if not isinstance(value, (int, float)):
                 # Such as one of numpy: the sum of the time and a float32 would be as coarse as that.
                 object.__setattr__(self, field.name, float(value))
 

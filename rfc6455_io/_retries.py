@@ -67,7 +67,7 @@ class Backoff:
             ("longest", self.longest),
             *(("restart", each) for each in restart),
         ):
-            if not isinstance(value, Real) or not value >= 0:
+            if not isinstance(value, (int, float, Real)) or not value >= 0:
                 raise ValueError(f"Backoff.{name} must be a number of seconds from 0 up, not {value!r}")
         if not callable(self.random):
             raise TypeError(f"Backoff.random is a function that returns a number, not {self.random!r}")
