@@ -9,6 +9,7 @@ The law: nothing outlives the server. Each connection and each task is in a set 
 from __future__ import annotations
 
 import asyncio
+import builtins
 import inspect
 import logging
 import os
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._openings import HandshakeArguments
+
+# Python 3.10 has no groups.
+_ExceptionGroup: Any = getattr(builtins, "BaseExceptionGroup", ())
 
 logger = logging.getLogger("rfc6455_io")
 
@@ -268,18 +272,25 @@ class _Handled(Inbox):
                 raise TypeError(f"the handler returned {handled!r}, not a coroutine: define it with 'async def'")
             await handled
             code = 1000
-        except ConnectionClosedError as error:
-            if error.closed is not self.end and not (self._driver.is_cut_off and error.closed is CUT_OFF):
-                self._log()  # the error of another connection, which is the handler's responsibility
         except asyncio.CancelledError:
             code = 1001
             raise
-        except Exception:
-            self._log()
+        except Exception as error:
+            if not self._is_own_end(error):
+                self._log()
         finally:
             self.queue.clear()
             self.size = QUEUE  # nobody will receive what comes from now on
             self.close(code)
+
+    def _is_own_end(self, error: BaseException) -> bool:
+        """Return whether an exception tells only that this connection has ended. That of another connection is the
+        handler's responsibility."""
+        if isinstance(error, _ExceptionGroup):  # which a task group raises
+            return all(map(self._is_own_end, error.exceptions))
+        if not isinstance(error, ConnectionClosedError):
+            return False
+        return error.closed is self.end or (self._driver.is_cut_off and error.closed is CUT_OFF)
 
     def _log(self) -> None:
         logger.exception("the connection to %s is closed with 1011: its handler failed", self.request.path)

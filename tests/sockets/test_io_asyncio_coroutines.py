@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -176,6 +177,31 @@ def test_the_end_of_its_own_connection_is_no_fault_of_a_handler(
 
     run(main(), loop)
     assert not [record for record in caplog.records if record.levelno == logging.ERROR]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups of exceptions before 3.11")
+@pytest.mark.parametrize("others", [[], [KeyError("a secret of ours")]], ids=["the end alone", "another error, too"])
+def test_the_end_in_a_group_is_no_fault_of_a_handler_either(
+    others: list[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A task group raises a group when one of its tasks finds that the peer has gone."""
+
+    async def handler(ws: WebSocket) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:  # type: ignore[attr-defined,unused-ignore]
+                tasks.create_task(ws.recv())
+        except ExceptionGroup as group:  # type: ignore[name-defined,unused-ignore] # noqa: F821
+            raise ExceptionGroup("two tasks", [group, *others]) from None  # type: ignore[name-defined,unused-ignore] # noqa: F821
+
+    async def main() -> None:
+        async with serve(handler, "127.0.0.1", 0) as server:
+            raw = await Raw.connect(server.port)
+            await raw.reset()
+            await server.close()
+
+    run(main())
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == len(others)
 
 
 @BOTH_LOOPS
