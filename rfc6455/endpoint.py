@@ -440,8 +440,8 @@ class Endpoint:
 
     def close(self, code: int | None = NO_CODE_NAMED, reason: str = "") -> None:
         """Close, whatever the stage: an open connection with `Connection.close`; a client that waits for an answer
-        gets 503; a client's own handshake is given up. It may be called at any time and more than once. Call `events`
-        soon afterwards, since it changes what is due.
+        gets 503, or 500 for 1011; a client's own handshake is given up. It may be called at any time and more than
+        once. Call `events` soon afterwards, since it changes what is due.
 
         The arguments and errors are those of `Connection.close`.
         """
@@ -451,7 +451,8 @@ class Endpoint:
             return
         close_payload(code, reason)
         if self._closed is None:
-            self._give_up(503, reason or "closed before it was open", CloseCause.OPENING_REFUSED)
+            status = 500 if code == CloseCode.INTERNAL_ERROR else 503
+            self._give_up(status, reason or "closed before it was open", CloseCause.OPENING_REFUSED)
 
     # One step.
 

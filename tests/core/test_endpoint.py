@@ -272,6 +272,13 @@ def test_close_before_it_is_open() -> None:
         assert endpoint.next_deadline() == 3.0
 
 
+def test_a_server_that_fails_before_the_connection_is_open_answers_500() -> None:
+    """7.4.1: 1011 is for "an unexpected condition", as 500 is (RFC 9110, 15.6.1)."""
+    endpoint = server()
+    endpoint.close(1011)
+    assert endpoint.data_to_send().startswith(b"HTTP/1.1 500 ")
+
+
 def test_reject() -> None:
     endpoint = server(plain_http=True)
     endpoint.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", now=1.0)
