@@ -1,2 +1,2 @@
 cpdef bytes as_bytes(data, what=*)
-cpdef Py_ssize_t at_most_63_bits(limit) except -1
+cpdef Py_ssize_t at_most_63_bits(limit) except? -1

@@ -38,6 +38,7 @@ def test_what_holds_no_bytes_is_refused_by_its_type(data: object) -> None:
 
 def test_a_limit_has_63_bits_at_most() -> None:
     assert at_most_63_bits(5) == 5
+    assert at_most_63_bits(-1) == -1
     assert at_most_63_bits(None) == at_most_63_bits(1 << 70) == (1 << 63) - 1
 
 
