@@ -4,6 +4,7 @@ without TLS."""
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -56,6 +57,8 @@ def talk(ws: Any) -> None:
 @SECURE
 @EXTENSIONS
 def test_websockets_as_a_client(secure: bool, extensions: list[rfc6455.Extension], contexts: Any) -> None:
+    if secure and sys.version_info < (3, 11):
+        pytest.skip("its client times out in one of ten closings over TLS, at its own server, too")
     server_ssl, client_ssl = contexts if secure else (None, None)
     with serve(echo, "localhost", 0, ssl=server_ssl, extensions=extensions, subprotocols=["v1"]) as server:
         uri = f"{'wss' if secure else 'ws'}://localhost:{server.port}/"
