@@ -91,7 +91,8 @@ class MessageCodec:
         :raises RemoteProtocolError: when this combination of bits means nothing.
         """
         if marks != self.reserved_bits:
-            reason = f"reserved bits {marks:03b} without the others of {self.reserved_bits:03b}"
+            # int() as the compiled method does it.
+            reason = f"reserved bits {int(marks):03b} without the others of {self.reserved_bits:03b}"
             raise RemoteProtocolError(CloseCode.PROTOCOL_ERROR, reason, "5.2")
 
     def wants(self, payload: bytes, fin: bool) -> bool:
