@@ -28,6 +28,17 @@ DEFLATE_TAIL = b"\x00\x00\xff\xff"  # RFC 7692 7.2.1: cut off by the sender, put
 
 ASCII = "the quick brown fox jumps over the lazy dog, 0123456789 times; "
 MIXED = "déjà vu, naïve façade; 漢字とかな交じり文、中文字符; 🙂🚀🎉 und Größe "
+# Scripts that mix ASCII and other letters, each in its own way.
+SCRIPTS = {
+    "ASCII with one é in a kilobyte": "a" * 1022 + "é",
+    "German": "Die Größe der Übertragung hängt von der Länge der Schlüssel ab, überall schön. ",
+    "Russian": "status=ok; Привет, мир: сообщение доставлено, id=12345. ",
+    "Greek": "GET /path: Καλημέρα κόσμε, όλα καλά, 200 OK. ",
+    "Arabic": '{"text": "مرحبا بالعالم كيف الحال", "id": 17} ',
+    "Hindi": '{"text": "नमस्ते दुनिया कैसे हो", "id": 17} ',
+    "Chinese": '{"name": "测试消息已经送达", "value": 42} ',
+    "Japanese": "user: こんにちは世界, status=テスト; ",
+}
 JSON = '{"id": %d, "user": "user-%d", "room": "lobby", "score": %d, "text": "%s"},\n'
 
 
@@ -89,7 +100,16 @@ def ascii_messages(count: int, size: int) -> list[str]:
 
 def mixed_messages(count: int, size: int) -> list[str]:
     """Text with accents, CJK and emoji; up to 3 bytes shorter, where a character would be cut."""
-    return [text.decode(errors="ignore") for text in _turned(MIXED.encode(), count, size)]
+    return _texts(MIXED, count, size)
+
+
+def script_messages(script: str, count: int, size: int) -> list[str]:
+    """Text in one of `SCRIPTS`; up to 3 bytes shorter, too."""
+    return _texts(SCRIPTS[script], count, size)
+
+
+def _texts(pattern: str, count: int, size: int) -> list[str]:
+    return [text.decode(errors="ignore") for text in _turned(pattern.encode(), count, size)]
 
 
 def binary_messages(count: int, size: int) -> list[bytes]:

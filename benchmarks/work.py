@@ -13,7 +13,7 @@ import tracemalloc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
@@ -28,6 +28,7 @@ KINDS: dict[str, Maker] = {
     "mixed text": payloads.mixed_messages,
     "binary": payloads.binary_messages,
     "JSON": payloads.json_messages,
+    **{script: partial(payloads.script_messages, script) for script in payloads.SCRIPTS},
 }
 
 
@@ -295,7 +296,10 @@ def _receive(scale: Scale) -> Iterator[Work]:
     yield row("binary-1k-frames", "binary 1 KiB, one frame a read", "binary", 10_000, KIB, cut=None)
     yield row("binary-64k", "binary 64 KiB, 64 KiB reads", "binary", 500, 64 * KIB)
     yield row("text-1m", "text 1 MiB, ASCII, 64 KiB reads", "text", 40, MIB)
-    yield row("text-1m-mixed", "text 1 MiB, mixed, 64 KiB reads", "mixed text", 20, MIB)
+    yield row("text-1m-mixed", "text 1 MiB, accents, CJK and emoji, 64 KiB reads", "mixed text", 20, MIB)
+    for script in payloads.SCRIPTS:
+        name = script.partition(" ")[0].lower()
+        yield row(f"text-1m-{name}", f"text 1 MiB, {script}, 64 KiB reads", script, 10, MIB)
     yield row("binary-16m", "binary 16 MiB, 64 KiB reads", "binary", 3, 16 * MIB)
     yield row("fragments", "100 fragments of 64 B, 64 KiB reads", "binary", 200, 6400, fragments=100)
     yield row("bytes-text-32", "text 32 B, one byte a read", "text", 500, 32, cut=1)
@@ -318,7 +322,7 @@ def _send(scale: Scale) -> Iterator[Work]:
         yield row("binary-1k", "binary 1 KiB", role, "binary", 10_000, KIB)
         yield row("binary-64k", "binary 64 KiB", role, "binary", 500, 64 * KIB)
         yield row("text-1m", "text 1 MiB, ASCII", role, "text", 40, MIB)
-        yield row("text-1m-mixed", "text 1 MiB, mixed", role, "mixed text", 20, MIB)
+        yield row("text-1m-mixed", "text 1 MiB, accents, CJK and emoji", role, "mixed text", 20, MIB)
         yield row("binary-16m", "binary 16 MiB", role, "binary", 3, 16 * MIB)
         for takeover, words in (True, "with takeover"), (False, "without takeover"):
             suffix = "" if takeover else "-anew"
