@@ -348,20 +348,19 @@ def serve(
             how["ssl_handshake_timeout"] = (timeouts or rfc6455.Timeouts()).open
         if path is not None:
             return await loop.create_unix_server(factory, path, **how)
-        if sock is not None:
-            if sock.family == getattr(socket, "AF_UNIX", None):
-                return await loop.create_unix_server(factory, sock=sock, **how)
-            if sock.family in (socket.AF_INET, socket.AF_INET6):
-                # What is accepted inherits it. asyncio itself sets it only where the socket names its protocol.
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-            return await loop.create_server(factory, sock=sock, **how)
-        bound = _bound_to_address(host, port, reuse_port, backlog)
+        bound = _bound_to_address(host, port, reuse_port, backlog) if sock is None else sock
         if bound is None:
             return await loop.create_server(factory, host, port, reuse_port=reuse_port, **how)
+        if bound.family == getattr(socket, "AF_UNIX", None):
+            return await loop.create_unix_server(factory, sock=bound, **how)
+        if bound.family in (socket.AF_INET, socket.AF_INET6):
+            # What is accepted inherits it. asyncio itself sets it only where the socket names its protocol.
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         try:
             return await loop.create_server(factory, sock=bound, **how)
         except BaseException:
-            bound.close()
+            if bound is not sock:
+                bound.close()
             raise
 
     return Server(handler, listen, make_handshake, timeouts, process_request)
@@ -382,6 +381,4 @@ def _bound_to_address(
     except ValueError:
         return None
     family = socket.AF_INET if version == 4 else socket.AF_INET6
-    made = socket.create_server((host, port or 0), family=family, backlog=backlog, reuse_port=bool(reuse_port))
-    # asyncio sets TCP_NODELAY only where the socket names its protocol.
-    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, made.detach())
+    return socket.create_server((host, port or 0), family=family, backlog=backlog, reuse_port=bool(reuse_port))
