@@ -26,7 +26,20 @@ from rfc6455._signatures import SIGNATURE
 
 from ._asyncio_driver import Driver, Listener
 from ._known import Known
-from ._messages import GOOD_ENDS, MESSAGE, QUEUE, Part, Pings, Sendable, kind_of_part, not_a_connection, size_of
+from ._messages import (
+    GOOD_ENDS,
+    MESSAGE,
+    NOT_IN_PARTS,
+    NOT_WHOLE,
+    QUEUE,
+    Part,
+    Pings,
+    Sendable,
+    kind_of_part,
+    not_a_connection,
+    not_a_message,
+    size_of,
+)
 
 # Raised in a task that sends when TCP has ended and the end itself waits behind messages that were not received.
 CUT_OFF = Closed(1006, "", False, None, CloseCause.EOF_IDLE)
@@ -129,7 +142,7 @@ class Inbox(Listener):
     def take_message(self) -> str | bytes:
         item = self.queue[0]
         if not isinstance(item, (str, bytes)):
-            raise RuntimeError("recv() is for whole messages; with parts=True or decode_text=False, call recv_part()")
+            raise RuntimeError(NOT_WHOLE)
         self.take(len(item))
         return item
 
@@ -269,9 +282,7 @@ class WebSocket(Known):
             await inbox.wait()
         item = inbox.queue[0]
         if isinstance(item, (str, bytes)):
-            raise RuntimeError(
-                "recv_part() needs the option parts=True or decode_text=False; without them, call recv()"
-            )
+            raise RuntimeError(NOT_IN_PARTS)
         inbox.take(size_of(item))
         return item
 
@@ -455,10 +466,7 @@ async def _each(message: object) -> AsyncGenerator[str | bytes, None]:
         for part in message:
             yield part
     else:
-        raise TypeError(
-            f"a message is a str, bytes or an iterable of them, not {type(message).__name__}; "
-            "json.dumps() makes a str of other values"
-        )
+        raise not_a_message(message)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

@@ -70,6 +70,19 @@ def kind_of_part(part: str | bytes, kind: type | None) -> type:
     return found
 
 
+# What to do instead of a call of the wrong kind.
+NOT_WHOLE = "recv() is for whole messages; with parts=True or decode_text=False, call recv_part()"
+NOT_IN_PARTS = "recv_part() needs the option parts=True or decode_text=False; without them, call recv()"
+
+
+def not_a_message(message: object) -> TypeError:
+    """Return the error for something that cannot be sent."""
+    return TypeError(
+        f"a message is a str, bytes or an iterable of them, not {type(message).__name__}; "
+        "json.dumps() makes a str of other values"
+    )
+
+
 def not_a_connection(ws: object, what: str) -> TypeError:
     """Return the error for something that cannot be broadcast to; ``what`` can."""
     return TypeError(f"connections is an iterable of {what} objects, and cannot hold {ws!r}")

@@ -11,7 +11,17 @@ from typing import Any
 from rfc6455 import Closed, ConnectionClosedError, PreparedMessage
 
 from ._known import Known
-from ._messages import GOOD_ENDS, ONE_MESSAGE, Part, Sendable, kind_of_part, not_a_connection
+from ._messages import (
+    GOOD_ENDS,
+    NOT_IN_PARTS,
+    NOT_WHOLE,
+    ONE_MESSAGE,
+    Part,
+    Sendable,
+    kind_of_part,
+    not_a_connection,
+    not_a_message,
+)
 from ._threads_driver import Driver
 
 
@@ -60,20 +70,12 @@ class WebSocket(Known):
             ``closed`` says why.
         :raises RuntimeError: with the options ``parts=True`` and ``decode_text=False``, which need `recv_part`.
         """
-        return self._driver.take(  # type: ignore[return-value]
-            (str, bytes),
-            "recv() is for whole messages; with parts=True or decode_text=False, call recv_part()",
-            timeout,
-        )
+        return self._driver.take((str, bytes), NOT_WHOLE, timeout)  # type: ignore[return-value]
 
     def recv_part(self, timeout: float | None = None) -> Part:
         """Return the next part of a message, with the option ``parts=True``; with ``decode_text=False`` also whole
         texts, as `rfc6455.EncodedText`. The argument and the errors are those of `recv`."""
-        return self._driver.take(
-            Part.__args__,
-            "recv_part() needs the option parts=True or decode_text=False; without them, call recv()",
-            timeout,
-        )  # type: ignore[return-value]
+        return self._driver.take(Part.__args__, NOT_IN_PARTS, timeout)  # type: ignore[return-value]
 
     def __iter__(self) -> Iterator[str | bytes]:
         return self
@@ -113,10 +115,7 @@ class WebSocket(Known):
 
     def _send_parts(self, message: Iterable[str | bytes], compress: bool | None) -> None:
         if not isinstance(message, Iterable) or isinstance(message, Mapping):
-            raise TypeError(
-                f"a message is a str, bytes or an iterable of them, not {type(message).__name__}; "
-                "json.dumps() makes a str of other values"
-            )
+            raise not_a_message(message)
         kind: type | None = None
         is_begun = False
         self._driver.sends_parts = True
