@@ -285,14 +285,21 @@ class OutOfOrderError(Exception):
     """What a database that is down raises."""
 
 
-@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.1 read elsewhere", "HTTP/2"])
-def test_an_exception_of_a_rule_reaches_the_caller_with_nothing_changed(version: str) -> None:
-    is_down = [True]
+def rule_that_asks(is_down: list[bool]) -> Callable[[Request], bool]:
+    """Return a rule that raises an exception until the list is emptied."""
 
     def rule(got: Request) -> bool:
         if is_down:
             raise OutOfOrderError
         return True
+
+    return rule
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.1 read elsewhere", "HTTP/2"])
+def test_an_exception_of_a_rule_reaches_the_caller_with_nothing_changed(version: str) -> None:
+    is_down = [True]
+    rule = rule_that_asks(is_down)
 
     handshake: Any
     receive: Callable[[], object]
@@ -322,11 +329,7 @@ def test_an_exception_of_a_rule_reaches_the_caller_with_nothing_changed(version:
 @pytest.mark.parametrize("cut", [0, 100], ids=["whole", "in two"])
 def test_a_rule_that_raised_is_asked_again_when_more_comes(cut: int) -> None:
     is_down = [True]
-
-    def rule(got: Request) -> bool:
-        if is_down:
-            raise OutOfOrderError
-        return True
+    rule = rule_that_asks(is_down)
 
     handshake = ServerHandshake(origins=rule)
     data = request(("Origin", "http://b"))

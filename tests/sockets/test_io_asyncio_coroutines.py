@@ -442,20 +442,27 @@ def test_any_number_of_tasks_may_send(loop: str) -> None:
     scene(loop, test)
 
 
+async def filled(at: Scene) -> tuple[Any, int]:
+    """Send until nothing more goes out; return the peer's transport, which does not read, and how many messages
+    went."""
+    transport: Any = at.raw.writer.transport
+    transport.pause_reading()
+    sent = 0
+    while at.ws._inbox._driver.can_write:
+        await at.ws.send(bytes(16 << 10))
+        sent += 1
+    return transport, sent
+
+
 @BOTH_LOOPS
 def test_a_cancelled_send_sends_nothing_and_lets_the_next_have_its_turn(loop: str) -> None:
     async def test(at: Scene) -> None:
-        transport = at.raw.writer.transport
-        transport.pause_reading()  # type: ignore[attr-defined]
-        sent = 0
-        while at.ws._inbox._driver.can_write:
-            await at.ws.send(bytes(16 << 10))
-            sent += 1
+        transport, sent = await filled(at)
         waiting = [asyncio.ensure_future(at.ws.send(f"{number}")) for number in range(10)]
         await turns(2)
         for task in waiting[::2]:
             task.cancel()
-        transport.resume_reading()  # type: ignore[attr-defined]
+        transport.resume_reading()
         for _ in range(sent):
             await at.raw.frame()
         for number in range(1, 10, 2):
@@ -472,17 +479,12 @@ def test_a_cancelled_send_sends_nothing_and_lets_the_next_have_its_turn(loop: st
 @BOTH_LOOPS
 def test_a_send_that_fails_lets_the_next_have_its_turn(loop: str, wrong: Any, error: type[Exception]) -> None:
     async def test(at: Scene) -> None:
-        transport = at.raw.writer.transport
-        transport.pause_reading()  # type: ignore[attr-defined]
-        sent = 0
-        while at.ws._inbox._driver.can_write:
-            await at.ws.send(bytes(16 << 10))
-            sent += 1
+        transport, sent = await filled(at)
         failing = asyncio.ensure_future(at.ws.send(wrong))
         await turns(2)
         waiting = [asyncio.ensure_future(at.ws.send(f"{number}")) for number in range(3)]
         await turns(2)
-        transport.resume_reading()  # type: ignore[attr-defined]
+        transport.resume_reading()
         for _ in range(sent):
             await at.raw.frame()
         for number in range(3):
