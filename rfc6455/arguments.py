@@ -58,6 +58,15 @@ def check_type(value: object, wanted: type | tuple[type, ...], what: str) -> Non
         raise TypeError(f"{what}, not {described(value)}")
 
 
+def is_deferred(function: object) -> bool:
+    """Return whether a call of this function does nothing until what it returns is awaited or iterated over: whether
+    it is defined with ``async`` or ``yield``, or is an object with such a ``__call__``."""
+    while isinstance(function, partial):
+        function = function.func
+    codes = [getattr(each, "__code__", None) for each in (function, type(function).__call__)]
+    return any(isinstance(code, CodeType) and code.co_flags & _DEFERRED for code in codes)
+
+
 def check_plain(function: object, what: str, advice: str = "") -> None:
     """Check that an argument is a function that does its work when it is called. A coroutine or a generator, which
     another kind of function would return, counts as true, whatever it would come to.
@@ -69,13 +78,8 @@ def check_plain(function: object, what: str, advice: str = "") -> None:
     """
     if not callable(function):
         raise TypeError(f"{what} is a function, not {function!r}")
-    called: object = function
-    while isinstance(called, partial):
-        called = called.func
-    for each in (called, type(called).__call__):
-        code = getattr(each, "__code__", None)
-        if isinstance(code, CodeType) and code.co_flags & _DEFERRED:
-            raise TypeError(f"{what} is a plain function, without 'async' or 'yield', unlike {called!r}{advice}")
+    if is_deferred(function):
+        raise TypeError(f"{what} is a plain function, without 'async' or 'yield', unlike {function!r}{advice}")
 
 
 def items_of(values: Any, what: str) -> tuple[Any, ...]:

@@ -16,7 +16,6 @@ import ssl as tls
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from inspect import iscoroutinefunction
 from types import NoneType
 from typing import Any, TypeVar
 
@@ -32,7 +31,7 @@ from rfc6455 import (
     ServerHandshake,
     Timeouts,
 )
-from rfc6455.arguments import check_type, items_of
+from rfc6455.arguments import check_type, is_deferred, items_of
 from rfc6455.options import OptionArguments
 
 logger = logging.getLogger("rfc6455_io")
@@ -56,14 +55,14 @@ def check_callbacks(make_listener: Callable[[], object]) -> None:
     """Check that the callbacks of a class of listeners do their work when they are called.
 
     :param make_listener: the class, a ``functools.partial`` of one, or any other function, which is not checked.
-    :raises TypeError: when a callback is a coroutine function.
+    :raises TypeError: when a callback is defined with ``async`` or ``yield``.
     """
     made = make_listener.func if isinstance(make_listener, partial) else make_listener
     for name in _CALLBACKS if isinstance(made, type) else ():
-        if iscoroutinefunction(getattr(made, name, None)):
+        if is_deferred(getattr(made, name, None)):
             raise TypeError(
-                f"{made.__name__}.{name}() is called, and not awaited: define it with 'def', or write a coroutine "
-                "that receives from a WebSocket instead"
+                f"{made.__name__}.{name}() is called, and not awaited: define it with 'def' and without 'yield', or "
+                "write a coroutine that receives from a WebSocket instead"
             )
 
 
