@@ -290,7 +290,7 @@ def lines_of(fields: Sequence[tuple[str, str]]) -> bytes:
 
 
 def open_with(handshake: rfc6455.ServerHandshake | rfc6455.ClientHandshake, data: bytes) -> tuple[int, int]:
-    """Read a head, and answer a request; it is taken or refused. No bytes of a message come out."""
+    """Read a head, and accept the request if it is one, unless it is refused. No bytes of a message come out."""
     with suppress(rfc6455.HandshakeError):
         handshake.receive_data(data)
         if isinstance(handshake, rfc6455.ServerHandshake):
@@ -397,7 +397,7 @@ def page(builds: dict[str, list[Figures]]) -> str:
         "",
         f"The opening handshake, where at most {MOST_OF_A_HEAD} times honest is wanted.",
         "",
-        *table(["who reads what"], of_heads, honest_head),
+        *table(["end, and what it reads"], of_heads, honest_head),
     ]
     return "\n".join(lines) + "\n"
 

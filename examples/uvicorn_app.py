@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-# The most lines kept for a member who does not read. After that, the oldest are dropped.
+# How many lines are kept for a member who does not read; beyond that, the oldest are dropped.
 BACKLOG = 100
 
 Lines = asyncio.Queue[str]

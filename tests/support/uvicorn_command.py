@@ -34,7 +34,7 @@ class Uvicorn(Started):
         return self
 
     def check_ended(self) -> None:
-        """Check that it ended by itself, because of the signal that it was sent."""
+        """Check that it has exited because of the signal."""
         code = self.process.wait(PATIENCE)
         self._output.finish()
         assert code in (0, -signal.SIGTERM), "\n".join(self.lines)
