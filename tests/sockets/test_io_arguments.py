@@ -502,7 +502,12 @@ class Derived(AsynchronousListener):
     pass
 
 
-@pytest.mark.parametrize("listener", [AsynchronousListener, Derived, partial(Derived)], ids=str)
+class YieldingListener(rfc6455_io.asyncio.Listener):
+    def message(self, message: str | bytes) -> Iterator[None]:  # type: ignore[override]
+        yield
+
+
+@pytest.mark.parametrize("listener", [AsynchronousListener, Derived, partial(Derived), YieldingListener], ids=str)
 def test_callbacks_are_no_coroutine_functions(listener: Any) -> None:
     for call in (rfc6455_io.asyncio.serve, partial(rfc6455_io.asyncio.connect, "ws://localhost/")):
         with pytest.raises(TypeError, match=r"\.message\(\) is called, and not awaited: define it with 'def'"):
