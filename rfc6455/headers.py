@@ -183,7 +183,8 @@ class Request(NamedTuple):
     :ivar method: ``"GET"``, or for RFC 8441 ``"CONNECT"``.
     :ivar target: the request-target as it was sent: ``"/chat?room=1"``, or a whole ``http:`` URI.
     :ivar headers: the header fields.
-    :ivar version: ``"HTTP/1.1"``, ``"HTTP/1.0"`` or ``"HTTP/2"``.
+    :ivar version: ``"HTTP/1.1"``, ``"HTTP/1.0"`` or ``"HTTP/2"``. A later version of HTTP/1, which is treated as
+        HTTP/1.1, is named as it was sent.
     """
 
     method: str

@@ -74,6 +74,10 @@ _FIELD_VCHARS = re.compile(_FIELD_OCTETS)
 # RFC 9112, 2.3. HTTP-version = HTTP-name "/" DIGIT "." DIGIT
 _VERSION_OCTETS = re.compile(rb"[HTP/.0-9]*")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
+# RFC 9110, 6.2: "A recipient that receives a message with a major version number that it implements and a minor
+# version number higher than what it implements SHOULD process the message as if it was in the highest minor version
+# within that major version to which the recipient is conformant."
+_VERSIONS = frozenset(f"HTTP/1.{minor}" for minor in range(10))
 # RFC 9112, 4. status-code = 3DIGIT
 _DIGITS = re.compile(rb"[0-9]*")
 _STATUS = re.compile(rb"[1-9][0-9]{2}")
@@ -135,7 +139,7 @@ def _check_request_version(version: bytes) -> None:
     # same major version"; one of HTTP/1.1 cannot read 2 or 3 in this form either.
     if version == b"HTTP/2.0":  # RFC 9113, 3.4: the preface is "PRI * HTTP/2.0"
         raise HeadError(505, "this is HTTP/2, and the port speaks HTTP/1.1", "RFC 9112 2.3")
-    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+    if version.decode() not in _VERSIONS:
         status = 505 if _VERSION.fullmatch(version) else 400
         raise HeadError(
             status, f"the HTTP version is {excerpt(version.decode())}; HTTP/1.1 is required", "RFC 9112 2.3"
@@ -144,7 +148,7 @@ def _check_request_version(version: bytes) -> None:
 
 def _check_response_version(version: bytes) -> None:
     # A refusal may come from an old proxy, which says HTTP/1.0.
-    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+    if version.decode() not in _VERSIONS:
         stranger = _answered_by_stranger(version)
         reason = stranger or f"the response begins with {excerpt(version.decode())}, not with HTTP/1.1"
         raise HeadError(400, reason, "RFC 9112 2.3")
@@ -190,12 +194,11 @@ _RESPONSE_PIECES: Mapping[str, _Piece] = {
 # The tables as patterns, which take all good lines at once.
 _TOKEN_OCTETS = TCHAR.encode() + rb"+"
 _GOOD_LINES = rb"(?:" + _TOKEN_OCTETS + rb":" + _FIELD_OCTETS + rb"\r\n)*(?P<end>\r\n)?"
-_REQUEST_LINE = rb"(?!SSH-|PROXY )" + _TOKEN_OCTETS + rb" [\x21-\x7e]+ HTTP/1\.[01]\r\n"
-_STATUS_LINE = rb"HTTP/1\.[01] [1-9][0-9]{2}(?: " + _FIELD_OCTETS + rb")?\r\n"
+_REQUEST_LINE = rb"(?!SSH-|PROXY )" + _TOKEN_OCTETS + rb" [\x21-\x7e]+ HTTP/1\.[0-9]\r\n"
+_STATUS_LINE = rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: " + _FIELD_OCTETS + rb")?\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 # What is left of the first line's grammar when `read_head` has taken it apart.
-_VERSIONS = frozenset({"HTTP/1.1", "HTTP/1.0"})
 _METHOD = re.compile(rf"(?!SSH-|PROXY$){TCHAR}+")
 
 

@@ -422,13 +422,13 @@ def _check_is_upgrade(request: Request, lines: _Lines) -> None:
     """Check that the request asks for a WebSocket and can get one; if not, tell people what it looks like."""
     # 4.2.1, 3: "An |Upgrade| header field containing the value "websocket", treated as an ASCII case-insensitive
     # value."
-    if request.version == "HTTP/1.1" and is_listed("websocket", lines.get("upgrade", ())):
+    if request.version != "HTTP/1.0" and is_listed("websocket", lines.get("upgrade", ())):
         return
     # What a WebSocket client sends end to end, and so what is left of a handshake that a proxy has spoilt.
     is_from_client = "sec-websocket-key" in lines or "sec-websocket-version" in lines
     # 4.1, 2: "the HTTP version MUST be at least 1.1". RFC 9110, 7.8: "A server MUST ignore an Upgrade header field
     # that is received in an HTTP/1.0 request."
-    if request.version != "HTTP/1.1" and (is_from_client or request.is_upgrade):
+    if request.version == "HTTP/1.0" and (is_from_client or request.is_upgrade):
         reason = (
             f"this is a WebSocket handshake in {request.version}, which has no Upgrade. A proxy in front most likely "
             "speaks HTTP/1.0 to this server; have it speak HTTP/1.1 (in nginx: proxy_http_version 1.1)"
@@ -614,7 +614,7 @@ def check_response(response: Response, key: str, needs_connection: bool = True) 
     :raises HandshakeError: when it does not.
     """
     lines = response.headers._by_name()
-    if response.version != "HTTP/1.1":
+    if response.version == "HTTP/1.0":
         raise HandshakeError(None, "the 101 is not of HTTP/1.1", "4.2.2")
     # No check is needed that no body follows: a 1xx ends with its empty line "regardless of the header fields present
     # in the message" (RFC 9112, 6.3). 4.1, 2: the value of Upgrade is "an ASCII case-insensitive match for the value

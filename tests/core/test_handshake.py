@@ -201,7 +201,7 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "HTTP/1.0 without Host": (request(line="GET /chat HTTP/1.0", without="Host"), 426, "4.2.1"),
     "HTTP/1.0 without Upgrade": (request(line="GET /chat HTTP/1.0", without="Upgrade"), 426, "4.2.1"),
     "HTTP/1.0 with two Hosts": (request(("Host", "x"), line="GET /chat HTTP/1.0"), 400, "RFC 9112 3.2"),
-    "HTTP/1.2": (request(line="GET /chat HTTP/1.2"), 505, "RFC 9112 2.3"),
+    "HTTP/0.9": (request(line="GET /chat HTTP/0.9"), 505, "RFC 9112 2.3"),
     "HTTP/2.0": (request(line="GET /chat HTTP/2.0"), 505, "RFC 9112 2.3"),
     "target *": (request(line="GET * HTTP/1.1"), 400, "4.2.1"),
     "target without slash": (request(line="GET chat HTTP/1.1"), 400, "4.2.1"),
@@ -393,6 +393,9 @@ ACCEPTED: dict[str, bytes] = {
     "Connection in two lines": request(("Connection", "x, UPGRADE"), Connection="keep-alive"),
     "Upgrade in a list": request(Upgrade="h2c, websocket"),
     "Upgrade in two lines": request(("Upgrade", "websocket"), Upgrade="foo/2"),
+    # 4.2.1: "An HTTP/1.1 or higher GET request"
+    "HTTP/1.2": request(line="GET /chat HTTP/1.2"),
+    "HTTP/1.9": request(line="GET /chat HTTP/1.9"),
     "absolute target": request(line="GET http://server.example.com/chat?x=1 HTTP/1.1"),
     "absolute target of wss": request(line="GET wss://server.example.com/chat HTTP/1.1"),
     "absolute target of ws": request(line="GET WS://server.example.com/chat HTTP/1.1"),
@@ -1107,6 +1110,7 @@ def test_end_of_file_in_the_answer(size: int) -> None:
         b"HTTP/1.1 101\r\nUPGRADE:WebSocket\r\nconnection:upgrade\r\nsec-websocket-accept:"
         + SAMPLE_ACCEPT.encode()
         + b"\r\n\r\n",
+        response(line="HTTP/1.2 101 Switching Protocols"),
         response(Connection="keep-alive, UPGRADE"),
         response(("Connection", "upgrade"), Connection="keep-alive"),
         response(("Server", "\xff"), ("Date", "x"), ("Content-Length", "0")),

@@ -173,7 +173,7 @@ BAD_REQUESTS: list[tuple[str, bytes, int, str]] = [
     ("version in lower case", b"GET / ^http/1.1\r\n\r\n", 400, "RFC 9112 2.3"),
     ("version of two digits", b"GET / HTTP/1.10^\r\n\r\n", 400, "RFC 9112 2.3"),
     ("space after the version", b"GET / HTTP/1.1^ \r\n\r\n", 400, "RFC 9112 2.3"),
-    ("HTTP/1.2", b"GET / HTTP/1.2^\r\nHost: a\r\n\r\n", 505, "RFC 9112 2.3"),
+    ("HTTP/0.9 with its number", b"GET / HTTP/0.9^\r\nHost: a\r\n\r\n", 505, "RFC 9112 2.3"),
     ("preface of HTTP/2", b"PRI * HTTP/2.0^\r\n\r\nSM\r\n\r\n", 505, "RFC 9112 2.3"),
     ("bare LF after the request line", b"GET / HTTP/1.1^\nHost: a\n\n", 400, "RFC 9112 2.3"),
     ("bare CR after the request line", b"GET / HTTP/1.1\r^Host: a\r\n\r\n", 400, "RFC 9112 2.2"),
@@ -267,7 +267,7 @@ WORDS: list[tuple[type[Reader], bytes, str]] = [
         b"\nGET / HTTP/1.1\r\n",
         "the request begins with LF alone; an empty line before it ends with CRLF",
     ),
-    (RequestReader, b"GET / HTTP/1.2\r\n", "the HTTP version is 'HTTP/1.2'; HTTP/1.1 is required"),
+    (RequestReader, b"GET / HTTP/3.0\r\n", "the HTTP version is 'HTTP/3.0'; HTTP/1.1 is required"),
     (
         RequestReader,
         b"GET / HTTP/1.1\n",
