@@ -66,7 +66,7 @@ def with_control_frames(make: Maker) -> Iterator[Case]:
         ("pong", pong, ()),
         ("empty-ping", make.frame(PING), (b"",)),
     ]:
-        sentence = f"a {name.replace('-', ' ')} between two fragments is taken, and the message comes back"
+        sentence = f"a {name.replace('-', ' ')} between two fragments is accepted, and the message comes back"
         yield make.echoes(f"{name}-between", "5.4", sentence, hello, first + control + last, pings=pings)
         yield make.echoes(
             f"{name}-between-writes", "5.4", sentence + ", in three writes", hello, first, control, last, pings=pings

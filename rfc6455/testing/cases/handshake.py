@@ -59,28 +59,28 @@ def good_requests(make: Maker) -> Iterator[Case]:
     """Yield requests that must be accepted."""
     good = request()
     requests: dict[str, tuple[str, str, tuple[bytes, ...]]] = {
-        "plain": ("4.2.1", "a good request is taken", (good,)),
-        "bytes": ("4.2.1", "a good request, byte by byte, is taken", each_byte_of_head(good)),
-        "lines": ("4.2.1", "a good request, line by line, is taken", tuple(good.splitlines(keepends=True))),
-        "cut-in-crlf": ("4.2.1", "a good request, cut inside its last CRLF, is taken", (good[:-1], good[-1:])),
-        "upgrade-case": ("4.2.1", "Upgrade: WebSocket, in other letters, is taken", (request(Upgrade="WebSocket"),)),
+        "plain": ("4.2.1", "a good request is accepted", (good,)),
+        "bytes": ("4.2.1", "a good request, byte by byte, is accepted", each_byte_of_head(good)),
+        "lines": ("4.2.1", "a good request, line by line, is accepted", tuple(good.splitlines(keepends=True))),
+        "cut-in-crlf": ("4.2.1", "a good request, cut inside its last CRLF, is accepted", (good[:-1], good[-1:])),
+        "upgrade-case": ("4.2.1", "Upgrade: WebSocket in another case is accepted", (request(Upgrade="WebSocket"),)),
         "connection-case": (
             "4.2.1",
-            "Connection: UPGRADE, in other letters, is taken",
+            "Connection: UPGRADE in another case is accepted",
             (request(Connection="UPGRADE"),),
         ),
         "connection-list": (
             "4.2.1",
-            "Upgrade in a list of Connection is taken",
+            "Upgrade in a list of Connection is accepted",
             (request(Connection="keep-alive, Upgrade"),),
         ),
         "connection-lines": (
             "4.2.1",
-            "Upgrade in a second line of Connection is taken",
+            "Upgrade in a second line of Connection is accepted",
             (request(Connection="keep-alive", more="Connection: Upgrade\r\n"),),
         ),
-        "names-case": ("4.2.1", "names of headers in small letters are taken", (_small_names(good),)),
-        "names-capitals": ("4.2.1", "names of headers in capitals are taken", (_capital_names(good),)),
+        "names-case": ("4.2.1", "names of headers in lower case are accepted", (_small_names(good),)),
+        "names-capitals": ("4.2.1", "names of headers in upper case are accepted", (_capital_names(good),)),
         "spaces": ("RFC 9112 5.1", "spaces and tabs around values mean nothing", (_spaces(good),)),
         "no-spaces": ("RFC 9112 5.1", "no space after the colon means nothing", (good.replace(b": ", b":"),)),
         "order": ("4.2.1", "the order of the headers means nothing", (_turned_around(good),)),
@@ -90,18 +90,18 @@ def good_requests(make: Maker) -> Iterator[Case]:
             (request(more="X-Unknown: 1\r\nCookie: a=b; c=d\r\n"),),
         ),
         "empty-header": ("RFC 9110 5.5", "an empty unknown header is ignored", (request(more="X-Unknown:\r\n"),)),
-        "cookie-4-kib": ("4.2.1", "a cookie of 4 KiB is taken", (request(more=f"Cookie: a={'b' * 4 * KIB}\r\n"),)),
+        "cookie-4-kib": ("4.2.1", "a cookie of 4 KiB is accepted", (request(more=f"Cookie: a={'b' * 4 * KIB}\r\n"),)),
         "30-headers": (
             "4.2.1",
-            "thirty more headers are taken",
+            "thirty more headers are accepted",
             (request(more="".join(f"X-{n}: {n}\r\n" for n in range(30))),),
         ),
         "absolute-target": (
             "RFC 9112 3.2.2",
-            "a target in absolute form is taken",
+            "a target in absolute form is accepted",
             (request("GET http://{host}{target} HTTP/1.1"),),
         ),
-        "query": ("3", "a target with a query is taken", (request("GET {target}?a=b&c=%20d HTTP/1.1"),)),
+        "query": ("3", "a target with a query is accepted", (request("GET {target}?a=b&c=%20d HTTP/1.1"),)),
         "key-zeros": ("4.2.2", "a key of zeros is answered", (request(Sec_WebSocket_Key="A" * 22 + "=="),)),
         "key-ones": ("4.2.2", "a key of ones is answered", (request(Sec_WebSocket_Key="/" * 21 + "w=="),)),
         "key-plus": (
@@ -136,7 +136,7 @@ def good_requests(make: Maker) -> Iterator[Case]:
         make,
         "upgrade-list",
         "RFC 9110 7.8",
-        "websocket in a list of Upgrade is taken",
+        "websocket in a list of Upgrade is accepted",
         (request(Upgrade="h2c, websocket"),),
         tolerated=(NO_UPGRADE,),
     )
@@ -178,7 +178,7 @@ def optional_requests(make: Maker) -> Iterator[Case]:
     yield make.case(
         "frame-behind-request",
         "4.1",
-        "a frame behind the request, before the answer, is taken or refused",
+        "a frame behind the request, before the answer, is accepted or refused",
         (OPENS, Fails(codes(1002, 1008)), BAD_REQUEST),
         hello,
         joined=True,
@@ -186,12 +186,12 @@ def optional_requests(make: Maker) -> Iterator[Case]:
     requests = {
         "lf-alone": (
             "RFC 9112 2.2",
-            "lines that end in LF alone are refused or taken",
+            "lines that end in LF alone are refused or accepted",
             request().replace(b"\r\n", b"\n"),
         ),
         "latin-1": (
             "RFC 9110 5.5",
-            "bytes above 127 in an unknown header are taken or refused",
+            "bytes above 127 in an unknown header are accepted or refused",
             request(X="caf\xe9\xff"),
         ),
         "folded": ("RFC 9112 5.2", "a folded line is refused, or unfolded", request(more="X: a\r\n b\r\n")),
@@ -246,7 +246,7 @@ def bad_requests(make: Maker) -> Iterator[Case]:
     yield make.case(
         "key-pad-bits",
         "4.2.1",
-        "a key with pad bits that are not zero is taken or refused",
+        "a key with pad bits that are not zero is accepted or refused",
         (OPENS, BAD_REQUEST),
         make.frame(TEXT, b"Hello"),
         head=(request(Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZR=="),),
@@ -431,22 +431,22 @@ def good_answers(make: Maker) -> Iterator[Case]:
     good = answer()
     early_hints = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
     answers: dict[str, tuple[str, str, tuple[bytes, ...]]] = {
-        "plain": ("4.1", "a good answer is taken", (good,)),
-        "bytes": ("4.1", "a good answer, byte by byte, is taken", each_byte_of_head(good)),
-        "lines": ("4.1", "a good answer, line by line, is taken", tuple(good.splitlines(keepends=True))),
-        "upgrade-case": ("4.1", "Upgrade: WebSocket, in other letters, is taken", (answer(Upgrade="WebSocket"),)),
-        "connection-case": ("4.1", "Connection: UPGRADE, in other letters, is taken", (answer(Connection="UPGRADE"),)),
+        "plain": ("4.1", "a good answer is accepted", (good,)),
+        "bytes": ("4.1", "a good answer, byte by byte, is accepted", each_byte_of_head(good)),
+        "lines": ("4.1", "a good answer, line by line, is accepted", tuple(good.splitlines(keepends=True))),
+        "upgrade-case": ("4.1", "Upgrade: WebSocket in another case is accepted", (answer(Upgrade="WebSocket"),)),
+        "connection-case": ("4.1", "Connection: UPGRADE in another case is accepted", (answer(Connection="UPGRADE"),)),
         "connection-list": (
             "4.1",
-            "Upgrade in a list of Connection is taken",
+            "Upgrade in a list of Connection is accepted",
             (answer(Connection="keep-alive, Upgrade"),),
         ),
-        "names-case": ("4.1", "names of headers in small letters are taken", (_small_names(good),)),
-        "names-capitals": ("4.1", "names of headers in capitals are taken", (_capital_names(good),)),
+        "names-case": ("4.1", "names of headers in lower case are accepted", (_small_names(good),)),
+        "names-capitals": ("4.1", "names of headers in upper case are accepted", (_capital_names(good),)),
         "spaces": ("RFC 9112 5.1", "spaces and tabs around values mean nothing", (_spaces(good),)),
         "order": ("4.1", "the order of the headers means nothing", (_turned_around(good),)),
-        "reason": ("RFC 9112 4", "any reason phrase is taken", (answer("HTTP/1.1 101 Off we go"),)),
-        "empty-reason": ("RFC 9112 4", "an empty reason phrase is taken", (answer("HTTP/1.1 101 "),)),
+        "reason": ("RFC 9112 4", "any reason phrase is accepted", (answer("HTTP/1.1 101 Off we go"),)),
+        "empty-reason": ("RFC 9112 4", "an empty reason phrase is accepted", (answer("HTTP/1.1 101 "),)),
         "other-headers": ("4.1", "other headers are ignored", (answer(more="Server: x\r\nSet-Cookie: a=b\r\n"),)),
     }
     for name, (clause, sentence, head) in answers.items():
@@ -460,12 +460,12 @@ def good_answers(make: Maker) -> Iterator[Case]:
         tolerated=(HangsUp(),),
     )
     hello, ping = make.frame(TEXT, b"Hello"), make.frame(PING, b"ping")
-    sentence = "frames in the same write as the answer are taken"
+    sentence = "frames in the same write as the answer are accepted"
     yield make.case("joined", "4.1", sentence, (Echoes(HELLO, (b"ping",)),), ping + hello, joined=True)
     yield make.case(
         "joined-large",
         "4.1",
-        "a large message in the same write as the answer is taken",
+        "a large message in the same write as the answer is accepted",
         (Echoes(((TEXT, b"x" * 65536),)),),
         make.frame(TEXT, b"x" * 65536),
         joined=True,
