@@ -342,8 +342,17 @@ def serve(
     make_handshake = server_handshakes(process_request, wrap, options)
 
     async def listen(factory: Callable[[], Any]) -> asyncio.Server:
+        server = await create(factory)
+        try:
+            await server.start_serving()
+        except BaseException:
+            server.close()  # which asyncio leaves to us if this is cancelled
+            raise
+        return server
+
+    async def create(factory: Callable[[], Any]) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        how: dict[str, Any] = {"ssl": ssl, "backlog": backlog}
+        how: dict[str, Any] = {"ssl": ssl, "backlog": backlog, "start_serving": False}
         if ssl is not None:
             how["ssl_handshake_timeout"] = (timeouts or rfc6455.Timeouts()).open
         if path is not None:

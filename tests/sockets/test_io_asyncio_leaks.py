@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from helpers import CLOSE, close_payload
-from io_loops import PATIENCE, REQUEST, Echo, Raw, echo, run
+from io_loops import BOTH_LOOPS, PATIENCE, REQUEST, CancelledAt, Echo, Raw, echo, run
 
 from rfc6455 import ConnectionClosedError
 from rfc6455_io.asyncio import Listener, Server, WebSocket, connect, serve
@@ -128,3 +128,47 @@ def test_a_loop_that_is_stopped_in_the_middle() -> None:
     open_before = descriptors()
     run(main(), "asyncio")
     assert descriptors() == open_before
+
+
+PLACES: dict[str, dict[str, Any]] = {
+    "address": {"host": "127.0.0.1", "port": 0},
+    "name": {"host": "localhost", "port": 0},
+    "path": {"path": "socket"},
+}
+
+
+@BOTH_LOOPS
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_a_start_that_is_cancelled_leaves_nothing(
+    loop: str, place: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it is cancelled, nothing listens afterwards, and the loop serves others."""
+    monkeypatch.chdir(tmp_path)
+
+    async def begin(number: int) -> int:
+        starting = CancelledAt(serve(echo, **place), number)
+
+        async def start() -> None:
+            await (await starting).close()
+
+        await asyncio.gather(asyncio.ensure_future(start()), return_exceptions=True)
+        async with (
+            serve(echo, "127.0.0.1", 0) as server,
+            connect(f"ws://127.0.0.1:{server.port}/", proxy=None) as ws,
+        ):
+            await ws.send("hello")
+            assert await ws.recv() == "hello"
+        for _ in range(5):
+            await asyncio.sleep(0)  # what was closed takes uvloop a little longer
+        return starting.waits
+
+    async def main() -> None:
+        await begin(0)  # which makes the thread that resolves names
+        before = len(list(DESCRIPTORS.iterdir()))
+        number = 1
+        while await begin(number) >= number:
+            assert len(list(DESCRIPTORS.iterdir())) == before
+            number += 1
+        assert number > 1 or loop == "uvloop"  # which need not wait
+
+    run(main(), loop)

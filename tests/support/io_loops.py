@@ -12,7 +12,7 @@ import socket
 import ssl
 import struct
 import subprocess
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine, Generator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,6 +98,40 @@ def _new_loop(loop: str) -> asyncio.AbstractEventLoop:
         made: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         return made
     return ClockLoop() if loop == "clock" else asyncio.SelectorEventLoop()
+
+
+class CancelledAt:
+    """Something to be awaited in a task that is cancelled when it waits for the n-th time.
+
+    :ivar waits: how many times it has waited.
+    """
+
+    def __init__(self, awaited: Awaitable[T], number: int) -> None:
+        self.waits = 0
+        self._steps = awaited.__await__()
+        self._number = number
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return (yield from self)
+
+    def __iter__(self) -> CancelledAt:
+        return self
+
+    def __next__(self) -> Any:
+        waited_for = next(self._steps)
+        self._count()
+        return waited_for
+
+    def throw(self, *error: Any) -> Any:
+        waited_for = self._steps.throw(*error)
+        self._count()
+        return waited_for
+
+    def _count(self) -> None:
+        self.waits += 1
+        task = asyncio.current_task()
+        if self.waits == self._number and task is not None:
+            asyncio.get_running_loop().call_soon(task.cancel)
 
 
 async def echo(ws: WebSocket) -> None:
