@@ -14,6 +14,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import Any, Protocol
@@ -214,8 +215,7 @@ class Driver:
         self._is_ending = False  # whether this side has ended its stream
         self._unsent = 0  # the size of what was queued since the last write
         self.has_write_due: bool = False  # whether the loop will write what was queued
-        self._has_eof = self._is_hung_up = False
-        self._has_ended = False  # whether the listener was told of the end
+        self._has_eof = self._is_hung_up = self._has_ended = False  # the last: the listener was told of the end
         # Where messages go: the listener, until it has failed or has been told of the end.
         self._target: Listener | None = None
 
@@ -488,7 +488,6 @@ class Driver:
             callback()
         except (Exception, asyncio.CancelledError):
             self._failed()
-            self._go_on_soon()
 
     def _failed(self) -> None:
         """Log what happened, and tell the peer only that something did (7.4.1)."""
@@ -549,7 +548,8 @@ class Driver:
         elif self.endpoint.must_close and not self._is_ending:
             self._is_ending = True
             if self.transport.can_write_eof():
-                self.transport.write_eof()
+                with suppress(OSError):  # reset; the end is read
+                    self.transport.write_eof()
             else:
                 # With TLS, its end is the end of both directions (5.5.1: the server closes "immediately").
                 self.transport.close()

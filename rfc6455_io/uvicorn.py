@@ -18,6 +18,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, cast
 
@@ -454,7 +455,8 @@ class Protocol(asyncio.Protocol):
             self._hang_up()
             return
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            with suppress(OSError):  # reset; the end is read
+                self.transport.write_eof()
         self._read_if(True)
         self._replace_timer(self._loop.call_later(GRACE, self._hang_up))
 

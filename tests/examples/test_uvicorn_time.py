@@ -7,6 +7,7 @@ whatever hypothesis thinks of, and looks for what a server must never do.
 from __future__ import annotations
 
 import asyncio
+import errno
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
@@ -364,6 +365,21 @@ async def test_at_the_end_a_client_that_takes_nothing_is_cut_and_a_slow_one_not(
         assert not scene.transport.is_lost
     await scene.later(10)
     assert scene.transport.is_lost
+    await scene.finish()
+
+
+@on_a_loop
+async def test_a_client_that_broke_the_rules_and_resets_is_hung_up_on(loop: Loop) -> None:
+    """The stream of a connection that was reset cannot be ended."""
+
+    def write_eof() -> None:
+        raise OSError(errno.ENOTCONN, "")
+
+    scene = await Scene(loop).open()
+    scene.transport.write_eof = write_eof  # type: ignore[method-assign]
+    await scene.feed(to(SERVER, 3))
+    await scene.later(2.1)
+    assert scene.transport.is_closing()
     await scene.finish()
 
 

@@ -266,6 +266,25 @@ def test_the_peer_goes_without_a_word(loop: str, end: str) -> None:
 
 
 @BOTH_LOOPS
+def test_a_peer_that_resets_when_it_is_our_turn_to_end_tcp(loop: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is noticed where there is nobody to tell: in a callback, as so many messages are not handled in one."""
+
+    async def main() -> None:
+        async with Scene() as at:
+            at.listener.close()
+            assert (await at.raw.frame())[0] == CLOSE
+            messages = frame(TEXT, b"", key=KEY) * 2000
+            at.raw.writer.write(messages + frame(CLOSE, close_payload(1000), key=KEY))
+            await at.raw.reset()
+            while (closed := await at.told()) == "":
+                pass
+            assert (closed.code, closed.clean) == (1000, True)
+
+    run(main(), loop)
+    assert not caplog.records
+
+
+@BOTH_LOOPS
 def test_a_peer_that_ends_only_its_own_stream_is_answered(loop: str) -> None:
     async def main() -> None:
         async with serve(Echo, "127.0.0.1", 0, timeouts=Timeouts.NONE) as server:
