@@ -41,12 +41,6 @@ def excerpt(value: str | bytes, length: int = 60) -> str:
     return ascii(value) if len(value) <= length else ascii(value[:length]) + "..."
 
 
-def not_copied(owner: object) -> TypeError:
-    """Return the error for an attempt to copy ``owner``. Two copies would go on from the same state: with the same
-    masking keys, which must not repeat (5.3), and with the same compressor."""
-    return TypeError(f"a {type(owner).__name__} is the state of one connection, and cannot be copied or pickled")
-
-
 def check_type(value: object, wanted: type | tuple[type, ...], what: str) -> None:
     """Check that an argument has one of the types ``wanted``.
 

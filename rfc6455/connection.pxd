@@ -6,6 +6,7 @@ from rfc6455._byte_loops cimport pack_frame, pack_text
 from rfc6455.arguments cimport as_bytes, at_most_63_bits
 from rfc6455.cursor cimport FrameCursor
 from rfc6455.messages cimport MessageReader, PreparedMessage, encode_text, unmasked_frame
+from rfc6455.values cimport State
 
 cdef int FIN_BIT, RSV_BITS, OPCODE_BITS, CONTROL_BIT, MAX_CONTROL_PAYLOAD
 cdef Py_ssize_t MAX_LENGTH
@@ -23,7 +24,7 @@ cdef Py_ssize_t _forks
 
 cpdef list small_ones_joined(list buffers)
 
-cdef class Connection:
+cdef class Connection(State):
     cdef object __weakref__
     cdef readonly object role
     cdef readonly tuple extensions
@@ -79,7 +80,6 @@ cdef class Connection:
     cpdef list _receive_later(self, data, Py_ssize_t waiting)
     cpdef list _buffer_updated(self, Py_ssize_t size, Py_ssize_t waiting)
     cpdef _tell_end(self)
-    cdef _begin_closing(self, bytes payload)
     @cython.locals(first=bytes)
     cpdef bytes data_to_send(self)
     cpdef list _take_out(self, bint ends)

@@ -13,10 +13,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from ._signatures import SIGNATURE
-from .arguments import as_bytes, at_most_63_bits, described, not_copied
+from .arguments import as_bytes, at_most_63_bits, described
 from .byte_loops import pack_frame, pack_text
 from .codes import (
     CLIENT,
@@ -64,6 +63,7 @@ from .messages import (
 )
 from .options import DEFAULT_OPTIONS, Options
 from .state import ILLEGAL, STEPS, ConnectionState, Direction, connection_state, why_illegal
+from .values import State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -127,7 +127,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
 
 
-class Connection:
+class Connection(State):
     """One end of an established connection. Handshakes create it; it can also be created on its own.
 
     A connection takes no locks: threads that share one must hold a lock of their own around every call.
@@ -147,8 +147,6 @@ class Connection:
     >>> server.receive_data(client.data_to_send())
     [TextMessage(text='hello')]
     """
-
-    __signature__ = SIGNATURE
 
     # The attributes of the compiled class, so that the pure class allows no others. To store something on a
     # connection, derive a class from it.
@@ -231,9 +229,6 @@ class Connection:
         # Counts what deadlines depend on: Pongs, and each step towards the end.
         self._milestones = 0
         self._is_aborted = False
-
-    def __reduce__(self) -> NoReturn:
-        raise not_copied(self)
 
     def _unwrapped(self) -> Connection:
         """Return this object, whatever stands in for it (`standing_in`): its state can be read faster there."""
@@ -342,7 +337,10 @@ class Connection:
         new = b"" if data is None else as_bytes(data)
         if new and not self._has_unread and self._parser.absorbs(new):
             return []
-        events = self._take_held() if self._held is not None else []
+        events: list[Event] = []
+        if self._held is not None:
+            events, self._held = self._held, None
+            self._has_unread = False
         if not new and data is not None:
             self._eof = True
             self._milestones += 1
@@ -352,12 +350,6 @@ class Connection:
             # The peer's faults are events by now, so this is an extension's.
             self._fail_by_extension(events)
             raise
-        return events
-
-    def _take_held(self) -> list[Event]:
-        events = self._held or []
-        self._held = None
-        self._has_unread = False
         return events
 
     def _hold(self, events: list[Event]) -> None:
@@ -374,7 +366,8 @@ class Connection:
             except UnicodeDecodeError as error:
                 if self._reader.in_codec or self._closed is not None:
                     raise
-                self._fail(self._invalid_utf8(error), events)
+                reason = f"text that is not UTF-8: {error.reason} at {error.object[error.start]:#04x}"
+                self._fail(RemoteProtocolError(CloseCode.INVALID_DATA, reason, "8.1"), events)
             if self._eof and self._closed is None and not self._has_unread:
                 self._end_of_file(events)
 
@@ -385,32 +378,33 @@ class Connection:
     def _buffer_updated(self, size: int, waiting: int) -> list[Event]:
         """Process what was read into the lent memory, like `receive_data`; or like `_receive_later` while events of
         ``waiting`` bytes have not been handled yet."""
-        events: list[Event] = []
         if size == 0:
             return self._receive_later(b"", waiting) if waiting else self.receive_data(b"")
         if self._closed is not None:
-            return events
+            return []
         self._parser.buffer_updated(size)
-        if not (waiting or self._has_unread):
-            return self.receive_data(None)
-        self._has_unread = True
-        if self._parser.unparsed + waiting > self._budget:
-            self._fail(self._over_budget("input that was not handled"), events)
-        return events
+        return self._left_unread(waiting) if waiting or self._has_unread else self.receive_data(None)
 
     def _receive_later(self, data: bytes | bytearray | memoryview, waiting: int) -> list[Event]:
         """Accept input without making events of it before the next ``receive_data(None)``, because events of
         ``waiting`` bytes have not been handled yet. Both together stay within the budget."""
-        events: list[Event] = []
         new = as_bytes(data)
-        if self._closed is None:
-            self._parser.feed(new)
-            self._has_unread = True
-            if new and self._parser.unparsed + waiting > self._budget:
-                self._fail(self._over_budget("input that was not handled"), events)
         if not new:
             self._eof = True
             self._milestones += 1
+        if self._closed is not None:
+            return []
+        self._parser.feed(new)
+        if new:
+            return self._left_unread(waiting)
+        self._has_unread = True
+        return []
+
+    def _left_unread(self, waiting: int) -> list[Event]:
+        events: list[Event] = []
+        self._has_unread = True
+        if self._parser.unparsed + waiting > self._budget:
+            self._fail(self._over_budget("input that was not handled"), events)
         return events
 
     def _receive(self, new: bytes, events: list[Event]) -> None:
@@ -523,22 +517,17 @@ class Connection:
         """Record the peer's Close frame and owe the answer. 5.5.1: "If an endpoint receives a Close frame and did not
         previously send a Close frame, the endpoint MUST send a Close frame in response", and it "typically echos the
         status code". The reason is echoed with it."""
-        code, reason = self._parse_close(payload)
+        if len(payload) == 1:
+            raise self._violation("a Close frame with half a code; a code has 2 bytes", "5.5.1")
+        # 7.1.5: "If this Close control frame contains no status code, [it] is considered to be 1005".
+        code = payload[0] << 8 | payload[1] if payload else CloseCode.NO_STATUS_RCVD
+        if payload and not is_sendable_close_code(code):
+            raise self._violation(f"a Close frame with code {code}, which must not be sent", "7.4")
+        reason = payload[2:].decode()
         is_in_message = self._received == _IN_MESSAGE
         cause = CloseCause.HANDSHAKE_IN_MESSAGE if is_in_message else CloseCause.HANDSHAKE
         self._owed_close = payload
         self._end(Closed(code, reason, True, None, cause), events)
-
-    def _parse_close(self, payload: bytes) -> tuple[int, str]:
-        if not payload:
-            # 7.1.5: "If this Close control frame contains no status code, [it] is considered to be 1005".
-            return CloseCode.NO_STATUS_RCVD, ""
-        if len(payload) == 1:
-            raise self._violation("a Close frame with half a code; a code has 2 bytes", "5.5.1")
-        code = payload[0] << 8 | payload[1]
-        if not is_sendable_close_code(code):
-            raise self._violation(f"a Close frame with code {code}, which must not be sent", "7.4")
-        return code, payload[2:].decode()
 
     def _end_of_file(self, events: list[Event]) -> None:
         """End the connection because the stream ended without a Close frame (7.1.5: the code is 1006)."""
@@ -708,16 +697,10 @@ class Connection:
         [TextMessage(text='to be continued')]
         """
         match event:
-            case TextMessage(text):
-                self.send_text(text)
-            case BytesMessage(data):
-                self.send_bytes(data)
-            case TextPart(text, final):
-                self.send_text(text, fin=final)
-            case BytesPart(data, final):
-                self.send_bytes(data, fin=final)
-            case EncodedText(data, final):
-                self.send_text(data, fin=final)
+            case TextMessage(text) | TextPart(text) | EncodedText(text):
+                self.send_text(text, fin=getattr(event, "final", True))
+            case BytesMessage(data) | BytesPart(data):
+                self.send_bytes(data, fin=getattr(event, "final", True))
             case Ping(payload):
                 self.ping(payload)
             case Pong(payload):
@@ -830,16 +813,12 @@ class Connection:
         payload = close_payload(code, reason)
         if self._closed is None:
             if self._sent != _CLOSED:
-                self._begin_closing(payload)
+                self._queue_pongs()
+                self._queue(_CLOSE, payload)
+                self._sent = _CLOSED
+                self._milestones += 1
         elif self._closed.error is None and self._owed_close is not None and code is not NO_CODE_NAMED:
             self._owed_close = payload
-
-    def _begin_closing(self, payload: bytes) -> None:
-        if self._pongs_size:
-            self._queue_pongs()
-        self._queue(_CLOSE, payload)
-        self._sent = _CLOSED
-        self._milestones += 1
 
     def _send_str(self, text: str, fin: bool) -> None:
         """Do what `_send_data` does for a short text that no extension changes: it goes straight into its frame."""
@@ -1029,11 +1008,6 @@ class Connection:
     def _violation(self, reason: str, section: str) -> RemoteProtocolError:
         return RemoteProtocolError(CloseCode.PROTOCOL_ERROR, reason, section, self._parser.offset)
 
-    def _invalid_utf8(self, error: UnicodeDecodeError) -> RemoteProtocolError:
-        byte = error.object[error.start]
-        reason = f"text that is not UTF-8: {error.reason} at {byte:#04x}"
-        return RemoteProtocolError(CloseCode.INVALID_DATA, reason, "8.1", self._parser.offset)
-
 
 def close_payload(code: int | None, reason: str) -> bytes:
     """Return the payload of the Close frame that this side sends (5.5.1), for the arguments of `Connection.close`."""
@@ -1068,11 +1042,8 @@ def small_ones_joined(buffers: list[bytes]) -> list[bytes]:
     for buffer in buffers:
         if len(buffer) < LEAST_UNCOPIED:
             small.append(buffer)
-            continue
-        if small:
-            joined.append(b"".join(small))
+        else:
+            joined += (b"".join(small), buffer)
             small = []
-        joined.append(buffer)
-    if small:
-        joined.append(b"".join(small))
-    return joined
+    joined.append(b"".join(small))
+    return [buffer for buffer in joined if buffer]

@@ -37,7 +37,6 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from . import byte_loops
-from ._signatures import SIGNATURE
 from .arguments import at_most_63_bits
 from .byte_loops import mask_slice, take_payload
 from .codes import (
@@ -115,8 +114,6 @@ class FrameCursor:
     :param reserved_bits: the RSV bits that extensions use on data frames.
     :param leniencies: ``UNMASKED_FRAMES`` and ``LONG_LENGTHS`` are for the cursor.
     """
-
-    __signature__ = SIGNATURE
 
     # The attributes of the compiled class, as in `Connection`.
     __slots__ = (

@@ -1,10 +1,11 @@
 cimport cython
 
 from rfc6455.connection cimport Connection
+from rfc6455.values cimport State
 
 cdef double inf
 
-cdef class Deadlines:
+cdef class Deadlines(State):
     cdef object __weakref__
     cdef readonly object timeouts
     cdef public object latency
@@ -39,7 +40,6 @@ cdef class Deadlines:
     cpdef _opening_failed(self, bint eof, double now)
     cdef _observe(self, connection, double now)
     cdef _observe_closed(self, connection, double now)
-    cdef _observe_traffic(self, connection, double now)
     cdef _observe_pong(self, connection, double now)
     cdef list _end_what_is_due(self, connection, double now)
     @cython.locals(received=Py_ssize_t)

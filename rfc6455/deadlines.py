@@ -16,14 +16,14 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from math import inf
 from numbers import Real
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
-from ._signatures import SIGNATURE
-from .arguments import check_type, not_copied
+from .arguments import check_type
 from .codes import CloseCause, CloseCode
 from .connection import Connection
 from .events import Closed, Event
 from .state import ConnectionState
+from .values import State
 
 # A peer in the middle of a large frame cannot put a Pong between its bytes (5.4). If at least this much of the frame
 # has come since the last look, the peer is alive, and its Pong is awaited for another period.
@@ -91,7 +91,7 @@ _FATAL = {
 _ASK_WHETHER_ALIVE = ("pong", "idle")
 
 
-class Deadlines:
+class Deadlines(State):
     """The deadlines of one connection, from its opening handshake on.
 
     :param timeouts: how long to wait for the peer; ``None`` for the defaults of `Timeouts`.
@@ -112,8 +112,6 @@ class Deadlines:
     >>> print(closed)
     the peer did not answer a Ping in time
     """
-
-    __signature__ = SIGNATURE
 
     # The attributes of the compiled class.
     __slots__ = (
@@ -146,9 +144,6 @@ class Deadlines:
         self._looked_at: dict[str, int] = {}
         self._gave_up_tcp = False
         self._await("open", now)
-
-    def __reduce__(self) -> NoReturn:
-        raise not_copied(self)
 
     def opened(self, connection: Connection, *, now: float) -> None:
         """Note that the opening handshake is done.
@@ -300,7 +295,9 @@ class Deadlines:
             # 7.1.2: the closing handshake has begun, and only its deadline counts.
             self._await_only("close", now)
         else:
-            self._observe_traffic(connection, now)
+            if self._has_idle and connection.bytes_received != self._bytes_seen:
+                self._bytes_seen = connection.bytes_received
+                self._await("idle", now)
             self._observe_pong(connection, now)
 
     def _observe_closed(self, connection: Connection, now: float) -> None:
@@ -309,11 +306,6 @@ class Deadlines:
             self._forget_all()
         else:
             self._await_only("tcp_close", now)
-
-    def _observe_traffic(self, connection: Connection, now: float) -> None:
-        if self._has_idle and connection.bytes_received != self._bytes_seen:
-            self._bytes_seen = connection.bytes_received
-            self._await("idle", now)
 
     def _observe_pong(self, connection: Connection, now: float) -> None:
         """Note a Pong: any shows that the peer is there, but only the one to our own Ping measures the latency."""

@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
 from typing import Any, Literal
 
 from .codes import CloseCode, Role
@@ -359,19 +358,10 @@ class PerMessageDeflate(Extension):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a pickle, in which a module is its name."""
-        state = vars(self).copy()
-        if isinstance(self.implementation, ModuleType):
-            state["implementation"] = _ModuleName(self.implementation.__name__)
-        return state
+        return {**vars(self), "implementation": self.implementation.__name__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        if isinstance(self.implementation, _ModuleName):
-            self.implementation = import_module(self.implementation)
-
-
-class _ModuleName(str):
-    """The name of a module, in a pickle."""
+        vars(self).update(state, implementation=import_module(state["implementation"]))
 
 
 def _unless_15(bits: int) -> int | None:

@@ -5,11 +5,12 @@ from rfc6455.connection cimport Connection as ConnectionItself, small_ones_joine
 from rfc6455.deadlines cimport Deadlines
 from rfc6455.events cimport Closed
 from rfc6455.messages cimport PreparedMessage
+from rfc6455.values cimport State
 
 cdef int _TEXT_OPCODE, _BINARY_OPCODE
 cdef Py_ssize_t LEAST_UNCOPIED
 
-cdef class Endpoint:
+cdef class Endpoint(State):
     cdef object __weakref__
     cdef readonly object handshake
     # Not a Connection for C: what records one stands in for it (trace/recorder.py).

@@ -21,10 +21,9 @@ brought up to date.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from ._signatures import SIGNATURE
-from .arguments import as_bytes, not_copied
+from .arguments import as_bytes
 from .codes import CloseCause, CloseCode, Opcode
 from .connection import NO_CODE_NAMED, Connection, close_payload, small_ones_joined
 from .cursor import READ_SIZE
@@ -38,6 +37,7 @@ from .handshake.opening import HeaderList
 from .headers import HeaderSource, Response
 from .limits import OBJECT_OVERHEAD
 from .messages import LEAST_UNCOPIED, PreparedMessage
+from .values import State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -51,7 +51,7 @@ _SERVERS = (ServerHandshake, Http2ServerHandshake)
 _CLIENTS = (ClientHandshake, Http2ClientHandshake)
 
 
-class Endpoint:
+class Endpoint(State):
     """A handshake, the connection that it opens, and their deadlines, as one object.
 
     It takes no locks: threads that share one must hold a lock of their own around every call.
@@ -79,8 +79,6 @@ class Endpoint:
     >>> response.status, message
     (101, TextMessage(text='hello'))
     """
-
-    __signature__ = SIGNATURE
 
     # The attributes of the compiled class.
     __slots__ = (
@@ -116,9 +114,6 @@ class Endpoint:
             self.handshake = start
         else:
             raise TypeError(f"an endpoint is made from a handshake or a Connection, not {start!r}")
-
-    def __reduce__(self) -> NoReturn:
-        raise not_copied(self)
 
     # How far it has come.
 

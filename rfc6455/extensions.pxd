@@ -1,4 +1,6 @@
-cdef class MessageCodec:
+from rfc6455.values cimport State
+
+cdef class MessageCodec(State):
     # What an override in Python returns is checked where it is used, as it can be anything.
     cpdef encode(self, bytes payload, bint final)
     cpdef decode(self, bytes payload, bint final)

@@ -14,18 +14,18 @@ Not here: any extension. `deflate.py` is the first one.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from ._signatures import SIGNATURE
-from .arguments import described, items_of, not_copied
+from .arguments import described, items_of
 from .codes import CloseCode
 from .errors import HandshakeError, LocalProtocolError, RemoteProtocolError
+from .values import State
 
 # One offer or answer as in the header, in order: ("client_max_window_bits", None), ("x", "15").
 Parameters = Sequence[tuple[str, "str | None"]]
 
 
-class MessageCodec:
+class MessageCodec(State):
     """The state of one extension on one connection. Derive from it, and define `encode` and `decode`.
 
     An exception that a codec raises is a fault of this end, unless it is a `RemoteProtocolError`: the connection fails
@@ -46,8 +46,6 @@ class MessageCodec:
     >>> sender.data_to_send()
     b'\\xc1\\x03cba'
     """
-
-    __signature__ = SIGNATURE
 
     reserved_bits = 4
     parameters = ""
@@ -146,9 +144,6 @@ class MessageCodec:
 
     def _retained(self) -> int:
         return self.retained_bytes
-
-    def __reduce__(self) -> NoReturn:
-        raise not_copied(self)
 
 
 class Extension:

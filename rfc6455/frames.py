@@ -7,17 +7,16 @@ Not here: the rules of a header, which `cursor.py` applies, and what depends on 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NoReturn
 
 from . import byte_loops
-from .arguments import as_bytes, check_type, not_copied
+from .arguments import as_bytes, check_type
 from .byte_loops import pack_frame
 from .codes import FIN_BIT, OPCODE_BITS, RSV_BITS, Leniency, Opcode, Role
 from .cursor import ENDS, FrameCursor
 from .errors import LocalProtocolError, RemoteProtocolError
 from .limits import Limits
 from .options import DEFAULT_OPTIONS
-from .values import Frame
+from .values import Frame, State
 
 
 def serialize_frame(frame: Frame, masking_key: bytes | bytearray | memoryview | None = None) -> bytes:
@@ -49,7 +48,7 @@ def serialize_frame(frame: Frame, masking_key: bytes | bytearray | memoryview | 
     return pack_frame(fin | frame.rsv << 4 | frame.opcode, as_bytes(frame.payload, "a payload"), key, 0)
 
 
-class FrameParser:
+class FrameParser(State):
     """A reader of the frames of one direction (5.2).
 
     :param role: which end is reading: a server accepts only masked frames, a client only unmasked ones (5.1); ``None``
@@ -88,9 +87,6 @@ class FrameParser:
         self._cursor = FrameCursor(role, options.limits, reserved_bits, options.leniencies)
         self._buffer = byte_loops.BytesBuffer()
         self._failure: tuple[int, str, str, int | None] | None = None
-
-    def __reduce__(self) -> NoReturn:
-        raise not_copied(self)
 
     @property
     def offset(self) -> int:
@@ -132,7 +128,9 @@ class FrameParser:
             while piece := cursor.advance():
                 cursor.move_payload(piece, self._buffer)
                 if piece & ENDS:
-                    frames.append(self._take_frame(cursor.first))
+                    first, payload = cursor.first, self._buffer.take_bytes()
+                    rsv = (first & RSV_BITS) >> 4
+                    frames.append(Frame(Opcode(first & OPCODE_BITS), payload, first >= FIN_BIT, rsv))
         except RemoteProtocolError as error:
             error.frames = frames
             self._failure = error.args
@@ -141,6 +139,3 @@ class FrameParser:
             raise
         cursor.forget()
         return frames
-
-    def _take_frame(self, first: int) -> Frame:
-        return Frame(Opcode(first & OPCODE_BITS), self._buffer.take_bytes(), first >= FIN_BIT, (first & RSV_BITS) >> 4)

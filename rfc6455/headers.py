@@ -46,7 +46,7 @@ class Headers:
         """Make headers from pairs that are known to be valid: those of a head that was read, or of an answer that was
         checked.
 
-        :param index: the same as `_make_index` would make it, if it is there already.
+        :param index: the same as `_by_name` would make it, if it is there already.
         """
         headers = cls.__new__(cls)
         headers._pairs = pairs
@@ -80,11 +80,10 @@ class Headers:
         return values[0] if len(values) == 1 else _joined(name, values)
 
     def __getitem__(self, name: str) -> str:
-        values = self._by_name().get(name.lower())
-        if values is None:
-            _check_name(name)
+        value = self.get(name)
+        if value is None:
             raise KeyError(name)
-        return values[0] if len(values) == 1 else _joined(name, values)
+        return value
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._by_name()
@@ -113,17 +112,13 @@ class Headers:
         """Return the values of all lines by their names, which are in lower case. A caller that looks at many fields
         looks them up here."""
         if self._index is None:
-            self._index = self._make_index()
+            self._index = {name.lower(): (value,) for name, value in self._pairs}
+            if len(self._index) < len(self._pairs):  # a name is repeated, which is rare
+                lists: dict[str, list[str]] = {name: [] for name in self._index}
+                for name, value in self._pairs:
+                    lists[name.lower()].append(value)
+                self._index = {name: tuple(values) for name, values in lists.items()}
         return self._index
-
-    def _make_index(self) -> dict[str, tuple[str, ...]]:
-        index: dict[str, tuple[str, ...]] = {name.lower(): (value,) for name, value in self._pairs}
-        if len(index) == len(self._pairs):
-            return index
-        lists: dict[str, list[str]] = {name: [] for name in index}  # a repeated name, which is rare
-        for name, value in self._pairs:
-            lists[name.lower()].append(value)
-        return {name: tuple(values) for name, values in lists.items()}
 
     def _folded(self) -> tuple[tuple[str, str], ...]:
         return tuple((name.lower(), value) for name, value in self._pairs)

@@ -34,7 +34,7 @@ cdef class MessageReader:
     cdef Py_ssize_t _empty_fragments
     cdef readonly bint in_codec
 
-    @cython.locals(alone=bint)
+    @cython.locals(codec=MessageCodec)
     cdef int begin(self, int opcode, int rsv) except -1
     cdef void check_length(self, Py_ssize_t length) except *
     @cython.locals(buffer=PayloadBuffer, payload=bytes)

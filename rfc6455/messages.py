@@ -51,8 +51,6 @@ class MessageReader:
     :param leniencies_used: where the use of a leniency is counted.
     """
 
-    __signature__ = SIGNATURE
-
     def __init__(
         self, codecs: tuple[MessageCodec, ...], options: Options, leniencies_used: dict[Leniency, int]
     ) -> None:
@@ -101,15 +99,13 @@ class MessageReader:
         self._goes_by_payload = self._is_encoded or self._parts or (self._is_text and not self._decodes_text)
         if rsv:
             # The cursor passes only the bits of the extensions; with a single extension, they are its own.
-            alone = len(self._all_codecs) == 1
-            self._codecs = self._all_codecs if alone else self._codecs_with(rsv)
+            self._codecs = self._all_codecs
+            if len(self._codecs) > 1:
+                self._codecs = tuple([codec for codec in self._codecs if codec.reserved_bits & rsv])
             for codec in self._choosing:
                 if codec.reserved_bits & rsv:
                     codec.begin(codec.reserved_bits & rsv)
         return self._is_encoded
-
-    def _codecs_with(self, rsv: int) -> tuple[MessageCodec, ...]:
-        return tuple([codec for codec in self._all_codecs if codec.reserved_bits & rsv])
 
     def check_length(self, length: int) -> None:
         """Refuse a frame by its declared length, before its payload has come.

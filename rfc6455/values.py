@@ -1,6 +1,7 @@
-"""The base class of values, which compare equal by type and content, and the one value that is not an event: `Frame`.
+"""Two base classes, of values and of what belongs to one connection, and the one value that is not an event: `Frame`.
 
-Plain slotted classes rather than frozen dataclasses, which take three times as long to make; treat them as read-only.
+Values are plain slotted classes rather than frozen dataclasses, which take three times as long to make; treat them as
+read-only.
 Not here: events (see `events.py`), and anything that reads or writes bytes.
 """
 
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from ._signatures import SIGNATURE
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 
 # Called like any Python function, so that a value that contains itself ends in a RecursionError. What Cython makes of
@@ -47,6 +48,18 @@ class Value:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self._fields()
+
+
+class State:
+    """The base class of what one connection goes through. Two copies would go on from the same state: with the same
+    masking keys, which must not repeat (5.3), and with the same compressor. So there are none."""
+
+    __signature__ = SIGNATURE
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} is the state of one connection, and cannot be copied or pickled")
 
 
 class Frame(Value):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from ..arguments import as_bytes, check_type, excerpt, not_copied
+from ..arguments import as_bytes, check_type, excerpt
 from ..codes import CLIENT, SERVER, CloseCause, Leniency
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
@@ -20,6 +20,7 @@ from ..http1_bodies import BodyReader
 from ..http1_heads import check_fields, phrase
 from ..options import DEFAULT_OPTIONS
 from ..uri import URI, as_uri, is_host
+from ..values import State
 from .fields import Request
 from .negotiation import Agreement, Offer, Terms, Wishes, check_extra_headers
 from .origins import SAME_HOST, Origins
@@ -53,7 +54,7 @@ class Stage(Enum):
 READING, REQUESTED, ACCEPTED, REFUSED = Stage
 
 
-class _Opening:
+class _Opening(State):
     """What both sides have in common.
 
     :ivar leniencies_used: the number of times that each `Leniency` was used.
@@ -66,9 +67,6 @@ class _Opening:
     def __init__(self, options: OptionArguments) -> None:
         self.leniencies_used: dict[Leniency, int] = {}
         self._options = DEFAULT_OPTIONS.updated(**options) if options else DEFAULT_OPTIONS
-
-    def __reduce__(self) -> NoReturn:
-        raise not_copied(self)
 
     @property
     def has_data_to_send(self) -> bool:
