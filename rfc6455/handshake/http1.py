@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha1
-from typing import TYPE_CHECKING
 
 from ..arguments import as_bytes, check_type, excerpt
 from ..codes import VERSION, CloseCause, Leniency
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
-from ..extensions import Extension
 from ..headers import Headers, HeaderSource, Response
 from ..http1_heads import (
     RequestReader,
@@ -38,13 +36,7 @@ from ..uri import is_host
 from .fields import Request, is_listed
 from .negotiation import check_extra_headers
 from .opening import READING, REFUSED, REQUESTED, Answer, ClientOpening, HeaderList, ServerOpening, Stage
-from .origins import SAME_HOST, Origins
 from .refusals import explain, refusal
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from ..options import OptionArguments
 
 # 1.3: "a "Globally Unique Identifier" [...] in string form, which is unlikely to be used by network endpoints that do
 # not understand the WebSocket Protocol".
@@ -138,34 +130,9 @@ class ServerHandshake(ServerOpening):
     """
 
     _reserved = _HOP_BY_HOP
-    # The methods of requests that ask for no WebSocket and are accepted all the same.
-    _plain_methods: Sequence[str] = ()
     # A head that came whole, as most do, and the reader of any other.
     _whole = b""
     _reader: RequestReader | None = None
-
-    def __init__(
-        self,
-        *,
-        subprotocols: Sequence[str] = (),
-        extensions: Sequence[Extension] = (),
-        origins: Origins = SAME_HOST,
-        hosts: Collection[str] | None = None,
-        require_subprotocol: bool = False,
-        plain_http: bool = False,
-        **options: Unpack[OptionArguments],
-    ) -> None:
-        super().__init__(
-            subprotocols=subprotocols,
-            extensions=extensions,
-            origins=origins,
-            hosts=hosts,
-            require_subprotocol=require_subprotocol,
-            **options,
-        )
-        if plain_http is not False:
-            check_type(plain_http, bool, "plain_http is True or False")
-            self._plain_methods = _PLAIN_METHODS
 
     def receive_request(self, method: str, target: str, headers: HeaderSource) -> Request:
         """Check a request that was read elsewhere, as HTTP/1.1, and return it.
@@ -266,8 +233,8 @@ class ServerHandshake(ServerOpening):
         lines = request.headers._by_name()
         host = check_host(request, lines)
         self._terms.check_host(host)
-        if self._plain_methods and not request.is_upgrade:
-            check_method(request, self._plain_methods)
+        if self._plain_http and not request.is_upgrade:
+            check_method(request, _PLAIN_METHODS)
             _check_target(request)
             check_no_body(lines)
         else:
@@ -285,8 +252,8 @@ class ServerHandshake(ServerOpening):
 
     def _answer_to_error(self, error: HandshakeError) -> Response:
         # RFC 9110, 15.5.6: the answer 405 "MUST generate an Allow header field".
-        methods = [("Allow", ", ".join(self._plain_methods or ("GET",)))] if error.status == 405 else []
-        return _closing(error.status or 400, methods, explain(error))
+        methods = ", ".join(_PLAIN_METHODS) if self._plain_http else "GET"
+        return _closing(error.status or 400, [("Allow", methods)] if error.status == 405 else [], explain(error))
 
     def _refuse(self, response: Response) -> None:
         self._head = serialize_response(response._replace(body=b""))

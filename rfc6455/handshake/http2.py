@@ -42,8 +42,8 @@ _REQUIRED_PSEUDO = frozenset({":method", ":protocol", ":scheme", ":path", ":auth
 class Http2ServerHandshake(ServerOpening):
     """The server's side of one opening handshake over HTTP/2 or HTTP/3 (RFC 8441, RFC 9220).
 
-    The arguments are those of `ServerHandshake`, without ``plain_http``. The HTTP library has to bound the size of
-    header lists.
+    The arguments are those of `ServerHandshake`. ``plain_http`` changes nothing here, as the HTTP library knows which
+    streams are not for a WebSocket. That library also has to bound the size of header lists.
 
     :ivar request: the request, as if it had come over HTTP/1.1: ``:path`` as target, ``:authority`` as ``Host``.
     :ivar response: the answer, once there is one.

@@ -103,6 +103,7 @@ class ServerOpening(_Opening):
     _terms = Terms((), (), SAME_HOST, None, False)
     _stage = READING
     _wishes: Wishes | None = None
+    _plain_http = False
     _eof = False
     _early: bytearray | None = None
     _connection: Connection | None = None  # while it still has the head of our answer
@@ -117,9 +118,13 @@ class ServerOpening(_Opening):
         origins: Origins = SAME_HOST,
         hosts: Collection[str] | None = None,
         require_subprotocol: bool = False,
+        plain_http: bool = False,
         **options: Unpack[OptionArguments],
     ) -> None:
         super().__init__(options)
+        if plain_http is not False:
+            check_type(plain_http, bool, "plain_http is True or False")
+            self._plain_http = plain_http
         has_lists = subprotocols != () or extensions != () or hosts is not None
         if has_lists or origins is not SAME_HOST or require_subprotocol is not False:
             self._terms = Terms(subprotocols, extensions, origins, hosts, require_subprotocol)
