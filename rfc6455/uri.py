@@ -236,7 +236,9 @@ def _parse_authority(authority: str) -> tuple[str, int | None]:
         )
     split = _split_authority(authority if authority.isascii() else _to_ascii(authority))
     if split is None:
-        raise LocalProtocolError(f"{excerpt(authority)} is not a host with an optional port (section 3)")
+        # Without what follows the colon: the "port" of ws://user:pass/word@host is the beginning of a password.
+        shown = authority if authority.startswith("[") else re.sub(":.*", ":...", authority)
+        raise LocalProtocolError(f"{excerpt(shown)} is not a host with an optional port (section 3)")
     host, port = split
     if authority.startswith("[") and ":" not in host:
         raise LocalProtocolError(f"only an IPv6 address can be in brackets, not {excerpt(host)} (RFC 3986 3.2.2)")
