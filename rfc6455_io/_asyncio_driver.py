@@ -11,7 +11,6 @@ amount of ours; a listener that wants no more for now; a peer that does not read
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,10 +23,8 @@ from rfc6455 import Closed, Endpoint, Pong, Request, Response
 from rfc6455._signatures import SIGNATURE
 from rfc6455.events import BytesMessage, TextMessage
 
-from ._known import Known
+from ._known import Known, log_failure
 from ._messages import ANSWER, FAREWELL, HEADER, HIGH_WATER, Part, Sendable
-
-logger = logging.getLogger("rfc6455_io")
 
 # How much is done before the loop's other work gets its turn: each event counts 1, and each KiB of a message 1 more.
 # This many empty messages take a few milliseconds; a read of 256 KiB can hold 40,000 of them.
@@ -490,9 +487,7 @@ class Driver:
             self._failed()
 
     def _failed(self) -> None:
-        """Log what happened, and tell the peer only that something did (7.4.1)."""
-        what = "opening" if self.listener is None else "listener"
-        logger.exception("a connection ends with 1011: its %s failed", what)
+        log_failure(self.endpoint, "opening" if self.listener is None else "listener")
         self._target = None
         self.is_closing = True
         self.is_held = self.is_answer_due = False

@@ -26,6 +26,7 @@ from rfc6455.connection import close_payload
 
 from ._asyncio_driver import Driver, Listener
 from ._asyncio_websocket import CUT_OFF, Inbox, WebSocket
+from ._known import log_failure
 from ._messages import QUEUE
 from ._openings import (
     check_callbacks,
@@ -277,7 +278,7 @@ class _Handled(Inbox):
             raise
         except Exception as error:
             if not self._is_own_end(error):
-                self._log()
+                log_failure(self._driver.endpoint, "handler")
         finally:
             self.queue.clear()
             self.size = QUEUE  # nobody will receive what comes from now on
@@ -291,9 +292,6 @@ class _Handled(Inbox):
         if not isinstance(error, ConnectionClosedError):
             return False
         return error.closed is self.end or (self._driver.is_cut_off and error.closed is CUT_OFF)
-
-    def _log(self) -> None:
-        logger.exception("the connection to %s is closed with 1011: its handler failed", self.request.path)
 
 
 def serve(

@@ -1,13 +1,16 @@
-"""What an open connection of either kind tells about itself.
+"""What a connection of either kind tells about itself, and what a log does when something of ours failed on it.
 
 Not here: anything that reads, writes or waits.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from rfc6455 import Closed, Request, Response
+from rfc6455 import Closed, Endpoint, Request, Response
+
+logger = logging.getLogger("rfc6455_io")
 
 
 class Known:
@@ -51,3 +54,13 @@ class Known:
         """The `rfc6455.Closed` event that says why the connection has ended; ``None`` while it is open."""
         end: Closed | None = self._driver.endpoint.end
         return end
+
+
+def log_failure(endpoint: Endpoint, what: str) -> None:
+    """Log the current exception, with which a connection ends. The peer is told only that something failed (7.4.1).
+
+    :param what: what has failed.
+    """
+    # The path, but not the query, which may hold a token.
+    name = "a connection" if endpoint.request is None else f"the connection to {endpoint.request.path}"
+    logger.exception("%s is closed with 1011: its %s failed", name, what)

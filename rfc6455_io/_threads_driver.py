@@ -14,7 +14,6 @@ always read to its end.
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 from collections import deque
@@ -36,13 +35,12 @@ from rfc6455 import (
     TextPart,
 )
 
+from ._known import log_failure
 from ._messages import ANSWER, FAREWELL, HIGH_WATER, MESSAGE, QUEUE, Part, Pings, Sendable, queue_message, size_of
 from ._threads_loop import READ, WRITE, Loop, Watch, clock, within
 from ._threads_wire import Wire
 
 Item = str | bytes | Part
-
-logger = logging.getLogger("rfc6455_io")
 
 
 class Owner(Protocol):
@@ -184,8 +182,7 @@ class Driver:
         return self._is_held
 
     def _fail_connection(self) -> None:
-        """Log what happened, and tell the peer only that something did (7.4.1)."""
-        logger.exception("a connection ends with 1011: its %s failed", "opening" if not self._is_open else "reading")
+        log_failure(self.endpoint, "opening" if self.endpoint.connection is None else "reading")
         self._is_closing = True
         self.endpoint.close(1011)
 

@@ -27,6 +27,7 @@ from rfc6455 import Closed, ConnectionClosedError, Request, Response
 from rfc6455.arguments import check_plain, check_type
 from rfc6455.connection import close_payload
 
+from ._known import log_failure
 from ._openings import check_place, check_server_context, check_timeouts, port_of, refusal, server_handshakes
 from ._threads_driver import Driver
 from ._threads_loop import READ, Loop, Watch, clock, within
@@ -333,10 +334,10 @@ class Server:
                 raise TypeError(f"the handler returned {result!r}{_ADVICE}")
             code = 1000
         except ConnectionClosedError as error:
-            if error.closed is not ws._driver.end:
-                _log_failure(ws)  # the error of another connection, which is the handler's responsibility
+            if error.closed is not ws._driver.end:  # that of another connection is the handler's responsibility
+                log_failure(ws._driver.endpoint, "handler")
         except Exception:
-            _log_failure(ws)
+            log_failure(ws._driver.endpoint, "handler")
         finally:
             with self._lock:
                 self.connections.discard(ws)
@@ -346,10 +347,6 @@ class Server:
 def _close_all(listening: list[_Listening]) -> None:
     for each in listening:
         each.close()
-
-
-def _log_failure(ws: WebSocket) -> None:
-    logger.exception("the connection to %s is closed with 1011: its handler failed", ws.request.path)
 
 
 # ---- Sockets ----

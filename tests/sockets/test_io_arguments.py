@@ -238,6 +238,21 @@ def test_the_log_says_which_connection_a_failure_belongs_to(module: Any, caplog:
     ]
 
 
+def test_the_log_says_to_which_connection_a_listener_belongs(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(rfc6455_io.asyncio.Listener):
+        def opened(self, head: Request | Response) -> None:
+            raise ValueError("a mistake in the listener")
+
+    async def main() -> None:
+        async with rfc6455_io.asyncio.serve(Failing, "127.0.0.1", 0) as server:
+            await (await rfc6455_io.asyncio.connect(f"ws://127.0.0.1:{server.port}/here?token=secret")).wait_closed()
+
+    asyncio.run(main())
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        "the connection to /here is closed with 1011: its listener failed",
+    ]
+
+
 @pytest.mark.parametrize("answer", ["no", 403, (403, {}, b""), True], ids=repr)
 @BOTH
 def test_process_request_returns_a_response(module: Any, answer: Any, caplog: pytest.LogCaptureFixture) -> None:
