@@ -103,6 +103,7 @@ class Retries:
     :param backoff: how long to wait between two attempts.
     :param worth_retry: whether to try again after an error.
     :param tell: called before each wait with the error and the delay in seconds; ``None`` for a line in the log.
+    :param uri: where to connect, or a function that does.
     :param arguments: those of `connect`, which must be good for more than one connection.
     """
 
@@ -111,8 +112,11 @@ class Retries:
         backoff: Backoff,
         worth_retry: Callable[[Exception], bool],
         tell: Callable[[Exception, float], object] | None,
+        uri: object,
         arguments: Mapping[str, object],
     ) -> None:
+        if callable(uri) and arguments:
+            raise TypeError(f"a function that connects is called without arguments; pass {', '.join(arguments)} in it")
         if arguments.get("sock") is not None:
             raise ValueError("sock is good for one connection; reconnect() needs a way to connect again")
         if "listener" in arguments:

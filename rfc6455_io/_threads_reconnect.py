@@ -10,7 +10,8 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from rfc6455 import URI, ConnectionClosedError, ProtocolError
+from rfc6455 import URI, ConnectionClosedError
+from rfc6455.arguments import check_type
 
 from ._openings import ConnectArguments
 from ._retries import DEFAULT_BACKOFF, Backoff, Retries, is_worth_a_retry
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def reconnect(
-    uri: str | URI,
+    uri: str | URI | Callable[[], WebSocket],
     *,
     backoff: Backoff = DEFAULT_BACKOFF,
     worth_retry: Callable[[Exception], bool] = is_worth_a_retry,
@@ -40,14 +41,15 @@ def reconnect(
     :param sleep: a function that waits for the delay, such as ``Event.wait`` of an event that ends the program. If it
         raises an exception, that ends the loop.
     """
-    retries = Retries(backoff, worth_retry, tell, arguments)
+    retries = Retries(backoff, worth_retry, tell, uri, arguments)
     while True:
         began = clock()
         try:
-            ws = connect(uri, **arguments)
-        except (OSError, ProtocolError) as failure:
-            error: Exception = failure
+            ws = uri() if callable(uri) else connect(uri, **arguments)
+        except Exception as failure:
+            error = failure
         else:
+            check_type(ws, WebSocket, "what the function returns is a WebSocket, as connect() does")
             with closing(ws):
                 yield ws
             error = ConnectionClosedError(ws.wait_closed())

@@ -684,15 +684,27 @@ def test_a_socket_is_good_for_one_connection(module: Any, plain_socket: socket.s
         reconnected(module, sock=plain_socket)
 
 
-def reconnected(module: Any, **arguments: Any) -> None:
+@BOTH
+def test_a_function_that_connects_takes_no_arguments_and_returns_a_connection(module: Any) -> None:
+    async def asynchronous() -> None:
+        """Connect to nothing."""
+
+    connect = asynchronous if module is rfc6455_io.asyncio else lambda: None
+    with pytest.raises(TypeError, match="is called without arguments; pass origin, proxy in it"):
+        reconnected(module, connect, origin="https://example.com", proxy=None)
+    with pytest.raises(TypeError, match="what the function returns is a WebSocket"):
+        reconnected(module, connect)
+
+
+def reconnected(module: Any, uri: Any = "ws://127.0.0.1:1/", **arguments: Any) -> None:
     async def main() -> None:
-        async for _ in module.reconnect("ws://127.0.0.1:1/", **arguments):
+        async for _ in module.reconnect(uri, **arguments):
             pass
 
     if module is rfc6455_io.asyncio:
         asyncio.run(main())
     else:
-        next(module.reconnect("ws://127.0.0.1:1/", **arguments))
+        next(module.reconnect(uri, **arguments))
 
 
 # ---- Times ----

@@ -13,7 +13,7 @@ import pytest
 from io_loops import BOTH_LOOPS, run
 
 from rfc6455 import CloseCause, Closed, ConnectionClosedError, HandshakeError, Headers, Request, Response
-from rfc6455_io.asyncio import Backoff, ProxyError, WebSocket, is_worth_a_retry, reconnect, serve
+from rfc6455_io.asyncio import Backoff, ProxyError, WebSocket, connect, is_worth_a_retry, reconnect, serve
 
 QUICK = Backoff(first=0.001, longest=0.001, restart=(0.0, 0.001))
 
@@ -203,3 +203,38 @@ def test_a_wait_can_be_cancelled() -> None:
             await receiving
 
     run(main())
+
+
+@BOTH_LOOPS
+def test_a_function_makes_each_connection(loop: str) -> None:
+    """With a token that it gets before; what fails then is tried again if `worth_retry` says so."""
+    seen: list[str | None] = []
+    tokens = iter(["one", "", "two", "three"])
+
+    async def handler(ws: WebSocket) -> None:
+        seen.append(ws.request.headers.get("Authorization"))
+        await ws.close(1011)
+
+    async def main() -> None:
+        async with serve(handler, "127.0.0.1", 0) as server:
+
+            async def open_it() -> WebSocket:
+                token = next(tokens)
+                if not token:
+                    raise KeyError("there is no token yet")
+                return await connect(
+                    f"ws://127.0.0.1:{server.port}/", proxy=None, headers={"Authorization": f"Bearer {token}"}
+                )
+
+            def is_worth_it(error: Exception) -> bool:
+                return isinstance(error, KeyError) or is_worth_a_retry(error)
+
+            tries = reconnect(open_it, backoff=QUICK, worth_retry=is_worth_it)
+            async for ws in tries:
+                await ws.wait_closed()
+                if len(seen) == 3:
+                    break
+            await tries.aclose()
+
+    run(main(), loop)
+    assert seen == ["Bearer one", "Bearer two", "Bearer three"]

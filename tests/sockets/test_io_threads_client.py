@@ -22,7 +22,16 @@ from programs import PATIENCE
 import rfc6455
 from rfc6455 import CloseCause, Closed, ConnectionClosedError, HandshakeError, Headers, Request, Response, Timeouts
 from rfc6455_io._threads_driver import Driver
-from rfc6455_io.threads import Backoff, ProxyError, Server, WebSocket, connect, reconnect, serve
+from rfc6455_io.threads import (
+    Backoff,
+    ProxyError,
+    Server,
+    WebSocket,
+    connect,
+    is_worth_a_retry,
+    reconnect,
+    serve,
+)
 
 pytestmark = pytest.mark.usefixtures("all_threads_end", "no_proxies")
 
@@ -376,6 +385,35 @@ def test_a_server_that_comes_and_goes() -> None:
     assert [error.status for error, _ in told[:2]] == [503, 500]
     assert [error.closed.code for error, _ in told[2:]] == [1012, 1012]
     assert all(0 <= delay <= 0.001 for _, delay in told)
+
+
+def test_a_function_makes_each_connection() -> None:
+    """With a token that it gets before; what fails then is tried again if `worth_retry` says so."""
+    seen: list[str | None] = []
+    tokens = iter(["one", "", "two", "three"])
+
+    def handler(ws: WebSocket) -> None:
+        seen.append(ws.request.headers.get("Authorization"))
+        ws.close(1011)
+
+    def open_it() -> WebSocket:
+        token = next(tokens)
+        if not token:
+            raise KeyError("there is no token yet")
+        return connect(f"ws://127.0.0.1:{server.port}/", headers={"Authorization": f"Bearer {token}"})
+
+    def is_worth_it(error: Exception) -> bool:
+        return isinstance(error, KeyError) or is_worth_a_retry(error)
+
+    with (
+        serve(handler, "127.0.0.1", 0) as server,
+        contextlib.closing(reconnect(open_it, backoff=QUICK, worth_retry=is_worth_it)) as tries,
+    ):
+        for ws in tries:
+            ws.wait_closed(PATIENCE)
+            if len(seen) == 3:
+                break
+    assert seen == ["Bearer one", "Bearer two", "Bearer three"]
 
 
 def test_leaving_the_loop_closes() -> None:

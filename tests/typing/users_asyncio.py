@@ -118,6 +118,8 @@ async def run_again_and_again() -> None:
             await asyncio.wait_for(ws.recv(), 1.0)
         except rfc6455.ConnectionClosedError as error:
             assert_type(error.closed, rfc6455.Closed)
+    async for ws in reconnect(lambda: connect("wss://example.com/")):
+        assert_type(ws, WebSocket)
 
 
 def why(error: ProxyError) -> rfc6455.Response | None:

@@ -103,6 +103,8 @@ def run_again_and_again(stop: Event) -> None:
             ws.recv()
         except rfc6455.ConnectionClosedError as error:
             assert_type(error.closed, rfc6455.Closed)
+    for ws in reconnect(lambda: connect("wss://example.com/")):
+        assert_type(ws, WebSocket)
 
 
 def why(error: ProxyError) -> rfc6455.Response | None:
