@@ -315,7 +315,7 @@ BAD = {
     "ws://user@example.com/": "has no user and password",
     "ws://user:secret@example.com/": "Authorization header",
     "ws://user:secret/1@example.com/": "'user:...' is not a host with an optional port",
-    "ws://\xfcser:secret/1@example.com/": "ser:...' is not a host with an optional port",
+    "ws://\xfcser:secret/1@example.com/": ":...' is not a host with an optional port",
     "http://example.com/": r"begins with ws:// or wss://, not with 'http' \(section 3\)$",
     "s" * 30 + "://example.com/": "not with '" + "s" * 20 + "'... ",
     "ws:/example.com": "begins with ws:// or wss://",
