@@ -216,11 +216,11 @@ class ServerHandshake(ServerOpening):
 
     def _read_by_piece(self, data: bytes) -> None:
         if self._reader is None:
-            self._reader = RequestReader(self._options.limits, bare_lf=self._is_lenient(_BARE_LF))
+            self._reader = RequestReader(self._options.limits, bare_lf=_BARE_LF in self._options.leniencies)
         request = self._reader.receive_data(data)
         if request is not None:
             if self._reader.bare_lfs:
-                self._count(_BARE_LF, self._reader.bare_lfs)
+                self._tolerates(_BARE_LF, self._reader.bare_lfs)
             self._take_request(Request._make(request), is_checked=True)
             early = self._reader.unread
             if early:
@@ -243,12 +243,25 @@ class ServerHandshake(ServerOpening):
         self._stage = REQUESTED
 
     def _check_upgrade(self, request: Request, lines: _Lines) -> None:
+        """Check that a request asks for a WebSocket of this version as 4.2.1 says, except for ``Host`` and lists."""
         if _is_usual_upgrade(request, lines):
             return
-        is_lenient = self._is_lenient(_MISSING_UPGRADE)
-        check_upgrade(request, lines, needs_connection=not is_lenient)
-        if is_lenient:
-            self._count(_MISSING_UPGRADE, not _lists_upgrade(lines))
+        check_method(request, ("GET",))
+        _check_target(request)
+        check_no_body(lines)
+        _check_is_upgrade(request, lines)
+        self._check_connection(lines)
+        _check_version(lines)
+        _check_key(lines)
+
+    def _check_connection(self, lines: _Lines) -> None:
+        # 4.2.1, 4: "A |Connection| header field that includes the token "Upgrade", treated as an ASCII
+        # case-insensitive value."
+        if not (_lists_upgrade(lines) or self._tolerates(_MISSING_UPGRADE)):
+            fault = "there is no Connection header"
+            if "connection" in lines:
+                fault = f"Connection lists {excerpt(', '.join(lines['connection']))}, not Upgrade"
+            raise HandshakeError(400, f"{fault}: {_PROXY}", "4.2.1")
 
     def _answer_to_error(self, error: HandshakeError) -> Response:
         # RFC 9110, 15.5.6: the answer 405 "MUST generate an Allow header field".
@@ -310,21 +323,6 @@ def _check_is_host(host: str) -> None:
         raise HandshakeError(400, f"Host is {excerpt(host)}, not a host with an optional port", "RFC 9112 3.2")
 
 
-def check_upgrade(request: Request, lines: _Lines, needs_connection: bool = True) -> None:
-    """Check that ``request`` asks for a WebSocket of this version as 4.2.1 says, except for ``Host`` and lists.
-
-    :param needs_connection: whether ``Connection`` must list ``Upgrade``.
-    :raises HandshakeError: 400, 405 or 426.
-    """
-    check_method(request, ("GET",))
-    _check_target(request)
-    check_no_body(lines)
-    _check_is_upgrade(request, lines)
-    _check_upgrade_fields(lines, needs_connection)
-    _check_version(lines)
-    _check_key(lines)
-
-
 # As most clients write it, and Firefox.
 _USUAL_CONNECTIONS = (("Upgrade",), ("keep-alive, Upgrade",))
 _USUAL_UPGRADE = ("websocket",)
@@ -332,8 +330,7 @@ _USUAL_VERSION = (VERSION,)
 
 
 def _is_usual_upgrade(request: Request, lines: _Lines) -> bool:
-    """Return whether a request is in the form in which almost all clients send it, which passes every check of
-    `check_upgrade`."""
+    """Return whether a request is in the form in which almost all clients send it, which passes every check."""
     method, target, _, version = request
     try:
         keys = lines["sec-websocket-key"]
@@ -410,15 +407,6 @@ def _check_is_upgrade(request: Request, lines: _Lines) -> None:
 
 
 _PROXY = "a proxy in front has most likely removed it, and must be told to pass on Upgrade and Connection"
-
-
-def _check_upgrade_fields(lines: _Lines, needs_connection: bool) -> None:
-    # 4.2.1, 4: "A |Connection| header field that includes the token "Upgrade", treated as an ASCII case-insensitive
-    # value."
-    if needs_connection and not _lists_upgrade(lines):
-        got = lines.get("connection")
-        fault = f"Connection lists {excerpt(', '.join(got))}, not Upgrade" if got else "there is no Connection header"
-        raise HandshakeError(400, f"{fault}: {_PROXY}", "4.2.1")
 
 
 def _check_version(lines: _Lines) -> None:
@@ -544,24 +532,43 @@ class ClientHandshake(ClientOpening):
 
     def _read_head_by_piece(self, data: bytes) -> Response | None:
         if self._reader is None:
-            self._reader = ResponseReader(self._options.limits, bare_lf=self._is_lenient(_BARE_LF))
+            self._reader = ResponseReader(self._options.limits, bare_lf=_BARE_LF in self._options.leniencies)
         reader = self._reader
         response = reader.receive_data(data)
         if response is not None:
             self._unread = reader.unread
             if reader.bare_lfs:
-                self._count(_BARE_LF, reader.bare_lfs)
+                self._tolerates(_BARE_LF, reader.bare_lfs)
         return response
 
     def _open(self, response: Response) -> Connection:
         # 4.1, 1: "If the status code received from the server is not 101, the client handles the response per HTTP".
         if response.status != self._opening_status:
             raise self._refused()
-        is_lenient = self._is_lenient(_MISSING_UPGRADE)
-        check_response(response, self._key, needs_connection=not is_lenient)
-        if is_lenient:
-            self._count(_MISSING_UPGRADE, not _lists_upgrade(response.headers._by_name()))
+        self._check_response(response)
         return self._connection(self._offer.check_answer(response.headers), self._unread)
+
+    def _check_response(self, response: Response) -> None:
+        """Check that a 101 opens the connection that was asked for (4.1, the second list), apart from what was
+        agreed."""
+        lines = response.headers._by_name()
+        if response.version == "HTTP/1.0":
+            raise HandshakeError(None, "the 101 is not of HTTP/1.1", "4.2.2")
+        # No check is needed that no body follows: a 1xx ends with its empty line "regardless of the header fields
+        # present in the message" (RFC 9112, 6.3). 4.1, 2: the value of Upgrade is "an ASCII case-insensitive match for
+        # the value "websocket"".
+        if lines.get("upgrade") != _USUAL_UPGRADE:
+            upgrade = _only(lines.get("upgrade"), "Upgrade", "4.1")
+            if upgrade.lower() != "websocket":
+                raise HandshakeError(None, f"Upgrade is {excerpt(upgrade)}, not websocket", "4.1")
+        # 4.1, 3: Connection contains "a token that is an ASCII case-insensitive match for the value "Upgrade"".
+        lists_upgrade = lines.get("connection") in _USUAL_CONNECTIONS or _lists_upgrade(lines)
+        if not (lists_upgrade or self._tolerates(_MISSING_UPGRADE)):
+            raise HandshakeError(None, "Connection does not list Upgrade", "4.1")
+        # 4.1, 4: the value of Sec-WebSocket-Accept; 11.3.3: it "MUST NOT appear more than once".
+        accept = _only(lines.get("sec-websocket-accept"), "Sec-WebSocket-Accept", "11.3.3")
+        if accept != accept_key(self._key):
+            raise HandshakeError(None, "Sec-WebSocket-Accept does not answer our Sec-WebSocket-Key", "4.1")
 
     def _end(self) -> None:
         super()._end()
@@ -571,28 +578,3 @@ class ClientHandshake(ClientOpening):
     @property
     def _has_received(self) -> bool:
         return super()._has_received or self._reader is not None
-
-
-def check_response(response: Response, key: str, needs_connection: bool = True) -> None:
-    """Check that a 101 opens the connection that was asked for with ``key`` (4.1, the second list), apart from what
-    was agreed.
-
-    :param needs_connection: whether ``Connection`` must list ``Upgrade``.
-    :raises HandshakeError: when it does not.
-    """
-    lines = response.headers._by_name()
-    if response.version == "HTTP/1.0":
-        raise HandshakeError(None, "the 101 is not of HTTP/1.1", "4.2.2")
-    # No check is needed that no body follows: a 1xx ends with its empty line "regardless of the header fields present
-    # in the message" (RFC 9112, 6.3). 4.1, 2: the value of Upgrade is "an ASCII case-insensitive match for the value
-    # "websocket"".
-    if lines.get("upgrade") != _USUAL_UPGRADE:
-        upgrade = _only(lines.get("upgrade"), "Upgrade", "4.1")
-        if upgrade.lower() != "websocket":
-            raise HandshakeError(None, f"Upgrade is {excerpt(upgrade)}, not websocket", "4.1")
-    # 4.1, 3: Connection contains "a token that is an ASCII case-insensitive match for the value "Upgrade"".
-    if needs_connection and lines.get("connection") not in _USUAL_CONNECTIONS and not _lists_upgrade(lines):
-        raise HandshakeError(None, "Connection does not list Upgrade", "4.1")
-    # 4.1, 4: the value of Sec-WebSocket-Accept; 11.3.3: it "MUST NOT appear more than once".
-    if _only(lines.get("sec-websocket-accept"), "Sec-WebSocket-Accept", "11.3.3") != accept_key(key):
-        raise HandshakeError(None, "Sec-WebSocket-Accept does not answer our Sec-WebSocket-Key", "4.1")

@@ -83,13 +83,12 @@ class _Opening(State):
         self._head = self._body_to_send = b""
         return data
 
-    def _is_lenient(self, leniency: Leniency) -> bool:
-        leniencies = self._options.leniencies
-        return bool(leniencies) and leniency in leniencies
-
-    def _count(self, leniency: Leniency, uses: int) -> None:
-        if uses:
-            self.leniencies_used[leniency] = self.leniencies_used.get(leniency, 0) + uses
+    def _tolerates(self, leniency: Leniency, times: int = 1) -> bool:
+        """Return whether a rule is not enforced, and count how often that mattered."""
+        if leniency not in self._options.leniencies:
+            return False
+        self.leniencies_used[leniency] = self.leniencies_used.get(leniency, 0) + times
+        return True
 
 
 class ServerOpening(_Opening):
