@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from .arguments import as_bytes
+from .arguments import as_bytes, excerpt
 from .codes import CloseCause, CloseCode, Opcode
 from .connection import NO_CODE_NAMED, Connection, close_payload, small_ones_joined
 from .cursor import READ_SIZE
@@ -363,7 +363,8 @@ class Endpoint(State):
         `ServerHandshake.reject`. The next event is `Closed`, and it is due at once."""
         handshake = self._unanswered("reject()")
         handshake.reject(status, headers, body)
-        reason = f"the answer was {status}"
+        asked = handshake.request.path if handshake.request else ""
+        reason = f"the request for {excerpt(asked)} was answered without opening a connection"
         self._end(HandshakeError(status, reason, "4.2.2", handshake.response, CloseCause.OPENING_REFUSED))
 
     def send_text(

@@ -281,12 +281,13 @@ def test_a_server_that_fails_before_the_connection_is_open_answers_500() -> None
 
 def test_reject() -> None:
     endpoint = server(plain_http=True)
-    endpoint.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", now=1.0)
+    endpoint.receive_data(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", now=1.0)
     endpoint.reject(200, [("Content-Type", "text/html")], b"<p>")
     closed = only_closed(endpoint.receive_data(None, now=1.0))
     assert (closed.code, closed.reason, closed.cause) == (1006, "", CloseCause.OPENING_REFUSED)
     assert isinstance(closed.error, HandshakeError)
-    assert (closed.error.status, closed.error.reason) == (200, "the answer was 200")
+    reason = "the request for '/health' was answered without opening a connection"
+    assert (closed.error.status, closed.error.reason) == (200, reason)
     assert endpoint.data_to_send().endswith(b"\r\n\r\n<p>")
     with pytest.raises(LocalProtocolError):
         endpoint.reject(404)
