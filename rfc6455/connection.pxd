@@ -71,8 +71,7 @@ cdef class Connection(State):
     cdef void _begin_frame(self, int before, int first) except *
     cdef _receive_control(self, int opcode, bytes payload, list events)
     cdef _answer_ping(self, bytes payload)
-    cdef _drop_oldest_pong(self, pongs)
-    cdef _drop_pongs_over_budget(self)
+    cdef _drop_pongs(self)
     cdef _receive_close(self, bytes payload, list events)
     cdef _end_of_file(self, list events)
     cdef _end(self, Closed closed, list events)

@@ -489,29 +489,26 @@ class Connection(State):
     def _answer_ping(self, payload: bytes) -> None:
         """Owe the peer a Pong. 5.5.2: a Ping MUST be answered, "unless it already received a Close frame".
 
-        That holds after our own Close frame, too, as 5.5.1 forbids only data frames then. 5.5.3: with several
-        unanswered Pings, an endpoint "MAY elect to send a Pong frame for only the most recently processed Ping frame".
-        So a flood of Pings cannot pile up Pongs.
+        That holds after our own Close frame, too, as 5.5.1 forbids only data frames then.
         """
         if self._pongs is None:
             self._pongs = deque()
-        elif len(self._pongs) == self.limits.pongs:
-            self._drop_oldest_pong(self._pongs)
         self._pongs.append(payload)
         self._pongs_size += len(payload) + OBJECT_OVERHEAD
-        if self._retained() > self._budget:
-            self._drop_pongs_over_budget()
+        self._drop_pongs()
 
-    def _drop_oldest_pong(self, pongs: deque[bytes]) -> None:
-        self._pongs_size -= len(pongs.popleft()) + OBJECT_OVERHEAD
+    def _drop_pongs(self) -> None:
+        """Drop the oldest Pongs that are too many, or take too much memory. 5.5.3: with several unanswered Pings, an
+        endpoint "MAY elect to send a Pong frame for only the most recently processed Ping frame". So a flood of Pings
+        cannot pile up Pongs.
 
-    def _drop_pongs_over_budget(self) -> None:
-        """Drop the oldest Pongs that no longer fit: a Ping is no reason to fail an honest peer, so Pongs get what
-        everything else leaves of the budget, and the oldest give way, as 5.5.3 allows. The newest is always owed
-        (5.5.2); it takes 189 bytes at most."""
+        A Ping is no reason to fail an honest peer, so Pongs get what everything else leaves of the budget. The newest
+        is always owed (5.5.2); it takes 189 bytes at most."""
         pongs = self._pongs
-        while pongs is not None and len(pongs) > 1 and self._retained() > self._budget:
-            self._drop_oldest_pong(pongs)
+        while pongs is not None and len(pongs) > 1:
+            if len(pongs) <= self.limits.pongs and self._retained() <= self._budget:
+                return
+            self._pongs_size -= len(pongs.popleft()) + OBJECT_OVERHEAD
 
     def _receive_close(self, payload: bytes, events: list[Event]) -> None:
         """Record the peer's Close frame and owe the answer. 5.5.1: "If an endpoint receives a Close frame and did not
@@ -764,12 +761,19 @@ class Connection(State):
         codecs = self._codecs_for(prepared.payload, True, prepared.compress)
         if len(codecs) > 1 or (codecs and codecs[0].shared_key is None):
             self._queue_encoded(prepared.first, codecs, prepared.payload)
-        elif codecs:
-            self._queue_shared(prepared, codecs[0])
-        elif self._masks:
-            self._queue(prepared.first, prepared.payload)
+            return
+        first, payload, frame = prepared.first, prepared.payload, prepared._buffers
+        if codecs:
+            try:
+                first, payload, frame = prepared._encoded_by(codecs[0])
+            except Exception:
+                if self._closed is None:
+                    self._fail_by_extension([])
+                raise
+        if self._masks:
+            self._queue(first, payload)
         else:
-            self._put_all(prepared._buffers)
+            self._put_all(frame)
 
     def ping(self, payload: bytes | bytearray | memoryview = b"") -> None:
         """Queue a Ping (5.5.2). The peer answers with a `Pong` of the same payload.
@@ -885,18 +889,6 @@ class Connection(State):
             raise
         self._queue(first, payload)
 
-    def _queue_shared(self, prepared: PreparedMessage, codec: MessageCodec) -> None:
-        try:
-            first, payload, frame = prepared._encoded_by(codec)
-        except Exception:
-            if self._closed is None:
-                self._fail_by_extension([])
-            raise
-        if self._masks:
-            self._queue(first, payload)
-        else:
-            self._put_all(frame)
-
     def _queue_control(self, first: int, payload: bytes | bytearray | memoryview) -> None:
         data = as_bytes(payload)
         if len(data) > MAX_CONTROL_PAYLOAD:
@@ -995,7 +987,7 @@ class Connection(State):
 
     def _make_room(self) -> None:
         """Fail the connection if its messages, and not just the Pongs, have outgrown the budget."""
-        self._drop_pongs_over_budget()
+        self._drop_pongs()
         if self._retained() - self._pongs_size > self._budget:
             raise self._over_budget("the content of its messages")
 

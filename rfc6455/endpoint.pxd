@@ -37,7 +37,6 @@ cdef class Endpoint(State):
     @cython.locals(itself=ConnectionItself)
     cdef Py_ssize_t _send_message(self, message, bint fin, compress) except -1
     cdef _advance(self)
-    cdef list _take_waiting(self)
     cdef _open(self, connection)
 
 @cython.locals(events=_Events)

@@ -209,7 +209,10 @@ class Endpoint(State):
         `next_deadline` is then the time last given. The arguments and errors are those of `events`.
         """
         self._receive(data, now)
-        return self._take_waiting()
+        waiting = self._waiting[self._at :] if self._at else self._waiting
+        self._waiting = []
+        self._at = 0
+        return waiting
 
     def get_buffer(self, size_hint: int = -1) -> memoryview:
         """Lend memory to read into, so that input need not be copied: for ``socket.recv_into`` or
@@ -240,19 +243,16 @@ class Endpoint(State):
         """
         connection = self.connection
         if connection is None:
-            return self.events(self._take_lent(size), now=now)
+            lent, self._lent = self._lent, None
+            if lent is None or not 0 <= size <= len(lent):
+                raise ValueError(f"{0 if lent is None else len(lent)} bytes were lent by get_buffer(), and not {size}")
+            return self.events(lent[:size], now=now)
         self._now = now
         waiting = self._size_of_waiting() if self._waiting else 0
         self._waiting += connection._buffer_updated(size, waiting)
         if not connection._has_unread:
             self._advance()
         return _events(self)
-
-    def _take_lent(self, size: int) -> bytes:
-        lent, self._lent = self._lent, None
-        if lent is None or not 0 <= size <= len(lent):
-            raise ValueError(f"{0 if lent is None else len(lent)} bytes were lent by get_buffer(), and not {size}")
-        return bytes(lent[:size])
 
     def receive_headers(
         self, headers: Iterable[tuple[str | bytes, str | bytes]], *, now: float
@@ -498,12 +498,6 @@ class Endpoint(State):
         else:
             self._advance_opening()
         self._must_advance = False
-
-    def _take_waiting(self) -> list[Request | Response | Event]:
-        waiting = self._waiting[self._at :] if self._at else self._waiting
-        self._waiting = []
-        self._at = 0
-        return waiting
 
     def _size_of_waiting(self) -> int:
         """Return how much memory the waiting events take, in bytes."""

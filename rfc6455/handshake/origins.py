@@ -11,7 +11,7 @@ matched by prefix, suffix or pattern, except for whole labels in place of one st
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from enum import Enum
 
 from ..arguments import check_plain, check_type, described, excerpt, items_of
@@ -105,40 +105,16 @@ class OriginRules:
 
     def __init__(self, origins: Origins) -> None:
         is_one = isinstance(origins, OriginPolicy) or callable(origins)
-        rules: Iterable[OriginRule] = (origins,) if is_one else items_of(origins, _WHAT)
-        self._any_origin = False
-        self._same_host = False
-        self._origins: set[tuple[str, str, int | None]] = set()
-        self._suffixes: set[tuple[str, str, int | None]] = set()  # the names that one or more labels may precede
-        self._callables: list[Callable[[Request], bool]] = []
+        rules: Sequence[OriginRule] = (origins,) if is_one else items_of(origins, _WHAT)
         for rule in rules:
-            self._add(rule)
-
-    def _add(self, rule: OriginRule) -> None:
-        if isinstance(rule, OriginPolicy):
-            self._any_origin |= rule is OriginPolicy.ANY_ORIGIN
-            self._same_host |= rule is OriginPolicy.SAME_HOST
-        elif isinstance(rule, str):
-            self._add_origin(rule)
-        elif isinstance(rule, re.Pattern):
-            raise TypeError(
-                "origins takes no patterns, which let in more than is meant: write 'https://*.example.com' for the "
-                "subdomains of a site, or a callable"
-            )
-        elif callable(rule) and not isinstance(rule, type):
-            check_plain(rule, "a rule in origins", _ADVICE)
-            self._callables.append(rule)
-        else:
-            raise TypeError(f"{_WHAT}, not {described(rule)}")
-
-    def _add_origin(self, origin: str) -> None:
-        if not _is_origin(origin):
-            raise LocalProtocolError(
-                f"{excerpt(origin)} can never be an Origin: write scheme://host:port without a path, "
-                "'https://*.example.com' for all subdomains, or 'null'; for any origin pass ANY_ORIGIN"
-            )
-        canonical = canonical_origin(origin.replace("://*.", "://", 1))
-        (self._suffixes if "*" in origin else self._origins).add(canonical)
+            _check_rule(rule)
+        written = [rule for rule in rules if isinstance(rule, str)]
+        self._any_origin = any(rule is ANY_ORIGIN for rule in rules)
+        self._same_host = any(rule is SAME_HOST for rule in rules)
+        self._origins = {canonical_origin(origin) for origin in written if "*" not in origin}
+        # The names that one or more labels may precede.
+        self._suffixes = {canonical_origin(origin.replace("*.", "", 1)) for origin in written if "*" in origin}
+        self._callables = [rule for rule in rules if callable(rule)]
 
     def check(self, values: Sequence[str], request: Request, host: str) -> None:
         """Check that the page that connects may do so. A client that sends no ``Origin`` is not a browser and may
@@ -168,16 +144,32 @@ class OriginRules:
 
     def _is_listed(self, origin: str) -> bool:
         # 4.2.2: "The origin is serialized to ASCII and converted to lowercase."
-        canonical = canonical_origin(origin)
-        return canonical in self._origins or (bool(self._suffixes) and self._is_subdomain(canonical))
-
-    def _is_subdomain(self, canonical: tuple[str, str, int | None]) -> bool:
-        """Return whether the host is made of one or more whole labels before a name that a star allows."""
-        scheme, host, port = canonical
-        labels = host.split(".")
+        scheme, host, port = canonical_origin(origin)
+        if (scheme, host, port) in self._origins:
+            return True
+        # One or more whole labels before a name that a star allows.
+        labels = host.split(".") if self._suffixes else []
         return all(map(_LABEL.fullmatch, labels)) and any(
             (scheme, ".".join(labels[at:]), port) in self._suffixes for at in range(1, len(labels))
         )
+
+
+def _check_rule(rule: OriginRule) -> None:
+    if isinstance(rule, str):
+        if not _is_origin(rule):
+            raise LocalProtocolError(
+                f"{excerpt(rule)} can never be an Origin: write scheme://host:port without a path, "
+                "'https://*.example.com' for all subdomains, or 'null'; for any origin pass ANY_ORIGIN"
+            )
+    elif isinstance(rule, re.Pattern):
+        raise TypeError(
+            "origins takes no patterns, which let in more than is meant: write 'https://*.example.com' for the "
+            "subdomains of a site, or a callable"
+        )
+    elif callable(rule) and not isinstance(rule, type):
+        check_plain(rule, "a rule in origins", _ADVICE)
+    elif not isinstance(rule, OriginPolicy):
+        raise TypeError(f"{_WHAT}, not {described(rule)}")
 
 
 def _is_origin(text: str) -> bool:
