@@ -192,8 +192,7 @@ class Connection(State):
         self._masks = role is CLIENT
         # Random bytes for masking keys, where the next one begins, and in which process they were made.
         self._keys = b""
-        self._keys_at = 0
-        self._keys_forks = 0
+        self._keys_at = self._keys_forks = 0
         self._budget = at_most_63_bits(limits.budget)
         reserved_bits = sum([codec.reserved_bits for codec in self.extensions]) if self.extensions else 0
         self._parser = FrameCursor(role, limits, reserved_bits, options.leniencies)
@@ -209,8 +208,7 @@ class Connection(State):
         # does if it is wanted as bytes.
         self._max_message = self._reader.max_size
         self._short_text = _WHOLE_TEXT if options.decode_text else -1
-        self._received = _IDLE
-        self._sent = _IDLE
+        self._received = self._sent = _IDLE
         # What is queued: the first buffer, which is mostly the only one, and those after it.
         self._first_out: bytes | None = None
         self._out: list[bytes] = []
@@ -221,14 +219,12 @@ class Connection(State):
         self._owed_close: bytes | None = None
         self._sending_opcode = 0
         self._sending_codecs: Sequence[MessageCodec] = ()
-        self._has_unread = False
-        self._eof = False
+        self._has_unread = self._eof = self._is_aborted = False
         # Events for the next call: those before an exception.
         self._held: list[Event] | None = None
         self._closed: Closed | None = None
         # Counts what deadlines depend on: Pongs, and each step towards the end.
         self._milestones = 0
-        self._is_aborted = False
 
     def _unwrapped(self) -> Connection:
         """Return this object, whatever stands in for it (`standing_in`): its state can be read faster there."""

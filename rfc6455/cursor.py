@@ -141,15 +141,11 @@ class FrameCursor:
         self._tolerated_at: dict[Leniency, int] = {}
         # The input.
         self._data = b""
-        self._at = 0
-        self._base = 0
-        self._frame_at = 0
+        self._at = self._base = self._frame_at = 0
         # The frame that is delivered in pieces: how much of its payload has not come yet, and how it is masked.
         self._in_frame = False
-        self._remaining = 0
-        self._from = 0
+        self._remaining = self._from = self._turn = 0
         self._key = b""
-        self._turn = 0
         # The piece in hand: the first byte of its frame, the whole length of that payload, and the payload of a whole
         # frame.
         self.first: int = 0
@@ -160,9 +156,8 @@ class FrameCursor:
         self._target: byte_loops.PayloadBuffer | None = None
         self._loan: byte_loops.Loan | None = None
         self._lent: memoryview | None = None
-        self._lent_size = 0
+        self._lent_size = self._read_into_target = 0
         self._is_lent_by_target = False
-        self._read_into_target = 0
 
     # Where it is.
 

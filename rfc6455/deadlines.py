@@ -136,11 +136,9 @@ class Deadlines(State):
         self._has_idle = self.timeouts.idle is not None
         self._pinged_at = now
         self._ping_payload: bytes | None = None
-        self._pings = 0
-        self._pongs_seen = 0
+        self._pings = self._pongs_seen = 0
         # How many bytes had come when `idle` was last set, when `pong` was, and when one of them was found to be late.
-        self._bytes_seen = 0
-        self._pong_bytes = 0
+        self._bytes_seen = self._pong_bytes = 0
         self._looked_at: dict[str, int] = {}
         self._gave_up_tcp = False
         self._await("open", now)

@@ -14,7 +14,7 @@ from .headers import Response
 
 # RFC 9112, 7.1. chunk-size = 1*HEXDIG, and RFC 9110, 5.6.3 lets bad whitespace stand before an extension. 15 digits
 # allow 2**60 bytes.
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 # Enough for any meaningful chunk extension; RFC 9112, 7.1.1: a recipient "ought to limit the total length of chunk
 # extensions".
 _LONGEST_CHUNK_LINE = 1024
@@ -39,10 +39,10 @@ class BodyReader:
     def __init__(self, response: Response, limit: int) -> None:
         self._limit = limit
         self._kept = bytearray()
+        self._input = bytearray()
         length = _length(response)
         self._is_chunked = length is None
         self._left = length or 0  # bytes left in the body, or in the current chunk
-        self._line = bytearray()  # what has come of the line before the next chunk
         self._after_chunk = False
         self.complete: bool = not self._is_chunked and not self._left
 
@@ -53,41 +53,39 @@ class BodyReader:
 
     def receive_data(self, data: bytes) -> None:
         """Process the next bytes; ``b""`` is the end of the stream."""
-        at = 0
-        while at < len(data) and not self.complete:
-            at = self._take(data, at) if self._left else self._take_chunk_line(data, at)
+        self._input += data
+        while self._input and not self.complete:
+            if self._left:
+                self._take_content()
+            elif not self._take_chunk_line():
+                break
         self.complete = self.complete or not data
 
-    def _take(self, data: bytes, at: int) -> int:
-        size = min(self._left, self._limit - len(self._kept), len(data) - at)
-        self._kept += data[at : at + size]
+    def _take_content(self) -> None:
+        size = min(self._left, self._limit - len(self._kept), len(self._input))
+        self._kept += self._input[:size]
+        del self._input[:size]
         self._left -= size
         self.complete = len(self._kept) == self._limit or not (self._left or self._is_chunked)
         self._after_chunk = not self._left
-        return at + size
 
-    def _take_chunk_line(self, data: bytes, at: int) -> int:
-        """Process the line before a chunk. RFC 9112, 7.1. chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF"""
-        end = data.find(b"\n", at)
-        self._line += data[at : len(data) if end < 0 else end + 1]
-        if len(self._line) > _LONGEST_CHUNK_LINE:
-            self.complete = True
-        elif end >= 0:
-            self._end_chunk_line(bytes(self._line))
-            self._line.clear()
-        return len(data) if end < 0 else end + 1
-
-    def _end_chunk_line(self, line: bytes) -> None:
-        size = _CHUNK_SIZE.fullmatch(line.removesuffix(b"\r\n"))
-        if self._after_chunk:
+    def _take_chunk_line(self) -> bool:
+        """Process the line before a chunk, and return whether it has come. RFC 9112, 7.1. chunk = chunk-size
+        [ chunk-ext ] CRLF chunk-data CRLF"""
+        end = self._input.find(b"\n", 0, _LONGEST_CHUNK_LINE) + 1
+        line = self._input[:end]
+        del self._input[:end]
+        size = _CHUNK_LINE.fullmatch(line)
+        if not end:
+            self.complete = len(self._input) >= _LONGEST_CHUNK_LINE
+        elif self._after_chunk:
             self._after_chunk = False
             self.complete = line != b"\r\n"
-        elif size is None or not line.endswith(b"\r\n"):
-            self.complete = True
         else:
-            self._left = int(size[1], 16)
+            self._left = 0 if size is None else int(size[1], 16)
             # The chunk of size 0 is the last one. What follows are trailers.
             self.complete = not self._left
+        return end > 0
 
 
 def _length(response: Response) -> int | None:

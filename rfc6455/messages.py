@@ -65,8 +65,7 @@ class MessageReader:
         self._takes_any_text = bool(options.leniencies) and Leniency.INVALID_UTF8 in options.leniencies
         self._leniencies_used = leniencies_used
         self._codecs: tuple[MessageCodec, ...] = ()
-        self._is_encoded = False
-        self._is_text = False
+        self._is_encoded = self._is_text = False
         self._size = 0
         self._bytes = byte_loops.BytesBuffer()
         self._text = byte_loops.TextBuffer()
