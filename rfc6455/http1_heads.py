@@ -87,31 +87,23 @@ _START, _LINE, _END, _DONE = "start of the request", "start of a line", "end of 
 
 # ---- Other protocols, recognised by their first bytes ----
 
-_TLS = "this is TLS, and the port speaks HTTP without it: connect with ws, or let TLS end before this server"
 _PROXY_PROTOCOL = "this is the PROXY protocol: have the proxy in front not send it, or take its line off before"
 
-
-def _check_method(method: bytes) -> None:
-    # RFC 4253, 4.2: 'SSH-protoversion-softwareversion SP comments CR LF', which begins like a method.
-    if method.startswith(b"SSH-"):
-        raise HeadError(400, f"this is SSH, and the port speaks HTTP: {excerpt(method.decode())}", "RFC 9112 3.1")
-    if method == b"PROXY":
-        raise HeadError(400, _PROXY_PROTOCOL, "RFC 9112 3.1")
+# What begins a request line of a client that speaks something else.
+_ASKERS = {
+    # RFC 8446, 5.1: a record of type "handshake"
+    b"\x16": "this is TLS, and the port speaks HTTP without it: connect with ws, or let TLS end before this server",
+    # RFC 4253, 4.2: 'SSH-protoversion-softwareversion SP comments CR LF', which begins like a method
+    b"SSH-": "this is SSH, and the port speaks HTTP",
+    b"PROXY ": _PROXY_PROTOCOL,
+    b"\n": "the request begins with LF alone; an empty line before it ends with CRLF",
+    b"\r": f"there is more than one empty line before the request; where a proxy stands in front, {_PROXY_PROTOCOL}",
+}
 
 
 def _asked_by_stranger(line: bytes) -> str | None:
     """Return what a bad request line really is, if its beginning shows it."""
-    if line.startswith(b"\x16"):  # RFC 8446, 5.1: a record of type "handshake"
-        return _TLS
-    if line.startswith(b"SSH-"):
-        return "this is SSH, and the port speaks HTTP"
-    if line == b"\n":
-        return "the request begins with LF alone; an empty line before it ends with CRLF"
-    if line == b"\r":
-        return (
-            f"there is more than one empty line before the request; where a proxy stands in front, {_PROXY_PROTOCOL}"
-        )
-    return None
+    return next((words for beginning, words in _ASKERS.items() if line.startswith(beginning)), None)
 
 
 # The first octet of what a server may send instead of HTTP.
@@ -176,7 +168,7 @@ _FIELD_LINES = {
 _REQUEST_PIECES: Mapping[str, _Piece] = {
     _START: _Piece(_NONE, {CR: "empty line"}, "RFC 9112 2.2", may_be_empty=True, otherwise="method"),
     "empty line": _Piece(_NONE, {LF: "method"}, "RFC 9112 2.2", may_be_empty=True),
-    "method": _Piece(_TCHARS, {SP: "request target"}, "RFC 9112 3.1", check=_check_method),
+    "method": _Piece(_TCHARS, {SP: "request target"}, "RFC 9112 3.1"),
     "request target": _Piece(_VCHARS, {SP: "HTTP version"}, "RFC 9112 3.2"),
     "HTTP version": _Piece(_VERSION_OCTETS, {CR: "end of the line"}, "RFC 9112 2.3", check=_check_request_version),
     **_FIELD_LINES,
@@ -194,12 +186,11 @@ _RESPONSE_PIECES: Mapping[str, _Piece] = {
 # The tables as patterns, which take all good lines at once.
 _TOKEN_OCTETS = TCHAR.encode() + rb"+"
 _GOOD_LINES = rb"(?:" + _TOKEN_OCTETS + rb":" + _FIELD_OCTETS + rb"\r\n)*(?P<end>\r\n)?"
-_REQUEST_LINE = rb"(?!SSH-|PROXY )" + _TOKEN_OCTETS + rb" [\x21-\x7e]+ HTTP/1\.[0-9]\r\n"
+_REQUEST_LINE = _TOKEN_OCTETS + rb" [\x21-\x7e]+ HTTP/1\.[0-9]\r\n"
 _STATUS_LINE = rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: " + _FIELD_OCTETS + rb")?\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 # What is left of the first line's grammar when `read_head` has taken it apart.
-_METHOD = re.compile(rf"(?!SSH-|PROXY$){TCHAR}+")
 
 
 def whole_request(data: bytes, limits: Limits) -> Head | None:
@@ -209,7 +200,7 @@ def whole_request(data: bytes, limits: Limits) -> Head | None:
     if head is None:
         return None
     method, _, version, _, _, _ = head
-    return head if version in _VERSIONS and (method == "GET" or _METHOD.fullmatch(method) is not None) else None
+    return head if version in _VERSIONS and (method == "GET" or is_token(method)) else None
 
 
 def whole_response(data: bytes, limits: Limits) -> Head | None:

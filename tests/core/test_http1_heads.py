@@ -152,10 +152,9 @@ BAD_REQUESTS: list[tuple[str, bytes, int, str]] = [
     ("bare CR first", b"\r^GET / HTTP/1.1\r\n\r\n", 400, "RFC 9112 2.2"),
     ("empty line and a space first", b"\r\n^ GET / HTTP/1.1\r\n\r\n", 400, "RFC 9112 3.1"),
     ("SSH", b"SSH-2.0-OpenSSH_9.2^\r\n", 400, "RFC 9112 3.1"),
-    ("SSH with a comment", b"SSH-2.0-OpenSSH_9.2p1^ Debian-2\r\n", 400, "RFC 9112 3.1"),
-    ("PROXY protocol", b"PROXY^ TCP4 192.0.2.1 192.0.2.2 56324 443\r\n", 400, "RFC 9112 3.1"),
-    ("PROXY protocol, unknown", b"PROXY^ UNKNOWN\r\n", 400, "RFC 9112 3.1"),
-    ("PROXY protocol like a request", b"PROXY^ / HTTP/1.1\r\n\r\n", 400, "RFC 9112 3.1"),
+    ("SSH with a comment", b"SSH-2.0-OpenSSH_9.2p1 Debian-2^\r\n", 400, "RFC 9112 3.2"),
+    ("PROXY protocol", b"PROXY TCP4 192.0.2.1^ 192.0.2.2 56324 443\r\n", 400, "RFC 9112 2.3"),
+    ("PROXY protocol, unknown", b"PROXY UNKNOWN^\r\n", 400, "RFC 9112 3.2"),
     ("PROXY protocol, version 2", b"\r\n^\r\n\0\r\nQUIT\n", 400, "RFC 9112 3.1"),
     ("bare LF first", b"^\nGET / HTTP/1.1\r\n\r\n", 400, "RFC 9112 3.1"),
     ("space first", b"^ GET / HTTP/1.1\r\n\r\n", 400, "RFC 9112 3.1"),
@@ -314,11 +313,7 @@ WORDS: list[tuple[type[Reader], bytes, str]] = [
     # strangers
     (RequestReader, b"\x16\x03\x01\x02\x00", TLS_WORDS),
     (RequestReader, b"SSH-2.0-OpenSSH_9.2\r\n", SSH_WORDS),
-    (
-        RequestReader,
-        b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n",
-        SSH_WORDS + ": 'SSH-2.0-OpenSSH_9.2p1'",
-    ),
+    (RequestReader, b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n", SSH_WORDS),
     (RequestReader, b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", PROXY_WORDS),
     (
         RequestReader,
