@@ -198,6 +198,9 @@ class PerMessageDeflate(Extension):
         _check_range("level", self.level, -1, 9)
         _check_range("mem_level", self.mem_level, 1, 9)
         _check_range("threshold", self.threshold, 0, 1 << 62)
+        if not hasattr(self.implementation, "decompressobj"):
+            what = "a module with the interface of zlib, such as zlib_ng.zlib_ng"
+            raise TypeError(f"implementation is {what}, not {self.implementation!r}")
 
     def offer(self) -> str:
         """Return the client's offer (7.1). *M* is a number below 15:

@@ -496,6 +496,8 @@ def test_a_client_that_may_use_a_window_of_8_leaves_messages_as_they_are(
         ({"mem_level": 10}, ValueError),
         ({"threshold": -1}, ValueError),
         ({"threshold": 1.5}, TypeError),
+        ({"implementation": "zlib_ng"}, TypeError),
+        ({"implementation": importlib}, TypeError),  # like the package zlib_ng, in which zlib_ng.zlib_ng is
     ],
 )
 def test_what_cannot_be_is_refused_when_set(options: dict[str, Any], error: type[Exception]) -> None:
