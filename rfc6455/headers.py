@@ -59,11 +59,10 @@ class Headers:
 
         :param name: the name, in upper or lower case.
         """
-        values = self._by_name().get(name.lower())
-        if values is None:
-            _check_name(name)
-            return ()
-        return values
+        if not isinstance(name, str):
+            # One of bytes is never found, though the constructor takes such names.
+            raise TypeError(f"the name of a header to look up is a str, not {type(name).__name__}")
+        return self._by_name().get(name.lower(), ())
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the value of ``name``, with several lines joined into one, or ``default`` without such a header.
@@ -73,9 +72,8 @@ class Headers:
         >>> rfc6455.Headers([("cookie", "id=1"), ("cookie", "theme=dark")]).get("Cookie")
         'id=1; theme=dark'
         """
-        values = (self._index or self._by_name()).get(name.lower())
-        if values is None:
-            _check_name(name)
+        values = self.get_all(name)
+        if not values:
             return default
         return values[0] if len(values) == 1 else _joined(name, values)
 
@@ -132,12 +130,6 @@ def _joined(name: str, values: Sequence[str]) -> str:
     # RFC 9113, 8.2.3: split Cookie fields "MUST be concatenated into a single octet string using the two-octet
     # delimiter of 0x3b, 0x20 (the ASCII string "; ")". A comma may be part of a cookie.
     return ("; " if name.lower() == "cookie" else ", ").join(values)
-
-
-def _check_name(name: object) -> None:
-    """Check a name that was not found. One of bytes never is, though the constructor takes such names."""
-    if not isinstance(name, str):
-        raise TypeError(f"the name of a header to look up is a str, not {type(name).__name__}")
 
 
 # The messages below never show a value, as it may be a secret.
