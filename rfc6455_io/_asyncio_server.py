@@ -31,6 +31,7 @@ from ._messages import QUEUE
 from ._openings import (
     check_callbacks,
     check_place,
+    check_seconds,
     check_server_context,
     check_timeouts,
     port_of,
@@ -147,8 +148,10 @@ class Server:
         :param timeout: the number of seconds after which connections are cut and running handlers are cancelled;
             ``None`` to wait for ever. A handler that ignores its cancellation is waited for.
         :raises rfc6455.LocalProtocolError: for a code that must not be sent (7.4). Nothing is changed then.
+        :raises ValueError: for a timeout that is no number of seconds. Nothing is changed then.
         """
         close_payload(code, reason)
+        check_seconds(timeout)
         self.stop()
         self._is_closing = True
         self._closers.add(asyncio.current_task())

@@ -16,6 +16,7 @@ import ssl as tls
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from types import NoneType
 from typing import Any, TypeVar
 
@@ -49,6 +50,15 @@ REDIRECTIONS = (301, 302, 303, 307, 308)
 
 def check_timeouts(timeouts: Timeouts | None) -> None:
     check_type(timeouts, (Timeouts, NoneType), "timeouts is None or a Timeouts, such as Timeouts(open=5.0)")
+
+
+def check_seconds(timeout: float | None) -> None:
+    """Check how long a call is to wait.
+
+    :raises ValueError: when it is not a number of seconds.
+    """
+    if timeout is not None and (not isinstance(timeout, (int, float, Real)) or timeout != timeout):
+        raise ValueError(f"timeout is a number of seconds or None, not {timeout!r}")
 
 
 def check_callbacks(make_listener: Callable[[], object]) -> None:

@@ -20,6 +20,8 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Protocol
 
+from ._openings import check_seconds
+
 logger = logging.getLogger("rfc6455_io")
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -32,6 +34,7 @@ LONGEST_WAIT = 24 * 3600.0
 
 def within(seconds: float | None) -> float | None:
     """Return how long to wait, for a call of the system; ``None`` also for a time that is longer than it can wait."""
+    check_seconds(seconds)
     return None if seconds is None or seconds > threading.TIMEOUT_MAX else seconds
 
 

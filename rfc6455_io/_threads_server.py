@@ -28,7 +28,15 @@ from rfc6455.arguments import check_plain, check_type
 from rfc6455.connection import close_payload
 
 from ._known import log_failure
-from ._openings import check_place, check_server_context, check_timeouts, port_of, refusal, server_handshakes
+from ._openings import (
+    check_place,
+    check_seconds,
+    check_server_context,
+    check_timeouts,
+    port_of,
+    refusal,
+    server_handshakes,
+)
 from ._threads_driver import Driver
 from ._threads_loop import READ, Loop, Watch, clock, within
 from ._threads_websocket import WebSocket
@@ -218,8 +226,10 @@ class Server:
         :param timeout: the number of seconds after which connections are cut; ``None`` to wait for ever. A handler
             that is still running then is logged and left alone, since nothing can stop a thread from outside.
         :raises rfc6455.LocalProtocolError: for a code that must not be sent (7.4). Nothing is changed then.
+        :raises ValueError: for a timeout that is no number of seconds. Nothing is changed then.
         """
         close_payload(code, reason)
+        check_seconds(timeout)
         self.stop()
         with self._lock:
             self._is_closing = True

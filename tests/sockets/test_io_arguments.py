@@ -13,7 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import fields
 from functools import partial
-from math import inf
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -397,24 +397,43 @@ def test_serve_forever_begins_to_listen_for_threads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error"), [((1006,), LocalProtocolError), (("bye",), TypeError), ((1000, 5), TypeError)]
+    ("arguments", "error"),
+    [
+        ({"code": 1006}, LocalProtocolError),
+        ({"code": "bye"}, TypeError),
+        ({"reason": 5}, TypeError),
+        ({"timeout": nan}, ValueError),
+        ({"timeout": "5"}, ValueError),
+    ],
 )
 @BOTH
 def test_a_server_that_cannot_close_like_this_goes_on(module: Any, arguments: Any, error: type[Exception]) -> None:
     if module is rfc6455_io.threads:
         with module.serve(function, "127.0.0.1", 0) as server:
             with pytest.raises(error):
-                server.close(*arguments)
+                server.close(**arguments)
             module.connect(f"ws://127.0.0.1:{server.port}/").close()
         return
 
     async def main() -> None:
         async with module.serve(coroutine_function, "127.0.0.1", 0) as server:
             with pytest.raises(error):
-                await server.close(*arguments)
+                await server.close(**arguments)
             await (await module.connect(f"ws://127.0.0.1:{server.port}/")).close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("timeout", [nan, "5"])
+def test_a_call_waits_for_a_number_of_seconds(timeout: Any) -> None:
+    """The condition of a thread would wait for one that is no number for ever, without a pause."""
+    with (
+        rfc6455_io.threads.serve(echo, "127.0.0.1", 0) as server,
+        rfc6455_io.threads.connect(f"ws://127.0.0.1:{server.port}/") as ws,
+    ):
+        for wait in (ws.recv, ws.recv_part, ws.ping, ws.wait_closed):
+            with pytest.raises(ValueError, match="timeout is a number of seconds or None, not"):
+                wait(timeout)
 
 
 # ---- connect() ----
