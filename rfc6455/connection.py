@@ -1,10 +1,11 @@
 """One end of a WebSocket connection after the opening handshake (5, 6, 7): bytes in, events out; calls in, bytes out.
 
-`Connection` is the glue: frames come from `cursor.py`, what may follow what from `state.py`, messages from
-`messages.py`. What is left here is what one end owes the other: the answer to a Ping, the answer to a Close, and the
-end of the connection when the peer breaks a rule. It does no I/O, reads no clock, takes no locks and knows no HTTP.
+`Connection` is the glue: `cursor.py` reads frames, `state.py` says what may follow what, and `messages.py` joins
+messages. What is left here is what one end owes the other: the answer to a Ping, the answer to a Close, and the end of
+the connection when the peer breaks a rule. It does no I/O, reads no clock, takes no locks, and knows nothing about
+HTTP.
 
-A violation by the peer ends in a `Closed` event, with the Close frame queued. A mistake by the caller raises
+A violation by the peer leads to a `Closed` event, with the Close frame queued. A mistake by the caller raises
 `LocalProtocolError` before anything changes. Sending after the end is neither, and raises `ConnectionClosedError`.
 """
 
@@ -128,19 +129,19 @@ if hasattr(os, "register_at_fork"):
 
 
 class Connection(State):
-    """One end of an established connection. Handshakes create it; it can also be created on its own.
+    """One end of an established connection. It is created by a handshake, but can also be created directly.
 
     A connection takes no locks: threads that share one must hold a lock of their own around every call.
 
     :param role: which end this is.
-    :param extensions: the state of the extensions that were agreed, in the order of the handshake's answer.
-    :param subprotocol: the subprotocol that was agreed; stored for the caller and not used here.
+    :param extensions: the state of the negotiated extensions, in the order of the handshake's answer.
+    :param subprotocol: the negotiated subprotocol; it is stored for the caller, and not used here.
     :param options: ``limits``, ``parts`` and the others that `options.Options` describes.
     :raises TypeError: when the role is not a `Role`, or an option has the wrong type.
     :raises ValueError: when two extensions claim the same RSV bit.
 
-    :ivar last_pong: the payload of the last Pong, asked for or not; ``None`` before the first.
-    :ivar pongs_received: how many Pongs have come, asked for or not.
+    :ivar last_pong: the payload of the last Pong, solicited or not; ``None`` before the first one.
+    :ivar pongs_received: the number of Pongs received, solicited or not.
 
     >>> client, server = rfc6455.Connection(rfc6455.CLIENT), rfc6455.Connection(rfc6455.SERVER)
     >>> client.send_text("hello")
@@ -234,13 +235,13 @@ class Connection(State):
 
     @property
     def received(self) -> Direction:
-        """How far the peer's direction has come: what it has sent so far."""
+        """The state of the peer's direction: what the peer has sent so far."""
         return Direction(self._received)
 
     @property
     def sent(self) -> Direction:
-        """How far this end's direction has come: what it has sent so far. It is `CLOSED` once the connection is
-        `closed`; answers to the last messages can still be queued then, until `data_to_send` is called."""
+        """The state of this end's direction: what this end has sent so far. It is `CLOSED` once the connection is
+        `closed`; even then, answers to the last messages can be queued until `data_to_send` is called."""
         return Direction.CLOSED if self._closed is not None else Direction(self._sent)
 
     @property
@@ -252,43 +253,43 @@ class Connection(State):
     def closed(self) -> bool:
         """Whether the connection has ended, that is, whether `end` is known.
 
-        What `data_to_send` returns must still be sent. Until it is called, answers to messages that came before the
-        end can be queued: they go out before the Close frame.
+        What `data_to_send` returns must still be sent. Until that is called, answers to messages before the end can be
+        queued: they are sent before the Close frame.
         """
         return self._closed is not None
 
     @property
     def end(self) -> Closed | None:
-        """The `Closed` event once it is known, even while events before it are still being handled; otherwise
-        ``None``."""
+        """The `Closed` event as soon as it is known, even if events before it have not been handled yet; ``None``
+        before that."""
         return self._closed
 
     @property
     def must_close(self) -> bool:
         """Whether it is this side's turn to close TCP, once everything has been sent.
 
-        7.1.1: after a closing handshake the server closes first, and the client waits for it; an end that failed
-        the connection (7.1.7), or whose peer closed already, does not wait.
+        7.1.1: after a closing handshake, the server closes first, and the client waits for it. An end that failed the
+        connection (7.1.7), or whose peer has already closed TCP, does not wait.
         """
         closed = self._closed
         return closed is not None and (self._eof or not closed.clean or self.role is SERVER)
 
     @property
     def finished(self) -> bool:
-        """Whether everything is over: the connection is `closed`, and the peer has ended its stream or has used up
-        `Timeouts.tcp_close <Timeouts>`. Send what `data_to_send` still returns, as far as possible without
-        waiting, and close the socket.
+        """Whether there is nothing left to wait for: the connection is `closed`, and the peer has ended its stream, or
+        `Timeouts.tcp_close <Timeouts>` has passed. Send what `data_to_send` still returns, as far as this is possible
+        without waiting, and close the socket.
 
         7.1.1: closing a socket that has unread input may destroy what was sent. So when it is this side's turn
-        (`must_close`), end the stream after the last bytes, with ``shutdown(SHUT_WR)``, and wait for the peer to end
+        (`must_close`), end the stream with ``shutdown(SHUT_WR)`` after the last bytes, and wait for the peer to end
         its own.
         """
         return self._closed is not None and self._eof
 
     @property
     def unread(self) -> int:
-        """The number of bytes that wait for a call of ``receive_data(None)``: those that came with the handshake, or
-        those that were left so that one call does a bounded amount of work. 0 when new input is wanted."""
+        """The number of bytes that wait for a call of ``receive_data(None)``: those that arrived with the handshake,
+        or those that were left because one call does a bounded amount of work. 0 if new input is needed."""
         return self._parser.unparsed if self._has_unread else 0
 
     @property
@@ -298,18 +299,18 @@ class Connection(State):
 
     @property
     def leniencies_used(self) -> dict[Leniency, int]:
-        """The number of times that each `Leniency` was used, in the handshake and since then."""
+        """How often each `Leniency` was used, in the handshake and since then."""
         return self._parser.leniencies_used
 
     @property
     def bytes_received(self) -> int:
-        """The number of bytes received so far, without the handshake."""
+        """The number of bytes received so far, not counting the handshake."""
         return self._parser.total
 
     @property
     def retained_bytes(self) -> int:
-        """The memory, in bytes, that the peer makes this connection keep now: input, the message so far, the state of
-        extensions, queued replies."""
+        """The memory, in bytes, that the peer currently makes this connection keep: input, the message so far, the
+        state of extensions, queued replies."""
         return self._parser.unparsed + self._retained()
 
     # Receiving.
@@ -318,11 +319,11 @@ class Connection(State):
         """Process bytes from the peer and return the events they produce.
 
         :param data: bytes as they were read, in chunks of any size; ``b""`` at the end of the stream, as ``recv()``
-            returns it. Pass ``None`` when nothing new was read, to go on with what is `unread`.
-        :returns: the events, in order. When the connection ends with this call, the last one is `Closed`; later
-            input is dropped.
+            returns it. If nothing new was read, pass ``None`` to continue with what is `unread`.
+        :returns: the events, in order. If the connection ends with this call, the last one is `Closed`; later input is
+            dropped.
         :raises TypeError: when the data is anything else.
-        :raises Exception: whatever an extension raised (see `MessageCodec`); the next call goes on from there.
+        :raises Exception: whatever an extension has raised (see `MessageCodec`); the next call continues from there.
 
         >>> ws = rfc6455.Connection(rfc6455.CLIENT)
         >>> ws.receive_data(bytes.fromhex("81 02 68"))
@@ -608,7 +609,8 @@ class Connection(State):
         return self._first_out is not None or self._pongs_size > 0
 
     def data_to_send(self) -> bytes:
-        """Return everything that is to be sent now, and forget it. Send all of it, in this order, before later data.
+        """Return everything that has to be sent now, and remove it from the queue. Send all of it, in this order,
+        before later data.
 
         >>> ws = rfc6455.Connection(rfc6455.SERVER)
         >>> ws.send_text("hi")
@@ -627,8 +629,8 @@ class Connection(State):
         return first
 
     def buffers_to_send(self) -> list[bytes]:
-        """Return the same as `data_to_send` as a list of buffers. Small ones are joined; a large ``bytes`` payload
-        that is sent without a mask is the very object that the caller passed, so it is not copied.
+        """Return the same as `data_to_send`, but as a list of buffers. Small ones are joined; a large ``bytes``
+        payload that is sent without a mask is the very object that the caller passed, so it is not copied.
 
         Use it with ``StreamWriter.writelines``, with ``socket.sendmsg`` in a loop that handles short writes, or with
         one ``sendall`` for each buffer.
@@ -676,7 +678,7 @@ class Connection(State):
     def send(self, event: Event) -> None:
         """Queue what an event says, such as one that another connection received: this is what a relay does.
 
-        A `Closed` is sent as a Close frame with its code and reason; 1005 stands for one without a code.
+        A `Closed` is sent as a Close frame with its code and reason; 1005 means one without a code.
 
         :param event: a message, a part of one, a `Ping`, a `Pong` or a `Closed`.
         :raises TypeError: when it is anything else.
@@ -709,8 +711,8 @@ class Connection(State):
         """Queue a text message, or a fragment of one (5.4, 5.6).
 
         :param text: a text of any length, without lone surrogates. ``bytes`` are checked to be UTF-8 and sent as they
-            are; two fragments must not split a character then.
-        :param fin: ``False`` when more fragments of this message follow in further calls.
+            are; in that case, a character must not be split between two fragments.
+        :param fin: ``False`` if more fragments of this message follow in further calls.
         :param compress: whether extensions encode the message; ``None`` lets them decide. The choice made for the
             first fragment applies to all.
         :raises TypeError: when it is neither a ``str`` nor bytes.
@@ -792,14 +794,15 @@ class Connection(State):
         self._queue_control(_PONG, payload)
 
     def close(self, code: int | None = NO_CODE_NAMED, reason: str = "") -> None:
-        """Queue a Close frame, which begins the closing handshake (7.1.2). Events go on until `Closed` comes.
+        """Queue a Close frame, which begins the closing handshake (7.1.2). There may be more events before `Closed`.
 
-        This is allowed in every state and more than once: if this side has closed already, nothing happens. The peer's
-        Close is answered automatically, with its own code and reason, and a deadline that passes queues a Close of its
-        own; until `data_to_send` is called, a code passed here replaces either.
+        This is allowed in every state and more than once: if this side has already closed, nothing happens. The peer's
+        Close is answered automatically with the same code and reason, and when a deadline passes, a Close is queued as
+        well; until `data_to_send` is called, a code that is passed here replaces that of either.
 
         :param code: the close code, 1000 by default; ``None`` for a Close frame without one.
-        :param reason: a text for people and logs, at most 123 bytes of UTF-8; a longer one is cut between characters.
+        :param reason: a text for people and logs, at most 123 bytes of UTF-8; a longer one is truncated between
+            characters.
         :raises TypeError: when the code is not an ``int``, or the reason not a ``str``.
         :raises LocalProtocolError: for a code that must not be sent (7.4), or a reason without a code (5.5.1).
 

@@ -1,14 +1,15 @@
 """Deadlines of a connection: time as data. The clock is an argument, and nothing in here waits.
 
 A caller asks `Deadlines.next_deadline` how long it may wait, and calls `Deadlines.advance` with the time after each
-wait, read or close. What is due happens in that call: a Ping is queued, or the connection ends with a `Closed` event
-that says which deadline it was. Any clock in seconds that never goes back will do, such as ``time.monotonic()``.
+wait, read or close. Whatever is due happens in that call: a Ping is queued, or the connection ends with a `Closed`
+event that says which deadline has passed. Any clock in seconds that never goes backwards will do, such as
+``time.monotonic()``.
 
 Each deadline is a number that is set when its cause is first seen. ``open``, ``body``, ``close`` and ``tcp_close`` are
-absolute: no traffic moves them, so a peer that sends a byte now and then cannot put off the end. ``pong`` and ``idle``
-ask whether the peer is alive, and the answer may already be in the socket of a caller that comes late, because its
-loop was busy or its process was stopped. So a deadline that is found to be late is due again at once: the caller reads
-once more, and only then is the peer given up. A caller that does not read for a while stops the clock.
+absolute: no traffic moves them, so a peer cannot postpone the end by sending a byte now and then. ``pong`` and
+``idle`` ask whether the peer is alive. If the caller is late, because its loop was busy or its process was suspended,
+the answer may already be in the socket. So a deadline that is noticed late falls due once more, immediately: the
+caller reads again, and only then is the peer given up. A caller that does not read for a while stops the clock.
 """
 
 from __future__ import annotations
@@ -25,30 +26,30 @@ from .events import Closed, Event
 from .state import ConnectionState
 from .values import State
 
-# A peer in the middle of a large frame cannot put a Pong between its bytes (5.4). If at least this much of the frame
-# has come since the last look, the peer is alive, and its Pong is awaited for another period.
+# A peer in the middle of a large frame cannot insert a Pong into it (5.4). If at least this much of the frame has
+# arrived since the last check, the peer is alive, and its Pong is awaited for another period.
 ALIVE_IN_FRAME = 16 << 10
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How long to wait for the peer, in seconds; ``None`` for ever.
+    """How long to wait for the peer, in seconds; ``None`` means for ever.
 
     :param open: for the opening handshake, from the beginning. 10 s, as in websockets; browsers wait at least 20 s,
-        but a server has to keep the socket meanwhile.
+        but a server has to keep the socket open for that time.
     :param ping_interval: from the last Ping that was answered to the next one. 20 s is below the 30 to 60 s after
         which common proxies drop a connection without traffic.
     :param body: for the body of an answer that refuses the handshake, from the end of its head. 2 s: the status is
-        known already, and an explanation is not worth a long wait.
+        already known, and an explanation is not worth a long wait.
     :param pong: for the Pong to a Ping. 20 s, as in websockets; enough for the retransmissions of a lost packet.
     :param close: for the peer's Close frame after ours. 10 s, as in websockets.
     :param tcp_close: for the peer to end TCP after the connection has closed (7.1.1): a client waits for the server,
         whose turn it is; the side whose turn it is waits for the peer to take the last bytes and to end its stream. 2
         s: nothing depends on it, and a live peer needs one round trip.
-    :param idle: for any byte from the peer. Off by default, since it adds little to Pings.
-    :raises ValueError: when a value is neither a number over 0 nor ``None``.
+    :param idle: for any data from the peer. Off by default, since it adds little to Pings.
+    :raises ValueError: when a value is neither a number greater than 0 nor ``None``.
 
-    ``Timeouts.NONE`` waits for everything for ever.
+    With ``Timeouts.NONE``, there are no time-outs at all.
 
     >>> rfc6455.Timeouts(ping_interval=30.0, tcp_close=None)
     Timeouts(open=10.0, body=2.0, ping_interval=30.0, pong=20.0, close=10.0, tcp_close=None, idle=None)
@@ -98,7 +99,7 @@ class Deadlines(State):
     :param now: the time at which the TCP connection was made, in seconds of the caller's clock.
 
     :ivar timeouts: the `Timeouts`.
-    :ivar latency: the time that the last Pong took, in seconds; ``None`` before the first.
+    :ivar latency: how long the last Pong took to arrive, in seconds; ``None`` before the first one.
 
     >>> deadlines, ws = rfc6455.Deadlines(now=100.0), rfc6455.Connection(rfc6455.SERVER)
     >>> deadlines.opened(ws, now=101.0)
@@ -144,7 +145,7 @@ class Deadlines(State):
         self._await("open", now)
 
     def opened(self, connection: Connection, *, now: float) -> None:
-        """Note that the opening handshake is done.
+        """Note that the opening handshake is complete.
 
         :param connection: the connection to watch from now on.
         :param now: the time, in seconds of the caller's clock.
@@ -159,16 +160,15 @@ class Deadlines(State):
         self._await("idle", now)
 
     def next_deadline(self) -> float | None:
-        """Return the time, in seconds of the caller's clock, by which `advance` should be called again; ``None`` when
-        nothing is awaited, or while `pause` has stopped the clock."""
+        """Return the time, in seconds of the caller's clock, by which `advance` should be called again; ``None`` if
+        there is no deadline, or while the clock is stopped by `pause`."""
         return None if self._soonest == inf or self._paused_at is not None else self._soonest
 
     def advance(self, *, now: float) -> list[Event]:
-        """Note the time. Call this after each read, each close and each wait; then send what the `Connection` has to
-        send.
+        """Note the time, and do what is due. Call this after each read, each close and each wait; then send what the
+        `Connection` has queued.
 
-        After a read that left something `unread <Connection.unread>`, process that first: the awaited Pong may be in
-        it.
+        If a read has left something `unread <Connection.unread>`, process that first: it may contain the Pong.
 
         :param now: the time, in seconds of the caller's clock.
         :returns: the `Closed` event if a deadline has ended the connection, otherwise an empty list.
@@ -191,10 +191,11 @@ class Deadlines(State):
         return events
 
     def pause(self, *, now: float) -> None:
-        """Stop the clock: no deadline comes nearer until `resume`. This is for a caller that does not read from the
-        peer for a while, because it could not pass on what comes: a Pong that is not read is not late.
+        """Stop the clock, so that no deadline comes nearer until `resume` is called. This is for a caller that does
+        not read from the peer for a while because it cannot pass on what arrives: a Pong that nobody reads is not
+        late.
 
-        A peer that can make the caller pause can make it wait for ever, so never pause because of this peer itself.
+        A peer that can make the caller pause can make it wait for ever, so never pause because of the peer itself.
 
         :param now: the time, in seconds of the caller's clock. A second call changes nothing.
         """

@@ -1,8 +1,8 @@
 """One end of a connection from its first byte to its last: handshake, connection and deadlines, in step.
 
-However it waits, a loop around a socket has to coordinate three things: input belongs to the handshake or to the
-connection, deadlines need the time after each step, and at the end, the last bytes are followed by a wait for the
-peer's. `Endpoint` does that, so that such a loop has one phase instead of three.
+However a loop around a socket waits, it has to coordinate three things: input belongs either to the handshake or to
+the connection; deadlines need the time after each step; and at the end, it has to wait for the peer after sending the
+last bytes. `Endpoint` does all of this, so such a loop has one phase instead of three.
 
     ws = rfc6455.Endpoint(rfc6455.ServerHandshake(), now=clock())
     while not ws.finished:
@@ -11,11 +11,12 @@ peer's. `Endpoint` does that, so that such a loop has one phase instead of three
         send(ws.data_to_send())
         data = receive(until=ws.next_deadline())        # None when the deadline has come, b"" at the end of the stream
 
-Nothing is left behind. Events are made only as the caller takes them: while an event or unprocessed input waits,
-`Endpoint.next_deadline` is the time last given, so a loop comes back at once, and `Endpoint.events` goes on.
+Nothing is left behind. Events are created only as the caller takes them. While an event or unprocessed input is
+waiting, `Endpoint.next_deadline` returns the time that was passed last, so a loop comes back immediately, and
+`Endpoint.events` continues.
 
-Not here: any rule of the protocol. Each call goes to the object that is responsible for it, and then the deadlines are
-brought up to date.
+Not here: rules of the protocol. Each call is passed on to the object that is responsible for it, and then the
+deadlines are updated.
 """
 
 from __future__ import annotations
@@ -54,14 +55,14 @@ _CLIENTS = (ClientHandshake, Http2ClientHandshake)
 class Endpoint(State):
     """A handshake, the connection that it opens, and their deadlines, as one object.
 
-    It takes no locks: threads that share one must hold a lock of their own around every call.
+    An endpoint takes no locks: threads that share one must hold a lock of their own around every call.
 
-    :param start: what it begins with: a handshake of either role over HTTP/1.1, HTTP/2 or HTTP/3, or a `Connection`
-        whose handshake was done elsewhere.
+    :param start: what to begin with: a handshake of either role over HTTP/1.1, HTTP/2 or HTTP/3, or a `Connection`
+        whose handshake has been done elsewhere.
     :param timeouts: how long to wait for the peer; ``None`` for the defaults of `Timeouts`, ``Timeouts.NONE`` to wait
         for ever.
     :param now: the time at which the TCP connection was made, in seconds of the caller's clock. Any clock that never
-        goes back will do, such as ``time.monotonic()``.
+        goes backwards will do, such as ``time.monotonic()``.
     :raises TypeError: when ``start`` is neither a handshake nor a `Connection`.
 
     :ivar handshake: the handshake; ``None`` if it was done elsewhere.
@@ -119,7 +120,7 @@ class Endpoint(State):
 
     @property
     def request(self) -> Request | None:
-        """The client's request: at a server once it has come, at a client from the beginning."""
+        """The client's request: on a server once it has arrived, on a client from the beginning."""
         return None if self.handshake is None else self.handshake.request
 
     @property
@@ -129,12 +130,12 @@ class Endpoint(State):
 
     @property
     def subprotocol(self) -> str | None:
-        """The subprotocol that was agreed (1.9), or ``None``."""
+        """The subprotocol that was negotiated (1.9), or ``None``."""
         return None if self.connection is None else self.connection.subprotocol
 
     @property
     def latency(self) -> float | None:
-        """The time that the last Pong took, in seconds; ``None`` before the first. See `Deadlines`."""
+        """How long the last Pong took to arrive, in seconds; ``None`` before the first one. See `Deadlines`."""
         return self.deadlines.latency
 
     @property
@@ -148,16 +149,16 @@ class Endpoint(State):
 
     @property
     def end(self) -> Closed | None:
-        """The `Closed` event once it is known, even while events before it are still being handled; otherwise
-        ``None``."""
+        """The `Closed` event as soon as it is known, even if events before it have not been handled yet; ``None``
+        before that."""
         itself = self._itself
         return self._closed if itself is None else itself._closed
 
     @property
     def must_close(self) -> bool:
         """Whether it is this side's turn to end TCP, or the HTTP/2 stream, once everything has been sent: see
-        `Connection.must_close`. Never before the `Closed` event has been taken, as there may be more to send until
-        then."""
+        `Connection.must_close`. This is never true before the `Closed` event has been taken, as there may be more to
+        send until then."""
         if self._waiting:
             return False
         return self._closed is not None if self.connection is None else self.connection.must_close
@@ -174,7 +175,8 @@ class Endpoint(State):
 
     @property
     def unread(self) -> int:
-        """The number of bytes of input that wait until the events before them are taken: see `Connection.unread`."""
+        """The number of bytes of input that wait until the events before them have been taken: see
+        `Connection.unread`."""
         return 0 if self.connection is None else self.connection.unread
 
     # What happens.
@@ -182,18 +184,18 @@ class Endpoint(State):
     def events(
         self, data: bytes | bytearray | memoryview | None = None, *, now: float
     ) -> Iterator[Request | Response | Event]:
-        """Process what came from the peer, note the time, and return an iterator over what happened.
+        """Process data from the peer, note the time, and return an iterator over what has happened.
 
-        The data is accepted when this is called, however much of the iterator is used. A server's first event is the
-        `Request`, to be answered with `accept` or `reject`; a client's first is the `Response` that opens the
-        connection. The last is always `Closed`. If the opening handshake failed, its code is 1006 and its ``error`` is
-        a `HandshakeError` with the ``status`` of the answer.
+        The data is accepted when this method is called, however much of the iterator is used. On a server, the first
+        event is the `Request`, which has to be answered with `accept` or `reject`; on a client, it is the `Response`
+        that opens the connection. The last event is always `Closed`. If the opening handshake has failed, its code is
+        1006, and its ``error`` is a `HandshakeError` with the ``status`` of the answer.
 
-        Events that are not taken come first in the next call. Until then they count against the peer's memory budget,
-        and no further ones are made.
+        Events that are not taken come first in the next call. Until then, they count towards the memory budget of the
+        peer, and no further events are created.
 
-        :param data: bytes in chunks of any size; ``b""`` at the end of the stream, also when it was reset; ``None``
-            when nothing new was read, because a deadline has come or something is left to process.
+        :param data: bytes in chunks of any size; ``b""`` at the end of the stream, even if it was reset; ``None`` if
+            nothing new was read, because a deadline has been reached or something is left to process.
         :param now: the time, in seconds of the caller's clock.
         :raises TypeError: when the data is anything else.
         """
@@ -203,10 +205,11 @@ class Endpoint(State):
     def receive_data(
         self, data: bytes | bytearray | memoryview | None, *, now: float
     ) -> list[Request | Response | Event]:
-        """Do one step of what `events` does, and return the events that take bounded time and memory to make.
+        """Do one step of what `events` does, and return as many events as can be created in bounded time and memory.
 
-        While something is `unread`, or just after a request was accepted, go on with ``receive_data(None, now=now)``;
-        `next_deadline` is then the time last given. The arguments and errors are those of `events`.
+        While something is `unread`, or just after a request was accepted, continue with ``receive_data(None,
+        now=now)``; `next_deadline` then returns the time that was passed last. The arguments and errors are those of
+        `events`.
         """
         self._receive(data, now)
         waiting = self._waiting[self._at :] if self._at else self._waiting
@@ -215,8 +218,8 @@ class Endpoint(State):
         return waiting
 
     def get_buffer(self, size_hint: int = -1) -> memoryview:
-        """Lend memory to read into, so that input need not be copied: for ``socket.recv_into`` or
-        ``asyncio.BufferedProtocol``. In the middle of a large payload, it is the memory of the message itself.
+        """Lend memory to read into, which avoids copying the input: for ``socket.recv_into`` or
+        ``asyncio.BufferedProtocol``. In the middle of a large payload, this is the memory of the message itself.
 
         The memory is valid for one read. Call `buffer_updated` after it, before anything else is received.
 
@@ -272,12 +275,12 @@ class Endpoint(State):
         return _events(self)
 
     def advance(self, *, now: float) -> None:
-        """Note the time without taking events, for a loop that is held up because the peer does not read what it is
-        sent.
+        """Note the time without taking events. This is for a loop that is held up because the peer is not reading what
+        it is sent.
 
-        The peer's messages wait, but its time runs: wait until ``deadlines.next_deadline()``, which takes no account
-        of what is left to process. If a deadline ends the connection, it is `closed`, and `events` goes on: nothing
-        that it returns waits for the peer any more.
+        The messages of such a peer have to wait, but its deadlines keep running: wait until
+        ``deadlines.next_deadline()``, which disregards what is left to process. If a deadline ends the connection, the
+        endpoint is `closed`; then continue with `events`, since nothing has to wait for the peer any more.
 
         :param now: the time, in seconds of the caller's clock.
         """
@@ -285,9 +288,9 @@ class Endpoint(State):
         self._advance()
 
     def next_deadline(self) -> float | None:
-        """Return the time, in seconds of the caller's clock, by which `events` should be called again; ``None`` when
-        nothing is awaited. After `close` or `reject`, and while something is left to process, that is at once: the
-        time last given."""
+        """Return the time, in seconds of the caller's clock, by which `events` should be called again; ``None`` if
+        there is no deadline. After `close` or `reject`, and while something is left to process, that is immediately:
+        the time that was passed last."""
         if self._must_advance or self._waiting or (self.connection is not None and self.connection._has_unread):
             return self._now
         return self.deadlines.next_deadline()
@@ -310,10 +313,11 @@ class Endpoint(State):
         return not self._is_given_up_client() and self.handshake is not None and self.handshake.has_data_to_send
 
     def data_to_send(self) -> bytes:
-        """Return everything that is to be sent now, and forget it. Send all of it, in this order, before later data.
+        """Return everything that has to be sent now, and remove it from the queue. Send all of it, in this order,
+        before later data.
 
-        It may be called between two events. A Close frame that is owed is included once the last event has been taken,
-        after the answers to earlier messages.
+        This may be called between two events. A Close frame that is owed is included once the last event has been
+        taken, after the answers to earlier messages.
         """
         if self.connection is not None:
             return b"".join(self.connection._take_out(False)) if self._waiting else self.connection.data_to_send()
@@ -332,10 +336,10 @@ class Endpoint(State):
         return [data] if data else []
 
     def headers_to_send(self) -> HeaderList:
-        """Return the header list that is due, once: the request or the answer of the opening handshake, for a caller
-        that lets an HTTP library write it. Empty when none is due.
+        """Return the header list that is due, and return it only once: the request or the answer of the opening
+        handshake, for a caller that has an HTTP library write it. The list is empty if nothing is due.
 
-        Over HTTP/2 and HTTP/3 it includes the pseudo-header fields. Over HTTP/1.1 there are none (the status is in
+        Over HTTP/2 and HTTP/3, it includes the pseudo-header fields. Over HTTP/1.1, there are none (the status is in
         `response`), and `data_to_send` then leaves out the head.
         """
         return [] if self.handshake is None or self._is_given_up_client() else self.handshake.headers_to_send()
@@ -360,7 +364,7 @@ class Endpoint(State):
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
         """Answer the request without opening a connection. The arguments and errors are those of
-        `ServerHandshake.reject`. The next event is `Closed`, and it is due at once."""
+        `ServerHandshake.reject`. The next event is `Closed`, and it is due immediately."""
         handshake = self._unanswered("reject()")
         handshake.reject(status, headers, body)
         asked = handshake.request.path if handshake.request else ""
@@ -422,8 +426,8 @@ class Endpoint(State):
         self._opened("pong()").pong(payload)
 
     def abort(self) -> None:
-        """Note that this side is about to cut TCP, without a closing handshake. Nothing is queued or dropped; but the
-        end of the stream, when it is reported by ``events(b"", now=now)``, is then not taken for the peer's. During
+        """Note that this side is about to cut TCP without a closing handshake. Nothing is queued or dropped, but when
+        the end of the stream is reported by ``events(b"", now=now)``, it is not mistaken for the peer's doing. During
         the opening handshake, this changes nothing.
 
         >>> ws = rfc6455.Endpoint(rfc6455.Connection(rfc6455.SERVER), now=0.0)
@@ -435,9 +439,9 @@ class Endpoint(State):
             self.connection._abort()
 
     def close(self, code: int | None = NO_CODE_NAMED, reason: str = "") -> None:
-        """Close, whatever the stage: an open connection with `Connection.close`; a client that waits for an answer
-        gets 503, or 500 for 1011; a client's own handshake is given up. It may be called at any time and more than
-        once. Call `events` soon afterwards, since it changes what is due.
+        """Close, whatever the stage: an open connection is closed with `Connection.close`; a client that is waiting
+        for an answer gets 503, or 500 for the code 1011; a client's own handshake is given up. This may be called at
+        any time and more than once. Call `events` soon afterwards, since it changes what is due.
 
         The arguments and errors are those of `Connection.close`.
         """

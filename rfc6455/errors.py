@@ -1,9 +1,9 @@
 """The exceptions of the package, and what each of them means.
 
-The law: what the *peer* does wrong is a `RemoteProtocolError`, which names the answer (the close code), the
-rule (the section) and the place (the byte offset); a `Connection` never raises it, but puts it into its `Closed`
-event. What the *caller* does wrong is a `LocalProtocolError`, raised before anything changes. An opening handshake
-that cannot succeed is a `HandshakeError`.
+The law: a mistake of the *peer* is a `RemoteProtocolError`, which names the answer (the close code), the rule (the
+section) and the place (the byte offset); a `Connection` never raises it, but puts it into its `Closed` event. A
+mistake of the *caller* is a `LocalProtocolError`, which is raised before anything changes. An opening handshake that
+cannot succeed is a `HandshakeError`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class ProtocolError(Exception):
-    """The base class of all errors of this package. They compare equal by type and content, and so does an event that
-    holds one.
+    """The base class of all errors of this package. Errors are equal if they have the same type and content, and so
+    are events that contain them.
 
     >>> try:
     ...     rfc6455.Connection(rfc6455.SERVER).close(1005)
@@ -55,11 +55,11 @@ class LocalProtocolError(ProtocolError):
 class RemoteProtocolError(ProtocolError):
     """The peer broke the protocol or a limit.
 
-    :ivar close_code: the code that the Close frame carries to the peer (1002, 1007, 1009; section 7.4.1).
+    :ivar close_code: the code that is sent to the peer in a Close frame (1002, 1007, 1009; section 7.4.1).
     :ivar reason: what was received and what is allowed, in words.
-    :ivar section: the section with the rule, such as ``"5.2"`` or ``"RFC 7692 6.1"``.
-    :ivar offset: where the offending frame begins, in bytes from the first byte after the handshake;
-        ``None`` if no place can be named.
+    :ivar section: the section that contains the rule, such as ``"5.2"`` or ``"RFC 7692 6.1"``.
+    :ivar offset: where the offending frame begins, counted in bytes from the end of the handshake; ``None`` if there
+        is no such place.
     :ivar frames: from `FrameParser.receive_data`, the complete frames before the violation.
 
     >>> (closed,) = rfc6455.Connection(rfc6455.CLIENT).receive_data(bytes.fromhex("83 00"))
@@ -88,11 +88,11 @@ class RemoteProtocolError(ProtocolError):
 class HandshakeError(ProtocolError):
     """The opening handshake failed (section 4).
 
-    :ivar status: at a server, the HTTP status that answers the request (4xx, 5xx), already queued; at a
-        client, the status that the server answered with, or ``None`` if its answer made no sense.
+    :ivar status: on a server, the HTTP status of the answer to the request (4xx, 5xx), which is already queued; on a
+        client, the status of the server's answer, or ``None`` if that made no sense.
     :ivar reason: what was received and what is required, in words.
-    :ivar section: the section with the rule.
-    :ivar response: at a server, the answer that was queued; at a client, the server's answer as far as it was
+    :ivar section: the section that contains the rule.
+    :ivar response: on a server, the answer that was queued; on a client, the server's answer as far as it was
         understood, or ``None``. If its body is plain text, ``str(error)`` quotes the beginning of it.
     :ivar cause: ``OPENING_EOF`` when the stream ended too early, ``OPENING_REFUSED`` when the answer does not open a
         connection, ``OPENING_INVALID`` when the peer's part of the handshake breaks a rule.

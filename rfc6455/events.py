@@ -1,9 +1,9 @@
 """What a connection reports: small values that compare equal by type and content.
 
-The law: an event says what happened and holds no link to the connection. One is made for each message, at full speed,
-so they are plain slotted classes (a frozen dataclass takes much longer to make); treat them as read-only. In the
-compiled package, an attribute whose type differs from its annotation raises `TypeError`. They work in ``match``:
-``case TextMessage(text): ...``.
+The law: an event says what happened, and has no reference to the connection. One is created for each message, at full
+speed, so they are plain classes with slots (a frozen dataclass takes much longer to create); treat them as read-only.
+In the compiled package, setting an attribute to a value of the wrong type raises `TypeError`. They can be used in
+``match`` statements: ``case TextMessage(text): ...``.
 """
 
 from __future__ import annotations
@@ -58,10 +58,11 @@ def bytes_message(data: bytes) -> BytesMessage:
 
 
 class TextPart(Value):
-    """The next part of a text message, from a connection made with ``parts=True``. It is cut between characters.
+    """The next part of a text message, from a connection with the option ``parts=True``. It is split between
+    characters.
 
-    :ivar text: the text of this part; empty when only some bytes of a character have come, or when nothing more comes
-        at the end.
+    :ivar text: the text of this part; empty if only some bytes of a character have arrived, or if nothing is left for
+        the last part.
     :ivar final: whether the message ends here.
 
     >>> ws = rfc6455.Connection(rfc6455.CLIENT, parts=True)
@@ -79,7 +80,7 @@ class TextPart(Value):
 
 
 class BytesPart(Value):
-    """The next part of a binary message, from a connection made with ``parts=True``.
+    """The next part of a binary message, from a connection with the option ``parts=True``.
 
     :ivar data: the bytes of this part; may be empty.
     :ivar final: whether the message ends here.
@@ -99,9 +100,9 @@ class BytesPart(Value):
 
 
 class EncodedText(Value):
-    """A text message, or the next part of one, as bytes, from a connection made with ``decode_text=False``.
+    """A text message, or the next part of one, as bytes, from a connection with the option ``decode_text=False``.
 
-    :ivar data: UTF-8, checked (8.1), unless ``Leniency.INVALID_UTF8`` lets any bytes pass. A part may end within a
+    :ivar data: valid UTF-8 (8.1), unless ``Leniency.INVALID_UTF8`` allows any bytes. A part may end in the middle of a
         character.
     :ivar final: whether the message ends here; always true for whole messages.
 
@@ -118,7 +119,8 @@ class EncodedText(Value):
 
 
 class Ping(Value):
-    """The peer sent a Ping (5.5.2). The Pong goes out with the next ``data_to_send()``; nothing needs to be done.
+    """The peer sent a Ping (5.5.2). The Pong is included in the next ``data_to_send()``; you do not have to do
+    anything.
 
     :ivar payload: at most 125 bytes.
 
@@ -137,7 +139,7 @@ class Ping(Value):
 
 
 class Pong(Value):
-    """The peer sent a Pong (5.5.3), asked for or not.
+    """The peer sent a Pong (5.5.3), solicited or not.
 
     :ivar payload: at most 125 bytes; a copy of the payload of the Ping that it answers.
 
@@ -152,17 +154,17 @@ class Pong(Value):
 
 
 class Closed(Value):
-    """The connection has ended (7.1.4). This comes exactly once, as the last event.
+    """The connection has ended (7.1.4). This event occurs exactly once, as the last one.
 
-    ``str()`` tells the whole story in one sentence, for people and logs.
+    ``str()`` returns the whole story in one sentence, for people and logs.
 
-    :ivar code: the code of the peer's Close frame (1005 if that had none). If no Close frame came: the code that names
-        the peer's violation, 3008 after a time-out of an open connection, or 1006 when the stream just ended, or the
-        opening or the closing handshake took too long (7.1.5).
-    :ivar reason: the reason in the peer's Close frame, in the peer's own words; empty if none came.
+    :ivar code: the code of the peer's Close frame (1005 if that had none). If there was no Close frame: the code for
+        the peer's violation, 3008 after a time-out of an open connection, or 1006 if the stream simply ended, or the
+        opening or closing handshake took too long (7.1.5).
+    :ivar reason: the reason in the peer's Close frame, in the peer's own words; empty if there was none.
     :ivar clean: whether the closing handshake was completed (7.1.4).
-    :ivar error: the `RemoteProtocolError` of a violation, the `HandshakeError` of an opening handshake that failed at
-        an `Endpoint`, or ``None``.
+    :ivar error: the `RemoteProtocolError` of a violation, the `HandshakeError` if the opening handshake of an
+        `Endpoint` has failed, or ``None``.
     :ivar cause: why it ended, as a `CloseCause`.
 
     >>> server = rfc6455.Connection(rfc6455.SERVER)
@@ -215,10 +217,10 @@ Event = TextMessage | BytesMessage | TextPart | BytesPart | EncodedText | Ping |
 
 
 class ConnectionClosedError(LocalProtocolError):
-    """The connection has ended, so nothing can be sent. The peer or the network ended it; it is not a mistake in the
-    program.
+    """The connection has ended, so nothing can be sent any more. It was ended by the peer or the network; this is not
+    a mistake in the program.
 
-    It lives here, and not with the other errors, because it carries an event.
+    It is defined here, and not with the other errors, because it contains an event.
 
     :ivar closed: the `Closed` event.
 

@@ -22,11 +22,11 @@ from .values import Frame, State
 def serialize_frame(frame: Frame, masking_key: bytes | bytearray | memoryview | None = None) -> bytes:
     """Return the bytes of a frame (5.2).
 
-    Only what cannot be written at all is refused, so that tests can write frames that a peer must refuse.
+    Only what cannot be written at all is refused. This allows tests to write frames that a peer must refuse.
 
     :param frame: its opcode is any number of 4 bits, and its payload has any length.
-    :param masking_key: 4 bytes that a client must take from a strong random source for each frame (5.3);
-        ``None`` for a frame of a server.
+    :param masking_key: 4 bytes, which a client must take from a strong source of randomness for each frame (5.3);
+        ``None`` for a frame from a server.
     :raises LocalProtocolError: for an opcode over 15, RSV bits over 7 or a key that is not 4 bytes long.
     :raises TypeError: when the frame is not a `Frame`, or when one of its fields or the key has the wrong type.
 
@@ -49,7 +49,7 @@ def serialize_frame(frame: Frame, masking_key: bytes | bytearray | memoryview | 
 
 
 class FrameParser(State):
-    """A reader of the frames of one direction (5.2).
+    """A parser for the frames of one direction (5.2).
 
     :param role: which end is reading: a server accepts only masked frames, a client only unmasked ones (5.1); ``None``
         accepts both, for tools that only watch.
@@ -109,13 +109,13 @@ class FrameParser(State):
         return self._cursor.leniencies_used
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> list[Frame]:
-        """Process bytes, cut in any way, and return the frames that they complete.
+        """Process bytes in chunks of any size, and return the frames that they complete.
 
         An incomplete payload is kept, up to the frame limit.
 
         :param data: bytes as they were read; ``b""`` does not mean the end of the stream here, and yields nothing.
-        :raises RemoteProtocolError: when a header breaks a rule of 5.1, 5.2 or 5.5 (1002) or the limit (1009).
-            Its attribute ``frames`` holds the frames of this call that came before. Every further call raises the same
+        :raises RemoteProtocolError: when a header breaks a rule of 5.1, 5.2 or 5.5 (1002) or the limit (1009). Its
+            attribute ``frames`` holds the frames of this call that came before. Every further call raises the same
             error.
         :raises TypeError: when the data is not bytes.
         """

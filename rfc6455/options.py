@@ -1,8 +1,8 @@
 """The settings of a connection, apart from its role and what was negotiated: one value, passed on as a whole.
 
-Users pass plain keywords (``limits=``, ``parts=``, ...) to a handshake or a `Connection`; `Options.updated` checks
-them and makes the value that everything below takes. A new option is a field of `Options` and its type in
-`OptionArguments`; the code that acts on it reads it there, and nothing in between knows about it.
+Users pass keyword arguments (``limits=``, ``parts=``, ...) to a handshake or a `Connection`; `Options.updated` checks
+them, and makes the value that everything below uses. To add an option, add a field to `Options` and its type to
+`OptionArguments`; the code that acts on it reads it there, and nothing in between needs to know about it.
 
 Not here: what an option does.
 """
@@ -34,16 +34,17 @@ class OptionArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of one connection. Every handshake and `~rfc6455.Connection` takes these fields as keywords.
+    """The options of one connection. Every handshake and `~rfc6455.Connection` takes these fields as keyword
+    arguments.
 
     :param limits: bounds on what the peer may make this end keep; ``None`` for the defaults of `~rfc6455.Limits`.
-    :param parts: whether messages are delivered in parts, as their bytes arrive (`~rfc6455.TextPart`,
-        `~rfc6455.BytesPart`), rather than whole.
-    :param decode_text: ``False`` to deliver text as bytes, in `~rfc6455.EncodedText` events. It is still checked to be
-        UTF-8.
-    :param leniencies: the rules not to enforce; `~rfc6455.Leniency` says what each risks.
-    :param random: a function that returns as many random bytes as it is asked for. A client makes its masking keys and
-        its ``Sec-WebSocket-Key`` from them (5.3, 10.3).
+    :param parts: whether messages are delivered in parts as their bytes arrive (`~rfc6455.TextPart`,
+        `~rfc6455.BytesPart`), rather than as a whole.
+    :param decode_text: ``False`` to deliver text as bytes, in `~rfc6455.EncodedText` events. The bytes are still
+        checked to be UTF-8.
+    :param leniencies: the rules that are not enforced; `~rfc6455.Leniency` explains the risk of each.
+    :param random: a function that returns as many random bytes as it is asked for. A client uses them for its masking
+        keys and its ``Sec-WebSocket-Key`` (5.3, 10.3).
     :raises TypeError: for an argument of the wrong type, or an unknown one.
     :raises ValueError: for ``Leniency.INVALID_UTF8`` without ``decode_text=False``.
 
