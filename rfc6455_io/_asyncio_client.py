@@ -81,7 +81,7 @@ class _Attempt:
 
 
 class Connect(Generic[T]):
-    """What `connect` returns. Await it, or use it with ``async with``, which closes the connection at the end."""
+    """The result of `connect`. Await it, or use it with ``async with``, which closes the connection at the end."""
 
     def __init__(
         self,
@@ -259,34 +259,35 @@ def connect(uri: str | URI, listener: Callable[[], L], **options: Unpack[Connect
 def connect(
     uri: str | URI, listener: Callable[[], Listener] | None = None, **options: Unpack[ConnectArguments]
 ) -> Any:
-    """Return a connection to a server, to be opened by ``async with`` or ``await``.
+    """Return a connection to a server, which is opened by ``async with`` or ``await``.
 
-    The result is a `WebSocket`, or with ``listener``, a class derived from `Listener`, an instance of that.
+    The result is a `WebSocket`; if you pass a class derived from `Listener` as ``listener``, it is an instance of that
+    class.
 
     :param uri: where to connect, a ``ws:`` or ``wss:`` URI or an `rfc6455.URI`.
-    :param ssl: for ``wss:``, a context to use instead of ``ssl.create_default_context()``.
+    :param ssl: for ``wss:``, the context to use instead of ``ssl.create_default_context()``.
     :param server_hostname: the name in the server's certificate, if it differs from the one in the URI.
     :param headers: header fields to add to the request, such as ``Authorization``. If the server redirects to an
         origin other than that of ``uri``, they are not sent there.
-    :param proxy: the URL of a proxy: ``http:``, ``https:`` (from Python 3.11 on), or ``socks5:``, ``socks5h:``,
-        ``socks4:`` and ``socks4a:``, for which ``rfc6455[socks]`` must be installed; with ``h`` and ``a``, the proxy
-        looks up the server's address. ``True``, the default, for the proxy that the environment names,
-        as in ``urllib.request.getproxies()``; ``None`` for no proxy.
+    :param proxy: the URL of a proxy: ``http:``, ``https:`` (Python 3.11 or newer), or ``socks5:``, ``socks5h:``,
+        ``socks4:`` and ``socks4a:``, which require ``rfc6455[socks]``; with ``h`` and ``a``, the proxy looks up the
+        server's address. ``True``, the default, means the proxy given by the environment, as in
+        ``urllib.request.getproxies()``; ``None`` means no proxy.
     :param proxy_ssl: for an ``https:`` proxy, the context to use with it.
-    :param redirects: the maximum number of redirections to follow, 10 by default. None is followed from ``wss:`` to
-        ``ws:``.
+    :param redirects: the maximum number of redirections to follow, 10 by default. Redirections from ``wss:`` to
+        ``ws:`` are never followed.
     :param sock: a connected socket to use.
     :param path: the path of a Unix socket to connect to.
     :param wrap: a function that takes each new `rfc6455.ClientHandshake` and returns the one to use, such as
-        ``rfc6455.trace.Recorder.wrap``. A redirection makes another handshake.
+        ``rfc6455.trace.Recorder.wrap``. Each redirection leads to another handshake.
     :param timeouts: how long to wait for the peer. ``open`` covers everything until the connection is open.
     :param options: ``subprotocols``, ``extensions``, ``origin``, ``limits`` and the other options of
         `rfc6455.ClientHandshake`.
-    :raises rfc6455.LocalProtocolError: when an argument can never work, or for a redirection that must not be
-        followed.
+    :raises rfc6455.LocalProtocolError: when an argument can never work, or the server sends a redirection that must
+        not be followed.
     :raises TypeError: for an argument of the wrong type.
-    :raises ValueError: when ``ssl`` is passed for ``ws:``, or both ``sock`` and ``path``, or the URL of the proxy is
-        wrong.
+    :raises ValueError: when ``ssl`` is passed for ``ws:``, when both ``sock`` and ``path`` are passed, or when the URL
+        of the proxy is wrong.
 
     Opening the connection raises `rfc6455.HandshakeError` when the server refuses it, `ProxyError` when the proxy
     does, `TimeoutError` after ``Timeouts.open``, and other kinds of `OSError`.

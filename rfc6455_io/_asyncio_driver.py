@@ -35,15 +35,15 @@ FORGETS_TO_PAUSE = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.ve
 
 
 class Listener(Known):
-    """One connection with callbacks, the fastest way: derive a class and pass it to `serve` or `connect`.
+    """A connection with callbacks, which is the fastest way: derive a class, and pass it to `serve` or `connect`.
 
-    The callbacks do nothing by default; define those that you need. None of them may block. An exception raised by one
-    is logged and ends the connection with 1011 (7.4.1). What a callback sends is written once all the input of one
-    read has been handled; what is sent from elsewhere in the loop's thread is written at once.
+    The callbacks do nothing by default; define those that you need. They must not block. If a callback raises an
+    exception, that is logged, and the connection ends with 1011 (7.4.1). What a callback sends is written when all the
+    input of one read has been handled; what is sent from elsewhere in the loop's thread is written immediately.
 
-    If a peer does not read, reading from it stops as soon as the equivalent of one message of the largest size
-    (``Limits.message``) waits for it, beyond what the transport buffers anyway. So a listener that sends one answer to
-    each message need not do anything about slow peers.
+    If a peer does not read, reading from it stops as soon as the equivalent of one message of the maximum size
+    (``Limits.message``) is waiting for it, in addition to what the transport buffers anyway. So a listener that sends
+    one answer to each message does not have to do anything about slow peers.
 
     >>> class Echo(Listener):
     ...     def message(self, message):
@@ -61,24 +61,24 @@ class Listener(Known):
     def opened(self, head: Request | Response) -> None:
         """Called when the connection is open.
 
-        :param head: at a server the client's request, at a client the server's answer.
+        :param head: on a server, the client's request; on a client, the server's answer.
         """
 
     def message(self, message: str | bytes) -> None:
         """Called with each message: `str` for text, `bytes` for binary."""
 
     def part(self, part: Part) -> None:
-        """Called with each part of a message, with the option ``parts=True``; with ``decode_text=False`` also with
-        whole texts as bytes."""
+        """Called with each part of a message if the option ``parts=True`` is set; with ``decode_text=False``, also
+        called with whole texts as bytes."""
 
     def pong(self, payload: bytes) -> None:
         """Called with the payload of each Pong, solicited or not (5.5.3)."""
 
     def writable(self) -> None:
-        """Called when the peer has taken most of what was waiting for it, after `send` returned ``False``."""
+        """Called after `send` has returned ``False``, as soon as the peer has read most of what was waiting for it."""
 
     def closed(self, closed: Closed) -> None:
-        """Called once when the connection has ended, as the last callback, if `opened` was called.
+        """Called once, as the last callback, when the connection has ended, if `opened` was called before.
 
         :param closed: why it ended; ``str(closed)`` is a sentence for a log.
         """
@@ -93,7 +93,7 @@ class Listener(Known):
 
     @property
     def is_writable(self) -> bool:
-        """Whether at most 64 KiB wait to be written, so that more should be sent."""
+        """Whether more should be sent, that is, whether at most 64 KiB are waiting to be written."""
         return self._driver.can_write
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -102,10 +102,10 @@ class Listener(Known):
         return self._driver.transport.get_extra_info(name, default)
 
     def send(self, message: Sendable, *, fin: bool = True, compress: bool | None = None) -> bool:
-        """Send a message, or a fragment of one. It is never refused for lack of space: it waits in memory.
+        """Send a message, or a fragment of one. It is never refused for lack of space, but waits in memory.
 
         :param message: `str` is sent as text, bytes as binary, and a `rfc6455.PreparedMessage` as it was prepared.
-        :param fin: ``False`` when more fragments of this message follow (5.4).
+        :param fin: ``False`` if more fragments of this message follow (5.4).
         :param compress: as for `rfc6455.Connection.send_text`.
         :returns: whether more should be sent now. If it is ``False``, wait for `writable`.
         :raises rfc6455.ConnectionClosedError: when the connection has ended.
@@ -119,8 +119,8 @@ class Listener(Known):
         return driver.can_write
 
     def ping(self, payload: bytes = b"") -> None:
-        """Send a Ping (5.5.2); `pong` is called with the Pong. The keepalive of `rfc6455.Timeouts` sends its own
-        Pings.
+        """Send a Ping (5.5.2); `pong` is called with the Pong. The keepalive of `rfc6455.Timeouts` sends its Pings by
+        itself.
 
         :param payload: at most 125 bytes.
         :raises rfc6455.LocalProtocolError: as `send`, or when the payload is longer.
@@ -128,8 +128,8 @@ class Listener(Known):
         self._driver.ping(payload)
 
     def close(self, code: int | None = 1000, reason: str = "") -> None:
-        """Begin the closing handshake (7.1.2); `closed` is called at its end. Messages may come until then. This may
-        be called at any time and more than once.
+        """Begin the closing handshake (7.1.2); `closed` is called at its end. Until then, messages may still arrive.
+        This may be called at any time and more than once.
 
         :param code: the close code; ``None`` for a Close frame without one.
         :param reason: for people and logs, at most 123 bytes of UTF-8.
@@ -143,8 +143,8 @@ class Listener(Known):
         self._driver.abort()
 
     def pause(self) -> None:
-        """Stop receiving messages for now: reading stops, so the peer has to wait. The keepalive waits,
-        too, unless the peer does not take what it is sent."""
+        """Stop receiving messages for now: reading stops, so the peer has to wait. The keepalive is stopped as well,
+        unless the peer is not reading what it is sent."""
         self._driver.hold()
 
     def resume(self) -> None:

@@ -30,17 +30,17 @@ async def reconnect(
     **arguments: Unpack[ConnectArguments],
 ) -> AsyncGenerator[WebSocket, None]:
     """Connect, and reconnect after each connection: ``async for ws in reconnect(uri)``. Each `WebSocket` is closed at
-    the end of the loop's body; leave the loop to stop.
+    the end of the loop's body. To stop, leave the loop.
 
-    An exception in the body also ends the loop, so catch `rfc6455.ConnectionClosedError` there.
+    An exception in the body also ends the loop, so catch `rfc6455.ConnectionClosedError` inside it.
 
     :param uri: where to connect, as for `connect`. Or a function that makes each connection, such as a coroutine
         function that calls `connect` with a new token; it is called without arguments.
-    :param backoff: how long to wait between two attempts. The count of attempts starts again after a connection that
-        was open for longer than ``Backoff.longest``.
+    :param backoff: how long to wait between two attempts. After a connection that was open for longer than
+        ``Backoff.longest``, attempts are counted from the beginning again.
     :param worth_retry: a function that takes an error and returns whether to try again; the default is
         `is_worth_a_retry`. The end of a connection is passed as a `rfc6455.ConnectionClosedError`.
-    :param tell: a function that is called before each wait with the error and the delay in seconds; by default both
+    :param tell: a function that is called before each delay, with the error and the delay in seconds; by default, both
         are logged.
     :param arguments: the keywords of `connect`, except ``sock``, which is good for one connection only. None with a
         function.

@@ -54,10 +54,10 @@ ProcessRequest = Callable[[Request], "Response | Awaitable[Response | None] | No
 
 
 class Server:
-    """A server, as `serve` returns it. It begins to listen when it is awaited, or entered by ``async with``.
+    """A server, as returned by `serve`. It begins to listen when it is awaited or entered by ``async with``.
 
-    :ivar connections: the open connections: `WebSocket` objects, or listeners. Copy it for anything that may await in
-        between.
+    :ivar connections: the open connections: `WebSocket` objects, or listeners. If you await anything while iterating
+        over it, use a copy.
     """
 
     def __init__(
@@ -96,12 +96,12 @@ class Server:
 
     @property
     def sockets(self) -> Sequence[socket.socket]:
-        """The sockets that it listens on; none before it has started or after `close`."""
+        """The sockets that the server listens on; empty before it has started and after `close`."""
         return () if self._server is None else self._server.sockets
 
     @property
     def port(self) -> int:
-        """The port of the first socket, such as the free port that was chosen for 0.
+        """The port of the first socket; if port 0 was requested, the one that was chosen.
 
         :raises RuntimeError: when the server has no port: before it has started, after `close`, and with ``path``.
         """
@@ -127,8 +127,8 @@ class Server:
         return self
 
     async def serve_forever(self) -> None:
-        """Begin to listen, if that has not happened yet; wait until `stop` is called, or until this is cancelled; and
-        then close."""
+        """Begin to listen, unless the server is listening already; wait until `stop` is called or this call is
+        cancelled; and then close."""
         if not self._is_closing:
             await self._start()
         try:
@@ -146,8 +146,8 @@ class Server:
         :param code: the close code. 1012 (Service Restart) asks clients to come back; 1001 (Going Away) does not.
         :param reason: for people and logs.
         :param timeout: the number of seconds after which connections are cut and running handlers are cancelled;
-            ``None`` to wait for ever. A handler that ignores its cancellation is waited for.
-        :raises rfc6455.LocalProtocolError: for a code that must not be sent (7.4). Nothing is changed then.
+            ``None`` to wait for ever. This waits even for a handler that ignores its cancellation.
+        :raises rfc6455.LocalProtocolError: for a code that must not be sent (7.4). In that case, nothing is changed.
         :raises ValueError: for a timeout that is no number of seconds. Nothing is changed then.
         """
         close_payload(code, reason)
@@ -312,12 +312,13 @@ def serve(
     timeouts: rfc6455.Timeouts | None = None,
     **options: Unpack[HandshakeArguments],
 ) -> Server:
-    """Return a server, to be started by ``async with`` or ``await``.
+    """Return a server, which is started by ``async with`` or ``await``.
 
-    :param handler: a coroutine function, called with a `WebSocket` for each connection; when it returns, the
-        connection is closed with 1000; if it raises an exception, that is logged and the connection is closed with
-        1011. Or a class derived from `Listener`, or a ``functools.partial`` of one, called without arguments.
-    :param host: the name or address to listen on, or several; ``None`` for all interfaces.
+    :param handler: a coroutine function, which is called with a `WebSocket` for each connection. When it returns, the
+        connection is closed with 1000; if it raises an exception, that is logged, and the connection is closed with
+        1011. Alternatively, a class derived from `Listener` (or a ``functools.partial`` of one), which is called
+        without arguments.
+    :param host: the name or address to listen on, or a sequence of several; ``None`` for all interfaces.
     :param port: the port; 0 for any free one.
     :param ssl: for ``wss:``, a context with the server's certificate.
     :param sock: a socket to listen on, instead of host and port.
@@ -329,8 +330,7 @@ def serve(
         status 101 accepts the client and adds its headers to the answer. It may be a coroutine function. If it raises
         an exception, that is logged, and the answer is 500.
     :param wrap: a function that takes each new `rfc6455.ServerHandshake` and returns the one to use, such as one that
-        records it with a `rfc6455.trace.Recorder` of its own. If it raises an exception, that is logged, and the
-        answer is 500.
+        is recorded by an `rfc6455.trace.Recorder`. If it raises an exception, that is logged, and the answer is 500.
     :param timeouts: how long to wait for the peer.
     :param options: ``subprotocols``, ``extensions``, ``origins``, ``hosts``, ``require_subprotocol``, ``limits`` and
         the other options of `rfc6455.ServerHandshake`.

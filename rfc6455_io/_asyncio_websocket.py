@@ -230,10 +230,10 @@ class Next:
 
 
 class WebSocket(Known):
-    """One connection for coroutines: what a handler of `serve` gets, and what `connect` returns.
+    """A connection for coroutines: the object that `serve` passes to its handler, and that `connect` returns.
 
-    It is an asynchronous context manager, which closes the connection at the end, and an asynchronous iterator over
-    messages, which stops when the peer closes with 1000, 1001 or without a code, and raises
+    It is an asynchronous context manager, which closes the connection at the end. It is also an asynchronous iterator
+    over messages, which stops when the peer closes with 1000, with 1001 or without a code, and raises
     `rfc6455.ConnectionClosedError` when the connection ends in any other way.
 
     Any number of tasks may send at the same time; only one may receive.
@@ -261,13 +261,13 @@ class WebSocket(Known):
     async def recv(self) -> str | bytes:
         """Return the next message: `str` for text, `bytes` for binary.
 
-        If nobody receives, reading stops, and the peer has to wait. A cancelled call loses nothing, so
-        ``asyncio.wait_for(ws.recv(), 10)`` gives it a time-out.
+        While nobody is receiving, reading stops, and the peer has to wait. Cancelling this call loses nothing, so you
+        can use ``asyncio.wait_for(ws.recv(), 10)`` for a time-out.
 
         :raises rfc6455.ConnectionClosedError: when the connection has ended and all messages have been received. Its
             ``closed`` says why.
-        :raises RuntimeError: when another task is receiving; or with the options ``parts=True`` and
-            ``decode_text=False``, which need `recv_part`.
+        :raises RuntimeError: when another task is receiving, or with the options ``parts=True`` and
+            ``decode_text=False``, which require `recv_part`.
         """
         inbox = self._inbox
         while not inbox.queue:
@@ -275,8 +275,8 @@ class WebSocket(Known):
         return inbox.take_message()
 
     async def recv_part(self) -> Part:
-        """Return the next part of a message, with the option ``parts=True``; with ``decode_text=False`` also whole
-        texts, as `rfc6455.EncodedText`. The errors are those of `recv`."""
+        """Return the next part of a message if the option ``parts=True`` is set; with ``decode_text=False``, whole
+        texts are returned as well, as `rfc6455.EncodedText`. The errors are those of `recv`."""
         inbox = self._inbox
         while not inbox.queue:
             await inbox.wait()
@@ -297,15 +297,15 @@ class WebSocket(Known):
     async def send(
         self, message: Sendable | Iterable[str | bytes] | AsyncIterable[str | bytes], *, compress: bool | None = None
     ) -> None:
-        """Send a message, after waiting for the peer while more than 64 KiB wait to be written.
+        """Send a message. If more than 64 KiB are waiting to be written, wait for the peer first.
 
         :param message: `str` is sent as text, bytes as binary, and a `rfc6455.PreparedMessage` as it was prepared. The
-            items of an iterable, asynchronous or not, are sent as fragments of one message as they come; other tasks
-            wait to send meanwhile. If it raises an exception, or the call is cancelled, the message cannot be
-            finished, and the connection is closed with 1011.
+            items of an iterable, asynchronous or not, are sent as fragments of one message as they become available;
+            meanwhile, other tasks have to wait before they can send. If the iterable raises an exception, or the call
+            is cancelled, the message cannot be completed, and the connection is closed with 1011.
         :param compress: as for `rfc6455.Connection.send_text`.
-        :raises rfc6455.ConnectionClosedError: when the connection has ended; after a `close` from this side, once that
-            is done.
+        :raises rfc6455.ConnectionClosedError: when the connection has ended; if this side has called `close`, once
+            that is complete.
         :raises TypeError: when the message is anything else.
         """
         inbox = self._inbox
@@ -374,7 +374,7 @@ class WebSocket(Known):
     async def ping(self) -> float:
         """Send a Ping, wait for the Pong, and return how long it took, in seconds (5.5.2).
 
-        :raises rfc6455.ConnectionClosedError: when the connection has ended, or ends before the Pong comes.
+        :raises rfc6455.ConnectionClosedError: when the connection has ended, or ends before the Pong arrives.
         """
         inbox = self._inbox
         ping = inbox.pings.make(inbox.loop.time(), inbox.loop.create_future())
@@ -395,10 +395,10 @@ class WebSocket(Known):
     # The end.
 
     async def close(self, code: int | None = 1000, reason: str = "") -> None:
-        """Close the connection (7.1.2) and wait until it has ended, no longer than the `rfc6455.Timeouts` allow.
+        """Close the connection (7.1.2), and wait until it has ended, for as long as the `rfc6455.Timeouts` allow.
 
-        This is allowed at any time and more than once. Messages that come meanwhile can still be received, as far as
-        they fit into the queue; others are dropped.
+        This is allowed at any time and more than once. Messages that arrive in the meantime can still be received as
+        far as they fit into the queue; others are dropped.
 
         :param code: the close code; ``None`` for a Close frame without one.
         :param reason: for people and logs, at most 123 bytes of UTF-8.
@@ -408,15 +408,16 @@ class WebSocket(Known):
         await self.wait_closed()
 
     async def wait_closed(self) -> Closed:
-        """Wait until the connection and TCP have ended, and return why.
+        """Wait until the connection and TCP have ended, and return the reason.
 
-        The end comes after the messages before it: it does not come while reading has stopped because too many
-        messages wait.
+        The end is noticed only after the messages before it, so this keeps waiting while reading has stopped because
+        too many messages have not been received.
         """
         return await self._inbox.ended()
 
     def abort(self) -> None:
-        """Cut the connection without a closing handshake. Both ends see 1006, and this one the cause ``ABORTED``."""
+        """Cut the connection without a closing handshake. Both ends see 1006, and this one also sees the cause
+        ``ABORTED``."""
         self._inbox.abort()
 
     async def __aenter__(self) -> WebSocket:
@@ -432,11 +433,12 @@ def broadcast(
     connections: Iterable[WebSocket | Listener], message: Sendable, *, close_slow: bool = False
 ) -> list[WebSocket | Listener]:
     """Send a message to many connections without waiting. It is serialised once, and compressed once for each set of
-    parameters. A connection on which more than 64 KiB wait, or a message is being sent in parts, is skipped.
+    parameters. A connection is skipped if more than 64 KiB are waiting for it, or a message is being sent in parts on
+    it.
 
     :param connections: the connections; those that have ended are skipped.
     :param message: as for `WebSocket.send`, except that it must not be an iterable.
-    :param close_slow: whether to cut connections on which too much waits.
+    :param close_slow: whether to cut connections for which too much is waiting.
     :returns: the connections that were skipped although they have not ended.
     :raises TypeError: when the message is anything else, or one of the connections is.
     """

@@ -32,20 +32,20 @@ class Known:
 
     @property
     def response(self) -> Response:
-        """The server's answer, the 101."""
+        """The server's answer, which has the status 101."""
         response: Response | None = self._driver.endpoint.response
         assert response is not None
         return response
 
     @property
     def subprotocol(self) -> str | None:
-        """The subprotocol that was agreed (1.9), or ``None``."""
+        """The subprotocol that was negotiated (1.9), or ``None``."""
         subprotocol: str | None = self._driver.endpoint.subprotocol
         return subprotocol
 
     @property
     def latency(self) -> float | None:
-        """The time that the last Pong to a keepalive Ping took, in seconds; ``None`` before the first."""
+        """How long the last Pong to a keepalive Ping took to arrive, in seconds; ``None`` before the first one."""
         latency: float | None = self._driver.endpoint.latency
         return latency
 

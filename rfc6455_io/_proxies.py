@@ -25,7 +25,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "so
 
 
 class ProxyError(ConnectionError):
-    """The proxy did not connect us to the server.
+    """The proxy did not establish a connection to the server.
 
     :ivar response: the answer of a proxy that speaks HTTP, such as 407, or ``None``.
     """

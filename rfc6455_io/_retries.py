@@ -41,9 +41,10 @@ LONGEST_ASKED = 24 * 3600.0
 class Backoff:
     """How long to wait before the next attempt.
 
-    :param first: the bound of the first delay, in seconds; it doubles with each attempt.
-    :param longest: the largest bound, in seconds. A server may ask for more with ``Retry-After``, up to a day.
-    :param restart: the bounds of the delay after 1012 (Service Restart): 5 to 30 s, as the IANA registry says.
+    :param first: the upper bound of the first delay, in seconds; it doubles with each attempt.
+    :param longest: the maximum of that bound, in seconds. A server may ask for more with ``Retry-After``, up to a day.
+    :param restart: the bounds of the delay after 1012 (Service Restart): 5 to 30 s, as recommended in the IANA
+        registry.
     :param random: a function that returns random numbers from 0 to 1.
     :raises ValueError: when a time is not a number of seconds from 0 up.
     :raises TypeError: when ``random`` cannot be called.
@@ -148,8 +149,9 @@ class Retries:
 
 
 def is_worth_a_retry(error: Exception) -> bool:
-    """Return whether the same attempt may succeed later. It is ``False`` after 401, 403, 404 and other answers that
-    blame the request, an answer that breaks the rules, an invalid certificate, and close codes such as 1008.
+    """Return whether the same attempt may succeed later. This is ``False`` after 401, 403, 404 and other answers that
+    blame the request, after an answer that breaks the rules, after an invalid certificate, and after close codes such
+    as 1008.
 
     :param error: what `connect` raised, or a `rfc6455.ConnectionClosedError`.
     """

@@ -179,22 +179,22 @@ def _unix_socket(path: str, deadline: _Deadline) -> socket.socket:
 
 
 def connect(uri: str | URI, **options: Unpack[ConnectArguments]) -> WebSocket:
-    """Connect to a server and return the open connection. Use it with ``with``, which closes it at the end.
+    """Connect to a server, and return the open connection. Use it in a ``with`` statement, which closes it at the end.
 
-    A thread reads from the connection as long as it lasts.
+    As long as the connection is open, a thread reads from it.
 
     :param uri: where to connect, a ``ws:`` or ``wss:`` URI or an `rfc6455.URI`.
-    :param ssl: for ``wss:``, a context to use instead of ``ssl.create_default_context()``.
+    :param ssl: for ``wss:``, the context to use instead of ``ssl.create_default_context()``.
     :param server_hostname: the name in the server's certificate, if it differs from the one in the URI.
     :param headers: header fields to add to the request, such as ``Authorization``. If the server redirects to an
         origin other than that of ``uri``, they are not sent there.
     :param proxy: the URL of a proxy: ``http:``, ``https:``, or ``socks5:``, ``socks5h:``, ``socks4:`` and
-        ``socks4a:``, for which ``rfc6455[socks]`` must be installed; with ``h`` and ``a``, the proxy looks up the
-        server's address. ``True``, the default, for the proxy that the environment names, as in
-        ``urllib.request.getproxies()``; ``None`` for no proxy.
+        ``socks4a:``, which require ``rfc6455[socks]``; with ``h`` and ``a``, the proxy looks up the server's address.
+        ``True``, the default, means the proxy given by the environment, as in ``urllib.request.getproxies()``;
+        ``None`` means no proxy.
     :param proxy_ssl: for an ``https:`` proxy, the context to use with it.
-    :param redirects: the maximum number of redirections to follow, 10 by default. None is followed from ``wss:`` to
-        ``ws:``.
+    :param redirects: the maximum number of redirections to follow, 10 by default. Redirections from ``wss:`` to
+        ``ws:`` are never followed.
     :param sock: a connected socket to use.
     :param path: the path of a Unix socket to connect to.
     :param wrap: as for `rfc6455_io.asyncio.connect`.
@@ -203,14 +203,14 @@ def connect(uri: str | URI, **options: Unpack[ConnectArguments]) -> WebSocket:
     :param options: ``subprotocols``, ``extensions``, ``origin``, ``limits`` and the other options of
         `rfc6455.ClientHandshake`.
     :raises rfc6455.HandshakeError: when the server refuses the connection.
-    :raises ProxyError: when the proxy does.
+    :raises ProxyError: when the proxy refuses it.
     :raises TimeoutError: after ``Timeouts.open``.
     :raises OSError: when the server cannot be reached, or TLS fails.
-    :raises rfc6455.LocalProtocolError: when an argument can never work, or for a redirection that must not be
-        followed.
+    :raises rfc6455.LocalProtocolError: when an argument can never work, or the server sends a redirection that must
+        not be followed.
     :raises TypeError: for an argument of the wrong type.
-    :raises ValueError: when ``ssl`` is passed for ``ws:``, or both ``sock`` and ``path``, or the URL of the proxy is
-        wrong.
+    :raises ValueError: when ``ssl`` is passed for ``ws:``, when both ``sock`` and ``path`` are passed, or when the URL
+        of the proxy is wrong.
     """
     route, way, timeouts = planned(_Way, uri, **options)
     deadline = _Deadline(timeouts, route)

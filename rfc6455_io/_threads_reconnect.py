@@ -33,13 +33,13 @@ def reconnect(
     **arguments: Unpack[ConnectArguments],
 ) -> Generator[WebSocket, None, None]:
     """Connect, and reconnect after each connection: ``for ws in reconnect(uri)``. Each `WebSocket` is closed at the
-    end of the loop's body; leave the loop to stop.
+    end of the loop's body. To stop, leave the loop.
 
     An exception in the body also ends the loop. The arguments and errors are those of `rfc6455_io.asyncio.reconnect`,
-    and one more:
+    with one more argument:
 
-    :param sleep: a function that waits for the delay, such as ``Event.wait`` of an event that ends the program. If it
-        raises an exception, that ends the loop.
+    :param sleep: a function that is called to wait for the delay, such as ``Event.wait`` of an event that ends the
+        program. If it raises an exception, that ends the loop.
     """
     retries = Retries(backoff, worth_retry, tell, uri, arguments)
     while True:

@@ -113,9 +113,9 @@ class _Listening:
 
 
 class Server:
-    """A server, as `serve` returns it. It begins to listen when it is entered by ``with``, or by `start`.
+    """A server, as returned by `serve`. It begins to listen when it is entered by ``with``, or when `start` is called.
 
-    :ivar connections: the open connections, a set of `WebSocket` objects that other threads change. Iterate over a
+    :ivar connections: the open connections, a set of `WebSocket` objects. Other threads change it, so iterate over a
         copy.
     """
 
@@ -156,22 +156,22 @@ class Server:
 
     @property
     def sockets(self) -> Sequence[socket.socket]:
-        """The sockets that it listens on; none before it has started or after `close`."""
+        """The sockets that the server listens on; empty before it has started and after `close`."""
         return [listening.sock for listening in self._listening]
 
     @property
     def port(self) -> int:
-        """The port of the first socket, such as the free port that was chosen for 0.
+        """The port of the first socket; if port 0 was requested, the one that was chosen.
 
         :raises RuntimeError: when the server has no port: before it has started, after `close`, and with ``path``.
         """
         return port_of(self.sockets)
 
     def start(self) -> Server:
-        """Begin to listen, if that has not happened yet, and return the server. It runs in threads of its own until
-        `close` is called.
+        """Begin to listen, unless the server is listening already, and return the server. It runs in threads of its
+        own until `close` is called.
 
-        :raises OSError: when it cannot listen there.
+        :raises OSError: when the server cannot listen at that address.
         :raises RuntimeError: after `close`.
         """
         if self._is_closing:
@@ -197,8 +197,8 @@ class Server:
         self.close()
 
     def serve_forever(self) -> None:
-        """Begin to listen, if that has not happened yet; wait until `stop` is called, or until an exception such as
-        ``KeyboardInterrupt`` is raised here; and then close."""
+        """Begin to listen, unless the server is listening already; wait until `stop` is called, or an exception such
+        as ``KeyboardInterrupt`` is raised here; and then close."""
         if not self._is_closing:
             self.start()
         try:
@@ -209,8 +209,8 @@ class Server:
             self.close()
 
     def stop(self) -> None:
-        """Make `serve_forever` return, as in ``signal.signal(signal.SIGTERM, lambda *_: server.stop())``. Any thread
-        and any signal handler may call this."""
+        """Make `serve_forever` return, as in ``signal.signal(signal.SIGTERM, lambda *_: server.stop())``. This may be
+        called in any thread and any signal handler."""
         try:
             self._running.release()
         except RuntimeError:
@@ -219,13 +219,13 @@ class Server:
     def close(self, code: int = 1012, reason: str = "", *, timeout: float | None = 10.0) -> None:
         """Stop listening, close all connections, and wait until they have ended and their handlers have returned.
 
-        A handler may call this, too; it is not waited for.
+        A handler may call this as well; in that case, this does not wait for that handler.
 
         :param code: the close code. 1012 (Service Restart) asks clients to come back; 1001 (Going Away) does not.
         :param reason: for people and logs.
         :param timeout: the number of seconds after which connections are cut; ``None`` to wait for ever. A handler
             that is still running then is logged and left alone, since nothing can stop a thread from outside.
-        :raises rfc6455.LocalProtocolError: for a code that must not be sent (7.4). Nothing is changed then.
+        :raises rfc6455.LocalProtocolError: for a code that must not be sent (7.4). In that case, nothing is changed.
         :raises ValueError: for a timeout that is no number of seconds. Nothing is changed then.
         """
         close_payload(code, reason)
@@ -420,20 +420,20 @@ def serve(
     timeouts: rfc6455.Timeouts | None = None,
     **options: Unpack[HandshakeArguments],
 ) -> Server:
-    """Return a server, to be started by ``with`` or `Server.start`.
+    """Return a server, which is started by ``with`` or `Server.start`.
 
-    :param handler: a function, called with a `WebSocket` for each connection, in a thread of its own. When it returns,
-        the connection is closed with 1000; if it raises an exception, that is logged and the connection is closed with
-        1011.
-    :param host: the name or address to listen on, or several; ``None`` for all interfaces.
+    :param handler: a function that is called with a `WebSocket` for each connection, in a thread of its own. When it
+        returns, the connection is closed with 1000; if it raises an exception, that is logged, and the connection is
+        closed with 1011.
+    :param host: the name or address to listen on, or a sequence of several; ``None`` for all interfaces.
     :param port: the port; 0 for any free one.
     :param ssl: for ``wss:``, a context with the server's certificate.
     :param sock: a socket to listen on, instead of host and port.
     :param path: the path of a Unix socket to listen on, instead of host and port.
     :param reuse_port: whether several processes may listen on the port (``SO_REUSEPORT``).
     :param backlog: how many clients may wait to be accepted, and how many more than ``max_clients`` may be connected.
-    :param max_clients: how many clients have a thread at a time; others get 503. 500 is the default because a process
-        usually has no more than 1024 file descriptors, and each client takes one.
+    :param max_clients: how many clients may have a thread at the same time; others get 503. The default is 500 because
+        a process usually has no more than 1024 file descriptors, and each client needs one.
     :param process_request: a function that is called with each `rfc6455.Request`, including those that do not ask for
         a WebSocket, in the client's thread, so it may block. It returns ``None`` to accept the client, or a
         `rfc6455.Response` to be sent instead; one with status 101 accepts the client and adds its headers to the

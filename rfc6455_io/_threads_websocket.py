@@ -26,13 +26,14 @@ from ._threads_driver import Driver
 
 
 class WebSocket(Known):
-    """One connection for threads: what a handler of `serve` gets, and what `connect` returns.
+    """A connection for threads: the object that `serve` passes to its handler, and that `connect` returns.
 
-    It is a context manager, which closes the connection at the end, and an iterator over messages, which stops when
-    the peer closes with 1000, 1001 or without a code, and raises `rfc6455.ConnectionClosedError` when the connection
-    ends in any other way.
+    It is a context manager, which closes the connection at the end. It is also an iterator over messages, which stops
+    when the peer closes with 1000, with 1001 or without a code, and raises `rfc6455.ConnectionClosedError` when the
+    connection ends in any other way.
 
-    Any number of threads may use it at the same time. If several receive, each message goes to one of them.
+    Any number of threads may use it at the same time. If several threads receive, each message is delivered to one of
+    them.
     """
 
     __slots__ = ("__weakref__", "_driver", "_release")
@@ -48,7 +49,7 @@ class WebSocket(Known):
         ``"sockname"``, the addresses; ``"socket"``; ``"ssl_object"``, if TLS is used. Return ``default`` for any other
         name.
 
-        The socket is for its options. Do not read, write or close it.
+        Use the socket only for its options. Do not read from it, write to it or close it.
         """
         wire = self._driver.wire
         if name == "ssl_object":
@@ -60,21 +61,21 @@ class WebSocket(Known):
     # Receiving.
 
     def recv(self, timeout: float | None = None) -> str | bytes:
-        """Wait for the next message and return it: `str` for text, `bytes` for binary.
+        """Wait for the next message, and return it: `str` for text, `bytes` for binary.
 
-        If nobody receives, reading stops, and the peer has to wait.
+        While nobody is receiving, reading stops, and the peer has to wait.
 
-        :param timeout: how long to wait, in seconds; ``None`` to wait for ever, 0 to return at once.
-        :raises TimeoutError: when no message has come by then. Nothing is lost: the next call returns it.
+        :param timeout: how long to wait, in seconds; ``None`` to wait for ever, 0 to return immediately.
+        :raises TimeoutError: when no message has arrived by then. Nothing is lost: the next call returns the message.
         :raises rfc6455.ConnectionClosedError: when the connection has ended and all messages have been received. Its
             ``closed`` says why.
-        :raises RuntimeError: with the options ``parts=True`` and ``decode_text=False``, which need `recv_part`.
+        :raises RuntimeError: with the options ``parts=True`` and ``decode_text=False``, which require `recv_part`.
         """
         return self._driver.take((str, bytes), NOT_WHOLE, timeout)  # type: ignore[return-value]
 
     def recv_part(self, timeout: float | None = None) -> Part:
-        """Return the next part of a message, with the option ``parts=True``; with ``decode_text=False`` also whole
-        texts, as `rfc6455.EncodedText`. The argument and the errors are those of `recv`."""
+        """Return the next part of a message if the option ``parts=True`` is set; with ``decode_text=False``, whole
+        texts are returned as well, as `rfc6455.EncodedText`. The argument and the errors are those of `recv`."""
         return self._driver.take(Part.__args__, NOT_IN_PARTS, timeout)  # type: ignore[return-value]
 
     def __iter__(self) -> Iterator[str | bytes]:
@@ -91,17 +92,17 @@ class WebSocket(Known):
     # Sending.
 
     def send(self, message: Sendable | Iterable[str | bytes], *, compress: bool | None = None) -> None:
-        """Send a message, after waiting for the peer while more than 64 KiB wait to be written.
+        """Send a message. If more than 64 KiB are waiting to be written, wait for the peer first.
 
-        A peer that never reads is given up by the keepalive of `rfc6455.Timeouts`.
+        If the peer never reads, the keepalive of `rfc6455.Timeouts` ends the connection.
 
         :param message: `str` is sent as text, bytes as binary, and a `rfc6455.PreparedMessage` as it was prepared. The
-            items of an iterable are sent as fragments of one message as they come; other threads wait to send
-            meanwhile. If it raises an exception, the message cannot be finished, and the connection is closed with
-            1011.
+            items of an iterable are sent as fragments of one message as they become available; meanwhile, other
+            threads have to wait before they can send. If the iterable raises an exception, the message cannot be
+            completed, and the connection is closed with 1011.
         :param compress: as for `rfc6455.Connection.send_text`.
-        :raises rfc6455.ConnectionClosedError: when the connection has ended; after a `close` from this side, once that
-            is done.
+        :raises rfc6455.ConnectionClosedError: when the connection has ended; if this side has called `close`, once
+            that is complete.
         :raises TypeError: when the message is anything else.
         :raises RuntimeError: when the iterable itself calls this.
         """
@@ -137,28 +138,28 @@ class WebSocket(Known):
         """Send a Ping, wait for the Pong, and return how long it took, in seconds (5.5.2).
 
         :param timeout: how long to wait, in seconds; ``None`` to wait for ever.
-        :raises TimeoutError: when no Pong has come by then.
-        :raises rfc6455.ConnectionClosedError: when the connection has ended, or ends before the Pong comes.
+        :raises TimeoutError: when no Pong has arrived by then.
+        :raises rfc6455.ConnectionClosedError: when the connection has ended, or ends before the Pong arrives.
         """
         return self._driver.ping(timeout)
 
     # The end.
 
     def close(self, code: int | None = 1000, reason: str = "") -> None:
-        """Close the connection (7.1.2) and wait until it has ended, no longer than the `rfc6455.Timeouts` allow.
+        """Close the connection (7.1.2), and wait until it has ended, for as long as the `rfc6455.Timeouts` allow.
 
-        This is allowed at any time, in any thread, and more than once. The Close frame goes out at once. Messages that
-        come meanwhile can still be received, as far as they fit into the queue; others are dropped. The arguments and
-        errors are those of `rfc6455_io.asyncio.WebSocket.close`.
+        This is allowed at any time, in any thread, and more than once. The Close frame is sent immediately. Messages
+        that arrive in the meantime can still be received as far as they fit into the queue; others are dropped. The
+        arguments and errors are those of `rfc6455_io.asyncio.WebSocket.close`.
         """
         self._driver.close(code, reason)
         self.wait_closed()
 
     def wait_closed(self, timeout: float | None = None) -> Closed:
-        """Wait until the connection and TCP have ended, and return why.
+        """Wait until the connection and TCP have ended, and return the reason.
 
-        The end comes after the messages before it: it does not come while reading has stopped because too many
-        messages wait.
+        The end is noticed only after the messages before it, so this keeps waiting while reading has stopped because
+        too many messages have not been received.
 
         :param timeout: how long to wait, in seconds; ``None`` to wait for ever.
         :raises TimeoutError: when it has not ended by then.
@@ -169,7 +170,8 @@ class WebSocket(Known):
         return closed
 
     def abort(self) -> None:
-        """Cut the connection without a closing handshake. Both ends see 1006, and this one the cause ``ABORTED``."""
+        """Cut the connection without a closing handshake. Both ends see 1006, and this one also sees the cause
+        ``ABORTED``."""
         self._driver.abort()
 
     def __enter__(self) -> WebSocket:
@@ -182,8 +184,8 @@ class WebSocket(Known):
 
 def broadcast(connections: Iterable[WebSocket], message: Sendable, *, close_slow: bool = False) -> list[WebSocket]:
     """Send a message to many connections without waiting. It is serialised once, and compressed once for each set of
-    parameters. A connection on which more than 64 KiB wait, or another thread is sending, is skipped. The arguments,
-    the result and the errors are those of `rfc6455_io.asyncio.broadcast`.
+    parameters. A connection is skipped if more than 64 KiB are waiting for it, or another thread is sending on it. The
+    arguments, the result and the errors are those of `rfc6455_io.asyncio.broadcast`.
     """
     prepared = message if isinstance(message, PreparedMessage) else PreparedMessage(message)
     if isinstance(connections, WebSocket):  # which would yield its messages

@@ -11,7 +11,7 @@
             ws.send("hello")
             print(ws.recv())
 
-Not here: the code. This module has the names.
+Not here: the code. This module only collects the names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A WebSocket protocol for uvicorn: any ASGI app, and so any Starlette or FastAPI app, on `rfc6455`.
+"""A WebSocket protocol for uvicorn, with which any ASGI app (such as one of Starlette or FastAPI) uses `rfc6455`.
 
     uvicorn --ws rfc6455_io.uvicorn:Protocol app:app
 
@@ -58,11 +58,12 @@ TURN = 512 << 10
 
 
 class Protocol(asyncio.Protocol):
-    """One WebSocket connection, which uvicorn creates when a request for one has come.
+    """A WebSocket connection, which uvicorn creates when it has received a request for one.
 
     It supports the options ``--ws-max-size``, ``--ws-max-queue``, ``--ws-ping-interval`` and ``--ws-ping-timeout`` (0
-    turns either off), ``--ws-per-message-deflate``, ``--root-path`` and those about headers. Without a command line,
-    call ``uvicorn.run(app, ws=Protocol)``. To change settings for which uvicorn has no option, derive a class.
+    turns either of them off), ``--ws-per-message-deflate``, ``--root-path``, and the options about headers. Instead of
+    using the command line, you can call ``uvicorn.run(app, ws=Protocol)``. To change settings for which uvicorn has no
+    option, derive a class.
     """
 
     #: Which pages may connect (10.2). uvicorn leaves that to the app; ``rfc6455.SAME_HOST`` is the safe choice.
