@@ -68,9 +68,9 @@ class Opcode(IntEnum):
 class CloseCode(IntEnum):
     """Why a connection was closed (7.4.1 and the registry of 11.7).
 
-    ``NO_STATUS_RCVD``, ``ABNORMAL_CLOSURE`` and ``TLS_HANDSHAKE`` are never sent: an application gets them when no
-    Close frame arrived, or one without a code. The codes from 3000 up belong to libraries and applications and are
-    plain numbers, except for the registered ``TIMEOUT``, which `Deadlines` uses.
+    ``NO_STATUS_RCVD``, ``ABNORMAL_CLOSURE`` and ``TLS_HANDSHAKE`` are never sent: an application gets them if there
+    was no Close frame, or one without a code. The codes from 3000 up belong to libraries and applications, and are
+    plain numbers, except for the registered code ``TIMEOUT``, which `Deadlines` uses.
 
     >>> rfc6455.CloseCode(1009).name
     'MESSAGE_TOO_BIG'
@@ -118,9 +118,9 @@ def is_sendable_close_code(code: int) -> bool:
 class CloseCause(Enum):
     """Why a connection ended. The value says so in words.
 
-    The three that begin with ``OPENING`` tell a client whether to try again: after `OPENING_EOF`, yes; after
-    `OPENING_REFUSED`, it depends on the status of the answer; after `OPENING_INVALID`, no, the server would only do
-    the same.
+    The three causes that begin with ``OPENING`` tell a client whether to try again: after `OPENING_EOF`, yes; after
+    `OPENING_REFUSED`, it depends on the status of the answer; after `OPENING_INVALID`, no, as the server would only do
+    the same again.
 
     >>> (closed,) = rfc6455.Connection(rfc6455.SERVER).receive_data(b"")
     >>> closed.cause.name
@@ -146,21 +146,22 @@ class CloseCause(Enum):
 
 
 class Leniency(Enum):
-    """A rule that a handshake or a connection can be told not to enforce. None is relaxed unless asked for.
+    """A rule that a handshake or a connection can be told not to enforce. All rules are enforced by default.
 
-    Each is for a peer that is known to need it, such as a device that will never be updated; the value says what is
-    then accepted. ``leniencies_used`` of the handshake and the connection counts how often each was used.
+    Use a leniency for a peer that is known to need it, such as a device that will never be updated; the value says
+    what is accepted with it. ``leniencies_used`` of the handshake and the connection counts how often each was used.
 
-    - ``UNMASKED_FRAMES``: a server accepts frames without a mask (5.1). The mask keeps a hostile page from writing
+    - ``UNMASKED_FRAMES``: a server accepts frames without a mask (5.1). The mask prevents a hostile page from sending
       bytes of its choice to a proxy that mistakes them for HTTP (10.3); without it, that attack works.
-    - ``BARE_LF``: lines of a head may end with LF alone (RFC 9112 2.2). A proxy in front that splits lines differently
-      can be made to see another request (request smuggling); use this only where nothing is in between.
-    - ``LONG_LENGTHS``: a length may take more bytes than it needs (5.2). A filter that reads lengths differently can
-      be bypassed.
-    - ``MISSING_CONNECTION_UPGRADE``: ``Connection`` need not list ``Upgrade`` (4.1, 4.2.1). The field makes proxies
-      forward the upgrade knowingly; one that did not may take frames for requests.
-    - ``INVALID_UTF8``: text need not be UTF-8 (8.1); only together with ``decode_text=False``. Code that decodes it
-      later has to cope with whatever the sender put there.
+    - ``BARE_LF``: lines of a head may end with LF alone (RFC 9112 2.2). A proxy in front of the server that splits
+      lines differently can be made to see a different request (request smuggling); use this only if there is no proxy
+      in between.
+    - ``LONG_LENGTHS``: a length may be encoded in more bytes than necessary (5.2). A filter that reads lengths
+      differently can be bypassed.
+    - ``MISSING_CONNECTION_UPGRADE``: ``Connection`` does not have to list ``Upgrade`` (4.1, 4.2.1). This field ensures
+      that a proxy forwards the upgrade knowingly; a proxy that did not may mistake frames for requests.
+    - ``INVALID_UTF8``: text does not have to be UTF-8 (8.1); only together with ``decode_text=False``. Code that
+      decodes it later has to cope with whatever the sender put there.
 
     >>> server = rfc6455.Connection(rfc6455.SERVER, leniencies={rfc6455.Leniency.UNMASKED_FRAMES})
     >>> server.receive_data(bytes.fromhex("81 02 6869"))

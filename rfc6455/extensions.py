@@ -1,9 +1,9 @@
 """What an extension is (section 9): how it is negotiated, and what it does to messages.
 
-Two base classes. An `Extension` is configuration that the application passes to a handshake; it can make an offer
-(client), answer one (server) and read the answer (client). Each of these ends in a `MessageCodec`, the state of that
-extension on one connection, which changes the payload of data messages on the way in and out. Each must define two
-members; the others have defaults that suit an extension without parameters and without memory.
+There are two base classes. An `Extension` is the configuration that the application passes to a handshake; it can make
+an offer (client), answer an offer (server) and read the answer (client). This results in a `MessageCodec`, the state
+of that extension on one connection, which changes the payload of data messages on the way in and out. Each of the two
+must define two members; the others have defaults that suit an extension without parameters and without memory.
 
 Control frames are never changed: no registered extension does so, and a Close frame that had to be decoded could be
 lost to a failing extension.
@@ -26,16 +26,16 @@ Parameters = Sequence[tuple[str, "str | None"]]
 
 
 class MessageCodec(State):
-    """The state of one extension on one connection. Derive from it, and define `encode` and `decode`.
+    """The state of an extension on one connection. Derive a class, and define `encode` and `decode`.
 
-    An exception that a codec raises is a fault of this end, unless it is a `RemoteProtocolError`: the connection fails
-    with 1011, and the exception reaches the caller of the connection. Earlier events are not lost: the next
-    ``receive_data(None)`` returns them, and then `Closed`.
+    An exception that a codec raises is a mistake on this side, unless it is a `RemoteProtocolError`: the connection
+    fails with 1011, and the exception is passed on to the caller of the connection. Earlier events are not lost: the
+    next ``receive_data(None)`` returns them, and then `Closed`.
 
     :cvar reserved_bits: the RSV bits that mark a message as changed by this extension, on its first frame only (5.2):
         4 for RSV1, 2 for RSV2, 1 for RSV3, or a sum of them. Two extensions of one connection must not share any.
-    :ivar parameters: what was agreed, as written in the ``Sec-WebSocket-Extensions`` header, name first. If a codec
-        sets nothing, the handshake fills in the name.
+    :ivar parameters: what was negotiated, as written in the ``Sec-WebSocket-Extensions`` header, beginning with the
+        name. If a codec does not set it, the handshake fills in the name.
 
     >>> class Backwards(rfc6455.MessageCodec):
     ...     def encode(self, payload, final):
@@ -59,12 +59,13 @@ class MessageCodec(State):
         raise NotImplementedError(f"{type(self).__name__} does not define encode(payload, final)")
 
     def decode(self, payload: bytes, final: bool) -> bytes:
-        """Decode the next bytes of a marked message, and return the result: all of it, or about 64 KiB at a time.
+        """Decode the next bytes of a marked message, and return the result, either all of it or about 64 KiB at a
+        time.
 
-        While `has_more` is true afterwards, there is more to return; the next call passes ``b""`` and the same
+        If `has_more` is true afterwards, there is more to return, and the next call passes ``b""`` and the same
         ``final``.
 
-        :param payload: the bytes as they arrive, cut anywhere; may be empty.
+        :param payload: the bytes in the chunks in which they arrive; may be empty.
         :param final: whether these are the last bytes of the message.
         :raises RemoteProtocolError: when the bytes make no sense; 1007 for bad data.
         """
@@ -81,7 +82,7 @@ class MessageCodec(State):
         return self.reserved_bits
 
     def begin(self, marks: int) -> None:
-        """Note that a marked message begins to arrive.
+        """Note that a marked message is beginning to arrive.
 
         Called only for a codec with several bits. By default it refuses a message that does not have all of them.
 
@@ -106,13 +107,14 @@ class MessageCodec(State):
 
     @property
     def retained_bytes(self) -> int:
-        """An upper estimate of the memory that this state holds now, in bytes; it counts against ``Limits.memory``."""
+        """An upper estimate of the memory that this state currently takes, in bytes; it counts towards
+        ``Limits.memory``."""
         return 0
 
     def drop(self) -> None:
         """Release all memory: the connection has ended.
 
-        Nothing is decoded after this; what is still encoded must not refer to earlier messages.
+        Nothing is decoded after this; if anything is still encoded, it must not refer to earlier messages.
         """
 
     # Messages that several connections share (`PreparedMessage`).
@@ -126,8 +128,8 @@ class MessageCodec(State):
     def encode_shared(self, payload: bytes) -> bytes:
         """Encode a whole message without using or changing the state of this connection.
 
-        Called only if `shared_key` is not ``None``. By default it calls `encode`, which is right for a codec that
-        remembers nothing from one message to the next.
+        Called only if `shared_key` is not ``None``. By default, it calls `encode`, which is right for a codec that
+        does not remember anything from one message to the next.
         """
         return self.encode(payload, True)
 
@@ -147,9 +149,9 @@ class MessageCodec(State):
 
 
 class Extension:
-    """An extension as configured by the application. It holds no state of any connection.
+    """An extension as configured by the application. It does not contain the state of any connection.
 
-    Derive from it. An extension without parameters defines ``name`` and `codec`; one with parameters defines ``name``,
+    Derive a class. An extension without parameters defines ``name`` and `codec`; one with parameters defines ``name``,
     `offer`, `accept_offer` and `accept_answer`.
 
     :cvar name: the registered token, such as ``permessage-deflate``.
@@ -164,15 +166,16 @@ class Extension:
     name: str
 
     def codec(self) -> MessageCodec:
-        """Make the state for a new connection."""
+        """Return the state for a new connection."""
         raise NotImplementedError(f"{type(self).__name__} defines neither codec() nor what is called instead")
 
     def offer(self) -> str:
-        """Return the offer of a client: the parameters as in the header, without the name. By default none."""
+        """Return the offer of a client: the parameters as in the header, without the name. By default, there are
+        none."""
         return ""
 
     def accept_offer(self, parameters: Parameters) -> MessageCodec | None:
-        """Answer an offer at the server. By default an offer with parameters is declined.
+        """Answer an offer on a server. By default, an offer with parameters is declined.
 
         :param parameters: those of one offer, in order; the value is ``None`` for a parameter without one.
         :returns: the state agreed on, or ``None`` to decline this offer (9.1: "no harm").
@@ -180,7 +183,7 @@ class Extension:
         return None if parameters else self.codec()
 
     def accept_answer(self, parameters: Parameters) -> MessageCodec:
-        """Read the server's answer to the client's offer. By default an answer has no parameters.
+        """Read the server's answer to the client's offer. By default, an answer must not have parameters.
 
         :param parameters: as in `accept_offer`.
         :raises HandshakeError: when it does not answer this offer; the connection must fail (4.1).

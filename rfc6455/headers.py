@@ -18,12 +18,12 @@ _TOKEN = re.compile(rf"{TCHAR}+")
 class Headers:
     """The header fields of a request or a response: ordered, with repeated names allowed, and case-insensitive.
 
-    They are immutable. ``headers["Host"]`` is one value: those of all lines with that name, joined by commas, which
-    means the same by RFC 9110 5.2. ``Cookie`` is joined by ``"; "`` (RFC 9113 8.2.3); ``Set-Cookie`` cannot be joined,
-    so use `get_all` for it. Iterating yields ``(name, value)`` pairs as they were on the wire, so ``Headers(headers)
-    == headers``.
+    Headers are immutable. ``headers["Host"]`` is a single value: the values of all lines with that name, joined by
+    commas, which means the same according to RFC 9110 5.2. ``Cookie`` is joined by ``"; "`` (RFC 9113 8.2.3);
+    ``Set-Cookie`` cannot be joined, so use `get_all` for it. Iterating yields ``(name, value)`` pairs as they were on
+    the wire, so ``Headers(headers) == headers``.
 
-    :param source: pairs of `str` or `bytes`, a mapping of `str`, or other Headers. Bytes are taken as latin-1.
+    :param source: pairs of `str` or `bytes`, a mapping of `str`, or other Headers. Bytes are decoded as latin-1.
     :raises TypeError: when it is anything else, or when a name or a value is neither `str` nor `bytes`.
 
     >>> headers = rfc6455.Headers([("Host", "example.com"), ("Via", "one"), ("via", "two")])
@@ -65,7 +65,7 @@ class Headers:
         return self._by_name().get(name.lower(), ())
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """Return the value of ``name``, with several lines joined into one, or ``default`` without such a header.
+        """Return the value of ``name``, with several lines joined into one, or ``default`` if there is no such header.
 
         :param name: the name, in upper or lower case.
 
@@ -181,7 +181,8 @@ class Request(NamedTuple):
 
     @property
     def resource_name(self) -> str:
-        """Path and query, whatever form the target has (RFC 6455 3); ``"*"`` in the asterisk-form of OPTIONS."""
+        """The path and the query, whatever the form of the target (RFC 6455 3); ``"*"`` for the asterisk-form of
+        OPTIONS."""
         absolute = self._absolute_form
         if absolute is None:
             return self.target
@@ -194,7 +195,7 @@ class Request(NamedTuple):
 
     @property
     def query(self) -> str:
-        """The resource name after the ``?``, still percent-encoded; empty without one."""
+        """The resource name after the ``?``, still percent-encoded; empty if there is none."""
         return self.resource_name.partition("?")[2]
 
     @property

@@ -297,17 +297,17 @@ def unmasked_frame(first: int, payload: bytes) -> list[bytes]:
 
 
 class PreparedMessage:
-    """A message that is serialised once and sent on many connections, by `Connection.send_prepared`.
+    """A message that is serialised once, and sent on many connections with `Connection.send_prepared`.
 
-    A server's connections share the same bytes object. Those with compression share the compressed bytes if their
-    parameters allow it; the message is compressed for each set of parameters when a connection first needs it. A
-    client masks each frame with a key of its own (5.3), so only the compression is shared.
+    The connections of a server share the same bytes object. Those with compression share the compressed bytes if their
+    parameters allow it; the message is compressed once for each set of parameters, when a connection first needs it. A
+    client masks each frame with a different key (5.3), so only the compressed payload is shared.
 
-    It can be used from several threads: at worst, something is computed twice.
+    It can be used by several threads at the same time: at worst, something is computed twice.
 
     :param message: the text or the bytes.
-    :param compress: ``False`` never to compress; ``True`` to compress on every connection that agreed on an extension;
-        ``None`` to let the extension decide.
+    :param compress: ``False`` never to compress; ``True`` to compress on every connection that has negotiated an
+        extension; ``None`` to let the extension decide.
     :raises TypeError: when the message is neither text nor bytes.
     :raises LocalProtocolError: when the text is not valid Unicode (8.1).
 

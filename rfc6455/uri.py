@@ -97,15 +97,15 @@ class URI:
     def host_header(self) -> str:
         """The value of ``Host``: the host, and the port unless it is the default (4.1, requirement 4).
 
-        The zone of an IPv6 address is left out, as it means something to this machine only (RFC 6874 3).
+        The zone of an IPv6 address is left out, as it has a meaning only on this machine (RFC 6874 3).
         """
         return self._authority(self.host.partition("%")[0] if ":" in self.host else self.host)
 
     def redirected(self, location: str) -> URI:
-        """Return the target of a redirection: the URI that a ``Location`` header means.
+        """Return the target of a redirection: the URI to which a ``Location`` header refers.
 
-        :param location: the value of the header. ``http:`` and ``https:`` mean ``ws:`` and ``wss:``; it may be
-            relative to this URI (RFC 9110 10.2.2), and a fragment is dropped.
+        :param location: the value of the header. ``http:`` and ``https:`` are converted to ``ws:`` and ``wss:``; the
+            value may be relative to this URI (RFC 9110 10.2.2), and a fragment is dropped.
         :raises LocalProtocolError: when it does not lead to a WebSocket, or leads from ``wss:`` to ``ws:``, which
             would give up TLS.
         :raises TypeError: when it is not a `str`; ``headers.get("Location")`` is ``None`` if there is no such header.

@@ -51,7 +51,7 @@ class Request(HttpRequest):
 
     @property
     def origin(self) -> str | None:
-        """The origin of the script that connects, or ``None`` if the client is not a browser (4.1, 10.2)."""
+        """The origin of the page that wants to connect, or ``None`` if the client is not a browser (4.1, 10.2)."""
         return self.headers.get("Origin")
 
     @property

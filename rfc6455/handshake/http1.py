@@ -5,8 +5,8 @@ answer. Each ends with a `Connection` or a `HandshakeError`. Not here: what does
 (`opening.py`), what the two ends agree on (`negotiation.py`), and heads as bytes (`http1_heads.py`).
 
 The law: there is no 101 unless every check has passed. Each check is one function that returns or raises, with the
-rule it obeys above it. A refusal closes: its answer says ``Connection: close``, and the handshake accepts no more
-input.
+rule that it obeys above it. A refusal closes the connection: its answer says ``Connection: close``, and the handshake
+accepts no more input.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ _Lines = Mapping[str, Sequence[str]]
 
 
 def accept_key(key: str) -> str:
-    """Return the value of ``Sec-WebSocket-Accept`` that answers this ``Sec-WebSocket-Key`` (1.3, 4.2.2).
+    """Return the value of ``Sec-WebSocket-Accept`` for this ``Sec-WebSocket-Key`` (1.3, 4.2.2).
 
-    :param key: the value as it was sent, without spaces around it.
+    :param key: the value as it was sent, without surrounding spaces.
 
     >>> rfc6455.accept_key("dGhlIHNhbXBsZSBub25jZQ==")
     's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
@@ -101,24 +101,24 @@ class ServerHandshake(ServerOpening):
     :param subprotocols: the subprotocols that the server speaks, in order of preference (1.9).
     :param extensions: the extensions that the server is ready to use, such as ``PerMessageDeflate()`` (9).
     :param origins: which pages may connect (10.2): `SAME_HOST`, `ANY_ORIGIN`, a callable that takes the request and
-        returns whether it may, or a collection of these and of origins, of which one has to allow the page:
-        ``[SAME_HOST, "https://app.example", "https://*.example.com", "null"]``. The star stands for one or more whole
-        labels. Other pages get 403. A client that sends no ``Origin`` is not a browser and may connect; no callable is
-        asked then.
-    :param hosts: the names and addresses of this server, without ports, against DNS rebinding: ``["localhost",
-        "127.0.0.1", "::1"]``. A request with another ``Host`` gets 421. ``None`` allows any.
-    :param require_subprotocol: whether a client that asks for none of ``subprotocols`` is refused, with 400. By
-        default the connection then has no subprotocol; a browser that asked for some closes it.
-    :param plain_http: whether GET, HEAD and OPTIONS requests that do not ask for a WebSocket, in HTTP/1.1 or HTTP/1.0,
-        are also returned to the caller, who answers them with `reject`, as in ``reject(200, body=page)``. By default
-        they are refused, with 426.
+        returns whether its page may connect, or a collection of these and of origins, one of which has to allow the
+        page: ``[SAME_HOST, "https://app.example", "https://*.example.com", "null"]``. A star matches one or more whole
+        labels. Other pages get 403. A client that does not send ``Origin`` is not a browser, and may connect;
+        callables are not called in that case.
+    :param hosts: the names and addresses of this server, without ports, as a protection against DNS rebinding:
+        ``["localhost", "127.0.0.1", "::1"]``. A request with any other ``Host`` gets 421. ``None`` allows any host.
+    :param require_subprotocol: whether a client that asks for none of ``subprotocols`` is refused with 400. By
+        default, the connection then has no subprotocol; a browser that has asked for some will close it.
+    :param plain_http: whether GET, HEAD and OPTIONS requests (HTTP/1.1 or HTTP/1.0) that do not ask for a WebSocket
+        are also returned to the caller, who answers them with `reject`, as in ``reject(200, body=page)``. By default,
+        they are refused with 426.
     :param options: ``limits``, also on the head, ``leniencies``, and the others that `options.Options` describes.
     :raises LocalProtocolError: when an argument can never work, such as an origin with a path.
     :raises TypeError: when an argument has the wrong type.
 
-    :ivar request: the request, once its head has come, even if it was refused.
+    :ivar request: the request, once its head has arrived, even if it was refused.
     :ivar response: the head of the answer, once there is one, for callers that log it or send it by other means.
-    :ivar leniencies_used: the number of times that each `Leniency` was used.
+    :ivar leniencies_used: how often each `Leniency` was used.
 
     >>> client = rfc6455.ClientHandshake("ws://example.com/chat", subprotocols=["v2", "v1"])
     >>> server = rfc6455.ServerHandshake(subprotocols=["v1"])
@@ -135,15 +135,15 @@ class ServerHandshake(ServerOpening):
     _reader: RequestReader | None = None
 
     def receive_request(self, method: str, target: str, headers: HeaderSource) -> Request:
-        """Check a request that was read elsewhere, as HTTP/1.1, and return it.
+        """Check an HTTP/1.1 request that was read elsewhere, and return it.
 
-        Pass what came after its head, if anything, to `receive_data`.
+        If there is data after the head of the request, pass that to `receive_data`.
 
         :param method: such as ``"GET"``.
         :param target: the request-target as it was sent, such as ``"/chat?room=1"``.
         :param headers: the header fields: pairs of `str` or `bytes`, or a mapping of `str`.
         :raises HandshakeError: when the request must be refused. Its ``response`` is what to answer.
-        :raises LocalProtocolError: when this handshake has received something already.
+        :raises LocalProtocolError: when this handshake has already received something.
         :raises TypeError: when an argument has the wrong type.
 
         >>> server = rfc6455.ServerHandshake(plain_http=True)
@@ -165,13 +165,13 @@ class ServerHandshake(ServerOpening):
         return lambda: _switching(accept, fields), head
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
-        """Queue an answer other than the 101: a refusal, a redirection, or with ``plain_http`` a page.
+        """Queue an answer other than 101: a refusal, a redirection, or, with ``plain_http``, a page.
 
-        It may be called before the request is complete, as in ``reject(408)`` after a time-out. The TCP connection
-        ends after it: ``Connection: close`` and ``Content-Length`` are added.
+        This may be called before the request is complete, as in ``reject(408)`` after a time-out. The TCP connection
+        ends after the answer: ``Connection: close`` and ``Content-Length`` are added.
 
         :param status: 200 to 599 (RFC 9110 15).
-        :param headers: header fields to add to the answer. ``Content-Type`` is plain text by default.
+        :param headers: header fields to add to the answer. The default ``Content-Type`` is plain text.
         :param body: the body. It is not sent in answer to HEAD, and not allowed with 204, 205 and 304.
         :raises LocalProtocolError: when the answer cannot be written, or when called too late.
         :raises TypeError: when the body is not bytes.
@@ -180,12 +180,12 @@ class ServerHandshake(ServerOpening):
         self._refuse(_closing(status, check_extra_headers(headers, _HOP_BY_HOP), body))
 
     def headers_to_send(self) -> HeaderList:
-        """Return the header fields of the answer, once, for a caller that writes them by other means.
+        """Return the header fields of the answer, but only once, for a caller that writes them by other means.
 
-        The status is not among them; it is in ``response``. The head is removed from what is to be sent, here or by
-        the connection; the body of a refusal stays.
+        The status is not included; it is in ``response``. The head is removed from the data to be sent, by this
+        handshake or by the connection; the body of a refusal stays.
 
-        :returns: pairs of name and value; ``[]`` when there is no answer yet, or when its head has been taken.
+        :returns: pairs of name and value; ``[]`` if there is no answer yet, or if its head has already been taken.
 
         >>> server = rfc6455.ServerHandshake(plain_http=True)
         >>> request = server.receive_request("GET", "/", {"Host": "example.com"})
@@ -451,18 +451,19 @@ def _only(values: Sequence[str] | None, name: str, section: str) -> str:
 class ClientHandshake(ClientOpening):
     """The client's side of one opening handshake (4.1).
 
-    :param uri: where to connect, a ``ws:`` or ``wss:`` URI or a `URI`. The caller opens TCP and TLS.
+    :param uri: where to connect: a ``ws:`` or ``wss:`` URI, as a string or a `URI`. Opening TCP and TLS is up to the
+        caller.
     :param subprotocols: the subprotocols to ask for, in order of preference (1.9).
     :param extensions: the extensions to ask for, such as ``PerMessageDeflate()`` (9).
     :param origin: the value of ``Origin``; ``None`` for a client that is not a browser.
     :param headers: header fields to add to the request, such as ``Authorization``. ``Host`` replaces that of the URI,
-        and ``Origin`` may be passed here instead of in its own argument.
+        and ``Origin`` may be passed here instead of as an argument.
     :param options: ``limits``, also on the response, ``leniencies``, and the others that `options.Options` describes.
     :raises LocalProtocolError: when the URI is not valid, or an argument cannot be written.
     :raises TypeError: when an argument has the wrong type.
 
     :ivar uri: the `URI`.
-    :ivar response: the head of the response, once it has come.
+    :ivar response: the head of the response, once it has arrived.
     :ivar leniencies_used: the number of times that each `Leniency` was used.
 
     >>> client = rfc6455.ClientHandshake("wss://example.com/chat?room=1")
@@ -501,11 +502,11 @@ class ClientHandshake(ClientOpening):
         return Request("GET", self.uri.resource_name, Headers._known_good(self._fields))
 
     def headers_to_send(self) -> HeaderList:
-        """Return the header fields of the request, once, for a caller that writes them by other means.
+        """Return the header fields of the request, but only once, for a caller that writes them by other means.
 
-        Method and target are not among them; they are in ``request``. `data_to_send` then returns nothing.
+        Method and target are not included; they are in ``request``. After this, `data_to_send` returns nothing.
 
-        :returns: pairs of name and value; ``[]`` when the request has been taken.
+        :returns: pairs of name and value; ``[]`` if the request has already been taken.
 
         >>> rfc6455.ClientHandshake("ws://example.com/chat").headers_to_send()[0]
         (b'Host', b'example.com')

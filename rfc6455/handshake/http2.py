@@ -42,8 +42,8 @@ _REQUIRED_PSEUDO = frozenset({":method", ":protocol", ":scheme", ":path", ":auth
 class Http2ServerHandshake(ServerOpening):
     """The server's side of one opening handshake over HTTP/2 or HTTP/3 (RFC 8441, RFC 9220).
 
-    The arguments are those of `ServerHandshake`. ``plain_http`` changes nothing here, as the HTTP library knows which
-    streams are not for a WebSocket. That library also has to bound the size of header lists.
+    The arguments are those of `ServerHandshake`. ``plain_http`` has no effect, as the HTTP library knows which streams
+    are not for a WebSocket. That library also has to limit the size of header lists.
 
     :ivar request: the request, as if it had come over HTTP/1.1: ``:path`` as target, ``:authority`` as ``Host``.
     :ivar response: the answer, once there is one.
@@ -75,8 +75,8 @@ class Http2ServerHandshake(ServerOpening):
         return self._receive("receive_headers()", lambda: parse_extended_connect(fields))
 
     def receive_request(self, method: str, target: str, headers: HeaderSource) -> Request:
-        """Check a request whose pseudo-header fields were read elsewhere, and return it. ASGI servers pass requests on
-        in this form; ``:protocol`` and ``:scheme`` must have been checked before.
+        """Check a request whose pseudo-header fields were read elsewhere, and return it. This is the form in which
+        ASGI servers pass requests on; ``:protocol`` and ``:scheme`` must already have been checked.
 
         :param method: ``"CONNECT"``.
         :param target: the ``:path``, such as ``"/chat?room=1"``.
@@ -103,7 +103,7 @@ class Http2ServerHandshake(ServerOpening):
         return Response(200, Headers(fields), version="HTTP/2"), b""
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
-        """Answer with a status other than 200. Send `headers_to_send` and `data_to_send`, and end the stream.
+        """Answer with a status other than 200. Then send `headers_to_send` and `data_to_send`, and end the stream.
 
         :param status: 300 to 599: any 2xx would open the tunnel (RFC 9110 9.3.6).
         :param headers: header fields to add to the answer.
@@ -120,7 +120,7 @@ class Http2ServerHandshake(ServerOpening):
         self._refuse(response)
 
     def headers_to_send(self) -> HeaderList:
-        """Return the header list of the answer, once; ``[]`` when none is due."""
+        """Return the header list of the answer, but only once; ``[]`` if none is due."""
         if not self._headers_are_due or self.response is None:
             return []
         self._headers_are_due = False

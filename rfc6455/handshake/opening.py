@@ -1,4 +1,5 @@
-"""What the opening handshake has in common over any version of HTTP: the stages it goes through, and what it keeps.
+"""What the opening handshakes over all versions of HTTP have in common: the stages they go through, and what they
+keep.
 
 What lives here: the common part of the servers (`ServerOpening`) and of the clients (`ClientOpening`). Not here: how a
 request or a response looks on the wire; that is `http1.py` (4) and `http2.py` (RFC 8441).
@@ -74,10 +75,11 @@ class _Opening(State):
         return bool(self._head or self._body_to_send)
 
     def data_to_send(self) -> bytes:
-        """Return what is to be sent, once; ``b""`` after that.
+        """Return what has to be sent, but only once; ``b""`` after that.
 
-        It is the request of a client, or the answer of a server that refuses one; a 101 comes from the `Connection`.
-        Over HTTP/2 and HTTP/3, `headers_to_send` returns the heads, and this returns only the body of a refusal.
+        This is the request of a client, or the answer of a server that refuses a request; a 101 comes from the
+        `Connection`. Over HTTP/2 and HTTP/3, `headers_to_send` returns the heads, and this method returns only the
+        body of a refusal.
         """
         data = self._head + self._body_to_send
         self._head = self._body_to_send = b""
@@ -140,8 +142,8 @@ class ServerOpening(_Opening):
         return self._stage is not READING
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Request | None:
-        """Process bytes from the client, and return the request once it is complete and valid; ``None`` before. Over
-        HTTP/2 and HTTP/3, the request is a header list, and these are the content of DATA frames.
+        """Process bytes from the client, and return the request once it is complete and valid, and ``None`` before
+        that. Over HTTP/2 and HTTP/3, the request is a header list, and the bytes are the content of DATA frames.
 
         The client "MUST wait for a response" (4.1), so nothing should come after the request. If something does, up to
         ``Limits.early_data`` bytes of it are kept for the connection, and so is the end of the stream: the first
@@ -150,7 +152,7 @@ class ServerOpening(_Opening):
         :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
         :raises HandshakeError: when the request must be refused, as soon as that is certain. The answer is queued:
             send it, and close.
-        :raises LocalProtocolError: when this handshake has ended.
+        :raises LocalProtocolError: when this handshake has already ended.
         :raises TypeError: when the data is anything else.
         """
         self._check_stage("receive_data()", READING, REQUESTED)
@@ -196,15 +198,16 @@ class ServerOpening(_Opening):
     def accept(
         self, subprotocol: str | None = None, headers: HeaderSource = (), **options: Unpack[OptionArguments]
     ) -> Connection:
-        """Open the connection and return it. Over HTTP/1.1, its ``data_to_send()`` begins with the 101 (4.2.2), unless
-        `headers_to_send` took that; over HTTP/2 and HTTP/3, send `headers_to_send` first, without ending the stream.
+        """Open the connection, and return it. Over HTTP/1.1, its ``data_to_send()`` begins with the 101 (4.2.2),
+        unless that was taken by `headers_to_send`; over HTTP/2 and HTTP/3, send `headers_to_send` first, without
+        ending the stream.
 
-        :param subprotocol: one that the client asked for; by default the first in the server's list that the client
-            asked for.
+        :param subprotocol: one of those that the client has asked for; by default, the first one in the server's list
+            that the client has asked for.
         :param headers: header fields to add to the answer, such as ``Set-Cookie``.
         :param options: options of this connection, which replace those of the handshake.
         :raises LocalProtocolError: when the client did not ask for that subprotocol, when a header cannot be written,
-            or when called too early or too late. Nothing is changed then.
+            or when called too early or too late. In these cases, nothing is changed.
         :raises TypeError: when an argument has the wrong type.
         """
         self._check_stage("accept()", REQUESTED)
@@ -278,15 +281,16 @@ class ClientOpening(_Opening):
         return self._is_done or self.response is not None
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Connection | None:
-        """Process bytes from the server, and return the connection once the handshake is done; ``None`` before.
+        """Process bytes from the server, and return the connection once the handshake is complete, and ``None`` before
+        that.
 
-        Frames that came with the response are the connection's ``unread``. Over HTTP/2 and HTTP/3, the response is a
-        header list, and these are the body of a refusal; once the connection is open, pass data to it instead.
+        Frames that arrived with the response are the connection's ``unread``. Over HTTP/2 and HTTP/3, the response is
+        a header list, and the bytes are the body of a refusal; once the connection is open, pass data to it instead.
 
         :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
-        :raises HandshakeError: when there is no connection: the response breaks a rule, or opens none. A refusal is
-            raised once its body is complete, ``Limits.body`` bytes of which are in its ``response``; to stop waiting
-            for the body, call `give_up`. Close after it.
+        :raises HandshakeError: when there is no connection, because the response breaks a rule or is a refusal. A
+            refusal is raised once its body is complete; its ``response`` contains up to ``Limits.body`` bytes of that.
+            To stop waiting for the body, call `give_up`. After this error, close TCP.
         :raises LocalProtocolError: when this handshake has ended already.
         :raises TypeError: when the data is anything else.
         """
@@ -305,7 +309,7 @@ class ClientOpening(_Opening):
         :param headers: the header fields, without ``:status``: pairs of `str` or `bytes`, or a mapping of `str`.
         :param body: what was read of the body of a refusal, for the error.
         :raises HandshakeError: when there is no connection.
-        :raises LocalProtocolError: when this handshake has received something already.
+        :raises LocalProtocolError: when this handshake has already received something.
         :raises TypeError: when an argument has the wrong type.
         """
         check_type(status, int, f"status is an int such as {self._opening_status}")
@@ -323,7 +327,7 @@ class ClientOpening(_Opening):
     def give_up(self) -> HandshakeError:
         """Stop waiting for an answer, or for the body of a refusal, and return the error that says so.
 
-        :returns: an error with status and response as far as they came.
+        :returns: an error with the status and the response, as far as they have arrived.
         :raises LocalProtocolError: when this handshake has ended already.
 
         >>> client = rfc6455.ClientHandshake("ws://example.com/")
