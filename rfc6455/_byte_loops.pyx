@@ -45,6 +45,7 @@ cdef inline bytes new_bytes(const char *source, Py_ssize_t size):
 
 
 cdef inline void mask_into(unsigned char *target, Source source, Py_ssize_t length, Source key) noexcept nogil:
+    """The target may be the source, but not overlap it otherwise. Inlined, both work on 16 bytes at a time."""
     cdef uint32_t key32
     cdef uint64_t key64, block
     cdef Py_ssize_t i = 0
@@ -57,23 +58,6 @@ cdef inline void mask_into(unsigned char *target, Source source, Py_ssize_t leng
         i += 8
     while i < length:
         target[i] = source[i] ^ key[i & 3]
-        i += 1
-
-
-cdef inline void mask_in_place(unsigned char *data, Py_ssize_t length, Source key) noexcept nogil:
-    """With one place in memory, as the C compiler makes it work on 16 bytes at a time only where two do not overlap."""
-    cdef uint32_t key32
-    cdef uint64_t key64, block
-    cdef Py_ssize_t i = 0
-    memcpy(&key32, key, 4)
-    key64 = (<uint64_t>key32 << 32) | key32
-    while i + 8 <= length:
-        memcpy(&block, data + i, 8)
-        block ^= key64
-        memcpy(data + i, &block, 8)
-        i += 8
-    while i < length:
-        data[i] ^= key[i & 3]
         i += 1
 
 
@@ -442,7 +426,7 @@ cdef class PayloadBuffer:
         if key is not None and PyBytes_GET_SIZE(key):
             check_key(key, turn)
             turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
-            mask_in_place(loan._data, size, turned_key)
+            mask_into(loan._data, loan._data, size, turned_key)
         # Before the loan ends, as everything is then copied if somebody can still write to it.
         self._size += size
         self._end_loan()
