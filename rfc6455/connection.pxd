@@ -62,9 +62,8 @@ cdef class Connection(State):
 
     @cython.locals(events=list, new=bytes)
     cpdef list receive_data(self, data=*)
-    cdef void _take_in(self, bytes new, list events) except *
     @cython.locals(had_unread=bint)
-    cdef void _receive(self, bytes new, list events) except *
+    cdef void _take_in(self, bytes new, list events) except *
     @cython.locals(parser=FrameCursor, reader=MessageReader, enough=Py_ssize_t, enough_input=Py_ssize_t, piece=int, first=int, payload=bytes, before=int, after=int, final=bint)
     cdef void _process(self, list events) except *
     @cython.locals(parser=FrameCursor, rsv=int)

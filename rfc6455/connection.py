@@ -355,18 +355,27 @@ class Connection(State):
         self._has_unread = True
 
     def _take_in(self, new: bytes, events: list[Event]) -> None:
-        if self._closed is None:
-            try:
-                self._receive(new, events)
-            except RemoteProtocolError as error:
-                self._fail(error, events)
-            except UnicodeDecodeError as error:
-                if self._reader.in_codec or self._closed is not None:
-                    raise
-                reason = f"text that is not UTF-8: {error.reason} at {error.object[error.start]:#04x}"
-                self._fail(RemoteProtocolError(CloseCode.INVALID_DATA, reason, "8.1"), events)
-            if self._eof and self._closed is None and not self._has_unread:
-                self._end_of_file(events)
+        if self._closed is not None:
+            return
+        had_unread = self._has_unread
+        try:
+            if new:
+                self._parser.feed(new)
+            self._process(events)
+            if not self._has_unread:
+                self._parser.forget()
+            # A caller that reads on while something is unread must not be made to keep ever more.
+            elif new and had_unread and self._parser.unparsed > self._budget:
+                raise self._over_budget("unread input")
+        except RemoteProtocolError as error:
+            self._fail(error, events)
+        except UnicodeDecodeError as error:
+            if self._reader.in_codec or self._closed is not None:
+                raise
+            reason = f"text that is not UTF-8: {error.reason} at {error.object[error.start]:#04x}"
+            self._fail(RemoteProtocolError(CloseCode.INVALID_DATA, reason, "8.1"), events)
+        if self._eof and self._closed is None and not self._has_unread:
+            self._end_of_file(events)
 
     def _get_buffer(self, size_hint: int) -> memoryview:
         """Lend memory for the next read; `_buffer_updated` ends the loan."""
@@ -403,17 +412,6 @@ class Connection(State):
         if self._parser.unparsed + waiting > self._budget:
             self._fail(self._over_budget("input that was not handled"), events)
         return events
-
-    def _receive(self, new: bytes, events: list[Event]) -> None:
-        had_unread = self._has_unread
-        if new:
-            self._parser.feed(new)
-        self._process(events)
-        if not self._has_unread:
-            self._parser.forget()
-        # A caller that reads on while something is unread must not be made to keep ever more.
-        if new and had_unread and self._has_unread and self._parser.unparsed > self._budget:
-            raise self._over_budget("unread input")
 
     def _process(self, events: list[Event]) -> None:
         """Make events of the input, until it is used up or extensions have done enough for one call."""

@@ -269,23 +269,17 @@ def encode_text(text: str | bytes | bytearray | memoryview) -> bytes:
     :raises LocalProtocolError: when it has a lone surrogate, which UTF-8 cannot encode, or is bytes that are not UTF-8
         (8.1).
     """
-    if not isinstance(text, str):
-        return _checked_utf8(text)
     try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise LocalProtocolError(f"the text cannot be sent, as it is not valid Unicode (8.1): {error}") from error
-
-
-def _checked_utf8(text: bytes | bytearray | memoryview) -> bytes:
-    if not isinstance(text, (bytes, bytearray, memoryview)):
-        raise TypeError(f"a text is a str, or bytes that are UTF-8, not {type(text).__name__}")
-    encoded = as_bytes(text)
-    if not encoded.isascii():
-        try:
+        if isinstance(text, str):
+            return text.encode()
+        if not isinstance(text, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a text is a str, or bytes that are UTF-8, not {type(text).__name__}")
+        encoded = as_bytes(text)
+        if not encoded.isascii():
             encoded.decode()
-        except UnicodeDecodeError as error:
-            raise LocalProtocolError(f"the text cannot be sent, as it is not UTF-8 (8.1): {error}") from error
+    except UnicodeError as error:
+        what = "valid Unicode" if isinstance(text, str) else "UTF-8"
+        raise LocalProtocolError(f"the text cannot be sent, as it is not {what} (8.1): {error}") from error
     return encoded
 
 
