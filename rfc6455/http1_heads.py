@@ -101,29 +101,29 @@ _ASKERS = {
 }
 
 
-def _asked_by_stranger(line: bytes) -> str | None:
-    """Return what a bad request line really is, if its beginning shows it."""
-    return next((words for beginning, words in _ASKERS.items() if line.startswith(beginning)), None)
-
-
-# The first octet of what a server may send instead of HTTP.
-_ANSWERS = {
-    0x15: "a TLS alert: connect with wss",
-    0x16: "TLS: connect with wss",
-    0x00: "a frame of HTTP/2, perhaps: the server may not speak HTTP/1.1",
-    ord("S"): "SSH, perhaps",
-    ord("2"): "SMTP or FTP, perhaps",
-    ord("+"): "POP3, perhaps",
-    ord("-"): "Redis, perhaps",
-    ord("<"): "a page without a head",
-    **dict.fromkeys(range(0x80, 0x90), "a frame, before the handshake was answered"),
+# What begins an answer of a server that speaks something else.
+_ANSWERERS = {
+    b"\x15": "a TLS alert: connect with wss",
+    b"\x16": "TLS: connect with wss",
+    b"\x00": "a frame of HTTP/2, perhaps: the server may not speak HTTP/1.1",
+    b"S": "SSH, perhaps",
+    b"2": "SMTP or FTP, perhaps",
+    b"+": "POP3, perhaps",
+    b"-": "Redis, perhaps",
+    b"<": "a page without a head",
+    **{bytes([octet]): "a frame, before the handshake was answered" for octet in range(0x80, 0x90)},
 }
 
 
 def _answered_by_stranger(line: bytes) -> str | None:
-    """Return the same for a bad status line."""
-    kind = _ANSWERS.get(line[0]) if line else None
+    """Return what a bad status line really is, if its beginning shows it."""
+    kind = _ANSWERERS.get(line[:1])
     return None if kind is None else f"the answer is not HTTP/1.1 but {kind}"
+
+
+def _asked_by_stranger(line: bytes) -> str | None:
+    """Return the same for a bad request line."""
+    return next((words for beginning, words in _ASKERS.items() if line.startswith(beginning)), None)
 
 
 def _check_request_version(version: bytes) -> None:
@@ -188,9 +188,15 @@ _TOKEN_OCTETS = TCHAR.encode() + rb"+"
 _GOOD_LINES = rb"(?:" + _TOKEN_OCTETS + rb":" + _FIELD_OCTETS + rb"\r\n)*(?P<end>\r\n)?"
 _REQUEST_LINE = _TOKEN_OCTETS + rb" [\x21-\x7e]+ HTTP/1\.[0-9]\r\n"
 _STATUS_LINE = rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: " + _FIELD_OCTETS + rb")?\r\n"
+_FIELDS = {_LINE: re.compile(_GOOD_LINES)}
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
-# What is left of the first line's grammar when `read_head` has taken it apart.
+
+def _with_bare_lf(pieces: Mapping[str, _Piece]) -> Mapping[str, _Piece]:
+    """Return the table in which LF alone ends a line, too. RFC 9112, 2.2: "a recipient MAY recognize a single LF as a
+    line terminator"."""
+    ends = {name: {LF: pieces[piece.ends[CR]].ends[LF]} for name, piece in pieces.items() if CR in piece.ends}
+    return {name: piece._replace(ends={**piece.ends, **ends.get(name, {})}) for name, piece in pieces.items()}
 
 
 def whole_request(data: bytes, limits: Limits) -> Head | None:
@@ -222,51 +228,6 @@ def _whole_head(data: bytes, limits: Limits) -> Head | None:
     return read_head(data, min(len(data), limits.line, limits.head), limits.headers)
 
 
-class _Grammar(NamedTuple):
-    """How one kind of head is read.
-
-    :ivar pieces: the pieces it is made of.
-    :ivar first: the first piece.
-    :ivar good: the pattern that takes good lines, for each piece at which a line begins.
-    :ivar start_line: the name of its first line.
-    :ivar stranger: a function that says what a wrong first line really is, if it can.
-    """
-
-    pieces: Mapping[str, _Piece]
-    first: str
-    good: Mapping[str, re.Pattern[bytes]]
-    start_line: str
-    stranger: Callable[[bytes], str | None]
-
-    def with_bare_lf(self) -> _Grammar:
-        """Return the grammar in which LF alone ends a line. RFC 9112, 2.2: "a recipient MAY recognize a single LF as a
-        line terminator"."""
-        good = {name: re.compile(pattern.pattern.replace(rb"\r\n", rb"\r?\n")) for name, pattern in self.good.items()}
-        return self._replace(pieces={name: self._ended_by_lf(piece) for name, piece in self.pieces.items()}, good=good)
-
-    def _ended_by_lf(self, piece: _Piece) -> _Piece:
-        if CR not in piece.ends:
-            return piece
-        after_crlf = self.pieces[piece.ends[CR]].ends[LF]
-        return piece._replace(ends={**piece.ends, LF: after_crlf})
-
-
-_FIELDS = {_LINE: re.compile(_GOOD_LINES)}
-_REQUESTS = _Grammar(
-    _REQUEST_PIECES,
-    _START,
-    dict.fromkeys((_START, "method"), re.compile(_REQUEST_LINE + _GOOD_LINES)) | _FIELDS,
-    "request line",
-    _asked_by_stranger,
-)
-_RESPONSES = _Grammar(
-    _RESPONSE_PIECES,
-    "HTTP version",
-    {"HTTP version": re.compile(_STATUS_LINE + _GOOD_LINES)} | _FIELDS,
-    "status line",
-    _answered_by_stranger,
-)
-
 # ---- Reading ----
 
 
@@ -276,20 +237,27 @@ class _HeadReader:
     :ivar bare_lfs: the number of lines that ended with LF alone, if that is accepted.
     """
 
-    _strict: _Grammar
-    _with_bare_lf: _Grammar
+    _pieces: Mapping[str, _Piece]
+    _first: str  # the first piece
+    _good: Mapping[str, re.Pattern[bytes]]  # what takes good lines, for each piece at which a line begins
+    _start_line: str  # the name of the first line
     _start_line_status: int  # the answer to a first line that is too long
 
     def __init__(self, limits: Limits | None = None, *, bare_lf: bool = False) -> None:
         self.bare_lfs: int = 0
-        self._grammar = self._with_bare_lf if bare_lf else self._strict
+        if bare_lf:
+            self._pieces = _with_bare_lf(self._pieces)
         self._limits = limits or DEFAULT_LIMITS
         self._buffer = bytearray()
         self._earlier = 0  # the number of octets in earlier heads
         self._begin()
 
+    def _stranger(self, line: bytes) -> str | None:
+        """Return what a wrong first line really is, if that can be told."""
+        raise NotImplementedError
+
     def _begin(self) -> None:
-        self._piece = self._grammar.first
+        self._piece = self._first
         self._at = 0  # everything before this has been checked
         self._piece_start = self._line_start = 0
         self._in_start_line = True
@@ -312,39 +280,30 @@ class _HeadReader:
         :param data: bytes in chunks of any size; ``b""`` is the end of the stream, and ``None`` is nothing new.
         :raises HeadError: as soon as what has come cannot be the beginning of a good head.
         """
-        octets = self._take_by_piece(data)
-        return None if octets is None else read_head(octets, len(octets), self._limits.headers)
-
-    def _take_by_piece(self, data: bytes | bytearray | memoryview | None) -> bytes | None:
-        """Go through the input piece by piece, and return the head once it is complete, from its first line on."""
         if data is not None and not data:
-            raise HeadError(400, self._ended(), "RFC 9112 8", cause=CloseCause.OPENING_EOF)
+            reason = f"the stream ended before the {self._start_line} came"
+            if self._buffer:
+                reason = f"the stream ended in the head, after {len(self._buffer)} bytes, in {self._where()}"
+            raise HeadError(400, reason, "RFC 9112 8", cause=CloseCause.OPENING_EOF)
         self._buffer.extend(data or b"")
         end = min(len(self._buffer), self._limits.head - self._earlier)
         while self._at < end and self._piece != _DONE:
             if not self._take_good_lines(end):
                 self._take_piece(end)
         if self._piece == _DONE:
-            return self._octets()
+            head = bytes(self._buffer[: self._at])
+            bare_lfs = head.count(b"\n") - head.count(b"\r\n")
+            self.bare_lfs += bare_lfs
+            # An empty line before a request is not part of it.
+            head = (_BARE_LF.sub(b"\r\n", head) if bare_lfs else head).removeprefix(b"\r\n")
+            return read_head(head, len(head), self._limits.headers)
         if len(self._buffer) > end:
             reason = f"the head is longer than {self._limits.head} bytes (Limits.head), in {self._where()}"
             raise HeadError(431, reason, "RFC 6585 5")
         return None
 
-    def _ended(self) -> str:
-        if not self._buffer:
-            return f"the stream ended before the {self._grammar.start_line} came"
-        return f"the stream ended in the head, after {len(self._buffer)} bytes, in {self._where()}"
-
-    def _octets(self) -> bytes:
-        head = bytes(self._buffer[: self._at])
-        bare_lfs = head.count(b"\n") - head.count(b"\r\n")
-        self.bare_lfs += bare_lfs
-        # An empty line before a request is not part of it.
-        return (_BARE_LF.sub(b"\r\n", head) if bare_lfs else head).removeprefix(b"\r\n")
-
     def _take_good_lines(self, end: int) -> bool:
-        pattern = self._grammar.good.get(self._piece) if self._at == self._line_start else None
+        pattern = self._good.get(self._piece) if self._at == self._line_start else None
         # No further than the longest line, so that no line taken here can be too long.
         match = pattern and pattern.match(self._buffer, self._at, min(end, self._at + self._limits.line))
         if not match or match.end() == self._at:
@@ -357,7 +316,7 @@ class _HeadReader:
         return True
 
     def _take_piece(self, end: int) -> None:
-        piece = self._grammar.pieces[self._piece]
+        piece = self._pieces[self._piece]
         match = piece.octets.match(self._buffer, self._at, end)
         if match is not None and match.end() > self._at:
             self._at = match.end()
@@ -401,13 +360,13 @@ class _HeadReader:
         """Return the place in the head, in words. RFC 6585, 5: an answer 431 "SHOULD specify which header field was
         too large"."""
         if self._in_start_line:
-            return f"the {self._grammar.start_line}"
+            return f"the {self._start_line}"
         name, colon, _ = self._buffer[self._line_start : self._at].decode("latin-1").partition(":")
         return f"the field {excerpt(name)}" if colon else "the name of a field"
 
     def _unexpected(self, piece: _Piece, octet: int) -> str:
         line = bytes(self._buffer[self._line_start : self._at + 1])
-        stranger = self._grammar.stranger(line) if self._in_start_line else None
+        stranger = self._stranger(line) if self._in_start_line else None
         if stranger is not None:
             return stranger
         part, what = self._piece, _IN_WORDS.get(octet) or ascii(chr(octet))
@@ -456,8 +415,11 @@ class RequestReader(_HeadReader):
     b'more'
     """
 
-    _strict = _REQUESTS
-    _with_bare_lf = _REQUESTS.with_bare_lf()
+    _pieces = _REQUEST_PIECES
+    _first = _START
+    _good = dict.fromkeys((_START, "method"), re.compile(_REQUEST_LINE + _GOOD_LINES)) | _FIELDS
+    _start_line = "request line"
+    _stranger = staticmethod(_asked_by_stranger)
     # RFC 9112, 3: 414 is the status for a request-target that is too long.
     _start_line_status = 414
 
@@ -482,8 +444,11 @@ class ResponseReader(_HeadReader):
     404
     """
 
-    _strict = _RESPONSES
-    _with_bare_lf = _RESPONSES.with_bare_lf()
+    _pieces = _RESPONSE_PIECES
+    _first = "HTTP version"
+    _good = {"HTTP version": re.compile(_STATUS_LINE + _GOOD_LINES)} | _FIELDS
+    _start_line = "status line"
+    _stranger = staticmethod(_answered_by_stranger)
     _start_line_status = 431
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> Response | None:
