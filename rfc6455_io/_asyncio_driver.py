@@ -518,7 +518,7 @@ class Driver:
         """Pass what is queued to the transport, in one call."""
         self._unsent = 0
         buffers = self.endpoint.buffers_to_send()
-        if not buffers or self.lost or self._is_ending:
+        if not buffers or self._is_ending or self.transport.is_closing():
             return  # nothing is due, or TCP has ended and nobody will read it
         if len(buffers) == 1:
             self._write(buffers[0])

@@ -285,6 +285,23 @@ def test_a_peer_that_resets_when_it_is_our_turn_to_end_tcp(loop: str, caplog: py
 
 
 @BOTH_LOOPS
+def test_what_is_sent_to_a_peer_that_is_gone_is_no_news_for_the_log(
+    loop: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """asyncio warns of each write to a lost connection from the fifth on."""
+
+    async def main() -> None:
+        async with Scene() as at:
+            await at.raw.reset()
+            for number in range(20):
+                at.listener.send(str(number))
+            assert (await at.told()).code == 1006
+
+    run(main(), loop)
+    assert not caplog.records
+
+
+@BOTH_LOOPS
 def test_a_peer_that_ends_only_its_own_stream_is_answered(loop: str) -> None:
     async def main() -> None:
         async with serve(Echo, "127.0.0.1", 0, timeouts=Timeouts.NONE) as server:
