@@ -196,8 +196,7 @@ def server_handshakes(
     """Return a function that makes the handshakes of a server. Wrong arguments are reported now, and not at the first
     client."""
     check_names("serve", arguments, (*HandshakeArguments.__annotations__, *_OF_SERVE))
-    make_handshake = partial(ServerHandshake, plain_http=process_request is not None, **arguments)
-    make_handshake()
+    make_handshake = ServerHandshake(plain_http=process_request is not None, **arguments).another
     if process_request is not None and not callable(process_request):
         raise TypeError(f"process_request is a function that takes a request, not {process_request!r}")
     _check_wrap(wrap)

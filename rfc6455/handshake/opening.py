@@ -27,7 +27,7 @@ from .negotiation import Agreement, Offer, Terms, Wishes, check_extra_headers
 from .origins import SAME_HOST, Origins
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from ..options import OptionArguments
 
@@ -129,6 +129,17 @@ class ServerOpening(_Opening):
         has_lists = subprotocols != () or extensions != () or hosts is not None
         if has_lists or origins is not SAME_HOST or require_subprotocol is not False:
             self._terms = Terms(subprotocols, extensions, origins, hosts, require_subprotocol)
+
+    def another(self) -> Self:
+        """Return a handshake with the same arguments, for another client, whatever this one has gone through.
+
+        A server can make one handshake when it starts, which reports wrong arguments, and another of it for each
+        client. That takes a fraction of the time, since the arguments are not checked again.
+        """
+        other = type(self).__new__(type(self))
+        other.leniencies_used = {}
+        other._options, other._terms, other._plain_http = self._options, self._terms, self._plain_http
+        return other
 
     @property
     def response(self) -> Response | None:

@@ -45,6 +45,7 @@ from rfc6455 import (
     HandshakeError,
     Headers,
     Http2ClientHandshake,
+    Leniency,
     Limits,
     LocalProtocolError,
     Request,
@@ -581,6 +582,33 @@ def test_no_limits_are_the_default_ones(make: Callable[[], ServerHandshake]) -> 
         handshake.receive_data(request())
     assert handshake.accept().limits == Limits()
     assert client(limits=None).receive_response(101, ANSWER).limits == Limits()
+
+
+def test_another_handshake_has_the_arguments_and_nothing_else() -> None:
+    first = ServerHandshake(
+        subprotocols=["chat"],
+        extensions=[Runs()],
+        hosts=["server.example.com"],
+        plain_http=True,
+        limits=Limits(message=5),
+        leniencies={Leniency.MISSING_CONNECTION_UPGRADE},
+    )
+    asking = ("Sec-WebSocket-Protocol", "chat"), ("Sec-WebSocket-Extensions", Runs.name)
+    for handshake in (first, first.another(), first.another().another()):
+        assert handshake.request is handshake.response is None
+        assert not handshake.has_data_to_send
+        assert handshake.receive_data(request(*asking, without="Connection") + b"early") is not None
+        assert handshake.leniencies_used == {Leniency.MISSING_CONNECTION_UPGRADE: 1}
+        connection = handshake.accept()
+        assert connection.subprotocol == "chat"
+        assert len(connection.extensions) == 1
+        assert connection.limits == Limits(message=5)
+        assert connection.unread == len(b"early")
+    assert first.another().receive_data(b"GET / HTTP/1.1\r\nHost: server.example.com\r\n\r\n") is not None
+    refused = first.another()
+    with pytest.raises(HandshakeError, match=r"^421"):
+        refused.receive_data(request(Host="example.org"))
+    assert refused.another().receive_data(request()) is not None
 
 
 # Rejecting.

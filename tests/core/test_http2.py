@@ -229,7 +229,7 @@ def test_good_request(pairs: Pairs) -> None:
 def test_accept_with_everything() -> None:
     handshake = Http2ServerHandshake(
         subprotocols=["superchat"], extensions=[Shift(3)], origins=ANY_ORIGIN, limits=Limits(message=5)
-    )
+    ).another()
     handshake.receive_headers([*REQUEST, ("sec-websocket-extensions", "x-shift; least=3")])
     ws = handshake.accept("chat", [("Set-Cookie", "a=b")], parts=True)
     assert handshake.headers_to_send() == [
