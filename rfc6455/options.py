@@ -10,7 +10,7 @@ Not here: what an option does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from os import urandom
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -66,22 +66,24 @@ class Options:
         check_type(self.limits, Limits, "limits is None or a Limits, such as Limits(message=65536)")
         if not callable(self.random):
             raise TypeError(f"random is a callable like os.urandom, not {self.random!r}")
-        if Leniency.INVALID_UTF8 in self.leniencies and self.decode_text:
+        if self.decode_text and self.leniencies and Leniency.INVALID_UTF8 in self.leniencies:
             raise ValueError("Leniency.INVALID_UTF8 needs decode_text=False: a str cannot hold such text (8.1)")
 
     def updated(self, **arguments: Unpack[OptionArguments]) -> Options:
         """Check these keywords, and return these options with them."""
         if not arguments:
             return self
-        changes: dict[str, Any] = {**arguments}
-        unknown = changes.keys() - _NAMES
+        unknown = arguments.keys() - _NAMES
         if unknown:
             raise TypeError(f"there is no option {min(unknown)!r}; the options are {', '.join(sorted(_NAMES))}")
-        if "limits" in changes and changes["limits"] is None:
-            changes["limits"] = DEFAULT_LIMITS
-        if "leniencies" in changes:
-            changes["leniencies"] = _checked_leniencies(changes["leniencies"])
-        return replace(self, **changes)
+        # A handshake for each client comes by here, and `dataclasses.replace` would take most of its time.
+        options: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
+        options.update(arguments)
+        if options["limits"] is None:
+            options["limits"] = DEFAULT_LIMITS
+        if "leniencies" in arguments:
+            options["leniencies"] = _checked_leniencies(arguments["leniencies"])
+        return Options(**options)
 
 
 def _checked_leniencies(leniencies: Any) -> frozenset[Leniency]:
@@ -92,7 +94,7 @@ def _checked_leniencies(leniencies: Any) -> frozenset[Leniency]:
     return frozenset(items)
 
 
-_NAMES = frozenset(field.name for field in fields(Options))
+_NAMES = tuple(field.name for field in fields(Options))
 
 # Made once, for all connections without options of their own.
 DEFAULT_OPTIONS = Options()
