@@ -183,9 +183,10 @@ class Request(NamedTuple):
     def resource_name(self) -> str:
         """The path and the query, whatever the form of the target (RFC 6455 3); ``"*"`` for the asterisk-form of
         OPTIONS."""
-        absolute = self._absolute_form
+        target = self.target
+        absolute = None if target.startswith("/") else _ABSOLUTE_FORM.fullmatch(target)
         if absolute is None:
-            return self.target
+            return target
         return absolute[2] if absolute[2].startswith("/") else "/" + absolute[2]
 
     @property
@@ -201,12 +202,9 @@ class Request(NamedTuple):
     @property
     def host(self) -> str | None:
         """The requested host and port, or ``None``. A target in absolute form overrides ``Host`` (RFC 9112 3.2.2)."""
-        absolute = None if self.target.startswith("/") else self._absolute_form
+        target = self.target
+        absolute = None if target.startswith("/") else _ABSOLUTE_FORM.fullmatch(target)
         return self.headers.get("Host") if absolute is None else absolute[1]
-
-    @property
-    def _absolute_form(self) -> re.Match[str] | None:
-        return None if self.target.startswith("/") else _ABSOLUTE_FORM.fullmatch(self.target)
 
 
 # RFC 9112, 3.2.2. absolute-form = absolute-URI, here of http or https (RFC 6455, 4.1), or of ws or wss, which some

@@ -68,7 +68,8 @@ class Request(HttpRequest):
 
         A key without ``Upgrade`` counts: that is what is left after a proxy has removed the hop-by-hop fields.
         """
-        return "Sec-WebSocket-Key" in self.headers or is_listed("websocket", self.headers.get_all("Upgrade"))
+        lines = self.headers._by_name()
+        return "sec-websocket-key" in lines or is_listed("websocket", lines.get("upgrade", ()))
 
 
 def is_listed(option: str, values: Sequence[str]) -> bool:
