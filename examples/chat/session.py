@@ -52,7 +52,7 @@ class Session:
         self._service = service
         self._lock = threading.RLock()
         self._phase = Phase.OPENING
-        self._ws = rfc6455.Endpoint(service.handshake(), service.timeouts, now=time.monotonic())
+        self._ws = rfc6455.Endpoint(service.handshake.another(), service.timeouts, now=time.monotonic())
         self._wire = Wire(sock, self._lock, service, visitor, blocked=lambda: service.caretaker.watch(self))
         self._outbox = self._wire.outbox
         visitor.watch(self._ws, self._outbox)

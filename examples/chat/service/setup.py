@@ -58,24 +58,21 @@ class Service:
         self.caretaker = Caretaker(monitor.remind)
         # Each message is compressed on its own (the default: no context takeover), so that all clients can be sent the
         # same bytes and none keeps a compressor. Most lines of a chat are too short to gain from it.
-        self._extensions = [rfc6455.PerMessageDeflate(threshold=200)] if settings.deflate else []
-        self._limits = rfc6455.Limits(message=settings.max_message or None)
+        extensions = [rfc6455.PerMessageDeflate(threshold=200)] if settings.deflate else []
+        #: For each client, another of this is made.
+        self.handshake = rfc6455.ServerHandshake(
+            extensions=extensions,
+            # Which pages may connect, and under which names, is decided in `access.py`, whose refusals name the
+            # switches.
+            origins=rfc6455.ANY_ORIGIN,
+            limits=rfc6455.Limits(message=settings.max_message or None),
+            plain_http=True,
+        )
         self.timeouts = rfc6455.Timeouts(
             open=settings.open_timeout or None,
             ping_interval=settings.ping_interval or None,
             pong=settings.pong_timeout or None,
             close=settings.close_timeout or None,
-        )
-
-    def handshake(self) -> rfc6455.ServerHandshake:
-        """Return the handshake for one more client."""
-        return rfc6455.ServerHandshake(
-            extensions=self._extensions,
-            # Which pages may connect, and under which names, is decided in `access.py`, whose refusals name the
-            # switches.
-            origins=rfc6455.ANY_ORIGIN,
-            limits=self._limits,
-            plain_http=True,
         )
 
     def start(self) -> None:
