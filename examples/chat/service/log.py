@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 import threading
 import time
 import traceback
 from collections import deque
+from functools import lru_cache
 from pathlib import Path
 
 from service import threads
 
 # Values that need no quotes: no space, no quote, no "=", nothing invisible.
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+%@[],")
+_PLAIN = re.compile(r"[\w.:/+%@\[\],-]+", re.ASCII)
 
 # The lines that wait to be written. If nobody reads the log, its oldest lines are lost, not the chat.
 _waiting: deque[str] = deque(maxlen=10_000)
@@ -30,8 +32,8 @@ _is_writing = False
 
 def log(event: str, **fields: object) -> None:
     """Write one line. What came from a client cannot forge another one: values are quoted, controls escaped."""
-    words = (f"{key}={_quoted(value)}" for key, value in fields.items())
-    say(" ".join((f"time={utc(time.time())}", f"event={event}", *words)))
+    words = [f" {key}={_quoted(value)}" for key, value in fields.items()]
+    say(f"time={utc(time.time())} event={event}{''.join(words)}")
 
 
 def failure(error: Exception, **fields: object) -> None:
@@ -50,10 +52,12 @@ def say(line: str) -> None:
 
     Only one thread writes, so a full pipe keeps nobody else waiting.
     """
+    global _is_writing
     with _changed:
         _waiting.append(line)
-        _start_writer()
         if not _is_writing:
+            _is_writing = True
+            _start_writer()
             _changed.notify_all()
 
 
@@ -76,12 +80,11 @@ def _write() -> None:
     global _is_writing
     while True:
         with _changed:
-            _is_writing = False
+            _is_writing = bool(_waiting)
             _changed.notify_all()
             _changed.wait_for(lambda: _waiting)
             text = "".join(f"{line}\n" for line in _waiting)
             _waiting.clear()
-            _is_writing = True
         with contextlib.suppress(Exception):  # nobody reads it any more; and where else could that be told?
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -90,9 +93,14 @@ def _write() -> None:
 def utc(seconds: float) -> str:
     """``2026-01-31T12:00:00.000Z``; made by hand, at half the price of `datetime`."""
     second, milliseconds = divmod(int(seconds * 1000), 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}.{milliseconds:03}Z"
+    return f"{_second(second)}.{milliseconds:03}Z"
+
+
+@lru_cache(1)  # a crowd makes hundreds of lines in each second
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _quoted(value: object) -> str:
     text = str(value)
-    return text if text and _PLAIN.issuperset(text) else json.dumps(text)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
