@@ -27,11 +27,8 @@ class Batch:
         self.count = len(lines)
         self._messages = [rfc6455.PreparedMessage(line) for line in lines]
         self._serialised: dict[Hashable, bytes] = {}
-
-    @property
-    def size(self) -> int:
-        """Return roughly how much memory this takes, in bytes."""
-        return sum(len(message.payload) for message in self._messages) + sum(map(len, self._serialised.values()))
+        #: Roughly how much memory this takes, in bytes.
+        self.size = sum(len(message.payload) for message in self._messages)
 
     def serialised(self, kind: Hashable, ws: rfc6455.Endpoint) -> bytes:
         """Return the bytes for ``ws``, which must be open and have nothing else to send.
@@ -43,6 +40,7 @@ class Batch:
             for message in self._messages:
                 ws.send_prepared(message)
             data = self._serialised[kind] = ws.data_to_send()
+            self.size += len(data)
         return data
 
 

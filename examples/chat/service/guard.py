@@ -116,7 +116,10 @@ class Guard:
         with self._lock:
             if len(self._addresses) > MANY_ADDRESSES:
                 self._forget_quiet_ones(now)
-            address = self._addresses.setdefault(_network(host), _Address(self._rate, now))
+            network = _network(host)
+            address = self._addresses.get(network)
+            if address is None:
+                address = self._addresses[network] = _Address(self._rate, now)
             if 0 < self._most_connections <= address.connections:
                 return "too many connections from this address"
             address.connections += 1

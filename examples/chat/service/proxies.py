@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import rfc6455
 from service.letters import clean_name
@@ -21,8 +21,7 @@ _PAIR = re.compile(r'\s*([!#$%&\'*+.^`|~\w-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*(
 _NODE = re.compile(r"\[([^\]]*)\](?::\w+)?|([^:\[\]]+)(?::\w+)?|([0-9A-Fa-f:.]+)")
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks: the address, and the name that a proxy vouches for, ``""`` for none."""
 
     address: str

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # The close codes that have a name.
 _CODES = frozenset(map(int, rfc6455.CloseCode))
 
+# What is counted of a client before the first time.
+_NOTHING: Counter[str] = Counter()
+
 _numbers = itertools.count(1)
 
 
@@ -54,7 +57,7 @@ class Visitor:
         self._outbox: Outbox | None = None
         self._lost = "the connection was lost"
         self._failed = False
-        self._settled: Counter[str] = Counter()
+        self._settled = _NOTHING
         self._lock = threading.Lock()
 
     def admit(self) -> str:
