@@ -315,6 +315,7 @@ class Route:
         headers: HeaderSource,
         make_handshake: Callable[[str | URI, HeaderSource], ClientHandshake],
         redirects: int,
+        stays: bool,
     ) -> None:
         # Made here, so that wrong arguments are reported now.
         self.handshake: ClientHandshake = make_handshake(uri, headers)
@@ -322,6 +323,7 @@ class Route:
         self._headers = headers
         self._make_handshake = make_handshake
         self._left = redirects
+        self._stays = stays  # whether there is no way to another origin
 
     def follow(self, error: HandshakeError) -> None:
         """Follow the server's redirection. Raise the error if it is not one, or one too many.
@@ -334,9 +336,10 @@ class Route:
         if not self._left:
             raise error
         self._left -= 1
-        # The headers may hold secrets that are meant for the first server only.
         if _origin(target) != _origin(self.uri):
-            self._headers = ()
+            if self._stays:
+                raise error
+            self._headers = ()  # they may hold secrets that are meant for the first server only
         self.uri, self.handshake = target, self._make_handshake(target, self._headers)
 
 
@@ -377,7 +380,8 @@ def planned(
         handshake = ClientHandshake(uri, headers=headers, **arguments)
         return handshake if wrap is None else _wrapped(handshake, wrap, ClientHandshake)
 
-    route = Route(uri, headers, make_handshake, redirects)
+    # A socket is good for one connection, and the server at a path is only that of the first URI.
+    route = Route(uri, headers, make_handshake, 0 if sock is not None else redirects, stays=path is not None)
     if ssl is not None and not route.uri.secure:
         raise ValueError("ssl is for wss:, and the URI begins with ws:")
     way = kind(ssl, server_hostname, proxy, proxy_ssl, sock, None if path is None else os.fspath(path))

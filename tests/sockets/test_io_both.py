@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -42,6 +43,50 @@ def test_a_unix_socket_has_no_port() -> None:
         pytest.raises(RuntimeError, match="a Unix socket, which has no port"),
     ):
         port_of([sock])
+
+
+# ---- Redirections ----
+
+
+def connected(module: Any, uri: str, **arguments: Any) -> Any:
+    """Return the request of a client that was let in."""
+
+    async def main() -> Any:
+        async with module.connect(uri, proxy=None, **arguments) as ws:
+            return ws.request
+
+    if module is rfc6455_io.asyncio:
+        return asyncio.run(main())
+    with module.connect(uri, proxy=None, **arguments) as ws:
+        return ws.request
+
+
+def moved(request: Any) -> Response | None:
+    to = {"/here": "/end", "/elsewhere": "ws://other.example/end"}.get(request.path)
+    return None if to is None else Response(302, Headers({"Location": to}))
+
+
+BOTH = pytest.mark.parametrize("module", [rfc6455_io.asyncio, rfc6455_io.threads], ids=["asyncio", "threads"])
+
+
+@BOTH
+@pytest.mark.parametrize("path", ["/here", "/elsewhere"])
+def test_a_redirection_cannot_be_followed_on_the_socket_of_the_first_connection(module: Any, path: str) -> None:
+    with rfc6455_io.threads.serve(handler, "127.0.0.1", 0, process_request=moved) as server:
+        sock = socket.create_connection(("127.0.0.1", server.port))
+        with pytest.raises(HandshakeError, match=r"^302: ") as caught:
+            connected(module, f"ws://127.0.0.1:{server.port}{path}", sock=sock)
+        assert caught.value.response is not None
+
+
+@BOTH
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
+def test_a_redirection_from_a_unix_socket_does_not_lead_elsewhere(module: Any, tmp_path: Path) -> None:
+    where = tmp_path / "socket"
+    with rfc6455_io.threads.serve(handler, path=where, process_request=moved):
+        assert connected(module, "ws://localhost/here", path=where).path == "/end"
+        with pytest.raises(HandshakeError, match=r"^302: "):
+            connected(module, "ws://localhost/elsewhere", path=where)
 
 
 # ---- Proxies ----
