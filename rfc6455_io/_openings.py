@@ -291,8 +291,12 @@ class Way:
             raise ValueError("sock and path both say where to connect; pass only one of them")
 
     def tls_to(self, uri: URI) -> tuple[tls.SSLContext, str]:
-        """Return the context for a server, and the name that its certificate must have."""
-        return self.ssl or tls.create_default_context(), self.server_hostname or uri.host.partition("%")[0]
+        """Return the context for a server, and the name that its certificate must have.
+
+        RFC 6066, 3: the name is sent "without a trailing dot", and certificates have none either.
+        """
+        name = uri.host.partition("%")[0].removesuffix(".")
+        return self.ssl or tls.create_default_context(), self.server_hostname or name
 
     def tls_to_proxy(self) -> tls.SSLContext:
         return self.proxy_ssl or tls.create_default_context()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -87,6 +88,17 @@ def test_a_redirection_from_a_unix_socket_does_not_lead_elsewhere(module: Any, t
         assert connected(module, "ws://localhost/here", path=where).path == "/end"
         with pytest.raises(HandshakeError, match=r"^302: "):
             connected(module, "ws://localhost/elsewhere", path=where)
+
+
+@BOTH
+def test_the_name_in_a_certificate_has_no_dot_at_its_end(
+    module: Any, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    """RFC 6066, 3. The name with the dot is the same one, and says that it is complete."""
+    theirs, ours = contexts
+    with rfc6455_io.threads.serve(handler, "127.0.0.1", 0, ssl=theirs) as server:
+        sock = socket.create_connection(("127.0.0.1", server.port))
+        assert connected(module, "wss://localhost./", sock=sock, ssl=ours).host == "localhost."
 
 
 # ---- Proxies ----
