@@ -194,7 +194,7 @@ class Session:
                 case rfc6455.TextMessage(text):
                     texts.append(text)
                 case rfc6455.BytesMessage():
-                    self.close(rfc6455.CloseCode.UNSUPPORTED_DATA, "this chat is of text")
+                    self.close(rfc6455.CloseCode.UNSUPPORTED_DATA, "this chat is for text only")
                 case rfc6455.Closed(error=rfc6455.HandshakeError() as error):
                     self.visitor.refused("request", status=int(error.status or 400), reason=error.reason)
                     self._finish()
@@ -259,7 +259,7 @@ class Session:
 
     def give_way(self) -> None:
         """Forget what waits for the client, and close; the second time, end."""
-        code, reason = rfc6455.CloseCode.TRY_AGAIN_LATER, "the server needs the memory"
+        code, reason = rfc6455.CloseCode.TRY_AGAIN_LATER, "the server is short of memory"
         with self._lock:
             if self.takes_part and self._wire.is_plain:
                 self._outbox.shed()
@@ -271,7 +271,7 @@ class Session:
     def fail(self, error: Exception) -> None:
         """End a session that we failed in, and log that once."""
         with self._lock:
-            self._end = self._end or (int(rfc6455.CloseCode.INTERNAL_ERROR), "an error of the server")
+            self._end = self._end or (int(rfc6455.CloseCode.INTERNAL_ERROR), "an error in the server")
             self.cut()
         self.visitor.failed(error)
 

@@ -94,7 +94,7 @@ def rebound() -> Iterator[ChatServer]:
 def test_nothing_is_served_under_another_name(rebound: ChatServer, path: str) -> None:
     got, _, body = rebound.get(f"/{path}", Host="evil.example:8765")
     assert got == 421
-    assert body.endswith("the switch --allow-host evil.example changes that.\n")
+    assert body.endswith("start it with --allow-host evil.example.\n")
     evil = rebound.ask(REQUEST % (path.encode(), b"evil.example:8765", b"http://evil.example:8765"))
     assert evil.startswith(b"HTTP/1.1 421 ")
     rebound.wait_for("event=refused .* status=421 reason=host value=evil.example:8765")
@@ -140,5 +140,5 @@ def test_pages_from_disk_can_be_kept_out() -> None:
         got = server.ask(REQUEST % (b"", b"localhost", b"null"))
         assert got.startswith(b"HTTP/1.1 403 ")
         assert got.endswith(
-            b"Pages of the origin null may not connect here; the switch --allow-origin null lets them in.\n"
+            b"Pages of the origin null may not connect here; to allow them, start the chat with --allow-origin null.\n"
         )

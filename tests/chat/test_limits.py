@@ -140,8 +140,8 @@ def test_all_memory_together_has_a_limit() -> None:
             held = server.get("/metrics")[2].partition("\nchat_held_bytes ")[2].partition("\n")[0]
             assert float(held) < 1.1 * limit
             closed = sleeper.closed()
-            assert (closed.code, closed.reason) == (1013, "the server needs the memory")
-            server.wait_for('event=disconnect .* code=1013 reason="the server needs the memory"')
+            assert (closed.code, closed.reason) == (1013, "the server is short of memory")
+            server.wait_for('event=disconnect .* code=1013 reason="the server is short of memory"')
             assert len(server.logged("code=1013")) == 1
         with server.client(room="/small") as bob:
             assert bob.history == ["Ann: kept"]

@@ -50,7 +50,7 @@ def _refusal_of_host(request: rfc6455.Request, settings: Settings) -> Refusal | 
     name = name_of(host)
     if name and name in settings.names:
         return None
-    body = f"This chat is not served as {host}; the switch --allow-host {name or host} changes that.\n"
+    body = f"This chat is not served as {host}; to change that, start it with --allow-host {name or host}.\n"
     return Refusal(421, body, "host", host)
 
 
@@ -66,11 +66,9 @@ def _refusal_of_page(request: rfc6455.Request, settings: Settings) -> Refusal | 
         return None
     if settings.allows_null if origin == "null" else rfc6455.is_same_host(request):
         return None
-    body = f"Pages of the origin {origin} may not connect here; the switch --allow-origin {origin} lets them in.\n"
+    body = f"Pages of the origin {origin} may not connect here; to allow them, start the chat with --allow-origin {origin}.\n"
     if origin != "null":
-        body += (
-            f"If it is the chat's own page, a proxy has asked for {request.host} instead: let it pass on Host as is.\n"
-        )
+        body += f"If it is the chat's own page, a proxy has asked for {request.host} instead: make it pass on Host unchanged.\n"
     return Refusal(403, body, "origin", origin)
 
 
@@ -79,5 +77,5 @@ def refusal_of_caller(caller: Caller, settings: Settings) -> Refusal | None:
     that has one."""
     if settings.user_header is None or caller.user:
         return None
-    body = f"Only those may chat for whom a proxy of --trust-proxy sends their name in {settings.user_header}.\n"
+    body = f"To chat, you need a name, which a proxy of --trust-proxy has to send in {settings.user_header}.\n"
     return Refusal(403, body, "user", caller.address)

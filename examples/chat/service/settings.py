@@ -114,15 +114,15 @@ def parse(arguments: Sequence[str] | None = None) -> Settings:
     parser = _parser()
     settings = Settings(**vars(parser.parse_args(arguments)))
     if settings.bus is not None and settings.history is not None:
-        parser.error("with --bus the history is in Redis: --history has no place beside it")
+        parser.error("with --bus, the history is in Redis; --history cannot be used as well")
     if settings.bus_password_file is not None and settings.bus is None:
-        parser.error("--bus-password-file is of no use without --bus")
+        parser.error("--bus-password-file requires --bus")
     if settings.key is not None and settings.cert is None:
-        parser.error("--key is of no use without --cert")
+        parser.error("--key requires --cert")
     if settings.user_header is not None and not settings.trust_proxy:
         parser.error("--user-header needs --trust-proxy: anybody else could send that header, too")
     if settings.forwarded != Settings.forwarded and not settings.trust_proxy:
-        parser.error("--forwarded is of no use without --trust-proxy")
+        parser.error("--forwarded requires --trust-proxy")
     return settings
 
 
@@ -147,18 +147,18 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=argparse.SUPPRESS,
         metavar="ADDRESS",
-        help="where to listen; localhost, the default, means IPv4 and IPv6 on this machine, and :: both on all "
+        help="where to listen; localhost, the default, means IPv4 and IPv6 on this machine; :: means both on all "
         "addresses; may be given several times",
     )
-    add("--port", type=_port, default=default.port, help="0 for any free one")
-    add("--path", type=_path, default=default.path, help="the rooms are below this path, such as /chat")
+    add("--port", type=_port, default=default.port, help="the port to listen on; 0 for any free one")
+    add("--path", type=_path, default=default.path, help="the path below which all rooms are, such as /chat")
     add(
         "--allow-host",
         type=_host,
         action="append",
         default=argparse.SUPPRESS,
         metavar="NAME",
-        help="accept this name, too, as a proxy or tunnel may need; without it, a server on loopback accepts only the "
+        help="accept this name as well, for a proxy or tunnel; without it, a server on loopback accepts only the "
         "names of loopback, and others accept any; may be given several times",
     )
     add(
@@ -166,13 +166,13 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=argparse.SUPPRESS,
         metavar="ORIGIN",
-        help="let pages of this origin connect, besides the server's own; may be given several times",
+        help="allow pages of this origin to connect, besides the server's own; may be given several times",
     )
     add(
         "--no-null",
         dest="allow_null",
         action="store_false",
-        help="refuse pages of the origin null, such as those from disk, on loopback as well",
+        help="refuse pages with the origin null, such as those from disk, even on loopback",
     )
     add(
         "--trust-proxy",
@@ -180,38 +180,48 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=argparse.SUPPRESS,
         metavar="ADDRESS[/BITS]",
-        help="believe what this proxy says about its clients; may be given several times",
+        help="trust what this proxy says about its clients; may be given several times",
     )
     add(
         "--forwarded",
         choices=FORWARDED,
         default=default.forwarded,
-        help="the header in which it names the client; the other one is ignored",
+        help="the header in which the proxy names the client; the other one is ignored",
     )
     add(
         "--user-header",
         type=_field_name,
         metavar="NAME",
-        help="the header in which it gives the person's name; people can then take no other",
+        help="the header in which the proxy passes a person's name; people then cannot choose another",
     )
     add("--cert", metavar="FILE", help="certificate in PEM, for https: and wss:")
     add("--key", metavar="FILE", help="its private key, if it is not in the certificate's file")
     add("--history", metavar="FILE", help="keep the history in this SQLite file; by default it is in memory")
-    add("--bus", metavar="URL", help="redis://host:port, to be one chat with other servers; needs `pip install redis`")
+    add(
+        "--bus",
+        metavar="URL",
+        help="redis://host:port, to form one chat with other servers; requires `pip install redis`",
+    )
     add(
         "--bus-stream",
         default=default.bus_stream,
         metavar="NAME",
-        help="the name of the stream in Redis; the same on all servers of a chat",
+        help="the name of the stream in Redis; must be the same on all servers of a chat",
     )
     add(
         "--bus-password-file",
         metavar="FILE",
-        help=f"its first line is the password for --bus, which others can see in a URL; or set {PASSWORD_VARIABLE}",
+        help=f"a file whose first line is the password for --bus; others could see it in a URL; or set {PASSWORD_VARIABLE}",
     )
     add("--history-lines", type=_count, default=default.history_lines, metavar="N", help="lines sent on joining")
     add("--no-deflate", dest="deflate", action="store_false", help="no compression (permessage-deflate)")
-    add("--max-message", type=_count, default=default.max_message, metavar="BYTES", help="the longest message")
+    add(
+        "--max-message",
+        type=_count,
+        default=default.max_message,
+        metavar="BYTES",
+        help="the maximum size of a message",
+    )
     add("--rate", type=_seconds, default=default.rate, metavar="N", help="messages per second from one client")
     add(
         "--address-rate",
@@ -247,7 +257,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         default=default.memory,
         metavar="BYTES",
-        help="what all histories and everything that waits for clients may take; beyond that, the largest gives way",
+        help="how much memory all histories and everything that waits for clients may take; then the largest is dropped",
     )
     add(
         "--open-timeout",
@@ -268,28 +278,28 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=default.pong_timeout,
         metavar="SECONDS",
-        help="how long it may take to answer that",
+        help="how long the client may take to answer",
     )
     add(
         "--close-timeout",
         type=_seconds,
         default=default.close_timeout,
         metavar="SECONDS",
-        help="how long it may take to answer when the server closes the connection",
+        help="how long a client may take to answer when the server closes the connection",
     )
     add(
         "--stop-timeout",
         type=_seconds,
         default=default.stop_timeout,
         metavar="SECONDS",
-        help="how long all of them may take for that when the server stops",
+        help="how long all clients together may take to answer when the server stops",
     )
     add(
         "--bus-timeout",
         type=_seconds,
         default=default.bus_timeout,
         metavar="SECONDS",
-        help="how long another server may give no sign of life before its clients have left; the same on all servers",
+        help="how long another server may be silent before its clients count as gone; the same on all servers",
     )
     return parser
 
