@@ -140,5 +140,5 @@ def test_pages_from_disk_can_be_kept_out() -> None:
         got = server.ask(REQUEST % (b"", b"localhost", b"null"))
         assert got.startswith(b"HTTP/1.1 403 ")
         assert got.endswith(
-            b"Pages of the origin null may not connect here; to allow them, start the chat with --allow-origin null.\n"
+            b"Pages of the origin null may not connect here; to allow them, start it with --allow-origin null.\n"
         )

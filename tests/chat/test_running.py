@@ -89,7 +89,7 @@ def test_a_403_says_what_to_pass() -> None:
             b"GET / HTTP/1.1\r\nHost: backend\r\nOrigin: https://chat.example\r\nUpgrade: websocket\r\n"
             b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         ).decode()
-        assert "to allow them, start the chat with --allow-origin https://chat.example." in answer
+        assert "to allow them, start it with --allow-origin https://chat.example." in answer
         assert "a proxy has asked for backend instead" in answer
 
 

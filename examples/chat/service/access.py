@@ -66,9 +66,11 @@ def _refusal_of_page(request: rfc6455.Request, settings: Settings) -> Refusal | 
         return None
     if settings.allows_null if origin == "null" else rfc6455.is_same_host(request):
         return None
-    body = f"Pages of the origin {origin} may not connect here; to allow them, start the chat with --allow-origin {origin}.\n"
+    body = (
+        f"Pages of the origin {origin} may not connect here; to allow them, start it with --allow-origin {origin}.\n"
+    )
     if origin != "null":
-        body += f"If it is the chat's own page, a proxy has asked for {request.host} instead: make it pass on Host unchanged.\n"
+        body += f"If it is the chat's own page, a proxy asked for {request.host} instead: make it pass on Host.\n"
     return Refusal(403, body, "origin", origin)
 
 

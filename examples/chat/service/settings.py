@@ -211,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--bus-password-file",
         metavar="FILE",
-        help=f"a file whose first line is the password for --bus; others could see it in a URL; or set {PASSWORD_VARIABLE}",
+        help=f"its first line is the password for --bus, which others can see in a URL; or set {PASSWORD_VARIABLE}",
     )
     add("--history-lines", type=_count, default=default.history_lines, metavar="N", help="lines sent on joining")
     add("--no-deflate", dest="deflate", action="store_false", help="no compression (permessage-deflate)")
@@ -257,7 +257,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         default=default.memory,
         metavar="BYTES",
-        help="how much memory all histories and everything that waits for clients may take; then the largest is dropped",
+        help="how much all histories and everything that waits for clients may take; the largest is dropped",
     )
     add(
         "--open-timeout",
