@@ -70,7 +70,7 @@ def _refusal_of_page(request: rfc6455.Request, settings: Settings) -> Refusal | 
         f"Pages of the origin {origin} may not connect here; to allow them, start it with --allow-origin {origin}.\n"
     )
     if origin != "null":
-        body += f"If it is the chat's own page, a proxy asked for {request.host} instead: make it pass on Host.\n"
+        body += f"If it is the chat's own page, a proxy has asked for {request.host} instead: make it pass on Host.\n"
     return Refusal(403, body, "origin", origin)
 
 
