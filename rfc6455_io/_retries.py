@@ -181,7 +181,7 @@ def _retry_after(error: Exception) -> float | None:
     else:
         try:
             at = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         if at.tzinfo is None:
             return None
