@@ -76,11 +76,12 @@ class Server:
         self._process_request = process_request
         self._server: asyncio.Server | None = None
         self._drivers: set[Driver] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._answers: dict[Driver, asyncio.Future[Any]] = {}  # those of `process_request` that are awaited
         self._stopped = asyncio.Event()
         self._is_closing = False
         self._starting = asyncio.Lock()
-        self._closers: set[asyncio.Task[Any] | None] = set()  # the tasks that call close(), which may be handlers
+        self._closers: set[asyncio.Future[Any] | None] = set()  # the tasks that call close(), which may be handlers
         self._empty: asyncio.Future[None] | None = None
 
     def _as_listeners(self, handler: Handler | Callable[[], Listener]) -> Callable[[], Listener]:
@@ -196,18 +197,27 @@ class Server:
         try:
             answer = None if self._process_request is None else self._process_request(request)
             if inspect.isawaitable(answer):
-                self.start_task(self._answer_later(driver, request, answer))
+                self._await(driver, request, answer)
             else:
                 self._answer(driver, request, answer)
         except Exception:
             self._refuse(driver, request)
 
-    async def _answer_later(self, driver: Driver, request: Request, answer: Awaitable[Response | None]) -> None:
+    def _await(self, driver: Driver, request: Request, answer: Awaitable[Response | None]) -> None:
+        future = asyncio.ensure_future(answer)
+        if future is not answer:  # one that is not ours may have others that wait for it
+            self._answers[driver] = future
+        self._tasks.add(future)
+        future.add_done_callback(partial(self._answer_later, driver, request))
+
+    def _answer_later(self, driver: Driver, request: Request, future: asyncio.Future[Response | None]) -> None:
+        self._answers.pop(driver, None)
+        self._task_done(future)
         try:
-            self._answer(driver, request, await answer)
-        except (Exception, asyncio.CancelledError) as error:
-            # The result of a task that was cancelled raises CancelledError; `close` cancels this one.
-            if isinstance(error, Exception) or not self._is_closing:
+            self._answer(driver, request, future.result())
+        except BaseException as error:
+            # The result of a task that was cancelled raises CancelledError; `close` and `closed` cancel this one.
+            if isinstance(error, Exception) or not (self._is_closing or driver.endpoint.closed):
                 self._refuse(driver, request)
         driver.answered()
 
@@ -237,6 +247,8 @@ class Server:
         listener = driver.listener
         if listener is None:
             logger.info("a client was not accepted: %s", closed)
+            if driver in self._answers and not self._is_closing:
+                self._answers[driver].cancel()
         else:
             self.connections.discard(listener.websocket if isinstance(listener, _Handled) else listener)
 
@@ -249,7 +261,7 @@ class Server:
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
 
-    def _task_done(self, task: asyncio.Task[Any]) -> None:
+    def _task_done(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
         self._look_whether_empty()
 
@@ -327,8 +339,9 @@ def serve(
     :param backlog: how many clients may wait to be accepted.
     :param process_request: a function that is called with each `rfc6455.Request`, including those that do not ask for
         a WebSocket. It returns ``None`` to accept the client, or a `rfc6455.Response` to be sent instead; one with
-        status 101 accepts the client and adds its headers to the answer. It may be a coroutine function. If it raises
-        an exception, that is logged, and the answer is 500.
+        status 101 accepts the client and adds its headers to the answer. It may be a coroutine function, which is
+        cancelled when the client no longer waits for the answer, or ``Timeouts.open`` is over. If it raises an
+        exception, that is logged, and the answer is 500.
     :param wrap: a function that takes each new `rfc6455.ServerHandshake` and returns the one to use, such as one that
         is recorded by an `rfc6455.trace.Recorder`. If it raises an exception, that is logged, and the answer is 500.
     :param timeouts: how long to wait for the peer.

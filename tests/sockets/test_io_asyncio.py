@@ -784,6 +784,69 @@ def test_a_client_that_leaves_while_it_is_looked_at(loop: str) -> None:
     run(main(), loop)
 
 
+@BOTH_LOOPS
+@pytest.mark.parametrize("leaves", ["with the request", "later", "never"])
+def test_what_a_client_no_longer_waits_for_is_cancelled(
+    loop: str, leaves: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise, whoever comes and goes while a database hangs would leave something behind each time."""
+
+    async def main() -> None:
+        asked, cancelled = asyncio.Event(), asyncio.Event()
+
+        async def hang(request: Request) -> None:
+            asked.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        timeouts = Timeouts(open=0.05 if leaves == "never" else None)
+        async with serve(Echo, "127.0.0.1", 0, process_request=hang, timeouts=timeouts) as server:
+            raw = await Raw.connect(server.port, request=b"")
+            raw.writer.write(REQUEST)
+            if leaves == "with the request":
+                await raw.close()
+            else:
+                await asked.wait()
+            if leaves == "later":
+                await raw.close()
+            elif leaves == "never":
+                assert (await raw.head()).startswith(b"HTTP/1.1 408 ")
+                await raw.close()
+            if leaves != "with the request" or asked.is_set():
+                await cancelled.wait()
+            while server._drivers or server._tasks:
+                await asyncio.sleep(0)
+            assert not server._answers
+
+    run(main(), loop)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_future_that_process_request_returns_is_not_cancelled() -> None:
+    """Others may wait for it, too."""
+
+    async def main() -> None:
+        shared: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asked = asyncio.Event()
+
+        def process_request(request: Request) -> asyncio.Future[None]:
+            asked.set()
+            return shared
+
+        async with serve(Echo, "127.0.0.1", 0, process_request=process_request) as server:
+            raw = await Raw.connect(server.port, request=b"")
+            raw.writer.write(REQUEST)
+            await asked.wait()
+            await raw.reset()
+            while server._drivers:
+                await asyncio.sleep(0)
+            shared.set_result(None)
+
+    run(main())
+
+
 def test_early_messages_are_not_lost() -> None:
     async def main() -> None:
         async with serve(Echo, "127.0.0.1", 0, process_request=lambda request: None) as server:
