@@ -1,7 +1,8 @@
 """Assertions that any WebSocket code must pass.
 
-The law: each takes a function that makes a new receiver, since a receiver has state, and its message says what was fed
-and what came. Nothing here needs hypothesis; with it, these are the last lines of a property.
+The law: each assertion takes a function that makes a new receiver, since a receiver has state, and its message says
+what was passed in and what was returned. Nothing here needs hypothesis; with hypothesis, these are the last lines of a
+property.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ def assert_same_events_in_any_chunking(
     chunkings: Iterable[Chunking] = tuple(CHUNKINGS.values()),
     normal: Callable[[list[Any]], Any] = list,
 ) -> Any:
-    """Check that a stream means the same however it is cut into reads.
+    """Check that a stream means the same thing however it is split into reads.
 
     :param make_receiver: a function that makes a new receiver: an object with ``receive_data()``, or a function that
         takes bytes.
     :param data: the stream.
-    :param chunkings: the ways to cut it that are compared with the stream in one read.
-    :param normal: a function from the list of events to what must be the same, for receivers that deliver messages in
-        parts.
-    :returns: the result of ``normal`` for the stream in one read.
-    :raises AssertionError: for the first way to cut that has another result. A receiver that raises must raise an
-        exception of the same type each time, and that is raised at the end.
+    :param chunkings: the ways to split the stream that are compared with reading it all at once.
+    :param normal: a function that turns the list of events into what must be the same; needed for receivers that
+        deliver messages in parts.
+    :returns: the result of ``normal`` if the stream is read all at once.
+    :raises AssertionError: for the first way to split the stream that has a different result. If a receiver raises an
+        exception, it must be of the same type each time; that exception is raised at the end.
 
     >>> import rfc6455
     >>> assert_same_events_in_any_chunking(lambda: rfc6455.Connection(rfc6455.CLIENT), b"\\x81\\x05Hello")
@@ -102,13 +103,14 @@ def assert_raises_nothing_but(
 def assert_fails_with(
     close_code: int, make_end: Callable[[], Peer], data: bytes, chunk: Chunking = whole
 ) -> list[Any]:
-    """Check that an end fails the connection (7.1.7): the last thing that it sends is a Close frame with that code.
+    """Check that an end fails the connection (7.1.7), that is, that the last thing it sends is a Close frame with that
+    code.
 
     :param close_code: such as 1002 or 1007.
     :param make_end: a function that makes a new end; what it writes is read with `read_frames`.
     :param data: the stream with the violation.
     :returns: the events that the end reported.
-    :raises AssertionError: when it sends no Close frame, one with another code, or something after it.
+    :raises AssertionError: when it sends no Close frame, a Close frame with a different code, or anything after it.
 
     >>> import rfc6455
     >>> events = assert_fails_with(1002, lambda: rfc6455.Connection(rfc6455.SERVER), b"\\x81\\x05Hello")
@@ -152,7 +154,7 @@ def assert_refuses(
     :param serve: a function that takes the reads of a request, and returns the server's answer.
     :param request: the request.
     :returns: the status.
-    :raises AssertionError: when there is no answer, or one with another status.
+    :raises AssertionError: when there is no answer, or an answer with a different status.
 
     >>> assert_refuses([400], lambda reads: b"HTTP/1.1 400 Bad Request\\r\\n\\r\\n", b"GET / HTTP/1.1\\r\\n\\r\\n")
     400

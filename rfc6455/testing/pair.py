@@ -1,8 +1,9 @@
 """A client and a server joined in memory: no sockets, no clock, and each byte moves only when told to.
 
-The law: a `Pair` only knows that bytes go into its ends and come out, and that an `Endpoint` wants the time. What one
-end wrote stays in transit until it is carried, in chunks of any size, so that a delay is bytes that are held back. The
-ends may be of any library; if it has other names for the two methods, a class of a few lines makes it a `Peer`.
+The law: a `Pair` only knows that bytes go into its ends and come out of them, and that an `Endpoint` needs the time.
+What one end has written stays in transit until it is carried to the other, in chunks of any size, so a delay just
+means bytes that are held back. The ends may belong to any library; if it uses different names for the two methods, a
+class of a few lines makes it a `Peer`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Peer(Protocol):
         ...
 
     def data_to_send(self) -> bytes:
-        """Return the bytes that go to the other end, once."""
+        """Return the bytes for the other end, each only once."""
         ...
 
 
@@ -67,11 +68,11 @@ class Pair:
     """Two ends, and the bytes in transit between them.
 
     :param client: any `Peer`, or a `rfc6455.Endpoint`.
-    :param server: any `Peer`, or a `rfc6455.Endpoint`. A `rfc6455.Request` that it reports is to be answered.
-    :param chunk: how the bytes that are carried are cut into reads by default.
+    :param server: any `Peer`, or a `rfc6455.Endpoint`. If it reports a `rfc6455.Request`, you have to answer that.
+    :param chunk: how the bytes that are carried are split into reads by default.
     :param now: the time at the beginning.
 
-    :ivar now: the time that ends which are a `rfc6455.Endpoint` are told.
+    :ivar now: the time that is passed to ends that are a `rfc6455.Endpoint`.
     :ivar ends: the two ends, by role.
     :ivar events: the events that each end has reported since the last `take`, by role.
     :ivar sent: everything that each end has written, by role.
@@ -118,8 +119,8 @@ class Pair:
         """Carry what is in transit from ``sender`` to the other end, and return the number of bytes.
 
         :param size: the maximum number of bytes; the rest is held back. ``None`` for all.
-        :param chunk: how they are cut into reads; ``None`` for the pair's default. Empty chunks are left out, as an
-            empty read would be the end of the stream.
+        :param chunk: how they are split into reads; ``None`` for the pair's default. Empty chunks are left out, as an
+            empty read would mean the end of the stream.
         """
         waiting = self.under_way[sender]
         data = bytes(waiting[:size])
@@ -129,7 +130,7 @@ class Pair:
         return len(data)
 
     def end(self, sender: Role) -> None:
-        """End the stream from ``sender`` after what was carried; what is still in transit is lost."""
+        """End the stream from ``sender`` after what has been carried; anything still in transit is lost."""
         self.under_way[sender].clear()
         self.events[sender.peer] += feed(self.ends[sender.peer], [b""], self.now)
 
@@ -137,7 +138,7 @@ class Pair:
         """Carry everything in both directions until neither end has anything more to send.
 
         :param rounds: the maximum number of times that the two may answer each other.
-        :raises AssertionError: when they are not done by then.
+        :raises AssertionError: when they have not finished by then.
         """
         for _ in range(rounds):
             for role in Role:
@@ -147,7 +148,7 @@ class Pair:
         raise AssertionError(f"the two ends were still answering each other after {rounds} rounds")
 
     def advance(self, now: float) -> None:
-        """Let time pass: tell it to both ends, as far as they are a `rfc6455.Endpoint`, and keep what they report.
+        """Let time pass: tell the time to each end that is a `rfc6455.Endpoint`, and keep the events that they report.
 
         :param now: the new time.
         """

@@ -4,8 +4,8 @@
 (`to_text`), as HAR (`to_har`) and as pcapng (`to_pcapng`), and passed to a new connection (`replay`).
 
 Not here: files, sockets, and a clock, which the caller passes in. Everything recorded is data from a peer: no format
-shows it unescaped, and no bytes make one raise an error. A recording holds everything that was said, including cookies
-and passwords.
+shows it unescaped, and no data makes a format raise an error. A recording contains everything that was transmitted,
+including cookies and passwords.
 """
 
 from __future__ import annotations

@@ -34,12 +34,12 @@ def to_har(recording: Recording, *, secure: bool = False) -> dict[str, Any]:
     """Return the recording as an HTTP Archive with one entry, for ``json.dump``.
 
     Its ``_webSocketMessages`` are objects with ``type`` (``"send"`` or ``"receive"``), ``time`` in seconds, ``opcode``
-    (1 for a text, 2 for bytes) and ``data``, which for bytes is base64. They are whole messages, without compression;
-    control frames are not among them. A violation has the type ``"error"`` and the opcode -1. If the handshake was not
-    recorded, a request and an answer are made up. If the messages take more than 32 MiB, as compressed ones can, the
-    last one is an ``"error"`` that says so, and what comes after it is left out.
+    (1 for text, 2 for bytes) and ``data``, which is base64 for bytes. They are whole messages, without compression;
+    control frames are not included. A violation has the type ``"error"`` and the opcode -1. If the handshake was not
+    recorded, a request and an answer are made up. If the messages take more than 32 MiB, which is possible with
+    compression, the last one is an ``"error"`` that says so, and everything after it is left out.
 
-    :param secure: whether to write a ``wss:`` URL, since a recording does not know.
+    :param secure: whether to write a ``wss:`` URL; a recording does not contain this information.
     :raises LocalProtocolError: as `replay`.
 
     >>> from rfc6455 import CLIENT

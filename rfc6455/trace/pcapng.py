@@ -28,8 +28,9 @@ _MADE_UP_HEAD = "This was not recorded. It stands for a handshake, so that the f
 def to_pcapng(recording: Recording) -> bytes:
     """Return the recording as a capture file, for Wireshark, tshark and others.
 
-    They show the HTTP upgrade, then the frames, unmasked and inflated. A violation is a comment on its packet. If the
-    handshake was not recorded, one is made up, with a comment. Times are taken as seconds since 1970.
+    These show the HTTP upgrade, and then the frames, unmasked and inflated. A violation is shown as a comment on its
+    packet. If the handshake was not recorded, one is made up, with a comment that says so. Times are interpreted as
+    seconds since 1970.
 
     :returns: the content of a ``.pcapng`` file.
 

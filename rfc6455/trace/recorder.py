@@ -38,10 +38,10 @@ _End = TypeVar("_End", Connection, ServerHandshake, ClientHandshake, Http2Server
 class Recorder:
     """A recorder of one connection.
 
-    :param clock: a function that returns the time in seconds, such as ``time.time``. HAR and pcapng take it as seconds
-        since 1970.
-    :param limit: how much memory the recording may take, in bytes. What comes after that is not kept; dropping the
-        beginning instead would make the frames and compressed messages after it unreadable.
+    :param clock: a function that returns the time in seconds, such as ``time.time``. In HAR and pcapng, this is
+        interpreted as seconds since 1970.
+    :param limit: how much memory the recording may take, in bytes. Whatever exceeds this is not kept; dropping the
+        beginning instead would make the rest unreadable.
 
     >>> from rfc6455 import SERVER, Connection, trace
     >>> recorder = trace.Recorder(clock=lambda: 0.0)
@@ -63,7 +63,7 @@ class Recorder:
 
     @property
     def recording(self) -> Recording:
-        """The recording so far, which goes on growing.
+        """The recording so far. It keeps growing.
 
         :raises LocalProtocolError: when nothing was wrapped.
         """
@@ -72,11 +72,12 @@ class Recorder:
         return self._recording
 
     def wrap(self, end: _End) -> _End:
-        """Return an object to use in place of ``end``. It behaves like it, also for ``isinstance`` and so in an
-        `rfc6455.Endpoint`; the connection that a handshake opens is recorded, too.
+        """Return an object to use instead of ``end``. It behaves like ``end``, even for ``isinstance``, and can
+        therefore be used in an `rfc6455.Endpoint`. The connection that a handshake opens is recorded as well.
 
-        :param end: a handshake or, if the handshake was elsewhere, a connection, which has received nothing yet. What
-            an HTTP library reads or writes, such as all headers of HTTP/2, is not in the recording.
+        :param end: a handshake, or, if the handshake took place elsewhere, a connection; it must not have received
+            anything yet. What an HTTP library reads or writes, such as all headers of HTTP/2, is not part of the
+            recording.
         :raises TypeError: when it is anything else.
         :raises LocalProtocolError: when it has received something, or when this recorder has wrapped another.
 

@@ -70,19 +70,20 @@ class Entry(NamedTuple):
 class Recording:
     """What went through one connection.
 
-    :ivar role: which end it was recorded at.
+    :ivar role: the end at which it was recorded.
     :ivar entries: what happened, in order.
-    :ivar received_head: the number of bytes at the beginning of what was received that are HTTP and not frames; all of
-        them if the handshake failed.
+    :ivar received_head: how many of the received bytes, counted from the beginning, are HTTP rather than frames; all
+        of them if the handshake failed.
     :ivar sent_head: the same for the bytes that were sent.
-    :ivar extensions: what was agreed, as written in ``Sec-WebSocket-Extensions``; empty if nothing was.
+    :ivar extensions: what was negotiated, as written in ``Sec-WebSocket-Extensions``; empty if there are no
+        extensions.
     :ivar limits: the limits of the connection.
     :ivar missing: the number of entries that were not kept for lack of space. Nothing after the first of them was
-        kept, so the rest is the complete beginning.
+        kept, so what is there is the complete beginning.
     :ivar codecs: a function that makes the state of the extensions for an end with this role. ``None`` is enough for
         permessage-deflate or no extensions; others are not known here. It is not saved.
 
-    A recording can also be put together by hand, from bytes that were captured elsewhere:
+    A recording can also be created by hand, from bytes that were captured elsewhere:
 
     >>> recording = Recording(Role.CLIENT, [Entry(0.0, Kind.OPENED), Entry(1.5, Kind.RECEIVED, b"\\x89\\x00")])
     >>> recording.is_open

@@ -21,11 +21,11 @@ Replayed = tuple[int, "list[Event]"]
 
 
 def replay(recording: Recording, make: Callable[[], Connection] | None = None) -> Iterator[tuple[Entry, list[Event]]]:
-    """Pass to a new connection what the recorded one received, call by call, and yield the events of each call.
+    """Pass what the recorded connection received to a new connection, call by call, and yield the events of each call.
 
-    What this end sent is not sent again, as events do not depend on it, with one exception: what a connection keeps in
-    order to compress counts against its memory budget, so a recorded 1009 for exceeding that may not come again. And
-    no message inflates to more than 32 MiB, whatever the recorded limits say.
+    What this end sent is not sent again, as events do not depend on it. There is one exception: what a connection
+    keeps in order to compress counts towards its memory budget, so a recorded 1009 for exceeding the budget may not
+    occur again. Besides, no message is inflated to more than 32 MiB, whatever the recorded limits say.
 
     :param recording: the recording. If the handshake failed, there was no connection, and nothing is yielded.
     :param make: a function that makes the connection; by default one like the recorded one, which delivers whole

@@ -49,12 +49,12 @@ class _Line(NamedTuple):
 def to_text(recording: Recording) -> str:
     """Return the recording as text for people, in the order in which things were complete.
 
-    A line begins with the time, in seconds from the first entry. Then ``<`` stands for what was received and ``>`` for
-    what was sent, ``=`` for what happened to the connection, and ``!`` for what broke a rule, with the section. ``at``
-    is a frame's place, in bytes from the first byte after the handshake. Only the beginning of a payload is shown;
-    that of a compressed message is shown, inflated, at its last frame. Unprintable characters are escaped. At most
-    65536 lines are shown of a direction, and at most 32 MiB of it are checked and inflated; a line says where that
-    ends.
+    A line begins with the time, in seconds since the first entry. After that, ``<`` marks what was received, ``>``
+    what was sent, ``=`` what happened to the connection, and ``!`` what broke a rule, with the section. ``at`` is the
+    position of a frame, counted in bytes from the end of the handshake. Only the beginning of a payload is shown; the
+    payload of a compressed message is inflated, and shown with its last frame. Unprintable characters are escaped. At
+    most 65536 lines are shown for each direction, and at most 32 MiB of it are checked and inflated; if that is
+    exceeded, a line says so.
 
     >>> from rfc6455 import CLIENT
     >>> from rfc6455.trace import Entry
