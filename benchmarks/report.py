@@ -47,9 +47,9 @@ def _cell(row: Row, library: str) -> str:
 
 
 def csv_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield a table in reST; the cells are numbers but for the first column."""
+    """Yield a table in reST. The cells are numbers, except for the first column and the targets of verdicts."""
     yield ".. csv-table::"
-    yield "   :class: figures"
+    yield "   :class: figures verdicts" if header == VERDICTS else "   :class: figures"
     yield "   :header: " + _csv(header)
     yield ""
     for row in rows:

@@ -28,7 +28,7 @@ def rst(results: Results) -> str:
     for title, table in _tables(results):
         lines += ["", f".. rubric:: {title}", "", *csv_table(*table)]
     lines += ["", *(f"- {line}" for line in _reasons(results))]
-    lines += ["", ".. rubric:: What was demanded, and what was found", "", *csv_table(VERDICTS, check(results))]
+    lines += ["", ".. rubric:: Targets and results", "", *csv_table(VERDICTS, check(results))]
     return "\n".join(lines) + "\n"
 
 

@@ -38,7 +38,7 @@ def rst(results: Results) -> str:
     """Return the whole report, the part of the documentation's page that has figures in it."""
     lines = [".. Made by benchmarks/sockets/run.py; do not edit.", "", *environment(results), ""]
     lines += [*csv_table(*_table(results)), "", *(f"- {line}" for line in _reasons(results))]
-    lines += ["", ".. rubric:: What is wanted, and what was found", ""]
+    lines += ["", ".. rubric:: Targets and results", ""]
     return "\n".join([*lines, *csv_table(VERDICTS, _verdicts(results))]) + "\n"
 
 
