@@ -75,7 +75,9 @@ class Headers:
         values = self.get_all(name)
         if not values:
             return default
-        return values[0] if len(values) == 1 else _joined(name, values)
+        # RFC 9113, 8.2.3: split Cookie fields "MUST be concatenated into a single octet string using the two-octet
+        # delimiter of 0x3b, 0x20 (the ASCII string "; ")". A comma may be part of a cookie.
+        return values[0] if len(values) == 1 else ("; " if name.lower() == "cookie" else ", ").join(values)
 
     def __getitem__(self, name: str) -> str:
         value = self.get(name)
@@ -124,12 +126,6 @@ class Headers:
 
 # What the constructor of `Headers` takes, and with it every argument named ``headers`` in this package.
 HeaderSource = Headers | Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
-
-
-def _joined(name: str, values: Sequence[str]) -> str:
-    # RFC 9113, 8.2.3: split Cookie fields "MUST be concatenated into a single octet string using the two-octet
-    # delimiter of 0x3b, 0x20 (the ASCII string "; ")". A comma may be part of a cookie.
-    return ("; " if name.lower() == "cookie" else ", ").join(values)
 
 
 # The messages below never show a value, as it may be a secret.

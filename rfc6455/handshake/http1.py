@@ -529,9 +529,6 @@ class ClientHandshake(ClientOpening):
             version, status, _, pairs, index, end = head
             self._unread = data[end:]
             return Response(int(status), Headers._known_good(pairs, index), b"", version)
-        return self._read_head_by_piece(data)
-
-    def _read_head_by_piece(self, data: bytes) -> Response | None:
         if self._reader is None:
             self._reader = ResponseReader(self._options.limits, bare_lf=_BARE_LF in self._options.leniencies)
         reader = self._reader
