@@ -45,7 +45,17 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     if page.stem == "tls":
         run_command(page)
+    for library in sorted(libraries_of(page)):
+        pytest.importorskip(library)
     run_page(page)
+
+
+def libraries_of(page: Path) -> set[str]:
+    """Return the packages that the code of a page imports, without those of Python."""
+    nodes = [node for block in code_blocks(page) for node in ast.walk(ast.parse(block.code))]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names
 
 
 def test_the_servers_of_the_tutorial_lose_no_connection(
