@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import rfc6455
-from rfc6455 import URI, Closed, HandshakeError, Request, Response
+from rfc6455 import URI, CloseCause, Closed, HandshakeError, Request, Response
 
 from ._asyncio_driver import Driver, Listener
 from ._asyncio_websocket import Inbox, WebSocket
@@ -120,9 +120,22 @@ class Connect(Generic[T]):
         except asyncio.TimeoutError as error:
             if getattr(error, "errno", None) is not None:
                 raise  # the system's own, ETIMEDOUT
-            host, seconds = self._route.uri.host_header, self._timeouts.open
-            raise TimeoutError(f"the connection to {host} was not open within {seconds} s") from None
+            raise self._late() from None
+        except HandshakeError as error:
+            if error.cause is not CloseCause.OPEN_TIMEOUT:
+                raise
+            raise self._late() from None
         return WebSocket(opened) if isinstance(opened, Inbox) else opened  # type: ignore[return-value]
+
+    def _late(self) -> Exception:
+        """Return the error after `Timeouts.open`: the server's answer if there is one that opens nothing, though its
+        body has not ended."""
+        response = self._route.handshake.response
+        if response is not None:
+            words = f"the server answered {response.status}, not 101, and its body has not ended"
+            return HandshakeError(response.status, words, "4.1", response, CloseCause.OPENING_REFUSED)
+        host, seconds = self._route.uri.host_header, self._timeouts.open
+        return TimeoutError(f"the connection to {host} was not open within {seconds} s")
 
     async def _open(self) -> Listener:
         route = self._route

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
+import threading
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from programs import PATIENCE
 
 import rfc6455_io.asyncio
 import rfc6455_io.threads
-from rfc6455 import HandshakeError, Headers, Response, parse_uri, trace
+from rfc6455 import CloseCause, HandshakeError, Headers, Response, Timeouts, parse_uri, trace
 from rfc6455_io._openings import port_of
 from rfc6455_io._proxies import ProxyError, Tunnel, parse_proxy, proxy_for
 
@@ -44,6 +45,31 @@ def test_a_unix_socket_has_no_port() -> None:
         pytest.raises(RuntimeError, match="a Unix socket, which has no port"),
     ):
         port_of([sock])
+
+
+# ---- Time ----
+
+
+@pytest.mark.parametrize("module", [rfc6455_io.asyncio, rfc6455_io.threads], ids=["asyncio", "threads"])
+def test_a_refusal_is_reported_though_there_is_no_time_for_its_body(module: Any) -> None:
+    def refuse() -> None:
+        client, _ = listener.accept()
+        with client:
+            client.recv(65536)
+            client.sendall(b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n\r\n")
+            assert client.recv(65536) == b""
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        uri = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+        with pytest.raises(HandshakeError, match="the server answered 401") as caught:
+            connected(module, uri, timeouts=Timeouts(open=0.2))
+        thread.join(PATIENCE)
+    error = caught.value
+    assert (error.status, error.cause) == (401, CloseCause.OPENING_REFUSED)
+    assert error.response is not None
+    assert error.response.headers["WWW-Authenticate"] == "Basic"
 
 
 # ---- Redirections ----
