@@ -74,7 +74,7 @@ class _Attempt:
         pass
 
     def give_up(self) -> None:
-        """Clean up after the caller has stopped waiting."""
+        """Clean up after a refusal, or when the caller has stopped waiting."""
         self.result.cancel()
         if self.driver is not None:
             self.driver.transport.abort()
@@ -145,6 +145,7 @@ class Connect(Generic[T]):
                 await self._dial(route.uri, attempt.make_driver)
                 return await attempt.result
             except HandshakeError as error:
+                attempt.give_up()
                 route.follow(error)
             except BaseException:
                 attempt.give_up()

@@ -217,6 +217,32 @@ def test_a_server_that_says_nothing() -> None:
 
 
 @BOTH_LOOPS
+def test_a_client_that_was_refused_leaves_at_once(loop: str) -> None:
+    """It does not wait for the server to close, since its loop may end with it."""
+
+    async def main() -> None:
+        left = asyncio.Event()
+
+        async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+            try:
+                while True:
+                    writer.write(b"?")
+                    await writer.drain()
+                    await asyncio.sleep(0)
+            except ConnectionError:
+                left.set()
+
+        async with tcp(refuse) as port:
+            with pytest.raises(HandshakeError, match="403"):
+                await connect(f"ws://127.0.0.1:{port}/", proxy=None, timeouts=Timeouts(tcp_close=1000))
+            await asyncio.wait_for(left.wait(), 10)
+
+    run(main(), loop)
+
+
+@BOTH_LOOPS
 @pytest.mark.parametrize("answer", [b"", b"who are"], ids=["no body", "half a body"])
 def test_a_refusal_is_reported_though_its_body_does_not_end(loop: str, answer: bytes) -> None:
     """The status is known, so the time-out for its body is short, and not that of the whole opening."""
