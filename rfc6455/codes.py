@@ -128,7 +128,7 @@ class CloseCause(Enum):
     """
 
     HANDSHAKE = "both sides sent a Close frame"
-    HANDSHAKE_IN_MESSAGE = "both sides sent a Close frame; the peer's cut a message off"
+    HANDSHAKE_IN_MESSAGE = "both sides sent a Close frame; the peer's Close cut off one of its messages"
     EOF_IDLE = "the peer ended the stream between two messages, without a Close frame"
     EOF_IN_MESSAGE = "the peer ended the stream between two frames of one message"
     EOF_IN_FRAME = "the peer ended the stream inside a frame"
@@ -142,7 +142,7 @@ class CloseCause(Enum):
     OPEN_TIMEOUT = "the opening handshake took too long"
     CLOSE_TIMEOUT = "the peer did not answer our Close frame in time"
     PONG_TIMEOUT = "the peer did not answer a Ping in time"
-    IDLE_TIMEOUT = "nothing came from the peer for too long"
+    IDLE_TIMEOUT = "nothing was received from the peer for too long"
 
 
 class Leniency(Enum):

@@ -97,7 +97,7 @@ def fault_in_first_byte(first: int, reserved_bits: int) -> tuple[str, str] | Non
     # If a nonzero value is received and none of the negotiated extensions defines the meaning of such a nonzero value,
     # the receiving endpoint MUST _Fail the WebSocket Connection_." Extensions here give them one on data frames.
     if rsv & ~(0 if is_control else reserved_bits):
-        return f"reserved bits {rsv:03b} that no extension gave a meaning", "5.2"
+        return f"reserved bits {rsv:03b} that no negotiated extension defines", "5.2"
 
     return None
 

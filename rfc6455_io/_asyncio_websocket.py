@@ -130,7 +130,7 @@ class Inbox(Listener):
         if self.end_event is not None:
             raise ConnectionClosedError(self.end_event)
         if self.receiver is not None and not self.receiver.done():
-            raise RuntimeError("recv() is waiting in another task already; only one can receive at a time")
+            raise RuntimeError("recv() is already waiting in another task; only one task can receive at a time")
         driver = self._driver
         if driver.has_write_due:
             driver.write()  # nothing more will come that could be sent together with it

@@ -128,6 +128,8 @@ def check_names(function: str, given: Iterable[str], known: Iterable[str]) -> No
 
 # ---- Servers ----
 
+_NOT_A_PAGE = b"This is a WebSocket server, not a web page: connect with a WebSocket client.\n"
+
 
 def check_place(
     host: str | Sequence[str] | None, port: int | None, sock: socket.socket | None, path: str | os.PathLike[str] | None
@@ -159,8 +161,8 @@ def check_server_context(ssl: tls.SSLContext | None) -> None:
     check_context(ssl)
     if ssl is not None and ssl.protocol == tls.PROTOCOL_TLS_CLIENT:
         raise ValueError(
-            "ssl is a context for clients; a server's is made by ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), "
-            "and load_cert_chain() adds its certificate"
+            "ssl is a context for clients; for a server, use ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), "
+            "and add its certificate with load_cert_chain()"
         )
 
 
@@ -246,7 +248,7 @@ def refusal(request: Request, answer: Response | None) -> Response | None:
         raise TypeError(f"process_request returned {answer!r}, and not None or an rfc6455.Response")
     if answer is not None and answer.status != 101:
         return answer
-    return None if request.is_upgrade else Response(426, body=b"Connect with a WebSocket client: this is no page.\n")
+    return None if request.is_upgrade else Response(426, body=_NOT_A_PAGE)
 
 
 # ---- Clients ----

@@ -166,4 +166,4 @@ def socks_connection(proxy: Proxy, kind: str) -> Iterator[Any]:
         # Credentials of SOCKS 4 are the user's name alone.
         yield kinds.Proxy(version, proxy.host, proxy.port, proxy.user, proxy.password or None, resolves_names)
     except (python_socks.ProxyError, python_socks.ProxyConnectionError, ConnectionError) as error:
-        raise ProxyError(f"the proxy {proxy!r} did not connect us: {error}") from error
+        raise ProxyError(f"the proxy {proxy!r} did not establish a connection: {error}") from error

@@ -128,7 +128,7 @@ class Retries:
             check_plain(tell, "tell")
         self._backoff = backoff
         self._worth_retry = worth_retry
-        self._tell = tell or (lambda error, delay: logger.info("reconnecting in %.1f s, after: %s", delay, error))
+        self._tell = tell or (lambda error, delay: logger.info("reconnecting in %.1f s: %s", delay, error))
         self._attempt = 0  # how many have failed in a row
 
     def delay(self, error: Exception, seconds: float) -> float:

@@ -96,7 +96,7 @@ class _Listening:
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     raise
-                logger.warning("accepting no clients for a moment: %s", error)
+                logger.warning("cannot accept clients for a moment: %s", error)
                 break
         else:
             return
@@ -244,7 +244,7 @@ class Server:
                 driver.abort()
             if not self._emptied(1.0):
                 names = ", ".join(thread.name for thread in self._threads - self._closers)
-                logger.warning("the server has closed, and handlers still run in these threads: %s", names)
+                logger.warning("the server has closed, but handlers are still running in these threads: %s", names)
         if self._loop is not None:
             self._loop.stop()
             self._loop.join()
@@ -298,7 +298,7 @@ class Server:
         try:
             thread.start()
         except RuntimeError as error:
-            logger.error("a client is refused: the system has no thread for it: %s", error)
+            logger.error("a client is refused, as the system cannot start another thread: %s", error)
             self._leave(thread)
             driver.endpoint.reject(503)
 

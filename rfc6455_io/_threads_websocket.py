@@ -108,7 +108,7 @@ class WebSocket(Known):
         """
         with self._driver.turn:
             if self._driver.sends_parts:
-                raise RuntimeError("send() was called while this very thread sends a message in parts")
+                raise RuntimeError("send() was called while this same thread is sending a message in parts")
             if isinstance(message, ONE_MESSAGE):
                 self._driver.send(message, True, compress)
             else:

@@ -166,10 +166,10 @@ FIRST_BYTE_ERRORS = [
     (0x09, "5.5", "a fragmented control frame"),
     (0x08, "5.5", "a fragmented control frame"),
     (0x7A, "5.5", "a fragmented control frame"),
-    (0xC1, "5.2", "reserved bits 100 that no extension gave a meaning"),
-    (0xA2, "5.2", "reserved bits 010 that no extension gave a meaning"),
-    (0x10, "5.2", "reserved bits 001 that no extension gave a meaning"),
-    (0xF9, "5.2", "reserved bits 111 that no extension gave a meaning"),
+    (0xC1, "5.2", "reserved bits 100 that no negotiated extension defines"),
+    (0xA2, "5.2", "reserved bits 010 that no negotiated extension defines"),
+    (0x10, "5.2", "reserved bits 001 that no negotiated extension defines"),
+    (0xF9, "5.2", "reserved bits 111 that no negotiated extension defines"),
 ]
 
 

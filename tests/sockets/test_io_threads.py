@@ -910,7 +910,7 @@ def test_who_does_not_answer_is_cut_when_the_time_is_over() -> None:
 def test_a_handler_that_goes_on_is_named(caplog: pytest.LogCaptureFixture) -> None:
     with Scene() as at:
         at.server.close(timeout=0.01)
-        (record,) = [record for record in caplog.records if "handlers still run" in record.getMessage()]
+        (record,) = [record for record in caplog.records if "handlers are still running" in record.getMessage()]
         assert "rfc6455 client" in record.getMessage()
         with pytest.raises(ConnectionClosedError):
             at.ws.recv()
