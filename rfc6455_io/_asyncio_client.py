@@ -189,8 +189,8 @@ class _Way(Way):
         to_proxy = _eyeballs(loop, proxy.host)
         if proxy.scheme == "https":
             to_proxy["ssl"] = self.tls_to_proxy()
-        await loop.create_connection(lambda: tunnel, proxy.host, proxy.port, **to_proxy)
         try:
+            await loop.create_connection(lambda: tunnel, proxy.host, proxy.port, **to_proxy)
             await tunnel.opened
             if how:
                 transport = await loop.start_tls(
@@ -200,7 +200,7 @@ class _Way(Way):
                     raise ProxyError(f"the proxy {proxy!r} ended the connection")
                 tunnel.transport = transport
         except BaseException:
-            tunnel.transport.abort()
+            tunnel.give_up()
             raise
         tunnel.hand_over(make_driver())
 
@@ -214,7 +214,7 @@ def _eyeballs(loop: asyncio.AbstractEventLoop, host: str) -> dict[str, Any]:
 class _TunnelProtocol(asyncio.Protocol):
     """The connection to a proxy, until the driver takes over."""
 
-    transport: asyncio.Transport
+    transport: Any = None
 
     def __init__(self, tunnel: Tunnel) -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -242,6 +242,11 @@ class _TunnelProtocol(asyncio.Protocol):
         self._is_lost = True
         if not self.opened.done():
             self.opened.set_exception(ProxyError("the proxy ended the connection before it answered"))
+
+    def give_up(self) -> None:
+        self.opened.cancel()  # or asyncio would log its exception, which nobody waits for any more
+        if self.transport is not None:
+            self.transport.abort()
 
     def hand_over(self, driver: Any) -> None:
         self.transport.set_protocol(driver)

@@ -172,3 +172,39 @@ def test_a_start_that_is_cancelled_leaves_nothing(
         assert number > 1 or loop == "uvloop"  # which need not wait
 
     run(main(), loop)
+
+
+@BOTH_LOOPS
+def test_a_connect_that_is_cancelled_on_its_way_through_a_proxy_leaves_nothing(loop: str) -> None:
+    """Wherever it is cancelled: nothing stays open, and nothing is reported that nobody waits for."""
+    reported: list[dict[str, Any]] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+            await reader.read()
+        writer.close()
+
+    async def open_and_cancel(port: int, number: int) -> int:
+        opening = CancelledAt(connect("ws://server.example/", proxy=f"http://127.0.0.1:{port}")._open(), number)
+
+        async def wait() -> None:
+            await opening
+
+        await asyncio.gather(asyncio.ensure_future(wait()), return_exceptions=True)
+        return opening.waits
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+            port = proxy.sockets[0].getsockname()[1]
+            number = 1
+            while await open_and_cancel(port, number) >= number:
+                number += 1
+            assert number > 2
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+    run(main(), loop)
+    assert reported == []
