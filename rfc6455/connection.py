@@ -96,9 +96,9 @@ NO_CODE_NAMED = _DefaultCode(CloseCode.NORMAL_CLOSURE)
 
 # What the Close frame tells a peer that was too slow, from the peer's point of view.
 _REASONS_OF_TIMEOUTS = {
-    CloseCause.PONG_TIMEOUT: "no Pong came in time",
-    CloseCause.IDLE_TIMEOUT: "nothing came for too long",
-    CloseCause.CLOSE_TIMEOUT: "no Close frame came in time",
+    CloseCause.PONG_TIMEOUT: "no Pong arrived in time",
+    CloseCause.IDLE_TIMEOUT: "nothing arrived for too long",
+    CloseCause.CLOSE_TIMEOUT: "no Close frame arrived in time",
 }
 
 # How much extensions may decode in one call of receive_data() before it leaves the rest unread. A read of 64 KiB can

@@ -1,11 +1,11 @@
 """permessage-deflate (RFC 7692): the extension that compresses messages.
 
-`PerMessageDeflate` is what the application wants, `DeflateParameters` what an offer or an answer says; the tables of
-the negotiation (7.1) are in between. `DeflateCodec` is the state of one connection (7.2). Its zlib objects are made
-when they are first used, since most connections that agree on compression are idle or small.
+`PerMessageDeflate` is what the application wants, and `DeflateParameters` is what an offer or an answer says; the
+tables of the negotiation (7.1) connect the two. `DeflateCodec` is the state of one connection (7.2). Its zlib objects
+are created when they are first used, since most connections with compression are idle or have little traffic.
 
-Not here: message limits. `decode` returns at most `MAX_PIECE` bytes at a time, so that a caller that counts can stop
-in time.
+Not here: message limits. `decode` returns at most `MAX_PIECE` bytes at a time, which allows a caller that counts to
+stop in time.
 """
 
 from __future__ import annotations
@@ -140,31 +140,31 @@ def _parse_value(name: str, value: str | None) -> int:
 # Neither equality nor `repr()` is made by `dataclass`: those below are also right in derived classes.
 @dataclass(kw_only=True, eq=False, repr=False)
 class PerMessageDeflate(Extension):
-    """permessage-deflate as the application wants it; pass it to a handshake in ``extensions``.
+    """The configuration of permessage-deflate; pass it to a handshake in ``extensions``.
 
-    A side that keeps its context (*takeover*) refers to what it sent before: short messages become smaller, and both
-    ends need memory between messages. ``True`` and ``False`` are requirements; with the default ``None``, this end
-    starts each message with an empty window and lets the peer decide for itself. Then nothing is demanded of a client
-    that it did not offer. That answer works with every client that was tried: some do not read
-    ``client_no_context_takeover``.
+    A side that keeps its context (*takeover*) can refer back to what it has sent before: short messages become
+    smaller, but both ends need memory between messages. ``True`` and ``False`` are requirements. With the default
+    ``None``, this end starts each message with an empty window, and lets the peer decide for itself; nothing is
+    demanded of a client that the client did not offer. Such an answer works with every client that was tried,
+    including those that ignore ``client_no_context_takeover``.
 
-    :param server_no_context_takeover: whether the server starts each message with an empty window (7.1.1.1). A client
-        asks for it; a server does so, and says so, unless this is ``False``.
-    :param client_no_context_takeover: the same for the client (7.1.1.2). A client does so unless this is ``False``; a
-        server agrees to it when it is offered, and with ``True`` demands it of every client.
+    :param server_no_context_takeover: whether the server starts each message with an empty window (7.1.1.1). Unless
+        this is ``False``, a client asks for it, and a server does it and says so.
+    :param client_no_context_takeover: the same for the client (7.1.1.2). A client does it unless this is ``False``; a
+        server agrees to it if it is offered, and with ``True`` demands it of every client.
     :param server_max_window_bits: the largest window that the server may use, 8 to 15 bits (7.1.2.1). A client asks
-        for it; a server keeps to the smaller of this and what was asked for. A server that sets 8 uses 9, as zlib
-        cannot deflate with 8, and declines an offer that asks for 8.
-    :param client_max_window_bits: the same for the client (7.1.2.2). A client offers that the server may lower it; a
-        server lowers it if the client offered that. ``None`` means 15, except at a server that has to keep the context
-        of a client: it asks for 11, which takes 9 KiB instead of 39. A client that sets 8 offers 9; if the server
-        answers 8, it compresses nothing.
-    :param require_client_max_window_bits: whether a server declines an offer that does not let it lower the
-        client's window. The connection is then not compressed.
+        for it; a server uses the smaller of this value and the one that was asked for. A server for which 8 is set
+        uses 9, as zlib cannot deflate with 8, and declines an offer that asks for 8.
+    :param client_max_window_bits: the same for the client (7.1.2.2). A client allows the server to lower it, and a
+        server lowers it if the client allows that. ``None`` means 15, except on a server that has to keep the context
+        of a client: in that case, it asks for 11, which takes 9 KiB instead of 39. A client for which 8 is set offers
+        9; if the server answers 8, the client does not compress anything.
+    :param require_client_max_window_bits: whether a server declines an offer that does not allow it to lower the
+        client's window. In that case, the connection is not compressed.
     :param level: how hard this side compresses, 0 to 9; -1 is zlib's default (6).
     :param mem_level: how much memory deflating may take, 1 to 9: ``1 << (mem_level + 9)`` bytes.
-    :param threshold: a size in bytes; a shorter message is not compressed if this side starts each with an empty
-        window.
+    :param threshold: a size in bytes. If this side starts each message with an empty window, shorter messages are not
+        compressed.
     :param implementation: a module with the interface of ``zlib`` (``zlib_ng.zlib_ng``, ``isal.isal_zlib``).
     :raises ValueError: when a number is out of range.
     :raises TypeError: when an argument has the wrong type.
@@ -268,7 +268,7 @@ class PerMessageDeflate(Extension):
         return None if answer is None else DeflateCodec(self, answer, Role.SERVER)
 
     def accept_answer(self, parameters: Parameters) -> DeflateCodec:
-        """Return the state of a connection that the server's answer to `offer` agrees on.
+        """Return the state of a connection as negotiated by the server's answer to `offer`.
 
         7.1: a client MUST fail the connection if the answer is invalid, or "represents" a configuration that it does
         not support. *M* is what it offered, *N* what the answer says.

@@ -570,7 +570,7 @@ class Endpoint(State):
             return self.connection
         if self._closed is not None:
             raise ConnectionClosedError(self._closed)
-        what = "accept() has been called" if isinstance(self.handshake, _SERVERS) else "the Response has come"
+        what = "accept() has been called" if isinstance(self.handshake, _SERVERS) else "the Response has arrived"
         raise LocalProtocolError(f"{call} comes too early: the connection is open once {what}")
 
     def _is_given_up_client(self) -> bool:

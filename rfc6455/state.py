@@ -17,7 +17,7 @@ from .codes import Opcode
 
 
 class Direction(IntEnum):
-    """How far one direction of a connection has come (5.4, 5.5.1).
+    """The state of one direction of a connection (5.4, 5.5.1).
 
     ``IDLE``: nothing or whole messages have passed; ``IN_MESSAGE``: a message that is not finished; ``CLOSED``: a
     Close frame, after which nothing passes.
@@ -81,7 +81,7 @@ def why_illegal(opcode: int) -> str:
 
 
 class ConnectionState(Enum):
-    """How far a connection has come, seen from one end (7.1.3, 7.1.4).
+    """The state of a connection, as seen from one end (7.1.3, 7.1.4).
 
     ``CLOSING`` begins with the first Close frame, sent or received, and ``CLOSED`` with the second.
 

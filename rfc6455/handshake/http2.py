@@ -143,8 +143,8 @@ class Http2ServerHandshake(ServerOpening):
 
     def _read_request(self, data: bytes) -> None:
         if data:
-            raise HandshakeError(400, "data came before the request", "RFC 9113 8.1")
-        reason = "the stream ended before the request came"
+            raise HandshakeError(400, "data arrived before the request", "RFC 9113 8.1")
+        reason = "the stream ended before the request arrived"
         raise HandshakeError(400, reason, "RFC 9113 8.1", cause=CloseCause.OPENING_EOF)
 
     def _answer_to_error(self, error: HandshakeError) -> Response:
@@ -340,8 +340,8 @@ class Http2ClientHandshake(ClientOpening):
 
     def _read_response(self, data: bytes) -> None:
         if data:
-            raise HandshakeError(None, "data came before the response", "RFC 9113 8.1")
-        reason = "the stream ended before the response came"
+            raise HandshakeError(None, "data arrived before the response", "RFC 9113 8.1")
+        reason = "the stream ended before the response arrived"
         raise HandshakeError(None, reason, "RFC 9113 8.1", cause=CloseCause.OPENING_EOF)
 
 

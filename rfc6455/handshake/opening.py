@@ -47,7 +47,7 @@ class Stage(Enum):
 
     READING = "the request must be received first"
     REQUESTED = "answer the request with accept() or reject()"
-    ACCEPTED = "go on with the connection that accept() returned"
+    ACCEPTED = "continue with the connection that accept() returned"
     REFUSED = "send what headers_to_send() and data_to_send() return, and close"
 
 
@@ -203,7 +203,9 @@ class ServerOpening(_Opening):
         self._eof = self._eof or not data
         limit = self._options.limits.early_data
         if len(early) > limit:
-            reason = f"more than {limit} bytes came before the answer, which must be awaited (Limits.early_data)"
+            reason = (
+                f"more than {limit} bytes arrived before the answer, for which a client must wait (Limits.early_data)"
+            )
             raise HandshakeError(400, reason, "4.1")
 
     def accept(
@@ -350,7 +352,7 @@ class ClientOpening(_Opening):
         self._check_not_done("give_up()")
         if self._body is not None:
             return self._failed(self._refused())
-        return self._failed(HandshakeError(None, "no answer came", "4.1", cause=CloseCause.OPENING_EOF))
+        return self._failed(HandshakeError(None, "no answer arrived", "4.1", cause=CloseCause.OPENING_EOF))
 
     def _fields_of_caller(self, origin: str | None, headers: HeaderSource) -> tuple[str, list[tuple[str, str]]]:
         """Return the host to ask for, and the fields that the caller adds."""

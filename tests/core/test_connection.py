@@ -1039,9 +1039,9 @@ def test_what_was_queued_before_the_end_of_file_can_still_be_sent() -> None:
 
 # These words are for the peer.
 REASONS_OF_TIMEOUTS = {
-    CloseCause.CLOSE_TIMEOUT: b"no Close frame came in time",
-    CloseCause.PONG_TIMEOUT: b"no Pong came in time",
-    CloseCause.IDLE_TIMEOUT: b"nothing came for too long",
+    CloseCause.CLOSE_TIMEOUT: b"no Close frame arrived in time",
+    CloseCause.PONG_TIMEOUT: b"no Pong arrived in time",
+    CloseCause.IDLE_TIMEOUT: b"nothing arrived for too long",
 }
 
 

@@ -332,7 +332,7 @@ CALLS: dict[str, Callable[[Endpoint], object]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_what_is_sent_too_early(name: str) -> None:
-    for endpoint, what in ((server(), "accept() has been called"), (client(), "the Response has come")):
+    for endpoint, what in ((server(), "accept() has been called"), (client(), "the Response has arrived")):
         words = f"{name}() comes too early: the connection is open once {what}"
         with pytest.raises(LocalProtocolError) as caught:
             CALLS[name](endpoint)

@@ -462,7 +462,7 @@ def test_calls_out_of_order_at_a_server() -> None:
     handshake.receive_data(request())
     ws = handshake.accept()
     for call in (handshake.accept, lambda: handshake.reject(404), lambda: handshake.receive_data(b"x")):
-        with pytest.raises(LocalProtocolError, match=r"go on with the connection that accept\(\) returned"):
+        with pytest.raises(LocalProtocolError, match=r"continue with the connection that accept\(\) returned"):
             call()
     assert ws.data_to_send().startswith(b"HTTP/1.1 101 ")
     assert handshake.data_to_send() == b""
@@ -482,7 +482,9 @@ def test_a_call_out_of_order_is_named_and_told_what_to_do() -> None:
     }.items():
         with pytest.raises(LocalProtocolError) as caught:
             call()
-        assert str(caught.value) == (f"{name} cannot be called now: go on with the connection that accept() returned")
+        assert str(caught.value) == (
+            f"{name} cannot be called now: continue with the connection that accept() returned"
+        )
 
 
 def test_calls_after_the_end_at_a_client_are_named() -> None:
@@ -865,7 +867,9 @@ def test_what_comes_before_the_answer_is_bounded(chunk: Chunking) -> None:
     assert handshake.accept().unread == 400
     error, _, _ = refusal(request() + b"x" * 401, chunk, limits=limits)
     assert (error.status, error.section) == (400, "4.1")
-    assert error.reason == ("more than 400 bytes came before the answer, which must be awaited (Limits.early_data)")
+    assert error.reason == (
+        "more than 400 bytes arrived before the answer, for which a client must wait (Limits.early_data)"
+    )
 
 
 @pytest.mark.parametrize(
