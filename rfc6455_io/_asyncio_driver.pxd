@@ -12,12 +12,15 @@ cdef class Listener(Known):
     cdef object __weakref__
     cdef public Driver _driver
 
+    cdef _message(self, message)
+    cdef _after_read(self)
+
 cdef class Driver:
     cdef public object transport
     cdef readonly EndpointItself endpoint
     # Not a Connection for C: what records one stands in for it (rfc6455/trace/recorder.py).
     cdef readonly object connection
-    cdef readonly object listener
+    cdef readonly Listener listener
     cdef readonly object loop
     cdef readonly bint can_write
     cdef readonly bint has_write_due
@@ -40,11 +43,11 @@ cdef class Driver:
     cdef Py_ssize_t _unsent
     cdef bint _has_eof
     cdef bint _is_hung_up
-    cdef object _target
+    cdef Listener _target
     cdef object _write
     cdef object _answer_until
 
-    @cython.locals(left=Py_ssize_t, is_stopped=bint, is_changed=bint, binary=BytesMessage, text=TextMessage)
+    @cython.locals(left=Py_ssize_t, is_stopped=bint, is_changed=bint, binary=BytesMessage, text=TextMessage, target=Listener)
     cpdef data_received(self, data)
     cpdef queue(self, message, bint fin=*, compress=*)
     @cython.locals(buffers=list)
@@ -58,7 +61,6 @@ cdef class Driver:
     cdef _set_timer(self)
     cdef _stop_timer(self)
     cdef _end_tcp(self)
-    cdef _hang_up(self)
     cdef _next_deadline(self)
     cdef _handle_other(self, event)
     cdef _set_clock(self)

@@ -83,6 +83,12 @@ class Listener(Known):
         :param closed: why it ended; ``str(closed)`` is a sentence for a log.
         """
 
+    def _message(self, message: str | bytes) -> None:
+        self.message(message)
+
+    def _after_read(self) -> None:
+        """Called after the events of one read."""
+
     def _cut_off(self) -> None:
         """The connection has ended, but what came before is held up by `pause`, and so is `closed`."""
 
@@ -241,11 +247,11 @@ class Driver:
                 left -= 1
                 if type(event) is BytesMessage and target is not None:
                     binary = event
-                    target.message(binary.data)
+                    target._message(binary.data)
                     left -= len(binary.data) >> 10
                 elif type(event) is TextMessage and target is not None:
                     text = event
-                    target.message(text.text)
+                    target._message(text.text)
                     left -= len(text.text) >> 10
                 else:
                     self._handle_other(event)
@@ -261,6 +267,8 @@ class Driver:
             self._settle()
         elif self._unsent:
             self.write()  # messages alone bring no deadline nearer, and there is nothing else to settle
+        if self.listener is not None:
+            self.listener._after_read()
 
     def eof_received(self) -> bool:
         """Return whether this side can still send: with TLS it cannot."""
@@ -316,7 +324,7 @@ class Driver:
             self.write()
         elif not self.has_write_due:
             self.has_write_due = True
-            self.loop.call_soon(self._write_now)
+            self.loop.call_soon(self.write)
 
     def close(self, code: int | None, reason: str = "") -> None:
         self.endpoint.close(code, reason)
@@ -505,18 +513,14 @@ class Driver:
             return
         if (self.is_held or self._is_waiting or self._is_flooded) is not self._is_deaf:
             self._read_or_not()
-        if self._has_ended:
+        if self._has_ended and not self._is_hung_up:
             self._end_tcp()
         if not self._is_hung_up and not self._is_waiting:
             self._set_timer()
 
-    def _write_now(self) -> None:
-        self.has_write_due = False
-        self.write()
-
     def write(self) -> None:
         """Pass what is queued to the transport, in one call."""
-        self._unsent = 0
+        self._unsent, self.has_write_due = 0, False
         buffers = self.endpoint.buffers_to_send()
         if not buffers or self._is_ending or self.transport.is_closing():
             return  # nothing is due, or TCP has ended and nobody will read it
@@ -539,7 +543,13 @@ class Driver:
 
     def _end_tcp(self) -> None:
         if self.endpoint.finished:
-            self._hang_up()
+            self._is_hung_up = True
+            self._stop_timer()
+            if self._has_eof:
+                self.transport.close()
+                self._timer = self.loop.call_later(FAREWELL, self.transport.abort)
+            else:
+                self.transport.abort()
         elif self.endpoint.must_close and not self._is_ending:
             self._is_ending = True
             if self.transport.can_write_eof():
@@ -548,17 +558,6 @@ class Driver:
             else:
                 # With TLS, its end is the end of both directions (5.5.1: the server closes "immediately").
                 self.transport.close()
-
-    def _hang_up(self) -> None:
-        if self._is_hung_up:
-            return
-        self._is_hung_up = True
-        self._stop_timer()
-        if self._has_eof:
-            self.transport.close()
-            self._timer = self.loop.call_later(FAREWELL, self.transport.abort)
-        else:
-            self.transport.abort()
 
     def _set_timer(self) -> None:
         """Schedule `_tick` for the next deadline. A timer that comes too early is left, and looks again."""

@@ -11,18 +11,32 @@ cdef class Inbox(Listener):
     cdef public object loop
     cdef public object pings
     cdef public list queue
-    cdef public object receiver
+    cdef Receiver receiver
     cdef public object room
     cdef public bint sends_parts
     cdef public Py_ssize_t size
     cdef public list turns
 
     cdef _put(self, item, Py_ssize_t size)
-    cdef bint _wake_receiver(self) except -1
+    cdef _message(self, message)
+    cdef _after_read(self)
     cpdef take_message(self)
     cpdef take(self, Py_ssize_t size)
+    @cython.locals(receiver=Receiver)
     cpdef wait(self)
     cpdef post(self, message, bint fin=*, compress=*)
+
+@cython.final
+cdef class Receiver:
+    cdef public bint _asyncio_future_blocking
+    cdef readonly object _loop
+    cdef object callback
+    cdef object _context
+    cdef object _outcome
+    cdef bint is_spent
+
+    cdef wake(self)
+    cdef _continue_later(self, callback, context)
 
 # A class of its own, without others derived from it: Python calls its `__await__` directly.
 @cython.final

@@ -11,8 +11,18 @@ small messages, or a large one that no task waits for, so that a message within 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Generator, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+)
 from contextlib import aclosing
+from contextvars import Context
 from typing import Any
 
 from rfc6455 import (
@@ -55,7 +65,7 @@ class Inbox(Listener):
         # A list: it is short, and takes a tenth of the memory of an empty deque.
         self.queue: list[str | bytes | Part] = []
         self.size: int = 0
-        self.receiver: asyncio.Future[None] | None = None
+        self.receiver: Receiver = Receiver(self.loop)
         # The tasks that wait to send, in order; one is woken at a time, and wakes the next.
         self.turns: list[asyncio.Future[None]] = []
         # Whether a message is being sent in parts; and if the peer is slow, what waits between two of them.
@@ -67,7 +77,7 @@ class Inbox(Listener):
 
     # What comes.
 
-    def message(self, message: str | bytes) -> None:
+    def _message(self, message: str | bytes) -> None:
         self._put(message, len(message))
 
     def part(self, part: Part) -> None:
@@ -79,20 +89,15 @@ class Inbox(Listener):
             return  # nobody received what came before, and the peer's Close is awaited
         self.queue.append(item)
         self.size += size + MESSAGE
-        if not self._wake_receiver() and self.size >= QUEUE:
+        # What a task waits for does not stop reading, however large it is: the task takes it before the next read.
+        if self.size >= QUEUE and (self.receiver.callback is None or len(self.queue) > 1):
             driver.hold()
         if driver.endpoint._has_end():
             driver.await_answer()
 
-    def _wake_receiver(self) -> bool:
-        """Wake the task that waits to receive, and return whether there was one. It takes what it waited for before
-        the next read, so that this does not stop reading, however large it is."""
-        receiver = self.receiver
-        self.receiver = None
-        if receiver is None or receiver.done():
-            return False
-        receiver.set_result(None)
-        return True
+    def _after_read(self) -> None:
+        if self.receiver.callback is not None and (self.queue or self.end_event is not None):
+            self.receiver.wake()
 
     def pong(self, payload: bytes) -> None:
         for ping in self.pings.take_pong(payload, self.loop.time()):
@@ -106,8 +111,6 @@ class Inbox(Listener):
 
     def closed(self, closed: Closed) -> None:
         self.end_event = closed
-        if self.receiver is not None:
-            _wake(self.receiver)
         self._cut_off()
         for ping in self.pings:
             _wake(ping.waiter)
@@ -125,18 +128,21 @@ class Inbox(Listener):
             # What the peer said last may not have been read yet; TCP has ended in any case.
             raise ConnectionClosedError(self.end or CUT_OFF)
 
-    def wait(self) -> asyncio.Future[None]:
+    def wait(self) -> Receiver:
         """Return what to wait for while the queue is empty."""
         if self.end_event is not None:
             raise ConnectionClosedError(self.end_event)
-        if self.receiver is not None and not self.receiver.done():
+        receiver = self.receiver
+        if receiver.callback is not None:
             raise RuntimeError("recv() is already waiting in another task; only one task can receive at a time")
         driver = self._driver
         if driver.has_write_due:
             driver.write()  # nothing more will come that could be sent together with it
         if driver.is_answer_due:
             driver.end_answer()
-        self.receiver = receiver = self.loop.create_future()
+        if receiver.is_spent:
+            self.receiver = receiver = Receiver(self.loop)
+        receiver._asyncio_future_blocking = True
         return receiver
 
     def take_message(self) -> str | bytes:
@@ -211,21 +217,75 @@ class Inbox(Listener):
             self.gone.set_result(self.end_event)
 
 
+class Receiver:
+    """What a task awaits while the queue is empty: as much of an `asyncio.Future` as a task uses.
+
+    A Future would have the loop continue the task in its next iteration. `wake` does that at once, and the same object
+    can then be awaited again.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_outcome", "callback", "is_spent")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._asyncio_future_blocking: bool = False  # see `asyncio.isfuture`
+        self.callback: Any = None  # continues the task that waits, with the outcome of a Future
+        self._context: Any = None
+        self._outcome: asyncio.Future[None] = loop.create_future()
+        self._outcome.set_result(None)
+        # Whether the loop will continue the task. Until it does, to cancel that task is to cancel this object.
+        self.is_spent: bool = False
+
+    def __await__(self) -> Generator[Receiver, None, None]:
+        yield self
+
+    def add_done_callback(self, callback: Callable[[asyncio.Future[None]], None], *, context: Context) -> None:
+        self.callback = callback
+        self._context = context
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.callback is None:
+            return False
+        self._outcome = self._loop.create_future()
+        self._outcome.cancel(msg)
+        self._continue_later(self.callback, self._context)
+        return True
+
+    def wake(self) -> None:
+        callback, context = self.callback, self._context
+        self.callback = self._context = None
+        try:
+            context.run(callback, self._outcome)
+        except RuntimeError:
+            self._continue_later(callback, context)  # a transport in memory calls from another task, which still runs
+        except BaseException as error:
+            self._loop.call_soon(_raise, error)  # KeyboardInterrupt or SystemExit, which end the loop
+
+    def _continue_later(self, callback: Any, context: Any) -> None:
+        self.callback = self._context = None
+        self.is_spent = True
+        self._loop.call_soon(callback, self._outcome, context=context)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
 class Next:
-    """The next message, as ``async for`` awaits it. Compiled, a generator takes less than a coroutine."""
+    """The next message, as ``async for`` awaits it."""
 
     __slots__ = ("_inbox",)
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
 
-    def __await__(self) -> Generator[Any, None, str | bytes]:
+    def __await__(self) -> Generator[Receiver, None, str | bytes]:
         inbox = self._inbox
         while not inbox.queue:
             end = inbox.end_event
             if end is not None and end.clean and end.code in GOOD_ENDS:
                 raise StopAsyncIteration
-            yield from inbox.wait()
+            yield inbox.wait()
         return inbox.take_message()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -234,12 +235,14 @@ def test_cancelling_recv_loses_nothing(loop: str) -> None:
             await turns(1)
             at.raw.send(TEXT, b"%d" % number)
             if number % 2:
-                while not at.ws._inbox.queue:
-                    await asyncio.sleep(0)  # it has come, and the task was not run yet
-            receiving.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await receiving
-            assert await at.ws.recv() == str(number)
+                while not receiving.done():
+                    await asyncio.sleep(0)
+            if receiving.cancel():
+                with pytest.raises(asyncio.CancelledError):
+                    await receiving
+                assert await at.ws.recv() == str(number)
+            else:
+                assert await receiving == str(number)
 
     scene(loop, test)
 
@@ -283,20 +286,101 @@ def test_a_large_message_that_is_waited_for_does_not_stop_reading() -> None:
             at.raw.send(BINARY, large)
             assert await receiving == large
         assert not stops
-        # A task that is cancelled takes nothing, and the next message finds the queue full.
-        receiving = asyncio.ensure_future(at.ws.recv())
-        await turns(1)
-        at.raw.send(BINARY, large)
-        while not at.ws._inbox.queue:
-            await asyncio.sleep(0)
-        receiving.cancel()
-        at.raw.send(TEXT, b"1")
-        while not driver.is_held:
-            await asyncio.sleep(0)
-        assert stops == [True]
-        assert [await at.ws.recv(), await at.ws.recv()] == [large, "1"]
 
     scene("asyncio", test)
+
+
+@BOTH_LOOPS
+def test_a_message_that_comes_in_a_call_of_a_task(loop: str) -> None:
+    """A transport in memory calls from the task that writes. The one that receives is continued by the loop then."""
+
+    async def test(at: Scene) -> None:
+        driver = at.ws._inbox._driver
+        for number in range(4):
+            receiving = asyncio.ensure_future(at.ws.recv())
+            await turns(1)
+            driver.data_received(frame(TEXT, b"%d" % number, key=KEY))
+            assert not receiving.done()
+            if number % 2:
+                receiving.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await receiving
+                assert await at.ws.recv() == str(number)
+            else:
+                assert await receiving == str(number)
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
+def test_a_cancelled_task_does_not_cancel_the_next_that_receives(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        cancelled = asyncio.ensure_future(at.ws.recv())
+        await turns(1)
+        cancelled.cancel("why")
+        receiving = asyncio.ensure_future(at.ws.recv())
+        # Twice, before the loop has told the task of the first.
+        cancelled.cancel("again")
+        await turns(2)
+        assert cancelled.cancelled()
+        assert not receiving.done()
+        at.raw.send(TEXT, b"1")
+        assert await receiving == "1"
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
+def test_a_handler_keeps_its_task_and_its_context(loop: str) -> None:
+    async def main() -> None:
+        tasks = []
+        name: contextvars.ContextVar[str] = contextvars.ContextVar("name")
+
+        async def handler(ws: WebSocket) -> None:
+            tasks.append(asyncio.current_task())
+            name.set("")
+            async for message in ws:
+                tasks.append(asyncio.current_task())
+                name.set(name.get() + str(message))
+                await ws.send(name.get())
+
+        async with serve(handler, "127.0.0.1", 0) as server:
+            first, second = await Raw.connect(server.port), await Raw.connect(server.port)
+            for number in range(3):
+                for raw in first, second:
+                    raw.send(TEXT, b"%d" % number)
+                    assert (await raw.frame())[1] == b"012"[: number + 1]
+            assert len(tasks) == 8
+            assert len(set(tasks)) == 2
+            assert None not in tasks
+            await first.close()
+            await second.close()
+
+    run(main(), loop)
+
+
+def test_a_handler_that_exits_ends_the_loop() -> None:
+    tasks = []
+
+    async def main() -> None:
+        async def handler(ws: WebSocket) -> None:
+            tasks.append(asyncio.current_task())
+            await ws.recv()
+            sys.exit(3)
+
+        async with serve(handler, "127.0.0.1", 0) as server:
+            raw = await Raw.connect(server.port)
+            raw.send(TEXT, b"1")
+            try:
+                await server.serve_forever()
+            finally:
+                await raw.close()
+
+    with pytest.raises(SystemExit, match="3"):
+        asyncio.run(main())
+    (task,) = tasks
+    assert task is not None
+    assert isinstance(task.exception(), SystemExit)
 
 
 @BOTH_LOOPS
