@@ -15,15 +15,15 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
-    Awaitable,
     Callable,
+    Coroutine,
     Generator,
     Iterable,
     Mapping,
 )
 from contextlib import aclosing
 from contextvars import Context
-from typing import Any
+from typing import Any, NoReturn
 
 from rfc6455 import (
     CloseCause,
@@ -288,6 +288,17 @@ class Next:
             yield inbox.wait()
         return inbox.take_message()
 
+    # As much of a coroutine as a task needs, for ``create_task(anext(ws))``.
+
+    def send(self, _: None) -> Receiver:
+        return next(self.__await__())
+
+    def throw(self, error: BaseException) -> NoReturn:
+        raise error
+
+    def close(self) -> None:
+        pass
+
 
 class WebSocket(Known):
     """A connection for coroutines: the object that `serve` passes to its handler, and that `connect` returns.
@@ -349,8 +360,8 @@ class WebSocket(Known):
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
 
-    def __anext__(self) -> Awaitable[str | bytes]:
-        return self._next
+    def __anext__(self) -> Coroutine[Any, Any, str | bytes]:
+        return self._next  # type: ignore[return-value]
 
     # Sending.
 

@@ -384,6 +384,27 @@ def test_a_handler_that_exits_ends_the_loop() -> None:
 
 
 @BOTH_LOOPS
+def test_the_next_message_as_a_task(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        for number in range(4):
+            receiving = asyncio.create_task(anext(at.ws))
+            if number % 2:
+                await turns(1)
+                receiving.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await receiving
+                receiving = asyncio.create_task(anext(at.ws))
+            at.raw.send(TEXT, b"%d" % number)
+            assert await receiving == str(number)
+        anext(at.ws).close()
+        at.raw.send(CLOSE, close_payload(1000))
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.create_task(anext(at.ws))
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
 def test_a_message_within_the_limit_always_fits(loop: str) -> None:
     """T5: two ends that each send one large message, and receive only then, do not block each other."""
 
