@@ -137,7 +137,7 @@ def check_place(
     """Check where a server is to listen, and return the host or hosts, even if they could be iterated over only once.
 
     :raises TypeError: when an argument has the wrong type.
-    :raises ValueError: when there is no such port, or there are two places.
+    :raises ValueError: when there is no such port, the path is empty, or there are two places.
     """
     what = "host is a name or an address, a sequence of them, or None"
     if not isinstance(host, (str, NoneType)):
@@ -147,6 +147,8 @@ def check_place(
     if isinstance(port, int) and not 0 <= port <= 65535:
         raise ValueError(f"port is 0 to 65535, not {port}")
     check_sock(sock)
+    if path is not None and not os.fspath(path):
+        raise ValueError("path is empty; for no Unix socket, pass None")
     if sum((host is not None or port is not None, sock is not None, path is not None)) > 1:
         raise ValueError("a server listens at one of host and port, sock, and path; pass only one of them")
     return host

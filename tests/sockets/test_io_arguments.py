@@ -86,6 +86,7 @@ SERVE = {
     "negative port": ({"port": -1}, ValueError, "port is 0 to 65535, not -1"),
     "port": ({"port": 70000}, ValueError, "port is 0 to 65535, not 70000"),
     "sock": ({"sock": "localhost"}, TypeError, "sock is a socket.socket or None, not str"),
+    "an empty path": ({"path": ""}, ValueError, "path is empty; for no Unix socket, pass None"),
     "host and path": ({"host": "localhost", "path": "x"}, ValueError, "pass only one of them"),
     "port and path": ({"port": 0, "path": "x"}, ValueError, "pass only one of them"),
     "ssl": ({"ssl": True}, TypeError, "ssl is an ssl.SSLContext or None, not True"),
