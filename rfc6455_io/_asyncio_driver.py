@@ -40,6 +40,7 @@ class Listener(Known):
     The callbacks do nothing by default; define those that you need. They must not block. If a callback raises an
     exception, that is logged, and the connection ends with 1011 (7.4.1). What a callback sends is written when all the
     input of one read has been handled; what is sent from elsewhere in the loop's thread is written immediately.
+    `opened` is the first callback; before it, as in ``__init__``, a listener has no connection.
 
     If a peer does not read, reading from it stops as soon as the equivalent of one message of the maximum size
     (``Limits.message``) is waiting for it, in addition to what the transport buffers anyway. So a listener that sends
