@@ -37,8 +37,9 @@ import rfc6455
 # read: what is awaited may be in it.
 PATIENCE = 0.1
 
-# The phase of a session; see above.
+# The phases of a session; see above. To look one up in the enum, as in `Phase.CUT`, takes several times as long.
 Phase = IntEnum("Phase", "OPENING CHATTING CLOSING ENDING CUT")
+OPENING, CHATTING, CLOSING, ENDING, CUT = Phase
 
 
 class Session:
@@ -51,7 +52,7 @@ class Session:
         self.prefix = NO_PREFIX
         self._service = service
         self._lock = threading.RLock()
-        self._phase = Phase.OPENING
+        self._phase = OPENING
         self._ws = rfc6455.Endpoint(service.handshake.another(), service.timeouts, now=time.monotonic())
         self._wire = Wire(sock, self._lock, service, visitor, blocked=lambda: service.caretaker.watch(self))
         self._outbox = self._wire.outbox
@@ -100,7 +101,7 @@ class Session:
 
     def _open(self) -> str | None:
         """Read the request and answer it; return the room that it names, or ``None`` without one or if time is up."""
-        while self._request is None and self._phase is Phase.OPENING:
+        while self._request is None and self._phase is OPENING:
             data = self._wire.read()
             with self._lock:
                 if not self._wire.has_received:
@@ -110,7 +111,7 @@ class Session:
             return None
         answer = self.visitor.answer(self._request)
         with self._lock:
-            if self._phase is not Phase.OPENING or self._ws.closed:
+            if self._phase is not OPENING or self._ws.closed:
                 return None
             if isinstance(answer, Answer):
                 self._ws.reject(answer.status, answer.headers, answer.body)
@@ -121,7 +122,7 @@ class Session:
             self._outbox.hold()
             self._outbox.put(self._ws.data_to_send())
             self._set_due()
-            self._phase = Phase.CHATTING
+            self._phase = CHATTING
         return answer
 
     def _chat_in(self, path: str) -> None:
@@ -200,7 +201,7 @@ class Session:
                     self._finish()
                 case rfc6455.Closed():
                     self._end = self._end or (event.code, event.reason if event.clean else str(event))
-                    self._phase = max(self._phase, Phase.CLOSING)
+                    self._phase = max(self._phase, CLOSING)
         return len(events), texts if took_part else []
 
     def _set_due(self) -> None:
@@ -209,8 +210,8 @@ class Session:
 
     def _finish(self) -> None:
         """Send the last words; from now on the caretaker only waits for the end."""
-        if self._phase < Phase.ENDING:
-            self._phase = Phase.ENDING
+        if self._phase < ENDING:
+            self._phase = ENDING
             self.due = time.monotonic() + (self._service.timeouts.tcp_close or 0.0)
             self._outbox.put(self._ws.data_to_send())
             self._wire.say_end()
@@ -220,7 +221,7 @@ class Session:
     @property
     def takes_part(self) -> bool:
         """Whether lines are delivered to it, and its own lines count."""
-        return self._phase is Phase.CHATTING
+        return self._phase is CHATTING
 
     @property
     def load(self) -> float:
@@ -249,7 +250,7 @@ class Session:
                 if self._ws.connection is None:
                     self.cut()
                     return
-                self._phase = max(self._phase, Phase.CLOSING)
+                self._phase = max(self._phase, CLOSING)
                 self._ws.close(code, reason)
                 self._end = self._end or (code, reason)
                 self._receive(None)
@@ -278,21 +279,21 @@ class Session:
     def cut(self) -> None:
         """End the connection at once."""
         with self._lock:
-            self._phase = Phase.CUT
+            self._phase = CUT
             self._wire.cut()
 
     def flush(self) -> bool:
         """Send what waits, and return whether anything is left, for the caretaker."""
         with self._lock:
             self._outbox.flush()
-            if self._phase >= Phase.ENDING:
+            if self._phase >= ENDING:
                 self._wire.half_close()
             return not self._outbox.is_empty
 
     def tick(self, now: float) -> None:
         """Do what is due, a ping or an end, for the caretaker."""
         with self._lock:
-            if self._phase >= Phase.ENDING:
+            if self._phase >= ENDING:
                 self.cut()
             elif self._ws.unread or self._wire.has_input():
                 self.due = now + PATIENCE  # what its thread says must not get lost in here
