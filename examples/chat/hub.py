@@ -116,13 +116,15 @@ class Hub:
 
     def join(self, path: str, member: Member) -> Room:
         """Add a member to the room. It is sent the history and who is here, and from then on every line."""
-        with self.rooms.locked(path, 1) as room:
+        room = self.rooms.enter(path)
+        with room.lock:
             member.deliver(room.greeting())
             room.members.add(member)
             if member.user:
                 member.prefix = f"{member.user}: "
                 member.deliver(Batch([f"{lines.ANNOUNCEMENT}{member.user}"]))
                 self._tell(room, member, room.rename(member, member.user))
+        self.rooms.tell_budget(room)
         return room
 
     def leave(self, room: Room, member: Member) -> None:

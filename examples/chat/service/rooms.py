@@ -36,15 +36,16 @@ class Rooms:
         self.budget = Budget(memory, self._holders)
 
     @contextmanager
-    def locked(self, path: str, users: int = 0) -> Iterator[Room]:
-        """Yield the room, with its lock held; afterwards, tell the budget how much the room has grown.
-
-        :param users: how many more users want the room to be kept, until they `let_go`.
-        """
-        room = self._room(path, users)
+    def locked(self, path: str) -> Iterator[Room]:
+        """Yield the room, with its lock held; afterwards, tell the budget how much the room has grown."""
+        room = self._room(path, 0)
         with room.lock:
             yield room
         self.tell_budget(room)
+
+    def enter(self, path: str) -> Room:
+        """Return the room, which one more user wants to be kept, until `let_go`."""
+        return self._room(path, 1)
 
     def let_go(self, room: Room) -> None:
         """Note that one user fewer wants the room to be kept."""
