@@ -110,7 +110,7 @@ class Terms:
                 raise LocalProtocolError(
                     f"the client did not ask for the subprotocol {excerpt(subprotocol)}, but for: {asked}"
                 )
-        codecs = self._accept_offers(offers) if self._extensions else ()
+        codecs = self._accept_offers(offers) if offers and self._extensions else ()
         return Agreement(subprotocol, codecs) if subprotocol is not None or codecs else _NOTHING
 
     def _first_common(self, wanted: Collection[str]) -> str | None:
