@@ -45,11 +45,15 @@ class Answer:
 
 def room_of(path: str) -> str | None:
     """Return the room that a path names, decoded; ``None`` when it names none."""
+    if not _ROOM.fullmatch(path):
+        return None
+    if "%" not in path:
+        return path
     try:
         room = unquote(path, errors="strict")
     except UnicodeDecodeError:
         return None
-    return room if _ROOM.fullmatch(path) and clean(room) == room and "\n" not in room else None
+    return room if clean(room) == room and "\n" not in room else None
 
 
 def is_room(name: str) -> bool:
