@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import random
 import socket
 import sqlite3
@@ -711,6 +712,35 @@ def test_nobody_waits_for_who_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     log.say("fourth")
     assert log.drain(PATIENCE)
     assert stdout.written == ["first\n", "second\nthird\n", "fourth\n"]
+
+
+def test_a_line_that_is_being_written_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from service import log
+
+    class Stdout:
+        """It writes when it is told to."""
+
+        def __init__(self) -> None:
+            self.texts: queue.SimpleQueue[str] = queue.SimpleQueue()
+            self.writes = threading.Semaphore(0)
+
+        def write(self, text: str) -> None:
+            self.texts.put(text)
+            assert self.writes.acquire(timeout=PATIENCE)
+
+        def flush(self) -> None:
+            pass
+
+    stdout = Stdout()
+    monkeypatch.setattr(log.sys, "stdout", stdout)
+    log.say("first")
+    assert stdout.texts.get(timeout=PATIENCE) == "first\n"
+    log.say("second")
+    stdout.writes.release()
+    assert stdout.texts.get(timeout=PATIENCE) == "second\n"
+    assert not log.drain(0.01)
+    stdout.writes.release()
+    assert log.drain(PATIENCE)
 
 
 # Times

@@ -27,7 +27,7 @@ LOG_TIMEOUT = 0.25
 # Guards all that is in here; notified when there is something to write, and when all is written.
 _changed = threading.Condition()
 _is_started = False
-_is_writing = False
+_is_writing = False  # whether the thread writes, or has been told to
 
 
 def log(event: str, **fields: object) -> None:
