@@ -407,6 +407,7 @@ class Connection(State):
         return []
 
     def _left_unread(self, waiting: int) -> list[Event]:
+        """Leave what has been fed for a later call, as long as it is within the budget."""
         events: list[Event] = []
         self._has_unread = True
         if self._parser.unparsed + waiting > self._budget:
