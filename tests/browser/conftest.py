@@ -43,7 +43,7 @@ def make_server() -> Iterator[Callable[..., ChatServer]]:
 
     yield make
     for server in servers:
-        server.kill()
+        server.close()
 
 
 @pytest.fixture

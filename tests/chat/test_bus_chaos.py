@@ -108,7 +108,7 @@ class Crowd:
 
     def leave(self) -> None:
         for server in self.servers:
-            server.kill()
+            server.close()
         for person in self.everybody():
             person.client.sock.close()
         self._selector.close()

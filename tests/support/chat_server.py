@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import pytest
 from child import Output, Talkative
+from ports import keep_port
 
 import rfc6455
 
@@ -58,15 +59,18 @@ class ChatServer(Talkative):
         self.host = "127.0.0.1"
         self.port = 0
         self.process: subprocess.Popen[str] | None = None
+        self._kept: socket.socket | None = None
 
     def __enter__(self) -> ChatServer:
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
+        self.close()
 
     def start(self, *more: str) -> None:
+        if self._kept is None:
+            self.port, self._kept = keep_port()
         self.process = subprocess.Popen(
             [*self.command, "--host", self.host, "--port", str(self.port), *UNHURRIED, *self.arguments, *more],
             stdout=subprocess.PIPE,
@@ -77,11 +81,10 @@ class ChatServer(Talkative):
         )
         self._output = Output(self.process, PATIENCE)
         try:
-            line = self.wait_for(r"https?://\S+:\d+/")
+            self.wait_for(rf"https?://\S+:{self.port}/")
         except AssertionError:
-            self.kill()
+            self.close()
             raise
-        self.port = int(line.rpartition("://")[2].partition("/")[0].rpartition(":")[2])
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send the signal; return the exit code."""
@@ -101,6 +104,13 @@ class ChatServer(Talkative):
         if self.process is not None:
             self.process.kill()
             self.ended()
+
+    def close(self) -> None:
+        """End it for good, if it still runs."""
+        self.kill()
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     def memory(self) -> int:
         """Return the server's resident memory, in bytes."""

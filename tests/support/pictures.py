@@ -114,7 +114,7 @@ def main() -> None:
                 (TARGET / name).write_bytes(picture)
             browser.close()
     finally:
-        server.kill()
+        server.close()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from chat_server import PATIENCE
+from ports import keep_port
 
 
 class Redis:
@@ -20,11 +20,7 @@ class Redis:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        # Bound and not listened on: Redis may listen there, and nobody else is given the port.
-        self.reserved = socket.socket()
-        self.reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.reserved.bind(("127.0.0.1", 0))
-        self.port = self.reserved.getsockname()[1]
+        self.port, self.reserved = keep_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[str] | None = None
 
