@@ -142,6 +142,8 @@ class Inbox(Listener):
             driver.end_answer()
         if receiver.is_spent:
             self.receiver = receiver = Receiver(self.loop)
+        if self.queue or self.end_event is not None:
+            driver._go_on_soon()  # a transport in memory has answered what was written just now
         receiver._asyncio_future_blocking = True
         return receiver
 

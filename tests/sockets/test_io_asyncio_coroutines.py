@@ -7,16 +7,17 @@ import contextlib
 import contextvars
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from functools import partial
 from typing import Any
 
 import pytest
 from helpers import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, close_payload, frame
-from io_loops import BOTH_LOOPS, Raw, clock, echo, run
+from io_loops import BOTH_LOOPS, REQUEST, Raw, clock, echo, run
 
 import rfc6455
 from rfc6455 import CloseCause, ConnectionClosedError, LocalProtocolError, Timeouts
+from rfc6455_io._asyncio_driver import Driver
 from rfc6455_io.asyncio import Server, WebSocket, broadcast, serve
 
 
@@ -310,6 +311,62 @@ def test_a_message_that_comes_in_a_call_of_a_task(loop: str) -> None:
                 assert await receiving == str(number)
 
     scene(loop, test)
+
+
+class Immediate(asyncio.Transport):
+    """A transport in memory to a peer that answers a message at once, before `write` returns."""
+
+    def __init__(self, driver: Driver, answer: bytes) -> None:
+        super().__init__()
+        self.driver = driver
+        self.answers = [answer]
+
+    def write(self, data: Any) -> None:
+        if not data.startswith(b"HTTP") and self.answers:
+            self.driver.data_received(self.answers.pop())
+
+    def is_closing(self) -> bool:
+        return False
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        if not self.driver.lost:
+            self.driver.connection_lost(None)
+
+    abort = close
+
+
+@BOTH_LOOPS
+@pytest.mark.parametrize(("answer", "expected"), [(b"3", "3"), (b"\xff", 1007)], ids=["message", "end"])
+def test_an_answer_that_comes_while_a_task_is_about_to_wait(loop: str, answer: bytes, expected: object) -> None:
+    """What was sent is written when there is nothing more to receive, and the answer may be there at once."""
+
+    async def main() -> None:
+        received: list[object] = []
+
+        async def handler(ws: WebSocket) -> None:
+            assert await ws.recv() == "1"
+            await ws.send("one")  # is not written yet, as there is another message to answer
+            assert await ws.recv() == "2"
+            try:
+                received.append(await ws.recv())
+            except ConnectionClosedError as error:
+                received.append(error.closed.code)
+            ws.abort()
+
+        server = serve(handler)
+        driver = Driver(asyncio.get_running_loop(), server)
+        driver.connection_made(Immediate(driver, frame(TEXT, answer, key=KEY)))
+        driver.data_received(REQUEST)
+        await turns()
+        driver.data_received(frame(TEXT, b"1", key=KEY) + frame(TEXT, b"2", key=KEY))
+        await turns()
+        assert received == [expected]
+        await server.close()
+
+    run(main(), loop)
 
 
 @BOTH_LOOPS
