@@ -258,10 +258,12 @@ class Receiver:
         self.callback = self._context = None
         try:
             context.run(callback, self._outcome)
-        except RuntimeError:
-            self._continue_later(callback, context)  # a transport in memory calls from another task, which still runs
         except BaseException as error:
-            self._loop.call_soon(_raise, error)  # KeyboardInterrupt or SystemExit, which end the loop
+            if isinstance(error, RuntimeError) and asyncio.current_task(self._loop) is not None:
+                # A transport in memory calls from another task, which still runs.
+                self._continue_later(callback, context)
+            else:
+                self._loop.call_soon(_raise, error)  # such as KeyboardInterrupt and SystemExit, which end the loop
 
     def _continue_later(self, callback: Any, context: Any) -> None:
         self.callback = self._context = None

@@ -369,6 +369,53 @@ def test_an_answer_that_comes_while_a_task_is_about_to_wait(loop: str, answer: b
     run(main(), loop)
 
 
+class Refusing:
+    """What a task awaits, in place of a Future, and what raises an exception then."""
+
+    _asyncio_future_blocking = False
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        self._asyncio_future_blocking = True
+        yield self
+
+    def add_done_callback(self, callback: Callable[[Any], None], **_: object) -> None:
+        self.callback = callback
+        raise RuntimeError("refused")
+
+
+@BOTH_LOOPS
+def test_an_error_of_a_task_that_received_does_not_continue_it_twice(loop: str) -> None:
+    async def main() -> None:
+        running = asyncio.get_running_loop()
+        reported = running.create_future()
+        running.set_exception_handler(lambda _, context: reported.set_result(str(context["exception"])))
+        refusing = Refusing()
+        steps = []
+
+        async def handler(ws: WebSocket) -> None:
+            steps.append(await ws.recv())
+            await refusing
+            steps.append("end")
+
+        async with serve(handler, "127.0.0.1", 0) as server:
+            raw = await Raw.connect(server.port)
+            raw.send(TEXT, b"1")
+            await turns()
+            assert await reported == "refused"
+            assert steps == ["1"]
+            done = running.create_future()
+            done.set_result(None)
+            running.call_soon(refusing.callback, done)
+            assert (await raw.frame())[0] == CLOSE
+            assert steps == ["1", "end"]
+            await raw.close()
+
+    run(main(), loop)
+
+
 @BOTH_LOOPS
 def test_a_cancelled_task_does_not_cancel_the_next_that_receives(loop: str) -> None:
     async def test(at: Scene) -> None:
