@@ -537,10 +537,9 @@ class Driver:
         if self.lost or self._has_eof or transport.is_closing():
             return
         self._is_deaf = self.is_held or self._is_waiting or self._is_flooded
-        if self._is_deaf:
-            transport.pause_reading()
-        else:
-            transport.resume_reading()
+        change = transport.pause_reading if self._is_deaf else transport.resume_reading
+        with suppress(AttributeError):  # Python 3.10's TLS, after a reset that `connection_lost` will tell
+            change()
 
     def _end_tcp(self) -> None:
         if self.endpoint.finished:

@@ -291,6 +291,30 @@ def test_a_large_message_that_is_waited_for_does_not_stop_reading() -> None:
     scene("asyncio", test)
 
 
+def test_a_transport_that_can_no_longer_be_told_to_read() -> None:
+    """With TLS on Python 3.10, that is so between a reset and `connection_lost`."""
+
+    async def test(at: Scene) -> None:
+        driver, errors = at.ws._inbox._driver, []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        resume = driver.transport.resume_reading
+
+        def resume_reading() -> None:
+            resume()
+            raise AttributeError("'NoneType' object has no attribute 'resume_reading'")
+
+        driver.transport.resume_reading = resume_reading  # type: ignore[method-assign]
+        for number in range(200):
+            at.raw.send(TEXT, b"%d" % number)
+        while not driver.is_held:
+            await asyncio.sleep(0)
+        for number in range(200):
+            assert await at.ws.recv() == str(number)
+        assert not errors
+
+    scene("asyncio", test)
+
+
 @BOTH_LOOPS
 def test_a_message_that_comes_in_a_call_of_a_task(loop: str) -> None:
     """A transport in memory calls from the task that writes. The one that receives is continued by the loop then."""
