@@ -276,7 +276,7 @@ class Connection(State):
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to wait for: the connection is `closed`, and the peer has ended its stream, or
+        """Whether you can stop waiting: the connection is `closed`, and the peer has ended its stream or
         `Timeouts.tcp_close <Timeouts>` has passed. Send what `data_to_send` still returns, as far as this is possible
         without waiting, and close the socket.
 

@@ -187,12 +187,12 @@ class Request(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The resource name up to the ``?``, still percent-encoded."""
+        """The part of the resource name before the ``?``, without percent-decoding."""
         return self.resource_name.partition("?")[0]
 
     @property
     def query(self) -> str:
-        """The resource name after the ``?``, still percent-encoded; empty if there is none."""
+        """The part of the resource name after the ``?``, without percent-decoding, or ``""`` if there is no ``?``."""
         return self.resource_name.partition("?")[2]
 
     @property
