@@ -172,10 +172,11 @@ PIECES = [b"\x00", b"\x01", b"\x02", EMPTY_STREAM, finished(b"x"), deflated(b"yz
 
 def inflated_simply(payload: bytes, takeover: bool) -> bytes | None:
     """Return one message inflated by plain zlib, stream by stream, or ``None`` if it is not a valid message."""
-    rest = payload + (TAIL if takeover else TAIL + b"\x01" + TAIL)
+    tail = TAIL if takeover else TAIL + b"\x01" + TAIL
+    rest = payload + tail
     decoded = b""
     ended = False
-    while rest and not (ended and rest in (TAIL, TAIL + b"\x01" + TAIL)):
+    while rest and not (ended and rest == tail):
         inflater = zlib.decompressobj(-15)
         try:
             decoded += inflater.decompress(rest)
