@@ -173,7 +173,7 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: p
 
 
 def test_certificates_that_are_not_trusted(contexts: Any) -> None:
-    with serve(echo, "localhost", 0, ssl=contexts[0]) as server:
+    with serve(echo, "127.0.0.1", 0, ssl=contexts[0]) as server:
         with pytest.raises(ssl.SSLCertVerificationError):
             connect(uri(server, scheme="wss"))
         with pytest.raises(ssl.SSLCertVerificationError):
