@@ -205,7 +205,7 @@ def _parse(uri: str) -> URI:
         # The scheme alone: what comes before the host may be a password.
         got = "; this has no scheme" if parts is None or not parts[1] else f", not with {excerpt(parts[1], 20)}"
         raise LocalProtocolError(f"a WebSocket URI begins with ws:// or wss://{got} (section 3)")
-    host, port = _parse_authority(parts[2])
+    host, port = _parse_authority(parts[2], parts[3])
     _check_characters(parts[3])
     # 3: the resource name is "/" if the path is empty, the path, "?" if the query is not empty, and the query.
     path, _, query = parts[3].partition("?")
@@ -228,22 +228,43 @@ def as_uri(uri: str | URI) -> URI:
     return uri if isinstance(uri, URI) else parse_uri(uri)
 
 
-def _parse_authority(authority: str) -> tuple[str, int | None]:
+def _parse_authority(authority: str, after: str) -> tuple[str, int | None]:
+    """Return the host and the port.
+
+    :param after: what follows in the URI. If there is an "@" in it, a user and the beginning of a password may look
+        like a host and a port, as in ``ws://user:pass/word@host``, and an error must not show them.
+    """
     if "@" in authority:
-        # The grammar of section 3 has no userinfo, and a password there would end up in logs.
-        raise LocalProtocolError(
-            "a WebSocket URI has no user and password (section 3); send an Authorization header instead"
-        )
+        raise LocalProtocolError(f"a WebSocket URI {_NO_USER}")
+    try:
+        return _host_and_port(authority)
+    except LocalProtocolError:
+        if "@" not in after:
+            raise
+    raise LocalProtocolError(f"host and port of a WebSocket URI are not valid (section 3), and it {_NO_USER}")
+
+
+# The grammar of section 3 has no userinfo, and a password there would end up in logs.
+_NO_USER = "has no user and password (section 3); send an Authorization header instead"
+# What an error shows of a wrong authority, and what follows that.
+_SHOWN = re.compile(r"(\[[^\]]*\]|[^:]*:).+", re.DOTALL)
+
+
+def _host_and_port(authority: str) -> tuple[str, int | None]:
     split = _split_authority(authority if authority.isascii() else _to_ascii(authority))
     if split is None:
-        # Without what follows the colon: the "port" of ws://user:pass/word@host is the beginning of a password.
-        shown = authority if authority.startswith("[") else re.sub(":.*", ":...", authority)
+        # Without what follows the host: of ws://user:password it is the password, even without an "@".
+        shown = _SHOWN.sub(r"\1...", authority)
         raise LocalProtocolError(f"{excerpt(shown)} is not a host with an optional port (section 3)")
     host, port = split
     if authority.startswith("[") and ":" not in host:
         raise LocalProtocolError(f"only an IPv6 address can be in brackets, not {excerpt(host)} (RFC 3986 3.2.2)")
-    # Six digits are enough to know that the port is too large.
-    return host, int("0" + port.lstrip("0")[:6]) if port else None
+    _check_host(host)
+    # Six digits are enough to know that the port is too large. It is not shown, for the same reason.
+    number = int("0" + port.lstrip("0")[:6]) if port else None
+    if number is not None and not 1 <= number <= 65535:
+        raise LocalProtocolError("the port of a WebSocket URI is 1 to 65535")
+    return host, number
 
 
 def _split_authority(authority: str) -> tuple[str, str] | None:

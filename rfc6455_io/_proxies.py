@@ -62,10 +62,10 @@ def parse_proxy(url: str) -> Proxy:
         port = parts.port
     except ValueError:
         # Python's own words may quote the password, or a part of it.
-        raise ValueError(
-            "the URL of a proxy is wrong: its host or its port is not valid; in a password, write '/', '?' and '#' as "
-            "%2F, %3F and %23"
-        ) from None
+        raise ValueError(f"the URL of a proxy is wrong: its host or its port is not valid; {_IN_PASSWORD}") from None
+    # Of http://user:123/word@proxy.example, host and port would be a user and a part of the password.
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError(f"the URL of a proxy has no '@' after its host; {_IN_PASSWORD}")
     if parts.scheme not in _DEFAULT_PORTS:
         known = ", ".join(_DEFAULT_PORTS)
         raise ValueError(f"the URL of a proxy begins with one of {known}, not with {parts.scheme!r}")
@@ -74,6 +74,9 @@ def parse_proxy(url: str) -> Proxy:
     port = port or _DEFAULT_PORTS[parts.scheme]
     user = None if parts.username is None else unquote(parts.username)
     return Proxy(parts.scheme, parts.hostname, port, user, unquote(parts.password or ""))
+
+
+_IN_PASSWORD = "in a password, write '/', '?' and '#' as %2F, %3F and %23"
 
 
 def proxy_for(uri: rfc6455.URI, proxy: bool | str | None) -> Proxy | None:

@@ -314,8 +314,15 @@ BAD = {
     "ws://example.com/a#b": "written %23",
     "ws://user@example.com/": "has no user and password",
     "ws://user:secret@example.com/": "Authorization header",
-    "ws://user:secret/1@example.com/": "'user:...' is not a host with an optional port",
-    "ws://\xfcser:secret/1@example.com/": ":...' is not a host with an optional port",
+    "ws://user:secret/1@example.com/": "send an Authorization header",
+    "ws://\xfcser:secret/1@example.com/": "send an Authorization header",
+    "ws://secret^/1@example.com/": "send an Authorization header",
+    "ws://s\xe9cret:secret/1@example.com/": "send an Authorization header",
+    "ws://%secret:1/1@example.com/": "send an Authorization header",
+    "ws://[secret:1/1@example.com/": "send an Authorization header",
+    "ws://user:secret": "'user:...' is not a host with an optional port",
+    "ws://[::1]:secret": r"'\[::1\]...' is not a host with an optional port",
+    "ws://[::1]secret:secret": r"'\[::1\]...' is not a host with an optional port",
     "http://example.com/": r"begins with ws:// or wss://, not with 'http' \(section 3\)$",
     "s" * 30 + "://example.com/": "not with '" + "s" * 20 + "'... ",
     "ws:/example.com": "begins with ws:// or wss://",
@@ -376,6 +383,15 @@ def test_what_is_no_websocket_uri(text: str, reason: str) -> None:
     with pytest.raises(LocalProtocolError, match=reason) as caught:
         parse_uri(text)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("after", ["", "/", "/word@example.com/", "?@", "/?word@"])
+@pytest.mark.parametrize("port", ["0", "000", "65536", "123456", "9" * 20])
+def test_a_wrong_port_is_not_shown_as_it_may_be_a_password(port: str, after: str) -> None:
+    with pytest.raises(LocalProtocolError) as caught:
+        parse_uri(f"ws://user:{port}{after}")
+    assert port not in str(caught.value).replace("65535", "")
+    assert caught.value.__cause__ is caught.value.__context__ is None
 
 
 @pytest.mark.clause("6455:3-no-fragment", "6455:3-hash-is-escaped", "6455:4.1-uri-is-valid")

@@ -494,6 +494,9 @@ PROXIES = {
     "http://localhost:x": "its host or its port is not valid",
     "http://[::1": "its host or its port is not valid",
     "http://user:secret/1@localhost:8080": r"as %2F, %3F and %23$",
+    "http://user:123/secret@localhost:8080": r"has no .@. after its host; in a password, .* as %2F, %3F and %23$",
+    "socks5://user:123?secret@localhost:8080": "has no .@. after its host",
+    "user#secret@localhost:8080": "has no .@. after its host",
     "http://user\u2100:secret@localhost:8080": "its host or its port is not valid",
     "ftp://localhost": "begins with one of http, https, socks4, .* not with 'ftp'",
 }
