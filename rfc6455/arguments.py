@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
+from operator import index
 from types import CodeType
 from typing import Any
 
@@ -36,6 +37,30 @@ def at_most_63_bits(limit: int | None) -> int:
     return MAX_LENGTH if limit is None or limit > MAX_LENGTH else limit
 
 
+def whole_number(value: Any) -> int | None:
+    """Return a whole number as an ``int``: one, or a value that Python takes for one as an index, such as an integer
+    of numpy. Return ``None`` for anything else, which includes a `bool`: Python takes it for a number, but it is never
+    meant as one."""
+    if type(value) is int:
+        return value
+    try:
+        return None if value is None or isinstance(value, bool) else int(index(value))
+    except TypeError:
+        return None
+
+
+def as_int(value: Any, what: str) -> int:
+    """Return an argument as an ``int``, as `whole_number` does.
+
+    :param what: as for `check_type`.
+    :raises TypeError: when it is not a whole number.
+    """
+    number = whole_number(value)
+    if number is None:
+        raise TypeError(f"{what}, not {described(value)}")
+    return number
+
+
 def excerpt(value: str | bytes, length: int = 60) -> str:
     """Return ``value`` as a printable ASCII literal for an error message, cut after ``length`` characters of it."""
     return ascii(value) if len(value) <= length else ascii(value[:length]) + "..."
@@ -47,8 +72,7 @@ def check_type(value: object, wanted: type | tuple[type, ...], what: str) -> Non
     :param what: the beginning of the message, which names the argument and says what to pass: ``"uri is a str"``.
     :raises TypeError: when it does not. The message does not show a value that may be a secret.
     """
-    # A bool is an int to Python, but never what is meant.
-    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
+    if not isinstance(value, wanted):
         raise TypeError(f"{what}, not {described(value)}")
 
 

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .arguments import as_bytes, at_most_63_bits, described
+from .arguments import as_bytes, as_int, at_most_63_bits, described
 from .byte_loops import pack_frame, pack_text
 from .codes import (
     CLIENT,
@@ -1005,13 +1005,12 @@ def close_payload(code: int | None, reason: str) -> bytes:
         if reason:
             raise LocalProtocolError("a Close frame with a reason needs a code before it (5.5.1)")
         return b""
-    if not isinstance(code, int):
-        raise TypeError(f"a close code is an int or None, not {type(code).__name__}")
-    if not is_sendable_close_code(code):
+    number = as_int(code, "a close code is an int or None")
+    if not is_sendable_close_code(number):
         raise LocalProtocolError(
-            f"the close code {code} must not be sent (7.4); 1000 and 3000 to 4999 are always allowed"
+            f"the close code {number} must not be sent (7.4); 1000 and 3000 to 4999 are always allowed"
         )
-    return _close_payload(code, reason)
+    return _close_payload(number, reason)
 
 
 def _close_payload(code: int, reason: str) -> bytes:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
+from .arguments import whole_number
 from .codes import CloseCode, Role
 from .errors import HandshakeError, RemoteProtocolError
 from .extensions import Extension, MessageCodec, Parameters
@@ -94,9 +95,9 @@ class DeflateParameters:
         _check_choice(SERVER_TAKEOVER, self.server_no_context_takeover, (True, False))
         _check_choice(CLIENT_TAKEOVER, self.client_no_context_takeover, (True, False))
         if self.server_max_window_bits is not None:
-            _check_range(SERVER_BITS, self.server_max_window_bits, 8, 15)
+            _check_range(self, SERVER_BITS, 8, 15)
         if self.client_max_window_bits is not None and self.client_max_window_bits is not True:
-            _check_range(CLIENT_BITS, self.client_max_window_bits, 8, 15)
+            _check_range(self, CLIENT_BITS, 8, 15)
 
     @classmethod
     def parse(cls, parameters: Parameters) -> DeflateParameters:
@@ -192,12 +193,12 @@ class PerMessageDeflate(Extension):
         _check_choice(SERVER_TAKEOVER, self.server_no_context_takeover, (None, True, False))
         _check_choice(CLIENT_TAKEOVER, self.client_no_context_takeover, (None, True, False))
         _check_choice("require_client_max_window_bits", self.require_client_max_window_bits, (True, False))
-        _check_range(SERVER_BITS, self.server_max_window_bits, 8, 15)
+        _check_range(self, SERVER_BITS, 8, 15)
         if self.client_max_window_bits is not None:
-            _check_range(CLIENT_BITS, self.client_max_window_bits, 8, 15)
-        _check_range("level", self.level, -1, 9)
-        _check_range("mem_level", self.mem_level, 1, 9)
-        _check_range("threshold", self.threshold, 0, 1 << 62)
+            _check_range(self, CLIENT_BITS, 8, 15)
+        _check_range(self, "level", -1, 9)
+        _check_range(self, "mem_level", 1, 9)
+        _check_range(self, "threshold", 0, 1 << 62)
         if not hasattr(self.implementation, "decompressobj"):
             what = "a module with the interface of zlib, such as zlib_ng.zlib_ng"
             raise TypeError(f"implementation is {what}, not {self.implementation!r}")
@@ -634,11 +635,15 @@ def _bad_data(reason: str) -> RemoteProtocolError:
     return RemoteProtocolError(CloseCode.INVALID_DATA, reason, "RFC 7692 7.2.2")
 
 
-def _check_range(name: str, value: object, least: int, most: int) -> None:
-    if type(value) is not int:
+def _check_range(owner: DeflateParameters | PerMessageDeflate, name: str, least: int, most: int) -> None:
+    """Check a field that is a whole number, and make it an `int`."""
+    value = getattr(owner, name)
+    number = whole_number(value)
+    if number is None:
         raise TypeError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
-    if not least <= value <= most:
-        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value}")
+    if not least <= number <= most:
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {number}")
+    object.__setattr__(owner, name, number)
 
 
 def _check_choice(name: str, value: object, choices: tuple[bool | None, ...]) -> None:

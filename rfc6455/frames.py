@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from . import byte_loops
-from .arguments import as_bytes, check_type
+from .arguments import as_bytes, as_int, check_type
 from .byte_loops import pack_frame
 from .codes import FIN_BIT, OPCODE_BITS, RSV_BITS, Leniency, Opcode, Role
 from .cursor import ENDS, FrameCursor
@@ -37,15 +37,15 @@ def serialize_frame(frame: Frame, masking_key: bytes | bytearray | memoryview | 
     '81 85 37 fa 21 3d 7f 9f 4d 51 58'
     """
     check_type(frame, Frame, "frame is a Frame")
-    check_type(frame.opcode, int, "the opcode of a frame is a number")
-    check_type(frame.rsv, int, "rsv of a frame is a number")
-    if not 0 <= frame.opcode <= OPCODE_BITS or not 0 <= frame.rsv <= 7:
-        raise LocalProtocolError(f"an opcode has 4 bits and RSV has 3, not {frame.opcode} and {frame.rsv} (5.2)")
+    opcode = as_int(frame.opcode, "the opcode of a frame is a number")
+    rsv = as_int(frame.rsv, "rsv of a frame is a number")
+    if not 0 <= opcode <= OPCODE_BITS or not 0 <= rsv <= 7:
+        raise LocalProtocolError(f"an opcode has 4 bits and RSV has 3, not {opcode} and {rsv} (5.2)")
     key = None if masking_key is None else as_bytes(masking_key, "a masking key")
     if key is not None and len(key) != 4:
         raise LocalProtocolError(f"a masking key has 4 bytes, not {len(key)} (5.3)")
     fin = FIN_BIT if frame.fin else 0
-    return pack_frame(fin | frame.rsv << 4 | frame.opcode, as_bytes(frame.payload, "a payload"), key, 0)
+    return pack_frame(fin | rsv << 4 | opcode, as_bytes(frame.payload, "a payload"), key, 0)
 
 
 class FrameParser(State):
@@ -79,12 +79,12 @@ class FrameParser(State):
         leniencies: Iterable[Leniency] = (),
     ) -> None:
         check_type(role, (Role, type(None)), "a role is Role.CLIENT, Role.SERVER or None")
-        check_type(reserved_bits, int, "reserved_bits is a number from 0 to 7")
-        if not 0 <= reserved_bits <= 7:
-            raise ValueError(f"reserved_bits are three bits, 0 to 7, not {reserved_bits} (5.2)")
+        bits = as_int(reserved_bits, "reserved_bits is a number from 0 to 7")
+        if not 0 <= bits <= 7:
+            raise ValueError(f"reserved_bits are three bits, 0 to 7, not {bits} (5.2)")
         # Checked like those of a connection; no text is decoded here.
         options = DEFAULT_OPTIONS.updated(limits=limits, leniencies=leniencies, decode_text=False)
-        self._cursor = FrameCursor(role, options.limits, reserved_bits, options.leniencies)
+        self._cursor = FrameCursor(role, options.limits, bits, options.leniencies)
         self._buffer = byte_loops.BytesBuffer()
         self._failure: tuple[int, str, str, int | None] | None = None
 

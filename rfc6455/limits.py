@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import cached_property
 
+from .arguments import whole_number
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -61,8 +63,10 @@ class Limits:
             value = getattr(self, field.name)
             if value is None and field.name in _MAY_BE_NONE:
                 continue
-            if type(value) is not int or value < 1:
+            number = whole_number(value)
+            if number is None or number < 1:
                 raise ValueError(f"Limits.{field.name} must be a whole number from 1 up, not {value!r}")
+            object.__setattr__(self, field.name, number)
 
     @cached_property
     def budget(self) -> int | None:

@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 from ipaddress import IPv6Address
 from urllib.parse import quote
 
-from .arguments import check_type, excerpt
+from .arguments import as_int, check_type, excerpt
 from .errors import LocalProtocolError
 
 # RFC 3986, in the order of use:
@@ -86,7 +86,7 @@ class URI:
     def __post_init__(self) -> None:
         check_type(self.secure, bool, "secure is True or False")
         check_type(self.host, str, "host is a str")
-        check_type(self.port, int, "port is an int")
+        object.__setattr__(self, "port", as_int(self.port, "port is an int"))
         check_type(self.resource_name, str, "resource_name is a str")
         _check_host(self.host)
         if not 1 <= self.port <= 65535:

@@ -29,9 +29,9 @@ from ._asyncio_websocket import CUT_OFF, Inbox, WebSocket
 from ._known import log_failure
 from ._messages import QUEUE
 from ._openings import (
+    as_seconds,
     check_callbacks,
     check_place,
-    check_seconds,
     check_server_context,
     check_timeouts,
     port_of,
@@ -152,7 +152,7 @@ class Server:
         :raises ValueError: for a timeout that is no number of seconds. Nothing is changed then.
         """
         close_payload(code, reason)
-        check_seconds(timeout)
+        seconds = as_seconds(timeout)
         self.stop()
         self._is_closing = True
         self._closers.add(asyncio.current_task())
@@ -160,7 +160,7 @@ class Server:
             self._server.close()
         for driver in list(self._drivers):
             driver.close(code, reason)
-        await self._emptied(timeout)
+        await self._emptied(seconds)
         while not self._is_empty:
             for driver in list(self._drivers):
                 driver.abort()
@@ -350,7 +350,7 @@ def serve(
     :raises TypeError: for an argument of the wrong type.
     :raises ValueError: for more than one place to listen at, or a context for clients.
     """
-    host = check_place(host, port, sock, path)
+    host, port = check_place(host, port, sock, path)
     check_server_context(ssl)
     check_timeouts(timeouts)
     make_handshake = server_handshakes(process_request, wrap, options)

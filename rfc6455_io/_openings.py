@@ -32,7 +32,7 @@ from rfc6455 import (
     ServerHandshake,
     Timeouts,
 )
-from rfc6455.arguments import check_type, is_deferred, items_of
+from rfc6455.arguments import as_int, check_type, is_deferred, items_of, whole_number
 from rfc6455.options import OptionArguments
 
 logger = logging.getLogger("rfc6455_io")
@@ -52,13 +52,18 @@ def check_timeouts(timeouts: Timeouts | None) -> None:
     check_type(timeouts, (Timeouts, NoneType), "timeouts is None or a Timeouts, such as Timeouts(open=5.0)")
 
 
-def check_seconds(timeout: float | None) -> None:
-    """Check how long a call is to wait.
+def as_seconds(timeout: float | None) -> float | None:
+    """Return how long a call is to wait, as a number that the system takes.
 
     :raises ValueError: when it is not a number of seconds.
     """
-    if timeout is not None and (not isinstance(timeout, (int, float, Real)) or timeout != timeout):
+    if timeout is None:
+        return None
+    # Real alone would do, but to ask an abstract class takes several times as long, in each recv(timeout=).
+    if not isinstance(timeout, (int, float, Real)) or timeout != timeout:
         raise ValueError(f"timeout is a number of seconds or None, not {timeout!r}")
+    # Of other kinds, such as those of numpy, the system takes none.
+    return timeout if isinstance(timeout, (int, float)) else float(timeout)
 
 
 def check_callbacks(make_listener: Callable[[], object]) -> None:
@@ -133,8 +138,9 @@ _NOT_A_PAGE = b"This is a WebSocket server, not a web page: connect with a WebSo
 
 def check_place(
     host: str | Sequence[str] | None, port: int | None, sock: socket.socket | None, path: str | os.PathLike[str] | None
-) -> str | Sequence[str] | None:
-    """Check where a server is to listen, and return the host or hosts, even if they could be iterated over only once.
+) -> tuple[str | Sequence[str] | None, int | None]:
+    """Check where a server is to listen, and return the host or hosts, even if they could be iterated over only once,
+    and the port.
 
     :raises TypeError: when an argument has the wrong type.
     :raises ValueError: when there is no such port, the path is empty, or there are two places.
@@ -144,14 +150,15 @@ def check_place(
         host = items_of(host, what)
         for name in host:
             check_type(name, str, what)
-    if isinstance(port, int) and not 0 <= port <= 65535:
-        raise ValueError(f"port is 0 to 65535, not {port}")
+    number = whole_number(port)
+    if number is not None and not 0 <= number <= 65535:
+        raise ValueError(f"port is 0 to 65535, not {number}")
     check_sock(sock)
     if path is not None and not os.fspath(path):
         raise ValueError("path is empty; for no Unix socket, pass None")
     if sum((host is not None or port is not None, sock is not None, path is not None)) > 1:
         raise ValueError("a server listens at one of host and port, sock, and path; pass only one of them")
-    return host
+    return host, port if number is None else number
 
 
 def check_server_context(ssl: tls.SSLContext | None) -> None:
@@ -379,9 +386,9 @@ def planned(
     """
     check_names("connect", arguments, ConnectArguments.__annotations__)
     check_timeouts(timeouts)
-    check_type(redirects, int, "redirects is a number")
-    if redirects < 0:
-        raise ValueError(f"redirects is 0 or more, not {redirects}")
+    most_redirects = as_int(redirects, "redirects is a number")
+    if most_redirects < 0:
+        raise ValueError(f"redirects is 0 or more, not {most_redirects}")
     _check_wrap(wrap)
 
     def make_handshake(uri: str | URI, headers: HeaderSource) -> ClientHandshake:
@@ -389,7 +396,7 @@ def planned(
         return handshake if wrap is None else _wrapped(handshake, wrap, ClientHandshake)
 
     # A socket is good for one connection, and the server at a path is only that of the first URI.
-    route = Route(uri, headers, make_handshake, 0 if sock is not None else redirects, stays=path is not None)
+    route = Route(uri, headers, make_handshake, 0 if sock is not None else most_redirects, stays=path is not None)
     if ssl is not None and not route.uri.secure:
         raise ValueError("ssl is for wss:, and the URI begins with ws:")
     way = kind(ssl, server_hostname, proxy, proxy_ssl, sock, None if path is None else os.fspath(path))

@@ -20,7 +20,7 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Protocol
 
-from ._openings import check_seconds
+from ._openings import as_seconds
 
 logger = logging.getLogger("rfc6455_io")
 
@@ -34,7 +34,7 @@ LONGEST_WAIT = 24 * 3600.0
 
 def within(seconds: float | None) -> float | None:
     """Return how long to wait, for a call of the system; ``None`` also for a time that is longer than it can wait."""
-    check_seconds(seconds)
+    seconds = as_seconds(seconds)
     return None if seconds is None or seconds > threading.TIMEOUT_MAX else seconds
 
 

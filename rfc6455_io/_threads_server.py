@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING
 
 import rfc6455
 from rfc6455 import Closed, ConnectionClosedError, Request, Response
-from rfc6455.arguments import check_plain, check_type
+from rfc6455.arguments import as_int, check_plain
 from rfc6455.connection import close_payload
 
 from ._known import log_failure
 from ._openings import (
+    as_seconds,
     check_place,
-    check_seconds,
     check_server_context,
     check_timeouts,
     port_of,
@@ -229,7 +229,7 @@ class Server:
         :raises ValueError: for a timeout that is no number of seconds. Nothing is changed then.
         """
         close_payload(code, reason)
-        check_seconds(timeout)
+        as_seconds(timeout)  # before anything is changed
         self.stop()
         with self._lock:
             self._is_closing = True
@@ -445,12 +445,12 @@ def serve(
     :raises TypeError: for an argument of the wrong type.
     :raises ValueError: for more than one place to listen at, a context for clients, or no clients at all.
     """
-    host = check_place(host, port, sock, path)
+    host, port = check_place(host, port, sock, path)
     check_server_context(ssl)
     check_timeouts(timeouts)
-    check_type(max_clients, int, "max_clients is a number")
-    if max_clients < 1:
-        raise ValueError(f"max_clients is 1 or more, not {max_clients}")
+    most_clients = as_int(max_clients, "max_clients is a number")
+    if most_clients < 1:
+        raise ValueError(f"max_clients is 1 or more, not {most_clients}")
     make_handshake = server_handshakes(process_request, wrap, options)
 
     def listen() -> list[socket.socket]:
@@ -460,4 +460,4 @@ def serve(
             return _listen_on(sock, backlog)
         return _listen_at(host, port or 0, backlog, reuse_port)
 
-    return Server(handler, listen, make_handshake, ssl, timeouts, process_request, (max_clients, backlog))
+    return Server(handler, listen, make_handshake, ssl, timeouts, process_request, (most_clients, backlog))

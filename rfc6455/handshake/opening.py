@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
-from ..arguments import as_bytes, check_type, excerpt
+from ..arguments import as_bytes, as_int, check_type, excerpt
 from ..codes import CLIENT, SERVER, CloseCause, Leniency
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
@@ -325,8 +325,8 @@ class ClientOpening(_Opening):
         :raises LocalProtocolError: when this handshake has already received something.
         :raises TypeError: when an argument has the wrong type.
         """
-        check_type(status, int, f"status is an int such as {self._opening_status}")
-        response = Response(status, Headers(headers), as_bytes(body, "a body"), self._version)
+        number = as_int(status, f"status is an int such as {self._opening_status}")
+        response = Response(number, Headers(headers), as_bytes(body, "a body"), self._version)
         self._check_not_done("receive_response()")
         if self._has_received:
             raise LocalProtocolError("receive_response() cannot be called now: this handshake has received something")

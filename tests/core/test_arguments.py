@@ -9,7 +9,8 @@ from unittest import mock
 
 import pytest
 
-from rfc6455.arguments import as_bytes, at_most_63_bits, check_plain, excerpt
+import rfc6455
+from rfc6455.arguments import as_bytes, as_int, at_most_63_bits, check_plain, excerpt, whole_number
 
 
 class Louder(bytes):
@@ -40,6 +41,76 @@ def test_a_limit_has_63_bits_at_most() -> None:
     assert at_most_63_bits(5) == 5
     assert at_most_63_bits(-1) == -1
     assert at_most_63_bits(None) == at_most_63_bits(1 << 70) == (1 << 63) - 1
+
+
+# ---- Whole numbers ----
+
+
+class Number:
+    """A whole number that is no `int`, like those of numpy."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __index__(self) -> int:
+        return self._number
+
+
+@pytest.mark.parametrize("value", [1011, Number(1011), rfc6455.CloseCode.INTERNAL_ERROR])
+def test_a_whole_number_becomes_an_int(value: Any) -> None:
+    assert whole_number(value) == as_int(value, "x is a number") == 1011
+    assert type(whole_number(value)) is type(as_int(value, "x is a number")) is int
+
+
+@pytest.mark.parametrize("value", [None, True, 5.0, "5", b"5", int, Number, [5]], ids=repr)
+def test_nothing_else_becomes_an_int(value: Any) -> None:
+    assert whole_number(value) is None
+    with pytest.raises(TypeError, match=r"^x is a number, not "):
+        as_int(value, "x is a number")
+
+
+def closed_with(code: Any) -> bytes:
+    ws = rfc6455.Connection(rfc6455.SERVER)
+    ws.close(code)
+    return ws.data_to_send()
+
+
+def rejected_with(status: Any) -> bytes:
+    server = rfc6455.ServerHandshake()
+    server.reject(status)
+    return server.data_to_send()
+
+
+def refused_with(status: Any) -> rfc6455.Response | None:
+    with pytest.raises(rfc6455.HandshakeError) as caught:
+        rfc6455.ClientHandshake("ws://a/").receive_response(status, ())
+    return caught.value.response
+
+
+TAKE_NUMBERS = {
+    "a close code": (closed_with, 3000),
+    "a limit": (lambda number: rfc6455.Limits(message=number), 70000),
+    "window bits": (lambda number: rfc6455.PerMessageDeflate(server_max_window_bits=number), 11),
+    "a level": (lambda number: rfc6455.PerMessageDeflate(level=number), 3),
+    "parameters": (lambda number: rfc6455.DeflateParameters(server_max_window_bits=number), 11),
+    "a port": (lambda number: rfc6455.URI(True, "example.com", number), 81),
+    "an opcode": (lambda number: rfc6455.serialize_frame(rfc6455.Frame(number)), 9),
+    "reserved bits": (lambda number: rfc6455.serialize_frame(rfc6455.Frame(1, rsv=number)), 4),
+    "a refusal": (rejected_with, 404),
+    "an answer": (refused_with, 404),
+}
+
+
+@pytest.mark.parametrize(("function", "number"), TAKE_NUMBERS.values(), ids=list(TAKE_NUMBERS))
+def test_what_takes_an_int_takes_one_of_another_kind(function: Any, number: int) -> None:
+    assert repr(function(Number(number))) == repr(function(number))
+
+
+@pytest.mark.parametrize(("function", "number"), TAKE_NUMBERS.values(), ids=list(TAKE_NUMBERS))
+@pytest.mark.parametrize("wrong", [float, str, bool])
+def test_what_takes_an_int_takes_nothing_else(function: Any, number: int, wrong: type) -> None:
+    with pytest.raises((TypeError, ValueError, rfc6455.LocalProtocolError)):
+        function(wrong(number))
 
 
 def test_excerpt_is_short_and_printable() -> None:

@@ -1106,8 +1106,8 @@ UNUSUAL: list[tuple[Callable[[Any], Any], object]] = [
     (lambda package: package.FrameParser().receive_data(5), TypeError(NO_BYTES_ERROR.format("int"))),
     (lambda package: package.ServerHandshake().receive_data(5), TypeError(NO_BYTES_ERROR.format("int"))),
     (lambda package: package.ClientHandshake("ws://a/").receive_data(5), TypeError(NO_BYTES_ERROR.format("int"))),
-    (lambda package: package.Connection(package.SERVER).close(1000.0), TypeError(NO_CODE_ERROR.format("float"))),
-    (lambda package: package.Connection(package.SERVER).close(3000.5), TypeError(NO_CODE_ERROR.format("float"))),
+    (lambda package: package.Connection(package.SERVER).close(1000.0), TypeError(NO_CODE_ERROR.format("1000.0"))),
+    (lambda package: package.Connection(package.SERVER).close(3000.5), TypeError(NO_CODE_ERROR.format("3000.5"))),
     (lambda package: package.Connection(package.SERVER).close("1000"), TypeError(NO_CODE_ERROR.format("str"))),
     (lambda package: package.Connection(package.SERVER).close(1000, 5), TypeError("a close reason is a str, not int")),
 ]

@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import fields
+from fractions import Fraction
 from functools import partial
 from math import inf, nan
 from pathlib import Path
@@ -435,6 +436,42 @@ def test_a_call_waits_for_a_number_of_seconds(timeout: Any) -> None:
         for wait in (ws.recv, ws.recv_part, ws.ping, ws.wait_closed):
             with pytest.raises(ValueError, match="timeout is a number of seconds or None, not"):
                 wait(timeout)
+
+
+class Number:
+    """A whole number that is no `int`, like those of numpy."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __index__(self) -> int:
+        return self._number
+
+
+@BOTH
+def test_numbers_may_be_of_another_kind(module: Any) -> None:
+    code: Any = Number(3000)
+    port: Any = Number(0)
+    redirects: Any = Number(1)
+    second: Any = Fraction(1)
+    if module is rfc6455_io.threads:
+        with module.serve(echo, "127.0.0.1", port, max_clients=Number(1)) as server:
+            with module.connect(f"ws://127.0.0.1:{server.port}/", redirects=redirects) as ws:
+                with pytest.raises(TimeoutError):
+                    ws.recv(timeout=Fraction(1, 1000))
+                assert ws.ping(second) < 1
+                ws.close(code)
+                assert ws.wait_closed(second).code == 3000
+            server.close(code, timeout=second)
+        return
+
+    async def main() -> None:
+        async with module.serve(coroutine_function, "127.0.0.1", port) as server:
+            async with module.connect(f"ws://127.0.0.1:{server.port}/", redirects=redirects) as ws:
+                await ws.close(code)
+            await server.close(code, timeout=second)
+
+    asyncio.run(main())
 
 
 # ---- connect() ----
