@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .arguments import as_bytes, as_int
 from .byte_loops import TCHAR
 
 _TOKEN = re.compile(rf"{TCHAR}+")
@@ -208,13 +209,21 @@ class Request(NamedTuple):
 _ABSOLUTE_FORM = re.compile(r"(?:https?|wss?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 
 
-class Response(NamedTuple):
+class _Response(NamedTuple):
+    status: int
+    headers: Headers
+    body: bytes
+    version: str
+
+
+class Response(_Response):
     """An HTTP response.
 
     :ivar status: the status code, 100 to 999.
-    :ivar headers: the header fields.
-    :ivar body: the body, or as much of it as was read.
+    :ivar headers: the header fields. The argument may be anything that `Headers` takes.
+    :ivar body: the body, or as much of it as was read. The argument may be any binary data.
     :ivar version: ``"HTTP/1.1"``; a client may get ``"HTTP/1.0"``, and reports ``"HTTP/2"`` for RFC 8441.
+    :raises TypeError: when the status, the headers or the body have the wrong type. A body is not text.
 
     >>> handshake = rfc6455.ClientHandshake("ws://example.com/")
     >>> try:
@@ -224,7 +233,15 @@ class Response(NamedTuple):
     503 5 b'busy'
     """
 
-    status: int
-    headers: Headers = Headers()
-    body: bytes = b""
-    version: str = "HTTP/1.1"
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        status: int,
+        headers: HeaderSource = (),
+        body: bytes | bytearray | memoryview = b"",
+        version: str = "HTTP/1.1",
+    ) -> Response:
+        number = as_int(status, "status is a number such as 404")
+        fields = headers if isinstance(headers, Headers) else Headers(headers)
+        return super().__new__(cls, number, fields, as_bytes(body, "a body"), version)

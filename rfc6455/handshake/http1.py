@@ -528,7 +528,7 @@ class ClientHandshake(ClientOpening):
         if head is not None:
             version, status, _, pairs, index, end = head
             self._unread = data[end:]
-            return Response(int(status), Headers._known_good(pairs, index), b"", version)
+            return Response._make((int(status), Headers._known_good(pairs, index), b"", version))
         if self._reader is None:
             self._reader = ResponseReader(self._options.limits, bare_lf=_BARE_LF in self._options.leniencies)
         reader = self._reader

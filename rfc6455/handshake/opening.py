@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
-from ..arguments import as_bytes, as_int, check_type, excerpt
+from ..arguments import as_bytes, check_type, excerpt
 from ..codes import CLIENT, SERVER, CloseCause, Leniency
 from ..connection import Connection
 from ..errors import HandshakeError, LocalProtocolError
 from ..extensions import Extension
-from ..headers import Headers, HeaderSource, Response
+from ..headers import HeaderSource, Response
 from ..http1_bodies import BodyReader
 from ..http1_heads import check_fields, phrase
 from ..options import DEFAULT_OPTIONS
@@ -325,8 +325,7 @@ class ClientOpening(_Opening):
         :raises LocalProtocolError: when this handshake has already received something.
         :raises TypeError: when an argument has the wrong type.
         """
-        number = as_int(status, f"status is an int such as {self._opening_status}")
-        response = Response(number, Headers(headers), as_bytes(body, "a body"), self._version)
+        response = Response(status, headers, body, self._version)
         self._check_not_done("receive_response()")
         if self._has_received:
             raise LocalProtocolError("receive_response() cannot be called now: this handshake has received something")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import string
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rfc6455 import Headers
+from rfc6455 import Headers, Response
 from rfc6455.headers import is_token
 
 TCHARS = "!#$%&'*+-.^_`|~" + string.digits + string.ascii_letters
@@ -109,3 +110,29 @@ def test_names_are_looked_up_as_str(name: Any) -> None:
     for look_up in (headers.get, headers.get_all, headers.__getitem__):
         with pytest.raises(TypeError, match="the name of a header to look up is a str, not "):
             look_up(name)
+
+
+# ---- A response ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    {
+        "a body as text": ((403, (), "no"), "^a body is bytes, bytearray or memoryview, not str$"),
+        "no body": ((403, (), None), "^a body is bytes, bytearray or memoryview, not NoneType$"),
+        "a status as text": (("403",), "^status is a number such as 404, not str$"),
+        "a status that is true": ((True,), "^status is a number such as 404, not True$"),
+        "a body in place of the headers": ((403, b"no"), "^headers is a mapping of names to values"),
+        "no headers": ((403, None), "^headers is a mapping of names to values"),
+    }.values(),
+)
+def test_a_wrong_response_is_noticed_where_it_is_made(arguments: tuple[Any, ...], words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        Response(*arguments)
+
+
+def test_a_response_takes_what_headers_and_bodies_may_be() -> None:
+    expected = Response(403, Headers([("A", "b")]), b"no")
+    assert Response(HTTPStatus.FORBIDDEN, {"A": "b"}, bytearray(b"no")) == expected
+    assert Response(403, [(b"A", b"b")], memoryview(b"no")) == expected
+    assert expected == (403, Headers({"A": "b"}), b"no", "HTTP/1.1")
