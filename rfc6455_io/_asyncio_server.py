@@ -201,7 +201,7 @@ class Server:
             else:
                 self._answer(driver, request, answer)
         except Exception:
-            self._refuse(driver, request)
+            self._refuse(driver)
 
     def _await(self, driver: Driver, request: Request, answer: Awaitable[Response | None]) -> None:
         future = asyncio.ensure_future(answer)
@@ -218,7 +218,7 @@ class Server:
         except BaseException as error:
             # The result of a task that was cancelled raises CancelledError; `close` and `closed` cancel this one.
             if isinstance(error, Exception) or not (self._is_closing or driver.endpoint.closed):
-                self._refuse(driver, request)
+                self._refuse(driver)
         driver.answered()
 
     def _answer(self, driver: Driver, request: Request, answer: Response | None) -> None:
@@ -234,9 +234,9 @@ class Server:
             self.connections.add(listener.websocket if isinstance(listener, _Handled) else listener)
             driver.opened(listener, request)
 
-    def _refuse(self, driver: Driver, request: Request) -> None:
+    def _refuse(self, driver: Driver) -> None:
         """Answer 500, which tells the client only that something went wrong."""
-        logger.exception("the request for %s is answered with 500: it could not be processed", request.path)
+        log_failure(driver.endpoint, "opening")
         if not driver.endpoint.closed:
             driver.endpoint.reject(500)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from rfc6455 import Closed, Endpoint, Request, Response
+from rfc6455 import Closed, Endpoint, Request, Response, ServerHandshake
 
 logger = logging.getLogger("rfc6455_io")
 
@@ -57,10 +57,16 @@ class Known:
 
 
 def log_failure(endpoint: Endpoint, what: str) -> None:
-    """Log the current exception, with which a connection ends. The peer is told only that something failed (7.4.1).
+    """Log the current exception, with which a connection or the opening handshake of a server ends. The peer is told
+    only that something failed (7.4.1).
 
-    :param what: what has failed.
+    :param what: what has failed on a connection.
     """
     # The path, but not the query, which may hold a token.
-    name = "a connection" if endpoint.request is None else f"the connection to {endpoint.request.path}"
-    logger.exception("%s is closed with 1011: its %s failed", name, what)
+    path = None if endpoint.request is None else endpoint.request.path
+    if endpoint.connection is None and isinstance(endpoint.handshake, ServerHandshake):
+        name = "a request" if path is None else f"the request for {path}"
+        logger.exception("%s is answered with 500: it could not be processed", name)
+    else:
+        name = "a connection" if path is None else f"the connection to {path}"
+        logger.exception("%s is closed with 1011: its %s failed", name, what)

@@ -330,8 +330,7 @@ class Server:
             answer = None if self._process_request is None else self._process_request(request)
             return driver.answer(refusal(request, answer), answer)
         except Exception:
-            # The client is told only that something went wrong.
-            logger.exception("the request for %s is answered with 500: it could not be processed", request.path)
+            log_failure(driver.endpoint, "opening")
             return driver.answer(Response(500), None)
 
     def _handle(self, ws: WebSocket) -> None:

@@ -169,7 +169,8 @@ class ServerOpening(_Opening):
         self._check_stage("receive_data()", READING, REQUESTED)
         new = as_bytes(data)
         self._refusing(self._read_request if self._stage is READING else self._receive_early, new)
-        return self.request
+        # While it is being read, there may be one to which a rule of the application's raised an exception.
+        return None if self._stage is READING else self.request
 
     def _read_request(self, data: bytes) -> None:
         """Process what came while there is no request."""
@@ -191,9 +192,6 @@ class ServerOpening(_Opening):
             answer = self._answer_to_error(error)
             error.answered_by(answer)
             self._refuse(answer)
-            raise
-        except Exception:  # from a rule of the application's: nothing has changed
-            self.request = None
             raise
 
     def _receive_early(self, data: bytes) -> None:

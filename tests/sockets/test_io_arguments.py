@@ -220,23 +220,31 @@ def test_the_log_says_which_connection_a_failure_belongs_to(module: Any, caplog:
         if request.path == "/wrong":
             raise ValueError("a mistake in process_request")
 
+    def rule(request: Request) -> bool:
+        raise ValueError("a mistake in origins")
+
     async def asynchronous() -> None:
-        async with module.serve(failing, "127.0.0.1", 0, process_request=process) as server:
+        async with module.serve(failing, "127.0.0.1", 0, process_request=process, origins=rule) as server:
             ws = await module.connect(f"ws://127.0.0.1:{server.port}/right?token=secret")
             await ws.wait_closed()
-            with pytest.raises(HandshakeError):
-                await module.connect(f"ws://127.0.0.1:{server.port}/wrong?token=secret")
+            for path, origin in wrong:
+                with pytest.raises(HandshakeError, match=r"^500: "):
+                    await module.connect(f"ws://127.0.0.1:{server.port}{path}?token=secret", origin=origin)
 
     def with_threads() -> None:
-        with module.serve(failing, "127.0.0.1", 0, process_request=process) as server:
+        with module.serve(failing, "127.0.0.1", 0, process_request=process, origins=rule) as server:
             module.connect(f"ws://127.0.0.1:{server.port}/right?token=secret").wait_closed()
-            with pytest.raises(HandshakeError):
-                module.connect(f"ws://127.0.0.1:{server.port}/wrong?token=secret")
+            for path, origin in wrong:
+                with pytest.raises(HandshakeError, match=r"^500: "):
+                    module.connect(f"ws://127.0.0.1:{server.port}{path}?token=secret", origin=origin)
+
+    wrong = [("/wrong", None), ("/page", "https://page.example")]
 
     asyncio.run(asynchronous()) if module is rfc6455_io.asyncio else with_threads()
     assert [record.getMessage() for record in caplog.records if record.exc_info] == [
         "the connection to /right is closed with 1011: its handler failed",
         "the request for /wrong is answered with 500: it could not be processed",
+        "the request for /page is answered with 500: it could not be processed",
     ]
 
 
