@@ -263,13 +263,15 @@ class Driver:
                     break
         except (Exception, asyncio.CancelledError):  # which the result of a cancelled task raises
             self._failed()
+        if not is_changed and self.listener is not None:
+            self.listener._after_read()  # what a task answers goes out in the same write
         self.is_busy = False
         if is_changed or self.is_closing:
             self._settle()
         elif self._unsent:
             self.write()  # messages alone bring no deadline nearer, and there is nothing else to settle
-        if self.listener is not None:
-            self.listener._after_read()
+        if is_changed and self.listener is not None:
+            self.listener._after_read()  # a task that is told of the end finds the peer's Close answered
 
     def eof_received(self) -> bool:
         """Return whether this side can still send: with TLS it cannot."""
@@ -320,10 +322,11 @@ class Driver:
             self.write()
 
     def write_later(self) -> None:
-        """Write in the loop's next iteration, or as soon as there is enough for a write of its own."""
+        """Write after the events of this read or in the loop's next iteration, or as soon as there is enough for a
+        write of its own."""
         if self._unsent >= HIGH_WATER:
             self.write()
-        elif not self.has_write_due:
+        elif not self.is_busy and not self.has_write_due:
             self.has_write_due = True
             self.loop.call_soon(self.write)
 

@@ -4,8 +4,9 @@ What lives here: the queue of messages between the listener and the receiving ta
 send. Not here: how connections are made.
 
 The law: a cancellation loses nothing. A message leaves the queue in the step in which `WebSocket.recv` returns it, and
-`WebSocket.send` waits before it sends, never after. When the queue is full, reading stops: that is when it has 64
-small messages, or a large one that no task waits for, so that a message within the limits always fits.
+`WebSocket.send` waits before it sends, never after. When the queue is full, a task that waits takes what there is. If
+there is none, reading stops: that is when there are 64 small messages or one large one, so that a message within the
+limits always fits.
 """
 
 from __future__ import annotations
@@ -89,11 +90,14 @@ class Inbox(Listener):
             return  # nobody received what came before, and the peer's Close is awaited
         self.queue.append(item)
         self.size += size + MESSAGE
-        # What a task waits for does not stop reading, however large it is: the task takes it before the next read.
-        if self.size >= QUEUE and (self.receiver.callback is None or len(self.queue) > 1):
-            driver.hold()
         if driver.endpoint._has_end():
             driver.await_answer()
+        if self.size >= QUEUE:
+            # A task that waits takes what there is now, so that reading need not stop.
+            if self.receiver.callback is not None:
+                self.receiver.wake()
+            if self.size >= QUEUE:
+                driver.hold()
 
     def _after_read(self) -> None:
         if self.receiver.callback is not None and (self.queue or self.end_event is not None):
@@ -199,9 +203,9 @@ class Inbox(Listener):
         """Send, in one write with what the task sends next if it has more messages to answer."""
         driver = self._driver
         driver.queue(message, fin, compress)
-        if self.queue:
+        if self.queue or driver.is_busy:
             driver.write_later()
-        elif not driver.is_busy:
+        else:
             driver.write()
 
     async def ended(self) -> Closed:
