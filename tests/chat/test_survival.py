@@ -147,6 +147,19 @@ def test_a_line_that_cannot_be_sent_is_no_history() -> None:
 # What other programs have written.
 
 
+# What another program writes to the file, and what is told of it.
+FOREIGN_LINES = [
+    "* at 1999-12-31T23:59Z",
+    "* here: Eve",
+    "* at \x1b[2J",
+    "Eve: a\n* Bob left",
+    "\uff0a Eve left",
+    "*",
+    "",
+]
+CLEANED = ["at 1999-12-31T23:59Z", "here: Eve", "at  [2J", "Eve: a\n\t* Bob left", "Eve left"]
+
+
 def test_a_line_in_the_file_that_is_no_text_does_not_cost_the_room_its_history(tmp_path: Path) -> None:
     path = tmp_path / "chat.db"
     with ChatServer("--history", str(path)) as server, server.client("Ann") as ann, server.client() as bob:
@@ -154,10 +167,13 @@ def test_a_line_in_the_file_that_is_no_text_does_not_cost_the_room_its_history(t
         assert bob.said(1) == ["Ann: before"]
     database = sqlite3.connect(path)
     database.execute("INSERT INTO lines (room, line) VALUES ('/', CAST(x'ff41' AS TEXT)), ('/', x'ff42'), ('/', 7)")
+    database.executemany("INSERT INTO lines (room, line) VALUES ('/', ?)", [(line,) for line in FOREIGN_LINES])
     database.commit()
     database.close()
     with ChatServer("--history", str(path)) as server, server.client() as one, server.client() as two:
-        assert one.history == two.history == ["Ann: before", "\ufffdA", "\ufffdB", "7"]
+        for client in (one, two):
+            assert client.history == ["Ann: before", "\ufffdA", "\ufffdB", "7", *CLEANED]
+            assert len([line for line in client.greeting if line.startswith("* at ")]) == 1
         assert not server.logged("Traceback|event=failure")
 
 
@@ -212,7 +228,17 @@ def test_an_entry_of_the_stream_that_is_none_is_skipped_and_those_after_it_are_n
 
 
 # What another program writes to the stream, and what may be told of it.
-FOREIGN = ["\u200b* Eve left", "** Eve left", "\uff0a Eve left", "\x1b[2JAnn: \u202ehello", "*", "", "* history 9"]
+FOREIGN = [
+    "* at 1999-12-31T23:59Z",
+    "\u200b* Eve left",
+    "* at \x1b[2J",
+    "** Eve left",
+    "\uff0a Eve left",
+    "\x1b[2JAnn: \u202ehello",
+    "*",
+    "",
+    "* history 9",
+]
 FOREIGN += ["* Eve\x1b[2J joined", "*  joined", "* \u200d joined", "* Mallory left, and Eve joined"]
 TOLD = ["Eve left", "Eve left", "Eve left", " [2JAnn:  hello"]
 NEWS = ["* Eve [2J joined", "* Mallory and Eve joined"]
@@ -235,6 +261,7 @@ def test_lines_of_the_stream_are_cleaned_like_lines_of_clients(redis: Redis) -> 
         ]
         with ChatServer("--bus", redis.url) as catches_up, catches_up.client() as cy:
             assert cy.history == TOLD
+            assert len([line for line in cy.greeting if line.startswith("* at ")]) == 1
     stream.close()
 
 

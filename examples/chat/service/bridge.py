@@ -42,7 +42,7 @@ class Bridge:
     def remember(self, path: str, said: Sequence[str], time: float) -> None:
         """Add to the room's history what was said at that time, before this server started."""
         with self._hub.rooms.locked(path) as room:
-            room.remember(said, at(time))
+            room.remember((line for line in said if not lines.is_said_by_server(line)), at(time))
 
     def greet_again(self, paths: Iterable[str]) -> None:
         """Send the histories of these rooms to their members: they have become longer."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from lines import size
 
+from service.letters import clean, without_star
 from service.times import at, with_times
 from service.troubles import Trouble
 
@@ -122,7 +123,9 @@ class SQLiteStore:
             most_bytes -= size(line)
             if most_bytes < 0:
                 break
-            said.append((line, at(seconds) if isinstance(seconds, int) else ""))
+            line = without_star(clean(line))  # another program may have written it
+            if line:
+                said.append((line, at(seconds) if isinstance(seconds, int) else ""))
         return list(with_times(reversed(said)))
 
     def _add_times(self) -> None:
