@@ -47,6 +47,36 @@ def test_a_history_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
         assert values_of(server)['chat_degraded{part="history"}'] == 0
 
 
+@pytest.mark.parametrize("gone", ["history.db", "history.db-wal", "."])
+def test_a_history_that_is_removed_is_told_of(tmp_path: Path, gone: str) -> None:
+    directory, elsewhere = tmp_path / "chat", tmp_path / "elsewhere"
+    directory.mkdir()
+    with ChatServer("--history", str(directory / "history.db")) as server:
+        with server.client("Ann") as ann, server.client() as bob:
+            ann.say("kept")
+            assert bob.said(1) == ["Ann: kept"]
+            (directory / gone).resolve().rename(elsewhere)
+            ann.say("kept elsewhere")
+            assert bob.said(1) == ["Ann: kept elsewhere"]
+            server.wait_for("event=degraded part=history since=.*Z error=.*No such file .*history.db.* lost=1")
+            assert json.loads(server.get("/health")[2])["status"] == "degraded"
+            elsewhere.rename((directory / gone).resolve())
+            ann.say("kept again")
+            assert bob.said(1) == ["Ann: kept again"]
+            server.wait_for("event=recovered part=history")
+        assert server.stop() == 0
+
+
+def test_a_history_that_is_replaced_is_told_of(tmp_path: Path) -> None:
+    path, other = tmp_path / "history.db", tmp_path / "other.db"
+    with ChatServer("--history", str(path)) as server, server.client("Ann") as ann, server.client() as bob:
+        other.write_bytes(b"")
+        other.replace(path)
+        ann.say("hello")
+        assert bob.said(1) == ["Ann: hello"]
+        server.wait_for("event=degraded part=history since=.*Z error=.*was replaced; restart .* lost=1")
+
+
 def test_who_watches_is_not_counted() -> None:
     with ChatServer() as server, server.client("Ann") as ann, server.client() as bob:
         ann.say("hello")

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from lines import size
@@ -31,6 +32,11 @@ MAX_ROOMS = 1000
 
 def _text(data: bytes) -> str:
     return data.decode(errors="replace")
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_dev, found.st_ino
 
 
 class Store(Protocol):
@@ -71,7 +77,7 @@ class SQLiteStore:
 
     :param keep: how many lines of each room to keep.
     :param trouble: is informed if the file cannot be used later on.
-    :raises sqlite3.Error: when the file cannot be used.
+    :raises sqlite3.Error: when the file cannot be used; `OSError` when it is none.
     """
 
     def __init__(self, path: str, keep: int, trouble: Trouble) -> None:
@@ -91,6 +97,9 @@ class SQLiteStore:
         )
         self._add_times()
         self._forget_rooms()
+        file = Path(path).resolve()
+        log = Path(f"{file}-wal")  # which SQLite does without on some file systems
+        self._files = {each: _identity(each) for each in (file, log) if each == file or each.exists()}
         self._database.execute(f"PRAGMA busy_timeout={int(1000 * BUSY_TIMEOUT)}")
 
     def append(self, room: str, said: Sequence[str]) -> None:
@@ -100,8 +109,9 @@ class SQLiteStore:
         with self._lock:
             try:
                 self._append(room, said)
+                self._check_files()
                 self._trouble.end()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 self._trouble.begin(error, lost=len(said))
 
     def last(self, room: str, count: int, most_bytes: int = MANY_BYTES) -> list[str]:
@@ -115,6 +125,15 @@ class SQLiteStore:
     def close(self) -> None:
         with self._lock:
             self._database.close()
+
+    def _check_files(self) -> None:
+        """Check that the files are still there: into those that somebody has removed, SQLite writes without an error.
+
+        :raises OSError: when they are not.
+        """
+        for file, identity in self._files.items():
+            if _identity(file) != identity:
+                raise OSError(f"{file} was replaced; restart the chat to use the new file")
 
     def _last(self, room: str, count: int, most_bytes: int) -> list[str]:
         newest = "SELECT CAST(line AS TEXT), time FROM lines WHERE room = ? ORDER BY id DESC LIMIT ?"
