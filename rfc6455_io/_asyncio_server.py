@@ -29,6 +29,7 @@ from ._asyncio_websocket import CUT_OFF, Inbox, WebSocket
 from ._known import log_failure
 from ._messages import QUEUE
 from ._openings import (
+    SocketFile,
     as_seconds,
     check_callbacks,
     check_place,
@@ -64,6 +65,7 @@ class Server:
         self,
         handler: Handler | Callable[[], Listener],
         listen: Callable[[Callable[[], Any]], Coroutine[Any, Any, asyncio.Server]],
+        path: str | os.PathLike[str] | None,
         make_handshake: Callable[[], rfc6455.ServerHandshake],
         timeouts: rfc6455.Timeouts | None,
         process_request: ProcessRequest | None,
@@ -72,6 +74,8 @@ class Server:
         self.connections: set[WebSocket | Listener] = set()
         self._make_listener = self._as_listeners(handler)
         self._listen = listen
+        self._path = path
+        self._file: SocketFile | None = None
         self._make_handshake = make_handshake
         self._process_request = process_request
         self._server: asyncio.Server | None = None
@@ -121,9 +125,9 @@ class Server:
         async with self._starting:
             if self._server is None and not self._is_closing:
                 self._server = await self._listen(partial(Driver, asyncio.get_running_loop(), self))
+                self._file = None if self._path is None else SocketFile(self._path)
         if self._is_closing:
-            if self._server is not None:
-                self._server.close()  # `close` came in the meantime
+            self._stop_listening()  # `close` came in the meantime
             raise RuntimeError("the server is closed; to listen again, call serve() for another")
         return self
 
@@ -156,8 +160,7 @@ class Server:
         self.stop()
         self._is_closing = True
         self._closers.add(asyncio.current_task())
-        if self._server is not None:
-            self._server.close()
+        self._stop_listening()
         for driver in list(self._drivers):
             driver.close(code, reason)
         await self._emptied(seconds)
@@ -167,6 +170,12 @@ class Server:
             for task in self._tasks - self._closers:
                 task.cancel()
             await self._emptied(1.0)
+
+    def _stop_listening(self) -> None:
+        if self._file is not None:
+            self._file.remove()
+        if self._server is not None:
+            self._server.close()
 
     async def _emptied(self, timeout: float | None) -> None:
         """Wait until there are no connections and no tasks, or until the timeout."""
@@ -334,7 +343,8 @@ def serve(
     :param port: the port; 0 for any free one.
     :param ssl: for ``wss:``, a context with the server's certificate.
     :param sock: a socket to listen on, instead of host and port.
-    :param path: the path of a Unix socket to listen on, instead of host and port.
+    :param path: the path of a Unix socket to listen on, instead of host and port. A socket that an earlier server has
+        left there is replaced; `Server.close` removes the file.
     :param reuse_port: whether several processes may listen on the port, as for ``loop.create_server``.
     :param backlog: how many clients may wait to be accepted.
     :param process_request: a function that is called with each `rfc6455.Request`, including those that do not ask for
@@ -370,12 +380,12 @@ def serve(
         if ssl is not None:
             how["ssl_handshake_timeout"] = (timeouts or rfc6455.Timeouts()).open
         if path is not None:
-            return await loop.create_unix_server(factory, path, **how)
+            return await loop.create_unix_server(factory, path, **how, **_keeping_files(loop))
         bound = _bound_to_address(host, port, reuse_port, backlog) if sock is None else sock
         if bound is None:
             return await loop.create_server(factory, host, port, reuse_port=reuse_port, **how)
         if bound.family == getattr(socket, "AF_UNIX", None):
-            return await loop.create_unix_server(factory, sock=bound, **how)
+            return await loop.create_unix_server(factory, sock=bound, **how, **_keeping_files(loop))
         if bound.family in (socket.AF_INET, socket.AF_INET6):
             # What is accepted inherits it. asyncio itself sets it only where the socket names its protocol.
             bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
@@ -386,7 +396,14 @@ def serve(
                 bound.close()
             raise
 
-    return Server(handler, listen, make_handshake, timeouts, process_request)
+    return Server(handler, listen, path, make_handshake, timeouts, process_request)
+
+
+def _keeping_files(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+    """Return the argument that makes a loop keep the file of a Unix socket when its server is closed. From Python 3.13
+    on it removes even that of a socket that it was given. The file that is ours, we remove on every loop."""
+    is_known = "cleanup_socket" in inspect.signature(loop.create_unix_server).parameters
+    return {"cleanup_socket": False} if is_known else {}
 
 
 def _bound_to_address(

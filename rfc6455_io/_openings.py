@@ -14,9 +14,11 @@ import os
 import socket
 import ssl as tls
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
+from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar
 
@@ -173,6 +175,29 @@ def check_server_context(ssl: tls.SSLContext | None) -> None:
             "ssl is a context for clients; for a server, use ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), "
             "and add its certificate with load_cert_chain()"
         )
+
+
+class SocketFile:
+    """The file of a Unix socket that a server has just bound to ``path``, if that is one: on Linux, a name that begins
+    with a zero byte is none."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(os.fsdecode(path)).absolute()
+        self._made = self._number()
+
+    def _number(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except (OSError, ValueError):
+            return None
+        return found.st_dev, found.st_ino
+
+    def remove(self) -> None:
+        """Remove the file, unless it is gone, or there is another one now. Call this before the socket is closed: no
+        other file can have its number until then."""
+        if self._made is not None and self._number() == self._made:
+            with suppress(OSError):  # it is not important: the next server replaces it
+                self._path.unlink()
 
 
 def port_of(sockets: Sequence[socket.socket]) -> int:

@@ -29,6 +29,7 @@ from rfc6455.connection import close_payload
 
 from ._known import log_failure
 from ._openings import (
+    SocketFile,
     as_seconds,
     check_place,
     check_server_context,
@@ -123,6 +124,7 @@ class Server:
         self,
         handler: Handler,
         listen: Callable[[], list[socket.socket]],
+        path: str | os.PathLike[str] | None,
         make_handshake: Callable[[], rfc6455.ServerHandshake],
         ssl: tls.SSLContext | None,
         timeouts: rfc6455.Timeouts | None,
@@ -135,6 +137,8 @@ class Server:
         self.connections: set[WebSocket] = set()
         self._handler = handler
         self._listen = listen
+        self._path = path
+        self._file: SocketFile | None = None
         self._make_handshake = make_handshake
         self._ssl = ssl
         self._timeouts = timeouts
@@ -179,6 +183,7 @@ class Server:
         if self._loop is not None:
             return self
         sockets = self._listen()
+        self._file = None if self._path is None else SocketFile(self._path)
         self._loop = loop = Loop("rfc6455 server")
         self._listening = [_Listening(sock, self, loop) for sock in sockets]
         loop.call(self._begin_listening)
@@ -235,6 +240,8 @@ class Server:
             self._is_closing = True
             self._closers.add(threading.current_thread())
             listening, self._listening = self._listening, []
+        if self._file is not None:
+            self._file.remove()
         if self._loop is not None:
             self._loop.call(partial(_close_all, listening))
         for driver in self._all_drivers():
@@ -428,7 +435,8 @@ def serve(
     :param port: the port; 0 for any free one.
     :param ssl: for ``wss:``, a context with the server's certificate.
     :param sock: a socket to listen on, instead of host and port.
-    :param path: the path of a Unix socket to listen on, instead of host and port.
+    :param path: the path of a Unix socket to listen on, instead of host and port. A socket that an earlier server has
+        left there is replaced; `Server.close` removes the file.
     :param reuse_port: whether several processes may listen on the port (``SO_REUSEPORT``).
     :param backlog: how many clients may wait to be accepted, and how many more than ``max_clients`` may be connected.
     :param max_clients: how many clients may have a thread at the same time; others get 503. The default is 500 because
@@ -459,4 +467,4 @@ def serve(
             return _listen_on(sock, backlog)
         return _listen_at(host, port or 0, backlog, reuse_port)
 
-    return Server(handler, listen, make_handshake, ssl, timeouts, process_request, (most_clients, backlog))
+    return Server(handler, listen, path, make_handshake, ssl, timeouts, process_request, (most_clients, backlog))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
+import sys
 import threading
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +23,9 @@ from rfc6455_io._openings import port_of
 from rfc6455_io._proxies import ProxyError, Tunnel, parse_proxy, proxy_for
 
 SERVE = {"asyncio": rfc6455_io.asyncio.serve, "threads": rfc6455_io.threads.serve}
+
+
+BOTH = pytest.mark.parametrize("module", [rfc6455_io.asyncio, rfc6455_io.threads], ids=["asyncio", "threads"])
 
 
 def handler(ws: object) -> None:
@@ -45,6 +50,87 @@ def test_a_unix_socket_has_no_port() -> None:
         pytest.raises(RuntimeError, match="a Unix socket, which has no port"),
     ):
         port_of([sock])
+
+
+# ---- Unix sockets ----
+
+
+class Served:
+    """A server of either kind, as a context manager."""
+
+    def __init__(self, module: Any, **arguments: Any) -> None:
+        self._is_on_asyncio = module is rfc6455_io.asyncio
+        self._arguments = arguments
+
+    def __enter__(self) -> None:
+        if not self._is_on_asyncio:
+            self._server = rfc6455_io.threads.serve(handler, **self._arguments).start()
+            return
+        self._loop = asyncio.new_event_loop()
+        self._server = self._loop.run_until_complete(self._start())
+
+    async def _start(self) -> Any:
+        return await rfc6455_io.asyncio.serve(handler, **self._arguments)
+
+    def __exit__(self, *_: object) -> None:
+        if not self._is_on_asyncio:
+            self._server.close()
+            return
+        self._loop.run_until_complete(self._server.close())
+        self._loop.close()
+
+
+UNIX = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
+
+
+@UNIX
+@BOTH
+def test_the_file_of_a_unix_socket_goes_with_its_server(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Served(module, path="socket"):
+        assert Path("socket").is_socket()
+        monkeypatch.chdir("/")
+    assert not (tmp_path / "socket").exists()
+
+
+@UNIX
+@BOTH
+def test_the_file_of_another_server_stays(module: Any, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with Served(module, path=path), Served(rfc6455_io.threads, path=path):
+        with Served(module, path=path):
+            pass
+        path.write_text("something else")
+    assert path.read_text() == "something else"
+
+
+@UNIX
+@BOTH
+def test_a_file_that_is_gone_is_not_missed(module: Any, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with Served(module, path=path):
+        path.unlink()
+
+
+@UNIX
+@BOTH
+def test_the_file_of_a_socket_that_a_server_was_given_stays(module: Any, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+        with Served(module, sock=sock):
+            pass
+    assert path.is_socket()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no files")
+@BOTH
+def test_a_unix_socket_without_a_file(module: Any) -> None:
+    name = f"\0rfc6455-{os.getpid()}"
+    with Served(module, path=name), socket.socket(socket.AF_UNIX) as client:
+        client.connect(name)
 
 
 # ---- Time ----
@@ -91,9 +177,6 @@ def connected(module: Any, uri: str, **arguments: Any) -> Any:
 def moved(request: Any) -> Response | None:
     to = {"/here": "/end", "/elsewhere": "ws://other.example/end"}.get(request.path)
     return None if to is None else Response(302, Headers({"Location": to}))
-
-
-BOTH = pytest.mark.parametrize("module", [rfc6455_io.asyncio, rfc6455_io.threads], ids=["asyncio", "threads"])
 
 
 @BOTH
