@@ -1,70 +1,76 @@
-"""What the chat must show under load. Each row of `TARGETS` is one requirement; `check` compares the medians with
-it."""
+"""What the chat must show under load. Each row of `TARGETS` is one requirement, which `benchmarks.targets.check`
+compares with the medians."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.measure import Results, Row
+from benchmarks.payloads import KIB
+from benchmarks.targets import BEST_PEER, Target
 
 from . import programs
 from .cases import OUTBOX
 
-OURS = programs.COMPILED
-BEST_PEER = "the best peer"
-KIB = 1 << 10
+
+@dataclass(frozen=True)
+class _OfOurs:
+    """A target for a figure of ours."""
+
+    work: str
+
+    @property
+    def library(self) -> str:
+        return programs.COMPILED
 
 
 @dataclass(frozen=True)
-class AtLeast:
+class AtLeast(_OfOurs):
     """This figure is at least ``times`` that of another server."""
 
-    figure: str
     times: float
     than: str
 
     def __str__(self) -> str:
-        return f"{self.figure}: at least {self.times:g} x {self.than}"
+        return f"{self.work}: at least {self.times:g} x {self.than}"
 
-    def verdict(self, row: Row) -> tuple[bool, str]:
+    def verdict(self, results: Results) -> tuple[bool, str]:
+        row = results[self.work]
         other = _best(row) if self.than == BEST_PEER else self.than
-        ratio = row.median(OURS) / row.median(other)
+        ratio = row.median(self.library) / row.median(other)
         return ratio >= self.times, f"{ratio:.2f} x {other}"
 
 
 @dataclass(frozen=True)
-class NoMoreThan:
+class NoMoreThan(_OfOurs):
     """This costs no more than with another server."""
 
-    figure: str
     than: str
 
     def __str__(self) -> str:
-        return f"{self.figure}: at most that of {self.than}"
+        return f"{self.work}: at most that of {self.than}"
 
-    def verdict(self, row: Row) -> tuple[bool, str]:
-        ratio = row.median(OURS) / row.median(self.than)
+    def verdict(self, results: Results) -> tuple[bool, str]:
+        row = results[self.work]
+        ratio = row.median(self.library) / row.median(self.than)
         return ratio <= 1, f"{ratio:.2f} x {self.than}"
 
 
 @dataclass(frozen=True)
-class AtMost:
+class AtMost(_OfOurs):
     """The figure itself is bounded."""
 
-    figure: str
     most: float
     words: str
 
     def __str__(self) -> str:
-        return f"{self.figure}: at most {self.words}"
+        return f"{self.work}: at most {self.words}"
 
-    def verdict(self, row: Row) -> tuple[bool, str]:
-        median = row.median(OURS)
+    def verdict(self, results: Results) -> tuple[bool, str]:
+        row = results[self.work]
+        median = row.median(self.library)
         return median <= self.most, f"{median / self.most:.2f} of that"
 
-
-Target = AtLeast | NoMoreThan | AtMost
 
 TARGETS: tuple[Target, ...] = (
     AtLeast("one-deliveries", 1, programs.SOCKETIFY),
@@ -86,17 +92,3 @@ TARGETS: tuple[Target, ...] = (
 def _best(row: Row) -> str:
     peers = [name for name in row.rounds if name not in (programs.COMPILED, programs.PURE, programs.FLOOR)]
     return max(peers, key=row.median, default="")
-
-
-def check(results: Results) -> Iterator[tuple[str, str, str]]:
-    """For each target whose case was run: ``pass``, ``FAIL`` or ``absent``, the target, what was found."""
-    for target in TARGETS:
-        row = results.row(target.figure)
-        if row is None:
-            continue
-        try:
-            passed, found = target.verdict(row)
-        except KeyError:  # a figure is missing
-            yield "FAIL" if OURS in row.reasons else "absent", str(target), row.reasons.get(OURS, "not measured here")
-        else:
-            yield "pass" if passed else "FAIL", str(target), found

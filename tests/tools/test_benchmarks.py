@@ -180,6 +180,13 @@ def test_target_is_held_against_the_medians(wsproto: float, verdict: str) -> Non
     assert verdicts["receive-text-32: rfc6455 compiled at least 2.5 x as fast as aiohttp"] == "absent"
 
 
+def test_a_target_fails_where_ours_could_not_be_measured_for_a_reason() -> None:
+    results = made_up(wsproto=9000.0)
+    results["receive-text-32"].reasons[ours.PURE] = "it broke"
+    verdicts = {target: (said, found) for said, target, found in targets.check(results)}
+    assert verdicts["receive-text-32: rfc6455 pure at least 5 x as fast as wsproto"] == ("FAIL", "it broke")
+
+
 def test_best_peer_is_the_fastest_that_was_measured() -> None:
     target = targets.Faster("receive-text-32", ours.PURE, 1, targets.BEST_PEER)
     assert target.verdict(made_up(**{ours.PURE: 20.0, "wsproto": 100.0, "websockets": 10.0})) == (
