@@ -33,6 +33,10 @@ WIDE = 1.9
 # One table for each value of a key byte, for bytes.translate().
 _TABLES = tuple([bytes([value ^ key_byte for value in range(256)]) for key_byte in range(256)])
 
+# What `bytearray.__alloc__` counts besides the content: the zero byte after it and, since Python 3.15, the header of a
+# bytes object.
+_BESIDE_CONTENT = bytearray(1).__alloc__() - 1
+
 _from_bytes = int.from_bytes
 
 
@@ -195,7 +199,7 @@ class PayloadBuffer:
     def append_simply(self, data: bytes, key: bytes, turn: int) -> bool:
         """Append data, masked as in `append_slice`, if that is all that has to be done: there is room for it, and it
         needs no check that could fail. Return whether it was appended."""
-        if len(self._data) + len(data) >= self._data.__alloc__():
+        if len(self._data) + len(data) + _BESIDE_CONTENT > self._data.__alloc__():
             return False
         self.append_slice(data, 0, len(data), key, turn, 0)
         return True
@@ -211,7 +215,7 @@ class PayloadBuffer:
 
     def allocated(self) -> int:
         """Return the memory that the content takes, in bytes."""
-        return self._data.__alloc__()
+        return max(0, self._data.__alloc__() - _BESIDE_CONTENT)
 
 
 class BytesBuffer(PayloadBuffer):
