@@ -34,11 +34,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     for name, default in (("port", 0), ("ping-interval", 20.0), ("pong", 20.0)):
         parser.add_argument(f"--{name}", type=type(default), default=default)
+    parser.add_argument("--http", default="auto", help="which parser reads the requests: h11 or httptools")
     options = parser.parse_args()
     Server(
         uvicorn.Config(
             app,
             port=options.port,
+            http=options.http,
             ws=Protocol,
             ws_ping_interval=options.ping_interval,
             ws_ping_timeout=options.pong,
