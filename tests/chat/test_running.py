@@ -94,6 +94,35 @@ def test_who_watches_is_not_counted() -> None:
         assert values_of(server)['chat_connections_total{as="page"}'] == 1
 
 
+def test_a_look_at_all_connections_takes_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    import hub
+    from service import monitor
+    from service.metrics import Metrics
+    from service.store import NoStore
+
+    looks: list[float] = []
+
+    def present() -> list[monitor.Watched]:
+        looks.append(clock.now)
+        return []
+
+    # A look takes 10 ms of the processor.
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now, thread_time=lambda: 0.01 * len(looks))
+    monkeypatch.setattr(monitor, "time", clock)
+    watch = monitor.Monitor(Metrics(), hub.Hub(NoStore(), 10), [], present)
+    for clock.now in (0.0, 0.0, 0.19, 0.21, 0.21, 0.4, 0.42):
+        assert watch.health()[1]["clients"] == 0
+        assert "chat_clients 0\n" in watch.metrics()
+    assert looks == [0.0, 0.21, 0.42]
+    monkeypatch.setattr(monitor, "QUICK_LOOK", 0.1)
+    clock.now = 0.7
+    for _ in range(3):
+        watch.health()
+    assert looks[3:] == [0.7, 0.7, 0.7]
+
+
 def test_refusals_are_counted_by_reason() -> None:
     with ChatServer() as server:
         upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
