@@ -77,11 +77,25 @@ def test_a_stream_that_is_something_else_ends_the_start(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", [f"redis://:{SECRET}/x@127.0.0.1:1", f"redis://u:{SECRET}@[::1:1", f"http://{SECRET}@x"]
+    "url",
+    [
+        f"redis://:{SECRET}/x@127.0.0.1:1",
+        f"redis://:4711/{SECRET}@127.0.0.1:1",
+        f"redis://:4711?{SECRET}@127.0.0.1:1",
+        f"redis://:4711#{SECRET}",
+        f"redis://u:{SECRET}@[::1:1",
+        f"redis://u:{SECRET}@127.0.0.1:1/one",
+        f"redis://127.0.0.1:1?passwort={SECRET}",
+        f"rediss://127.0.0.1:1?ssl_cert_reqs={SECRET}",
+        f"http://{SECRET}@x",
+        f"unix://:{SECRET}@",
+    ],
 )
-def test_an_error_does_not_tell_the_password(url: str) -> None:
+def test_a_url_that_is_none_ends_the_start_and_its_password_is_not_told(url: str) -> None:
     pytest.importorskip("redis")
-    assert "no URL for Redis" in refused("--bus", url)
+    said = refused("--bus", url)
+    assert "no URL for Redis" in said
+    assert "4711" not in said
 
 
 @pytest.mark.parametrize("place", ["file", "environment"])

@@ -263,7 +263,7 @@ def size_of(text: str) -> int:
 def _connected(url: str, password: str | None) -> redis.Redis:
     mistake = ValueError("this is no URL for Redis, such as redis://localhost:6379/0")
     try:
-        if urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+        if not _is_url(url):
             raise mistake
         client = redis.Redis.from_url(
             url,
@@ -274,11 +274,25 @@ def _connected(url: str, password: str | None) -> redis.Redis:
             socket_connect_timeout=TIMEOUT,
             retry=Retry(NoBackoff(), 0),
         )
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # which complains of options that there are not
     except Exception:
         raise mistake from None
     if password is not None:
-        client.connection_pool.connection_kwargs["password"] = password
+        pool.connection_kwargs["password"] = password
     return client
+
+
+def _is_url(url: str) -> bool:
+    """Return whether this is a URL for Redis. In one whose password has a ``/``, ``?`` or ``#``, part of the password
+    would pass for a host, which errors name, and the client ignores what it cannot read.
+    """
+    parts = urlsplit(url)
+    if "@" in parts.path + parts.query or parts.fragment:
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path)
+    return parts.scheme in ("redis", "rediss") and re.fullmatch(r"/?|/[0-9]+", parts.path) is not None
 
 
 def from_elsewhere(texts: Iterable[str]) -> list[str]:
