@@ -16,13 +16,19 @@ def server_context(cert: str, key: str | None) -> ssl.SSLContext:
     :param cert: the file with the certificate and those that it depends on, in PEM.
     :param key: the file with its private key; ``None`` if ``cert`` has it.
     :raises OSError: when one cannot be read, or does not fit (`ssl.SSLError`).
+    :raises ValueError: when the key has a passphrase. OpenSSL would ask for it at the terminal, and at SIGHUP the
+        server would stand still meanwhile.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(cert, key)
+    context.load_cert_chain(cert, key, _no_passphrase)
     return context
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the private key has a passphrase; the chat needs one without")
 
 
 class TLS:
