@@ -96,6 +96,14 @@ def test_which_proxies_are_trusted(peer: str) -> None:
     assert caller([("X-Forwarded-For", "192.0.2.1")], peer)[0] == "192.0.2.1"
 
 
+def test_a_network_of_ipv4_may_be_written_as_ipv6() -> None:
+    from service.settings import parse
+
+    for written in ("::ffff:10.0.0.0/104", "::ffff:127.0.0.1", "10.0.0.0/8", "2001:db8::/32"):
+        (network,) = parse(["--trust-proxy", written]).trust_proxy
+        assert str(network) in ("10.0.0.0/8", "127.0.0.1/32", "2001:db8::/32")
+
+
 @pytest.mark.parametrize(
     ("values", "name"),
     [
@@ -199,12 +207,15 @@ def test_several_addresses() -> None:
             assert server.get("/health")[0] == 200
 
 
-def test_both_families() -> None:
+@pytest.mark.parametrize(
+    "switches",
+    [("--host", "::"), ("--host", "0.0.0.0", "--host", "::", "--host", "localhost")],
+    ids=["one", "several"],
+)
+def test_both_families(switches: tuple[str, ...]) -> None:
+    """Besides 127.0.0.1, which must not be taken twice."""
     if not socket.has_dualstack_ipv6():
         pytest.skip("this machine is without IPv6")
-    with ChatServer() as server:
-        server.kill()
-        server.host = "::"  # 127.0.0.1 would be taken twice
-        server.start()
+    with ChatServer(*switches) as server:
         for server.host in ("127.0.0.1", "::1"):
             assert server.ask(b"GET /health HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
