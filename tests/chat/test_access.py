@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,6 +83,30 @@ def test_a_name_that_cannot_be_one(capsys: pytest.CaptureFixture[str]) -> None:
             parse(["--allow-host", name])
         assert "name or address without a port" in capsys.readouterr().err
     assert parse(["--allow-host", "A.example.", "--allow-host", "::1"]).allow_host == ["A.example.", "::1"]
+
+
+@pytest.mark.parametrize(
+    "host", ["Chat.example:80", "[::ffff:127.0.0.1]:80", "[FE80::1]", "127.1", "x_y.", "x..", "x:99999"]
+)
+def test_what_a_421_says_can_be_passed(host: str) -> None:
+    from service.access import refusal_of
+    from service.settings import Settings, parse
+
+    request = asking(None, host)
+    refusal = refusal_of(request, Settings())
+    assert refusal is not None
+    advice = re.search(r"start it with --allow-host (\S+)\.\n", refusal.body)
+    assert (advice is None) == (host in ("x..", "x:99999"))  # which no browser asks for
+    if advice is not None:
+        assert refusal_of(request, parse(["--allow-host", advice[1]])) is None
+
+
+def test_an_origin_is_as_browsers_write_it() -> None:
+    from service.settings import parse
+
+    written = ["HTTPS://Friend.Example:443", "http://[::1]:80", "https://x:80", "null"]
+    settings = parse([word for origin in written for word in ("--allow-origin", origin)])
+    assert settings.allow_origin == ["https://friend.example", "http://[::1]", "https://x:80", "null"]
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,8 @@ def test_help() -> None:
 
 
 MISTAKES = ["--port x", "--port 65536", "--rate -1", "--rate inf", "x", "--key k", "--bus redis://x --history y"]
+MISTAKES += ["--allow-origin example.com", "--allow-origin https://x/", "--allow-origin https://*.x", "--history "]
+MISTAKES += ["--path /..", "--path /a/./b", "--history-lines 1000000000000000000000", "--bus-timeout 1e300"]
 
 
 @pytest.mark.parametrize("arguments", MISTAKES)

@@ -7,6 +7,7 @@ import re
 import signal
 import sqlite3
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,7 @@ def test_bytes_that_wait_are_told() -> None:
 
 def test_the_certificate_is_read_again_and_nobody_ends(tmp_path: Path) -> None:
     make_certificate(tmp_path)
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert, key, locked = (tmp_path / name for name in ("cert.pem", "key.pem", "locked.pem"))
 
     def joined(name: str = "") -> Client:
         context = ssl.create_default_context(cafile=str(cert))
@@ -188,6 +189,11 @@ def test_the_certificate_is_read_again_and_nobody_ends(tmp_path: Path) -> None:
         hang_up()
         server.wait_for("event=certificate error=.*--cert")
         cert.write_text(kept)
+        command = ["openssl", "pkey", "-aes256", "-passout", "pass:secret", "-in", str(key), "-out", str(locked)]
+        subprocess.run(command, check=True, capture_output=True)
+        locked.replace(key)
+        hang_up()
+        server.wait_for("event=certificate error=.*--key .*the private key has a passphrase")
         with joined() as dee:
             dee.close()
         assert not server.logged("event=disconnect .*name=Ann")
@@ -210,6 +216,8 @@ def test_sighup_without_a_certificate_is_nothing() -> None:
         (("--history", "{0}/none/chat.db"), "--history {0}/none/chat.db: unable to open database file"),
         (("--host", "no.such.host.invalid"), "--host no.such.host.invalid: "),
         (("--host", "192.0.2.1"), "--host 192.0.2.1 --port "),
+        (("--host", "a..b"), "--host a..b: "),
+        (("--host", "x" * 64), f"--host {'x' * 64}: "),
     ],
 )
 def test_errors_at_the_start_name_the_switch_and_the_file(

@@ -32,9 +32,10 @@ def name_of(host: str) -> str:
     """Return a ``Host`` without its port, as names are compared; ``""`` when it is not one."""
     is_bare_ipv6 = host.count(":") > 1 and not host.startswith("[")
     try:
-        return rfc6455.parse_uri(f"ws://[{host}]/" if is_bare_ipv6 else f"ws://{host}/").host.removesuffix(".")
+        name = rfc6455.parse_uri(f"ws://[{host}]/" if is_bare_ipv6 else f"ws://{host}/").host.removesuffix(".")
     except rfc6455.LocalProtocolError:
         return ""
+    return "" if name.endswith(".") else name
 
 
 def _refusal_of_host(request: rfc6455.Request, settings: Settings) -> Refusal | None:
@@ -50,8 +51,8 @@ def _refusal_of_host(request: rfc6455.Request, settings: Settings) -> Refusal | 
     name = name_of(host)
     if name and name in settings.names:
         return None
-    body = f"This chat is not served as {host}; to change that, start it with --allow-host {name or host}.\n"
-    return Refusal(421, body, "host", host)
+    advice = f"; to change that, start it with --allow-host {name}" if name else ""
+    return Refusal(421, f"This chat is not served as {host}{advice}.\n", "host", host)
 
 
 def _refusal_of_page(request: rfc6455.Request, settings: Settings) -> Refusal | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import rfc6455
 from service.access import name_of
 from service.history import HISTORY_BYTES
 
@@ -20,6 +21,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # The variable of the environment with the password for Redis.
 PASSWORD_VARIABLE = "CHAT_BUS_PASSWORD"
 
+# The largest number that an option takes: more milliseconds, lines or bytes fit into no database.
+MOST = 10**12
 
 # The header in which a trusted proxy says which client it speaks for.
 FORWARDED = ("x-forwarded-for", "forwarded")
@@ -163,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--allow-origin",
+        type=_origin,
         action="append",
         default=argparse.SUPPRESS,
         metavar="ORIGIN",
@@ -196,7 +200,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--cert", metavar="FILE", help="certificate in PEM, for https: and wss:")
     add("--key", metavar="FILE", help="its private key, if it is not in the certificate's file")
-    add("--history", metavar="FILE", help="keep the history in this SQLite file; by default it is in memory")
+    add(
+        "--history",
+        type=_file,
+        metavar="FILE",
+        help="keep the history in this SQLite file; by default it is in memory",
+    )
     add(
         "--bus",
         metavar="URL",
@@ -313,13 +322,15 @@ def _port(text: str) -> int:
 
 def _path(text: str) -> str:
     path = text.rstrip("/")
-    if path and not re.fullmatch(r"(?:/[\w.~-]+)+", path, re.ASCII):
+    if path and not re.fullmatch(r"(?:/(?!\.\.?(?:/|$))[\w.~-]+)+", path, re.ASCII):
         raise ValueError
     return path
 
 
 def _network(text: str) -> Network:
-    return ipaddress.ip_network(text)
+    network = ipaddress.ip_network(text)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    return network if mapped is None else ipaddress.ip_network((mapped, network.prefixlen - 96))
 
 
 def _field_name(text: str) -> str:
@@ -334,16 +345,34 @@ def _host(text: str) -> str:
     return text
 
 
+def _origin(text: str) -> str:
+    """Return an origin as browsers write it (RFC 6454, 6.2)."""
+    try:
+        rfc6455.ServerHandshake(origins=[text])
+    except rfc6455.LocalProtocolError:
+        raise ValueError from None
+    if "*" in text:
+        raise ValueError
+    text = text.lower()
+    return text.removesuffix({"http": ":80", "https": ":443"}.get(text.partition(":")[0], ""))
+
+
+def _file(text: str) -> str:
+    if not text:
+        raise ValueError
+    return text
+
+
 def _count(text: str) -> int:
     count = int(text)
-    if count < 0:
+    if not 0 <= count <= MOST:
         raise ValueError
     return count
 
 
 def _seconds(text: str) -> float:
     seconds = float(text)
-    if not 0 <= seconds < float("inf"):
+    if not 0 <= seconds <= MOST / 1000:
         raise ValueError
     return seconds
 
@@ -354,5 +383,7 @@ _path.__name__ = "path"
 _network.__name__ = "address or network"
 _field_name.__name__ = "name of a header"
 _host.__name__ = "name or address without a port"
+_origin.__name__ = "origin, such as https://example.com,"
+_file.__name__ = "name of a file"
 _count.__name__ = "count"
 _seconds.__name__ = "number"
