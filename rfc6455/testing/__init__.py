@@ -1,5 +1,5 @@
-"""Tools for testing WebSocket code, of this package or any other: ways to cut a stream into reads, two ends joined in
-memory, assertions, and frames and heads that are valid or invalid on purpose.
+"""Tools for testing WebSocket code, whether it uses this package or not: ways to cut a stream into reads, two ends
+joined in memory, assertions, and frames and heads that are valid or deliberately invalid.
 
 The hypothesis strategies that generate traffic are in `rfc6455.testing.strategies`; the extra ``testing`` installs
 hypothesis. Everything that can be imported from here works without it.

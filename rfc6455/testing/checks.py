@@ -1,8 +1,7 @@
 """Assertions that any WebSocket code must pass.
 
-The law: each assertion takes a function that makes a new receiver, since a receiver has state, and its message says
-what was passed in and what was returned. Nothing here needs hypothesis; with hypothesis, these are the last lines of a
-property.
+The law: since a receiver has state, each assertion takes a function that makes a new one. Its message says what was
+passed in and what was returned. Nothing here needs hypothesis, but a property may well end in one of these assertions.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ def assert_same_events_in_any_chunking(
         takes bytes.
     :param data: the stream.
     :param chunkings: the ways to split the stream that are compared with reading it all at once.
-    :param normal: a function that turns the list of events into what must be the same; needed for receivers that
+    :param normal: a function that turns the list of events into the value to compare; needed for receivers that
         deliver messages in parts.
-    :returns: the result of ``normal`` if the stream is read all at once.
-    :raises AssertionError: for the first way to split the stream that has a different result. If a receiver raises an
-        exception, it must be of the same type each time; that exception is raised at the end.
+    :returns: the result of ``normal`` when the stream is read all at once.
+    :raises AssertionError: for the first way to split the stream that gives a different result. If a receiver raises
+        an exception, it must be of the same type each time; that exception is raised at the end.
 
     >>> import rfc6455
     >>> assert_same_events_in_any_chunking(lambda: rfc6455.Connection(rfc6455.CLIENT), b"\\x81\\x05Hello")
@@ -49,7 +48,7 @@ def assert_same_events_in_any_chunking(
     >>> assert_same_events_in_any_chunking(lambda: lambda read: [len(read)], b"Hello")
     Traceback (most recent call last):
         ...
-    AssertionError: in the reads [b'H', b'e', b'l', b'l', b'o'] came [1, 1, 1, 1, 1], and in one read [5]
+    AssertionError: the reads [b'H', b'e', b'l', b'l', b'o'] gave [1, 1, 1, 1, 1], but a single read gave [5]
     """
     expected, error = _outcome(make_receiver, whole(data), normal)
     for chunk in chunkings:
@@ -57,7 +56,7 @@ def assert_same_events_in_any_chunking(
         came, again = _outcome(make_receiver, portions, normal)
         if came != expected or type(again) is not type(error):
             raise AssertionError(
-                f"in the reads {portions} came {again or came!r}, and in one read {error or expected!r}"
+                f"the reads {portions} gave {again or came!r}, but a single read gave {error or expected!r}"
             )
     if error is not None:
         raise error
@@ -67,7 +66,7 @@ def assert_same_events_in_any_chunking(
 def _outcome(
     make_receiver: MakeReceiver, portions: list[bytes], normal: Callable[[list[Any]], Any]
 ) -> tuple[Any, Exception | None]:
-    """Return the outcome: the events, or the exception that took their place."""
+    """Return the outcome: the events, or the exception that was raised instead."""
     try:
         return normal(_receive(make_receiver(), portions)), None
     except Exception as error:
@@ -83,7 +82,7 @@ def assert_raises_nothing_but(
     """Check that no input makes a receiver raise an undocumented exception.
 
     :param allowed: the exceptions that it may raise; ``()`` for none at all.
-    :raises AssertionError: when it raises anything else, with that as its cause.
+    :raises AssertionError: when it raises anything else; that exception is the ``__cause__``.
 
     >>> assert_raises_nothing_but(ValueError, lambda: lambda read: [int(read)], b"x")
     >>> assert_raises_nothing_but((), lambda: lambda read: [int(read)], b"x")
@@ -103,11 +102,11 @@ def assert_raises_nothing_but(
 def assert_fails_with(
     close_code: int, make_end: Callable[[], Peer], data: bytes, chunk: Chunking = whole
 ) -> list[Any]:
-    """Check that an end fails the connection (7.1.7), that is, that the last thing it sends is a Close frame with that
+    """Check that an end fails the connection (7.1.7), that is, that the last thing it sends is a Close frame with this
     code.
 
-    :param close_code: such as 1002 or 1007.
-    :param make_end: a function that makes a new end; what it writes is read with `read_frames`.
+    :param close_code: the expected code, such as 1002 or 1007.
+    :param make_end: a function that makes a new end; what it sends is read with `read_frames`.
     :param data: the stream with the violation.
     :returns: the events that the end reported.
     :raises AssertionError: when it sends no Close frame, a Close frame with a different code, or anything after it.
@@ -124,11 +123,11 @@ def assert_fails_with(
     closes = [frame for frame in frames if frame.opcode == Opcode.CLOSE]
     if rest or not closes or closes[0] is not frames[-1]:
         raise AssertionError(
-            f"after the reads {portions} came {events}, and it sent {frames}: no Close frame at the end"
+            f"the reads {portions} gave {events}, and the end sent {frames}, without a Close frame as the last one"
         )
     code = int.from_bytes(closes[0].payload[:2], "big")
     if code != close_code:
-        raise AssertionError(f"after the reads {portions} it closed with {code}, not with {close_code}")
+        raise AssertionError(f"after the reads {portions}, the end closed with {code}, not with {close_code}")
     return events
 
 
@@ -148,7 +147,7 @@ def assert_refuses(
     request: bytes,
     chunk: Chunking = whole,
 ) -> int:
-    """Check that a server refuses a request for a WebSocket with one of these statuses.
+    """Check that a server refuses a WebSocket request with one of these statuses.
 
     :param statuses: the acceptable ones, such as the ``statuses`` of a `HeadRule`.
     :param serve: a function that takes the reads of a request, and returns the server's answer.
@@ -162,5 +161,5 @@ def assert_refuses(
     answer = serve(chunk(request))
     status = status_of(answer)
     if status is None or status not in set(statuses):
-        raise AssertionError(f"{request!r} was answered by {answer!r}, not by one of {sorted(set(statuses))}")
+        raise AssertionError(f"{request!r} was answered with {answer!r}, not with one of {sorted(set(statuses))}")
     return status

@@ -1,7 +1,7 @@
-"""Bytes cut into reads: the same stream as one read, byte by byte, or cut anywhere.
+"""Ways to cut a stream into reads: as one read, byte by byte, or anywhere.
 
-The law: the chunks join to the same bytes again, and none is empty, as an empty read means the end of the stream. The
-same call cuts the same way each time. A `Chunking` is any function from bytes to chunks.
+The law: joining the chunks restores the stream, and no chunk is empty, as an empty read means the end of the stream.
+The same call cuts the same way each time. A `Chunking` is any function from bytes to chunks.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-#: A way to cut a stream: bytes in, the chunks of them out.
+#: A way to cut a stream: a function that takes bytes and returns chunks of them.
 Chunking = Callable[[bytes], list[bytes]]
 
 
@@ -24,7 +24,7 @@ def whole(data: bytes) -> list[bytes]:
 
 
 def byte_by_byte(data: bytes) -> list[bytes]:
-    """Cut into the smallest possible reads.
+    """Cut into reads of one byte.
 
     >>> byte_by_byte(b"abc")
     [b'a', b'b', b'c']
@@ -33,7 +33,7 @@ def byte_by_byte(data: bytes) -> list[bytes]:
 
 
 def halves(data: bytes) -> list[bytes]:
-    """Cut so that each read takes half of what is left: a few large reads, then ever smaller ones.
+    """Cut so that each read takes half of what is left: a few large reads, then smaller and smaller ones.
 
     >>> halves(b"abcdefg")
     [b'abcd', b'ef', b'g']
@@ -48,10 +48,10 @@ def halves(data: bytes) -> list[bytes]:
 
 @dataclass(frozen=True)
 class CutAt:
-    """A chunking that cuts at these places, counted in bytes from the beginning, modulo the length of the data, so
-    that it fits any stream.
+    """A chunking that cuts at given places, in bytes from the beginning. Places are taken modulo the length of the
+    data, so that it fits any stream.
 
-    :param places: the places, in any order; one that comes twice, or falls on an end of the data, has no effect.
+    :param places: the places, in any order. A repeated place, or one at either end of the data, has no effect.
 
     >>> CutAt((4, 1))(b"abcdef")
     [b'a', b'bcd', b'ef']
@@ -69,8 +69,8 @@ class CutAt:
 class Uneven:
     """A chunking with reads of 1 to ``largest`` bytes, in no order that a reader could depend on.
 
-    :param seed: a number; another one cuts in another way.
-    :param largest: the size of the largest read in bytes, from 1 up.
+    :param seed: a number; a different one cuts in a different way.
+    :param largest: the maximum size of a read in bytes, at least 1.
 
     >>> [len(portion) for portion in Uneven(1)(bytes(30))] == [len(portion) for portion in Uneven(1)(bytes(30))]
     True
@@ -85,7 +85,7 @@ class Uneven:
         state = self.seed
         at = 0
         while at < len(data):
-            # A linear congruential generator; its upper bits are good enough to be uneven.
+            # A linear congruential generator; its upper bits are random enough for this.
             state = (state * 1103515245 + 12345) % (1 << 31)
             size = 1 + (state >> 16) % self.largest
             portions.append(data[at : at + size])
@@ -93,7 +93,7 @@ class Uneven:
         return portions
 
 
-#: Ways to cut that find most mistakes, by name.
+#: The ways to cut that find most mistakes, by name.
 CHUNKINGS: dict[str, Chunking] = {
     "whole": whole,
     "bytes": byte_by_byte,

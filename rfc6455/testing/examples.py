@@ -1,6 +1,7 @@
-"""Values that break a rule, and some that only just do not. The cases use them one by one, the strategies draw them.
+"""Values that break a rule, and values that are only just valid. The cases use each of them, the strategies draw from
+them.
 
-Not here: which rule each breaks and what must follow (`rules.py`), and how they are put into a frame or a head.
+Not here: which rule each one breaks and what must follow (`rules.py`), and how they are put into a frame or a head.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 # 5.2: opcodes that have no meaning.
 RESERVED_OPCODES = (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
 
-# 5.2, 5.5: lengths around each point at which a length is written in another way, or a control frame is too long.
+# 5.2, 5.5: lengths around the points where the encoding of the length changes, or a control frame is too long.
 LENGTHS = (0, 1, 2, 64, 124, 125, 126, 127, 128, 255, 256, 4096, 65535, 65536, 65537)
 
-# 7.4.1, and what has been registered since (11.7); 7.4.2 for the rest.
+# The codes of 7.4.1, those registered since (11.7), and the ranges of 7.4.2.
 GOOD_CLOSE_CODES = (
     1000,
     1001,
@@ -31,7 +32,7 @@ GOOD_CLOSE_CODES = (
     4000,
     4999,
 )
-# Codes that no Close frame may have (7.4), and why not.
+# Codes that a Close frame must not have (7.4), and why not.
 BAD_CLOSE_CODES = {
     **dict.fromkeys((0, 1, 100, 999), "is below all ranges"),
     **dict.fromkeys((1005, 1006, 1015), "MUST NOT be set in a Close frame"),
@@ -40,9 +41,9 @@ BAD_CLOSE_CODES = {
     **dict.fromkeys((5000, 9999, 32768, 65535), "is above all ranges"),
 }
 
-# 8.1, RFC 3629 4: bytes that are not UTF-8, and end where no character is unfinished.
+# 8.1, RFC 3629 4: bytes that are not UTF-8, and do not end inside a character.
 NOT_UTF_8: dict[str, str] = {
-    # Bytes that can only continue a character, or never occur.
+    # Bytes that can only continue a character, or that never occur.
     "80": "80",
     "bf": "bf",
     "80-bf": "80 bf",
@@ -52,7 +53,7 @@ NOT_UTF_8: dict[str, str] = {
     "f8": "f8",
     "fe": "fe",
     "ff": "ff",
-    # A character that is broken off by the next one.
+    # A character that is cut off by the next one.
     "c2-ascii": "c2 41",
     "df-ascii": "df 41",
     "e0-a0-ascii": "e0 a0 41",
@@ -61,7 +62,7 @@ NOT_UTF_8: dict[str, str] = {
     "f4-8f-bf-ascii": "f4 8f bf 41",
     "two-starts": "c3 c3 a4",
     "one-continuation-too-many": "c3 a4 a4",
-    # Longer than needed.
+    # Encodings longer than needed.
     "overlong-c0-80": "c0 80",
     "overlong-c0-af": "c0 af",
     "overlong-c1-bf": "c1 bf",
@@ -85,12 +86,12 @@ NOT_UTF_8: dict[str, str] = {
     "beyond-13ffff": "f4 bf bf bf",
     "beyond-140000": "f5 80 80 80",
     "beyond-1fffff": "f7 bf bf bf",
-    # Among good characters.
+    # Between valid characters.
     "in-the-middle": "ce ba e1 bd b9 cf 83 ce bc ce b5 ed a0 80 65 64 69 74 65 64",
     "latin-1": "48 65 6c 6c f6",
 }
 
-# The same for a text that ends inside a character.
+# Texts that end inside a character.
 UNFINISHED_UTF_8 = ("c2", "e2", "e2 82", "f0", "f0 9f", "f0 9f 91", "48 65 6c 6c 6f c3")
 
 # 4.1: keys that are not 16 bytes in base64.

@@ -33,7 +33,7 @@ class Head:
         return "\r\n".join(lines).encode("latin-1")
 
     def get_all(self, name: str) -> list[str]:
-        """Return the values of all fields called ``name``, in any case, without the spaces around them."""
+        """Return the values of all fields called ``name`` (in any case), without the spaces around them."""
         return [value.strip(" \t") for other, value in self.fields if other.lower() == name.lower()]
 
     def without(self, name: str) -> Head:
@@ -45,11 +45,11 @@ class Head:
         return replace(self, fields=(*self.fields, (name, value)))
 
     def with_line(self, start_line: str) -> Head:
-        """Return the same fields below another first line."""
+        """Return the same fields with a different first line."""
         return replace(self, start_line=start_line)
 
     def replacing(self, name: str, value: str) -> Head:
-        """Return the same head, in which ``name`` has this one value."""
+        """Return the same head, with this as the only value of ``name``."""
         return self.without(name).with_field(name, value)
 
 

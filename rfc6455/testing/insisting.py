@@ -1,7 +1,7 @@
-"""A check for a mistake that nothing else reveals: input is read, and the answers to it are never written.
+"""A check for a mistake that nothing else reveals: a loop that reads input, but never writes the answers to it.
 
-A Pong or a Close frame that is owed waits in `data_to_send`. A loop that reads on without fetching it works in every
-test in which the peer sends no Ping, and is cut off by the first peer that does.
+A Pong or a Close frame that must be sent waits in `data_to_send`. A loop that reads on without fetching it passes
+every test in which the peer sends no Ping, and loses its connection to the first peer that does.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ _End = TypeVar("_End")
 
 
 def insist_on_sending(end: _End) -> _End:
-    """Return a stand-in for ``end`` in tests. It behaves like it, also for ``isinstance``, but raises an error if new
-    input is passed while there is something to send.
+    """Return a stand-in for ``end``, for use in tests. The stand-in behaves like ``end``, even for ``isinstance``, but
+    raises an error if new input is passed to it while there is something to send.
 
-    What another thread queues counts as well, so it does not suit a loop that lets other threads send between its
-    reads.
+    Anything that another thread queues counts as well, so it does not suit a loop that lets other threads send between
+    its reads.
 
     :param end: an `rfc6455.Endpoint` or a `rfc6455.Connection`, or any object with ``has_data_to_send``.
-    :raises AssertionError: from ``receive_data()``, ``events()``, ``receive_headers()`` and ``buffer_updated()``, also
-        for the end of the stream. Without input, as in ``events(now=...)``, they may always be called.
+    :raises AssertionError: from ``receive_data()``, ``events()``, ``receive_headers()`` and ``buffer_updated()``, even
+        when the input is the end of the stream. Without input, as in ``events(now=...)``, calls are always allowed.
 
     >>> import rfc6455
     >>> ws = insist_on_sending(rfc6455.Endpoint(rfc6455.Connection(rfc6455.CLIENT), now=0.0))
@@ -32,7 +32,7 @@ def insist_on_sending(end: _End) -> _End:
     >>> ws.events(bytes.fromhex("81 02 6869"), now=2.0)
     Traceback (most recent call last):
         ...
-    AssertionError: events() was given input before what is to be sent was fetched: call data_to_send() first
+    AssertionError: events() was called with input while there is data to send: call data_to_send() first
     >>> len(ws.data_to_send())
     7
     >>> list(ws.events(bytes.fromhex("81 02 6869"), now=2.0))
@@ -61,5 +61,5 @@ class _Insisting(StandIn[Any]):
     def _check(self, call: str, given: object) -> None:
         if given is not None and self._wrapped.has_data_to_send:
             raise AssertionError(
-                f"{call}() was given input before what is to be sent was fetched: call data_to_send() first"
+                f"{call}() was called with input while there is data to send: call data_to_send() first"
             )

@@ -1,9 +1,9 @@
-"""A client and a server joined in memory: no sockets, no clock, and each byte moves only when told to.
+"""A client and a server joined in memory: no sockets, no clock, and bytes move only when told to.
 
-The law: a `Pair` only knows that bytes go into its ends and come out of them, and that an `Endpoint` needs the time.
-What one end has written stays in transit until it is carried to the other, in chunks of any size, so a delay just
-means bytes that are held back. The ends may belong to any library; if it uses different names for the two methods, a
-class of a few lines makes it a `Peer`.
+The law: a `Pair` knows only that bytes go into its ends and come out of them, and that an `Endpoint` needs the time.
+Bytes that one end has written stay in transit until they are carried to the other, in chunks of any size; a delay is
+simulated by holding them back. The ends may come from any library. If a library uses different names for the two
+methods, a class of a few lines makes it a `Peer`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .chunking import Chunking, whole
 
 
 class Peer(Protocol):
-    """The methods that an end must have, as `rfc6455.Connection` does. A `rfc6455.Endpoint` is an end as well.
+    """The methods that an end must have. `rfc6455.Connection` has them. A `rfc6455.Endpoint` can be an end as well.
 
     >>> class Echo:
     ...     said = b""
@@ -38,14 +38,14 @@ class Peer(Protocol):
         ...
 
     def data_to_send(self) -> bytes:
-        """Return the bytes for the other end, each only once."""
+        """Return the bytes to send to the other end, each of them only once."""
         ...
 
 
 def feed(end: Peer | Endpoint, portions: Iterable[bytes], now: float = 0.0) -> list[Any]:
-    """Pass input to an end as a careful caller does, and return everything that it reports.
+    """Pass input to an end as a careful caller does, and return everything that the end reports.
 
-    An end with an attribute ``unread``, such as a `rfc6455.Connection`, is called until that is 0.
+    If the end has an attribute ``unread``, as a `rfc6455.Connection` does, it is called until that is 0.
 
     :param now: the time, for a `rfc6455.Endpoint`.
 
@@ -68,8 +68,8 @@ class Pair:
     """Two ends, and the bytes in transit between them.
 
     :param client: any `Peer`, or a `rfc6455.Endpoint`.
-    :param server: any `Peer`, or a `rfc6455.Endpoint`. If it reports a `rfc6455.Request`, you have to answer that.
-    :param chunk: how the bytes that are carried are split into reads by default.
+    :param server: any `Peer`, or a `rfc6455.Endpoint`. If it reports a `rfc6455.Request`, you have to answer it.
+    :param chunk: how the bytes are split into reads by default.
     :param now: the time at the beginning.
 
     :ivar now: the time that is passed to ends that are a `rfc6455.Endpoint`.
@@ -109,14 +109,14 @@ class Pair:
         return self.ends[Role.SERVER]
 
     def flush(self, sender: Role) -> int:
-        """Put what an end has to send in transit, and return the number of bytes. Nothing arrives yet."""
+        """Fetch what an end has to send, and return the number of bytes. They are in transit until carried."""
         data = self.ends[sender].data_to_send()
         self.sent[sender] += data
         self.under_way[sender] += data
         return len(data)
 
     def carry(self, sender: Role, size: int | None = None, chunk: Chunking | None = None) -> int:
-        """Carry what is in transit from ``sender`` to the other end, and return the number of bytes.
+        """Carry bytes in transit from ``sender`` to the other end, and return their number.
 
         :param size: the maximum number of bytes; the rest is held back. ``None`` for all.
         :param chunk: how they are split into reads; ``None`` for the pair's default. Empty chunks are left out, as an
@@ -138,7 +138,7 @@ class Pair:
         """Carry everything in both directions until neither end has anything more to send.
 
         :param rounds: the maximum number of times that the two may answer each other.
-        :raises AssertionError: when they have not finished by then.
+        :raises AssertionError: if they are still answering each other after that.
         """
         for _ in range(rounds):
             for role in Role:
@@ -148,7 +148,7 @@ class Pair:
         raise AssertionError(f"the two ends were still answering each other after {rounds} rounds")
 
     def advance(self, now: float) -> None:
-        """Let time pass: tell the time to each end that is a `rfc6455.Endpoint`, and keep the events that they report.
+        """Let time pass: pass the new time to each end that is a `rfc6455.Endpoint`, and keep the events it reports.
 
         :param now: the new time.
         """
@@ -229,7 +229,7 @@ def say(end: Any, action: Say) -> None:
 
 
 def play(pair: Pair, conversation: Iterable[Action], say: Callable[[Any, Say], None] = say) -> None:
-    """Play a conversation on a pair, and carry what is left at the end.
+    """Play a conversation on a pair, and finally carry what is left.
 
     :param say: a function that performs a `Say` on an end; the default is for ends with the methods of a
         `rfc6455.Connection`.

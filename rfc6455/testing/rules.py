@@ -1,8 +1,9 @@
-"""The rules that the illegal examples break, as data: what each says, where, and how a receiver must react.
+"""The rules that the illegal examples break, as data: what each rule says, in which section, and how a receiver must
+react.
 
-The law: a rule is here if a receiver can see that it is broken without knowing limits or extensions. Each has the
-RFC's sentence, the section, and the close code or the HTTP status with which a receiver must answer. The strategies
-generate examples for them; the names are the keys.
+The law: a rule belongs here if a receiver can detect a violation without knowing limits or extensions. Each rule has
+the RFC's sentence, the section, and the close code or the HTTP status with which a receiver must answer. The
+strategies refer to the rules by name.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ class HeadRule(NamedTuple):
 
     :ivar name: its key in `REQUEST_RULES` or `RESPONSE_RULES`.
     :ivar section: the section of RFC 6455, or of the RFC that it names.
-    :ivar statuses: the statuses that a server may answer with, the best one first; empty for a response, which a
-        client does not answer. In most cases the RFC leaves the choice to the server ("an appropriate HTTP error
-        code").
+    :ivar statuses: the statuses with which a server may answer, the best one first; empty for a rule about responses,
+        which a client does not answer. In most cases the RFC leaves the choice to the server ("an appropriate HTTP
+        error code").
     :ivar sentence: the RFC's words.
 
     >>> REQUEST_RULES["no Host"].section, REQUEST_RULES["no Host"].statuses
@@ -71,7 +72,7 @@ def _by_name(rules: Iterable[_R]) -> dict[str, _R]:
     return {rule.name: rule for rule in rules}
 
 
-#: The rules about frames and what may follow what, by name.
+#: The rules about frames and their order, by name.
 FRAME_RULES: dict[str, Rule] = _by_name(
     [
         Rule(
@@ -145,7 +146,7 @@ _KEY = (
 )
 
 
-#: The rules about requests whose violation a server must refuse, by name.
+#: The rules about requests, by name. A server must refuse a request that breaks one.
 REQUEST_RULES: dict[str, HeadRule] = _by_name(
     [
         HeadRule("method", "4.2.1", (405, 400, 426, 501), "An HTTP/1.1 or higher GET request"),
@@ -177,7 +178,7 @@ REQUEST_RULES: dict[str, HeadRule] = _by_name(
     ]
 )
 
-#: The rules about responses without which a client must not open the connection, by name.
+#: The rules about responses, by name. A client must not open the connection if the response breaks one.
 RESPONSE_RULES: dict[str, HeadRule] = _by_name(
     [
         HeadRule("not 101", "4.1", (), "If the status code received from the server is not 101"),

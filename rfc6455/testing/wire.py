@@ -1,7 +1,7 @@
-"""Frames as they are on the wire, valid or not (5.2), written and read by the simplest code.
+"""Frames as they are on the wire, valid or not (5.2), written and read by the simplest possible code.
 
-The law: nothing here uses the package's own serializer or parser, so that tests built on it can test these like any
-other WebSocket code. Nothing is checked: whatever fits into the bits is written.
+The law: nothing here uses the package's own serializer or parser, so that tests built on it can test those like any
+other WebSocket code. Nothing is checked: any value that fits into the bits is written.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def _masked(payload: bytes, key: bytes) -> bytes:
 
 
 def read_frames(data: bytes) -> tuple[list[WireFrame], bytes]:
-    """Return the frames that ``data`` begins with, masked or not, and the bytes of one that is incomplete.
+    """Return the complete frames that ``data`` begins with, masked or not, and the rest: the bytes of an incomplete
+    one.
 
     >>> frames, rest = read_frames(b"\\x89\\x00\\x81\\x05Hel")
     >>> frames == [WireFrame(9)], rest
@@ -84,7 +85,7 @@ def read_frames(data: bytes) -> tuple[list[WireFrame], bytes]:
 
 
 def _read_frame(data: bytes) -> tuple[WireFrame, int] | None:
-    """Return the first frame and the number of bytes that it takes, or ``None`` if it is incomplete."""
+    """Return the first frame and its size in bytes, or ``None`` if it is incomplete."""
     if len(data) < 2:
         return None
     first, second = data[0], data[1]
@@ -107,7 +108,7 @@ def _read_frame(data: bytes) -> tuple[WireFrame, int] | None:
 
 
 def close_payload(code: int, reason: bytes = b"") -> bytes:
-    """Return the payload of a Close frame (5.5.1): a code in 2 bytes, and a reason.
+    """Return the payload of a Close frame (5.5.1): a code in 2 bytes, then a reason.
 
     >>> close_payload(1000, b"bye")
     b'\\x03\\xe8bye'

@@ -1,9 +1,9 @@
-"""Cases for any WebSocket server or client: what to send, and what must happen; see `Case`.
+"""Test cases for any WebSocket server or client: what to send, and what must happen; see `Case`.
 
-What lives here: data, by group, each case with its section of the RFC. Not here: I/O, hypothesis, or anything else
-beyond the package. ``examples/conformance/check.py`` runs the cases over TCP; a test can run them in memory.
+What lives here: data, by group, with the section of the RFC for each case. Not here: I/O, hypothesis, or anything else
+from outside the package. ``examples/conformance/check.py`` runs the cases over TCP; a test can run them in memory.
 
-A server or client under test must echo each message: text as text, binary as binary.
+The server or client under test must echo each message: text as text, binary as binary.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .model import (
     Waits,
 )
 
-#: The groups, in order: each is a function that yields its cases for a role.
+#: The groups, in order. Each is a function that yields the cases for a role.
 GROUPS: Mapping[str, Callable[[Role], Iterator[Case]]] = MappingProxyType(
     {
         "handshake": handshake.cases,
@@ -43,7 +43,7 @@ GROUPS: Mapping[str, Callable[[Role], Iterator[Case]]] = MappingProxyType(
 
 
 def cases_for(role: Role) -> list[Case]:
-    """Return all cases for a peer in this role, group by group.
+    """Return all cases for testing a peer in this role, group by group.
 
     >>> from rfc6455 import SERVER
     >>> case = next(case for case in cases_for(SERVER) if case.id == "framing.opcode-3")

@@ -38,7 +38,7 @@ def with_codes(make: Maker) -> Iterator[Case]:
             make.close(code, b"bye"),
         )
     for code, why in BAD_CLOSE_CODES.items():
-        # 7.4 names only those three as a MUST NOT; the others "have not been defined", or are outside all ranges.
+        # 7.4 has a MUST NOT only for those three; the others "have not been defined", or are outside all ranges.
         yield make.breaks(
             f"code-{code}",
             "close code that may not travel",
@@ -51,13 +51,11 @@ def payloads(make: Maker) -> Iterator[Case]:
     yield make.case(
         "empty",
         "5.5.1",
-        "a Close without a code is answered by one without a code",
+        "a Close without a code is answered with one without a code",
         (Closes(codes(None)),),
         make.frame(CLOSE),
     )
-    yield make.case(
-        "no-reason", "5.5.1", "a Close with a code alone is answered", (Closes(codes(1000)),), make.close()
-    )
+    yield make.case("no-reason", "5.5.1", "a Close with only a code is answered", (Closes(codes(1000)),), make.close())
     for octet in (b"\x00", b"\x03"):
         yield make.breaks(
             f"half-a-code-{octet.hex()}",
@@ -106,7 +104,7 @@ def places(make: Maker) -> Iterator[Case]:
         (Closes(codes(1000)),),
         make.frame(TEXT, b"a", fin=False) + make.close(),
     )
-    # 5.5.1: "An endpoint MAY delay sending a Close frame until its current message is sent". No echo is required.
+    # 5.5.1: "An endpoint MAY delay sending a Close frame until its current message is sent". So the echo is optional.
     yield make.case(
         "behind-message",
         "5.5.1",
@@ -132,8 +130,8 @@ def places(make: Maker) -> Iterator[Case]:
 
 
 def afterwards(make: Maker) -> Iterator[Case]:
-    """Yield cases of data after a Close. 5.5.1: "the application MUST NOT send any more data frames", and what comes
-    is not processed."""
+    """Yield cases of data after a Close. 5.5.1: "the application MUST NOT send any more data frames", and data that
+    comes anyway is not processed."""
     # name: what follows the Close
     followers = {
         "text": make.frame(TEXT, b"late"),
@@ -164,7 +162,7 @@ def afterwards(make: Maker) -> Iterator[Case]:
     yield make.case(
         "message-after-failure",
         "7.1.7",
-        "a message behind a violation does not come back",
+        "a message after a violation does not come back",
         (Fails(codes(1002)),),
         make.frame(3) + make.frame(TEXT, b"late"),
     )

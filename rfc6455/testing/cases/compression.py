@@ -1,7 +1,7 @@
 """permessage-deflate (RFC 7692): its parameters, its data, and the bit that marks it.
 
-Data cases begin with an offer without parameters, which any peer with the extension can agree to. A peer without it
-cannot be tested, which is not held against it: the extension is optional.
+Data cases begin with an offer without parameters, which any peer that supports the extension can agree to. For a peer
+without it, these cases are skipped and do not count as failed: the extension is optional.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXAMPLES = {
     "two-blocks": ("7.2.3.5", "f2 48 05 00 00 00 ff ff ca c9 c9 07 00", "two blocks"),
 }
 
-# name: a payload that is not the DEFLATE data of anything
+# name: a payload that is not valid DEFLATE data
 BAD_DATA = {
     "reserved-block": "07 00 00",
     "all-ones": "ff ff ff ff",
@@ -72,7 +72,7 @@ GOOD_OFFERS = {
     "many-spaces": "permessage-deflate ;  server_no_context_takeover ; client_max_window_bits",
 }
 
-# An answer may agree to nothing that the client did not offer, and to nothing that is invalid.
+# An answer must contain only what the client offered, and only what is valid.
 BAD_ANSWERS = {
     "server-bits-7": ("7.1.2.1", "permessage-deflate; server_max_window_bits=7"),
     "server-bits-16": ("7.1.2.1", "permessage-deflate; server_max_window_bits=16"),
@@ -94,7 +94,7 @@ def deflated(data: bytes, level: int = 6, bits: int = 15) -> bytes:
 
 
 def bomb(mebibytes: int) -> bytes:
-    """Return compressed zeros, about 1 KB for each MiB, made by repeating a block that refers to no other."""
+    """Return compressed zeros, about 1 KB for each MiB, made by repeating a block that does not refer to another."""
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = deflater.compress(bytes(1 << 20)) + deflater.flush(zlib.Z_FULL_FLUSH)
     return (block * mebibytes)[:-4]
@@ -116,7 +116,7 @@ def offers(make: DeflateMaker) -> Iterator[Case]:
         yield make.echoes(
             f"offer-{name}",
             "RFC 7692 7.1",
-            "a valid offer is declined, or answered by parameters that fit it",
+            "a valid offer is declined, or answered with parameters that fit it",
             HELLO,
             hello,
             head=(offering(offer),),
@@ -198,7 +198,7 @@ def data(make: DeflateMaker) -> Iterator[Case]:
     yield make.echoes(
         "mixed",
         "RFC 7692 6",
-        "compressed messages and others, in turn, come back",
+        "compressed and uncompressed messages in turn come back",
         ((TEXT, b"Hello"), (TEXT, b"plain"), (BINARY, b"\0" * 10)),
         make.frame(TEXT, deflated(b"Hello"), rsv=RSV1)
         + make.frame(TEXT, b"plain")
@@ -214,7 +214,7 @@ def data(make: DeflateMaker) -> Iterator[Case]:
             make.frame(BINARY, deflated(payload, level), rsv=RSV1),
         )
     for bits in (9, 12):
-        # It repeats itself after 1 KiB, which only the larger window reaches.
+        # It repeats after 1 KiB, a distance that only the larger window covers.
         payload = b"".join(b"%04x" % (number * number % 65521) for number in range(256)) * 8
         yield make.echoes(
             f"window-{bits}",
@@ -285,7 +285,7 @@ def takeover(make: DeflateMaker) -> Iterator[Case]:
     yield make.echoes(
         "no-takeover-50",
         "RFC 7692 7.1.1",
-        "fifty messages, each compressed on its own, come back",
+        "fifty messages, each compressed independently, come back",
         HELLO * 50,
         first * 50,
     )
@@ -331,7 +331,7 @@ def bad_data(make: DeflateMaker) -> Iterator[Case]:
         yield make.fails(
             f"bad-{name}",
             "RFC 7692 7.2.2",
-            f"{digits} does not inflate: the connection fails, nothing comes back",
+            f"{digits} does not inflate: the connection fails, and nothing comes back",
             codes(1007, 1002),
             make.frame(BINARY, bytes.fromhex(digits), rsv=RSV1),
         )

@@ -31,16 +31,16 @@ def cases(role: Role) -> Iterator[Case]:
 def pings(make: Maker) -> Iterator[Case]:
     for name, payload in PAYLOADS.items():
         frame = make.frame(PING, payload)
-        sentence = f"a Ping ({name}) is answered by a Pong with the same {len(payload)} bytes"
+        sentence = f"a Ping ({name}) is answered with a Pong with the same {len(payload)} bytes"
         yield make.echoes(f"ping-{name}", "5.5.3", sentence, (), frame, pings=(payload,))
     for name in ("text", "length-125"):
         payload = PAYLOADS[name]
-        sentence = f"a Ping ({name}), byte by byte, is answered by a Pong"
+        sentence = f"a Ping ({name}), byte by byte, is answered with a Pong"
         frames = each_byte(make.frame(PING, payload))
         yield make.echoes(f"ping-{name}-bytes", "5.5.2", sentence, (), *frames, pings=(payload,))
     for count in (2, 10, 1000):
         payloads = tuple(b"%d" % number for number in range(count))
-        sentence = f"of {count} Pings in one write the last one is answered, whether or not those before are"
+        sentence = f"of {count} Pings in one write, at least the last one is answered"
         together = b"".join(make.frame(PING, payload) for payload in payloads)
         yield make.echoes(f"ping-{count}", "5.5.3", sentence, (), together, pings=payloads)
     message, ping = make.frame(TEXT, b"Hello"), make.frame(PING, b"ping")
@@ -51,7 +51,7 @@ def pings(make: Maker) -> Iterator[Case]:
     yield make.echoes(
         "ping-same-twice",
         "5.5.2",
-        "the same Ping twice, a message between: the second one is answered",
+        "the same Ping twice, with a message between: the second one is answered",
         hello,
         ping + message + ping,
         pings=(b"ping", b"ping"),
@@ -63,7 +63,7 @@ def pongs(make: Maker) -> Iterator[Case]:
         yield make.echoes(
             f"pong-{name}",
             "5.5.3",
-            f"a Pong ({name}) that nobody asked for is not answered, and the connection goes on",
+            f"an unsolicited Pong ({name}) is not answered, and the connection stays open",
             ((TEXT, b"Hello"),),
             make.frame(PONG, PAYLOADS[name]) + make.frame(TEXT, b"Hello"),
         )
@@ -71,7 +71,7 @@ def pongs(make: Maker) -> Iterator[Case]:
     yield make.echoes(
         "pong-10-then-ping",
         "5.5.3",
-        "ten Pongs that nobody asked for, then a Ping: it is answered",
+        "ten unsolicited Pongs, then a Ping: the Ping is answered",
         (),
         ten + make.frame(PING, b"ping"),
         pings=(b"ping",),

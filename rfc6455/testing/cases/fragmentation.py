@@ -77,7 +77,7 @@ def with_control_frames(make: Maker) -> Iterator[Case]:
     yield make.echoes(
         "pings-between-all",
         "5.4",
-        "a Ping after each of ten fragments: the message comes back, the last is answered",
+        "a Ping after each of ten fragments: the message comes back, and the last Ping is answered",
         ((TEXT, b"a" * 10),),
         mixed,
         pings=tuple(numbered),
@@ -85,7 +85,7 @@ def with_control_frames(make: Maker) -> Iterator[Case]:
     yield make.echoes(
         "ping-answered-inside",
         "5.4",
-        "a Ping inside a message that goes on is answered, and a Close as well",
+        "a Ping inside an unfinished message is answered, and so is a Close",
         (),
         first + ping,
         pings=(b"ping",),
@@ -99,7 +99,7 @@ def with_control_frames(make: Maker) -> Iterator[Case]:
     yield make.breaks(
         "continuation-after-ping",
         "continuation of nothing",
-        "a Ping begins no message that could be continued: the connection fails",
+        "a continuation after a Ping, which begins no message: the connection fails",
         make.frame(PING, b"a") + make.frame(CONT, b"b"),
         pings=(b"a",),
     )
@@ -117,7 +117,7 @@ def out_of_order(make: Maker) -> Iterator[Case]:
             yield make.breaks(
                 f"continuation-after-{name}",
                 "continuation of nothing",
-                f"{sentence}, after a good message, too",
+                f"{sentence}, even after a good message",
                 good + cont,
                 messages=one,
             )

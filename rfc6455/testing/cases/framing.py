@@ -9,7 +9,7 @@ from ..examples import LENGTHS, RESERVED_OPCODES
 from .maker import BINARY, CLOSE, CONT, DATA_OPCODES, NAMES, PING, PONG, TEXT, Maker, codes, each_byte
 from .model import Case, Closes, Echoes, Waits
 
-# (length, the number of bytes that it is written in, which is too large)
+# (length, the number of bytes in which it is written, more than needed)
 NOT_MINIMAL = (*((length, 2) for length in (0, 1, 125)), *((length, 8) for length in (0, 1, 125, 126, 127, 65535)))
 
 
@@ -130,8 +130,8 @@ def lengths(make: Maker) -> Iterator[Case]:
 
 
 def not_minimal(make: Maker) -> Iterator[Case]:
-    """Yield cases of long lengths. 5.2: "the minimal number of bytes MUST be used to encode the length". No sentence
-    requires a receiver to check it."""
+    """Yield cases of lengths that are not minimal. 5.2: "the minimal number of bytes MUST be used to encode the
+    length". The RFC does not require a receiver to check this."""
     for length, size in NOT_MINIMAL:
         for opcode in DATA_OPCODES:
             payload = b"*" * length
@@ -162,7 +162,7 @@ def not_minimal(make: Maker) -> Iterator[Case]:
 
 
 def splits(make: Maker) -> Iterator[Case]:
-    """Yield cases of other TCP segments: how the bytes are cut means nothing (5)."""
+    """Yield cases of frames cut into various TCP segments, which must make no difference (5)."""
     for length in (0, 5, 126):
         payload = b"x" * length
         yield make.echoes(
@@ -191,12 +191,12 @@ def splits(make: Maker) -> Iterator[Case]:
     )
     messages = tuple((TEXT, b"%d" % number) for number in range(50))
     together = b"".join(make.frame(opcode, payload) for opcode, payload in messages)
-    yield make.echoes("joined-50", "5.2", "fifty messages in one write all come back, in order", messages, together)
+    yield make.echoes("joined-50", "5.2", "fifty messages in one write all come back in order", messages, together)
     half = len(together) // 2 + 1
     yield make.echoes(
         "joined-50-cut",
         "5.2",
-        "fifty messages in two writes, cut inside a frame, all come back, in order",
+        "fifty messages in two writes, cut inside a frame, all come back in order",
         messages,
         together[:half],
         together[half:],

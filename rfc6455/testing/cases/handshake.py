@@ -1,6 +1,7 @@
-"""The opening handshake (4): requests for a server to accept or refuse, answers for a client to accept or refuse.
+"""The opening handshake (4): requests that a server must accept or refuse, answers that a client must accept or
+refuse.
 
-A connection that opens is tried with one message.
+If the connection opens, one message is sent to try it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ HELLO = ((TEXT, b"Hello"),)
 
 BAD_REQUEST = Refuses(frozenset({400}))
 NO_UPGRADE = Refuses(frozenset({426, 400}))
-# 4.2.2: an error "such as 426 Upgrade Required", and in any case the version that the server understands.
+# 4.2.2: an error "such as 426 Upgrade Required", which must name the version that the server understands.
 OTHER_VERSION = Refuses(frozenset({426}), (("sec-websocket-version", "13"),))
 NO_METHOD = Refuses(frozenset({405}))
 NO_HTTP_1_0 = Refuses(frozenset({505, 400, 426}))
@@ -81,9 +82,9 @@ def good_requests(make: Maker) -> Iterator[Case]:
         ),
         "names-case": ("4.2.1", "names of headers in lower case are accepted", (_small_names(good),)),
         "names-capitals": ("4.2.1", "names of headers in upper case are accepted", (_capital_names(good),)),
-        "spaces": ("RFC 9112 5.1", "spaces and tabs around values mean nothing", (_spaces(good),)),
-        "no-spaces": ("RFC 9112 5.1", "no space after the colon means nothing", (good.replace(b": ", b":"),)),
-        "order": ("4.2.1", "the order of the headers means nothing", (_turned_around(good),)),
+        "spaces": ("RFC 9112 5.1", "spaces and tabs around values are ignored", (_spaces(good),)),
+        "no-spaces": ("RFC 9112 5.1", "no space is needed after the colon", (good.replace(b": ", b":"),)),
+        "order": ("4.2.1", "the headers may be in any order", (_turned_around(good),)),
         "unknown-header": (
             "4.2.1",
             "unknown headers are ignored",
@@ -178,7 +179,7 @@ def optional_requests(make: Maker) -> Iterator[Case]:
     yield make.case(
         "frame-behind-request",
         "4.1",
-        "a frame behind the request, before the answer, is accepted or refused",
+        "a frame after the request, before the answer, is accepted or refused",
         (OPENS, Fails(codes(1002, 1008)), BAD_REQUEST),
         hello,
         joined=True,
@@ -186,7 +187,7 @@ def optional_requests(make: Maker) -> Iterator[Case]:
     requests = {
         "lf-alone": (
             "RFC 9112 2.2",
-            "lines that end in LF alone are refused or accepted",
+            "lines that end with LF only are refused or accepted",
             request().replace(b"\r\n", b"\n"),
         ),
         "latin-1": (
@@ -196,7 +197,7 @@ def optional_requests(make: Maker) -> Iterator[Case]:
         ),
         "folded": ("RFC 9112 5.2", "a folded line is refused, or unfolded", request(more="X: a\r\n b\r\n")),
         "nul": ("RFC 9110 5.5", "NUL in a value is refused, or replaced by a space", request(X="a\0b")),
-        "bare-cr": ("RFC 9112 2.2", "CR alone in a value is refused, or replaced by a space", request(X="a\rb")),
+        "bare-cr": ("RFC 9112 2.2", "a bare CR in a value is refused, or replaced by a space", request(X="a\rb")),
     }
     for name, (clause, sentence, head) in requests.items():
         yield make.case(name, clause, sentence, (BAD_REQUEST, OPENS), hello, head=(head,))
@@ -211,13 +212,12 @@ def optional_requests(make: Maker) -> Iterator[Case]:
     )
 
 
-# name: (what is wrong, value) of Sec-WebSocket-Key
-# Those that break the grammar of 4.3.
+# The names of those `BAD_VERSIONS` that do not match the grammar of 4.3.
 NO_VERSIONS = frozenset({"256", "013", "plus", "word", "empty", "list"})
 
 
 def bad_requests(make: Maker) -> Iterator[Case]:
-    """Yield bad requests. 4.2.1: what does not match its description MUST be answered with an error."""
+    """Yield bad requests. 4.2.1: a request that does not match its description must be answered with an error."""
 
     def refused(name: str, clause: str, sentence: str, head: bytes, *how: Expectation, **more: Any) -> Case:
         return make.case(name, clause, f"{sentence}: refused", how, make.frame(TEXT, b"Hello"), head=(head,), **more)
@@ -234,7 +234,7 @@ def bad_requests(make: Maker) -> Iterator[Case]:
         "no-version", "4.2.1", "no Sec-WebSocket-Version header", request(Sec_WebSocket_Version=None), NO_UPGRADE
     )
     for name, value in BAD_VERSIONS.items():
-        # 4.4: a server may understand more than one version, and 8 was the last draft's that was in wide use.
+        # 4.4: a server may understand more than one version, and 8 was the last draft version in wide use.
         others = (BAD_REQUEST,) if name in NO_VERSIONS else (OPENS,) if name == "8" else ()
         head = request(Sec_WebSocket_Version=value)
         sentence = f"version {value!r}, and the answer names 13"
@@ -242,7 +242,7 @@ def bad_requests(make: Maker) -> Iterator[Case]:
     for name, value in BAD_KEYS.items():
         head = request(Sec_WebSocket_Key=value)
         yield refused(f"key-{name}", "4.2.1", f"the key {value!r}, not 16 bytes in base64", head, BAD_REQUEST)
-    # Erratum 3150: pad bits are zero. RFC 4648 3.5 lets a decoder choose, and 4.1 prints a key in which they are not.
+    # Erratum 3150: pad bits are zero. RFC 4648 3.5 leaves the choice to the decoder, and the key in 4.1 has others.
     yield make.case(
         "key-pad-bits",
         "4.2.1",
@@ -273,7 +273,7 @@ def bad_requests(make: Maker) -> Iterator[Case]:
         yield refused(f"extensions-{name}", "9.1", f"extensions that break the grammar, {value!r}", head, BAD_REQUEST)
     for name, value in {**BAD_SUBPROTOCOLS, **REPEATED_SUBPROTOCOLS}.items():
         head = request(more=f"Sec-WebSocket-Protocol: {value}\r\n")
-        sentence = f"subprotocols that are no list of different tokens, {value!r}"
+        sentence = f"subprotocols that are not a list of different tokens, {value!r}"
         yield refused(f"subprotocols-{name}", "4.1", sentence, head, BAD_REQUEST, tolerated=(OPENS,))
 
 
@@ -293,9 +293,9 @@ def bad_http(make: Maker) -> Iterator[Case]:
         "space-in-target": ("RFC 9112 3", "a target with a space", request("GET {target} x HTTP/1.1")),
         "version-word": ("RFC 9112 2.3", "the version HTTP/one", request("GET {target} HTTP/one")),
         "version-other-name": ("RFC 9112 2.3", "the version HTCPCP/1.1", request("GET {target} HTCPCP/1.1")),
-        "noise": ("RFC 9112 2.2", "bytes that are no text", b"\xff\x00\xfe\x01" * 8 + b"\r\n\r\n"),
+        "noise": ("RFC 9112 2.2", "bytes that are not text", b"\xff\x00\xfe\x01" * 8 + b"\r\n\r\n"),
         "tls": ("RFC 9112 2.2", "the beginning of TLS", b"\x16\x03\x01\x02\0\1\0\1\xfc\x03\x03" + b"\r\n\r\n"),
-        "frame-first": ("4.2.1", "a frame in place of a request", hello + b"\r\n\r\n"),
+        "frame-first": ("4.2.1", "a frame instead of a request", hello + b"\r\n\r\n"),
     }
     for name, (clause, sentence, head) in must.items():
         yield make.case(f"http-{name}", clause, f"{sentence}: refused", (BAD_REQUEST, HangsUp()), hello, head=(head,))
@@ -313,7 +313,7 @@ def bad_http(make: Maker) -> Iterator[Case]:
         yield make.case(
             f"target-{name}",
             "4.2.1",
-            f"a target that is no path ({name}): refused",
+            f"a target that is not a path ({name}): refused",
             (BAD_REQUEST, Refuses(frozenset({404}))),
             hello,
             head=(request(line),),
@@ -334,7 +334,7 @@ def bad_http(make: Maker) -> Iterator[Case]:
     yield make.case(
         "body-two-lengths",
         "RFC 9112 6.3",
-        "two lengths of a body that differ: refused",
+        "two different lengths of a body: refused",
         (BAD_REQUEST,),
         head=(request(more="Content-Length: 0\r\nContent-Length: 5\r\n"),),
     )
@@ -357,19 +357,19 @@ def bad_http(make: Maker) -> Iterator[Case]:
     yield make.case(
         "second-request",
         "4.1",
-        "a second request behind the first one is not answered",
+        "a second request after the first one is not answered",
         (Fails(codes(1002)), BAD_REQUEST),
         head=(good + good,),
     )
 
 
 def large_requests(make: Maker) -> Iterator[Case]:
-    """Yield requests that are too large (RFC 6585 5: 431). Limits differ, but nobody should accept a megabyte."""
+    """Yield requests that are too large (RFC 6585 5: 431). Limits differ, but no server should accept a megabyte."""
     hello = make.frame(TEXT, b"Hello")
     heads: dict[str, tuple[str, bytes, Refuses]] = {
         "one-header": ("one header of 1 MiB", request(more=f"X: {'x' * 1024 * KIB}\r\n"), TOO_LARGE),
         "many-headers": ("10000 headers", request(more="".join(f"X-{n}: {n}\r\n" for n in range(10_000))), TOO_LARGE),
-        "one-name": ("a header's name of 1 MiB", request(more=f"{'x' * 1024 * KIB}: x\r\n"), TOO_LARGE),
+        "one-name": ("a header name of 1 MiB", request(more=f"{'x' * 1024 * KIB}: x\r\n"), TOO_LARGE),
         "target": (
             "a target of 1 MiB",
             request(f"GET {{target}}?{'x' * 1024 * KIB} HTTP/1.1"),
@@ -386,7 +386,7 @@ def large_requests(make: Maker) -> Iterator[Case]:
 
 
 def origins(make: Maker) -> Iterator[Case]:
-    """Yield requests from pages. 10.2: the server decides which may connect."""
+    """Yield requests from web pages. 10.2: the server decides which pages may connect."""
     hello = make.frame(TEXT, b"Hello")
     for name, origin in {
         "same": "http://{host}",
@@ -404,9 +404,9 @@ def origins(make: Maker) -> Iterator[Case]:
 
 
 def own_request(make: Maker) -> Iterator[Case]:
-    """Yield cases of what the client's request must have (4.1)."""
+    """Yield cases of what the client's request must contain (4.1)."""
     fields = {
-        "line": ("", r"GET (/[!-~]*|https?://[!-~]+) HTTP/1\.1", "a GET request of HTTP/1.1, its target a path"),
+        "line": ("", r"GET (/[!-~]*|https?://[!-~]+) HTTP/1\.1", "the method GET, a path or URL, and HTTP/1.1"),
         "host": ("host", r"[!-~]+", "a Host header"),
         "upgrade": ("upgrade", r"(?i:.*\bwebsocket\b.*)", "an Upgrade header with websocket"),
         "connection": ("connection", r"(?i:(.*[ ,\t])?upgrade([ ,\t].*)?)", "a Connection header with Upgrade"),
@@ -443,8 +443,8 @@ def good_answers(make: Maker) -> Iterator[Case]:
         ),
         "names-case": ("4.1", "names of headers in lower case are accepted", (_small_names(good),)),
         "names-capitals": ("4.1", "names of headers in upper case are accepted", (_capital_names(good),)),
-        "spaces": ("RFC 9112 5.1", "spaces and tabs around values mean nothing", (_spaces(good),)),
-        "order": ("4.1", "the order of the headers means nothing", (_turned_around(good),)),
+        "spaces": ("RFC 9112 5.1", "spaces and tabs around values are ignored", (_spaces(good),)),
+        "order": ("4.1", "the headers may be in any order", (_turned_around(good),)),
         "reason": ("RFC 9112 4", "any reason phrase is accepted", (answer("HTTP/1.1 101 Off we go"),)),
         "empty-reason": ("RFC 9112 4", "an empty reason phrase is accepted", (answer("HTTP/1.1 101 "),)),
         "other-headers": ("4.1", "other headers are ignored", (answer(more="Server: x\r\nSet-Cookie: a=b\r\n"),)),
@@ -455,7 +455,7 @@ def good_answers(make: Maker) -> Iterator[Case]:
         make,
         "early-hints",
         "RFC 9110 15.2",
-        "a 103 before the 101 is passed over",
+        "a 103 before the 101 is skipped",
         (early_hints + good,),
         tolerated=(HangsUp(),),
     )
@@ -581,7 +581,7 @@ def bad_answers(make: Maker) -> Iterator[Case]:
     yield make.case(
         "end-in-head",
         "7.2.1",
-        "TCP ends inside the answer: the client closes TCP, too",
+        "TCP ends inside the answer: the client closes TCP as well",
         (HangsUp(),),
         head=(answer()[:40],),
         half_close=True,
@@ -589,7 +589,7 @@ def bad_answers(make: Maker) -> Iterator[Case]:
     yield make.case(
         "end-at-once",
         "7.2.1",
-        "TCP ends before any answer: the client closes TCP, too",
+        "TCP ends before any answer: the client closes TCP as well",
         (HangsUp(),),
         head=(b"",),
         half_close=True,

@@ -1,7 +1,7 @@
-"""Impossible lengths (5.2), and sizes that a peer must protect itself from (10.4).
+"""Impossible lengths (5.2), and sizes from which a peer must protect itself (10.4).
 
-Limits differ between servers and clients. What is sent here as too large is beyond any default in use; what must come
-back is far below.
+Limits differ between servers and clients. Messages that are sent here as too large exceed any default in use; those
+that must come back are far below.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ KIB, MIB = 1 << 10, 1 << 20
 # Sizes of messages that must come back, in bytes.
 FAIR_SIZES = (100 * KIB, 256 * KIB, 512 * KIB)
 
-# Sizes beyond all limits, in bytes: 2 to the power of ...
+# Exponents: sizes of 2 to the power of these, in bytes, are beyond all limits.
 POWERS = (40, 50, 62)
 
-# An endless message: beyond every default limit, but small enough for a peer without one to keep.
+# The part of an endless message that is sent: beyond every default limit, but not too large for a peer without one.
 ENDLESS = 24 * MIB
 
 
@@ -85,7 +85,7 @@ def too_large(make: Maker) -> Iterator[Case]:
     yield make.fails(
         "endless",
         "10.4",
-        f"fragments of 64 KiB, {ENDLESS // MIB} MiB in all and no end: the connection fails",
+        f"fragments of 64 KiB, {ENDLESS // MIB} MiB in all, without a last one: the connection fails",
         1009,
         make.frame(BINARY, b"x", fin=False),
         *(piece,) * (ENDLESS // (64 * KIB)),
@@ -115,7 +115,7 @@ def fair(make: Maker) -> Iterator[Case]:
     yield make.echoes(
         "fair-ping-inside",
         "10.4",
-        "a Ping fits into a message of 256 KiB, whatever the limits",
+        "a Ping between the fragments of a message of 256 KiB is answered",
         ((BINARY, payload),),
         make.frame(BINARY, payload, fin=False) + make.frame(PING, b"p" * 125) + make.frame(CONT),
         pings=(b"p" * 125,),
@@ -123,7 +123,7 @@ def fair(make: Maker) -> Iterator[Case]:
     yield make.echoes(
         "fair-empty-fragments",
         "5.4",
-        "a message with 1000 fragments of nothing comes back",
+        "a message with 1000 empty fragments comes back",
         ((BINARY, b"ab"),),
         b"".join(make.fragments(BINARY, [b"a", *[b""] * 1000, b"b"])),
     )

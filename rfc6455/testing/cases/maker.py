@@ -1,6 +1,6 @@
-"""The `Maker` that puts cases together, and the heads that they begin with.
+"""The `Maker` that puts cases together, and the heads with which they begin.
 
-The law: nothing here uses the package's own serializers, which refuse to write most of this.
+The law: nothing here uses the package's own serializers, as they refuse to write most of this.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ ANSWER = response_head().replacing("Sec-WebSocket-Accept", "{accept}")
 
 
 def request(line: str = REQUEST.start_line, more: str = "", without: str = "", **changes: str | None) -> bytes:
-    """Return a good request with some fields changed; ``_`` stands for ``-``.
+    """Return a good request with some fields changed; in their names, ``_`` stands for ``-``.
 
     :param line: the request line.
     :param more: further lines, each with its CRLF.
-    :param without: the name of a field to leave out, as ``None`` for its value also does.
+    :param without: the name of a field to leave out. Changing the value of a field to ``None`` does the same.
     """
     return _changed(REQUEST.with_line(line), more, {**changes, without: None})
 
@@ -59,7 +59,7 @@ _MARK_OR_BYTE = re.compile(rb"\{[a-z]+\}|.", re.DOTALL)
 
 
 def each_byte_of_head(head: bytes) -> tuple[bytes, ...]:
-    """Cut a head into writes of one byte, except for the marks, whose replacements are one write each."""
+    """Cut a head into writes of one byte, except for the marks: what replaces a mark is one write."""
     return tuple(_MARK_OR_BYTE.findall(head))
 
 
@@ -68,9 +68,9 @@ def codes(*values: int | None) -> Codes:
 
 
 class Maker:
-    """A maker of the cases of one group for one tested role.
+    """Makes the cases of one group for one role.
 
-    :param group: the beginning of the id of each case.
+    :param group: the name of the group, with which the id of each case begins.
     :param role: the role of the peer under test; what is sent to a server is masked.
     """
 
@@ -93,9 +93,9 @@ class Maker:
         """Return the bytes of a frame (5.2).
 
         :param rsv: the three reserved bits as a number.
-        :param masked: whether it is masked; by default as the role requires.
-        :param size: the number of further bytes for the length, 0, 2 or 8; by default as few as possible.
-        :param length: the declared length; by default the true one.
+        :param masked: whether the frame is masked; by default as the role requires.
+        :param size: the number of bytes of the extended length, 0, 2 or 8; by default as few as possible.
+        :param length: the length that the header claims; by default the real one.
         """
         if masked is None:
             masked = self.role is Role.SERVER
@@ -146,12 +146,12 @@ class Maker:
         pings: tuple[bytes, ...] = (),
         **more: Any,
     ) -> Case:
-        """Return a case that the peer must end with this close code, or one of these."""
+        """Return a case in which the peer must fail the connection with this close code, or one of these."""
         allowed = codes(code) if isinstance(code, int) else code
         return self.case(name, clause, sentence, (Fails(allowed, messages, pings),), *writes, **more)
 
     def breaks(self, name: str, rule: str, sentence: str, *writes: bytes, **more: Any) -> Case:
-        """Return a case that breaks a rule, which has the section and the close code with which the peer must fail.
+        """Return a case that breaks a rule. The section and the close code are those of the rule.
 
         :param rule: a name in `FRAME_RULES`.
         """
@@ -160,7 +160,7 @@ class Maker:
 
 
 class DeflateMaker(Maker):
-    """A maker of cases that need permessage-deflate."""
+    """Makes cases that need permessage-deflate."""
 
     def __init__(self, group: str, role: Role) -> None:
         super().__init__(group, role)

@@ -1,12 +1,12 @@
-"""What a case is: bytes to write, and what the peer under test may do then.
+"""The model of a case: bytes to write, and what the peer under test may then do.
 
-What lives here: values and nothing else. Not here: sockets, and the judge that compares an answer with what was
-expected; the program that runs the cases provides both, so that they can be run over TCP, over TLS or in memory.
+What lives here: values and nothing else. Not here: sockets, or the code that compares an outcome with what was
+expected. The program that runs the cases provides both, so that they can be run over TCP, over TLS or in memory.
 
 A case names the role of the peer that is **tested**: cases for a server are sent by a client, in masked frames.
-Messages are pairs of an opcode and a payload. All bytes are as on the wire, except for the marks in a head:
-``{host}``, ``{target}`` and ``{key}`` in a request, ``{accept}`` and ``{deflate}`` in an answer, which only the
-program that runs the case can know.
+Messages are pairs of an opcode and a payload. All bytes are as on the wire, except for marks in a head, which only the
+program that runs the case can fill in: ``{host}``, ``{target}`` and ``{key}`` in a request, ``{accept}`` and
+``{deflate}`` in an answer.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Echoes:
     """The connection opens, the messages come back, and the closing handshake that follows is clean.
 
     :ivar messages: the echoes, in order, fragmented or not.
-    :ivar pings: the payloads of the Pings that are sent. 5.5.3: of several, the most recent one must be answered.
-    :ivar fresh_masks: whether each frame must have a masking key of its own (5.3).
+    :ivar pings: the payloads of the Pings that are sent. Of several, at least the last one must be answered (5.5.3).
+    :ivar fresh_masks: whether each frame must have a new masking key (5.3).
     """
 
     messages: tuple[Message, ...] = ()
@@ -38,7 +38,7 @@ class Echoes:
 
 @dataclass(frozen=True)
 class Closes:
-    """The Close frame that is sent is answered with a code in ``codes``, and nothing else comes.
+    """The Close frame that is sent is answered with one whose code is in ``codes``, and nothing else comes.
 
     :ivar messages: echoes that come before it.
     """
@@ -49,10 +49,10 @@ class Closes:
 
 @dataclass(frozen=True)
 class Fails:
-    """The peer fails the connection (7.1.7), preferably with a Close frame with a code in ``codes``.
+    """The peer fails the connection (7.1.7), preferably with a Close frame whose code is in ``codes``.
 
     :ivar messages: echoes that may come before it.
-    :ivar pings: the payloads of Pings before it, which may have been answered.
+    :ivar pings: the payloads of Pings that are sent before it, which may have been answered.
     """
 
     codes: Codes
@@ -67,7 +67,7 @@ class Waits:
 
 @dataclass(frozen=True)
 class Refuses:
-    """The request is answered with a status in ``statuses`` and no connection opens.
+    """The request is answered with a status in ``statuses``, and no connection opens.
 
     :ivar fields: header fields that the answer must have, names in lower case.
     """
@@ -83,9 +83,9 @@ class HangsUp:
 
 @dataclass(frozen=True)
 class Asks:
-    """The client's request has the header ``field`` once, and its value matches ``pattern`` as a whole.
+    """The client's request has the header ``field`` once, and its whole value matches ``pattern``.
 
-    :ivar field: in lower case; empty for the request line.
+    :ivar field: the name in lower case; empty for the request line.
     :ivar fresh: whether no earlier request had the same value.
     """
 
@@ -98,13 +98,13 @@ Expectation = Echoes | Closes | Fails | Waits | Refuses | HangsUp | Asks
 
 
 class Deflate(Enum):
-    """The part that permessage-deflate has in the opening handshake of a case."""
+    """What happens to permessage-deflate in the opening handshake of a case."""
 
     #: It is not offered, and must not be in the answer.
     ABSENT = "absent"
-    #: The offer is not valid: the answer must not have it (RFC 7692 7.1).
+    #: The offer is not valid, so the extension must not be in the answer (RFC 7692 7.1).
     DECLINED = "declined"
-    #: The peer may agree to it; then its answer must fit the offer.
+    #: The peer may agree to it. If it does, its answer must fit the offer.
     CHOICE = "choice"
     #: The case needs it. A peer without it cannot be tested.
     NEEDED = "needed"
@@ -112,7 +112,7 @@ class Deflate(Enum):
 
 @dataclass(frozen=True)
 class Case:
-    """One case.
+    """A test case.
 
     :ivar id: a name that is unique within its role; it begins with the group.
     :ivar group: ``"handshake"``, ``"framing"``, ...
@@ -122,13 +122,14 @@ class Case:
     :ivar expect: the acceptable outcomes. If there are several, the RFC leaves a choice, and the first is the best.
     :ivar tolerated: other outcomes that break no MUST.
     :ivar head: the request, or for a client the answer to its request, in one or more writes.
-    :ivar writes: what is sent once the connection is open, in one or more writes.
-    :ivar rest: what is sent only if nothing has come after ``writes``. A peer that waited for it was slow to see the
-        fault.
-    :ivar joined: whether ``writes`` follow the head at once, in the same write.
+    :ivar writes: the bytes that are sent once the connection is open, in one or more writes.
+    :ivar rest: bytes that are sent only if the peer has not reacted to ``writes``. A peer that waits for them detects
+        the violation later than it could.
+    :ivar joined: whether the first of ``writes`` is sent in the same write as the head.
     :ivar half_close: whether the stream ends after all that.
-    :ivar deflate: the part that permessage-deflate has.
-    :ivar takeover: whether ``writes`` refer to earlier messages, which may have been ruled out (RFC 7692 7.1.1).
+    :ivar deflate: what happens to permessage-deflate in the opening handshake.
+    :ivar takeover: whether ``writes`` refer to earlier messages, which the handshake may have ruled out (RFC 7692
+        7.1.1).
     """
 
     id: str

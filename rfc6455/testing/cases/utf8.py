@@ -43,10 +43,10 @@ GOOD: dict[str, str] = {
     "u10ffff": "\U0010ffff",
 }
 
-# Cut inside their characters.
+# The names of texts that are cut inside their characters.
 CUT_INSIDE = ("kosme", "emoji", "u07ff", "uffff", "u10ffff")
 
-# (name, the beginning of a text that goes on): its last byte cannot be right.
+# (name, the beginning of an unfinished text): its last byte is already invalid.
 EARLY = (
     ("ff", "ff"),
     ("80", "80"),
@@ -105,14 +105,14 @@ def bad(make: Maker) -> Iterator[Case]:
         yield make.breaks(
             f"bad-{name}",
             "text not UTF-8",
-            f"{digits} in a text is not UTF-8: the connection fails",
+            f"{digits} in a text, not UTF-8: the connection fails",
             make.frame(TEXT, payload),
         )
         fragments = make.fragments(TEXT, (b"ab" + payload[:1], payload[1:], b"cd"))
         yield make.breaks(
             f"bad-{name}-fragments",
             "fragmented text not UTF-8",
-            f"{digits} in a text of three fragments is not UTF-8: the connection fails",
+            f"{digits} in a text of three fragments, not UTF-8: the connection fails",
             b"".join(fragments),
         )
     for digits in UNFINISHED_UTF_8:
@@ -123,7 +123,7 @@ def bad(make: Maker) -> Iterator[Case]:
         yield make.breaks(
             f"unfinished-{name}-fragments",
             "fragmented text not UTF-8",
-            f"{sentence}, in fragments too",
+            f"{sentence}, also in fragments",
             b"".join(make.fragments(TEXT, (payload, b""))),
         )
     good_text = make.frame(TEXT, b"good")
@@ -138,14 +138,14 @@ def bad(make: Maker) -> Iterator[Case]:
     yield make.breaks(
         "two-messages",
         "text not UTF-8",
-        "a character over two messages: the first one is not UTF-8, and the connection fails",
+        "a character cut between two messages: the first one is not UTF-8, and the connection fails",
         split_over_messages,
     )
 
 
 def early(make: Maker) -> Iterator[Case]:
-    """Yield cases of an early failure. 8.1 does not say when to fail, but a peer that waits for the end collects data
-    that it will refuse."""
+    """Yield cases of an early failure. 8.1 does not say when to fail, but a peer that waits for the end of the message
+    collects data that it will refuse."""
     for name, digits in EARLY:
         payload = bytes.fromhex(digits)
         yield make.breaks(

@@ -1,10 +1,10 @@
 """hypothesis strategies for WebSocket traffic: frames, messages, streams, reads, handshakes, conversations.
 
-Import it as hypothesis does with its own: ``from rfc6455.testing import strategies as ws``. This package, and nothing
-else in `rfc6455`, imports hypothesis; the extra ``testing`` installs it.
+The usual import is ``from rfc6455.testing import strategies as ws``. This is the only package in `rfc6455` that
+imports hypothesis; the extra ``testing`` installs it.
 
-The law: legal examples must be accepted, and each illegal example breaks exactly one rule, and has its name and the
-answer that it must get. A stream also has the events that it means.
+The law: legal examples must be accepted. Each illegal example breaks exactly one rule, and comes with that rule, which
+says how it must be answered. A stream also comes with the events that a receiver must report.
 """
 
 from __future__ import annotations

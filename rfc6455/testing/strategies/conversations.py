@@ -1,4 +1,4 @@
-"""A strategy for whole conversations: what both ends send, and when the network carries it."""
+"""A strategy for whole conversations: what each end sends, and when the network carries it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class _Speaker:
     def __init__(self) -> None:
         self.message: Literal["text", "bytes"] | None = None
         self.closed = False
-        # Whether anything was carried from here since it closed: then the other end may know about it.
+        # Whether any bytes of this end were carried after its Close: if so, the other end may have received it.
         self.is_heard = False
 
 
 @st.composite
 def conversations(draw: st.DrawFn, max_actions: int = 12, max_size: int = 130) -> list[Action]:
-    """Generate legal conversations: messages whole or in fragments, Pings, Pongs, Closes that cross, and a network
-    that carries some bytes of one end at a time and holds back the rest.
+    """Generate legal conversations: whole and fragmented messages, Pings, Pongs, Close frames that cross, and a
+    network that carries some bytes of one end at a time and holds back the rest.
 
-    Each action is legal when it is performed: nothing is sent after a Close frame, and nothing but a Close frame by an
-    end that may have received one. Play it with `rfc6455.testing.play`.
+    Each action is legal when it is performed: an end sends nothing after its Close frame, and only a Close frame once
+    it may have received one. Play a conversation with `rfc6455.testing.play`.
 
     :param max_actions: the maximum number of actions.
     :param max_size: the maximum size of a fragment, in bytes.

@@ -20,13 +20,13 @@ from ..examples import (
 from ..rules import FRAME_RULES, Rule
 from ..wire import WireFrame, close_payload
 
-# Strategies are cached: they have no state, and hypothesis would check each new one again.
+# Strategies are cached: they have no state, and hypothesis would validate each new one again.
 
-# When `st.text` is first checked in a new directory, hypothesis makes a table of all characters, which takes seconds.
-# During a draw, that would fail the health check of a user's first test.
+# When `st.text` is first validated in a new directory, hypothesis builds a table of all characters, which takes
+# seconds. During a draw, this would fail the health check of a user's first test.
 st.text().validate()
 
-# The default maximum payload: enough for a length in 2 bytes, and quick to make. 70_000 includes lengths in 8 bytes.
+# The default maximum payload: enough for a length in 2 bytes, and quick to generate. A length in 8 bytes takes 65_536.
 MAX_SIZE = 300
 
 
@@ -55,7 +55,7 @@ def _with_keys(
 
 @cache
 def payloads(max_size: int = MAX_SIZE) -> st.SearchStrategy[bytes]:
-    """Generate payloads of binary frames: short ones of any bytes, and those of the sizes at which the header changes.
+    """Generate payloads of binary frames: any short ones, and payloads of the sizes around which the header changes.
 
     :param max_size: in bytes.
     """
@@ -64,7 +64,7 @@ def payloads(max_size: int = MAX_SIZE) -> st.SearchStrategy[bytes]:
 
 
 def _pattern(size: int) -> bytes:
-    """Return bytes in which no four equal the four before, so that a wrong place in a mask shows."""
+    """Return bytes in which no four are equal to the previous four, so that a wrong offset into the mask shows."""
     return bytes([(at * 7 + at // 256) % 256 for at in range(size)])
 
 
@@ -80,14 +80,14 @@ def texts(max_size: int = MAX_SIZE) -> st.SearchStrategy[str]:
 
 
 def _filled(character: str, size: int) -> str:
-    """Return a text of this many bytes; the rest that the character does not fill is ASCII."""
+    """Return a text of this many bytes, made of this character and, where it does not fit, ASCII."""
     count, rest = divmod(size, len(character.encode()))
     return "-" * rest + character * count
 
 
 @cache
 def bad_texts() -> st.SearchStrategy[bytes]:
-    """Generate bytes that are not UTF-8 (8.1): an invalid sequence between texts."""
+    """Generate bytes that are not UTF-8 (8.1): an invalid sequence between valid texts."""
     some = st.text(max_size=5).map(str.encode)
     bad = [bytes.fromhex(octets) for octets in (*NOT_UTF_8.values(), *UNFINISHED_UTF_8)]
     return st.builds(lambda before, bad, after: before + bad + after, some, st.sampled_from(bad), some)
@@ -95,7 +95,7 @@ def bad_texts() -> st.SearchStrategy[bytes]:
 
 @cache
 def messages(max_size: int = MAX_SIZE) -> st.SearchStrategy[str | bytes]:
-    """Generate messages: a `str` is a text message, `bytes` are a binary one.
+    """Generate messages: a `str` for a text message, `bytes` for a binary one.
 
     :param max_size: in bytes.
     """
@@ -143,7 +143,7 @@ def _opcode_and_payload(message: str | bytes) -> tuple[int, bytes]:
 
 @cache
 def control_frames(sender: Role) -> st.SearchStrategy[WireFrame]:
-    """Generate Pings and Pongs (5.5.2, 5.5.3) of 0 to 125 bytes. They may come anywhere before a Close frame."""
+    """Generate Pings and Pongs (5.5.2, 5.5.3) of 0 to 125 bytes. They are legal anywhere before a Close frame."""
     opcodes = st.sampled_from([int(Opcode.PING), int(Opcode.PONG)])
     return _with_keys(sender, st.tuples(opcodes, payloads(MAX_CONTROL_PAYLOAD)))
 
@@ -169,8 +169,8 @@ def frames(sender: Role, max_size: int = MAX_SIZE) -> st.SearchStrategy[WireFram
 def fragmentations(
     draw: st.DrawFn, message: str | bytes, sender: Role, *, max_fragments: int = 4, controls: bool = True
 ) -> list[WireFrame]:
-    """Generate ways to send this message (5.4): in one frame or in fragments, some of them empty, also cut inside
-    characters.
+    """Generate ways to send this message (5.4): in one frame, or in fragments, which may be empty or end inside a
+    character.
 
     :param sender: the end that sends it.
     :param max_fragments: the maximum number of fragments.
@@ -207,7 +207,7 @@ class IllegalFrame(NamedTuple):
     """A frame that breaks exactly one rule.
 
     :ivar frame: the frame.
-    :ivar rule: the rule, with the section and the close code that the receiver must answer with.
+    :ivar rule: the rule, with its section and the close code with which the receiver must answer.
     """
 
     frame: WireFrame
@@ -219,7 +219,7 @@ _CONTROL_OPCODES = (int(Opcode.PING), int(Opcode.PONG), int(Opcode.CLOSE))
 
 @cache
 def _wrong_mask(sender: Role) -> st.SearchStrategy[WireFrame]:
-    """Generate frames that are right in everything else: as the other role would send them."""
+    """Generate frames that the other role could send: only the masking is wrong."""
     return frames(sender.peer, 40)
 
 
@@ -238,7 +238,7 @@ def _unknown_opcode(sender: Role) -> st.SearchStrategy[WireFrame]:
 
 
 def _long_length(size: int, largest: int) -> Callable[[Role], st.SearchStrategy[WireFrame]]:
-    """Return a strategy for lengths in more bytes than needed."""
+    """Return a strategy for lengths encoded in more bytes than needed."""
     lengths = st.sampled_from([0, 1, 125, largest]) | st.integers(0, 300)
     parts = st.tuples(
         st.sampled_from([int(Opcode.TEXT), int(Opcode.BINARY)]),
@@ -293,7 +293,7 @@ def _bad_text(sender: Role) -> st.SearchStrategy[WireFrame]:
     return _with_keys(sender, st.tuples(st.just(int(Opcode.TEXT)), bad_texts()))
 
 
-#: The rules that a single frame can break, whatever came before it, except for the texts, by their names.
+#: Strategies for single frames that break a rule, by its name. Only a bad text depends on what came before it.
 _BREAKING: Mapping[str, Callable[[Role], st.SearchStrategy[WireFrame]]] = {
     "not masked": _wrong_mask,
     "masked": _wrong_mask,
@@ -319,16 +319,16 @@ def rules_for_frames(sender: Role) -> Sequence[str]:
 
 @cache
 def illegal_frames(sender: Role, rule: str | None = None) -> st.SearchStrategy[IllegalFrame]:
-    """Generate frames that a receiver must refuse between messages, each for one rule.
+    """Generate frames that a receiver must refuse between messages. Each breaks one rule.
 
-    :param sender: the end that sends them, and whose rules they break.
-    :param rule: a name in `rfc6455.testing.FRAME_RULES`, for frames that break only this one; for the order of frames
+    :param sender: the end that sends them; they break the rules for this sender.
+    :param rule: a name in `rfc6455.testing.FRAME_RULES`; ``None`` for any. For the rules about the order of frames
         (5.4), use `illegal_streams`.
-    :raises ValueError: when a single frame of that sender cannot break the rule.
+    :raises ValueError: if a single frame from this sender cannot break the rule.
     """
     names = rules_for_frames(sender) if rule is None else [rule]
     if not set(names) <= set(rules_for_frames(sender)):
-        raise ValueError(f"no single frame of a {sender.value} breaks the rule {rule!r}")
+        raise ValueError(f"no single frame from a {sender.value} breaks the rule {rule!r}")
     return st.one_of([_illegal(sender, name) for name in names])
 
 

@@ -21,7 +21,7 @@ class IllegalHead(NamedTuple):
     """A request or a response that breaks exactly one rule.
 
     :ivar head: the head.
-    :ivar rule: the rule; for a request, it has the statuses that a server may answer with.
+    :ivar rule: the rule; for a request, it has the statuses with which a server may answer.
     """
 
     head: Head
@@ -31,15 +31,15 @@ class IllegalHead(NamedTuple):
 class ExtensionHeader(NamedTuple):
     """A legal value of ``Sec-WebSocket-Extensions`` (9.1).
 
-    :ivar value: the value as in the header.
-    :ivar items: what it lists: each extension with its parameters; the value of a parameter without one is ``None``.
+    :ivar value: the value as it is written in the header.
+    :ivar items: the extensions that it lists, with their parameters. A parameter without a value has ``None``.
     """
 
     value: str
     items: list[tuple[str, list[tuple[str, str | None]]]]
 
 
-# RFC 9110, 5.6.2: tchar. A name of a field, an extension or a subprotocol is made of these.
+# RFC 9110, 5.6.2: tchar. The names of fields, extensions and subprotocols are made of these characters.
 _TCHAR = "!#$%&'*+-.^_`|~" + string.digits + string.ascii_letters
 _OWS = st.sampled_from(["", " ", "\t", "  "])
 
@@ -51,7 +51,7 @@ def _tokens(max_size: int = 12) -> st.SearchStrategy[str]:
 
 @cache
 def _no_tokens() -> st.SearchStrategy[str]:
-    """Generate words that are neither a token, quoted, a list of tokens, nor parameters of one."""
+    """Generate words that are not a token, a quoted string, a list of tokens, or a token with parameters."""
     return st.builds("{}{}{}".format, _tokens(4), st.sampled_from("/()?{}@é"), _tokens(4))
 
 
@@ -73,7 +73,7 @@ def _in_any_case(word: str) -> st.SearchStrategy[str]:
 @st.composite
 def extension_headers(draw: st.DrawFn) -> ExtensionHeader:
     """Generate legal values of ``Sec-WebSocket-Extensions`` (9.1) with any names: parameters with and without values,
-    values as tokens and quoted, spaces and empty list elements wherever they are allowed."""
+    values as tokens and as quoted strings, spaces and empty list elements wherever they are allowed."""
     items = draw(st.lists(st.tuples(_tokens(), st.lists(_parameters(), max_size=3)), min_size=1, max_size=3))
     written = [draw(_written(name, [text for text, _ in parameters])) for name, parameters in items]
     value = draw(st.sampled_from([",", ", ", " ,\t", ",,"])).join(written)
@@ -83,7 +83,7 @@ def extension_headers(draw: st.DrawFn) -> ExtensionHeader:
 @cache
 @st.composite
 def _parameters(draw: st.DrawFn) -> tuple[str, tuple[str, str | None]]:
-    """Draw a parameter as written, and what it means."""
+    """Draw a parameter as it is written, with its name and its value."""
     name = draw(_tokens())
     value = draw(st.none() | _tokens())
     if value is None:
@@ -98,13 +98,13 @@ def _written(draw: st.DrawFn, name: str, parameters: list[str]) -> str:
 
 
 def illegal_extension_headers() -> st.SearchStrategy[str]:
-    """Generate values of ``Sec-WebSocket-Extensions`` that break the grammar of 9.1."""
+    """Generate values of ``Sec-WebSocket-Extensions`` that do not match the grammar of 9.1."""
     return st.one_of(
         st.sampled_from(list(examples.BAD_EXTENSIONS.values())),
         st.builds(
             lambda header, end: header.value + end, extension_headers(), st.sampled_from([" x", "; ", "@", '"', ";;x"])
         ),
-        # Anything but a token: as a name, as a parameter's name, as its value with and without quotes.
+        # Anything but a token, as a name, as a parameter's name, or as its value with or without quotes.
         st.builds(str.format, st.sampled_from(["{}", "a; {}", "a; b={}", 'a; b="{}"']), _no_tokens()),
     )
 
@@ -127,8 +127,8 @@ def deflate_offers(draw: st.DrawFn) -> str:
 
 
 def illegal_deflate_offers() -> st.SearchStrategy[str]:
-    """Generate offers that a server must decline (RFC 7692 7.1): a parameter that is unknown, comes twice, or has a
-    value that is not allowed. They follow the grammar, so the handshake itself succeeds, without the extension."""
+    """Generate offers that a server must decline (RFC 7692 7.1): a parameter is unknown, is repeated, or has a value
+    that is not allowed. They follow the grammar, so the handshake itself succeeds, without the extension."""
     bad_bits = st.sampled_from(["0", "7", "16", "08", "015", "+9", "-9", "9.0", "1e1", "x", "1000000000"])
     wrong = st.one_of(
         st.builds(lambda name, bits: f"{name}={bits}", st.sampled_from(_WINDOWS), bad_bits),
@@ -159,10 +159,10 @@ _UNRELATED = (
 
 @st.composite
 def requests(draw: st.DrawFn, subprotocols: Sequence[str] = ()) -> Head:
-    """Generate requests for a WebSocket that a server must not refuse for their form (4.2.1): fields in any order and
-    case, with spaces around values, among fields that mean nothing to the handshake. They have no ``Origin``.
+    """Generate WebSocket requests that a server must not refuse for their form (4.2.1): fields in any order and case,
+    with spaces around values, among fields that mean nothing to the handshake. They have no ``Origin``.
 
-    :param subprotocols: the choices for ``Sec-WebSocket-Protocol``; without any, it is left out.
+    :param subprotocols: the choices for ``Sec-WebSocket-Protocol``; if there are none, the field is left out.
     """
     head = request_head(draw(_keys()), draw(st.sampled_from(_TARGETS)), draw(st.sampled_from(_HOSTS)))
     head = head.replacing("Upgrade", draw(_in_any_case("websocket")))
@@ -203,7 +203,7 @@ def _values(name: str, *values: str) -> Changes:
 
 
 def _other_than(name: str, right: str, *values: str) -> Changes:
-    """Return a change to one of these values, or to any token that is not the right one."""
+    """Return a change of the field to one of these values, or to any token other than ``right``."""
     others = _tokens().filter(lambda token: token.lower() != right.lower())
     return lambda head: st.one_of(st.sampled_from(values), others).map(lambda value: head.replacing(name, value))
 
@@ -214,7 +214,7 @@ def _bad_subprotocols(head: Head) -> st.SearchStrategy[Head]:
 
 
 def _twice(name: str, *others: str) -> Changes:
-    """Return a change that repeats the field, with the same value or another one."""
+    """Return a change that repeats the field, with the same value or a different one."""
     return lambda head: st.sampled_from([*head.get_all(name), *others]).map(lambda value: head.with_field(name, value))
 
 
@@ -260,7 +260,7 @@ _REQUEST_CHANGES: Mapping[str, Changes] = {
 
 
 def illegal_requests(rule: str | None = None) -> st.SearchStrategy[IllegalHead]:
-    """Generate requests that a server must refuse, each for one rule.
+    """Generate requests that a server must refuse. Each breaks one rule.
 
     :param rule: a name in `rfc6455.testing.REQUEST_RULES`; ``None`` for any.
     """
@@ -273,7 +273,7 @@ def _chosen(rule: str | None, rules: Mapping[str, HeadRule]) -> list[str]:
     if rule is None:
         return list(rules)
     if rule not in rules:
-        raise ValueError(f"there is no rule {rule!r}; there are: {', '.join(rules)}")
+        raise ValueError(f"there is no rule {rule!r}; the rules are: {', '.join(rules)}")
     return [rule]
 
 
@@ -292,7 +292,7 @@ def responses(draw: st.DrawFn, key: str = SAMPLE_KEY, subprotocols: Sequence[str
     handshake.
 
     :param key: the value of ``Sec-WebSocket-Key`` in the request.
-    :param subprotocols: what the client asked for; the response chooses one of them, or none.
+    :param subprotocols: those that the client asked for; the response chooses one of them, or none.
     """
     head = response_head(key)
     line = draw(st.sampled_from(["HTTP/1.1 101 Switching Protocols", "HTTP/1.1 101 ", "HTTP/1.1 101 any words"]))
@@ -329,7 +329,7 @@ _RESPONSE_CHANGES: Mapping[str, Changes] = {
 
 
 def _other_accepts(head: Head) -> list[str]:
-    """Return values near the right one: cut, longer, in another case, and the key itself."""
+    """Return values that are almost right: cut short, longer, in another case, and the key itself."""
     (right,) = head.get_all("Sec-WebSocket-Accept")
     return [_OTHER_ACCEPT, SAMPLE_KEY, right[:-1], right + "=", right.swapcase(), right[::-1], ""]
 
@@ -337,10 +337,10 @@ def _other_accepts(head: Head) -> list[str]:
 def illegal_responses(
     key: str = SAMPLE_KEY, subprotocols: Sequence[str] = ("chat",), rule: str | None = None
 ) -> st.SearchStrategy[IllegalHead]:
-    """Generate responses that must not open the connection at a client, each for one rule.
+    """Generate responses after which a client must not open the connection. Each breaks one rule.
 
     :param key: the value of ``Sec-WebSocket-Key`` in the request.
-    :param subprotocols: what the request asked for, at least one. It asked for no extension.
+    :param subprotocols: those that the request asked for, at least one. It is assumed to have asked for no extension.
     :param rule: a name in `rfc6455.testing.RESPONSE_RULES`; ``None`` for any.
     """
     plain = responses(key)

@@ -1,4 +1,4 @@
-"""Strategies for what one end sends: a whole stream of frames, with the events that it means."""
+"""Strategies for what one end sends: a whole stream of frames, with the events that a receiver must report."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Stream:
     :ivar sender: the end that sends it.
     :ivar frames: the frames, in order. Only the last ones can be illegal.
     :ivar events: what the receiver must report: `rfc6455.TextMessage`, `rfc6455.BytesMessage`, `rfc6455.Ping` and
-        `rfc6455.Pong`, equal by content. An unfinished message is not among them.
-    :ivar close: the code and the reason of the Close frame at the end, if there is one; the code is 1005 if it has
-        none.
-    :ivar rule: the rule that is broken at the end, with the close code that must answer it; ``None`` in a legal
-        stream.
+        `rfc6455.Pong` with the same content. They do not include an unfinished message.
+    :ivar close: the code and the reason of the Close frame at the end, if there is one; the code is 1005 if the frame
+        has none.
+    :ivar rule: the rule that is broken at the end, with the close code with which it must be answered; ``None`` in a
+        legal stream.
     """
 
     sender: Role
@@ -52,7 +52,7 @@ class Stream:
 
 
 def _events_of(frames: list[WireFrame]) -> list[Event]:
-    """Return the events that a legal sequence of frames means, except for a Close frame."""
+    """Return the events that a legal sequence of frames must cause, leaving out a Close frame."""
     events: list[Event] = []
     opcode, message = 0, b""
     for frame in frames:
@@ -70,7 +70,7 @@ def _events_of(frames: list[WireFrame]) -> list[Event]:
 @cache
 @st.composite
 def _legal_frames(draw: st.DrawFn, sender: Role, max_size: int, max_messages: int) -> list[WireFrame]:
-    """Draw messages in fragments or whole, with Pings and Pongs anywhere."""
+    """Draw whole and fragmented messages, with Pings and Pongs anywhere."""
     frames: list[WireFrame] = []
     for is_message in draw(st.lists(st.booleans(), max_size=max_messages)):
         if is_message:
@@ -96,13 +96,13 @@ def _first_fragment(frame: WireFrame) -> WireFrame:
 def streams(
     draw: st.DrawFn, sender: Role, max_size: int = MAX_SIZE, *, max_messages: int = 4, close: bool | None = None
 ) -> Stream:
-    """Generate legal streams: messages in fragments, Pings and Pongs, and perhaps a Close frame, which may come within
-    a message.
+    """Generate legal streams: fragmented messages, Pings and Pongs, and perhaps a Close frame, which may come within a
+    message.
 
-    :param sender: the end that sends it.
+    :param sender: the end that sends the stream.
     :param max_size: the maximum size of a message, in bytes.
     :param max_messages: the maximum number of messages and control frames, not counting those between fragments.
-    :param close: whether a Close frame ends it; ``None`` for both.
+    :param close: whether the stream ends with a Close frame; ``None`` for either.
     """
     frames = draw(_legal_frames(sender, max_size, max_messages))
     if close is None:
@@ -116,8 +116,8 @@ def streams(
 
 
 def _code_and_reason(body: bytes) -> tuple[int, str]:
-    """Return the code and the reason. 7.1.5: "If this Close control frame contains no status code" it is considered to
-    be 1005."""
+    """Return the code and the reason. 7.1.5: "If this Close control frame contains no status code", the code is
+    considered to be 1005."""
     if not body:
         return int(CloseCode.NO_STATUS_RCVD), ""
     return int.from_bytes(body[:2], "big"), body[2:].decode()
@@ -126,7 +126,7 @@ def _code_and_reason(body: bytes) -> tuple[int, str]:
 _IN_A_MESSAGE = "message in a message"
 _OF_NOTHING = "continuation of nothing"
 _BAD_FRAGMENTS = "fragmented text not UTF-8"
-# These begin a message, and so break only their own rule between messages.
+# Rules that are only broken between messages: within one, their frames would be legal or break another rule (5.4).
 _BETWEEN_MESSAGES = frozenset(
     {_OF_NOTHING, _BAD_FRAGMENTS, "text not UTF-8", "length in 2 bytes", "length in 8 bytes"}
 )
@@ -136,10 +136,10 @@ _BETWEEN_MESSAGES = frozenset(
 def illegal_streams(
     draw: st.DrawFn, sender: Role, max_size: int = MAX_SIZE, *, max_messages: int = 3, rule: str | None = None
 ) -> Stream:
-    """Generate streams that are legal up to their end, where they break one rule. What comes before must still be
+    """Generate streams that are legal up to their end, where they break one rule. The events before it must still be
     reported.
 
-    :param sender: the end that sends it, and whose rules it breaks.
+    :param sender: the end that sends the stream, which breaks a rule for this sender.
     :param max_size: the maximum size of a message before the end, in bytes.
     :param max_messages: the maximum number of messages and control frames before the end.
     :param rule: a name in `rfc6455.testing.FRAME_RULES`; ``None`` for any that this sender can break.
@@ -168,7 +168,7 @@ def _ending(sender: Role, name: str) -> st.SearchStrategy[list[WireFrame]]:
 
 
 def _within_a_message(frame: WireFrame) -> WireFrame:
-    """Return the same mistake within a message: a data frame becomes an empty fragment of that message."""
+    """Return a frame with the same mistake that fits within a message: a data frame becomes an empty fragment."""
     if frame.opcode not in (Opcode.TEXT, Opcode.BINARY):
         return frame
     return replace(frame, opcode=int(Opcode.CONT), payload=b"", fin=False)
