@@ -19,14 +19,14 @@ from .heads import heads
 from .recording import LAST_SECOND, MOST_MADE, Kind, Recording
 from .replaying import Measured, replay_received, replay_sent
 
-# What a HAR has in place of something missing: the size is -1, the status 0.
+# A HAR has -1 for a size that is not known, and 0 for a missing status.
 _UNKNOWN = -1
 _NO_REQUEST = Request("", "", version="")
 _NO_RESPONSE = Response(0, version="")
 
-_CUT = f"there is more in the recording, which makes more than {MOST_MADE >> 20} MiB"
+_CUT = f"the rest is left out: the messages take more than {MOST_MADE >> 20} MiB"
 
-# How many parameters of a query are listed: as many as PHP takes (max_input_vars). More of them are in the URL only.
+# The maximum number of query parameters listed, which is PHP's limit (max_input_vars). The rest are only in the URL.
 _MOST_PARAMETERS = 1000
 
 
@@ -127,6 +127,6 @@ _EPOCH = datetime(1970, 1, 1)
 
 
 def _date(time: float) -> str:
-    """Return a time in ISO 8601; one before 1970 or after 9999 becomes the nearest in between."""
+    """Return a time in ISO 8601. A time before 1970 or after 9999 becomes the nearest one within that range."""
     date = _EPOCH + timedelta(milliseconds=round(min(max(time, 0.0), LAST_SECOND) * 1000))
     return date.isoformat(timespec="milliseconds") + "Z"

@@ -1,6 +1,6 @@
 """The HTTP heads of a recording, for formats that begin with them.
 
-A recording of a connection whose handshake took place elsewhere has none, so a minimal one stands in for it.
+If the handshake took place elsewhere, the recording has none, and minimal heads are made up.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .recording import Kind, Recording, Way
 _UPGRADE = [("Upgrade", "websocket"), ("Connection", "Upgrade")]
 _KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
 
-# Twice what Node takes, the most of all that `Limits` names.
+# Twice Node's limit, which is the largest of those that `Limits` mentions.
 _MOST_FIELDS = 4000
 
 # RFC 2606, 2: names under ".invalid" are "sure to be invalid".
@@ -27,7 +27,7 @@ MADE_UP_REQUEST = Request(
 
 
 def made_up_response(recording: Recording) -> Response:
-    """Return an answer to `MADE_UP_REQUEST` that says what was agreed."""
+    """Return an answer to `MADE_UP_REQUEST` with the extensions that were negotiated."""
     agreed = [("Sec-WebSocket-Extensions", recording.extensions)] if recording.extensions else []
     return Response(101, Headers([*_UPGRADE, ("Sec-WebSocket-Accept", accept_key(_KEY)), *agreed]))
 
@@ -59,6 +59,6 @@ def _read_response(data: bytes) -> Response | None:
 
 
 def _enough_for(data: bytes) -> Limits:
-    """Return limits that every recorded head fits; no server would accept as many fields as a made-up one can have."""
+    """Return limits that any head that was really recorded fits. A forged recording may have more fields than that."""
     size = len(data) + 1
     return Limits(head=size, line=size, headers=_MOST_FIELDS)

@@ -1,7 +1,7 @@
 """A recording as a capture file (pcapng), as if each read and each write had been captured on an Ethernet.
 
-The content of TCP and its times were recorded; everything below that is made up, and a comment in the file says so.
-Sequence numbers and checksums are right, so that tools accept it as a connection.
+The content of TCP and its times were recorded; the layers below are made up, and a comment in the file says so.
+Sequence numbers and checksums are correct, so that tools recognize a connection.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from .heads import MADE_UP_REQUEST, made_up_response
 from .recording import LAST_SECOND, Kind, Recording
 from .replaying import find
 
-# Addresses for documentation (RFC 5737), a port for HTTP and one for clients (RFC 6335), and Ethernet addresses that
-# are nobody's.
+# IP addresses for documentation (RFC 5737), a port for HTTP and one for clients (RFC 6335), and Ethernet addresses
+# that belong to nobody.
 _IP_ADDRESSES = {Role.CLIENT: bytes((192, 0, 2, 1)), Role.SERVER: bytes((192, 0, 2, 2))}
 _PORTS = {Role.CLIENT: 49152, Role.SERVER: 80}
 _ETHERNET_ADDRESSES = {Role.CLIENT: bytes.fromhex("020000000001"), Role.SERVER: bytes.fromhex("020000000002")}
 
 _MADE_UP = "The content of TCP and its times were recorded by rfc6455.trace; Ethernet, IP and TCP are made up."
-_MADE_UP_HEAD = "This was not recorded. It stands for a handshake, so that the frames after it can be dissected."
+_MADE_UP_HEAD = "This was not recorded. It stands in for the handshake, so that the frames after it can be dissected."
 
 
 def to_pcapng(recording: Recording) -> bytes:
@@ -71,10 +71,10 @@ def _made_up_heads(recording: Recording) -> Iterator[tuple[Role, bytes]]:
 # ---- TCP, IP, Ethernet ----
 
 _FIN, _SYN, _PSH, _ACK = 0x01, 0x02, 0x08, 0x10
-# What fits into an Ethernet frame of 1500 bytes, with the headers of IP and TCP.
+# The data that fits into an Ethernet frame of 1500 bytes, after the headers of IP and TCP.
 _SEGMENT = 1460
-# RFC 9293, 3.2: the largest segment. RFC 7323, 2: the largest window, 65535 << 14 bytes, so that the data need no
-# acknowledgments between them.
+# RFC 9293, 3.2: the maximum segment size. RFC 7323, 2: the largest window, 65535 << 14 bytes, so that no
+# acknowledgments are needed between the segments.
 _WINDOW = 0xFFFF
 _OPTIONS_OF_SYN = struct.pack("!BBHBBBB", 2, 4, _SEGMENT, 1, 3, 3, 14)
 
@@ -84,7 +84,7 @@ class _TcpStream:
 
     def __init__(self, start: float) -> None:
         self.packets: list[bytes] = []
-        # Sequence numbers: that of the next byte. The opening and the end of a direction count as one byte each.
+        # The sequence number of the next byte. The opening and the end of a direction count as one byte each.
         self._next = dict.fromkeys(Role, 0)
         self._ended: set[Role] = set()
         self._packet(Role.CLIENT, _SYN, start)
@@ -94,14 +94,14 @@ class _TcpStream:
         self._packet(Role.CLIENT, _ACK, start)
 
     def send(self, sender: Role, data: bytes, time: float, comment: str) -> None:
-        """Add data; the comment goes to its first packet."""
+        """Add data. The comment is attached to its first packet."""
         for at in range(0, len(data), _SEGMENT):
             segment = data[at : at + _SEGMENT]
             self._packet(sender, _PSH | _ACK, time, segment, "" if at else comment)
             self._next[sender] += len(segment)
 
     def end(self, sender: Role, time: float) -> None:
-        """End one direction, once."""
+        """End one direction, if it has not ended yet."""
         if sender not in self._ended:
             self._ended.add(sender)
             self._packet(sender, _FIN | _ACK, time)
@@ -149,7 +149,8 @@ def _ip(sender: Role, number: int, segment: bytes) -> bytes:
 def _checksum(data: bytes) -> bytes:
     """Return the checksum of RFC 1071: the complement of the sum of the 16-bit words, with end-around carry.
 
-    That sum is the number formed by the words, modulo 65535; 65535 for 0, as not all of them are 0.
+    This sum is the number formed by all the words, modulo 65535, except that 0 becomes 65535, as the words are not all
+    0.
     """
     total = int.from_bytes(data + bytes(len(data) % 2), "big") % 0xFFFF or 0xFFFF
     return (total ^ 0xFFFF).to_bytes(2, "big")

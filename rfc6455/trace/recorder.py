@@ -22,11 +22,11 @@ from ..state import Direction
 from .recording import Entry, Kind, Recording
 
 # Four messages of the largest size that the default `Limits` allow, or about twenty thousand short ones. A thousand
-# such recordings are 4 GB, so a server should record only the connections under investigation.
+# such recordings take 4 GB, so a server should record only the connections under investigation.
 DEFAULT_LIMIT = 4 << 20
 
-# What an entry takes besides its bytes: the tuple (80), the time (24), the header of the bytes (33), a place in a list
-# (9), rounding. A peer that sends single bytes creates an entry for each.
+# The memory that an entry takes besides its data: the tuple (80), the time (24), the header of the bytes object (33),
+# a place in a list (9), rounding. A peer that sends single bytes causes an entry for each.
 ENTRY_OVERHEAD = 160
 
 _Servers = ServerHandshake | Http2ServerHandshake
@@ -36,7 +36,7 @@ _End = TypeVar("_End", Connection, ServerHandshake, ClientHandshake, Http2Server
 
 
 class Recorder:
-    """A recorder of one connection.
+    """Records one connection.
 
     :param clock: a function that returns the time in seconds, such as ``time.time``. In HAR and pcapng, this is
         interpreted as seconds since 1970.
@@ -65,10 +65,10 @@ class Recorder:
     def recording(self) -> Recording:
         """The recording so far. It keeps growing.
 
-        :raises LocalProtocolError: when nothing was wrapped.
+        :raises LocalProtocolError: when nothing has been wrapped.
         """
         if self._recording is None:
-            raise LocalProtocolError("nothing is recorded: wrap() a handshake or a connection first")
+            raise LocalProtocolError("there is no recording yet: wrap() a handshake or a connection first")
         return self._recording
 
     def wrap(self, end: _End) -> _End:
@@ -79,7 +79,7 @@ class Recorder:
             anything yet. What an HTTP library reads or writes, such as all headers of HTTP/2, is not part of the
             recording.
         :raises TypeError: when it is anything else.
-        :raises LocalProtocolError: when it has received something, or when this recorder has wrapped another.
+        :raises LocalProtocolError: if it has already received data, or if this recorder has wrapped another object.
 
         >>> import rfc6455
         >>> from rfc6455 import trace
@@ -89,12 +89,12 @@ class Recorder:
         ('OPENING_EOF', [Entry(time=0.0, kind=<Kind.RECEIVED: 'received'>, data=b'')])
         """
         if self._recording is not None:
-            raise LocalProtocolError("a recorder records one connection; make another recorder")
+            raise LocalProtocolError("this recorder already records a connection; make another recorder")
         if not isinstance(end, (Connection, _Servers, _Clients)):
             raise TypeError(f"a handshake or a connection can be recorded, not {type(end).__name__}")
         if _has_received(end):
-            raise LocalProtocolError("this has received something: wrap() it earlier, or wrap its handshake")
-        # For `isinstance`, each is what it stands in for.
+            raise LocalProtocolError("this has already received data: wrap() it earlier, or wrap its handshake")
+        # With `isinstance`, each of these passes for the object for which it stands in.
         if isinstance(end, _Servers):
             self._recording = Recording(Role.SERVER)
             return cast("_End", _RecordedServerHandshake(end, self))
@@ -104,7 +104,7 @@ class Recorder:
         self._recording = Recording(end.role)
         return self._open(end)
 
-    # What the objects below call.
+    # Called by the objects below.
 
     def _open(self, connection: Connection) -> Connection:
         recording = self.recording
@@ -134,8 +134,8 @@ class Recorder:
 
 
 def _has_received(end: Connection | _Servers | _Clients) -> bool:
-    """Return whether a recording that begins now would lack something. An end that has finished counts, as nothing
-    will come; a head that was read elsewhere does not."""
+    """Return whether a recording that begins now would be incomplete. This includes an end that has finished, as
+    nothing more will come, but not a head that was read elsewhere."""
     if isinstance(end, Connection):
         return end.closed or end.bytes_received > 0
     if isinstance(end, _Clients):
@@ -162,7 +162,7 @@ class _RecordedConnection(_Recorded[Connection]):
             return self._wrapped.receive_data(self._recorder._receive(data))
         had_unread = self._wrapped.unread > 0
         events = self._wrapped.receive_data(None)
-        # Events without input come from an end of the stream before the handshake was answered.
+        # Without input, events can only come from an end of the stream before the handshake was answered.
         if had_unread or events:
             self._recorder._add(Kind.RESUMED)
         return events
@@ -191,7 +191,7 @@ class _RecordedConnection(_Recorded[Connection]):
 
     def _sent(self, buffers: list[bytes]) -> list[bytes]:
         data = self._recorder._send(b"".join(buffers))
-        # The 101 of a server comes from its connection. None of its frames begins like that.
+        # A server's connection sends the 101. None of its frames begins like this.
         if not self._has_sent and self._wrapped.role is Role.SERVER and data.startswith(b"HTTP/1.1 101 "):
             self._recorder.recording.sent_head = data.index(b"\r\n\r\n") + 4
         self._has_sent = self._has_sent or bool(data)
@@ -204,7 +204,7 @@ class _RecordedConnection(_Recorded[Connection]):
         self._closing(lambda: self._wrapped.close(code, reason))
 
     def _closing(self, call: Callable[[], None]) -> None:
-        """Make a call that may begin the closing handshake, on which the later events depend."""
+        """Make a call that may begin the closing handshake, since later events depend on it."""
         was_open = self._wrapped.sent is not Direction.CLOSED
         call()
         if was_open and self._wrapped.sent is Direction.CLOSED:
@@ -232,7 +232,7 @@ class _RecordedServerHandshake(_Recorded[_Servers]):
         return self._recorder._send(self._wrapped.data_to_send())
 
 
-class _RecordedClientHandshake(_Recorded[Any]):  # only that of HTTP/2 has receive_headers()
+class _RecordedClientHandshake(_Recorded[Any]):  # only the HTTP/2 handshake has receive_headers()
     def receive_data(self, data: bytes | bytearray | memoryview) -> Connection | None:
         return self._opened(self._wrapped.receive_data(self._recorder._receive(data)))
 

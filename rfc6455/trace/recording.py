@@ -21,13 +21,13 @@ from ..limits import Limits
 # The end of the year 9999, in seconds since 1970: ISO 8601 has four digits for a year.
 LAST_SECOND = 253402300799
 
-# How much one recording may inflate to, in bytes. A byte of a compressed message can inflate to a thousand: a file of
-# 259 kB made 787 MiB of HAR. This is eight times what a `Recorder` keeps by default, so a recording that is not
-# compressed does not come near it.
+# The maximum size to which one recording may inflate, in bytes. One compressed byte can inflate to a thousand: a file
+# of 259 kB resulted in 787 MiB of HAR. This is eight times the default limit of a `Recorder`, which a recording
+# without compression does not come near.
 MOST_MADE = 32 << 20
 
-# What something small takes besides its bytes: a dict of HAR with its numbers, or a line of text. Twice as many of
-# them fit as single reads into what a `Recorder` keeps by default.
+# The memory that a small message takes besides its data, as a dict for HAR or a line of text. Twice as many of them
+# are possible as there can be reads in a recording within a `Recorder`'s default limit.
 MADE_OVERHEAD = 512
 
 
@@ -38,9 +38,9 @@ class Kind(Enum):
     RECEIVED = "received"
     #: Bytes to be written, as ``data_to_send()`` returned them.
     SENT = "sent"
-    #: The handshake was complete, and there was a connection.
+    #: The handshake was complete, and the connection open.
     OPENED = "opened"
-    #: ``receive_data(None)`` went on with what was unread.
+    #: ``receive_data(None)`` went on with unread input.
     RESUMED = "resumed"
     #: This end called ``close()``.
     CLOSE = "close"
@@ -51,11 +51,11 @@ class Kind(Enum):
 
 
 class Entry(NamedTuple):
-    """One thing that happened.
+    """One entry of a `Recording`.
 
     :ivar time: when it happened, in seconds of the caller's clock.
     :ivar kind: what happened.
-    :ivar data: the bytes that belong to it, if its `Kind` has any.
+    :ivar data: the bytes that belong to it, if there are any for this `Kind`.
 
     >>> Entry(1.5, Kind.RECEIVED, b"\\x89\\x00")
     Entry(time=1.5, kind=<Kind.RECEIVED: 'received'>, data=b'\\x89\\x00')
@@ -68,7 +68,7 @@ class Entry(NamedTuple):
 
 @dataclass
 class Recording:
-    """What went through one connection.
+    """The recording of one connection.
 
     :ivar role: the end at which it was recorded.
     :ivar entries: what happened, in order.
@@ -79,9 +79,9 @@ class Recording:
         extensions.
     :ivar limits: the limits of the connection.
     :ivar missing: the number of entries that were not kept for lack of space. Nothing after the first of them was
-        kept, so what is there is the complete beginning.
-    :ivar codecs: a function that makes the state of the extensions for an end with this role. ``None`` is enough for
-        permessage-deflate or no extensions; others are not known here. It is not saved.
+        kept, so the entries are a complete beginning.
+    :ivar codecs: a function that takes a role and makes the state of the extensions for an end with this role. It is
+        only needed for extensions other than permessage-deflate. It is not saved.
 
     A recording can also be created by hand, from bytes that were captured elsewhere:
 
@@ -106,10 +106,10 @@ class Recording:
 
 
 class Way:
-    """All bytes of one direction, and the entry that each came with.
+    """All bytes of one direction, and the entries from which they come.
 
     :ivar data: the bytes.
-    :ivar head: the number of them that are HTTP.
+    :ivar head: how many of them, from the beginning, are HTTP.
     """
 
     def __init__(self, recording: Recording, kind: Kind) -> None:
@@ -122,11 +122,11 @@ class Way:
         self.head: int = min(head, len(self.data)) if recording.is_open else len(self.data)
 
     def entry_of(self, at: int) -> int:
-        """Return the number of the entry that brought the byte at this place."""
+        """Return the index of the entry that contains the byte at this place."""
         return self._indexes[bisect_right(self._ends, at)]
 
     def frame_bytes(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the numbers of the entries that brought bytes of frames, and these bytes."""
+        """Yield the index of each entry that contains bytes of frames, and these bytes."""
         start = 0
         for index, end in zip(self._indexes, self._ends, strict=True):
             if end > self.head:
@@ -135,11 +135,11 @@ class Way:
 
 
 def codecs_at(role: Role, recording: Recording) -> Sequence[MessageCodec] | None:
-    """Return new state of the extensions for the end with this role, to decode what it receives; ``None`` if they are
-    not known.
+    """Return new state of the extensions with which the end with this role can decode what it receives, or ``None`` if
+    an extension is not known.
 
-    :raises HandshakeError: when ``extensions`` breaks the grammar.
-    :raises ValueError: when its parameters make no sense.
+    :raises HandshakeError: if ``extensions`` does not match the grammar.
+    :raises ValueError: if its parameters are invalid.
     """
     if recording.codecs is not None:
         return recording.codecs(role)
@@ -150,11 +150,11 @@ def codecs_at(role: Role, recording: Recording) -> Sequence[MessageCodec] | None
 
 
 def _inflating(role: Role, parameters: Sequence[tuple[str, str | None]]) -> MessageCodec:
-    """Return a codec to inflate with: an end inflates by the parameters about its peer; the others are about
+    """Return a codec for inflating. An end inflates with the parameters about its peer; the others are for
     deflating."""
     about_peer = [(name, value) for name, value in parameters if name.startswith(f"{role.peer.value}_")]
     deflate = PerMessageDeflate(server_no_context_takeover=False, client_no_context_takeover=False)
     codec = deflate.accept_answer(about_peer) if role is Role.CLIENT else deflate.accept_offer(about_peer)
     if codec is None:
-        raise ValueError(f"permessage-deflate has no such parameters: {about_peer}")
+        raise ValueError(f"these parameters of permessage-deflate are not valid: {about_peer}")
     return codec

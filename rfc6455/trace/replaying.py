@@ -1,7 +1,7 @@
-"""A recording, passed to a connection again.
+"""Replaying a recording: its input is passed to a new connection.
 
-The law: the calls are the same, in the same order, so the events are the same, call by call. Nothing here knows what
-any byte means.
+The law: the calls are the same, in the same order, so the events are the same, call by call. Nothing here interprets
+the bytes.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from ..events import BytesMessage, Closed, Event, TextMessage
 from ..limits import Limits
 from .recording import MADE_OVERHEAD, MOST_MADE, Entry, Kind, Recording, Way, codecs_at
 
-# The number of an entry, and the events of the call that it records.
+# The index of an entry, and the events of the call that it records.
 Replayed = tuple[int, "list[Event]"]
 
 
 def replay(recording: Recording, make: Callable[[], Connection] | None = None) -> Iterator[tuple[Entry, list[Event]]]:
     """Pass what the recorded connection received to a new connection, call by call, and yield the events of each call.
 
-    What this end sent is not sent again, as events do not depend on it. There is one exception: what a connection
-    keeps in order to compress counts towards its memory budget, so a recorded 1009 for exceeding the budget may not
-    occur again. Besides, no message is inflated to more than 32 MiB, whatever the recorded limits say.
+    The data that this end sent is not sent again, as events do not depend on it. There is one exception: the state
+    that a connection keeps for compressing counts towards its memory budget, so a recorded 1009 for exceeding the
+    budget may not occur again. Besides, no message is inflated to more than 32 MiB, whatever the recorded limits say.
 
     :param recording: the recording. If the handshake failed, there was no connection, and nothing is yielded.
     :param make: a function that makes the connection; by default one like the recorded one, which delivers whole
@@ -45,13 +45,13 @@ def replay(recording: Recording, make: Callable[[], Connection] | None = None) -
 
 
 def replay_received(recording: Recording, make: Callable[[], Connection] | None = None) -> Iterator[Replayed]:
-    """Do the same as `replay`, with the numbers of the entries."""
+    """Do the same as `replay`, but yield the indexes of the entries."""
     connection = _connection(recording, recording.role, recording.limits) if make is None else make()
     frame_bytes = dict(Way(recording, Kind.RECEIVED).frame_bytes())
     opened_at = next((index for index, entry in enumerate(recording.entries) if entry.kind is Kind.OPENED), None)
     if opened_at is None:
         return
-    # What came before that, with the head or while its answer was awaited, is unread when a connection begins.
+    # Frames that came earlier, with the head or before it was answered, are unread when the connection begins.
     unread = b"".join([data for index, data in frame_bytes.items() if index < opened_at])
     has_ended = any(entry.kind is Kind.RECEIVED and not entry.data for entry in recording.entries[:opened_at])
     connection._start(b"", unread, has_ended)
@@ -72,8 +72,8 @@ def replay_received(recording: Recording, make: Callable[[], Connection] | None 
 
 
 def replay_sent(recording: Recording) -> Iterator[Replayed]:
-    """Yield what the peer makes of the bytes that were sent, in one or several steps for an entry; its limits are not
-    known."""
+    """Yield the events that the sent bytes cause at the peer, in one or several steps for each entry. The limits of
+    the peer are not known."""
     peer = _connection(recording, recording.role.peer, Limits(message=None))
     for index, data in Way(recording, Kind.SENT).frame_bytes():
         yield index, peer.receive_data(data)
@@ -82,9 +82,9 @@ def replay_sent(recording: Recording) -> Iterator[Replayed]:
 
 
 class Measured:
-    """The events of replayed calls, one by one, up to the most that is made of one recording.
+    """The events of replayed calls, one by one, up to `MOST_MADE` bytes.
 
-    :ivar cut_at: the number of the entry at which they were cut off; ``None`` if they were not.
+    :ivar cut_at: the index of the entry at which they were cut off; ``None`` if they were not.
     """
 
     def __init__(self, replayed: Iterator[Replayed]) -> None:
@@ -117,8 +117,8 @@ class Findings:
     """What a connection found in the bytes of one direction.
 
     :ivar messages: the beginning of each message, in order.
-    :ivar end: the number of the entry that ended the connection, and the `Closed` event.
-    :ivar cut_at: the number of the entry at which the search was cut off; ``None`` if it was not.
+    :ivar end: the index of the entry that ended the connection, and the `Closed` event.
+    :ivar cut_at: the index of the entry at which the search was cut off; ``None`` if it was not.
     """
 
     def __init__(self) -> None:
@@ -128,7 +128,7 @@ class Findings:
 
     @property
     def violation(self) -> tuple[int, RemoteProtocolError] | None:
-        """The number of the entry that broke a rule, and the error."""
+        """The index of the entry that broke a rule, and the error."""
         match self.end:
             case index, Closed(error=RemoteProtocolError() as error):
                 return index, error
@@ -136,7 +136,7 @@ class Findings:
 
 
 def find(recording: Recording, kind: Kind, kept: int = 0) -> Findings:
-    """Run one direction again, and return what was found; nothing if an extension is not known here.
+    """Replay one direction, and return what was found. If an extension is not known, nothing is.
 
     :param kept: the maximum length of the beginning of a message.
     """
@@ -158,13 +158,13 @@ def _connection(recording: Recording, role: Role, limits: Limits) -> Connection:
     codecs = codecs_at(role, recording)
     if codecs is None:
         raise LocalProtocolError(
-            f"what {recording.extensions!r} does is not known here: give the recording its codecs"
+            f"an extension in {recording.extensions!r} is not known: set the codecs of the recording"
         )
     return Connection(role, codecs, limits=_bounded(limits, recording))
 
 
 def _bounded(limits: Limits, recording: Recording) -> Limits:
-    """Return the limits of a recording, which may be a file that somebody wrote, within bounds: no message becomes
-    larger than `MOST_MADE`, unless that much was recorded."""
+    """Return the limits of a recording, which may be forged, within bounds: no message becomes larger than
+    `MOST_MADE`, unless that much was recorded."""
     most = max(MOST_MADE, sum(len(entry.data) for entry in recording.entries))
     return limits if limits.message is not None and limits.message <= most else replace(limits, message=most)

@@ -1,5 +1,5 @@
-"""Saving a recording as text, and loading it: JSON lines, so that a long one can be read, cut and compared like a
-log."""
+"""Saving a recording as text, and loading it. The format is JSON lines, so that a long recording can be read, cut and
+compared like a log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .recording import LAST_SECOND, Entry, Kind, Recording, codecs_at
 _FORMAT = "rfc6455.trace"
 _VERSION = 1
 
-# What is written as it is: in practice, HTTP. Everything else is base64.
+# The data that is written as it is: in practice, HTTP. Everything else becomes base64.
 _READABLE = re.compile(rb"(?:[\x20-\x7e]|\r\n)*")
 
 
@@ -52,9 +52,9 @@ def _write_entry(entry: Entry) -> dict[str, object]:
 
 
 def loads(text: str) -> Recording:
-    """Return the recording from the text that `dumps` returned.
+    """Return the recording from a text that `dumps` returned.
 
-    :raises ValueError: when it is anything else. The message names the entry that is wrong, counted from 1.
+    :raises ValueError: if the text is anything else. The message names the invalid entry, counted from 1.
 
     >>> from rfc6455 import SERVER
     >>> loads(dumps(Recording(SERVER))).role
@@ -66,13 +66,13 @@ def loads(text: str) -> Recording:
     try:
         lines = (json.loads(line) for line in text.splitlines() if line.strip())
         about: Any = next(lines, None)
-        # One after the other, as a dict takes many times what the line does.
+        # The lines are parsed one at a time, as a dict takes many times the memory of its line.
         return _read_recording(about, [_read_entry(number, entry) for number, entry in enumerate(lines, 1)])
     except _WRONG as error:
         raise ValueError(f"this is not a recording: {_words(error)}") from error
 
 
-# The errors of JSON that has another structure.
+# The errors caused by JSON with a different structure.
 _WRONG = (ValueError, TypeError, KeyError, AttributeError, HandshakeError, RecursionError)
 
 
@@ -82,7 +82,7 @@ def _words(error: Exception) -> str:
 
 def _read_recording(about: Mapping[str, Any], entries: list[Entry]) -> Recording:
     if (about["format"], about["version"]) != (_FORMAT, _VERSION):
-        raise ValueError(f"it is version {about['version']!r} of {about['format']!r}")
+        raise ValueError(f"the version {about['version']!r} of {about['format']!r} is not supported")
     recording = Recording(
         Role(about["role"]),
         entries,
@@ -92,7 +92,7 @@ def _read_recording(about: Mapping[str, Any], entries: list[Entry]) -> Recording
         Limits(**about["limits"]),
         _natural(about["missing"]),
     )
-    # Errors in the extensions are found now, and not when they are used.
+    # Errors in the extensions are found now, rather than when they are used.
     for role in Role:
         codecs_at(role, recording)
     return recording
@@ -113,25 +113,25 @@ _TIME_OUTS = {cause.name.encode("ascii") for cause in CloseCause if cause.name.e
 
 def _check_data(kind: Kind, data: bytes) -> None:
     if kind is Kind.TIMED_OUT and data not in _TIME_OUTS:
-        raise ValueError(f"{data!r} is no time-out")
+        raise ValueError(f"{data!r} is not the name of a timeout")
     if kind in (Kind.OPENED, Kind.RESUMED, Kind.CLOSE, Kind.ABORTED) and data:
-        raise ValueError(f"{kind.value!r} has no data")
+        raise ValueError(f"an entry of the kind {kind.value!r} has no data")
 
 
 def _text(text: object) -> str:
     if not isinstance(text, str):
-        raise ValueError(f"extensions are what a header says, not {text!r}")
+        raise ValueError(f"extensions must be the value of a header, not {text!r}")
     return text
 
 
 def _natural(number: object) -> int:
     if type(number) is not int or number < 0:
-        raise ValueError(f"a number of bytes or entries is a whole number from 0 up, not {number!r}")
+        raise ValueError(f"a number of bytes or entries must be an int of at least 0, not {number!r}")
     return number
 
 
 def _time(number: object) -> float:
-    # NaN is neither more nor less than anything.
+    # Written so that NaN is refused: any comparison with it is false.
     if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= LAST_SECOND:
-        raise ValueError(f"a time is a number of seconds, {LAST_SECOND} at the most, not {number!r}")
+        raise ValueError(f"a time must be a number of seconds, at most {LAST_SECOND}, not {number!r}")
     return float(number)

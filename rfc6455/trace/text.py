@@ -1,10 +1,10 @@
 """A recording for people: a line for each line of HTTP, each frame, and each finding.
 
 How it works. A separate reader cuts the bytes of a direction into frames, since `FrameParser` refuses illegal ones,
-and a trace has to show them. What was wrong with them, and what a compressed message says, is found by replaying the
+but a trace has to show them. The errors in them, and the content of compressed messages, are found by replaying the
 recording.
 
-The law: one line says one thing, whatever bytes it shows. They are literals, so that none can pretend to be a line.
+The law: whatever bytes it shows, a line remains one line. Bytes are shown as literals, so none can forge a line.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ..codes import FIN_BIT, MASK_BIT, OPCODE_BITS, RSV_BITS, Opcode
 from .recording import MADE_OVERHEAD, MOST_MADE, Kind, Recording, Way, codecs_at
 from .replaying import Beginning, Findings, find
 
-# How much is shown of a payload, and of a line of HTTP.
+# The maximum number of bytes shown of a payload, and of a line of HTTP.
 _SHOWN = 60
 _SHOWN_OF_HEAD = 200
 
-# The maximum number of lines for each direction. A frame of two bytes makes one, as long as a file is loaded whole.
+# The maximum number of lines for each direction. In a loaded file, a frame of only two bytes takes a line.
 _MOST_LINES = MOST_MADE // MADE_OVERHEAD
 
 _HEAD_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
@@ -39,7 +39,8 @@ _NAMES = {int(opcode): opcode.name for opcode in Opcode}
 
 
 class _Line(NamedTuple):
-    """A line, and where it belongs: the entry that completed its subject, and the place in that direction."""
+    """A line, and what determines its place: the index of the entry that completed what it shows, and the position in
+    this direction."""
 
     entry: int
     at: int
@@ -47,7 +48,8 @@ class _Line(NamedTuple):
 
 
 def to_text(recording: Recording) -> str:
-    """Return the recording as text for people, in the order in which things were complete.
+    """Return the recording as text for people. Messages and frames are listed in the order in which they were
+    complete.
 
     A line begins with the time, in seconds since the first entry. After that, ``<`` marks what was received, ``>``
     what was sent, ``=`` what happened to the connection, and ``!`` what broke a rule, with the section. ``at`` is the
@@ -91,7 +93,7 @@ def _as_many_as_are_shown(way: Way, lines: Iterator[_Line]) -> Iterator[_Line]:
 
 def _finding_lines(way: Way, findings: Findings) -> Iterator[_Line]:
     if findings.cut_at is not None:
-        yield _Line(findings.cut_at, 0, f"= from here on, what was {way.kind.value} is not checked, and not inflated")
+        yield _Line(findings.cut_at, 0, f"= from here on, {way.kind.value} data is neither checked nor inflated")
     if findings.violation is not None:
         index, error = findings.violation
         yield _Line(index, way.head + (error.offset or 0), f"! {way.kind.value}: {_escape(str(error))}")
@@ -105,7 +107,7 @@ def _title(recording: Recording) -> str:
     if recording.extensions:
         title += f", {_escape(recording.extensions)}"
     if codecs_at(recording.role, recording) is None:
-        title += " (not known here: messages were not checked)"
+        title += " (not known, so messages were not checked)"
     return title
 
 
@@ -139,14 +141,14 @@ def _head_lines(way: Way) -> Iterator[_Line]:
 
 
 class _SeenFrame(NamedTuple):
-    """A frame as on the wire, legal or not, perhaps only its beginning.
+    """A frame as it was on the wire, legal or not, perhaps only its beginning.
 
-    :ivar at: the place where it begins.
-    :ivar stop: the place where the part that came ends.
+    :ivar at: the position at which it begins.
+    :ivar stop: the position at which the available bytes end.
     :ivar first: its first byte: FIN, RSV, opcode.
     :ivar key: its masking key; empty for none.
     :ivar length: the length in its header.
-    :ivar payload: the part of the payload that came, still masked.
+    :ivar payload: the available bytes of the payload, still masked.
     """
 
     at: int
@@ -171,7 +173,7 @@ class _SeenFrame(NamedTuple):
 
 
 def _read_frames(data: bytes, at: int) -> Iterator[_SeenFrame]:
-    """Yield the frames from a place on (5.2), up to one with an incomplete header."""
+    """Yield the frames from a position on (5.2), up to one with an incomplete header."""
     view = memoryview(data)
     while len(data) - at >= 2:
         first, second = data[at : at + 2]
@@ -199,7 +201,7 @@ def _frame_lines(way: Way, messages: Iterable[Beginning]) -> Iterator[_Line]:
             if frame.opcode != Opcode.CONT:
                 opcode, rsv = frame.opcode, frame.first & RSV_BITS
             payload = _data_literal(frame, is_text=opcode == Opcode.TEXT and not rsv)
-            # As long as nothing was wrong, each last frame completes a message.
+            # Until the first error, each last frame completes a message.
             message = next(later, None) if frame.first & FIN_BIT and frame.is_whole else None
             if message is not None and rsv:
                 payload = f"message: {_literal(*message)}"
@@ -234,7 +236,7 @@ def _control_literal(frame: _SeenFrame) -> str:
 
 
 def _text_literal(beginning: bytes, length: int) -> str:
-    """Return text if it is UTF-8, perhaps cut within a character, otherwise bytes."""
+    """Return a literal: of a text if this is UTF-8, perhaps cut within a character, otherwise of bytes."""
     try:
         text, used = decode_beginning(beginning)
     except UnicodeDecodeError:
@@ -245,7 +247,7 @@ def _text_literal(beginning: bytes, length: int) -> str:
 
 
 def _literal(beginning: str | bytes, length: int) -> str:
-    """Return the beginning of something of this length on one line, whatever it holds."""
+    """Return the beginning of a text or bytes of this length as a literal, which is always on one line."""
     return repr(beginning) + ("..." if length > len(beginning) else "")
 
 

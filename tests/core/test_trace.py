@@ -334,12 +334,12 @@ def test_a_handshake_whose_heads_went_elsewhere() -> None:
 
 def test_what_cannot_be_recorded() -> None:
     recorder = Recorder(Ticks())
-    with pytest.raises(LocalProtocolError, match="nothing is recorded"):
+    with pytest.raises(LocalProtocolError, match="there is no recording yet"):
         recorder.recording
     with pytest.raises(TypeError, match="not int"):
         recorder.wrap(1)  # type: ignore[call-overload]
     recorder.wrap(new_connection(SERVER))
-    with pytest.raises(LocalProtocolError, match="one connection"):
+    with pytest.raises(LocalProtocolError, match="already records a connection"):
         recorder.wrap(new_connection(SERVER))
 
 
@@ -382,9 +382,9 @@ def after(end: Any, data: bytes) -> Any:
 def test_what_has_received_something_cannot_be_recorded(make: Callable[[], Any]) -> None:
     """Its recording would not have the beginning, and tell something else when it is run again."""
     recorder = Recorder(Ticks())
-    with pytest.raises(LocalProtocolError, match=r"has received something: wrap\(\) it earlier"):
+    with pytest.raises(LocalProtocolError, match=r"has already received data: wrap\(\) it earlier"):
         recorder.wrap(make())
-    with pytest.raises(LocalProtocolError, match="nothing is recorded"):
+    with pytest.raises(LocalProtocolError, match="there is no recording yet"):
         recorder.recording
 
 
@@ -876,7 +876,7 @@ def test_what_is_no_recording_is_refused(text: str) -> None:
 
 def test_an_entry_that_is_wrong_is_named() -> None:
     opened = '{"time": 1, "kind": "opened", "text": "\\n    0.000000 < TEXT"}'
-    with pytest.raises(ValueError, match="recording: entry 2: 'opened' has no data"):
+    with pytest.raises(ValueError, match="recording: entry 2: an entry of the kind 'opened' has no data"):
         trace.loads(f"{HEAD}{ENTRY}\n{opened}\n{ENTRY}")
 
 
@@ -1113,11 +1113,11 @@ def test_a_long_line_of_a_head_is_cut() -> None:
 def test_an_extension_that_is_not_known() -> None:
     entries = [Entry(0, Kind.OPENED), Entry(0, Kind.RECEIVED, frame(TEXT, b"\x48\x6a", rsv=2))]
     recording = Recording(CLIENT, entries, extensions="x-shift")
-    assert "(not known here: messages were not checked)" in trace.to_text(recording)
+    assert "(not known, so messages were not checked)" in trace.to_text(recording)
     assert trace.to_text(recording).endswith(" b'Hj'")
-    with pytest.raises(LocalProtocolError, match="'x-shift' does is not known"):
+    with pytest.raises(LocalProtocolError, match="an extension in 'x-shift' is not known"):
         trace.to_har(recording)
-    with pytest.raises(LocalProtocolError, match="'x-shift' does is not known"):
+    with pytest.raises(LocalProtocolError, match="an extension in 'x-shift' is not known"):
         list(trace.replay(recording))
     recording.codecs = lambda role: [ShiftCodec()]
     assert trace.to_text(recording).endswith(" message: 'Hi'")
