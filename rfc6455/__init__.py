@@ -38,7 +38,7 @@ from .values import Frame
 
 __version__ = "0.1.0"
 
-#: Whether the modules that run now were compiled; they do the same either way.
+#: Whether the compiled modules are in use. They behave like the pure Python ones.
 __compiled__: bool = _build.COMPILED
 
 __all__ = [

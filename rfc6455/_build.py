@@ -22,12 +22,12 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 from importlib.util import spec_from_file_location
 from types import ModuleType
 
-# What `setup.py` compiles: every module that a message passes through. The types in a `.pxd` beside the source make a
-# module faster, so each has one. Left out are those for which no gain could be measured without types: headers, heads
-# of HTTP/1.1, the opening handshake (a tenth fewer instructions, the same time, half of the work); and the public
-# parser of frames, which is a few lines around the cursor. To add a module, write its `.pxd`, add its name
-# (`package.module` in a subpackage; no two end in the same word) and keep it only if `benchmarks/run.py` shows a gain:
-# each adds one to six seconds to every installation.
+# The modules that `setup.py` compiles: all those through which messages pass. The types in a `.pxd` beside the source
+# make a module faster, so each has one. Left out are modules that gained nothing measurable without types (headers,
+# heads of HTTP/1.1, the opening handshake: a tenth fewer instructions, the same time), and the public parser of
+# frames, which is only a few lines around the cursor. To add a module, write its `.pxd`, add its name
+# (`package.module` in a subpackage; no two may end with the same word) and keep it only if `benchmarks/run.py` shows a
+# gain: each adds one to six seconds to every installation.
 MODULES = (
     "_byte_loops",
     "arguments",
@@ -42,9 +42,9 @@ MODULES = (
     "values",
 )
 
-# What Python (3.12 and newer) says about a module that a subinterpreter may not load, and what Cython says to the
-# second interpreter that tries. Any other failure to load an existing file is a fault, which the slower sources would
-# hide.
+# The message of Python 3.12 and newer about a module that a subinterpreter may not load, and Cython's to the second
+# interpreter that tries. Any other failure to load an existing file is an error, which must not be hidden by using the
+# slower sources.
 _IN_ANOTHER_INTERPRETER = ("does not support loading in subinterpreters", "Interpreter change detected")
 
 
@@ -70,7 +70,7 @@ def _usable_file(package: ModuleType) -> str | None:
     finder = _Finder(package, MODULES, file.origin)
     sys.meta_path.insert(0, finder)
     try:
-        # The interpreter that gets the first module also gets all others.
+        # An interpreter that can load the first module can load all the others as well.
         import_module(f"{package.__name__}.{MODULES[0]}")
     except ImportError as error:
         sys.meta_path.remove(finder)

@@ -8,8 +8,8 @@ cpdef bytes pack_text(int first, str text, bytes keys, Py_ssize_t at)
 cpdef tuple read_head(bytes data, Py_ssize_t stop, most)
 
 cdef class Loan:
-    # An object that is kept alive, and the place in it that is lent; whether it is the loan's alone; and how many views
-    # of it there are.
+    # An object that is kept alive, and the place in it that is lent; whether only this loan refers to it; and the
+    # number of views of it.
     cdef PyObject *_object
     cdef unsigned char *_data
     cdef Py_ssize_t _size
@@ -21,7 +21,7 @@ cdef class Loan:
     cpdef bytes take(self, Py_ssize_t size)
 
 cdef class PayloadBuffer:
-    # An object that nobody else knows, so that its bytes may still be written, and their number.
+    # An object to which nothing else refers, so that its bytes may still be written, and their number.
     cdef PyObject *_object
     cdef unsigned char *_data
     cdef Py_ssize_t _room
@@ -43,7 +43,7 @@ cdef class BytesBuffer(PayloadBuffer):
     cpdef bytes take_bytes(self)
 
 cdef class TextBuffer(PayloadBuffer):
-    # As in byte_loops.py; there are no blocks where all that came is ASCII.
+    # As in byte_loops.py. There are no blocks as long as the text is ASCII.
     cdef Py_ssize_t _checked
     cdef bint _beyond_ascii
     cdef bint _is_wide

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""The compiled bodies of `byte_loops.py`, which says what each does. Nothing here may do more, or less.
+"""The compiled bodies of `byte_loops.py`, where each is documented. Their behaviour must be exactly the same.
 
 What can be called from Python checks what it is given: it must not read or write memory that is not its own, whatever
 the arguments are. Nothing here may hold on to an object by hand but `Loan` and `PayloadBuffer`.
@@ -30,9 +30,9 @@ ctypedef const unsigned char *Source
 cdef double WIDE = 1.9
 cdef enum:
     TEXT_BLOCK = 4096
-    # How many bytes of a text that is not all ASCII are checked at once.
+    # The number of bytes that are checked at once in a text that is not all ASCII.
     CHECKED_AT_ONCE = 32
-    # What a block costs besides its characters: the header of a str, and its place in a list.
+    # The memory that a block takes besides its characters: the header of a str, and its place in a list.
     BLOCK_OVERHEAD = 96
 
 
@@ -96,7 +96,7 @@ cpdef bytes mask_slice(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key,
 
 
 cpdef bytes take_payload(bytes data, Py_ssize_t start, Py_ssize_t stop, int masked):
-    # With a mask, the slice begins at the key.
+    # If the payload is masked, the slice begins at the key.
     check_slice(data, start - 4 if masked else start, stop)
     cdef Source source = <Source>PyBytes_AS_STRING(data) + start
     if not masked:
@@ -177,7 +177,7 @@ cpdef bytes pack_text(int first, str text, bytes keys, Py_ssize_t at):
     return pack_frame(first, text.encode(), keys, at)
 
 
-# Text (8.1). Python's decoder is the check wherever what it makes is kept. These two are for what stays bytes.
+# Text (8.1). If the decoded text is kept, Python's decoder is the check. These two check text that stays bytes.
 
 
 cdef inline bint has_only_ascii(Source data, Py_ssize_t length) noexcept nogil:
@@ -260,14 +260,14 @@ cdef Py_ssize_t whole_characters(Source data, Py_ssize_t length) noexcept nogil:
     """Return how many bytes are whole characters if the data is the beginning of a text, or -1 if it is not."""
     cdef Py_ssize_t at = 0, start, size
     while at < length:
-        # A character at a time, until there are three bytes before to look back at, ...
+        # One character at a time, until there are three earlier bytes to look back at, ...
         size = size_of_character(data, at, length)
         if size <= 0:
             return size if size < 0 else at
         at += size
         if at < 3:
             continue
-        # ... then many bytes at once. Where one of them is wrong, and at the end, go back to the last whole character.
+        # ... then many bytes at once. On an error, and at the end, go back to the last whole character.
         start = at
         while at + CHECKED_AT_ONCE <= length:
             if not (data[at - 1] < 0x80 and has_only_ascii(data + at, CHECKED_AT_ONCE)) and is_wrong(data + at):
@@ -282,7 +282,7 @@ cdef Py_ssize_t whole_characters(Source data, Py_ssize_t length) noexcept nogil:
 
 cdef class Loan:
     def __cinit__(self, Py_ssize_t size=-1):
-        # Without a size it is for `PayloadBuffer.lend`, which says what is lent.
+        # Without a size, this is for `PayloadBuffer.lend`, which sets what is lent.
         if size >= 0:
             self._object = PyBytes_FromStringAndSize(NULL, size)
             self._data = <unsigned char *>PyBytes_AS_STRING(<bytes>self._object)
@@ -427,7 +427,7 @@ cdef class PayloadBuffer:
             check_key(key, turn)
             turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
             mask_into(loan._data, loan._data, size, turned_key)
-        # Before the loan ends, as everything is then copied if somebody can still write to it.
+        # This comes before the end of the loan, when everything is copied if a view can still write to it.
         self._size += size
         self._end_loan()
 
@@ -588,7 +588,7 @@ cdef class TextBuffer(PayloadBuffer):
 
 # Heads (RFC 9112).
 
-# For each octet of a name what it is in lower case; 0 for those that no name has.
+# The lower case of each octet that is allowed in a name; 0 for the other octets.
 cdef unsigned char LOWER[256]
 cdef int letter
 for letter in range(256):
@@ -634,7 +634,7 @@ cdef inline Py_ssize_t end_of_value(Source data, Py_ssize_t at, Py_ssize_t stop,
     return at
 
 
-# The names that almost every head has, for which no str is made.
+# Names in almost every head, for which no new str is made.
 cdef tuple USUAL_NAMES = (
     b"Host", b"Connection", b"Upgrade", b"Origin", b"Cookie", b"User-Agent", b"Pragma", b"Cache-Control",
     b"Accept-Encoding", b"Accept-Language", b"Date", b"Server", b"Sec-WebSocket-Key", b"Sec-WebSocket-Version",
@@ -716,7 +716,7 @@ cdef Py_ssize_t read_fields(Source data, Py_ssize_t at, Py_ssize_t stop, Py_ssiz
 
 
 cpdef tuple read_head(bytes data, Py_ssize_t stop, most):
-    # There are never as many fields as octets, and a limit may be greater than any number of C.
+    # There are always fewer fields than octets, and a limit may be too large for an integer of C.
     cdef Py_ssize_t most_fields = stop if most > stop else most
     if data is None:
         raise TypeError("binary data is bytes, not None")

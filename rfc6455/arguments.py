@@ -15,7 +15,7 @@ from typing import Any
 
 from .codes import MAX_LENGTH
 
-# The flags of functions that do nothing until what they return is awaited or iterated over.
+# The flags of functions that do nothing until their result is awaited or iterated over.
 _DEFERRED = CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR
 
 
@@ -27,7 +27,7 @@ def as_bytes(data: bytes | bytearray | memoryview, what: str = "binary data") ->
     if type(data) is bytes:
         return data
     if isinstance(data, (bytes, bytearray, memoryview)):
-        # Through a view, as a subclass could convert itself to something else.
+        # Through a view, as a subclass could define a conversion of its own.
         return bytes(memoryview(data))
     raise TypeError(f"{what} is bytes, bytearray or memoryview, not {type(data).__name__}")
 
@@ -107,7 +107,7 @@ def items_of(values: Any, what: str) -> tuple[Any, ...]:
     :raises TypeError: when it is not iterable, or is `str` or `bytes`.
     """
     if isinstance(values, (tuple, list)):
-        return tuple(values)  # without a look at how to iterate, which takes longer than all the rest
+        return tuple(values)  # the check below takes longer than everything else
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(f"{what}, not {described(values)}")
     return tuple(values)

@@ -23,11 +23,12 @@ LONGEST_INTEGER = 700
 # Longer payloads are masked in blocks that stay in the processor's cache over the four passes.
 BLOCK = 32 << 10
 
-# How much of a text that is not all ASCII is decoded at once. The header of a str, 74 bytes, is small beside it.
+# The number of bytes that are decoded at once in a text that is not all ASCII: large compared to the 74 bytes of the
+# header of a str.
 TEXT_BLOCK = 4 << 10
 
-# One letter beyond U+00FF makes every character of a str take 2 bytes, and one beyond U+FFFF, 4. A text that is ASCII
-# except for a few of these is kept as bytes, which take less memory, and decoded at the end.
+# A single character beyond U+00FF makes every character of a str take 2 bytes, and one beyond U+FFFF, 4. A text that
+# is ASCII except for a few of these is kept as bytes, which take less memory, and decoded at the end.
 WIDE = 1.9
 
 # One table for each value of a key byte, for bytes.translate().
@@ -145,7 +146,7 @@ def decode_beginning(data: bytes) -> tuple[str, int]:
     :raises UnicodeDecodeError: at the first byte that cannot occur there.
     """
     text, used = codecs.utf_8_decode(data, "strict", False)
-    # Python waits for the third byte of a surrogate, because an error handler might accept it.
+    # Python waits for the third byte of a surrogate, since an error handler might accept it.
     if data[used : used + 1] == b"\xed" and data[used + 1 : used + 2] > b"\x9f":
         raise UnicodeDecodeError("utf-8", data, used, used + 1, "invalid continuation byte")
     return text, used
@@ -240,11 +241,11 @@ class TextBuffer(PayloadBuffer):
 
     def _clear(self) -> None:
         self._data = bytearray()
-        # How many of the bytes are known to be whole characters.
+        # The number of bytes that are known to be whole characters.
         self._checked = 0
-        # Whether a str would take about twice the memory of the bytes, or more.
+        # Whether a str would take about twice as much memory as the bytes, or more.
         self._is_wide = False
-        # The text that came before and is decoded; how many bytes it had, and how many it takes now.
+        # The earlier text, which has been decoded; the number of bytes that it had, and the number that it takes now.
         self._blocks: list[str] = []
         self._size_of_blocks = 0
         self._memory_of_blocks = 0
@@ -309,16 +310,16 @@ TCHAR = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 # RFC 9110, 5.5. field-vchar = VCHAR / obs-text, and inside a value SP and HTAB.
 FIELD_OCTETS = r"[\t\x20-\x7e\x80-\xff]*"
 
-# RFC 9112, 3 and 4: a request-line and a status-line are two words and, which a status-line may lack, a rest.
+# RFC 9112, 3 and 4: a request-line or a status-line consists of two words and a rest, which a status-line may lack.
 _START_LINE = re.compile(rf"([\x21-\x7e]+) ([\x21-\x7e]+)(?: ({FIELD_OCTETS}))?\r\n")
-# RFC 9112, 5. field-line = field-name ":" OWS field-value OWS. This is for lines in which there is nothing but the
-# octets of values and CRLFs: each match is a whole line. In any other, a CR without its LF would make it try all ways
-# to divide spaces between its three repetitions of them.
+# RFC 9112, 5. field-line = field-name ":" OWS field-value OWS. The pattern is only for lines made of the octets of
+# values and CRLFs, where each match is a whole line. On other input, a CR without its LF would make it try all ways to
+# divide spaces between its three repetitions of them.
 _FIELD_LINE = re.compile(rf"(?<=\n)({TCHAR}+):[ \t]*([^\r]*[^ \t\r]|)[ \t]*\r\n")
 _VALUE_OCTETS = bytes(octet for octet in range(256) if re.fullmatch(FIELD_OCTETS, chr(octet)))
 
-# The two words and the rest of the first line; the fields as pairs, and their values by their names in lower case,
-# unless a name comes twice; where the head ends.
+# The two words and the rest of the first line; the fields as pairs, and (unless a name is repeated) their values by
+# their names in lower case; the position at which the head ends.
 Head = tuple[str, str, str, list[tuple[str, str]], "dict[str, tuple[str, ...]] | None", int]
 
 
@@ -358,7 +359,7 @@ try:
         take_payload,
     )
 except ModuleNotFoundError as _error:
-    # There is no compiled version. One that exists but cannot be imported is a fault, which the slower code would
-    # hide.
+    # There is no compiled version. If there is one that cannot be imported, that is an error, which must not be hidden
+    # by using the slower code.
     if _error.name != f"{__package__}._byte_loops":
         raise

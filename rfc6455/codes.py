@@ -97,7 +97,7 @@ class CloseCode(IntEnum):
 # 7.4.1: these "MUST NOT be set as a status code in a Close control frame by an endpoint".
 LOCAL_CLOSE_CODES = frozenset({CloseCode.NO_STATUS_RCVD, CloseCode.ABNORMAL_CLOSURE, CloseCode.TLS_HANDSHAKE})
 
-# 7.4.2: 0 to 2999 belong to the protocol, so one of them that is not registered means nothing yet.
+# 7.4.2: 0 to 2999 are reserved for the protocol, so the codes in this range that are not registered have no meaning.
 _REGISTERED_SENDABLE = frozenset(CloseCode) - LOCAL_CLOSE_CODES
 
 

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 
     from .options import OptionArguments
 
-# Plain numbers of the directions: an index into STEPS, and much cheaper to compare than the enum.
+# The directions as plain numbers, which are indexes into STEPS, and much cheaper to compare than the enum.
 _IDLE, _IN_MESSAGE, _CLOSED = (int(direction) for direction in Direction)
 
 _WHOLE_TEXT = FIN_BIT | Opcode.TEXT
@@ -94,27 +94,28 @@ class _DefaultCode(int):
 
 NO_CODE_NAMED = _DefaultCode(CloseCode.NORMAL_CLOSURE)
 
-# What the Close frame tells a peer that was too slow, from the peer's point of view.
+# The reasons in the Close frame for a peer that was too slow, from the peer's point of view.
 _REASONS_OF_TIMEOUTS = {
     CloseCause.PONG_TIMEOUT: "no Pong arrived in time",
     CloseCause.IDLE_TIMEOUT: "nothing arrived for too long",
     CloseCause.CLOSE_TIMEOUT: "no Close frame arrived in time",
 }
 
-# How much extensions may decode in one call of receive_data() before it leaves the rest unread. A read of 64 KiB can
-# inflate to 66 MB in messages that are each within their limit.
+# The number of bytes that extensions may produce in one call of receive_data() before the rest is left unread. A read
+# of 64 KiB can inflate to 66 MB in messages that are each within their limit.
 DECODED_IN_ONE_CALL = 512 << 10
 
-# And how much input they get: 64 KiB of the most expensive input that the tests could build takes a few milliseconds.
+# The number of bytes that extensions may consume in one call. 64 KiB of the most expensive input that the tests could
+# build take a few milliseconds.
 ENCODED_IN_ONE_CALL = 64 << 10
 
 # Masking keys are cut from a pool of random bytes of this size: one system call serves 128 frames.
 _RANDOM_POOL = 512
 
 
-# After a fork, parent and child both have a copy of each connection, and the two must not mask with the same keys
-# (10.3): anyone who sees the parent's frames could predict the child's. So each process counts the forks that led to
-# it, and does not use random bytes that were fetched before the last one.
+# After a fork, parent and child both have a copy of each connection, and must not mask with the same keys (10.3):
+# whoever sees the parent's frames could predict the child's keys. So each process counts the forks that led to it, and
+# does not use random bytes that were fetched before the last one.
 _forks = 0
 
 
@@ -123,7 +124,7 @@ def _count_fork() -> None:
     _forks += 1
 
 
-# Not on Windows, where nothing forks.
+# Windows has neither forks nor this function.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
 
@@ -149,7 +150,7 @@ class Connection(State):
     [TextMessage(text='hello')]
     """
 
-    # The attributes of the compiled class, so that the pure class allows no others. To store something on a
+    # The attributes of the compiled class; the pure one must not allow others either. To store something on a
     # connection, derive a class from it.
     __slots__ = (
         *("role", "extensions", "limits", "subprotocol", "last_pong", "pongs_received"),
@@ -191,40 +192,40 @@ class Connection(State):
         self._parts = options.parts
         self._random = options.random
         self._masks = role is CLIENT
-        # Random bytes for masking keys, where the next one begins, and in which process they were made.
+        # Random bytes for masking keys, the position of the next key, and the process in which they were fetched.
         self._keys = b""
         self._keys_at = self._keys_forks = 0
         self._budget = at_most_63_bits(limits.budget)
         reserved_bits = sum([codec.reserved_bits for codec in self.extensions]) if self.extensions else 0
         self._parser = FrameCursor(role, limits, reserved_bits, options.leniencies)
         if limits.frame is None:
-            # The size of a message is checked by the message, as an extension may make it larger or smaller.
+            # The size is checked after decoding, as an extension may make a message larger or smaller.
             self._parser.max_length = MAX_LENGTH
-        # A message that may turn out to be encoded is taken in small pieces from its beginning.
+        # A message that may be encoded is delivered in small pieces from its beginning.
         encoded_piece = MAX_ENCODED_PART if options.parts else MAX_ENCODED_PIECE
         self._max_first_piece = encoded_piece if self.extensions else MAX_LENGTH
         self._parser.max_piece = self._max_first_piece
         self._reader = MessageReader(self.extensions, options, self._parser.leniencies_used)
-        # The longest message that takes the short way, in one piece. Nothing takes it if parts are wanted, and no text
-        # does if it is wanted as bytes.
+        # The longest message for the fast path, which takes it in one piece. If parts are wanted, nothing takes the
+        # fast path, and if text is wanted as bytes, no text does.
         self._max_message = self._reader.max_size
         self._short_text = _WHOLE_TEXT if options.decode_text else -1
         self._received = self._sent = _IDLE
-        # What is queued: the first buffer, which is mostly the only one, and those after it.
+        # The queued data: the first buffer, which is usually the only one, and those after it.
         self._first_out: bytes | None = None
         self._out: list[bytes] = []
-        # The answers that are owed. They are queued when something is sent or `data_to_send` is called. The deque is
-        # made when it is first needed, as an empty one takes 760 bytes.
+        # The answers that have to be sent. They are queued when something is sent or `data_to_send` is called. The
+        # deque is made when it is first needed, as an empty one takes 760 bytes.
         self._pongs: deque[bytes] | None = None
         self._pongs_size = 0
         self._owed_close: bytes | None = None
         self._sending_opcode = 0
         self._sending_codecs: Sequence[MessageCodec] = ()
         self._has_unread = self._eof = self._is_aborted = False
-        # Events for the next call: those before an exception.
+        # Events that were found before an exception was raised, for the next call.
         self._held: list[Event] | None = None
         self._closed: Closed | None = None
-        # Counts what deadlines depend on: Pongs, and each step towards the end.
+        # Counts the events on which deadlines depend: Pongs, and each step towards the end.
         self._milestones = 0
 
     def _unwrapped(self) -> Connection:
@@ -344,7 +345,7 @@ class Connection(State):
         try:
             self._take_in(new, events)
         except Exception:
-            # The peer's faults are events by now, so this is an extension's.
+            # The peer's violations have become events, so this exception comes from an extension.
             self._fail_by_extension(events)
             raise
         return events
@@ -364,7 +365,7 @@ class Connection(State):
             self._process(events)
             if not self._has_unread:
                 self._parser.forget()
-            # A caller that reads on while something is unread must not be made to keep ever more.
+            # A caller that reads on while input is unread must not accumulate it without limit.
             elif new and had_unread and self._parser.unparsed > self._budget:
                 raise self._over_budget("unread input")
         except RemoteProtocolError as error:
@@ -438,7 +439,7 @@ class Connection(State):
                     continue
                 self._received = after
                 if piece == WHOLE and (first == self._short_text or first == _WHOLE_BINARY) and not self._parts:
-                    # The short way: a message in one frame, and all of it is there.
+                    # The fast path: a message in one frame, all of which has arrived.
                     payload = parser.payload
                     if len(payload) > self._max_message:
                         raise message_too_big(len(payload), 0, self._max_message)
@@ -540,7 +541,7 @@ class Connection(State):
         """Fail the WebSocket Connection (7.1.7): say why in a Close frame, and process no more input."""
         if error.offset is None:
             error.found_at(self._parser.offset)
-        # The event is a value: it must not keep the connection, an extension and their input alive.
+        # The event is a value: it must not keep the connection, an extension or their input alive.
         error.__traceback__ = error.__cause__ = error.__context__ = None
         self._owed_close = _close_payload(error.close_code, f"{error.section}: {error.reason}")
         self._end(Closed(error.close_code, "", False, error, CloseCause.VIOLATION), events)
@@ -582,7 +583,7 @@ class Connection(State):
         self._parser.drop()
         self._reader.drop()
         if self._sent == _CLOSED:
-            # This side's Close frame has gone out: nothing follows the peer's, or its failure.
+            # This side's Close frame has been sent, so nothing follows the peer's Close frame or violation.
             self._owed_close = self._pongs = None
             self._pongs_size = 0
         self._has_unread = False
@@ -830,7 +831,7 @@ class Connection(State):
         try:
             self._put(pack_text(first, text, self._keys if self._masks else None, at))
         except UnicodeEncodeError:
-            # That method knows what to say.
+            # This raises the exception with the right message.
             encode_text(text)
             raise
         self._sending_opcode = _TEXT_OPCODE
@@ -917,7 +918,7 @@ class Connection(State):
             self._owed_close = None
         if self._sent != _CLOSED:
             self._sent = _CLOSED
-            # An answer that came after the end may have made a compressor of its own.
+            # An answer after the end may have created another compressor.
             for codec in self.extensions:
                 codec.drop()
 

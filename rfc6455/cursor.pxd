@@ -7,7 +7,7 @@ cdef int CONTROL_BIT, MAX_CONTROL_PAYLOAD
 cdef Py_ssize_t MAX_LENGTH
 cdef int _NOTHING, _PIECE, _STARTS, _ENDS, _WHOLE
 
-# Nothing derives from it, so that its methods are called without a look for one that overrides them.
+# No class derives from it, so its methods can be called without looking for overrides.
 @cython.final
 cdef class FrameCursor:
     cdef object __weakref__

@@ -55,22 +55,23 @@ from .codes import (
 from .errors import RemoteProtocolError
 from .limits import Limits
 
-# The result of one step, as bits: a whole frame is one piece; a longer one begins, goes on and ends in several.
+# The result of one step, as bits. A frame is delivered as one whole piece, or as several of which the first starts and
+# the last ends it.
 NOTHING = 0
 PIECE = 1
 STARTS = 2
 ENDS = 4
 WHOLE = PIECE | STARTS | ENDS
 
-# The same as numbers of C (see cursor.pxd), which other modules cannot import.
+# The same values as integers of C (see cursor.pxd), which other modules cannot import.
 _NOTHING, _PIECE, _STARTS, _ENDS, _WHOLE = NOTHING, PIECE, STARTS, ENDS, WHOLE
 
-# How much memory is lent for one read by default, and at most: what asyncio asks a socket for.
+# The size of the buffer that is lent for one read, by default and at most. asyncio reads up to this size.
 READ_SIZE = 64 << 10
 MAX_READ_SIZE = 256 << 10
 
-# If at least this much of a payload is missing, it is read straight into the message. For less, a separate read would
-# cost more than the copy, and could not fetch what follows the frame.
+# If at least this much of a payload is missing, it is read directly into the message. For less, a separate read would
+# cost more than the copy, and could not fetch the data after the frame.
 LARGE_REST = 16 << 10
 
 _OPCODES = frozenset(Opcode)
@@ -93,16 +94,17 @@ def fault_in_first_byte(first: int, reserved_bits: int) -> tuple[str, str] | Non
     if is_control and not first & FIN_BIT:
         return "a fragmented control frame", "5.5"
 
-    # 5.2, RSV1, RSV2, RSV3: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values.
-    # If a nonzero value is received and none of the negotiated extensions defines the meaning of such a nonzero value,
-    # the receiving endpoint MUST _Fail the WebSocket Connection_." Extensions here give them one on data frames.
+    # 5.2, RSV1, RSV2, RSV3: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values. If
+    # a nonzero value is received and none of the negotiated extensions defines the meaning of such a nonzero value,
+    # the receiving endpoint MUST _Fail the WebSocket Connection_." Here, extensions define meanings on data frames
+    # only.
     if rsv & ~(0 if is_control else reserved_bits):
         return f"reserved bits {rsv:03b} that no negotiated extension defines", "5.2"
 
     return None
 
 
-# For each set of RSV bits, whether each first byte is right: the function above, computed in advance.
+# For each set of RSV bits, whether each first byte is legal: the function above, computed in advance.
 _IS_RIGHT = tuple([bytes([fault_in_first_byte(first, bits) is None for first in range(256)]) for bits in range(8)])
 
 
@@ -130,36 +132,36 @@ class FrameCursor:
         self.max_length: int = at_most_63_bits(limits.message if limits.frame is None else limits.frame)
         # A data frame with a longer payload is delivered in pieces of at most this length.
         self.max_piece: int = MAX_LENGTH
-        # How often each leniency was used.
+        # The number of times that each leniency was used.
         self.leniencies_used: dict[Leniency, int] = {}
         self._reserved_bits = reserved_bits
         self._is_right = _IS_RIGHT[reserved_bits]
         # The required mask bit; 2 stands for either.
         self._mask_expected = 2 if role is None else int(role is SERVER)
         self._leniencies = leniencies
-        # The offset of the frame for which each was last counted, as a header may be looked at more than once.
+        # The offset of the frame for which each was last counted, as a header may be checked more than once.
         self._tolerated_at: dict[Leniency, int] = {}
         # The input.
         self._data = b""
         self._at = self._base = self._frame_at = 0
-        # The frame that is delivered in pieces: how much of its payload has not come yet, and how it is masked.
+        # The frame that is being delivered in pieces: how much of its payload is missing, and how it is masked.
         self._in_frame = False
         self._remaining = self._from = self._turn = 0
         self._key = b""
-        # The piece in hand: the first byte of its frame, the whole length of that payload, and the payload of a whole
-        # frame.
+        # The current piece: the first byte of its frame, the length of the frame's payload, and, if the piece is a
+        # whole frame, this payload.
         self.first: int = 0
         self.length: int = 0
         self.payload: bytes = b""
-        # Reading without a copy: the buffer that the frame in hand is moved to, what is lent, and how much was read
-        # straight into that buffer since the last step.
+        # Reading without a copy: the buffer to which the payload of the current frame is moved, what is lent, and how
+        # much was read directly into that buffer since the last step.
         self._target: byte_loops.PayloadBuffer | None = None
         self._loan: byte_loops.Loan | None = None
         self._lent: memoryview | None = None
         self._lent_size = self._read_into_target = 0
         self._is_lent_by_target = False
 
-    # Where it is.
+    # The position.
 
     @property
     def offset(self) -> int:
@@ -233,7 +235,7 @@ class FrameCursor:
         """Release the input that has become pieces, and the last payload."""
         at = self._at
         if at and at == len(self._data):
-            # What feed(b"") would do; most reads end here.
+            # The same as feed(b""); most reads end here.
             self._base += at
             self._frame_at -= at
             self._from -= at
@@ -254,7 +256,7 @@ class FrameCursor:
         self._in_frame = False
         self._target = None
 
-    # Input that is read into memory of the cursor.
+    # Input that is read into the cursor's memory.
 
     def get_buffer(self, size_hint: int = -1) -> memoryview:
         """Return memory to read into; `buffer_updated` ends the loan.
@@ -360,7 +362,7 @@ class FrameCursor:
         if length > self.max_length and not first & CONTROL_BIT:
             raise self._too_long(length)
 
-        # 4. The key, and as much of the payload as has come.
+        # 4. The key, and the part of the payload that has arrived.
         header += masked << 2
         if available < header:
             return _NOTHING
@@ -429,7 +431,7 @@ class FrameCursor:
     def _advance_in_frame(self) -> int:
         self._turn = (self._turn + self._at - self._from) & 3
         if self._read_into_target:
-            # This piece is in its message already, and none of it is in the input.
+            # This piece was read into its message, so none of it is in the input.
             size = self._read_into_target
             self._read_into_target = 0
             self._from = self._at
@@ -449,7 +451,7 @@ class FrameCursor:
         self._at += size
         self._remaining -= size
 
-    # The payload of the piece in hand.
+    # The payload of the current piece.
 
     def take_payload(self, piece: int) -> bytes:
         """Return the payload of the piece in hand."""

@@ -9,7 +9,7 @@ cdef class Deadlines(State):
     cdef object __weakref__
     cdef readonly object timeouts
     cdef public object latency
-    # Not a Connection for C: what records one stands in for it (trace/recorder.py).
+    # Not typed as a Connection, as a recording object may stand in for it (trace/recorder.py).
     cdef object _connection
     cdef Connection _itself
     cdef dict _due

@@ -70,11 +70,11 @@ class Timeouts:
             value: float | None = getattr(self, field.name)
             if value is None:
                 continue
-            # Real alone would do, but to ask an abstract class takes longer.
+            # Real alone would be enough, but checking for an abstract class takes longer.
             if not (isinstance(value, (int, float, Real)) and value > 0):
                 raise ValueError(f"Timeouts.{field.name} must be a number of seconds over 0 or None, not {value!r}")
             if not isinstance(value, (int, float)):
-                # Such as one of numpy: the sum of the time and a float32 would be as coarse as that.
+                # Such as numpy's: adding a float32 to the time would round the sum to a float32.
                 object.__setattr__(self, field.name, float(value))
 
 
@@ -82,7 +82,7 @@ Timeouts.NONE = Timeouts(**dict.fromkeys([field.name for field in fields(Timeout
 
 _DEFAULT_TIMEOUTS = Timeouts()
 
-# The deadlines that end the connection when they are due, and the cause that each is reported as.
+# The deadlines that end the connection when they are due, and the cause that is then reported.
 _FATAL = {
     "tcp_close": CloseCause.CLOSE_TIMEOUT,
     "close": CloseCause.CLOSE_TIMEOUT,
@@ -128,17 +128,17 @@ class Deadlines(State):
         self.latency: float | None = None
         self._connection: Connection | None = None
         self._itself: Connection | None = None  # the same, even if another object stands in for it
-        # When each deadline is due, by the name of its field in `Timeouts`; and the earliest of these times.
+        # The time at which each deadline is due, by the name of its field in `Timeouts`, and the earliest of these.
         self._due: dict[str, float] = {}
         self._soonest = inf
         self._paused_at: float | None = None
-        # While `Connection` counts no more than these, nothing has happened that a deadline depends on.
+        # As long as the connection's count is the same, nothing has happened on which a deadline depends.
         self._milestones_seen = -1
         self._has_idle = self.timeouts.idle is not None
         self._pinged_at = now
         self._ping_payload: bytes | None = None
         self._pings = self._pongs_seen = 0
-        # How many bytes had come when `idle` was last set, when `pong` was, and when one of them was found to be late.
+        # The number of bytes received when `idle` was last set, when `pong` was, and when one of them was found late.
         self._bytes_seen = self._pong_bytes = 0
         self._looked_at: dict[str, int] = {}
         self._gave_up_tcp = False
@@ -215,8 +215,8 @@ class Deadlines(State):
         """
         if self._paused_at is None:
             return
-        # The deadlines are moved rather than the time: what a caller is told to wait for must be due at exactly that
-        # time, and (at + pause) - pause may be less than at.
+        # The deadlines are moved rather than the time: a deadline must be due at exactly the time for which the caller
+        # is told to wait, and (at + pause) - pause may be less than at.
         pause = now - self._paused_at
         self._paused_at = None
         self._pinged_at += pause
@@ -291,7 +291,7 @@ class Deadlines(State):
         if connection.closed:
             self._observe_closed(connection, now)
         elif connection.state is ConnectionState.CLOSING:
-            # 7.1.2: the closing handshake has begun, and only its deadline counts.
+            # 7.1.2: the closing handshake has begun, so only its deadline counts.
             self._await_only("close", now)
         else:
             if self._has_idle and connection.bytes_received != self._bytes_seen:
@@ -352,7 +352,7 @@ class Deadlines(State):
         self._forget("ping_interval")
         self._await_pong(connection, now)
         if "pong" not in self._due:
-            # If no Pong is required, Pings go on without one.
+            # If no Pong is required, the next Ping does not wait for one.
             self._await("ping_interval", now)
 
     def _await_pong(self, connection: Connection, now: float) -> None:

@@ -24,28 +24,29 @@ from .extensions import Extension, MessageCodec, Parameters
 # 7.2.1: an encoded message ends with an empty stored block whose last four bytes, these, are not sent.
 TAIL = b"\x00\x00\xff\xff"
 
-# The same and a last block: if each message starts with an empty window, this shows whether the message ended with a
-# whole block.
+# The same, and a final block. If each message starts with an empty window, this shows whether the message ended with a
+# complete block.
 FINAL_TAIL = TAIL + b"\x01\x00\x00\xff\xff"
 
-# 7.2.3.6: the shortest encoding of an empty message: the header of that block alone.
+# 7.2.3.6: the shortest encoding of an empty message is the header of that block.
 EMPTY_MESSAGE = b"\x00"
 
-# The most that one call of decode() returns, and so the largest overshoot beyond a message limit. A message of 64 KiB,
-# which is a common size, still comes in one piece.
+# The most that one call of decode() returns, and therefore the most by which a message can exceed its limit before
+# this is noticed. A message of 64 KiB, which is a common size, still fits into one piece.
 MAX_PIECE = 65 << 10
-# The same as a number of C, which tests cannot import.
+# The same as an integer of C, which tests cannot import.
 _MAX_PIECE = MAX_PIECE
 
-# How much input the inflater gets at once. A final block (BFINAL) makes zlib copy the rest of its input; after many of
-# them in one message it gets less at a time, which keeps the time linear.
+# The most input that the inflater gets at once. A final block (BFINAL) makes zlib copy the rest of its input, so after
+# many of them in one message it gets less at a time, which keeps the time linear.
 MAX_INPUT = 16 << 10
 LEAST_INPUT = 64
 
-# 7.2.3.4: a block with BFINAL set ends a DEFLATE stream within a message, and zlib needs a new object for the next,
-# which takes as long as a hundred honest bytes. One in a message is common: some senders flush that way. Each further
-# one must be paid for with this many bytes of input: a message of nothing but ends would cost sixty times an honest
-# one (benchmarks/worst_input.py). At most the price of 16 of them can be saved up.
+# 7.2.3.4: a block with BFINAL set ends a DEFLATE stream within a message, and zlib needs a new object for the next
+# one, which takes as long as inflating a hundred ordinary bytes. One such block in a message is common, since some
+# senders flush that way. Each further one is only allowed after this many bytes of input: a message of nothing but
+# such blocks would cost sixty times as much as an ordinary one (benchmarks/worst_input.py). Input counts for at most
+# 16 of them in advance.
 STREAM_COST = 32
 MAX_CREDIT = 16 * STREAM_COST
 
@@ -58,12 +59,12 @@ CLIENT_BITS = "client_max_window_bits"
 # spaces and the digits of other scripts are refused without special care.
 _WINDOW_BITS = {str(bits): bits for bits in range(8, 16)}
 
-# The window that a server asks of a client whose context it has to keep: 9 KiB instead of 39, for JSON messages that
-# are about a tenth larger; see the table in docs/howto/compression.rst. With smaller windows, the 7 KiB that any
-# window costs outweigh the gain.
+# The window size that a server requests from a client whose context it has to keep: it takes 9 KiB instead of 39, and
+# JSON messages become about a tenth larger; see the table in docs/howto/compression.rst. Smaller windows save little,
+# as each takes 7 KiB besides its size.
 _BITS_OF_KEPT_CONTEXT = 11
 
-# zlib cannot deflate with a window of 256 bytes: it silently takes 512 (zlib's issue 171).
+# zlib cannot deflate with a window of 256 bytes: it silently uses 512 (zlib's issue 171).
 _LEAST_BITS_TO_DEFLATE = 9
 
 
@@ -138,7 +139,7 @@ def _parse_value(name: str, value: str | None) -> int:
     return _WINDOW_BITS[value]
 
 
-# Neither equality nor `repr()` is made by `dataclass`: those below are also right in derived classes.
+# `dataclass` generates neither equality nor `repr()`, as those below are also right for derived classes.
 @dataclass(kw_only=True, eq=False, repr=False)
 class PerMessageDeflate(Extension):
     """The configuration of permessage-deflate; pass it to a handshake in ``extensions``.
@@ -224,7 +225,7 @@ class PerMessageDeflate(Extension):
             server_no_context_takeover=self.server_no_context_takeover is not False,
             client_no_context_takeover=self.client_no_context_takeover is not False,
             server_max_window_bits=_unless_15(self.server_max_window_bits),
-            # 7.1.2.2: without a value it says that the client understands the parameter.
+            # 7.1.2.2: without a value, the parameter only says that the client understands it.
             client_max_window_bits=True if client_bits == 15 else client_bits,
         )
         return str(offered)
@@ -311,10 +312,10 @@ class PerMessageDeflate(Extension):
         if server_bits is not None and server_bits < _LEAST_BITS_TO_DEFLATE:
             return None
         own_bits = max(self.server_max_window_bits, _LEAST_BITS_TO_DEFLATE)
-        # 7.1.1.2: what the client says about itself is a hint until the answer repeats it; ours does.
+        # 7.1.1.2: in an offer, this parameter is only a hint. Our answer repeats it, which makes it binding.
         client_resets = self.client_no_context_takeover is True or offered.client_no_context_takeover
         return DeflateParameters(
-            # 7.1.1.1: an answer must grant what the client asks of the server. The server may add it unasked.
+            # 7.1.1.1: if the client asks for this, the answer must grant it. The server may also add it unasked.
             server_no_context_takeover=self.server_no_context_takeover is not False
             or offered.server_no_context_takeover,
             client_no_context_takeover=client_resets,
@@ -401,7 +402,7 @@ class DeflateCodec(MessageCodec):
         else:
             self.inflate_bits = server_bits
             self.inflate_takeover = server_takeover
-            # 7.1.2.2, 7.1.1.2: a client keeps to what it offered, even if the answer does not mention it.
+            # 7.1.2.2, 7.1.1.2: a client keeps to its offer, even if the answer does not mention it.
             self.deflate_bits = agreed.client_max_window_bits or config._offered_client_bits()
             self.deflate_takeover = client_takeover and config.client_no_context_takeover is False
         self.agreed: DeflateParameters = agreed
@@ -414,15 +415,15 @@ class DeflateCodec(MessageCodec):
         self._zlib = config.implementation
         self._inflater: Any = None
         self._deflater: Any = None
-        # Input, and how much of it the inflater has taken.
+        # Input, and the number of its bytes that the inflater has consumed.
         self._input = b""
         self._at = 0
         self._portion_size = MAX_INPUT
         self._inflater_is_full = False
-        # Whether the last thing that the inflater saw was the end of a DEFLATE stream.
+        # Whether the input consumed so far ended with the end of a DEFLATE stream.
         self._stream_ended = False
         self._tail_added = False
-        # Whether the peer ended a stream in this message, and the bytes that pay for further ends.
+        # Whether the peer ended a stream in this message, and the bytes that count towards further ends.
         self._has_ended_stream = False
         self._credit = MAX_CREDIT
 
@@ -477,7 +478,7 @@ class DeflateCodec(MessageCodec):
             if self._at < len(self._input) or not self._tail_added:
                 self._pay_for_stream()
         else:
-            # Even with all input taken, the inflater may hold back output that did not fit.
+            # Even if all input was consumed, the inflater may still have output that did not fit.
             self._inflater_is_full = len(data) == _MAX_PIECE
             size = len(portion)
             if self._inflater_is_full:
@@ -515,7 +516,7 @@ class DeflateCodec(MessageCodec):
         rest = len(self._input) - self._at - len(self._tail)
         if rest > 1 or rest < 0 or not (self._stream_ended if rest == 0 else self._input[self._at] == 0):
             return False
-        # The tail was added last, so this is all of it.
+        # The tail was added last, so this consumes everything.
         self._at = len(self._input)
         self._stream_ended = True
         return True
@@ -592,12 +593,12 @@ class DeflateCodec(MessageCodec):
 
     def _new_deflater(self, bits: int, mem_level: int) -> Any:
         if bits < _LEAST_BITS_TO_DEFLATE:
-            # 7.1.2.2 lets a server ask for this. Stored blocks refer to nothing, so they fit any window; level 0 makes
-            # them in zlib, but not in every replacement.
+            # 7.1.2.2 lets a server ask for this. Stored blocks refer to no earlier data, so they fit any window. In
+            # zlib, level 0 makes only such blocks, but not in every replacement.
             return zlib.compressobj(0, zlib.DEFLATED, -_LEAST_BITS_TO_DEFLATE, 1)
         level = self._config.level
         if level == -1:
-            # Leave the default to each implementation, as isal does not accept -1.
+            # Each module's own default, as isal does not accept -1.
             level = self._zlib.Z_DEFAULT_COMPRESSION
         return self._zlib.compressobj(level, zlib.DEFLATED, -bits, mem_level)
 

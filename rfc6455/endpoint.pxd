@@ -1,6 +1,6 @@
 cimport cython
 
-# By another name, as isinstance(..., Connection) must not look at the type of C: what stands in for one passes, too.
+# Under another name, as isinstance(..., Connection) must not become a check of the C type: stand-ins must pass as well.
 from rfc6455.connection cimport Connection as ConnectionItself, small_ones_joined
 from rfc6455.deadlines cimport Deadlines
 from rfc6455.events cimport Closed
@@ -13,7 +13,7 @@ cdef Py_ssize_t LEAST_UNCOPIED
 cdef class Endpoint(State):
     cdef object __weakref__
     cdef readonly object handshake
-    # Not a Connection for C: what records one stands in for it (trace/recorder.py).
+    # Not typed as a Connection, as a recording object may stand in for it (trace/recorder.py).
     cdef readonly object connection
     cdef readonly Deadlines deadlines
     cdef double _now

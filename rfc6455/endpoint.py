@@ -98,16 +98,16 @@ class Endpoint(State):
         self.connection: Connection | None = None
         self._itself: Connection | None = None  # the same, even if another object stands in for it
         self.deadlines: Deadlines = Deadlines(timeouts, now=now)
-        self._now = now  # the time last given
-        self._must_advance = False  # whether a call that takes no time has changed what is due
-        # The events that were not taken yet: those from `_at` on.
+        self._now = now  # the last time that was passed in
+        self._must_advance = False  # whether a call without a time has changed what is due
+        # The events that have not been taken yet: those from `_at` on.
         self._waiting: list[Request | Response | Event] = []
         self._at = 0
-        self._is_asked = False  # whether the client's request was given
-        # The end of a handshake that failed; a connection knows its own.
+        self._is_asked = False  # whether the client's request has been returned for sending
+        # The end of a handshake that failed. The end of a connection is stored there.
         self._closed: Closed | None = None
         self._eof = False
-        # What `get_buffer` has lent before the connection is open.
+        # The buffer that `get_buffer` lent before the connection was open.
         self._lent: bytearray | None = None
         if isinstance(start, Connection):
             self._open(start)
@@ -116,7 +116,7 @@ class Endpoint(State):
         else:
             raise TypeError(f"an endpoint is made from a handshake or a Connection, not {start!r}")
 
-    # How far it has come.
+    # The state.
 
     @property
     def request(self) -> Request | None:
@@ -179,7 +179,7 @@ class Endpoint(State):
         `Connection.unread`."""
         return 0 if self.connection is None else self.connection.unread
 
-    # What happens.
+    # Events.
 
     def events(
         self, data: bytes | bytearray | memoryview | None = None, *, now: float
@@ -303,7 +303,7 @@ class Endpoint(State):
         """Restart the clock after `pause`: see `Deadlines.resume`."""
         self.deadlines.resume(now=now)
 
-    # What is sent.
+    # Sending.
 
     @property
     def has_data_to_send(self) -> bool:
@@ -321,7 +321,7 @@ class Endpoint(State):
         """
         if self.connection is not None:
             return b"".join(self.connection._take_out(False)) if self._waiting else self.connection.data_to_send()
-        # A request that was given up before it was sent is not sent.
+        # If the handshake was given up before its request was sent, the request is not sent.
         return b"" if self.handshake is None or self._is_given_up_client() else self.handshake.data_to_send()
 
     def buffers_to_send(self) -> list[bytes]:
@@ -464,7 +464,7 @@ class Endpoint(State):
         elif self._waiting:
             if data is not None:
                 self._waiting += connection._receive_later(data, self._size_of_waiting())
-        elif itself is not None and connection is itself:  # compiled, this is a call in C
+        elif itself is not None and connection is itself:  # in the compiled build, this is a call in C
             self._waiting = itself.receive_data(data)  # type: ignore[assignment]
         else:
             self._waiting = connection.receive_data(data)  # type: ignore[assignment]
@@ -531,7 +531,7 @@ class Endpoint(State):
         if self._closed is None:
             self._take_head(lambda: handshake.receive_data(data))
         if is_end and self._closed is None:
-            # Only a server comes here: a client's handshake has an error of its own.
+            # This is a server: a client's handshake raises an error of its own.
             reason = "the client did not wait for the answer"
             self._end(HandshakeError(None, reason, "4.1", cause=CloseCause.OPENING_EOF))
 
@@ -539,7 +539,7 @@ class Endpoint(State):
         try:
             opened = receive()
         except HandshakeError as error:
-            # The event is a value: it must not keep what the traceback refers to.
+            # The event is a value: it must not keep the objects alive to which the traceback refers.
             error.__traceback__ = error.__cause__ = error.__context__ = None
             self._end(error)
             return
@@ -581,7 +581,7 @@ class Endpoint(State):
             self.handshake.reject(status, body=reason.encode(errors="replace"))
             self._end(HandshakeError(status, reason, "4.2.2", self.handshake.response, cause))
         elif self.response is not None and self.handshake is not None:
-            # The status of the refusal is known; its body took too long.
+            # The status of the refusal is known, but its body took too long.
             self._end(self.handshake.give_up())
         else:
             self._end(HandshakeError(None, reason, "4.1", cause=cause))
@@ -593,7 +593,7 @@ class Endpoint(State):
 
 
 def _events(endpoint: Endpoint) -> _Events:
-    # A call of the class would take Cython three times as long.
+    # In Cython, calling the class would take three times as long.
     events = _Events.__new__(_Events)
     events._endpoint = endpoint
     return events

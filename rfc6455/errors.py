@@ -135,6 +135,6 @@ class HandshakeError(ProtocolError):
             return ""
         kind = (self.response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
         words = self.response.body.decode("utf-8", "replace").strip()
-        # A server's own answer begins with the reason that is in this message already.
+        # The answer of a server that uses this package begins with the reason, which this message already contains.
         is_news = kind == "text/plain" and words != "" and not words.startswith(self.reason)
         return f": {excerpt(words, 300)}" if is_news else ""

@@ -1,7 +1,7 @@
 from rfc6455.values cimport State
 
 cdef class MessageCodec(State):
-    # What an override in Python returns is checked where it is used, as it can be anything.
+    # The result of an override in Python can be anything, so it is checked where it is used.
     cpdef encode(self, bytes payload, bint final)
     cpdef decode(self, bytes payload, bint final)
     cpdef begin(self, int marks)

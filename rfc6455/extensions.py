@@ -21,7 +21,7 @@ from .codes import CloseCode
 from .errors import HandshakeError, LocalProtocolError, RemoteProtocolError
 from .values import State
 
-# One offer or answer as in the header, in order: ("client_max_window_bits", None), ("x", "15").
+# The parameters of an offer or answer, in order, as in the header: ("client_max_window_bits", None), ("x", "15").
 Parameters = Sequence[tuple[str, "str | None"]]
 
 
@@ -71,7 +71,7 @@ class MessageCodec(State):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define decode(payload, final)")
 
-    # Which bits mark a message.
+    # The bits that mark a message.
 
     @property
     def marks(self) -> int:
@@ -90,7 +90,7 @@ class MessageCodec(State):
         :raises RemoteProtocolError: when this combination of bits means nothing.
         """
         if marks != self.reserved_bits:
-            # int() as the compiled method does it.
+            # With int(), as the compiled method does.
             reason = f"reserved bits {int(marks):03b} without the others of {self.reserved_bits:03b}"
             raise RemoteProtocolError(CloseCode.PROTOCOL_ERROR, reason, "5.2")
 
@@ -139,7 +139,7 @@ class MessageCodec(State):
         Later messages must not refer to what was sent before.
         """
 
-    # The two that are needed after each step, as methods: compiled ones are called without a look-up.
+    # These two are needed after each step. They are methods, as compiled methods are called without a look-up.
 
     def _has_more(self) -> bool:
         return self.has_more

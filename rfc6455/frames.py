@@ -82,7 +82,7 @@ class FrameParser(State):
         bits = as_int(reserved_bits, "reserved_bits is a number from 0 to 7")
         if not 0 <= bits <= 7:
             raise ValueError(f"reserved_bits are three bits, 0 to 7, not {bits} (5.2)")
-        # Checked like those of a connection; no text is decoded here.
+        # The arguments are checked like those of a connection. No text is decoded here.
         options = DEFAULT_OPTIONS.updated(limits=limits, leniencies=leniencies, decode_text=False)
         self._cursor = FrameCursor(role, options.limits, bits, options.leniencies)
         self._buffer = byte_loops.BytesBuffer()

@@ -61,7 +61,7 @@ class Headers:
         :param name: the name, in upper or lower case.
         """
         if not isinstance(name, str):
-            # One of bytes is never found, though the constructor takes such names.
+            # A name of bytes would never be found, although the constructor accepts such names.
             raise TypeError(f"the name of a header to look up is a str, not {type(name).__name__}")
         return self._by_name().get(name.lower(), ())
 
@@ -125,7 +125,7 @@ class Headers:
         return tuple((name.lower(), value) for name, value in self._pairs)
 
 
-# What the constructor of `Headers` takes, and with it every argument named ``headers`` in this package.
+# The type of the argument of `Headers`, and of all arguments named ``headers`` in this package.
 HeaderSource = Headers | Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
 
 
@@ -204,8 +204,8 @@ class Request(NamedTuple):
         return self.headers.get("Host") if absolute is None else absolute[1]
 
 
-# RFC 9112, 3.2.2. absolute-form = absolute-URI, here of http or https (RFC 6455, 4.1), or of ws or wss, which some
-# clients send and which mean the same; its parts as in RFC 3986, B.
+# RFC 9112, 3.2.2. absolute-form = absolute-URI, here with http or https (RFC 6455, 4.1), or with ws or wss, which some
+# clients send with the same meaning; its parts as in RFC 3986, B.
 _ABSOLUTE_FORM = re.compile(r"(?:https?|wss?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 
 

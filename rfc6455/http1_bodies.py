@@ -12,10 +12,10 @@ import sys
 
 from .headers import Response
 
-# RFC 9112, 7.1. chunk-size = 1*HEXDIG, and RFC 9110, 5.6.3 lets bad whitespace stand before an extension. 15 digits
-# allow 2**60 bytes.
+# RFC 9112, 7.1. chunk-size = 1*HEXDIG. RFC 9110, 5.6.3 allows bad whitespace before an extension. 15 digits are enough
+# for 2**60 bytes.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
-# Enough for any meaningful chunk extension; RFC 9112, 7.1.1: a recipient "ought to limit the total length of chunk
+# Enough for any meaningful chunk extension. RFC 9112, 7.1.1: a recipient "ought to limit the total length of chunk
 # extensions".
 _LONGEST_CHUNK_LINE = 1024
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -83,7 +83,7 @@ class BodyReader:
             self.complete = line != b"\r\n"
         else:
             self._left = 0 if size is None else int(size[1], 16)
-            # The chunk of size 0 is the last one. What follows are trailers.
+            # The chunk of size 0 is the last one. It is followed by trailers.
             self.complete = not self._left
         return end > 0
 
@@ -99,7 +99,7 @@ def _length(response: Response) -> int | None:
     lengths = response.headers.get_all("Content-Length")
     if codings or not lengths:
         return sys.maxsize
-    # RFC 9110, 8.6: a list that repeats one number may be taken for that number.
+    # RFC 9110, 8.6: a list that repeats one number may be treated as that number.
     numbers = {number.strip(" \t") for number in ",".join(lengths).split(",")}
     number = numbers.pop()
     return int(number) if not numbers and _LENGTH.fullmatch(number) else 0

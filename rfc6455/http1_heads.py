@@ -60,7 +60,7 @@ class _Piece(NamedTuple):
     ends: Mapping[int, str]
     section: str
     may_be_empty: bool = False
-    otherwise: str | None = None  # what begins here if the octet does not end this piece
+    otherwise: str | None = None  # the piece that begins here if the octet does not end this one
     check: Callable[[bytes], None] | None = None
 
 
@@ -89,7 +89,7 @@ _START, _LINE, _END, _DONE = "start of the request", "start of a line", "end of 
 
 _PROXY_PROTOCOL = "this is the PROXY protocol: have the proxy in front not send it, or take its line off before"
 
-# What begins a request line of a client that speaks something else.
+# The first bytes from a client that uses another protocol.
 _ASKERS = {
     # RFC 8446, 5.1: a record of type "handshake"
     b"\x16": "this is TLS, and the port speaks HTTP without it: connect with ws, or let TLS end before this server",
@@ -101,7 +101,7 @@ _ASKERS = {
 }
 
 
-# What begins an answer of a server that speaks something else.
+# The first bytes from a server that uses another protocol.
 _ANSWERERS = {
     b"\x15": "a TLS alert: connect with wss",
     b"\x16": "TLS: connect with wss",
@@ -127,8 +127,8 @@ def _asked_by_stranger(line: bytes) -> str | None:
 
 
 def _check_request_version(version: bytes) -> None:
-    # RFC 9110, 15.6.6: a server may answer 505 where it is "unable or unwilling to complete the request using the
-    # same major version"; one of HTTP/1.1 cannot read 2 or 3 in this form either.
+    # RFC 9110, 15.6.6: a server may answer with 505 if it is "unable or unwilling to complete the request using the
+    # same major version". HTTP/2 and HTTP/3 do not have this form anyway.
     if version == b"HTTP/2.0":  # RFC 9113, 3.4: the preface is "PRI * HTTP/2.0"
         raise HeadError(505, "this is HTTP/2, and the port speaks HTTP/1.1", "RFC 9112 2.3")
     if version.decode() not in _VERSIONS:
@@ -139,7 +139,7 @@ def _check_request_version(version: bytes) -> None:
 
 
 def _check_response_version(version: bytes) -> None:
-    # A refusal may come from an old proxy, which says HTTP/1.0.
+    # A refusal may come from an old proxy, with HTTP/1.0.
     if version.decode() not in _VERSIONS:
         stranger = _answered_by_stranger(version)
         reason = stranger or f"the response begins with {excerpt(version.decode())}, not with HTTP/1.1"
@@ -164,7 +164,7 @@ _FIELD_LINES = {
 
 # request-line = method SP request-target SP HTTP-version        (RFC 9112, 3)
 # RFC 9112, 2.2: "a server that is expecting to receive and parse a request-line SHOULD ignore at least one empty line
-# (CRLF) received prior to the request-line." It is one here.
+# (CRLF) received prior to the request-line." Here, it ignores one.
 _REQUEST_PIECES: Mapping[str, _Piece] = {
     _START: _Piece(_NONE, {CR: "empty line"}, "RFC 9112 2.2", may_be_empty=True, otherwise="method"),
     "empty line": _Piece(_NONE, {LF: "method"}, "RFC 9112 2.2", may_be_empty=True),
@@ -174,8 +174,8 @@ _REQUEST_PIECES: Mapping[str, _Piece] = {
     **_FIELD_LINES,
 }
 
-# status-line = HTTP-version SP status-code SP [ reason-phrase ] (RFC 9112, 4). The second SP must come even before an
-# empty phrase, but enough servers leave it out, and there is no second way to read a line without it.
+# status-line = HTTP-version SP status-code SP [ reason-phrase ] (RFC 9112, 4). The second SP is required even before
+# an empty phrase, but enough servers leave it out, and a line without it is not ambiguous.
 _RESPONSE_PIECES: Mapping[str, _Piece] = {
     "HTTP version": _Piece(_VERSION_OCTETS, {SP: "status code"}, "RFC 9112 2.3", check=_check_response_version),
     "status code": _Piece(_DIGITS, {SP: "reason phrase", CR: "end of the line"}, "RFC 9112 4", check=_check_status),
@@ -183,7 +183,7 @@ _RESPONSE_PIECES: Mapping[str, _Piece] = {
     **_FIELD_LINES,
 }
 
-# The tables as patterns, which take all good lines at once.
+# The tables as patterns, which match all valid lines at once.
 _TOKEN_OCTETS = TCHAR.encode() + rb"+"
 _GOOD_LINES = rb"(?:" + _TOKEN_OCTETS + rb":" + _FIELD_OCTETS + rb"\r\n)*(?P<end>\r\n)?"
 _REQUEST_LINE = _TOKEN_OCTETS + rb" [\x21-\x7e]+ HTTP/1\.[0-9]\r\n"
@@ -219,12 +219,12 @@ def whole_response(data: bytes, limits: Limits) -> Head | None:
 
 
 def _is_final(status: str) -> bool:
-    # For a client that asks for an upgrade, 101 is final, too.
+    # For a client that asks for an upgrade, 101 is final as well.
     return status >= "200" or status == "101"
 
 
 def _whole_head(data: bytes, limits: Limits) -> Head | None:
-    # No further than the longest line, so that no line in it can be too long.
+    # Not beyond the maximum length of a line, so that no line in it can be too long.
     return read_head(data, min(len(data), limits.line, limits.head), limits.headers)
 
 
@@ -239,7 +239,7 @@ class _HeadReader:
 
     _pieces: Mapping[str, _Piece]
     _first: str  # the first piece
-    _good: Mapping[str, re.Pattern[bytes]]  # what takes good lines, for each piece at which a line begins
+    _good: Mapping[str, re.Pattern[bytes]]  # patterns for valid lines, by the piece with which the line begins
     _start_line: str  # the name of the first line
     _start_line_status: int  # the answer to a first line that is too long
 
@@ -304,7 +304,7 @@ class _HeadReader:
 
     def _take_good_lines(self, end: int) -> bool:
         pattern = self._good.get(self._piece) if self._at == self._line_start else None
-        # No further than the longest line, so that no line taken here can be too long.
+        # Not beyond the maximum length of a line, so that no line in it can be too long.
         match = pattern and pattern.match(self._buffer, self._at, min(end, self._at + self._limits.line))
         if not match or match.end() == self._at:
             return False
@@ -459,7 +459,7 @@ class ResponseReader(_HeadReader):
         """
         head = self._receive(data)
         # RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
-        # response". All of them together are bounded like one.
+        # response". The limits apply to all of them together.
         while head is not None and not _is_final(head[1]):
             self._next_head()
             head = self._receive(None)
@@ -469,7 +469,7 @@ class ResponseReader(_HeadReader):
         return Response(int(status), Headers._known_good(pairs, index), b"", version)
 
 
-# ---- What was read elsewhere ----
+# ---- Heads that were read elsewhere ----
 
 _TARGET = re.compile(r"[\x21-\x7e]+")
 _FIELD_VALUE = re.compile(_FIELD_OCTETS.decode("latin-1"))

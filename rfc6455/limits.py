@@ -77,14 +77,15 @@ class Limits:
         return None if self.message is None else 2 * self.message + DEFAULT_HEADROOM
 
 
-# What a kept object costs besides its bytes: the header of a bytes object (33), a place in a list (8), rounding.
+# The memory that a kept object takes besides its data: the header of a bytes object (33), a place in a list (8),
+# rounding.
 OBJECT_OVERHEAD = 64
 
 _MAY_BE_NONE = frozenset({"message", "frame", "memory"})
 
-# What a connection may keep besides the message itself when no budget is given: zlib's own figures for both
-# directions at 15 window bits and memLevel 8 (39 + 262 KiB, see deflate.py), one read of 64 KiB, and room.
+# The memory that a connection may use besides the message itself if no budget is given: zlib's own figures for both
+# directions at 15 window bits and memLevel 8 (39 + 262 KiB, see deflate.py), one read of 64 KiB, and some margin.
 DEFAULT_HEADROOM = 512 << 10
 
-# Made once, as its checks take longer than everything else that a new connection does.
+# Made once, as its checks take longer than all the rest of making a connection.
 DEFAULT_LIMITS = Limits()

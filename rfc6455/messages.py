@@ -23,20 +23,20 @@ from .extensions import MessageCodec, checked, has_several_bits, marks_of
 from .limits import OBJECT_OVERHEAD
 from .options import Options
 
-# A payload of at least this size is sent as it is, after its header. For smaller ones, a copy costs less than another
-# buffer in `socket.sendmsg` or `StreamWriter.writelines`.
+# A payload of at least this size is sent without copying it, as a separate buffer after its header. For smaller ones,
+# a copy costs less than another buffer in `socket.sendmsg` or `StreamWriter.writelines`.
 LEAST_UNCOPIED = 16 << 10
 
-# How much input of a message that an extension changed is passed on at once if parts are wanted: with deflate's
-# largest ratio (1032:1), a part then has at most 516 KiB.
+# The number of bytes of an encoded message that are decoded at once if parts are wanted. With deflate's maximum ratio
+# (1032:1), a part then has at most 516 KiB.
 MAX_ENCODED_PART = 512
 
-# The same for whole messages, where it bounds the work that one step can be.
+# The same for whole messages, where it bounds the work of one step.
 MAX_ENCODED_PIECE = 64 << 10
 
-# How much longer an encoded message may be than a decoded one. A sender that flushes its compressor after each byte
-# makes seven bytes of one (RFC 7692 7.2.3.6); the rest is for short messages. Anything longer only makes work: an
-# endless message of empty blocks would never reach Limits.message.
+# The maximum ratio of an encoded message to a decoded one. A sender that flushes its compressor after each byte turns
+# one byte into seven (RFC 7692 7.2.3.6); the rest is for short messages. A larger ratio is an attack: an endless
+# message of empty blocks would never reach Limits.message.
 ENCODED_RATIO = 8
 ENCODED_HEADROOM = 64 << 10
 
@@ -61,7 +61,7 @@ class MessageReader:
         self._choosing = [codec for codec in codecs if has_several_bits(codec)]
         self._parts = options.parts
         self._decodes_text = options.decode_text
-        # Almost nobody has any, and to look for a member of an enum in a set takes a call of Python.
+        # Almost no connection has leniencies, and looking up an enum member in a set takes a Python call.
         self._takes_any_text = bool(options.leniencies) and Leniency.INVALID_UTF8 in options.leniencies
         self._leniencies_used = leniencies_used
         self._codecs: tuple[MessageCodec, ...] = ()
@@ -69,23 +69,23 @@ class MessageReader:
         self._size = 0
         self._bytes = byte_loops.BytesBuffer()
         self._text = byte_loops.TextBuffer()
-        # The one of the two that the message in hand is joined in.
+        # The one of these two in which the current message is joined.
         self._buffer: byte_loops.PayloadBuffer = self._bytes
-        # Whether its payloads are looked at one by one rather than just moved to the buffer.
+        # Whether its payloads are processed one by one rather than just moved to the buffer.
         self._goes_by_payload = False
         # For parts or text as bytes: the beginning of a character that is still incomplete.
         self._torn = b""
         # Whether a text delivered as bytes was found not to be UTF-8, and is accepted nevertheless.
         self._is_invalid = False
-        # How many bytes went into extensions, and how many came out, in total.
+        # The total number of bytes that went into extensions, and that came out.
         self.encoded: int = 0
         self.decoded: int = 0
-        # What the message in hand has on the wire, if it is encoded, and its bound.
+        # The size of the current message on the wire, if it is encoded, and the limit for this size.
         self._wire_size = 0
         self._max_wire_size = min(ENCODED_RATIO * self.max_size + ENCODED_HEADROOM, MAX_LENGTH)
         self._empty_fragments = 0
-        # Whether an extension is at work: an exception raised meanwhile is its own, and not a fault in the peer's
-        # text.
+        # Whether an extension is running: an exception raised now is the extension's, and does not mean that the
+        # peer's text is invalid.
         self.in_codec: bool = False
 
     def begin(self, opcode: int, rsv: int) -> bool:
@@ -97,7 +97,7 @@ class MessageReader:
         self._is_encoded = rsv != 0
         self._goes_by_payload = self._is_encoded or self._parts or (self._is_text and not self._decodes_text)
         if rsv:
-            # The cursor passes only the bits of the extensions; with a single extension, they are its own.
+            # The cursor accepts only the bits of extensions, so with a single extension, they are its own.
             self._codecs = self._all_codecs
             if len(self._codecs) > 1:
                 self._codecs = tuple([codec for codec in self._codecs if codec.reserved_bits & rsv])
@@ -190,7 +190,7 @@ class MessageReader:
         """Process bytes of the message as the sender's application wrote them."""
         self._size += len(data)
         if self._size > self.max_size:
-            # Too long by how much depends on how the input was cut, and the error must be the same for every cut.
+            # The error must not depend on how the input was cut, so it does not say by how much the limit is exceeded.
             raise message_too_big(self.max_size, 1, self.max_size)
         if self._is_text and not self._decodes_text:
             self._deliver_encoded(data, final, events)

@@ -76,7 +76,7 @@ class Options:
         unknown = arguments.keys() - _NAMES
         if unknown:
             raise TypeError(f"there is no option {min(unknown)!r}; the options are {', '.join(sorted(_NAMES))}")
-        # A handshake for each client comes by here, and `dataclasses.replace` would take most of its time.
+        # Each handshake calls this, and `dataclasses.replace` would take most of its time.
         options: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
         options.update(arguments)
         if options["limits"] is None:

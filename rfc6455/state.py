@@ -36,8 +36,8 @@ class Direction(IntEnum):
 IDLE, IN_MESSAGE, CLOSED = Direction
 
 # (state, opcode, fin) -> state.
-# 5.4: fragments of a message follow each other, with control frames between but no other message's frames.
-# 5.5: control frames are never fragmented. 5.5.1: nothing follows a Close frame.
+# 5.4: the fragments of a message follow each other; control frames may come between them, but no other message's
+# frames. 5.5: control frames are never fragmented. 5.5.1: nothing follows a Close frame.
 TRANSITIONS: dict[tuple[Direction, Opcode, bool], Direction] = {
     (IDLE, Opcode.TEXT, True): IDLE,
     (IDLE, Opcode.TEXT, False): IN_MESSAGE,

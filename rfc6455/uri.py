@@ -47,14 +47,14 @@ _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # components as in RFC 3986, appendix B; then each is checked against its own grammar.
 _PARTS = re.compile(r"([^:/?#]*)://([^/?#]*)([^#]*)", re.DOTALL)
 _DEFAULT_PORT = {"ws": 80, "wss": 443}
-# The schemes that a redirection may name, and what they mean to a WebSocket: RFC 6455, 4.1, gives an http or https
-# request a resource name, and 11.1 says that ws and wss are those with and without TLS.
+# The schemes that a redirection may name, and the WebSocket scheme for each: RFC 6455, 4.1, says how a resource name
+# is requested with an http or https URI, and 11.1 that ws is without TLS and wss with TLS.
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 
-# Characters other than these have to be percent-encoded. "%" is left alone, so that nothing is encoded twice.
+# Characters other than these have to be percent-encoded. "%" is not, so that nothing is encoded twice.
 _SAFE_IN_PATH = "-._~!$&'()*+,;=:@/%"
-# Characters that nobody wants in a URI: C0 and C1 controls, DEL, and the "\\" that some programs take for a "/".
+# Characters that are never accepted in a URI: C0 and C1 controls, DEL, and the "\\" that some programs treat as a "/".
 _NEVER = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 # RFC 1035, 2.3.4: 255 octets, which are 253 characters. The time for the conversion grows faster than the length.
 _LONGEST_NAME = 253
@@ -202,7 +202,7 @@ def _parse(uri: str) -> URI:
     parts = _PARTS.fullmatch(uri)
     scheme = "" if parts is None else parts[1].lower()
     if parts is None or scheme not in _DEFAULT_PORT:
-        # The scheme alone: what comes before the host may be a password.
+        # Only the scheme is shown, as there may be a password before the host.
         got = "; this has no scheme" if parts is None or not parts[1] else f", not with {excerpt(parts[1], 20)}"
         raise LocalProtocolError(f"a WebSocket URI begins with ws:// or wss://{got} (section 3)")
     host, port = _parse_authority(parts[2], parts[3])
@@ -213,7 +213,7 @@ def _parse(uri: str) -> URI:
     return URI(scheme == "wss", host, _DEFAULT_PORT[scheme] if port is None else port, resource_name)
 
 
-# Most clients connect to the same address again and again, so the last few are kept as they were parsed.
+# Most clients connect to the same address again and again, so the last few are kept in parsed form.
 _LONGEST_KEPT = 200
 _kept_uri = lru_cache(16)(_parse)
 
@@ -246,14 +246,14 @@ def _parse_authority(authority: str, after: str) -> tuple[str, int | None]:
 
 # The grammar of section 3 has no userinfo, and a password there would end up in logs.
 _NO_USER = "has no user and password (section 3); send an Authorization header instead"
-# What an error shows of a wrong authority, and what follows that.
+# The part of an invalid authority that an error shows, and the rest.
 _SHOWN = re.compile(r"(\[[^\]]*\]|[^:]*:).+", re.DOTALL)
 
 
 def _host_and_port(authority: str) -> tuple[str, int | None]:
     split = _split_authority(authority if authority.isascii() else _to_ascii(authority))
     if split is None:
-        # Without what follows the host: of ws://user:password it is the password, even without an "@".
+        # What follows the host is not shown: in ws://user:password it is the password, even without an "@".
         shown = _SHOWN.sub(r"\1...", authority)
         raise LocalProtocolError(f"{excerpt(shown)} is not a host with an optional port (section 3)")
     host, port = split
@@ -373,7 +373,7 @@ def _is_host(text: str) -> bool:
     return _PLAIN_HOST.fullmatch(text) is not None or split_host(text) is not None
 
 
-# Almost all requests to one server name the same host.
+# Almost all requests to a server name the same host.
 _kept_is_host = lru_cache(16)(_is_host)
 
 

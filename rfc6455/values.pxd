@@ -5,7 +5,7 @@ cdef class State:
     pass
 
 cdef class Frame(Value):
-    # As anybody may set them to anything, which serialize_frame() is there to check.
+    # Objects, as callers may set them to anything; serialize_frame() checks them.
     cdef public object opcode
     cdef public object payload
     cdef public object fin

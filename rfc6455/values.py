@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 
-# Called like any Python function, so that a value that contains itself ends in a RecursionError. What Cython makes of
-# the built-in's name does not count the depth.
+# Under this name, it is called like any Python function, so that a value that contains itself causes a RecursionError.
+# The code that Cython generates for the built-in's own name does not count the depth.
 _hash = hash
 
 
@@ -28,7 +28,8 @@ class Value:
     __slots__ = ()
 
     def _names(self) -> tuple[str, ...]:
-        # Not declared here: a type for all classes would hide from checkers what `match` can take of each.
+        # `__match_args__` is not declared here: a type for all classes would hide the individual ones from type
+        # checkers.
         return getattr(self, "__match_args__", ())
 
     def _fields(self) -> tuple[Any, ...]:

@@ -26,8 +26,8 @@ EXTENSIONS = "Sec-WebSocket-Extensions"
 # An extension as offered or agreed: its name, and its parameters in order (9.1).
 ExtensionItem = tuple[str, "tuple[tuple[str, str | None], ...]"]
 
-# How many names one list may hold, over all lines: more than any honest one (browsers offer one extension, the longest
-# known offers have six alternatives), and few enough that reading a list takes time in proportion to its bytes (10.4).
+# The maximum number of names in a list, over all lines: more than any honest list has (browsers offer one extension,
+# the longest known offers have six alternatives), and few enough that reading a list takes linear time (10.4).
 MAX_LISTED = 128
 
 # RFC 9110, 5.6.3. OWS = *( SP / HTAB )
@@ -79,7 +79,7 @@ def is_listed(option: str, values: Sequence[str]) -> bool:
     :param values: the value of each line of that header; several lines are one list.
     """
     if len(values) == 1 and values[0].lower() == option:
-        return True  # the only one, as most often
+        return True  # the only element, as in most requests
     return option in [listed.strip(" \t") for listed in ",".join(values).lower().split(",")]
 
 
@@ -107,7 +107,7 @@ def parse_token_list(values: Iterable[str], name: str) -> list[str]:
 
 
 def _too_many(name: str) -> HandshakeError:
-    # RFC 6585, 5: 431 is for "when a single header field is at fault", too.
+    # RFC 6585, 5: 431 can also be used "when a single header field is at fault".
     return HandshakeError(431, f"{name} lists more than {MAX_LISTED} names", "10.4")
 
 
@@ -174,8 +174,8 @@ def _parse_extension_list(value: str, room: int) -> tuple[ExtensionItem, ...]:
     return tuple(items)
 
 
-# Each browser sends one value, always the same, so the last few that came are kept as they were parsed. 100 characters
-# hold the longest of them, 32 values those of all browsers and libraries; together they take 200 KB at most.
+# Each browser always sends the same value, so the last few values are kept in parsed form. 100 characters are enough
+# for the longest of them, and 32 values for all browsers and libraries. Together they take at most 200 KB.
 _LONGEST_KEPT = 100
 _kept_extension_list = lru_cache(32)(_parse_extension_list)
 

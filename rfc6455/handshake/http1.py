@@ -42,8 +42,8 @@ from .refusals import explain, refusal
 # not understand the WebSocket Protocol".
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-# RFC 9110, 15.5.22: a 426 names what to upgrade to, and 7.8 that Connection lists Upgrade then. 4.2.2: it names the
-# version(s) that the server is capable of understanding.
+# RFC 9110, 15.5.22: a 426 has an Upgrade field, which Connection must then list (7.8). 4.2.2: it names "the version(s)
+# the server is capable of understanding".
 _CLOSE = [("Connection", "close")]
 _CLOSE_AND_UPGRADE = [("Connection", "close, Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION)]
 
@@ -53,7 +53,7 @@ _HOP_BY_HOP = frozenset({"connection", "upgrade", "content-length", "transfer-en
 # The methods of requests to a server that also serves pages; health checks use OPTIONS and HTTP/1.0.
 _PLAIN_METHODS = ("GET", "HEAD", "OPTIONS")
 
-# Looked up once, as the members of an enum take long to find.
+# Looked up once, as finding a member of an enum takes long.
 _BARE_LF = Leniency.BARE_LF
 _MISSING_UPGRADE = Leniency.MISSING_CONNECTION_UPGRADE
 
@@ -63,12 +63,12 @@ _SWITCHING_PROTOCOLS = (
     f"HTTP/1.1 101 {phrase(101)}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 )
 
-# The fields that every request has, in the same order: all of it but the host and the two values that stand between.
+# The fields that every request has, in this order: everything but the host and the two values in between.
 _VERSION_FIELD = ("Sec-WebSocket-Version", VERSION)
 _ASKING = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: "
 _VERSION_LINE = f"\r\nSec-WebSocket-Version: {VERSION}\r\n"
 
-# The values of all lines by their names, in lower case, as `Headers` has them.
+# The values of all lines by name, in lower case, as `Headers` has them.
 _Lines = Mapping[str, Sequence[str]]
 
 
@@ -130,7 +130,7 @@ class ServerHandshake(ServerOpening):
     """
 
     _reserved = _HOP_BY_HOP
-    # A head that came whole, as most do, and the reader of any other.
+    # A head that arrived whole, as most do, and the reader of any other.
     _whole = b""
     _reader: RequestReader | None = None
 
@@ -154,7 +154,9 @@ class ServerHandshake(ServerOpening):
         check_type(target, str, "target is a str such as '/chat?room=1'")
         request = Request(method, target, Headers(headers))
         if self._has_received:
-            raise LocalProtocolError("receive_request() cannot be called now: this handshake has received something")
+            raise LocalProtocolError(
+                "receive_request() cannot be called now: this handshake has already received data"
+            )
         self._refusing(self._take_request, request)
         return request
 
@@ -202,7 +204,7 @@ class ServerHandshake(ServerOpening):
         if self._reader is not None or not data:
             self._read_by_piece(data)
             return
-        # There is one already if a rule of the application's raised an exception.
+        # There is a whole head already if a rule of the application raised an exception.
         data = self._whole + data
         head = whole_request(data, self._options.limits)
         if head is None:
@@ -308,10 +310,10 @@ def check_host(request: Request, lines: _Lines) -> str | None:
     message that contains more than one Host header field line or a Host header field with an invalid field value."
     """
     if request.version == "HTTP/1.0" and "host" not in lines:
-        return request.host  # 3.2 requires it in HTTP/1.1; health checks in HTTP/1.0 have none
+        return request.host  # RFC 9112, 3.2 requires it in HTTP/1.1; health checks in HTTP/1.0 have none
     host = _only(lines.get("host"), "Host", "RFC 9112 3.2")
     _check_is_host(host)
-    # 3.2.2: a target in absolute form replaces what the field says, but not the need for a good one.
+    # RFC 9112, 3.2.2: a target in absolute form overrides the Host field, which must nevertheless be valid.
     if not request.target.startswith("/"):
         host = request.host or ""
         _check_is_host(host)
@@ -323,7 +325,7 @@ def _check_is_host(host: str) -> None:
         raise HandshakeError(400, f"Host is {excerpt(host)}, not a host with an optional port", "RFC 9112 3.2")
 
 
-# As most clients write it, and Firefox.
+# As most clients send it, and as Firefox does.
 _USUAL_CONNECTIONS = (("Upgrade",), ("keep-alive, Upgrade",))
 _USUAL_UPGRADE = ("websocket",)
 _USUAL_VERSION = (VERSION,)
@@ -372,7 +374,7 @@ def check_no_body(lines: _Lines) -> None:
     """
     if "transfer-encoding" in lines:
         raise HandshakeError(400, "Transfer-Encoding announces a body; a handshake has none", "RFC 9112 6.1")
-    # RFC 9110, 8.6: the value may be a list in which one number stands several times.
+    # RFC 9110, 8.6: the value may be a list that repeats the same number.
     lengths = lines.get("content-length")
     if lengths and not all(map(_NO_LENGTH.fullmatch, ",".join(lengths).split(","))):
         raise HandshakeError(400, "Content-Length announces a body; a handshake has none", "RFC 9112 6.2")
@@ -388,7 +390,7 @@ def _check_is_upgrade(request: Request, lines: _Lines) -> None:
     # value."
     if request.version != "HTTP/1.0" and is_listed("websocket", lines.get("upgrade", ())):
         return
-    # What a WebSocket client sends end to end, and so what is left of a handshake that a proxy has spoilt.
+    # These are sent end to end, so they remain in a handshake whose Upgrade and Connection a proxy has removed.
     is_from_client = "sec-websocket-key" in lines or "sec-websocket-version" in lines
     # 4.1, 2: "the HTTP version MUST be at least 1.1". RFC 9110, 7.8: "A server MUST ignore an Upgrade header field
     # that is received in an HTTP/1.0 request."
@@ -419,9 +421,9 @@ def _check_version(lines: _Lines) -> None:
         raise HandshakeError(426, f"the version is {excerpt(version)}; {VERSION} is required", "4.2.2")
 
 
-# 16 bytes in base64: 21 characters of 6 bits, one of 2 bits and 4 pad bits, 2 "=". The pad bits should be zero, says
-# erratum 3150, but a decoder may ignore that they are not (RFC 4648, 3.5), and 4.1 itself prints such a key. A nonce
-# is not secret, and the answer depends on its characters alone.
+# 16 bytes in base64: 21 characters of 6 bits, one of 2 bits and 4 pad bits, 2 "=". Erratum 3150 says that the pad bits
+# are zero, but a decoder may accept others (RFC 4648, 3.5), and the key in 4.1 has others. Accepting them is harmless:
+# the nonce is not secret, and the answer depends only on its characters.
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 
 
@@ -478,7 +480,7 @@ class ClientHandshake(ClientOpening):
     _version = "HTTP/1.1"
     _opening_status = 101
     _reserved = _HOP_BY_HOP
-    # What came after the head, and the reader of a head that did not come whole.
+    # Input after the head, and the reader of a head that did not arrive whole.
     _unread = b""
     _reader: ResponseReader | None = None
 
@@ -488,7 +490,7 @@ class ClientHandshake(ClientOpening):
         if len(nonce) != 16:
             raise ValueError(f"random(16) returned {len(nonce)} bytes; Sec-WebSocket-Key needs all of them (4.1)")
         self._key = b2a_base64(nonce, newline=False).decode()
-        # What extensions and the caller add may be wrong. The others were checked, or are made here.
+        # Fields from extensions and the caller may be invalid. The others have been checked, or are made here.
         added = [*self._offer.fields, *fields]
         if added:
             check_fields(added)
@@ -523,7 +525,7 @@ class ClientHandshake(ClientOpening):
         return None
 
     def _read_head(self, data: bytes) -> Response | None:
-        # Most heads come whole, in one read.
+        # Most heads arrive in one read.
         head = whole_response(data, self._options.limits) if self._reader is None else None
         if head is not None:
             version, status, _, pairs, index, end = head
@@ -552,9 +554,9 @@ class ClientHandshake(ClientOpening):
         lines = response.headers._by_name()
         if response.version == "HTTP/1.0":
             raise HandshakeError(None, "the 101 is not of HTTP/1.1", "4.2.2")
-        # No check is needed that no body follows: a 1xx ends with its empty line "regardless of the header fields
-        # present in the message" (RFC 9112, 6.3). 4.1, 2: the value of Upgrade is "an ASCII case-insensitive match for
-        # the value "websocket"".
+        # There is no need to check for a body: a 1xx ends with its empty line "regardless of the header fields present
+        # in the message" (RFC 9112, 6.3). 4.1, 2: the value of Upgrade is "an ASCII case-insensitive match for the
+        # value "websocket"".
         if lines.get("upgrade") != _USUAL_UPGRADE:
             upgrade = _only(lines.get("upgrade"), "Upgrade", "4.1")
             if upgrade.lower() != "websocket":

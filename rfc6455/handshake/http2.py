@@ -28,7 +28,7 @@ from .opening import READING, REFUSED, REQUESTED, Answer, ClientOpening, HeaderL
 from .origins import canonical_origin
 from .refusals import explain, refusal
 
-# What the methods below take as a header list.
+# The header lists that the methods below accept.
 _Pairs = Iterable[tuple["str | bytes", "str | bytes"]]
 
 # RFC 9113, 8.2.2: connection-specific fields make a message malformed. RFC 8441, 5: "They MUST NOT be included in the
@@ -99,7 +99,7 @@ class Http2ServerHandshake(ServerOpening):
         return self._receive("receive_request()", lambda: _parse_split_connect(method, target, fields))
 
     def _answer(self, fields: list[tuple[str, str]]) -> tuple[Answer, bytes]:
-        # RFC 8441, 5.1: a 200, as with any CONNECT, takes the place of the 101.
+        # RFC 8441, 5.1: instead of a 101, there is a 200, as with any CONNECT.
         return Response(200, Headers(fields), version="HTTP/2"), b""
 
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
@@ -148,9 +148,8 @@ class Http2ServerHandshake(ServerOpening):
         raise HandshakeError(400, reason, "RFC 9113 8.1", cause=CloseCause.OPENING_EOF)
 
     def _answer_to_error(self, error: HandshakeError) -> Response:
-        # RFC 6455, 4.4: a client that asked for another version learns from this field which one is supported. It is
-        # in every refusal, as it does no harm in others. (There is no 426: it requires Upgrade, which HTTP/2 does not
-        # have.)
+        # RFC 6455, 4.4: a client that asked for another version learns from this field which one is supported. Every
+        # refusal has it, as it does no harm. (A 426 is not possible: it requires Upgrade, which HTTP/2 does not have.)
         return refusal(error.status or 400, Headers([("sec-websocket-version", VERSION)]), explain(error))
 
     def _refuse(self, response: Response) -> None:

@@ -41,10 +41,10 @@ class Agreement(NamedTuple):
         return fields
 
 
-# Most handshakes agree on nothing more than the connection.
+# Most handshakes agree on no subprotocol and no extension.
 _NOTHING = Agreement(None)
 
-# What the client's handshake asks for: its subprotocols and its extensions, in its order of preference.
+# The subprotocols and extensions for which the client's handshake asks, in its order of preference.
 Wishes = tuple[Sequence[str], Sequence[ExtensionItem]]
 
 
@@ -162,7 +162,7 @@ class Offer:
         return Agreement(subprotocol, codecs) if subprotocol is not None or codecs else _NOTHING
 
     def _check_subprotocol(self, values: Sequence[str]) -> str | None:
-        # An empty field names no subprotocol, and 4.1 fails the connection for one that was not asked for.
+        # An empty field names no subprotocol, so it cannot name one that was not asked for, which 4.1 forbids.
         values = [value for value in values if value]
         if not values:
             return None

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # all names are in lower case.
 HeaderList = list[tuple[bytes, bytes]]
 
-# The head of a server's answer, or what makes it.
+# The head of a server's answer, or a function that makes it.
 Answer = Response | Callable[[], Response]
 
 _T = TypeVar("_T")
@@ -51,7 +51,7 @@ class Stage(Enum):
     REFUSED = "send what headers_to_send() and data_to_send() return, and close"
 
 
-# As names of the module: to look a member up in its class takes ten times as long.
+# Names of this module, as looking up a member in its class takes ten times as long.
 READING, REQUESTED, ACCEPTED, REFUSED = Stage
 
 
@@ -61,7 +61,7 @@ class _Opening(State):
     :ivar leniencies_used: the number of times that each `Leniency` was used.
     """
 
-    # What is to be sent: a head in HTTP/1.1, and the body of a refusal.
+    # Data to send: a head in HTTP/1.1, and the body of a refusal.
     _head = b""
     _body_to_send = b""
 
@@ -100,14 +100,14 @@ class ServerOpening(_Opening):
     """
 
     request: Request | None = None
-    # Made once: many servers have no terms but the policy that is the default.
+    # Made once, as many servers have no terms but the default policy.
     _terms = Terms((), (), SAME_HOST, None, False)
     _stage = READING
     _wishes: Wishes | None = None
     _plain_http = False
     _eof = False
     _early: bytearray | None = None
-    _connection: Connection | None = None  # while it still has the head of our answer
+    _connection: Connection | None = None  # as long as it still has to send the head of our answer
     _response: Answer | None = None
     _reserved: Collection[str]  # fields that the caller may not add
 
@@ -326,7 +326,9 @@ class ClientOpening(_Opening):
         response = Response(status, headers, body, self._version)
         self._check_not_done("receive_response()")
         if self._has_received:
-            raise LocalProtocolError("receive_response() cannot be called now: this handshake has received something")
+            raise LocalProtocolError(
+                "receive_response() cannot be called now: this handshake has already received data"
+            )
         self.response = response
         return self._result(self._open, response)
 

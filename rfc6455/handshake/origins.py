@@ -24,19 +24,21 @@ from .fields import Request
 class OriginPolicy(Enum):
     """Rules for the ``Origin`` of a request that need no list (10.2)."""
 
-    #: Pages of the host and port that the request names in ``Host`` may connect, and clients that are not browsers.
+    #: Pages from the host and port that the request names in ``Host`` may connect, and so may clients other than
+    #: browsers.
     SAME_HOST = "same host"
-    #: Any page may connect. Right for a public service that identifies its users by something other than a cookie.
+    #: Any page may connect. This is right for a public service that identifies its users by something other than a
+    #: cookie.
     ANY_ORIGIN = "any origin"
 
 
 SAME_HOST = OriginPolicy.SAME_HOST
 ANY_ORIGIN = OriginPolicy.ANY_ORIGIN
 
-# A policy; an origin that may connect, such as "https://example.com", "https://*.example.com" or "null"; or the
-# application's own rule.
+# A policy, an origin that may connect, such as "https://example.com", "https://*.example.com" or "null", or a rule of
+# the application.
 OriginRule = OriginPolicy | str | Callable[[Request], bool]
-# What the argument ``origins`` takes: one rule that is not a str, or several, one of which has to allow a page.
+# The type of the argument ``origins``: one rule that is not a str, or several, of which one has to allow the page.
 Origins = OriginPolicy | Callable[[Request], bool] | Collection[OriginRule]
 
 _WHAT = (
@@ -90,7 +92,7 @@ def is_same_host(request: Request) -> bool:
 def _is_of_host(origin: str, asked: str) -> bool:
     """Return whether this is the origin of a page of the host and port that were asked for, which are valid."""
     if origin == "https://" + asked or origin == "http://" + asked:
-        return True  # as browsers write it, in most cases
+        return True  # the form that browsers send, in most cases
     scheme, host, port = canonical_origin(origin)
     return scheme in _DEFAULT_PORTS and (scheme, host, port) == canonical_origin(f"{scheme}://{asked}")
 
@@ -112,7 +114,7 @@ class OriginRules:
         self._any_origin = any(rule is ANY_ORIGIN for rule in rules)
         self._same_host = any(rule is SAME_HOST for rule in rules)
         self._origins = {canonical_origin(origin) for origin in written if "*" not in origin}
-        # The names that one or more labels may precede.
+        # The hosts before which one or more labels may stand.
         self._suffixes = {canonical_origin(origin.replace("*.", "", 1)) for origin in written if "*" in origin}
         self._callables = [rule for rule in rules if callable(rule)]
 
@@ -186,7 +188,7 @@ def _allows(rule: Callable[[Request], bool], request: Request) -> bool:
     return answer
 
 
-# Made once: most servers have nothing but a policy.
+# Made once, as most servers have nothing but a policy.
 _RULES_OF_POLICIES = {policy: OriginRules(policy) for policy in OriginPolicy}
 
 
@@ -214,7 +216,7 @@ class OwnHosts:
 
         :raises HandshakeError: 421.
         """
-        # Only HTTP/1.0 requests have none, and no current browser sends those.
+        # Only HTTP/1.0 requests have no host, and no current browser sends those.
         if host is None:
             return
         split = split_host(host)

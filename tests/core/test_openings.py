@@ -106,15 +106,15 @@ def test_what_was_received_cannot_be_received_again(version: str) -> None:
 def test_a_head_cannot_come_both_ways() -> None:
     server = ServerHandshake()
     server.receive_data(b"GET")
-    with pytest.raises(LocalProtocolError, match="has received something"):
+    with pytest.raises(LocalProtocolError, match="has already received data"):
         server.receive_request("GET", "/", REQUIRED)
     near = client()
     near.receive_data(b"HTTP/1.1 403 x\r\n\r\n")
-    with pytest.raises(LocalProtocolError, match="has received something"):
+    with pytest.raises(LocalProtocolError, match="has already received data"):
         near.receive_response(101, ANSWER)
     far = Http2ClientHandshake("ws://a/")
     far.receive_headers([(":status", "403")])
-    with pytest.raises(LocalProtocolError, match="has received something"):
+    with pytest.raises(LocalProtocolError, match="has already received data"):
         far.receive_response(200, ())
 
 
