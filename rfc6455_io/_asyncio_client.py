@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="WebSocket | Listener")
 L = TypeVar("L", bound=Listener)
 
-# RFC 8305, 5: how long one address is tried, in seconds, before the next one is tried in parallel.
+# RFC 8305, 5: the time in seconds after which the next address is tried in parallel.
 HAPPY_EYEBALLS = 0.25
 
 
@@ -119,7 +119,7 @@ class Connect(Generic[T]):
             opened: Any = await asyncio.wait_for(self._open(), self._timeouts.open)
         except asyncio.TimeoutError as error:
             if getattr(error, "errno", None) is not None:
-                raise  # the system's own, ETIMEDOUT
+                raise  # the system's ETIMEDOUT
             raise self._late() from None
         except HandshakeError as error:
             if error.cause is not CloseCause.OPEN_TIMEOUT:
@@ -206,7 +206,8 @@ class _Way(Way):
 
 
 def _eyeballs(loop: asyncio.AbstractEventLoop, host: str) -> dict[str, Any]:
-    # uvloop has no such argument, and tries one address after the other. A literal address is the only one.
+    # uvloop does not have this argument, and tries one address after the other. For a literal address, there is no
+    # need.
     has_one = ":" in host or host.replace(".", "").isdecimal()
     return {} if has_one or not isinstance(loop, asyncio.BaseEventLoop) else {"happy_eyeballs_delay": HAPPY_EYEBALLS}
 
@@ -219,7 +220,7 @@ class _TunnelProtocol(asyncio.Protocol):
     def __init__(self, tunnel: Tunnel) -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tunnel = tunnel
-        self._early = b""  # what comes after the tunnel is open and before the driver takes over
+        self._early = b""  # input between the opening of the tunnel and the moment when the driver takes over
         self._is_lost = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -244,7 +245,7 @@ class _TunnelProtocol(asyncio.Protocol):
             self.opened.set_exception(ProxyError("the proxy ended the connection before it answered"))
 
     def give_up(self) -> None:
-        self.opened.cancel()  # or asyncio would log its exception, which nobody waits for any more
+        self.opened.cancel()  # as asyncio would log its exception, for which nobody waits any more
         if self.transport is not None:
             self.transport.abort()
 

@@ -1,6 +1,6 @@
 cimport cython
 
-# By another name, as the one in the source is imported from the package.
+# Under another name, as the source imports `Endpoint` from the package.
 from rfc6455.endpoint cimport Endpoint as EndpointItself
 from rfc6455.events cimport BytesMessage, TextMessage
 from rfc6455_io._known cimport Known
@@ -18,7 +18,7 @@ cdef class Listener(Known):
 cdef class Driver:
     cdef public object transport
     cdef readonly EndpointItself endpoint
-    # Not a Connection for C: what records one stands in for it (rfc6455/trace/recorder.py).
+    # Not typed as a Connection, as a recording object may stand in for it (rfc6455/trace/recorder.py).
     cdef readonly object connection
     cdef readonly Listener listener
     cdef readonly object loop

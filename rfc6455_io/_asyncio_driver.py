@@ -26,11 +26,11 @@ from rfc6455.events import BytesMessage, TextMessage
 from ._known import Known, log_failure
 from ._messages import ANSWER, FAREWELL, HEADER, HIGH_WATER, Part, Sendable
 
-# How much is done before the loop's other work gets its turn: each event counts 1, and each KiB of a message 1 more.
-# This many empty messages take a few milliseconds; a read of 256 KiB can hold 40,000 of them.
+# The amount of work before the loop's other tasks get their turn: each event counts 1, and each KiB of a message 1
+# more. This many empty messages take a few milliseconds; a read of 256 KiB can contain 40,000 of them.
 WORK_AT_ONCE = 1000
 
-# CVE-2024-12254: asyncio's writelines() did not tell the protocol to pause, however much was waiting.
+# CVE-2024-12254: asyncio's writelines() did not tell the protocol to pause, however much data was waiting.
 FORGETS_TO_PAUSE = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2)
 
 
@@ -96,7 +96,7 @@ class Listener(Known):
     def _gone(self) -> None:
         """Called when both the connection and TCP have ended."""
 
-    # What a listener can read and do.
+    # For listeners.
 
     @property
     def is_writable(self) -> bool:
@@ -122,7 +122,7 @@ class Listener(Known):
         driver = self._driver
         driver.queue(message, fin, compress)
         if not driver.is_busy or (driver._unsent >= HIGH_WATER and driver.can_write):
-            driver.write()  # also in a callback, which would otherwise never be told to stop
+            driver.write()  # even in a callback, as a callback that goes on sending would never be told to stop
         return driver.can_write
 
     def ping(self, payload: bytes = b"") -> None:
@@ -195,16 +195,16 @@ class Driver:
 
     transport: asyncio.Transport
     endpoint: Endpoint
-    connection: rfc6455.Connection  # the endpoint's, from `opened` on: what is sent goes to it directly
+    connection: rfc6455.Connection  # the endpoint's, from `opened` on; messages are sent on it directly
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
         self.loop = loop
         self.listener: Listener | None = None
         self.can_write: bool = True
         self.is_closing: bool = False  # whether close() was called
-        self.is_cut_off: bool = False  # whether nothing can be sent though the listener was not told the end
+        self.is_cut_off: bool = False  # whether nothing can be sent, although the listener was not told of the end
         self.is_held: bool = False  # whether the listener has paused
-        self.is_answer_due: bool = False  # whether that is because the end waits for an answer to what came before it
+        self.is_answer_due: bool = False  # whether it has paused because the end waits for an answer to a message
         self._answer_until: float | None = None
         self.lost: bool = False  # whether TCP has ended
         self.is_gone: bool = False  # whether both the connection and TCP have ended
@@ -212,18 +212,18 @@ class Driver:
         self._time: Callable[[], float] = loop.time
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf  # when `_tick` will be called: -inf for right after the next read, inf for never
-        self.is_busy = False  # whether events are being handled further down the stack
+        self.is_busy = False  # whether events are being handled by a caller of this code
         self._is_waiting = False  # whether `_go_on` will be called
-        self._is_flooded = False  # whether reading has stopped because too much waits to be written
+        self._is_flooded = False  # whether reading has stopped because too much data waits to be written
         self._is_deaf = False  # whether reading has stopped
         self._is_ending = False  # whether this side has ended its stream
-        self._unsent = 0  # the size of what was queued since the last write
-        self.has_write_due: bool = False  # whether the loop will write what was queued
+        self._unsent = 0  # the size of the data queued since the last write
+        self.has_write_due: bool = False  # whether the loop will write the queued data
         self._has_eof = self._is_hung_up = self._has_ended = False  # the last: the listener was told of the end
-        # Where messages go: the listener, until it has failed or has been told of the end.
+        # The receiver of messages: the listener, until it has failed or has been told of the end.
         self._target: Listener | None = None
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
@@ -240,7 +240,7 @@ class Driver:
         target = self._target
         left = WORK_AT_ONCE
         is_stopped = self.is_held or self._is_flooded
-        # Whether anything but messages may have come: before the connection is open, a deadline may be nearer.
+        # Whether anything other than messages may have arrived, which may bring a deadline nearer.
         is_changed = is_stopped or not data or target is None
         try:
             self.endpoint._receive(data, self._time())
@@ -261,15 +261,15 @@ class Driver:
                 if (left <= 0 or self.is_held or self._unsent >= HIGH_WATER) and self._must_stop(left):
                     is_changed = True
                     break
-        except (Exception, asyncio.CancelledError):  # which the result of a cancelled task raises
+        except (Exception, asyncio.CancelledError):  # the latter is raised by the result of a cancelled task
             self._failed()
         if not is_changed and self.listener is not None:
-            self.listener._after_read()  # what a task answers goes out in the same write
+            self.listener._after_read()  # the answers of a task are part of the same write
         self.is_busy = False
         if is_changed or self.is_closing:
             self._settle()
         elif self._unsent:
-            self.write()  # messages alone bring no deadline nearer, and there is nothing else to settle
+            self.write()  # messages bring no deadline nearer, so nothing else has to be done
         if is_changed and self.listener is not None:
             self.listener._after_read()  # a task that is told of the end finds the peer's Close answered
 
@@ -309,7 +309,7 @@ class Driver:
         if not self.is_busy:
             self._settle()
 
-    # What the listener and the owner call.
+    # Called by the listener and the owner.
 
     def queue(self, message: Sendable, fin: bool = True, compress: bool | None = None) -> None:
         """Queue a message in the endpoint until something is written."""
@@ -334,7 +334,7 @@ class Driver:
         self.endpoint.close(code, reason)
         self.is_closing = True
         if not self.is_busy:
-            # The Close frame goes out now; what follows from it is done by the loop, not in this call.
+            # The Close frame is written now. Everything that follows from it is left to the loop.
             self.write()
             self._go_on_soon()
         self.is_answer_due = False
@@ -385,7 +385,7 @@ class Driver:
         if not self.is_busy:
             self.data_received(None)
 
-    # What happens.
+    # Events.
 
     def _end_of_stream(self) -> None:
         if not self._has_eof:
@@ -421,7 +421,7 @@ class Driver:
     def _end_while_held_up(self) -> None:
         connection = self.endpoint.connection
         if connection is not None and connection.finished:
-            self.transport.abort()  # the time in which the peer could take what waits is over, too
+            self.transport.abort()  # the peer's time to read the rest has passed as well
             return
         self._is_flooded = False
         if self.is_held and not self.is_answer_due:
@@ -445,7 +445,7 @@ class Driver:
             self.listener._cut_off()
 
     def _next_deadline(self) -> float | None:
-        # While the listener or the peer holds things up, the endpoint's unread input does not count.
+        # While the listener or the peer causes the delay, the endpoint's unread input does not count.
         if self.is_held or self._is_flooded:
             return self.endpoint.deadlines.next_deadline()
         return self.endpoint.next_deadline()
@@ -506,7 +506,7 @@ class Driver:
         self.endpoint.close(1011)
         self._go_on_soon()
 
-    # What follows for the transport.
+    # The consequences for the transport.
 
     def _settle(self) -> None:
         """Write, start or stop reading, end the stream or TCP, and set the timer, as the endpoint needs it now."""
@@ -533,7 +533,7 @@ class Driver:
         else:
             self.transport.writelines(buffers)
             if FORGETS_TO_PAUSE:
-                self.transport.set_write_buffer_limits()  # which checks how much is waiting
+                self.transport.set_write_buffer_limits()  # this checks how much is waiting
 
     def _read_or_not(self) -> None:
         transport = self.transport
@@ -541,7 +541,7 @@ class Driver:
             return
         self._is_deaf = self.is_held or self._is_waiting or self._is_flooded
         change = transport.pause_reading if self._is_deaf else transport.resume_reading
-        with suppress(AttributeError):  # Python 3.10's TLS, after a reset that `connection_lost` will tell
+        with suppress(AttributeError):  # Python 3.10's TLS, after a reset that `connection_lost` will report
             change()
 
     def _end_tcp(self) -> None:
@@ -556,10 +556,10 @@ class Driver:
         elif self.endpoint.must_close and not self._is_ending:
             self._is_ending = True
             if self.transport.can_write_eof():
-                with suppress(OSError):  # reset; the end is read
+                with suppress(OSError):  # reset; reading will find the end
                     self.transport.write_eof()
             else:
-                # With TLS, its end is the end of both directions (5.5.1: the server closes "immediately").
+                # Ending TLS ends both directions (5.5.1: the server closes "immediately").
                 self.transport.close()
 
     def _set_timer(self) -> None:
@@ -569,7 +569,7 @@ class Driver:
             return
         self._stop_timer()
         if due is None:
-            return  # without any timer, the loop's waits cost the kernel less
+            return  # without a timer, waiting is cheaper for the kernel
         if due <= self._time():
             # A late deadline is due again at once, but not before another read. A callback that is scheduled by a
             # callback comes after a read in every loop, whether it runs callbacks before reading (uvloop) or after

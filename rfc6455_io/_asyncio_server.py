@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from ._openings import HandshakeArguments
 
-# Python 3.10 has no groups.
+# Python 3.10 has no exception groups.
 _ExceptionGroup: Any = getattr(builtins, "BaseExceptionGroup", ())
 
 logger = logging.getLogger("rfc6455_io")
@@ -81,7 +81,7 @@ class Server:
         self._server: asyncio.Server | None = None
         self._drivers: set[Driver] = set()
         self._tasks: set[asyncio.Future[Any]] = set()
-        self._answers: dict[Driver, asyncio.Future[Any]] = {}  # those of `process_request` that are awaited
+        self._answers: dict[Driver, asyncio.Future[Any]] = {}  # the results of `process_request` that are awaited
         self._stopped = asyncio.Event()
         self._is_closing = False
         self._starting = asyncio.Lock()
@@ -97,7 +97,7 @@ class Server:
             raise TypeError(f"a handler is a coroutine function or a class derived from Listener, not {handler!r}")
         return partial(_Handled, self, handler)  # type: ignore[arg-type]
 
-    # Its life cycle.
+    # Life cycle.
 
     @property
     def sockets(self) -> Sequence[socket.socket]:
@@ -127,7 +127,7 @@ class Server:
                 self._server = await self._listen(partial(Driver, asyncio.get_running_loop(), self))
                 self._file = None if self._path is None else SocketFile(self._path)
         if self._is_closing:
-            self._stop_listening()  # `close` came in the meantime
+            self._stop_listening()  # `close` was called in the meantime
             raise RuntimeError("the server is closed; to listen again, call serve() for another")
         return self
 
@@ -193,7 +193,7 @@ class Server:
         if self._empty is not None and not self._empty.done() and self._is_empty:
             self._empty.set_result(None)
 
-    # What a driver calls.
+    # Called by drivers.
 
     def begin(self, driver: Driver) -> rfc6455.ServerHandshake:
         self._drivers.add(driver)
@@ -214,7 +214,7 @@ class Server:
 
     def _await(self, driver: Driver, request: Request, answer: Awaitable[Response | None]) -> None:
         future = asyncio.ensure_future(answer)
-        if future is not answer:  # one that is not ours may have others that wait for it
+        if future is not answer:  # others may be waiting for a future that was not made here
             self._answers[driver] = future
         self._tasks.add(future)
         future.add_done_callback(partial(self._answer_later, driver, request))
@@ -225,7 +225,7 @@ class Server:
         try:
             self._answer(driver, request, future.result())
         except BaseException as error:
-            # The result of a task that was cancelled raises CancelledError; `close` and `closed` cancel this one.
+            # The result of a cancelled task raises CancelledError; `close` and `closed` cancel this one.
             if isinstance(error, Exception) or not (self._is_closing or driver.endpoint.closed):
                 self._refuse(driver)
         driver.answered()
@@ -233,7 +233,7 @@ class Server:
     def _answer(self, driver: Driver, request: Request, answer: Response | None) -> None:
         endpoint = driver.endpoint
         if endpoint.closed:
-            return  # the client did not wait for it, or the server is closing
+            return  # the client did not wait for the answer, or the server is closing
         refused = refusal(request, answer)
         if refused is not None:
             endpoint.reject(refused.status, refused.headers, refused.body)
@@ -305,13 +305,13 @@ class _Handled(Inbox):
                 log_failure(self._driver.endpoint, "handler")
         finally:
             self.queue.clear()
-            self.size = QUEUE  # nobody will receive what comes from now on
+            self.size = QUEUE  # nobody will receive messages from now on
             self.close(code)
 
     def _is_own_end(self, error: BaseException) -> bool:
         """Return whether an exception tells only that this connection has ended. That of another connection is the
         handler's responsibility."""
-        if isinstance(error, _ExceptionGroup):  # which a task group raises
+        if isinstance(error, _ExceptionGroup):  # raised by a task group
             return all(map(self._is_own_end, error.exceptions))
         if not isinstance(error, ConnectionClosedError):
             return False
@@ -370,7 +370,7 @@ def serve(
         try:
             await server.start_serving()
         except BaseException:
-            server.close()  # which asyncio leaves to us if this is cancelled
+            server.close()  # asyncio does not do this if the task is cancelled
             raise
         return server
 
@@ -387,7 +387,7 @@ def serve(
         if bound.family == getattr(socket, "AF_UNIX", None):
             return await loop.create_unix_server(factory, sock=bound, **how, **_keeping_files(loop))
         if bound.family in (socket.AF_INET, socket.AF_INET6):
-            # What is accepted inherits it. asyncio itself sets it only where the socket names its protocol.
+            # Accepted sockets inherit it. asyncio itself sets it only if the socket names its protocol.
             bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         try:
             return await loop.create_server(factory, sock=bound, **how)

@@ -38,7 +38,7 @@ cdef class Receiver:
     cdef wake(self)
     cdef _continue_later(self, callback, context)
 
-# A class of its own, without others derived from it: Python calls its `__await__` directly.
+# A final class, so that Python calls its `__await__` directly.
 @cython.final
 cdef class Next:
     cdef Inbox _inbox

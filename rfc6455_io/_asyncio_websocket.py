@@ -52,7 +52,7 @@ from ._messages import (
     size_of,
 )
 
-# Raised in a task that sends when TCP has ended and the end itself waits behind messages that were not received.
+# Reported to a task that sends when TCP has ended, but the real end waits behind messages that were not received.
 CUT_OFF = Closed(1006, "", False, None, CloseCause.EOF_IDLE)
 
 
@@ -63,20 +63,20 @@ class Inbox(Listener):
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
-        # A list: it is short, and takes a tenth of the memory of an empty deque.
+        # A list, as it is short, and takes a tenth of the memory of an empty deque.
         self.queue: list[str | bytes | Part] = []
         self.size: int = 0
         self.receiver: Receiver = Receiver(self.loop)
-        # The tasks that wait to send, in order; one is woken at a time, and wakes the next.
+        # The tasks that wait to send, in order. One is woken at a time, and wakes the next.
         self.turns: list[asyncio.Future[None]] = []
-        # Whether a message is being sent in parts; and if the peer is slow, what waits between two of them.
+        # Whether a message is being sent in parts, and if the peer is slow, the future that is awaited between two.
         self.sends_parts: bool = False
         self.room: asyncio.Future[None] | None = None
         self.pings: Pings = Pings()
-        self.end_event: Closed | None = None  # set when all messages before it are received
+        self.end_event: Closed | None = None  # set when all messages before it have been received
         self.gone: asyncio.Future[Closed] | None = None
 
-    # What comes.
+    # Called by the driver.
 
     def _message(self, message: str | bytes) -> None:
         self._put(message, len(message))
@@ -87,13 +87,13 @@ class Inbox(Listener):
     def _put(self, item: str | bytes | Part, size: int) -> None:
         driver = self._driver
         if self.size >= QUEUE and driver.is_closing:
-            return  # nobody received what came before, and the peer's Close is awaited
+            return  # nobody has received the earlier messages, and the peer's Close is awaited
         self.queue.append(item)
         self.size += size + MESSAGE
         if driver.endpoint._has_end():
             driver.await_answer()
         if self.size >= QUEUE:
-            # A task that waits takes what there is now, so that reading need not stop.
+            # A task that waits takes the queued messages now, so that reading need not stop.
             if self.receiver.callback is not None:
                 self.receiver.wake()
             if self.size >= QUEUE:
@@ -129,7 +129,7 @@ class Inbox(Listener):
     def check_end(self) -> None:
         """Raise an exception if nothing can be sent any more, even while the end waits behind unreceived messages."""
         if self._driver.is_cut_off:
-            # What the peer said last may not have been read yet; TCP has ended in any case.
+            # The peer's last messages may not have been received yet, but TCP has ended in any case.
             raise ConnectionClosedError(self.end or CUT_OFF)
 
     def wait(self) -> Receiver:
@@ -141,13 +141,13 @@ class Inbox(Listener):
             raise RuntimeError("recv() is already waiting in another task; only one task can receive at a time")
         driver = self._driver
         if driver.has_write_due:
-            driver.write()  # nothing more will come that could be sent together with it
+            driver.write()  # there will be nothing more to send together with it
         if driver.is_answer_due:
             driver.end_answer()
         if receiver.is_spent:
             self.receiver = receiver = Receiver(self.loop)
         if self.queue or self.end_event is not None:
-            driver._go_on_soon()  # a transport in memory has answered what was written just now
+            driver._go_on_soon()  # a transport in memory has already answered this write
         receiver._asyncio_future_blocking = True
         return receiver
 
@@ -239,7 +239,7 @@ class Receiver:
         self._context: Any = None
         self._outcome: asyncio.Future[None] = loop.create_future()
         self._outcome.set_result(None)
-        # Whether the loop will continue the task. Until it does, to cancel that task is to cancel this object.
+        # Whether the loop will continue the task. Until it does, cancelling the task cancels this object.
         self.is_spent: bool = False
 
     def __await__(self) -> Generator[Receiver, None, None]:
@@ -264,7 +264,7 @@ class Receiver:
             context.run(callback, self._outcome)
         except BaseException as error:
             if isinstance(error, RuntimeError) and asyncio.current_task(self._loop) is not None:
-                # A transport in memory calls from another task, which still runs.
+                # A transport in memory calls this from another task, which is still running.
                 self._continue_later(callback, context)
             else:
                 self._loop.call_soon(_raise, error)  # such as KeyboardInterrupt and SystemExit, which end the loop
@@ -296,7 +296,7 @@ class Next:
             yield inbox.wait()
         return inbox.take_message()
 
-    # As much of a coroutine as a task needs, for ``create_task(anext(ws))``.
+    # The methods of a coroutine that a task needs, for ``create_task(anext(ws))``.
 
     def send(self, _: None) -> Receiver:
         return next(self.__await__())
@@ -394,7 +394,7 @@ class WebSocket(Known):
             try:
                 inbox.post(message, True, compress)
             except LocalProtocolError as error:
-                inbox.wake_next()  # nothing was written, so that nothing else would
+                inbox.wake_next()  # nothing was written, so nothing else would wake it
                 raise await self._why(error) from None
         else:
             await self._send_parts(message, compress)

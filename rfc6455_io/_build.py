@@ -12,8 +12,8 @@ import sys
 
 from rfc6455._build import use_compiled
 
-# What `setup.py` compiles, from the ground up: what a message on asyncio passes through. The loop of threads waits for
-# the kernel most of its time, and the openings of connections are few.
+# The modules that `setup.py` compiles, in the order of their imports: those through which messages pass on asyncio.
+# The loop for threads spends most of its time waiting for the kernel, and connections are opened rarely.
 MODULES = ("_known", "_asyncio_driver", "_asyncio_websocket")
 
 use_compiled(sys.modules[__package__], MODULES)

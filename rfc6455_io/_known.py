@@ -62,7 +62,7 @@ def log_failure(endpoint: Endpoint, what: str) -> None:
 
     :param what: what has failed on a connection.
     """
-    # The path, but not the query, which may hold a token.
+    # The path, but not the query, which may contain a token.
     path = None if endpoint.request is None else endpoint.request.path
     if endpoint.connection is None and isinstance(endpoint.handshake, ServerHandshake):
         name = "a request" if path is None else f"the request for {path}"

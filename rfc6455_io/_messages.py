@@ -18,20 +18,22 @@ ONE_MESSAGE = (str, bytes, bytearray, memoryview, PreparedMessage)
 # The minimum size of a frame without its payload (5.2).
 HEADER = 2
 
-# How much may wait to be written before `send` waits, or says that it would have to: asyncio's own high-water mark.
+# The amount of data that may wait to be written before `send` waits, or says that it would have to. It is asyncio's
+# own high-water mark.
 HIGH_WATER = 64 << 10
 
-# The size at which a queue of messages that nobody has received yet is full; each message counts as its length plus
-# the constant below. Reading goes on when less than a quarter is left, so that the next read comes while there is
-# still something to do.
+# The size at which a queue of messages that nobody has received yet is full. Each message counts as its length plus
+# the constant below. Reading goes on when less than a quarter is left, so that the next read comes before the queue is
+# empty.
 QUEUE = 64 << 10
 MESSAGE = 1 << 10
 
-# How long the end of a connection waits for the receiver of the message before it, which may be answering it, in
-# seconds. 5.5.1 wants a Close to be answered "as soon as practical".
+# The time in seconds for which the end of a connection waits for the receiver of the message before it, who may be
+# answering it. 5.5.1 wants a Close to be answered "as soon as practical".
 ANSWER = 1.0
 
-# How long the last bytes may wait for a peer that has ended its stream, in seconds, like `Timeouts.tcp_close`.
+# The time in seconds for which the last bytes may wait for a peer that has ended its stream, like
+# `Timeouts.tcp_close`.
 FAREWELL = 2.0
 
 # The codes that end iteration without an exception (7.4.1).
@@ -70,7 +72,7 @@ def kind_of_part(part: str | bytes, kind: type | None) -> type:
     return found
 
 
-# What to do instead of a call of the wrong kind.
+# The errors for the wrong method, with the right one.
 NOT_WHOLE = "recv() is for whole messages; with parts=True or decode_text=False, call recv_part()"
 NOT_IN_PARTS = "recv_part() needs the option parts=True or decode_text=False; without them, call recv()"
 
@@ -122,7 +124,7 @@ class Pings:
     def make(self, now: float, waiter: Any = None) -> Ping:
         """Return the next Ping to send."""
         self._sent += 1
-        ping = Ping(b"ping %d" % self._sent, now, waiter)  # the keepalive's own payloads are digits only
+        ping = Ping(b"ping %d" % self._sent, now, waiter)  # the payloads of the keepalive consist of digits
         self._waiting[ping.payload] = ping
         return ping
 

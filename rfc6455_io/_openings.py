@@ -39,15 +39,15 @@ from rfc6455.options import OptionArguments
 
 logger = logging.getLogger("rfc6455_io")
 
-# Those of a `Listener` on asyncio.
+# The callbacks of a `Listener` on asyncio.
 _CALLBACKS = ("opened", "message", "part", "pong", "writable", "closed")
 
 _Handshake = TypeVar("_Handshake", ServerHandshake, ClientHandshake)
 
-# RFC 9110, 15.4: their rules about methods do not matter, as ours is GET.
+# RFC 9110, 15.4: their rules about methods do not matter, as a WebSocket request is a GET.
 REDIRECTIONS = (301, 302, 303, 307, 308)
 
-# ---- Arguments of both ----
+# ---- Arguments of servers and clients ----
 
 
 def check_timeouts(timeouts: Timeouts | None) -> None:
@@ -100,7 +100,7 @@ def check_context(ssl: tls.SSLContext | None, name: str = "ssl") -> None:
     check_type(ssl, (tls.SSLContext, NoneType), f"{name} is an ssl.SSLContext or None")
 
 
-# What other libraries call an argument, and what does the same here.
+# The names of arguments in other libraries, and what to use here.
 _SAME_HERE = {
     **dict.fromkeys(["max_size", "max_msg_size", "max_message_size"], "limits=Limits(message=...)"),
     **dict.fromkeys(["compression", "compress"], "extensions=[PerMessageDeflate()]"),
@@ -220,7 +220,8 @@ class HandshakeArguments(OptionArguments, total=False):
     require_subprotocol: bool
 
 
-# What `serve` has besides. It is never among the arguments that are checked, but may be meant by one that is.
+# The other arguments of `serve`. They are never among the arguments that are checked, but a misspelt one may mean
+# them.
 _OF_SERVE = ("ssl", "sock", "path", "reuse_port", "backlog", "process_request", "wrap", "timeouts")
 
 
@@ -357,13 +358,13 @@ class Route:
         redirects: int,
         stays: bool,
     ) -> None:
-        # Made here, so that wrong arguments are reported now.
+        # Made here, so that invalid arguments are reported now.
         self.handshake: ClientHandshake = make_handshake(uri, headers)
         self.uri: URI = self.handshake.uri
         self._headers = headers
         self._make_handshake = make_handshake
         self._left = redirects
-        self._stays = stays  # whether there is no way to another origin
+        self._stays = stays  # whether redirections to another origin are impossible
 
     def follow(self, error: HandshakeError) -> None:
         """Follow the server's redirection. Raise the error if it is not one, or one too many.
@@ -379,7 +380,7 @@ class Route:
         if _origin(target) != _origin(self.uri):
             if self._stays:
                 raise error
-            self._headers = ()  # they may hold secrets that are meant for the first server only
+            self._headers = ()  # they may contain secrets that are meant only for the first server
         self.uri, self.handshake = target, self._make_handshake(target, self._headers)
 
 
@@ -420,7 +421,7 @@ def planned(
         handshake = ClientHandshake(uri, headers=headers, **arguments)
         return handshake if wrap is None else _wrapped(handshake, wrap, ClientHandshake)
 
-    # A socket is good for one connection, and the server at a path is only that of the first URI.
+    # A socket can be used for only one connection, and a path leads only to the server of the first URI.
     route = Route(uri, headers, make_handshake, 0 if sock is not None else most_redirects, stays=path is not None)
     if ssl is not None and not route.uri.secure:
         raise ValueError("ssl is for wss:, and the URI begins with ws:")

@@ -19,7 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 import rfc6455
 from rfc6455.http1_heads import HeadError, ResponseReader, serialize_request
 
-# RFC 6455, 4.1: a client "SHOULD" prefer a SOCKS proxy, then one for HTTPS, then one for HTTP.
+# RFC 6455, 4.1: a client should prefer a SOCKS proxy, then a proxy for HTTPS, then one for HTTP.
 _FROM_ENVIRONMENT = {True: ("wss", "socks", "https", "all"), False: ("ws", "socks", "https", "http", "all")}
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 
@@ -61,9 +61,9 @@ def parse_proxy(url: str) -> Proxy:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
     except ValueError:
-        # Python's own words may quote the password, or a part of it.
+        # Python's own message may quote the password, or a part of it.
         raise ValueError(f"the URL of a proxy is wrong: its host or its port is not valid; {_IN_PASSWORD}") from None
-    # Of http://user:123/word@proxy.example, host and port would be a user and a part of the password.
+    # In http://user:123/word@proxy.example, the host and port would be a user and a part of the password.
     if "@" in parts.path + parts.query + parts.fragment:
         raise ValueError(f"the URL of a proxy has no '@' after its host; {_IN_PASSWORD}")
     if parts.scheme not in _DEFAULT_PORTS:
@@ -164,9 +164,9 @@ def socks_connection(proxy: Proxy, kind: str) -> Iterator[Any]:
     except ImportError:
         raise ImportError("SOCKS proxies need python-socks: pip install 'rfc6455[socks]'") from None
     version = python_socks.ProxyType.SOCKS5 if proxy.scheme.startswith("socks5") else python_socks.ProxyType.SOCKS4
-    resolves_names = proxy.scheme in ("socks4a", "socks5h")  # rather than this end
+    resolves_names = proxy.scheme in ("socks4a", "socks5h")  # otherwise, this end does
     try:
-        # Credentials of SOCKS 4 are the user's name alone.
+        # The credentials of SOCKS 4 consist only of the user name.
         yield kinds.Proxy(version, proxy.host, proxy.port, proxy.user, proxy.password or None, resolves_names)
     except (python_socks.ProxyError, python_socks.ProxyConnectionError, ConnectionError) as error:
         raise ProxyError(f"the proxy {proxy!r} did not establish a connection: {error}") from error

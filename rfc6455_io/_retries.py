@@ -24,16 +24,17 @@ from ._proxies import ProxyError
 
 logger = logging.getLogger("rfc6455_io")
 
-# The codes after which the same request cannot succeed: those of 7.4.1, and 3000 (Unauthorized) and 3003 (Forbidden)
-# in the IANA registry.
+# The codes after which the same request cannot succeed: some of 7.4.1, and 3000 (Unauthorized) and 3003 (Forbidden)
+# from the IANA registry.
 FINAL_CODES = (1002, 1003, 1007, 1008, 1009, 1010, 3000, 3003)
 
-# RFC 9110, 15.5: a 4xx means that the request is wrong; these mean that the moment is. 501 and 505 never change.
+# RFC 9110, 15.5: a 4xx means that the request is wrong, except for these, after which it may succeed later. 501 and
+# 505 are permanent.
 TRANSIENT_STATUSES = (408, 425, 429)
 FINAL_STATUSES = (501, 505)
 
-# The longest that a server may make a client wait with Retry-After, in seconds. Without a bound, one wrong date would
-# keep it away for ever.
+# The maximum time in seconds for which a server can make a client wait with Retry-After. Without it, a wrong date
+# could keep a client away for ever.
 LONGEST_ASKED = 24 * 3600.0
 
 
@@ -129,7 +130,7 @@ class Retries:
         self._backoff = backoff
         self._worth_retry = worth_retry
         self._tell = tell or (lambda error, delay: logger.info("reconnecting in %.1f s: %s", delay, error))
-        self._attempt = 0  # how many have failed in a row
+        self._attempt = 0  # the number of attempts that have failed in a row
 
     def delay(self, error: Exception, seconds: float) -> float:
         """Return how long to wait before the next attempt, in seconds, or raise the error if it is not worth another

@@ -97,7 +97,7 @@ class _Way(Way):
             return self._dial(uri, deadline)
         except TimeoutError as error:
             if deadline.seconds is None or error.errno is not None:
-                raise  # the system's own, ETIMEDOUT
+                raise  # the system's ETIMEDOUT
             raise deadline.error() from None
 
     def _dial(self, uri: URI, deadline: _Deadline) -> tuple[Wire, bytes]:

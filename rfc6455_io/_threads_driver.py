@@ -83,31 +83,31 @@ class Driver:
         self._owner = owner
         self._loop = loop
         self._lock = threading.Lock()
-        # What threads wait for: something in the queue; room for what they send; anything else.
+        # Threads wait for something in the queue, for room for the data that they send, or for anything else.
         self._received = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
         self._changed = threading.Condition(self._lock)
         self._queue: deque[Item] = deque()
         self._size = 0
-        self._is_held = False  # whether nothing is read, mostly because the queue is full
-        self._is_unanswered = False  # whether nobody has asked for the next message since one has come
-        self._is_answer_due = False  # whether the end waits for that
+        self._is_held = False  # whether reading has stopped, usually because the queue is full
+        self._is_unanswered = False  # whether nobody has asked for the next message since the last one arrived
+        self._is_answer_due = False  # whether the end waits for somebody to ask
         self._answer_until: float | None = None
-        self._senders = 0  # how many wait for the peer to read
+        self._senders = 0  # the number of threads that wait for the peer to read
         self._pings = Pings()
         self._is_open = False
         self._is_closing = False  # whether this side has begun to close
         self._is_asked = False  # whether a request waits for its answer
         self._has_eof = False
-        self._eof_waits = False  # whether the endpoint does not know of it yet
+        self._eof_waits = False  # whether the end of the stream has not been passed to the endpoint yet
         self._is_ended = False  # whether this side has ended its stream
         self._is_cut = False
         self._is_lost = False  # whether the socket is closed
-        self._farewell: float | None = None  # until when the last bytes wait for a peer that has gone
+        self._farewell: float | None = None  # the time until which the last bytes wait for a peer that has gone
         self._watch = Watch(loop, self)
         self._is_look_due = False
 
-    # What the loop calls.
+    # Called by the loop.
 
     def ready(self, mask: int) -> None:
         data = self.wire.receive() if mask & READ else None
@@ -143,11 +143,11 @@ class Driver:
             self._is_cut = self._is_closing = True
             try:
                 self._lose()
-            except Exception:  # the same again: those who wait must not wait for ever
+            except Exception:  # the same error again; threads that wait must not wait for ever
                 self._take_end(Closed(1006, "", False, None, CloseCause.EXTENSION_FAILED))
                 self._tell_gone()
 
-    # What happens. All of this is called with the lock held.
+    # Events. All of these methods are called with the lock held.
 
     def _step(self, data: bytes | None) -> None:
         """Process input, handle the events as far as there is room for messages, and do what follows."""
@@ -165,7 +165,7 @@ class Driver:
 
     def _handle_events(self, data: bytes | None) -> None:
         events = self.endpoint.events(data, now=clock())
-        # Where this ends early, the rest waits in the endpoint.
+        # If this ends early, the remaining events wait in the endpoint.
         while not (self._is_held or self._awaits_answer()):
             event = next(events, None)
             if event is None:
@@ -208,7 +208,7 @@ class Driver:
 
     def _put(self, item: Item) -> None:
         if self._size >= QUEUE and self._is_closing:
-            return  # nobody received what came before; and the peer's Close is awaited
+            return  # nobody has received the earlier messages, and the peer's Close is awaited
         self._is_unanswered = True
         self._queue.append(item)
         self._size += size_of(item) + MESSAGE
@@ -233,7 +233,7 @@ class Driver:
         if self.endpoint.closed:
             self._room.notify_all()
             connection = self.endpoint.connection
-            # The time in which the peer could take what waits is over, too.
+            # The peer's time to read the rest has passed as well.
             self._is_cut = connection is not None and connection.finished
         self._settle()
 
@@ -250,7 +250,7 @@ class Driver:
         self._run_clock_or_not()
         self._step(None)
 
-    # What follows from it for the wire and the loop.
+    # The consequences for the wire and the loop.
 
     def _settle(self) -> None:
         if self._is_lost:
@@ -336,7 +336,7 @@ class Driver:
             self._changed.notify_all()
             self._owner.gone(self)
 
-    # What other threads call.
+    # Called by other threads.
 
     def start(self, early: bytes = b"") -> None:
         """Begin, with bytes that have already come."""
@@ -353,7 +353,7 @@ class Driver:
             endpoint = self.endpoint
             if endpoint.closed:
                 self._step(self._untold_eof())
-                return False  # the client did not wait for it, or the server is closing
+                return False  # the client did not wait for the answer, or the server is closing
             if refused is not None:
                 endpoint.reject(refused.status, refused.headers, refused.body)
             else:

@@ -28,7 +28,7 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 clock = time.monotonic
 
-# The longest wait for the network, in seconds. Selectors take no more than some weeks; asyncio has the same bound.
+# The longest wait for the network, in seconds. Selectors accept a few weeks at most; asyncio has the same limit.
 LONGEST_WAIT = 24 * 3600.0
 
 
@@ -90,14 +90,14 @@ class Loop:
     def start(self) -> None:
         try:
             self._thread.start()
-        except BaseException:  # the system has no more threads
+        except BaseException:  # the system cannot start another thread
             self._close()
             raise
 
     def call(self, function: Callable[[], None]) -> None:
         """Make the thread call a function soon. It must not wait or raise an exception."""
         self._calls.append(function)
-        # The thread looks for calls after it has set this to False, so a call that sees True is in time.
+        # The thread looks for calls after it has set this to False, so a call that sees True is not missed.
         if not self._is_woken:
             self._is_woken = True
             try:
@@ -118,7 +118,7 @@ class Loop:
     def is_current(self) -> bool:
         return threading.get_ident() == self._thread.ident
 
-    # For the thread itself.
+    # For the loop's own thread.
 
     def watch(self, member: Member, before: int, after: int) -> None:
         """Change what to wait for on a member's socket: that it is readable, writable, either, or nothing."""
@@ -162,7 +162,7 @@ class Loop:
         self._is_woken = False
         while self._calls:
             self._calls.popleft()()
-        # A timer that is set meanwhile waits for the next round, however soon it is due.
+        # A timer that is set meanwhile waits for the next iteration, however soon it is due.
         for timer in self._due_timers():
             member, timer.member = timer.member, None
             if member is None:

@@ -53,15 +53,15 @@ logger = logging.getLogger("rfc6455_io")
 Handler = Callable[[WebSocket], object]
 ProcessRequest = Callable[[Request], "Response | None"]
 
-# Each client takes a file descriptor, and a process usually has no more than 1024; and a thread, for whose stack the
-# system reserves 8 MiB of address space.
+# Each client takes a file descriptor, of which a process usually has 1024, and a thread, for whose stack the system
+# reserves 8 MiB of address space.
 MAX_CLIENTS = 500
 
-# How long to accept no clients after accepting one has failed, in seconds.
+# The time in seconds for which no clients are accepted after accepting one has failed.
 ACCEPT_PAUSE = 0.1
 
-# How often `serve_forever` stops waiting for a moment, in seconds: a signal that came just before it began to wait is
-# noticed only then.
+# The interval in seconds at which `serve_forever` interrupts its wait. A signal that arrives just before the wait
+# begins is noticed only then.
 SIGNAL_CHECK = 1.0
 
 
@@ -148,15 +148,15 @@ class Server:
         self._changed = threading.Condition(self._lock)
         self._drivers: set[Driver] = set()
         self._threads: set[threading.Thread] = set()
-        self._closers: set[threading.Thread] = set()  # threads that call close(), maybe handlers
+        self._closers: set[threading.Thread] = set()  # the threads that call close(), which may be handlers
         self._loop: Loop | None = None
         self._listening: list[_Listening] = []
         self._is_closing = False
-        # Held until the server is stopped. The handler of a signal may release it wherever the main thread is.
+        # Held until the server is stopped. A signal handler may release it at any point of the main thread.
         self._running = threading.Lock()
         self._running.acquire()
 
-    # Its life cycle.
+    # Life cycle.
 
     @property
     def sockets(self) -> Sequence[socket.socket]:
@@ -219,7 +219,7 @@ class Server:
         try:
             self._running.release()
         except RuntimeError:
-            pass  # it was stopped
+            pass  # the server was stopped
 
     def close(self, code: int = 1012, reason: str = "", *, timeout: float | None = 10.0) -> None:
         """Stop listening, close all connections, and wait until they have ended and their handlers have returned.
@@ -266,7 +266,7 @@ class Server:
             is_empty = lambda: not self._drivers and not self._threads - self._closers  # noqa: E731
             return self._changed.wait_for(is_empty, within(timeout))
 
-    # What happens in the loop.
+    # In the loop.
 
     def _begin_listening(self) -> None:
         for listening in self._listening:
@@ -318,7 +318,7 @@ class Server:
             self._drivers.discard(driver)
             self._changed.notify_all()
 
-    # What happens in the thread of a client.
+    # In the thread of a client.
 
     def _run(self, driver: Driver, request: Request) -> None:
         try:
@@ -350,7 +350,7 @@ class Server:
                 raise TypeError(f"the handler returned {result!r}{_ADVICE}")
             code = 1000
         except ConnectionClosedError as error:
-            if error.closed is not ws._driver.end:  # that of another connection is the handler's responsibility
+            if error.closed is not ws._driver.end:  # for another connection, the handler is responsible
                 log_failure(ws._driver.endpoint, "handler")
         except Exception:
             log_failure(ws._driver.endpoint, "handler")
@@ -380,7 +380,7 @@ def _listen_at(host: str | Sequence[str] | None, port: int, backlog: int, reuse_
     sockets: list[socket.socket] = []
     try:
         for family, address in places:
-            # With IPv6, it is for that alone: each family has its own.
+            # A socket for IPv6 is for IPv6 only, as each family has its own.
             sock = socket.create_server(address, family=family, backlog=backlog, reuse_port=reuse_port)
             sock.setblocking(False)
             sockets.append(sock)
@@ -398,7 +398,7 @@ def _listen_on(sock: socket.socket, backlog: int) -> list[socket.socket]:
 
 
 def _listen_at_path(path: str | os.PathLike[str], backlog: int) -> list[socket.socket]:
-    # A socket that an earlier server has left behind is of no use.
+    # A socket file left behind by an earlier server must be removed first.
     if Path(path).exists() and stat.S_ISSOCK(Path(path).stat().st_mode):
         Path(path).unlink()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

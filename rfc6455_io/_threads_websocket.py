@@ -42,7 +42,7 @@ class WebSocket(Known):
 
     def __init__(self, driver: Driver, release: Callable[[], None] | None = None) -> None:
         self._driver = driver
-        self._release = release  # what there is to wait for when TCP has ended
+        self._release = release  # called to wait for the rest when TCP has ended
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return information about the socket, by the names that asyncio has for it: ``"peername"`` and
@@ -188,9 +188,9 @@ def broadcast(connections: Iterable[WebSocket], message: Sendable, *, close_slow
     arguments, the result and the errors are those of `rfc6455_io.asyncio.broadcast`.
     """
     prepared = message if isinstance(message, PreparedMessage) else PreparedMessage(message)
-    if isinstance(connections, WebSocket):  # which would yield its messages
+    if isinstance(connections, WebSocket):  # iterating over it would yield its messages
         raise TypeError("connections is an iterable of WebSocket objects; put a single one into a list")
-    listed = list(connections)  # a copy, as other threads change the set of a server
+    listed = list(connections)  # a copy, as other threads may change a server's set
     for ws in listed:
         if not isinstance(ws, WebSocket):
             raise not_a_connection(ws, "WebSocket")

@@ -17,7 +17,7 @@ from itertools import islice
 
 READ_SIZE = 64 << 10
 
-# How many buffers go into one call: the smallest limit that a system may have (IOV_MAX of POSIX).
+# The maximum number of buffers in one call: the lowest limit that POSIX allows a system to have (IOV_MAX).
 BUFFERS_AT_ONCE = 16
 
 
@@ -34,7 +34,7 @@ class Tls:
         self.object = context.wrap_bio(self._incoming, self._outgoing, is_server, hostname)
         self.has_ended = False
         self._is_open = False
-        self._early: list[bytes] = []  # what was sent before the handshake was complete
+        self._early: list[bytes] = []  # data that was sent before the handshake was complete
         if not is_server:
             self.receive(b"")
 
@@ -127,7 +127,7 @@ class Wire:
         if not data or not self.layers:
             return data
         if self._has_ended:
-            return None  # nothing depends on it any more
+            return None  # the result no longer matters
         try:
             for layer in self.layers:
                 data = layer.receive(data)
@@ -167,7 +167,7 @@ class Wire:
             self._sent(_send(self.sock, list(islice(self._waiting, BUFFERS_AT_ONCE))))
         except (BlockingIOError, InterruptedError):
             return False
-        except OSError:  # reset; the end is read
+        except OSError:  # reset; reading will find the end
             self._is_broken = True
             self._waiting.clear()
             self.size = 0

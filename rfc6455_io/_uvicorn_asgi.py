@@ -21,7 +21,7 @@ from rfc6455.http1_heads import serialize_response
 Message = MutableMapping[str, Any]
 Fields = Iterable[tuple[bytes, bytes]]
 
-# Headers that an app may pass, but that the handshake writes itself (RFC 9112, 6 and 9.6).
+# Headers that are dropped if an app passes them, as the handshake writes its own (RFC 9112, 6 and 9.6).
 WRITTEN_BY_HANDSHAKE = frozenset({b"connection", b"content-length", b"transfer-encoding", b"upgrade"})
 
 
@@ -34,7 +34,7 @@ class Stage(Enum):
     OVER = "all"
 
 
-# The errors for an event that the app may not send now, in uvicorn's words.
+# uvicorn's error messages for an event that the app must not send now.
 UNEXPECTED = {
     Stage.REQUESTED: (
         "Expected ASGI message 'websocket.accept', 'websocket.close' or 'websocket.http.response.start' but got '{}'."
@@ -89,9 +89,9 @@ class Denial:
         self._ws = ws
         self._status = status
         self._fields = [*default_headers, *fields_to_add(headers)]
-        self._left: int | None = _length_of(headers)  # how much of the body is still to come; None if unknown
+        self._left: int | None = _length_of(headers)  # the number of bytes missing from the body; None if unknown
         self._is_chunked = False
-        self.has_begun = False  # whether the head was returned
+        self.has_begun = False  # whether the head has been returned
 
     def head_if_known(self) -> bytes:
         """Return the head if the length of the body is known, and nothing yet if not.

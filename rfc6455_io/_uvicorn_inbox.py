@@ -13,9 +13,9 @@ import rfc6455
 
 from ._uvicorn_asgi import Message
 
-# How many bytes or characters may wait for the app before reading stops; `--ws-max-queue` bounds the number of
-# messages. What one read brings comes on top, and is bounded, too: asyncio reads 256 KiB at most, and the library
-# inflates half a MiB, or to the end of one message, before it leaves the rest unread.
+# The number of bytes or characters that may wait for the app before reading stops; `--ws-max-queue` bounds the number
+# of messages. The contents of one read come on top, and are bounded as well: asyncio reads at most 256 KiB, and the
+# library inflates half a MiB, or to the end of one message, before it leaves the rest unread.
 INBOX_SIZE = 64 << 10
 
 

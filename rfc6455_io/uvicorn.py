@@ -37,23 +37,23 @@ __all__ = ["Protocol"]
 
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[object]]
 
-# uvicorn writes what concerns connections here, whatever the level.
+# uvicorn's logger for everything about connections, whatever the level.
 logger: logging.Logger = logging.getLogger("uvicorn.error")
 
-# How long a client has to answer the Close frame when the server is stopped, and one that broke the rules to read
-# why, in seconds. A live client needs one round trip.
+# The time in seconds in which a client can answer the Close frame when the server is stopped, or read the reason after
+# it broke a rule. A live client needs one round trip.
 GRACE = 2.0
 
-# What is queued goes out together in the loop's next iteration; at this size, at once. It is asyncio's own high-water
-# mark, so that an app that goes on sending has to wait.
+# Queued data is written together in the loop's next iteration, or immediately at this size. It is asyncio's own
+# high-water mark, so that an app that goes on sending has to wait.
 HIGH_WATER = 64 << 10
 
-# After the connection has ended, how long to wait for the client to read more of the rest, in seconds. An app may end
-# with megabytes in the transport, which a slow client is still reading.
+# The time in seconds to wait, after the connection has ended, for the client to read more of the rest. When an app
+# ends, a slow client may still have to read megabytes from the transport.
 FLUSH = 10.0
 
-# How much of one client's messages is handled before the others get their turn, in bytes or characters; one read can
-# inflate to a lot.
+# The size of a client's messages, in bytes or characters, that are handled before the others get their turn. One read
+# can inflate to a lot.
 TURN = 512 << 10
 
 
@@ -72,11 +72,11 @@ class Protocol(asyncio.Protocol):
     #: What ``--ws-per-message-deflate`` turns on. The defaults keep no zlib state between messages.
     extensions: Sequence[rfc6455.Extension] = (rfc6455.PerMessageDeflate(),)
 
-    #: Whether a client is told by a Close frame that the app has failed (1011) or returned (1000) without closing. By
-    #: default TCP is closed without one, as by uvicorn's own classes, and the client sees 1006.
+    #: Whether a Close frame tells the client that the app has failed (1011) or returned (1000) without closing. By
+    #: default, TCP is closed without a Close frame, as uvicorn's own classes do, and the client sees 1006.
     tells_end: bool = False
 
-    #: How long to wait for the client's Close frame after the app's, in seconds (7.1.1).
+    #: The time in seconds to wait for the client's Close frame after the app's (7.1.1).
     close_timeout: float = 10.0
 
     #: The transport, as asyncio passed it.
@@ -99,7 +99,7 @@ class Protocol(asyncio.Protocol):
         self._connections = cast("set[Any]", server_state.connections)
         self._tasks = cast("set[Any]", server_state.tasks)
         self._loop = _loop or asyncio.get_running_loop()
-        self._is_paused = False  # whether nothing is read, as the app has too much
+        self._is_paused = False  # whether reading has stopped, as too much is waiting for the app
         handshake = rfc6455.ServerHandshake(
             extensions=self.extensions if config.ws_per_message_deflate else (),
             origins=self.origins,
@@ -107,25 +107,25 @@ class Protocol(asyncio.Protocol):
         )
         timeouts = _timeouts(config.ws_ping_interval, config.ws_ping_timeout)
         self._ws = rfc6455.Endpoint(handshake, timeouts, now=self._loop.time())
-        self._has_more = False  # whether events are left, as the app has no room or it is the others' turn
+        self._has_more = False  # whether events are left, as the inbox is full or it is the turn of other clients
         self._broke_rules = False
         self._stage = Stage.REQUESTED
         self._inbox = Inbox(config.ws_max_queue)
         self._scope: dict[str, Any] = {}
         self._denial: Denial | None = None
-        self._unsent = 0  # the size of what was queued since the last write
-        self._is_write_due = False  # whether the loop will write what was queued
-        # Set while the app may send; also when all is over, so that nobody waits for ever.
+        self._unsent = 0  # the size of the data queued since the last write
+        self._is_write_due = False  # whether the loop will write the queued data
+        # Set while the app may send, and after the end, so that nobody waits for ever.
         self._writable = asyncio.Event()
         self._writable.set()
         self._timer: asyncio.TimerHandle | None = None
-        # When it is due: uvloop gives a handle that does not tell for one that is due at once.
+        # When the timer is due. uvloop's handle for a timer that is due immediately does not tell.
         self._timer_at = 0.0
         self._next_portion: asyncio.Handle | None = None
         # Runs while the client's Close frame is awaited.
         self.close_timer: asyncio.TimerHandle | None = None
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -133,7 +133,7 @@ class Protocol(asyncio.Protocol):
         self._trace("WebSocket connection made")
 
     def data_received(self, data: bytes) -> None:
-        # What a client sends after it was denied is of no use to anybody.
+        # Data from a client that was denied is ignored.
         if self._is_open or not (self._ws.closed or self.transport.is_closing()):
             self._receive(data)
 
@@ -161,7 +161,7 @@ class Protocol(asyncio.Protocol):
         self._flush()
         self._set_clock()
 
-    # What uvicorn calls.
+    # Called by uvicorn.
 
     def shutdown(self) -> None:
         """Close because the server is stopping: 1012 (Service Restart) for an open connection, 500 for one that waits
@@ -173,7 +173,7 @@ class Protocol(asyncio.Protocol):
         else:
             self._hang_up()
 
-    # The opening handshake. uvicorn has read the request, and writes it out again for us.
+    # The opening handshake. uvicorn has parsed the request, and passes it on as bytes again.
 
     def _start_app(self, request: rfc6455.Request) -> None:
         self._scope = scope_of(request, self._config, self.transport, self._app_state)
@@ -182,7 +182,7 @@ class Protocol(asyncio.Protocol):
         task.add_done_callback(self._app_ended)
 
     def _send_refusal(self) -> None:
-        # The stage is the app's: one that has not answered yet may still try, and is told that the client is gone.
+        # The stage of the app is unchanged: it may still try to answer, and is told that the client is gone.
         self._disconnect(CloseCode.ABNORMAL_CLOSURE)
         if not self.transport.is_closing():
             if data := self._ws.data_to_send():
@@ -191,7 +191,7 @@ class Protocol(asyncio.Protocol):
 
     def _fail_opening(self) -> None:
         if self._denial is None or not self._denial.has_begun:
-            # None of the headers that an app or an option adds: they may be what failed.
+            # Without the headers that an app or an option adds, as they may have caused the error.
             self._ws.reject(500, body=b"Internal Server Error")
         self._send_refusal()
 
@@ -233,13 +233,13 @@ class Protocol(asyncio.Protocol):
             self._hang_up()
         else:
             self._disconnect(code)
-            self._receive(None)  # nobody takes what is left, and the end may be in it
+            self._receive(None)  # nobody takes the remaining events, and the end may be among them
 
     async def _asgi_receive(self) -> Message:
         inbox = self._inbox
         message = inbox.take() or await inbox.get()
         if (self._is_paused or self._has_more) and self._is_open:
-            self._receive(None)  # there may be room again
+            self._receive(None)  # the inbox may have room again
         return message
 
     async def _asgi_send(self, message: Message) -> None:
@@ -315,7 +315,7 @@ class Protocol(asyncio.Protocol):
         """Process input, ``b""`` at its end, while the app has room for it and it is not the others' turn; after the
         app has closed there is always room. The library keeps the rest."""
         if self._ws.must_close:
-            return  # what is left of a client that is being hung up on
+            return  # the connection to this client is being closed anyway
         size = 0
         self._has_more = not self._inbox.has_room
         events = self._ws.events(data, now=self._loop.time())
@@ -408,11 +408,11 @@ class Protocol(asyncio.Protocol):
         """Set the timer for the next deadline. An earlier timer stays: it looks again when it is due, which is cheaper
         than a new one."""
         if not self._is_open or self._ws.closed or self.transport.is_closing():
-            return  # what is waited for now is the end
+            return  # only the end is awaited now
         at = self._ws.deadlines.next_deadline()
         if at is not None and (self._timer is None or self._timer_at > at):
-            # One iteration of the loop later, so that the socket has been read by then: libuv looks at the time twice
-            # before it looks at sockets.
+            # One iteration of the loop later, so that the socket has been read by then: libuv checks timers twice
+            # before it checks sockets.
             self._replace_timer(self._loop.call_at(at, self._loop.call_soon, self._on_time))
             self._timer_at = at
 
@@ -421,11 +421,11 @@ class Protocol(asyncio.Protocol):
         if not self._has_more:
             self._receive(None)
             return
-        # The time is passed once. If it were passed twice before anything is read, it would end a client that is only
-        # noticed late.
+        # The time is passed once. If it were passed twice before the next read, it could end a connection whose data
+        # is only read late.
         self._ws.advance(now=self._loop.time())
         if self._ws.closed:
-            self._receive(None)  # what was left, and the end behind it
+            self._receive(None)  # the remaining events, and the end after them
         else:
             self._step()
 
@@ -456,7 +456,7 @@ class Protocol(asyncio.Protocol):
             self._hang_up()
             return
         if self.transport.can_write_eof():
-            with suppress(OSError):  # reset; the end is read
+            with suppress(OSError):  # reset; reading will find the end
                 self.transport.write_eof()
         self._read_if(True)
         self._replace_timer(self._loop.call_later(GRACE, self._hang_up))
@@ -490,7 +490,7 @@ class Protocol(asyncio.Protocol):
         logger.info('%s - "WebSocket %s" %s', get_client_addr(scope), get_path_with_query_string(scope), outcome)
 
 
-# What an app may send, and when; anything not in this table is its error.
+# The events that an app may send at each stage, and their methods. Anything that is not in this table is an error.
 _ACTS: dict[tuple[Stage, str], Callable[[Protocol, Message], None]] = {
     (Stage.REQUESTED, "websocket.accept"): Protocol._accept,
     (Stage.REQUESTED, "websocket.close"): Protocol._forbid,
