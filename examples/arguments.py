@@ -1,4 +1,4 @@
-"""What the examples' command lines have in common: an address to listen on, a URI to connect to, the time-outs."""
+"""Arguments that several examples share: an address to listen on, a URI to connect to, the timeouts."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def add_timeouts(parser: argparse.ArgumentParser) -> None:
 
 
 def take_timeouts(options: dict[str, Any]) -> rfc6455.Timeouts:
-    """Remove the time-outs from the parsed options, and return them."""
+    """Remove the timeouts from the parsed options, and return them."""
     return rfc6455.Timeouts(**{name: options.pop(name) or None for name in vars(rfc6455.Timeouts())})
 
 
 def websocket_uri(text: str) -> rfc6455.URI:
-    """Parse an argument: a ``ws:`` or ``wss:`` URI."""
+    """Parse an argument that is a ``ws:`` or ``wss:`` URI."""
     try:
         return rfc6455.parse_uri(text)
     except rfc6455.LocalProtocolError as error:
@@ -35,8 +35,8 @@ def websocket_uri(text: str) -> rfc6455.URI:
 
 
 def seconds(text: str) -> float:
-    """Parse an argument: a number of seconds, where 0 means for ever."""
+    """Parse an argument that is a number of seconds, where 0 means for ever."""
     value = float(text)
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds; 0 is for ever")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds; 0 means for ever")
     return value

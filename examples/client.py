@@ -1,4 +1,4 @@
-"""Print what a server sends, for ever: through the environment's proxy, following redirects, reconnecting after
+"""Print the messages of a server, for ever: use the environment's proxy, follow redirects, and reconnect after
 failures.
 
 TOKEN=secret python examples/client.py ws://localhost:8765/
@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-if importlib.util.find_spec("rfc6455_io") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455_io") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from rfc6455 import ConnectionClosedError
@@ -27,7 +27,7 @@ async def main(uri: str, token: str) -> None:
             async for message in ws:
                 print(message, flush=True)
         except ConnectionClosedError:
-            pass  # `tell` is told
+            pass  # `tell` prints it
 
 
 if len(sys.argv) != 2 or "TOKEN" not in os.environ:

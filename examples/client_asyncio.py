@@ -1,10 +1,10 @@
-"""A line client on asyncio: it sends its arguments, or what is typed, and prints what comes.
+"""A line client on asyncio: it sends its arguments, or the lines that are typed, and prints what it receives.
 
     python examples/client_asyncio.py ws://localhost:8765/ hello "good bye"
     ls | python examples/client_asyncio.py ws://localhost:8765/
 
-The law: reading never waits for writing. A server may stop reading until we read what it sends, and two ends that wait
-for each other wait for ever. So one task reads and one sends, and only the one that sends waits for the server.
+The law: reading never waits for writing. A server may stop reading until we read what it has sent, and if both ends
+wait for each other, they wait for ever. So one task reads and another sends, and only the latter waits for the server.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from arguments import add_timeouts, take_timeouts, websocket_uri
 
 import rfc6455
 
-# How much may wait in the transport while we still send Pongs. Beyond it they wait in the connection, which keeps only
-# the last few; so a server that sends Pings and does not read the Pongs costs nothing.
+# The number of bytes that may wait in the transport while we still write Pongs. Beyond that, Pongs wait in the
+# connection, which keeps only the last few, so a server that sends Pings without reading the Pongs causes no harm.
 HIGH_WATER = 64 << 10
 
 # The codes of a normal end (7.4.1).
 GOOD_ENDS = (1000, 1001, 1005, 1012)
 
-# Characters that a terminal would obey rather than show.
+# Control characters, which a terminal would obey rather than show.
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
 
 
 class Lines:
-    """The lines to send, in batches; ``None`` is the end. A thread may call `put`, which waits until its last batch is
-    sent."""
+    """The lines to send, in batches; ``None`` is the end. A thread may call `put`, which waits until its previous
+    batch has been sent."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -73,7 +73,7 @@ class Client:
         self.timer = self.loop.call_soon(self.step)
 
     async def run(self) -> rfc6455.Closed | None:
-        """Print what comes, until the server has closed."""
+        """Print what is received, until the server has closed."""
         try:
             while not self.ws.finished:
                 self.step(await self.reader.read(65536))
@@ -100,16 +100,16 @@ class Client:
         self.timer.cancel()
         due = self.ws.next_deadline()
         if self.ws.finished:
-            self.writer.transport.abort()  # `run` reads the end
+            self.writer.transport.abort()  # `run` will read the end
         elif due is not None:
-            # One iteration later, when the content of the socket has been read.
+            # One iteration later, as the contents of the socket will have been read by then.
             self.timer = self.loop.call_at(due, self.loop.call_soon, self.tick)
 
     def tick(self) -> None:
         self.step()
 
     def end_stream(self) -> None:
-        """Say that nothing more will be written; TLS has no half-closed connections."""
+        """Tell the server that nothing more will be written. With TLS, connections cannot be half-closed."""
         if self.writer.can_write_eof():
             self.writer.write_eof()
         else:
@@ -120,7 +120,7 @@ class Client:
         self.step()
 
     async def send(self) -> None:
-        """Send the lines, then close; what the server still sends is printed."""
+        """Send the lines, then close. Messages that the server still sends are printed."""
         try:
             async for line in self.lines.take():
                 await self.writer.drain()
@@ -131,11 +131,11 @@ class Client:
         self.leave(rfc6455.CloseCode.NORMAL_CLOSURE)
 
     async def flush(self) -> None:
-        """Write what did not fit into the transport, once it has room again."""
+        """Write the data that did not fit into the transport, once it has room again."""
         try:
             await self.writer.drain()
         except OSError:
-            pass  # reset; `run` notices it, too
+            pass  # reset; `run` will notice it as well
         self.flushing = None
         self.step()
 
@@ -163,7 +163,7 @@ async def run(uri: rfc6455.URI, words: Sequence[str], timeouts: rfc6455.Timeouts
 
 
 def give(words: Sequence[str], lines: Lines) -> None:
-    """Put the words, or the lines of standard input, no faster than they are sent; this runs in a thread."""
+    """Put the words, or the lines of standard input, no faster than they are sent. This runs in a thread."""
     rest = b""
     try:
         if words:
@@ -179,14 +179,14 @@ def give(words: Sequence[str], lines: Lines) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Sends lines to a WebSocket server and prints what comes.")
+    parser = argparse.ArgumentParser(description="Sends lines to a WebSocket server and prints its messages.")
     parser.add_argument("uri", type=websocket_uri, help="such as ws://localhost:8765/")
-    parser.add_argument("lines", nargs="*", help="what to send; by default the lines of standard input")
+    parser.add_argument("lines", nargs="*", help="the lines to send; by default those of standard input")
     add_timeouts(parser)
     options = vars(parser.parse_args())
     uri, words = options.pop("uri"), options.pop("lines")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal has every character
+        sys.stdout.reconfigure(errors="backslashreplace")  # some terminals lack some characters
     try:
         closed = asyncio.run(run(uri, words, take_timeouts(options)))
     except asyncio.TimeoutError:

@@ -2,10 +2,11 @@
 
     python examples/echo_asyncio.py --port 8765 [--protocol]
 
-The law: nothing awaits while it works on a connection. Whatever happens to one is a plain call: `Session.receive` for
-input, `Session.tick` for a deadline or the end of the server. Streams and Protocol are two short ways to make these
-calls; they differ in how they wait for a client that does not read what it is sent. A deadline is a timer, and no read
-is cancelled for it. What is due is done one iteration of the loop later, when the content of the socket has been read.
+The law: code that works on a connection never awaits. Everything that happens to a connection is a plain call:
+`Session.receive` for input, `Session.tick` for a deadline or the end of the server. Streams and Protocol are two short
+ways to make these calls; they differ in how they wait for a client that does not read its messages. A deadline is a
+timer, and no read is cancelled for it. When it is due, it takes effect one iteration of the loop later, after the
+contents of the socket have been read.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ from arguments import add_address, add_timeouts, take_timeouts
 
 import rfc6455
 
-# Each client takes a file descriptor, and a process usually has no more than 1024.
+# Each client takes a file descriptor, of which a process usually has 1024.
 MAX_CLIENTS = 500
 
-# How much may wait in a transport before reading from its client stops, in bytes: asyncio's own high-water mark.
+# The number of bytes that may wait in a transport before reading from its client stops: asyncio's own high-water mark.
 HIGH_WATER = 64 << 10
 
-# How long one client may keep the others waiting, in seconds; one read can inflate to a lot.
+# The time in seconds for which a client may keep the others waiting. One read can inflate to a lot.
 TURN = 0.01
 
-# How long the last bytes may stay in the transport when there is nothing else to wait for, in seconds.
+# The time in seconds for which the last bytes may stay in the transport when there is nothing else to wait for.
 FAREWELL = 2.0
 
 
 class Server:
-    """What all sessions share."""
+    """The state that all sessions share."""
 
     def __init__(self, timeouts: rfc6455.Timeouts) -> None:
         self.timeouts = timeouts
@@ -70,7 +71,7 @@ class Server:
         data: bytes | None = None
         try:
             while data != b"":
-                await writer.drain()  # back-pressure: nothing is read from a client that does not read what it is sent
+                await writer.drain()  # back-pressure: stop reading from a client that does not read its messages
                 if session.has_more:
                     await asyncio.sleep(0)
                 data = None if session.has_more else await reader.read(65536)
@@ -87,7 +88,7 @@ class Server:
 
 
 class EchoProtocol(asyncio.Protocol):
-    """One client, by callbacks."""
+    """One client, with callbacks."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -102,7 +103,7 @@ class EchoProtocol(asyncio.Protocol):
         self.go_on()
 
     def go_on(self) -> None:
-        """Read more when nothing is left of the last input and the client reads what it is sent."""
+        """Read more if nothing is left of the last input and the client reads its messages."""
         if self.may_write and not self.session.has_more:
             self.transport.resume_reading()
             return
@@ -132,8 +133,8 @@ class EchoProtocol(asyncio.Protocol):
 class Session:
     """One connection: the library's endpoint, a timer, and what they need from the transport.
 
-    :ivar has_more: whether events are left, because the client does not read or it is the others' turn. Then `receive`
-        goes on with them, and nothing is read.
+    :ivar has_more: whether events are left, because the client does not read, or it is the turn of others. `receive`
+        must then go on with them before anything is read.
     """
 
     def __init__(self, transport: asyncio.WriteTransport, server: Server) -> None:
@@ -154,7 +155,7 @@ class Session:
             transport.abort()
 
     def receive(self, data: bytes | None = None) -> None:
-        """Process input, ``b""`` at its end, ``None`` to go on; answer the events, and set the timer."""
+        """Process input (``b""`` at its end, ``None`` to go on), answer the events, and set the timer."""
         start = self.loop.time()
         self.has_more = False
         for event in self.ws.events(data, now=start):
@@ -166,7 +167,7 @@ class Session:
         self.settle()
 
     def tick(self) -> None:
-        """Do what is due."""
+        """Handle the deadlines that are due."""
         if self.server.ends:
             self.ws.close(rfc6455.CloseCode.GOING_AWAY, "the server ends")
         if self.is_held_up():
@@ -177,7 +178,7 @@ class Session:
             self.receive()
 
     def is_held_up(self) -> bool:
-        """Return whether to wait for a client that does not read what it was sent; its deadlines count anyway."""
+        """Return whether to wait for a client that does not read its messages. Its deadlines count nevertheless."""
         return self.transport.get_write_buffer_size() > HIGH_WATER and not self.ws.closed
 
     def settle(self) -> None:
@@ -213,7 +214,7 @@ class Session:
                 self.log(f"closed: {int(code)} {reason!a}")
 
     def end_stream(self) -> None:
-        """Say that nothing more will be written."""
+        """Tell the client that nothing more will be written."""
         try:
             self.transport.write_eof()
         except OSError:
@@ -233,7 +234,7 @@ class Session:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Sends back each WebSocket message. Ctrl-C ends it.")
     add_address(parser)
-    parser.add_argument("--protocol", action="store_true", help="by callbacks rather than over streams")
+    parser.add_argument("--protocol", action="store_true", help="use callbacks rather than streams")
     add_timeouts(parser)
     options = vars(parser.parse_args())
     host, port, protocol = (options.pop(name) for name in ("host", "port", "protocol"))

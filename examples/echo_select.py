@@ -3,10 +3,10 @@
     python examples/echo_select.py --port 8765
 
 The law: `echo` does everything that a loop must do about time and TCP. It waits no longer than the next deadline, and
-a deadline that is noticed late does not end a client whose answer is in the socket. It reads nothing from a client
-that does not read what it was sent, so no more waits than the answer to one read: 64 KiB, and a message that began
-before. (Compression is not offered: a read could inflate to a thousand times as much. `echo_trio.py` handles that.) It
-ends its side of TCP when it is its turn, and reads on until the client has ended the other (7.1.1).
+a deadline that is noticed late does not end a connection if the client's answer is already in the socket. It does not
+read from a client that does not read its messages, so only the answer to one read has to wait: 64 KiB, and a message
+that began before. (Compression is not offered, as a read could inflate to a thousand times as much. `echo_trio.py`
+handles that.) It ends its side of TCP when it is its turn, and reads on until the client has ended the other (7.1.1).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import rfc6455
 
 
 def echo(sock: socket.socket, timeouts: rfc6455.Timeouts | None = None) -> None:
-    """Echo each message of one client, until it has gone."""
+    """Echo each message of one client, until the client has gone."""
     sock.setblocking(False)
     ws = rfc6455.Endpoint(rfc6455.ServerHandshake(), timeouts, now=time.monotonic())
     data, pending = None, b""
@@ -58,7 +58,7 @@ def echo(sock: socket.socket, timeouts: rfc6455.Timeouts | None = None) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Sends back each WebSocket message, to one client after the other.")
+    parser = argparse.ArgumentParser(description="Sends back each WebSocket message, to one client at a time.")
     add_address(parser)
     add_timeouts(parser)
     options = vars(parser.parse_args())

@@ -3,9 +3,9 @@
     python examples/echo_trio.py --port 8765
 
 The law: one task owns the connection, and it waits in one place, `Client.wait`. A cancel scope there has the library's
-next deadline, on trio's own clock, and other code cancels the scope to get the task's attention. What is cancelled is
-a call of the socket itself, which trio does completely or not at all; after a cancelled `send_all`, nobody could tell
-how much was sent.
+next deadline, on trio's own clock, and other code cancels the scope to get the task's attention. Only calls of the
+socket itself are cancelled, which trio performs completely or not at all. After a cancelled `send_all`, there would be
+no way to know how much was sent.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from arguments import add_address, add_timeouts, take_timeouts
 
 import rfc6455
 
-# Each client takes a file descriptor, and a process usually has no more than 1024.
+# Each client takes a file descriptor, of which a process usually has 1024.
 MAX_CLIENTS = 500
 
-# How much is collected before it is sent, in bytes.
+# The number of bytes that are collected before they are sent.
 ENOUGH = 64 << 10
 
-# How long one client may keep the others waiting, in seconds; one read can inflate to a lot.
+# The time in seconds for which a client may keep the others waiting. One read can inflate to a lot.
 TURN = 0.01
 
-# How long to look into a socket when a deadline has passed, in seconds.
+# The time in seconds for which to wait for input when a deadline has already passed.
 LOOK = 0.001
 
-# How long a client that has ended its stream has to read the answer, in seconds.
+# The time in seconds that a client has to read the answer after it has ended its stream.
 FAREWELL = 2.0
 
 
 class Server:
-    """What all clients share. `serve` is one client's task; `run` does everything else."""
+    """The state that all clients share. `serve` is the task of one client; `run` does everything else."""
 
     def __init__(self, timeouts: rfc6455.Timeouts) -> None:
         self.timeouts = timeouts
@@ -68,7 +68,7 @@ class Server:
     async def watch(self, signals: AsyncIterator[int], all_tasks: trio.CancelScope) -> None:
         async for _ in signals:
             if self.ends:
-                all_tasks.cancel()  # the second signal: at once
+                all_tasks.cancel()  # the second signal: stop immediately
             self.ends = True
             self.listening.cancel()
             for client in self.clients:
@@ -78,7 +78,7 @@ class Server:
         try:
             host, port = stream.socket.getpeername()[:2]
         except OSError:
-            return  # gone again
+            return  # the client has already gone
         if len(self.clients) >= MAX_CLIENTS:
             print(f"{host}:{port} refused: too many clients", flush=True)
             return
@@ -98,8 +98,8 @@ class Client:
         self.address = address
         self.server = server
         self.waiting = trio.CancelScope()
-        self.outgoing = bytearray()  # what the client has not read yet
-        self.has_more = False  # whether events are left, as it is the others' turn
+        self.outgoing = bytearray()  # data that has not been sent yet
+        self.has_more = False  # whether events are left, as it is the turn of others
         handshake = rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
         self.ws = rfc6455.Endpoint(handshake, server.timeouts, now=trio.current_time())
 
@@ -144,16 +144,16 @@ class Client:
         self.outgoing += self.ws.data_to_send()
 
     def is_held_up(self) -> bool:
-        """Return whether to wait for a client that does not read what it was sent; its deadlines count anyway."""
+        """Return whether to wait for a client that does not read its messages. Its deadlines count nevertheless."""
         return len(self.outgoing) > 0 and not self.ws.closed
 
     async def wait(self) -> bytes | None:
-        """Send what is outgoing; then read, unless events are left.
+        """Send the outgoing data, then read, unless events are left.
 
-        A scope whose deadline has passed would not even look into the socket, where the awaited answer may be. So it
-        gets a moment longer.
+        A scope whose deadline has passed would not even look into the socket, where the awaited answer may already be,
+        so it gets a moment longer.
 
-        :returns: the input, ``b""`` at its end; ``None`` when the server ends, or the next deadline is due first.
+        :returns: the input, ``b""`` at its end, or ``None`` if the server is stopped or the next deadline comes first.
         """
         has_more = self.has_more or self.is_held_up()
         due = self.ws.deadlines.next_deadline() if has_more else self.ws.next_deadline()
@@ -165,8 +165,8 @@ class Client:
                     self.sock.shutdown(trio.socket.SHUT_WR)  # nothing more will be sent
                 if not self.has_more:
                     return await self.sock.recv(65536)
-                await trio.lowlevel.checkpoint()  # it may inflate to a lot, and the others want to run, too
-            except OSError:  # reset: nobody reads any more
+                await trio.lowlevel.checkpoint()  # the rest may inflate to a lot, and the others need their turn
+            except OSError:  # reset: the client no longer reads
                 self.outgoing.clear()
                 return b""
         return None

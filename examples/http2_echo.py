@@ -2,9 +2,10 @@
 
     python examples/http2_echo.py --port 8765
 
-The law: one TCP connection carries many WebSockets, and none may hold up another. So back-pressure is HTTP/2's own:
-what a WebSocket has not processed keeps the window of its own stream closed, and no other. Everything that h2 reports
-is noted first, then each WebSocket goes on: a stream may have ended in h2 before the events that led there are read.
+The law: one TCP connection carries many WebSockets, and none may hold up another. So back-pressure is that of HTTP/2:
+input that a WebSocket has not processed keeps the window of its own stream closed, and no other. Everything that h2
+reports is noted first, then each WebSocket goes on, as a stream may have ended in h2 before the events that led there
+have been read.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ import rfc6455
 
 HeaderList = Sequence[tuple[bytes, bytes]]
 
-# Each client takes a file descriptor, and a process usually has no more than 1024.
+# Each client takes a file descriptor, of which a process usually has 1024.
 MAX_CLIENTS = 500
 
 # RFC 8441, 3: "Using a SETTINGS parameter to opt into an otherwise incompatible protocol change".
@@ -44,19 +45,19 @@ SETTINGS = {
     h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: 16 << 10,
 }
 
-# How much is collected before it is sent, in bytes.
+# The number of bytes that are collected before they are sent.
 ENOUGH = 64 << 10
 
-# How long one WebSocket may keep the others waiting, in seconds; one read can inflate to a lot.
+# The time in seconds for which a WebSocket may keep the others waiting. One read can inflate to a lot.
 TURN = 0.01
 
-# How long a peer that has ended its side of a stream has to read the rest, and how long it has to end its side of TCP
-# after our last byte, in seconds.
+# The time in seconds that a peer has to read the rest after it has ended its side of a stream, and to end its side of
+# TCP after our last byte.
 FAREWELL = 2.0
 
 
 class Server:
-    """What all clients share."""
+    """The state that all clients share."""
 
     def __init__(self, timeouts: rfc6455.Timeouts) -> None:
         self.timeouts = timeouts
@@ -96,7 +97,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
-        self.busy_at = self.loop.time()  # when the last WebSocket was there
+        self.busy_at = self.loop.time()  # when there last was a WebSocket
         self.timer = self.loop.call_soon(self.step)
         self.address = "{}:{}".format(*transport.get_extra_info("peername") or ("somebody", 0))
         self.http.initiate_connection()
@@ -133,7 +134,7 @@ class Client(asyncio.Protocol):
                 self.finish()
 
     def step(self) -> None:
-        """Do what can be done now, on each stream, and set the timer."""
+        """Go on with each stream as far as possible, and set the timer."""
         if self.is_over:
             return
         if self.unacknowledged:
@@ -156,7 +157,8 @@ class Client(asyncio.Protocol):
             self.set_timer()
 
     def idle_until(self) -> float:
-        """Return until when there may be no WebSocket: as long as an opening handshake may take."""
+        """Return the time until which the client may have no WebSocket; it gets as long as for an opening
+        handshake."""
         seconds = self.server.timeouts.open
         return math.inf if seconds is None else self.busy_at + seconds
 
@@ -166,7 +168,7 @@ class Client(asyncio.Protocol):
         if any(tunnel.can_go_on() for tunnel in self.tunnels.values()):
             self.timer = self.loop.call_soon(self.step)
         elif due < math.inf:
-            # One iteration later, when the content of the socket has been read.
+            # One iteration later, as the contents of the socket will have been read by then.
             self.timer = self.loop.call_at(due, self.loop.call_soon, self.step)
 
     def flush(self) -> None:
@@ -221,12 +223,12 @@ class Tunnel:
         handshake = rfc6455.Http2ServerHandshake(extensions=[rfc6455.PerMessageDeflate()])
         self.ws = rfc6455.Endpoint(handshake, client.server.timeouts, now=client.loop.time())
         self.has_more = False  # whether events are left
-        self.incoming = bytearray()  # what is not processed yet, at most a window
+        self.incoming = bytearray()  # input that has not been processed yet, at most a window
         self.unacknowledged = 0
-        self.outgoing = bytearray()  # what the peer's window has no room for
+        self.outgoing = bytearray()  # data for which the peer's window has no room
         self.peer_ended = False
         self.we_ended = False
-        self.over_at = math.inf  # when what the peer does not read is thrown away
+        self.over_at = math.inf  # when to discard the data that the peer does not read
         self.is_over = False
 
     def note(self, data: bytes, size: int) -> None:
@@ -252,7 +254,7 @@ class Tunnel:
             self.end(now)
 
     def handle(self, events: Iterable[rfc6455.Request | rfc6455.Response | rfc6455.Event]) -> None:
-        """Answer events, as long as the peer reads the answers and it is not the others' turn."""
+        """Answer events, as long as the peer reads the answers and it is not the turn of others."""
         start = self.client.loop.time()
         self.has_more = False
         for event in events:
@@ -280,17 +282,18 @@ class Tunnel:
         self.outgoing += self.ws.data_to_send()
 
     def is_held_up(self) -> bool:
-        """Return whether to wait for a peer that does not read what it was sent; its deadlines count nevertheless."""
+        """Return whether to wait for a peer that does not read its messages. Its deadlines count nevertheless."""
         return len(self.outgoing) > 0 and not self.ws.closed
 
     def can_go_on(self) -> bool:
-        """Return whether there is input, and the peer reads what it is sent."""
+        """Return whether there is input, and the peer reads its messages."""
         if self.outgoing or not self.client.may_write or self.ws.finished:
             return False
         return self.has_more or (not self.ws.closed and (len(self.incoming) > 0 or self.peer_ended))
 
     def take(self) -> bytes | None:
-        """Return the input that has come, ``b""`` at its end; the peer may send as much again. ``None`` for none."""
+        """Return the new input (``b""`` at its end, ``None`` if there is none), and let the peer send as much
+        again."""
         if self.has_more or self.outgoing or not self.client.may_write:
             return None
         data = bytes(self.incoming)
@@ -313,8 +316,8 @@ class Tunnel:
             self.client.flush()
 
     def end(self, now: float) -> None:
-        """End the stream. RFC 8441, 5: END_STREAM is the orderly end; if the peer does not end its side, the stream is
-        reset."""
+        """End the stream. RFC 8441, 5: END_STREAM is the orderly end. If the peer does not end its side, reset the
+        stream."""
         if not self.outgoing and not self.we_ended:
             self.http.end_stream(self.stream)
             self.we_ended = True
@@ -331,7 +334,7 @@ class Tunnel:
         return self.over_at if at is None else at
 
     def lost(self) -> None:
-        """Note that the stream was reset, or is gone with its TCP connection."""
+        """Note that the stream was reset, or has ended with its TCP connection."""
         for event in self.ws.events(b"", now=self.client.loop.time()):
             if isinstance(event, rfc6455.Closed):
                 self.answer(event)

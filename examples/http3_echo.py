@@ -2,9 +2,9 @@
 
     python examples/http3_echo.py --port 8765 --certificate cert.pem --key key.pem
 
-The law: one socket serves all clients, and asyncio reads one datagram of it at a time, so a Pong may be behind the
-datagrams of others. The time is passed to a WebSocket with its own input, or when nothing is left in the socket.
-aioquic never stops a peer from sending; one that does not read the echo in return is cut off.
+The law: one socket serves all clients, and asyncio reads one datagram from it at a time, so a Pong may be behind the
+datagrams of others. A WebSocket is told the time with its own input, or when nothing is left in the socket. aioquic
+never stops a peer from sending, so a peer that does not read the echoes is cut off.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from arguments import add_address, add_timeouts, take_timeouts
 import rfc6455
 
 MAX_CLIENTS = 500  # aioquic allows each of them 128 streams at a time
-MAX_UNREAD = 4 << 20  # how much a client may leave unread, in bytes
-MAX_DATAGRAMS = 1000  # how many are read before the time is passed: more than the socket holds
+MAX_UNREAD = 4 << 20  # the number of bytes that a client may leave unread
+MAX_DATAGRAMS = 1000  # the number that are read before the time counts: more than the socket's buffer holds
 
 
 class Client(QuicConnectionProtocol):
@@ -54,14 +54,14 @@ class Client(QuicConnectionProtocol):
         self.happened: list[H3Event] = []
         self.lost: set[int] = set()  # the streams that were reset
         self.tunnels: dict[int, Tunnel] = {}
-        self.datagrams = 0  # read since a deadline was due
+        self.datagrams = 0  # the number read since a deadline was due
         self.alarm = self._loop.call_soon(self.on_time)
         self.every.add(self)
         if len(self.every) > MAX_CLIENTS:
             self._quic.close(ErrorCode.H3_EXCESSIVE_LOAD)
 
     def quic_event_received(self, event: QuicEvent) -> None:
-        """Note what happened: `transmit` comes after the last event, and the stream of the first may be gone then."""
+        """Note what happened. `transmit` is called after the last event, when the stream of the first may be gone."""
         if isinstance(event, StreamReset | StopSendingReceived):
             self.lost.add(event.stream_id)
         elif isinstance(event, ConnectionTerminated):
@@ -77,7 +77,7 @@ class Client(QuicConnectionProtocol):
             if isinstance(event, HeadersReceived | DataReceived) and event.stream_id not in self.lost:
                 self.pass_on(event)
         self.tunnels = {stream: tunnel for stream, tunnel in self.tunnels.items() if not tunnel.is_over}
-        streams = self._quic._streams  # there is no public name for what is open, nor for what is not acknowledged
+        streams = self._quic._streams  # no public attribute has the open streams, or the unacknowledged data
         self.lost &= streams.keys()
         if sum(it.sender._buffer_stop - it.sender._buffer_start for it in streams.values()) > MAX_UNREAD:
             self._quic.close(ErrorCode.H3_EXCESSIVE_LOAD, reason_phrase="read what you are sent")
@@ -145,7 +145,7 @@ class Tunnel:
         self.is_over = self.ws.finished
 
     def reset(self) -> None:
-        """What a reset of TCP is elsewhere (RFC 8441, 5), be it the peer's or ours."""
+        """Handle a reset of the stream by the peer or by us, which is like a reset of TCP (RFC 8441, 5)."""
         self.is_over = True
         self.client.lost.add(self.stream)
         self.handle(self.ws.events(b"", now=self.client.now()))
@@ -176,8 +176,8 @@ async def serve(host: str, port: int, certificate: str, key: str, **timeouts: An
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Sends back each WebSocket message, over HTTP/3. Ctrl-C ends it.")
-    parser.add_argument("--certificate", required=True, help="a file with the chain, as PEM")
-    parser.add_argument("--key", required=True, help="a file with its private key, as PEM")
+    parser.add_argument("--certificate", required=True, help="a PEM file with the certificate chain")
+    parser.add_argument("--key", required=True, help="a PEM file with its private key")
     add_address(parser)
     add_timeouts(parser)
     asyncio.run(serve(**vars(parser.parse_args())))

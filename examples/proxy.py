@@ -1,12 +1,13 @@
-"""A proxy that forwards messages as they come, part by part, in bounded memory.
+"""A proxy that forwards messages as they arrive, part by part, in bounded memory.
 
     python examples/proxy.py ws://127.0.0.1:9000 --port 8765
 
-The law: each side is a connection of its own, with its own compression, Pings and deadlines; only parts of messages
-and the way a side closed pass between them. Nothing is read from one side before the other has taken what came before.
-A Close frame is answered when the other side has answered it, so that nothing in transit is lost. No code is made up:
-if one side is lost or fails, TCP is cut on the other, whose peer sees what it would see without a proxy. The proxy
-uses `Endpoint.receive_data`, one step of `Endpoint.events`: after that, a side whose peer has closed can still send.
+The law: each side is a separate connection, with its own compression, Pings and deadlines. Only parts of messages, and
+the code and reason with which a side closed, pass between them. Nothing is read from one side before the other has
+taken the data that was read earlier. A Close frame is answered when the other side has answered it, so that nothing in
+transit is lost. No code is made up: if one side is lost or fails, TCP is cut on the other, so that its peer sees the
+same as without a proxy. The proxy uses `Endpoint.receive_data`, which is one step of `Endpoint.events`, because after
+it, a side whose peer has closed can still send.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ import rfc6455
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
-# The two ends decide how large a message may be: here only parts are kept.
+# The two ends decide how large a message may be, as only parts are kept here.
 LIMITS = rfc6455.Limits(message=None, memory=1 << 20)
 
-# How much may still come for a side that has closed, in characters or bytes, before it gets its answer.
+# The amount, in characters or bytes, that may still arrive for a side that has closed before it gets its answer.
 MAX_LATE = 1 << 20
 
 # The fields of a request that are passed on, besides its path, query and subprotocols.
 PASSED_ON = ("authorization", "cookie", "user-agent")
 
-# Each client takes two file descriptors, and a process usually has no more than 1024.
+# Each client takes two file descriptors, of which a process usually has 1024.
 MAX_CLIENTS = 250
 
-# How long the last bytes may stay in the transport when there is nothing else to wait for, in seconds.
+# The time in seconds for which the last bytes may stay in the transport when there is nothing else to wait for.
 FAREWELL = 2.0
 
 
@@ -49,7 +50,7 @@ class Leg:
     """One of the two connections.
 
     :param is_trusted: whether its deadlines count only the time in which we read from it. While the other side holds
-        it up, its Pongs are not read; but a client could hold itself up for ever.
+        it up, its Pongs are not read. A client is not trusted, as it could hold itself up for ever.
     """
 
     other: Leg | None = None
@@ -63,19 +64,20 @@ class Leg:
         self.is_cut = False
         self.may_read = asyncio.Event()
         self.over = asyncio.Event()
-        # Set when its part of the opening handshake has come: the request, the response, or the end.
+        # Set when its part of the opening handshake has arrived: the request, the response, or the end.
         self.opened: asyncio.Future[rfc6455.Request | rfc6455.Response | rfc6455.Closed] = self.loop.create_future()
         self.may_read.set()
         self.timer = self.loop.call_soon(self.tick)
 
     async def run(self) -> None:
-        """Read until the end of the stream, but nothing before the other side has taken what came before."""
+        """Read until the end of the stream. Before each read, wait until the other side has taken the previous
+        data."""
         data: bytes | None = None
         try:
             while data != b"":
                 await self.wait_for_other()
                 if self.ws.unread:
-                    await asyncio.sleep(0)  # it may inflate to a lot, and the others want to run, too
+                    await asyncio.sleep(0)  # the rest may inflate to a lot, and the others need their turn
                 data = None if self.ws.unread else await self.reader.read(65536)
                 self.receive(data)
         except OSError:
@@ -93,7 +95,7 @@ class Leg:
         try:
             await self.other.writer.drain()
         except OSError:
-            pass  # reset; its own `run` notices it, too
+            pass  # reset; its own `run` will notice it as well
         self.ws.resume(now=self.loop.time())
         self.set_timer()
 
@@ -105,13 +107,13 @@ class Leg:
         self.settle()
 
     def pass_on(self, events: Sequence[rfc6455.Request | rfc6455.Response | rfc6455.Event]) -> None:
-        """Pass on messages and the end, but no Pings, which are already answered, and no Pongs, which were requested
-        here."""
+        """Pass on messages and the end, but neither Pings, which have already been answered, nor Pongs, which answer
+        the proxy's own Pings."""
         for event in events:
             match event:
                 case rfc6455.Request() | rfc6455.Response():
                     self.opened.set_result(event)
-                    self.may_read.clear()  # until there is another side to pass it to
+                    self.may_read.clear()  # until there is another side to which it can be passed
                 case rfc6455.TextPart(text, final) if text or final:
                     self.send(event, len(text))
                 case rfc6455.BytesPart(data, final) if data or final:
@@ -127,7 +129,7 @@ class Leg:
         try:
             self.other.ws.send(part)
         except rfc6455.LocalProtocolError:
-            pass  # that side has had its Close frame
+            pass  # that side has already been sent a Close frame
 
     def end(self, closed: rfc6455.Closed) -> None:
         if not self.opened.done():
@@ -138,7 +140,7 @@ class Leg:
             self.other.cut()
 
     def cut(self) -> None:
-        """Close TCP without a Close frame, once everything is sent."""
+        """Close TCP without a Close frame, once everything has been sent."""
         if not self.over.is_set() and not self.is_cut and not self.ws.closed:
             self.write()
             self.is_cut = True
@@ -148,13 +150,13 @@ class Leg:
             self.may_read.set()
 
     def tick(self) -> None:
-        """Do what is due on this side. The other side has its own timer: a deadline that is noticed late ends a
-        connection when the time is passed twice without a read in between."""
+        """Handle the deadlines that are due on this side. The other side has its own timer: a deadline that is noticed
+        late ends a connection if the time is passed twice without a read in between."""
         self.tell_time()
         self.settle()
 
     def settle(self) -> None:
-        """Write on both sides, and set the timers by what has changed."""
+        """Write on both sides, and set the timers."""
         legs = [self] if self.other is None else [self, self.other]
         for leg in legs:
             due = leg.ws.deadlines.next_deadline()
@@ -172,7 +174,7 @@ class Leg:
                 self.pass_on(self.ws.receive_data(None, now=self.loop.time()))
 
     def keeps_its_answer(self) -> bool:
-        """Return whether the peer's Close frame is not to be answered yet: the other side has not answered."""
+        """Return whether the peer's Close frame must not be answered yet, as the other side has not answered."""
         end, other = self.ws.end, self.other
         if end is None or other is None or not end.clean:
             return False
@@ -180,11 +182,11 @@ class Leg:
 
     def write(self) -> None:
         buffers = self.ws.buffers_to_send()
-        if buffers and not self.writer.is_closing():  # asyncio complains of what is written after a reset
+        if buffers and not self.writer.is_closing():  # asyncio complains about writes after a reset
             self.writer.writelines(buffers)
 
     def finish_if_over(self) -> None:
-        """End our side of TCP when it is our turn, and all of it when there is nothing left to wait for."""
+        """End our side of TCP when it is our turn, and both sides when there is nothing left to wait for."""
         if self.ws.finished:
             self.over.set()
             self.writer.close()
@@ -202,17 +204,17 @@ class Leg:
         if not self.over.is_set() and not self.is_cut:
             self.timer.cancel()
             if due is not None:
-                # One turn later, so that what is in the socket has been read then.
+                # One iteration later, as the contents of the socket will have been read by then.
                 self.timer = self.loop.call_at(due, self.loop.call_soon, self.tick)
 
 
 def end_stream(writer: asyncio.StreamWriter) -> None:
-    """Say that nothing more comes."""
+    """Tell the peer that nothing more will be written."""
     try:
         if writer.can_write_eof():
             writer.write_eof()
         else:
-            writer.close()  # TLS, which has no half-closed connections
+            writer.close()  # with TLS, connections cannot be half-closed
     except OSError:
         pass  # reset
 
@@ -226,7 +228,7 @@ async def close(writer: asyncio.StreamWriter) -> None:
 
 
 class Proxy:
-    """Listens, and makes two legs of each connection."""
+    """Listens for clients, and connects to the server for each of them."""
 
     def __init__(self, upstream: rfc6455.URI, timeouts: rfc6455.Timeouts) -> None:
         self.upstream = upstream
@@ -255,7 +257,7 @@ class Proxy:
             leg.settle()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one client; this is a task of its own."""
+        """Serve one client, in a task of its own."""
         host, port = (writer.get_extra_info("peername") or ("somebody", 0))[:2]
         if len(self.clients) >= MAX_CLIENTS:
             print(f"{host}:{port} refused: too many clients", flush=True)
@@ -293,7 +295,7 @@ class Proxy:
             assert isinstance(request.error, rfc6455.HandshakeError)
             return request.error
         assert isinstance(request, rfc6455.Request)
-        client.ws.pause(now=client.loop.time())  # what it waits for now is not its own doing
+        client.ws.pause(now=client.loop.time())  # the client is not to blame for the time that this takes
         try:
             upstream = await self.connect(request)
             self.legs.add(upstream)
@@ -335,15 +337,15 @@ class Proxy:
         except asyncio.TimeoutError:
             raise rfc6455.HandshakeError(504, "it took too long to connect") from None
         except OSError as error:
-            raise rfc6455.HandshakeError(502, f"there is no connection: {error}") from None
+            raise rfc6455.HandshakeError(502, f"the proxy cannot connect: {error}") from None
         except rfc6455.LocalProtocolError as error:
-            raise rfc6455.HandshakeError(400, f"a request that cannot be passed on: {error}") from None
+            raise rfc6455.HandshakeError(400, f"the request cannot be passed on: {error}") from None
         return Leg(stream, self.endpoint(handshake), True)
 
 
 def refusal_of(closed: rfc6455.Closed) -> rfc6455.HandshakeError:
-    """Return the error for the client: what upstream answered, 504 if it did not answer in time, 502 if its answer is
-    wrong."""
+    """Return the error for the client: the server's own answer, 504 if it did not answer in time, or 502 if its answer
+    was invalid."""
     error = closed.error
     if isinstance(error, rfc6455.HandshakeError) and error.status is not None and error.status >= 300:
         return error
@@ -353,7 +355,7 @@ def refusal_of(closed: rfc6455.Closed) -> rfc6455.HandshakeError:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Passes WebSocket connections on to another server. Ctrl-C ends it.")
-    parser.add_argument("upstream", type=websocket_uri, help="where to, such as ws://127.0.0.1:9000")
+    parser.add_argument("upstream", type=websocket_uri, help="the server, such as ws://127.0.0.1:9000")
     add_address(parser)
     add_timeouts(parser)
     options = vars(parser.parse_args())

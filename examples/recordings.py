@@ -5,8 +5,8 @@
     python examples/recordings.py out.jsonl --har > out.har
     python examples/recordings.py out.jsonl --pcapng | wireshark -k -i -
 
-`record` sends each word as a message and waits for an answer to each, then closes. The recording is written however
-that ended: a connection that went wrong is the one to look at.
+`record` sends each word as a message, waits for an answer to each, and closes. The recording is written even if this
+fails, as failed connections are the ones to look at.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from arguments import websocket_uri
@@ -30,12 +30,12 @@ from arguments import websocket_uri
 import rfc6455
 from rfc6455 import trace
 
-# How long to wait for the server, in seconds.
+# The time in seconds to wait for the server.
 PATIENCE = 10.0
 
 
 def record(uri: rfc6455.URI, words: Sequence[str], recorder: trace.Recorder) -> rfc6455.Closed | None:
-    """Only the line with ``wrap`` is about recording; the rest is any client."""
+    """Connect, and record the conversation. Only the line with ``wrap`` is about recording; the rest is any client."""
     handshake = recorder.wrap(rfc6455.ClientHandshake(uri, extensions=[rfc6455.PerMessageDeflate()]))
     ws = rfc6455.Endpoint(handshake, rfc6455.Timeouts(open=PATIENCE, idle=PATIENCE), now=time.monotonic())
     with connect(uri) as sock:
@@ -51,7 +51,7 @@ def connect(uri: rfc6455.URI) -> socket.socket:
 
 
 def converse(sock: socket.socket, ws: rfc6455.Endpoint, words: Sequence[str]) -> None:
-    """Send the words, close when there is an answer to each, and wait for the server to end TCP."""
+    """Send the words, close when each has been answered, and wait for the server to end TCP."""
     awaited = len(words)
     data = None
     while not ws.must_close:
@@ -69,7 +69,7 @@ def converse(sock: socket.socket, ws: rfc6455.Endpoint, words: Sequence[str]) ->
 
 
 def read(sock: socket.socket, until: float | None) -> bytes | None:
-    # A time-out of 0 would make the socket one that does not wait, which is not the same to TLS.
+    # A timeout of 0 would make the socket non-blocking, for which TLS behaves differently.
     sock.settimeout(None if until is None else max(0.001, until - time.monotonic()))
     try:
         return sock.recv(65536)
@@ -113,7 +113,7 @@ def main_of_show(arguments: Sequence[str]) -> None:
         forms.add_argument(f"--{form}", dest="form", action="store_const", const=form, default="text")
     options = parser.parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal has every character
+        sys.stdout.reconfigure(errors="backslashreplace")  # some terminals lack some characters
     try:
         recording = trace.loads(options.recording.read_text(encoding="ascii"))
     except (OSError, ValueError) as error:

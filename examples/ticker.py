@@ -1,4 +1,4 @@
-"""Send prices to all clients that have a token: one that is too slow misses some prices, and the server shuts down
+"""Send prices to all clients that have a token. A client that is too slow misses some prices. The server shuts down
 cleanly.
 
 TOKEN=secret python examples/ticker.py --port 8765
@@ -16,7 +16,7 @@ import signal
 import sys
 from pathlib import Path
 
-if importlib.util.find_spec("rfc6455_io") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455_io") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from rfc6455 import Headers, Limits, Request, Response
@@ -52,7 +52,7 @@ async def main(host: str, port: int, seconds: float, token: str) -> None:
         clients.add(ws)
         try:
             async for _ in ws:
-                pass  # they have nothing to say; but this is how their end is seen
+                pass  # clients have nothing to say, but the loop notices when they leave
         finally:
             clients.discard(ws)
 
@@ -71,6 +71,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Sends prices to WebSocket clients that know TOKEN.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8765)
-    parser.add_argument("--seconds", type=float, default=1.0, help="between two prices")
+    parser.add_argument("--seconds", type=float, default=1.0, help="the time between two prices")
     options = vars(parser.parse_args())
     asyncio.run(main(**options, token=os.environ.get("TOKEN") or parser.error("set TOKEN in the environment")))

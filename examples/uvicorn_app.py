@@ -1,11 +1,11 @@
-"""A small Starlette app to run on `rfc6455`: an echo, and rooms in which members hear each other.
+"""A small Starlette app to run on `rfc6455`: an echo, and rooms whose members receive each other's messages.
 
-Nothing in here knows which library speaks the protocol; the command line chooses it. With uvicorn and Starlette
-installed (``pip install uvicorn starlette``), in a clone:
+The app does not depend on the library that implements the protocol; the command line chooses that. With uvicorn and
+Starlette installed (``pip install uvicorn starlette``), in a clone:
 
     uvicorn --app-dir examples --ws rfc6455_io.uvicorn:Protocol uvicorn_app:app
 
-Then, in another terminal, talk to it with the chat's client, or with two of them in one room:
+Then, in another terminal, run the chat's client, or two of them in one room:
 
     python3 examples/chat/client.py 'ws://localhost:8000/room/club?name=Ann'
 """
@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-# How many lines are kept for a member who does not read; beyond that, the oldest are dropped.
+# The number of lines that are kept for a member who does not read. Beyond that, the oldest are dropped.
 BACKLOG = 100
 
 Lines = asyncio.Queue[str]
@@ -30,14 +30,15 @@ rooms: defaultdict[str, set[Lines]] = defaultdict(set)
 
 
 async def echo(ws: WebSocket) -> None:
-    """Send back what comes, text as text and bytes as bytes."""
+    """Send back each message, text as text and bytes as bytes."""
     await ws.accept(subprotocol="echo" if "echo" in ws.scope["subprotocols"] else None)
     while (message := await ws.receive())["type"] == "websocket.receive":
         await ws.send({**message, "type": "websocket.send"})
 
 
 async def room(ws: WebSocket) -> None:
-    """Pass on what a member says to the others. A slow one keeps nobody waiting: each has a queue of lines."""
+    """Pass on each member's messages to the others. A slow member keeps nobody waiting, as each has a queue of
+    lines."""
     who = ws.query_params.get("name")
     if not who:
         await ws.send_denial_response(PlainTextResponse("Who are you? Add ?name= to the address.\n", 401))
