@@ -83,13 +83,31 @@ def test_no_invisible_character_is_left() -> None:
 
     controls = (*set(range(0x20)).difference(b"\r\n"), *range(0x7F, 0xA0))
     others = (0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x180E, 0x200E, 0x200F, 0x3164, 0xFEFF, 0xFFA0)
-    ranges = (*range(0x2028, 0x202F), *range(0x2060, 0x2070), *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080))
+    ranges = (*range(0x2028, 0x202F), *range(0x2060, 0x2070), *range(0xFFF0, 0xFFFC), *range(0xE0000, 0xE0100))
+    ranges += (*range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B), *range(0xE01F0, 0xE1000))
     for code in (*controls, *others, *ranges):
         assert clean(f"a{chr(code)}b") == "a b"
     assert clean("a\u200d\u200cb \u00e9\u4e2d") == "a\u200d\u200cb \u00e9\u4e2d"
 
 
-@pytest.mark.parametrize("before", ["", " ", "\u200d", "\u00ad", "\u3164", "\ufe0f", "\u2800", "\uff0a", "* \u200c"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        " ",
+        "\u0301",
+        "\u20dd \u0363",
+        "\U0001d173",
+        "\u180f",
+        "\u200d",
+        "\u00ad",
+        "\u3164",
+        "\ufe0f",
+        "\u2800",
+        "\uff0a",
+        "* \u200c",
+    ],
+)
 def test_no_line_looks_like_a_notice(before: str) -> None:
     from service.letters import clean, without_star
 

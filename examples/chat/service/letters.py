@@ -8,25 +8,29 @@ from unicodedata import normalize
 # Letters that show nothing, though Python calls them printable: Hangul fillers, a joiner of graphemes.
 _FILLERS = "\u034f\u115f\u1160\u3164\uffa0"
 
-# The end of a line in a text, with the tab that `clean` puts there; and such ends at the end of a text, which are of
-# no use.
+# The end of a line in a text, with the tab that `clean` puts there; and empty lines, of which one is enough.
 _LINE_END = re.compile(r"(?:\r\n?|\n)\t?")
 _GAP = re.compile(r"(?:\n\t){3,}")
 
 # Controls, which are not words, and the marks that turn the direction of writing or have no width, with
-# which one text can be made to look like another. U+200C and U+200D stay: Persian and emoji are written with them.
+# which one text can be made to look like another: Unicode's Default_Ignorable_Code_Point. U+200C and U+200D stay:
+# Persian and emoji are written with them; so do the selectors.
 _INVISIBLE = re.compile(
-    f"[\x00-\x1f\x7f-\x9f{_FILLERS}\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f]"
+    f"[\x00-\x1f\x7f-\x9f{_FILLERS}\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]"
 )
 _FILLER = re.compile(f"[{_FILLERS}]")
 
 # Joiners and selectors: they may change how their neighbours look, and show nothing themselves.
-_JOINERS = r"\u200c\u200d\u17b4\u17b5\u180b-\u180d\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_JOINERS = r"\u200c\u200d\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
 _JOINER = re.compile(f"[{_JOINERS}]")
 
-# What shows nothing at the beginning of a line: spaces, and joiners that have nothing before them.
-_BLANK = rf"\s\u2800{_JOINERS}"
+# Marks that are set above or below any letter.
+_MARKS = r"\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+
+# What shows nothing, or hardly anything, at the beginning of a line: spaces, and joiners and marks that have nothing
+# before them.
+_BLANK = rf"\s\u2800{_JOINERS}{_MARKS}"
 
 # A star, or what looks like one (of three of them NFKC makes "*"), and what stands around it where a line begins.
 _STARS = "*\u066d\u204e\u2055\u2217\u2731\u2732\ufe61\uff0a"
