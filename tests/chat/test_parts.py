@@ -829,6 +829,9 @@ def test_a_file_from_before_there_were_times(tmp_path: Path) -> None:
         ("Ann: a\n\n\n\n\r\n\rb\n\nc", "Ann: a\n\t\n\tb\n\t\n\tc"),
         ("a\x0bb\x0cc\x85d\u2028e\u2029f\x00g", "a b c d e f g"),
         ("\n* Bob left", "Bob left"),
+        ("Ann: a\n\r\n\x00 \n\t\n", "Ann: a"),
+        ("Ann: \n", "Ann: "),
+        ("\n \n", ""),
     ],
 )
 def test_lines_of_a_message_look_like_no_other_message(text: str, line: str) -> None:

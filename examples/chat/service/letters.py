@@ -49,11 +49,15 @@ def clean(text: str) -> str:
     """Return the text with a space for each invisible character.
 
     If it has several lines, all but the first begin with a tab: none looks like another message, wherever it is shown.
+    Empty lines at its end are left out.
     """
     # Most lines have none, and str.isprintable() sees it at a fraction of the price.
     if text.isprintable() and (text.isascii() or not _FILLER.search(text)):
         return text
-    return _GAP.sub("\n\t\n\t", "\n\t".join(_INVISIBLE.sub(" ", line) for line in _LINE_END.split(text)))
+    lines = [_INVISIBLE.sub(" ", line) for line in _LINE_END.split(text)]
+    while len(lines) > 1 and not lines[-1].strip():
+        del lines[-1]
+    return _GAP.sub("\n\t\n\t", "\n\t".join(lines))
 
 
 def without_star(line: str) -> str:
