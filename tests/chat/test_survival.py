@@ -202,6 +202,7 @@ NO_ENTRIES: list[dict[Any, Any]] = [
     {"server": "x", "number": "1", "room": "/\u202e", "said": '["Ann: hello"]'},
     {"server": "x", "number": "1", "room": "club", "said": '["Ann: hello"]'},
     {"server": "x", "number": "1", "room": "/" + "x" * 201, "said": '["Ann: hello"]'},
+    {"server": "x" * 101, "number": "1", "room": "/", "said": '["Ann: hello"]'},
     {"server": "x", "number": "1", "room": "/", "said": '["Ann: ' + "x" * (1 << 20) + '"]'},
 ]
 

@@ -38,6 +38,9 @@ ENTRY_COST = 200
 # again, so others keep no more while they wait for it.
 REMEMBERED_BYTES = 8 << 20
 
+# How long the name of a server may be; ours have 32 letters. Each is remembered.
+LONGEST_NAME = 100
+
 # How many bytes of lines are put into one entry, unless one line is longer.
 ENTRY_BYTES = 64 << 10
 
@@ -156,13 +159,15 @@ class Stream:
         :raises KeyError: when a field is missing.
         """
         name, fields = raw
-        json = fields["said"]
+        json, server = fields["said"], fields["server"]
         if size_of(json) > self._most:
             raise ValueError(f"the entry has more than {self._most} bytes")
+        if len(server) > LONGEST_NAME:
+            raise ValueError(f"the server's name has more than {LONGEST_NAME} letters")
         number = int(fields["number"])
         if number < 1:
             raise ValueError("entries are numbered from 1")
-        return Said(name, fields["server"], number, room_in(fields["room"]), json)
+        return Said(name, server, number, room_in(fields["room"]), json)
 
     def sign(self, server: str, seconds: float) -> None:
         """Say that the server is alive for so many seconds; 0 only checks whether Redis accepts what is written to
