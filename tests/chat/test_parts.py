@@ -544,6 +544,24 @@ def test_empty_rooms_are_kept_for_their_history_but_not_all(monkeypatch: pytest.
     assert sum(room.users > 0 for room in rooms.rooms.all()) == 2
 
 
+def test_rooms_in_which_nothing_was_said_cost_no_other_its_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    import hub
+    from service import rooms as module
+    from service.store import NoStore
+
+    monkeypatch.setattr(module, "MAX_EMPTY_ROOMS", 3)
+    rooms = hub.Hub(NoStore(), 10)
+    member = Listener()
+    room = rooms.join("/club", member)
+    rooms.say(room, member, ["Ann: hello"])
+    rooms.leave(room, member)
+    with rooms.rooms.locked("/elsewhere") as room:
+        room.names.news("another server", ["* Eve joined"])
+    for number in range(10):
+        rooms.leave(rooms.join(f"/{number}", member), member)
+    assert {room.path for room in rooms.rooms.all()} == {"/club", "/elsewhere", "/9"}
+
+
 def test_a_history_is_bounded_in_bytes() -> None:
     import hub
     from service.store import NoStore

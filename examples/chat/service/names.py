@@ -25,6 +25,11 @@ class Names:
         """Who is in the room, on any server."""
         return set(self.here).union(*self._elsewhere.values())
 
+    @property
+    def are_none(self) -> bool:
+        """Whether nobody is there, on any server. May be asked without the lock."""
+        return not self._spellings
+
     def spelled(self, name: str) -> str:
         """Return the name as the first member with it wrote it: names that look the same are the same."""
         return self._spellings.get(key(name), name)

@@ -38,9 +38,12 @@ class Rooms:
     @contextmanager
     def locked(self, path: str) -> Iterator[Room]:
         """Yield the room, with its lock held; afterwards, tell the budget how much the room has grown."""
-        room = self._room(path, 0)
-        with room.lock:
-            yield room
+        room = self._room(path, 1)
+        try:
+            with room.lock:
+                yield room
+        finally:
+            self.let_go(room)
         self.tell_budget(room)
 
     def enter(self, path: str) -> Room:
@@ -76,8 +79,16 @@ class Rooms:
         return room
 
     def _forget_empty_ones(self) -> None:
-        empty = [path for path, room in self._rooms.items() if not room.users]
-        for path in empty[: max(0, len(empty) - MAX_EMPTY_ROOMS)]:
+        """Forget those in which nothing was said: somebody who looks into thousands of rooms must not cost the others
+        their histories. Then forget the oldest that are too many.
+        """
+        kept = []
+        for path, room in list(self._rooms.items()):
+            if not room.users and not room.history and room.names.are_none:
+                del self._rooms[path]
+            elif not room.users:
+                kept.append(path)
+        for path in kept[: max(0, len(kept) - MAX_EMPTY_ROOMS)]:
             del self._rooms[path]
 
     def _holders(self) -> Iterator[Holder]:
