@@ -246,15 +246,16 @@ def _parse_authority(authority: str, after: str) -> tuple[str, int | None]:
 
 # The grammar of section 3 has no userinfo, and a password there would end up in logs.
 _NO_USER = "has no user and password (section 3); send an Authorization header instead"
-# The part of an invalid authority that an error shows, and the rest.
-_SHOWN = re.compile(r"(\[[^\]]*\]|[^:]*:).+", re.DOTALL)
+# The part of an invalid authority that an error shows, if anything follows it.
+_SHOWN = re.compile(r"(\[[^\]]*\]|[^:]*:).", re.DOTALL)
 
 
 def _host_and_port(authority: str) -> tuple[str, int | None]:
     split = _split_authority(authority if authority.isascii() else _to_ascii(authority))
     if split is None:
         # What follows the host is not shown: in ws://user:password it is the password, even without an "@".
-        shown = _SHOWN.sub(r"\1...", authority)
+        longer = _SHOWN.match(authority)
+        shown = authority if longer is None else longer[1] + "..."
         raise LocalProtocolError(f"{excerpt(shown)} is not a host with an optional port (section 3)")
     host, port = split
     if authority.startswith("[") and ":" not in host:
