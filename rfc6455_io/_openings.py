@@ -289,6 +289,21 @@ def refusal(request: Request, answer: Response | None) -> Response | None:
 # ---- Clients ----
 
 
+class _Followed(ClientHandshake):
+    """A handshake whose redirection is followed. Its body is not waited for: it is for people whose program does not
+    follow (RFC 9110, 15.4), may be long in coming, and may have no end but that of the connection."""
+
+    def _receive_body(self, data: bytes | None) -> None:
+        if self.response is not None and _leads_elsewhere(self.response):
+            raise self._refused()
+        super()._receive_body(data)
+
+
+def _leads_elsewhere(response: Response) -> bool:
+    # Two that differ lead nowhere.
+    return response.status in REDIRECTIONS and len(set(response.headers.get_all("Location"))) == 1
+
+
 class ConnectArguments(OptionArguments, total=False):
     """The keywords of `connect`, for code that passes them on."""
 
@@ -363,7 +378,7 @@ class Route:
         self.uri: URI = self.handshake.uri
         self._headers = headers
         self._make_handshake = make_handshake
-        self._left = redirects
+        self._redirects = self._left = redirects
         self._stays = stays  # whether redirections to another origin are impossible
 
     def follow(self, error: HandshakeError) -> None:
@@ -371,11 +386,12 @@ class Route:
 
         :raises rfc6455.LocalProtocolError: when a client must not follow the redirection.
         """
-        if error.status not in REDIRECTIONS or error.response is None or "Location" not in error.response.headers:
+        if error.response is None or not _leads_elsewhere(error.response):
             raise error
-        target = self.uri.redirected(error.response.headers["Location"])
+        target = self.uri.redirected(error.response.headers.get_all("Location")[0])
         if not self._left:
-            raise error
+            words = f"{error.reason}, after {self._redirects} redirections" if self._redirects else error.reason
+            raise HandshakeError(error.status, words, error.section, error.response, error.cause)
         self._left -= 1
         if _origin(target) != _origin(self.uri):
             if self._stays:
@@ -417,8 +433,10 @@ def planned(
         raise ValueError(f"redirects is 0 or more, not {most_redirects}")
     _check_wrap(wrap)
 
+    kind_of_handshake = _Followed if most_redirects else ClientHandshake
+
     def make_handshake(uri: str | URI, headers: HeaderSource) -> ClientHandshake:
-        handshake = ClientHandshake(uri, headers=headers, **arguments)
+        handshake = kind_of_handshake(uri, headers=headers, **arguments)
         return handshake if wrap is None else _wrapped(handshake, wrap, ClientHandshake)
 
     # A socket can be used for only one connection, and a path leads only to the server of the first URI.

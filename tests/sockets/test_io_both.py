@@ -9,6 +9,7 @@ import socket
 import ssl
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -197,6 +198,68 @@ def test_a_redirection_from_a_unix_socket_does_not_lead_elsewhere(module: Any, t
         assert connected(module, "ws://localhost/here", path=where).path == "/end"
         with pytest.raises(HandshakeError, match=r"^302: "):
             connected(module, "ws://localhost/elsewhere", path=where)
+
+
+def answering(answers: dict[str, bytes], listener: socket.socket) -> Callable[[], None]:
+    """Return a function that sends each client the answer for its path, and waits until the client has gone."""
+
+    def serve() -> None:
+        for _ in answers:
+            client, _ = listener.accept()
+            with client:
+                head = b""
+                while not head.endswith(b"\r\n\r\n"):
+                    head += client.recv(65536)
+                client.sendall(answers[head.split()[1].decode()])
+                while client.recv(65536):
+                    pass
+
+    return serve
+
+
+LOCATION = b"HTTP/1.1 303 See Other\r\nLocation: /end\r\n"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "rest",
+    [b"\r\n", b"Content-Length: 99\r\n\r\nsee", b"Transfer-Encoding: chunked\r\n\r\n4\r\nsee"],
+    ids=["without length", "not whole", "in chunks"],
+)
+def test_the_body_of_a_redirection_is_not_waited_for(module: Any, rest: bytes) -> None:
+    answers = {"/": LOCATION + rest, "/end": b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answering(answers, listener))
+        thread.start()
+        uri = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+        with pytest.raises(HandshakeError, match=r"^404: "):
+            connected(module, uri, timeouts=Timeouts(open=PATIENCE, body=None))
+        thread.join(PATIENCE)
+
+
+@BOTH
+def test_a_redirection_to_two_places_leads_nowhere(module: Any) -> None:
+    where = Response(302, [("Location", "/end"), ("Location", "/other")], b"choose")
+    with rfc6455_io.threads.serve(handler, "127.0.0.1", 0, process_request=lambda _: where) as server:
+        with pytest.raises(HandshakeError, match=r"^302: ") as caught:
+            connected(module, f"ws://127.0.0.1:{server.port}/")
+        assert caught.value.response is not None
+        assert caught.value.response.body == b"choose"
+
+
+@BOTH
+def test_an_error_says_how_many_redirections_were_followed(module: Any) -> None:
+    def process(request: Any) -> Response:
+        return Response(302, {"Location": request.path + "x"}, b"elsewhere")
+
+    with rfc6455_io.threads.serve(handler, "127.0.0.1", 0, process_request=process) as server:
+        uri = f"ws://127.0.0.1:{server.port}/"
+        with pytest.raises(HandshakeError, match=r"answered 302 Found, not 101, after 3 redirections"):
+            connected(module, uri, redirects=3)
+        with pytest.raises(HandshakeError, match=r"answered 302 Found, not 101: 'elsewhere' \(") as caught:
+            connected(module, uri, redirects=0)
+        assert caught.value.response is not None
+        assert caught.value.response.body == b"elsewhere", "it is not followed, and so of use"
 
 
 @BOTH
