@@ -161,7 +161,8 @@ def _check_rule(rule: OriginRule) -> None:
         if not _is_origin(rule):
             raise LocalProtocolError(
                 f"{excerpt(rule)} can never be an Origin: write scheme://host:port without a path, "
-                "'https://*.example.com' for all subdomains, or 'null'; for any origin pass ANY_ORIGIN"
+                "'https://*.example.com' for all subdomains, an international name in its xn-- form, or 'null'; for "
+                "any other rule pass a callable, for any origin ANY_ORIGIN"
             )
     elif isinstance(rule, re.Pattern):
         raise TypeError(
@@ -220,7 +221,7 @@ class OwnHosts:
         if host is None:
             return
         split = split_host(host)
-        if split is None or split[0].removesuffix(".") not in self._names:
+        if split is None or _own_name(split[0]) not in self._names:
             # RFC 9110, 15.5.20: 421 is for a server that is "unable or unwilling to produce an authoritative response
             # for the target URI".
             reason = f"this server is not {excerpt(host)}: hosts= lists its names"
@@ -234,5 +235,11 @@ def _name_of(host: str) -> str:
     check_type(host, str, _HOSTS)
     split = split_host(host)
     if split is None or split[1] is not None or host.endswith(":") or "*" in host:
-        raise LocalProtocolError(f"{excerpt(host)} in hosts is not a name or an address without a port")
-    return split[0].removesuffix(".")
+        raise LocalProtocolError(f"{excerpt(host)} in hosts is not a name or an address without a port, in ASCII")
+    return _own_name(split[0])
+
+
+def _own_name(host: str) -> str:
+    """Return a host without what two names of the same server may differ in: the dot at its end, and the zone of an
+    IPv6 address, which clients leave out (RFC 6874 3), or have numbered in their own way."""
+    return host.partition("%")[0] if ":" in host else host.removesuffix(".")

@@ -388,6 +388,21 @@ def test_a_403_suggests_no_rule_that_cannot_be_one(origin: str) -> None:
     assert b"origins=" not in answer.body
 
 
+@pytest.mark.parametrize(
+    ("rule", "way_out"),
+    {
+        # A server for development, and an extension of Firefox, whose origin differs in each installation.
+        "http://localhost:*": "for any other rule pass a callable",
+        "moz-extension://*": "for any other rule pass a callable",
+        "https://b\xfccher.example": "in its xn-- form",
+        "*": "for any origin ANY_ORIGIN",
+    }.items(),
+)
+def test_what_is_no_rule_has_a_way_out(rule: str, way_out: str) -> None:
+    with pytest.raises(LocalProtocolError, match=way_out):
+        ServerHandshake(origins=[rule])
+
+
 # The names that this server has (DNS rebinding).
 
 LOOPBACK = ["localhost", "127.0.0.1", "::1"]
@@ -402,6 +417,14 @@ def test_a_name_that_this_server_has(chunk: Chunking, host: str) -> None:
     ask(ServerHandshake(hosts=LOOPBACK), chunk(request(Host="x", line=f"GET http://{host}/chat HTTP/1.1")))
     fields = [("host", host), ("sec-websocket-version", "13")]
     Http2ServerHandshake(hosts=LOOPBACK).receive_request("CONNECT", "/", fields)
+
+
+@pytest.mark.parametrize("host", ["[fe80::1]:8765", "[fe80::1%25eth0]:8765", "[fe80::1%2]", "fe80::1%eth1"])
+@pytest.mark.parametrize("own", ["fe80::1", "fe80::1%eth0", "[FE80::1%25eth0]"])
+def test_a_zone_is_no_part_of_a_name_that_this_server_has(own: str, host: str) -> None:
+    """RFC 6874, 3: a client leaves it out of ``Host``, since it means something on its own machine only."""
+    accepted(request(Host=host), hosts=[own])
+    assert refusal(request(Host=host), hosts=["fe80::2%eth0"])[0].status == 421
 
 
 @pytest.mark.parametrize(
@@ -450,7 +473,8 @@ def test_by_default_no_names_are_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost:80", "localhost:", "a b", "", "http://localhost", "*.example.com", "[::1]:1"]
+    "host",
+    ["localhost:80", "localhost:", "a b", "", "http://localhost", "*.example.com", "[::1]:1", "b\xfccher.example"],
 )
 def test_hosts_that_can_never_match(host: str) -> None:
     with pytest.raises(LocalProtocolError, match="in hosts is not a name or an address without a port"):
