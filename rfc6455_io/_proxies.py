@@ -3,7 +3,7 @@
 Not here: sockets. `socks_connection` leaves them to python-socks.
 
 The law: if a proxy is to be used, nothing bypasses it. The environment is read as Python's own `urllib.request` reads
-it, so that ``no_proxy`` means the same to all Python programs.
+it, so that ``no_proxy`` means the same to all Python programs; but an IPv6 address in it needs no brackets.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Proxy(NamedTuple):
         return self.scheme.startswith("socks")
 
     def __repr__(self) -> str:
-        return f"{self.scheme}://{self.host}:{self.port}"
+        return f"{self.scheme}://{_authority(self.host, self.port)}"
 
 
 def parse_proxy(url: str) -> Proxy:
@@ -71,9 +71,11 @@ def parse_proxy(url: str) -> Proxy:
         raise ValueError(f"the URL of a proxy begins with one of {known}, not with {parts.scheme!r}")
     if not parts.hostname or port == 0:
         raise ValueError("the URL of a proxy must name a host, and its port cannot be 0")
+    # RFC 6874, 2: in a URI the "%" before a zone is written "%25".
+    host = parts.hostname.replace("%25", "%") if ":" in parts.hostname else parts.hostname
     port = port or _DEFAULT_PORTS[parts.scheme]
     user = None if parts.username is None else unquote(parts.username)
-    return Proxy(parts.scheme, parts.hostname, port, user, unquote(parts.password or ""))
+    return Proxy(parts.scheme, host, port, user, unquote(parts.password or ""))
 
 
 _IN_PASSWORD = "in a password, write '/', '?' and '#' as %2F, %3F and %23"
@@ -87,7 +89,7 @@ def proxy_for(uri: rfc6455.URI, proxy: bool | str | None) -> Proxy | None:
     """
     if isinstance(proxy, str):
         return parse_proxy(proxy)
-    if not proxy or proxy_bypass(_authority(uri, uri.host)):
+    if not proxy or _is_bypassed(uri):
         return None
     found = getproxies()
     for name in _FROM_ENVIRONMENT[uri.secure]:
@@ -105,14 +107,20 @@ def proxy_for(uri: rfc6455.URI, proxy: bool | str | None) -> Proxy | None:
     return None
 
 
+def _is_bypassed(uri: rfc6455.URI) -> bool:
+    # Python would find an IPv6 address in no_proxy with its brackets only, but people write "localhost,127.0.0.1,::1".
+    is_listed = ":" in uri.host and proxy_bypass(host_for_others(uri))
+    return bool(is_listed or proxy_bypass(_authority(uri.host, uri.port)))
+
+
 def host_for_others(uri: rfc6455.URI) -> str:
     """Return the host as it is named to another machine. RFC 6874, 1: a client "MUST remove any ZoneID attached to an
     outgoing URI, as it has only local significance at the sending host"."""
     return uri.host.partition("%")[0] if ":" in uri.host else uri.host
 
 
-def _authority(uri: rfc6455.URI, host: str) -> str:
-    return f"[{host}]:{uri.port}" if ":" in host else f"{host}:{uri.port}"
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Tunnel:
@@ -124,7 +132,7 @@ class Tunnel:
     def __init__(self, uri: rfc6455.URI, proxy: Proxy) -> None:
         self.unread = b""
         self._proxy = proxy
-        target = _authority(uri, host_for_others(uri))
+        target = _authority(host_for_others(uri), uri.port)
         fields = [("Host", target)]
         if proxy.user is not None:
             secret = b64encode(f"{proxy.user}:{proxy.password}".encode()).decode("ascii")

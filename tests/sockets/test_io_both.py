@@ -351,6 +351,35 @@ def test_a_wrong_proxy_of_the_environment_is_named(
         proxy_for(parse_uri("ws://a.example/"), True)
 
 
+@pytest.mark.parametrize(
+    ("no_proxy", "uri", "is_used"),
+    [
+        ("localhost, 127.0.0.1,::1", "ws://[::1]:8080/", False),
+        ("[::1]", "ws://[::1]:8080/", False),
+        ("[::1]:8080", "ws://[::1]:8080/", False),
+        ("[::1]:81", "ws://[::1]:8080/", True),
+        ("::2", "ws://[::1]/", True),
+        ("1", "ws://[::1]/", True),
+        ("fe80::1", "ws://[fe80::1%25eth0]/", False),
+        ("127.0.0.1", "ws://127.0.0.1:8080/", False),
+        (".example.com", "wss://a.Example.com/", False),
+        ("*", "wss://a.example/", False),
+        ("", "wss://a.example/", True),
+    ],
+)
+def test_what_bypasses_the_proxy_of_the_environment(
+    no_proxy: str, uri: str, is_used: bool, monkeypatch: pytest.MonkeyPatch, no_proxies: None
+) -> None:
+    monkeypatch.setenv("all_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", no_proxy)
+    assert (proxy_for(parse_uri(uri), True) is not None) == is_used
+
+
+def test_the_address_of_a_proxy_may_have_a_zone() -> None:
+    proxy = parse_proxy("http://user:secret@[fe80::1%25eth0]:3128")
+    assert (proxy.host, repr(proxy)) == ("fe80::1%eth0", "http://[fe80::1%eth0]:3128")
+
+
 # ---- Recording ----
 
 Handshake = TypeVar("Handshake", bound=Any)
