@@ -35,6 +35,7 @@ from ._openings import (
     check_place,
     check_server_context,
     check_timeouts,
+    log_not_accepted,
     port_of,
     refusal,
     server_handshakes,
@@ -255,7 +256,7 @@ class Server:
     def closed(self, driver: Driver, closed: rfc6455.Closed) -> None:
         listener = driver.listener
         if listener is None:
-            logger.info("a client was not accepted: %s", closed)
+            log_not_accepted(closed, closed.error)
             if driver in self._answers and not self._is_closing:
                 self._answers[driver].cancel()
         else:

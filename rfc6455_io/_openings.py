@@ -27,6 +27,7 @@ from rfc6455 import (
     ClientHandshake,
     Extension,
     HandshakeError,
+    Headers,
     HeaderSource,
     Origins,
     Request,
@@ -161,6 +162,16 @@ def check_place(
     if sum((host is not None or port is not None, sock is not None, path is not None)) > 1:
         raise ValueError("a server listens at one of host and port, sock, and path; pass only one of them")
     return host, port if number is None else number
+
+
+def log_not_accepted(why: object, error: Exception | None) -> None:
+    """Log that a client was not accepted. One that got a page, such as a health check, is nothing to tell about.
+
+    :param why: what to log.
+    :param error: the error with which its handshake ended.
+    """
+    is_page = isinstance(error, HandshakeError) and error.status is not None and error.status < 400
+    logger.log(logging.DEBUG if is_page else logging.INFO, "a client was not accepted: %s", why)
 
 
 def check_server_context(ssl: tls.SSLContext | None) -> None:
@@ -378,6 +389,7 @@ class Route:
         self.uri: URI = self.handshake.uri
         self._headers = headers
         self._make_handshake = make_handshake
+        self._is_without_headers = False
         self._redirects = self._left = redirects
         self._stays = stays  # whether redirections to another origin are impossible
 
@@ -387,17 +399,24 @@ class Route:
         :raises rfc6455.LocalProtocolError: when a client must not follow the redirection.
         """
         if error.response is None or not _leads_elsewhere(error.response):
-            raise error
+            # The server that was asked first redirects from ws to wss most often, and then this is hard to guess.
+            words = f"; headers= was not sent, as a redirection led to another origin, {self.uri.host_header}"
+            raise _longer(error, words) if self._is_without_headers and error.status in (401, 403) else error
         target = self.uri.redirected(error.response.headers.get_all("Location")[0])
         if not self._left:
-            words = f"{error.reason}, after {self._redirects} redirections" if self._redirects else error.reason
-            raise HandshakeError(error.status, words, error.section, error.response, error.cause)
+            raise _longer(error, f", after {self._redirects} redirections") if self._redirects else error
         self._left -= 1
         if _origin(target) != _origin(self.uri):
             if self._stays:
                 raise error
-            self._headers = ()  # they may contain secrets that are meant only for the first server
+            # They may contain secrets that are meant only for the first server.
+            self._is_without_headers = self._is_without_headers or bool(list(Headers(self._headers)))
+            self._headers = ()
         self.uri, self.handshake = target, self._make_handshake(target, self._headers)
+
+
+def _longer(error: HandshakeError, words: str) -> HandshakeError:
+    return HandshakeError(error.status, error.reason + words, error.section, error.response, error.cause)
 
 
 def _origin(uri: URI) -> tuple[bool, str, int]:

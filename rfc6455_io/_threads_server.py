@@ -34,6 +34,7 @@ from ._openings import (
     check_place,
     check_server_context,
     check_timeouts,
+    log_not_accepted,
     port_of,
     refusal,
     server_handshakes,
@@ -311,7 +312,7 @@ class Server:
 
     def ended(self, driver: Driver, closed: Closed) -> None:
         if driver.endpoint.connection is None:
-            logger.info("a client was not accepted: %s", driver.wire.error or closed)
+            log_not_accepted(driver.wire.error or closed, driver.wire.error or closed.error)
 
     def gone(self, driver: Driver) -> None:
         with self._lock:

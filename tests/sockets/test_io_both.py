@@ -137,7 +137,7 @@ def test_a_unix_socket_without_a_file(module: Any) -> None:
 # ---- Time ----
 
 
-@pytest.mark.parametrize("module", [rfc6455_io.asyncio, rfc6455_io.threads], ids=["asyncio", "threads"])
+@BOTH
 def test_a_refusal_is_reported_though_there_is_no_time_for_its_body(module: Any) -> None:
     def refuse() -> None:
         client, _ = listener.accept()
@@ -271,6 +271,69 @@ def test_the_name_in_a_certificate_has_no_dot_at_its_end(
     with rfc6455_io.threads.serve(handler, "127.0.0.1", 0, ssl=theirs) as server:
         sock = socket.create_connection(("127.0.0.1", server.port))
         assert connected(module, "wss://localhost./", sock=sock, ssl=ours).host == "localhost."
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("path", "headers", "is_explained"),
+    [
+        ("/there", {"Authorization": "Bearer 1"}, True),
+        ("/there", {}, False),
+        ("/here", {"Authorization": "Bearer 1"}, False),
+    ],
+)
+def test_an_error_says_that_a_redirection_has_cost_the_headers(
+    module: Any, path: str, headers: dict[str, str], is_explained: bool
+) -> None:
+    def first(request: Any) -> Response:
+        if request.path == "/here":
+            return Response(401)
+        return Response(307, {"Location": f"ws://127.0.0.1:{ports[0]}/here"})
+
+    def second(request: Any) -> Response:
+        assert "Authorization" not in request.headers
+        return Response(401)
+
+    with (
+        rfc6455_io.threads.serve(handler, "127.0.0.1", 0, process_request=second) as other,
+        rfc6455_io.threads.serve(handler, "127.0.0.1", 0, process_request=first) as server,
+    ):
+        ports = [other.port]
+        with pytest.raises(HandshakeError, match=r"^401: ") as caught:
+            connected(module, f"ws://127.0.0.1:{server.port}{path}", headers=headers)
+    words = f"headers= was not sent, as a redirection led to another origin, 127.0.0.1:{ports[0]}"
+    assert (words in str(caught.value)) == is_explained
+
+
+@BOTH
+@pytest.mark.parametrize(("status", "level"), [(200, logging.DEBUG), (302, logging.DEBUG), (401, logging.INFO)])
+def test_a_page_is_logged_for_debugging_only(
+    module: Any, status: int, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a health check asks for one every few seconds."""
+    caplog.set_level(logging.DEBUG, "rfc6455_io")
+
+    async def main() -> None:
+        async with rfc6455_io.asyncio.serve(
+            handler, "127.0.0.1", 0, process_request=lambda _: Response(status)
+        ) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"GET /health HTTP/1.0\r\n\r\n")
+            await reader.read()
+            writer.close()
+
+    if module is rfc6455_io.asyncio:
+        asyncio.run(main())
+    else:
+        with (
+            module.serve(handler, "127.0.0.1", 0, process_request=lambda _: Response(status)) as server,
+            socket.create_connection(("127.0.0.1", server.port)) as client,
+        ):
+            client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            while client.recv(65536):
+                pass
+    (record,) = [record for record in caplog.records if "a client was not accepted" in record.getMessage()]
+    assert record.levelno == level
 
 
 # ---- Proxies ----
