@@ -774,7 +774,7 @@ def test_what_is_left_out_is_said() -> None:
     lines = trace.to_text(recording).splitlines()
     assert sum("message: b" in line for line in lines) == len(whole_ones)
     assert sum("< BINARY" in line for line in lines) == 200
-    assert sum("= from here on, what was received is not checked" in line for line in lines) == 1
+    assert sum("= from here on, received data is neither checked nor inflated" in line for line in lines) == 1
 
 
 @pytest.mark.measured
