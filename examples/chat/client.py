@@ -1,12 +1,12 @@
-"""A terminal client, for this chat or any other server of text messages: the client's side of the library.
+"""A terminal client for this chat, or any other server of text messages, which shows the client side of the library.
 
     python examples/chat/client.py ws://localhost:8765/club --name Ann
 
-It reconnects as the page does, and hides what the page hides. Its own messages are in brackets; if its output is not a
-terminal, they go to standard error.
+It reconnects as the page does, and hides the same lines as the page. Its own messages are in brackets; if its output
+is not a terminal, they go to standard error.
 
-One thread has the socket and the connection, so there are no locks. What is typed comes to it through a pipe, from a
-thread that waits in `input()`, which edits the line; or it is read from standard input if that is not a terminal.
+One thread owns the socket and the connection, so there are no locks. Typed lines come to it through a pipe, from a
+thread that waits in `input()`, where the line can be edited. If standard input is not a terminal, it is read directly.
 """
 
 from __future__ import annotations
@@ -44,50 +44,51 @@ try:
     import readline
     import termios
 
-    for option in ("input-meta on", "output-meta on", "convert-meta off"):  # letters of any encoding are letters
+    for option in ("input-meta on", "output-meta on", "convert-meta off"):  # accept the letters of any encoding
         readline.parse_and_bind(f"set {option}")
-except ImportError:  # line editing is then what the terminal itself can do
+except ImportError:  # without it, lines are edited as far as the terminal itself supports that
     readline = None  # type: ignore[assignment]
 
 PROMPT = "> "
 
-# Clears the line of the cursor, so that what is being typed moves down.
+# Clears the line with the cursor, so that the line being typed moves down.
 CLEAR = "\r\x1b[K"
 
 CONNECT_TIMEOUT = 10.0
 
-# The codes after which there is no reason to come back (7.4.1). When we leave, the server may be about to leave, too.
+# The codes after which there is no reason to come back (7.4.1). When we leave, the server may be stopping as well.
 GOOD_ENDS = (1000, 1005)
 GOOD_ENDS_FOR_ONE_WHO_LEAVES = (*GOOD_ENDS, 1001, 1012)
 
-# Seconds, as in the page: a back-off of up to 1, 2, 4 ... at random, so that not all come back at once (7.2.3); more
-# when the server is too busy; a connection that held for so long ends it.
+# In seconds, as in the page: a random back-off of up to 1, 2, 4 ..., so that not all clients come back at once
+# (7.2.3); the delay if the server is too busy; the time for which a connection must last to reset the back-off.
 RETRY_FIRST, RETRY_MOST = 1.0, 30.0
 BUSY_WAIT = 10.0
 STEADY = 5.0
 
-# How much of a refusal's body is shown, in characters.
+# The number of characters of a refusal's body that are shown.
 BODY = 2000
 
 
 class Terminal:
-    """Where lines are typed and shown. ``fd`` delivers what is typed, line by line, then the end of file."""
+    """The place where lines are typed and shown. ``fd`` delivers the typed lines, then the end of file."""
 
     def __init__(self) -> None:
         self.is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self.fd = sys.stdin.fileno()
-        #: Of what is typed: what a pipe brings is as the terminal or file has it, which need not be UTF-8.
+        #: The encoding of the input. Input from a pipe or file is in the encoding of the locale, which may not be
+        #: UTF-8.
         self.encoding = "utf-8" if self.is_interactive else sys.stdin.encoding
         for stream in (sys.stdin, sys.stdout):
             if isinstance(stream, io.TextIOWrapper):
-                # A key or a letter that the terminal's encoding does not have must not end the chat.
+                # A key or a letter that does not exist in the terminal's encoding must not end the chat.
                 stream.reconfigure(errors="replace")
         if self.is_interactive:
             self.fd, write_end = os.pipe()
             threading.Thread(target=self._type, args=(write_end,), daemon=True).start()
 
     def show(self, text: str) -> None:
-        """Show a line above the one that is being typed. What comes from others cannot move the cursor."""
+        """Show a line above the one that is being typed. Text from others cannot move the cursor."""
         self._write(sys.stdout, "\n\t".join(map(clean, re.split("\r?\n\t?", text))))
 
     def note(self, text: str) -> None:
@@ -99,12 +100,12 @@ class Terminal:
         try:
             stream.write(f"{before}{text}\n{after}")
             stream.flush()
-        except BrokenPipeError:  # nobody reads on, and what is left in the buffer cannot be written either
+        except BrokenPipeError:  # nobody reads any more, so the rest of the buffer cannot be written either
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             sys.exit(1)
 
     def _being_typed(self) -> str:
-        """Return the line in the editor, which holds it in the encoding of the locale, as this terminal shows it."""
+        """Return the line in the editor, which has it in the encoding of the locale, as this terminal shows it."""
         typed = readline.get_line_buffer() if readline else ""
         return os.fsencode(typed).decode(sys.stdout.encoding, "replace")
 
@@ -128,7 +129,7 @@ class Terminal:
 
 
 class End(NamedTuple):
-    """How a connection ended."""
+    """The end of a connection."""
 
     code: int
     reason: str
@@ -136,9 +137,9 @@ class End(NamedTuple):
 
 
 class Client:
-    """A person who chats, over one connection after the other.
+    """A person who chats, over a series of connections.
 
-    :param prefix: put before each line that is sent: ``Ann: ``.
+    :param prefix: the text before each line that is sent: ``Ann: ``.
     """
 
     def __init__(self, settings: argparse.Namespace, prefix: str, terminal: Terminal) -> None:
@@ -149,24 +150,24 @@ class Client:
         self._terminal = terminal
         self._screen = Screen()
         self._typed = b""
-        self._lines: deque[str] = deque()  # typed, and not sent
-        self._is_at_end = False  # of what is typed
+        self._lines: deque[str] = deque()  # typed, but not sent yet
+        self._is_at_end = False  # whether the input has ended
         self._openings = 0
         self._opened_at = math.inf
         self._is_interrupted = False
-        self._has_left = False  # by Ctrl-C, or at the end of what is typed
+        self._has_left = False  # by Ctrl-C, or at the end of the input
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
 
     def run(self) -> str:
-        """Send what is typed and show what comes, until one side ends. For the main thread.
+        """Send the typed lines and show those that are received, until one side ends. For the main thread.
 
         :return: what went wrong, or ``""``.
-        :raises KeyboardInterrupt: the second time that Ctrl-C is pressed. The first raises nothing, since in the midst
-            of reading that would lose what was read; it closes cleanly.
+        :raises KeyboardInterrupt: the second time that Ctrl-C is pressed. The first time, nothing is raised, since in
+            the middle of reading this would lose input; the connection is closed cleanly.
         """
-        # Python runs a signal's handler when the main thread comes to its next step, which it does not before the end
-        # of a wait that is about to begin. So `_woken` becomes readable when the signal comes, and not by the handler.
+        # Python runs a signal handler at the next step of the main thread, and if a wait is about to begin, this is
+        # only after the wait. So it is not the handler that makes `_woken` readable, but Python when the signal comes.
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, self._note_interrupt)
         try:
@@ -189,7 +190,7 @@ class Client:
             if end.is_final:
                 return end.reason
             self._screen.broke(time.monotonic())
-            if end.reason != told:  # each attempt of one outage would say the same
+            if end.reason != told:  # each attempt during an outage would show the same
                 self._terminal.note(f"{end.reason}; trying again")
             told = "" if self._opened_at < math.inf else end.reason
             attempt = 0 if time.monotonic() - self._opened_at > STEADY else attempt
@@ -199,7 +200,7 @@ class Client:
             attempt += 1
 
     def _connect(self) -> End:
-        """Run one connection from beginning to end. If the first one fails, no other is tried."""
+        """Run one connection from beginning to end. If the first one fails, there is no second attempt."""
         try:
             with self._connect_tcp() as sock:
                 return self._end_of(self._converse(sock))
@@ -223,7 +224,8 @@ class Client:
         return End(closed.code, reason, closed.code == rfc6455.CloseCode.POLICY_VIOLATION or self._has_left)
 
     def _refused(self, error: rfc6455.HandshakeError) -> End:
-        """Only a server that was there before, and has an error of its own (5xx), is asked again."""
+        """Return the end for a refused handshake. It is final unless the server was reachable before and reports an
+        error of its own (5xx)."""
         if self._has_left:
             return End(0, "", True)
         body = b"" if error.response is None else error.response.body
@@ -268,7 +270,7 @@ class Client:
                 self._terminal.show(f"({len(content)} bytes)")
 
     def _wait(self, sock: socket.socket, ws: rfc6455.Endpoint) -> list[socket.socket | int]:
-        """Wait until one of them can be read, or a deadline has come."""
+        """Wait until one of the inputs can be read, or a deadline is due."""
         if isinstance(sock, ssl.SSLSocket) and sock.pending():
             return [sock]
         inputs: list[socket.socket | int] = [sock, self._woken]
@@ -279,7 +281,7 @@ class Client:
         return select.select(inputs, [], [], timeout)[0]
 
     def _wait_to_retry(self, seconds: float) -> bool:
-        """Wait, and return whether to try again. Lines can be typed meanwhile, and are sent later."""
+        """Wait, and return whether to try again. Lines that are typed meanwhile are sent later."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             inputs: list[socket.socket | int] = [self._woken]
@@ -307,7 +309,7 @@ class Client:
         self._lines += [line.decode(self._terminal.encoding, "replace").rstrip("\r") for line in filter(None, typed)]
 
     def _send_typed(self, ws: rfc6455.Endpoint) -> None:
-        """Send the complete lines; close at the end of input. Nothing is sent after a Close frame."""
+        """Send the complete lines, and close at the end of input. Nothing is sent after a Close frame."""
         if ws.connection is None or ws.closed or self._has_left:
             return
         while self._lines:
@@ -337,7 +339,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="A chat in the terminal. Ctrl-D leaves.")
     add = parser.add_argument
     add("uri", nargs="?", default="ws://localhost:8765/", help="default: %(default)s")
-    add("--name", default=getpass.getuser(), help="who you are; empty to send lines as they are typed")
+    add("--name", default=getpass.getuser(), help="your name; empty to send lines as they are typed")
     add(
         "--header",
         type=header,
@@ -346,21 +348,21 @@ def arguments() -> argparse.Namespace:
         metavar="'NAME: VALUE'",
         help="may be given several times",
     )
-    add("--origin", help="the page that this would be in a browser, such as https://example.com")
+    add("--origin", help="the origin to send, as a page in a browser would, such as https://example.com")
     add("--subprotocol", action="append", default=[], metavar="NAME", help="in order of preference, if several")
-    add("--ca", type=trust, metavar="FILE", help="certificates to trust, instead of those of the system")
+    add("--ca", type=trust, metavar="FILE", help="the certificates to trust instead of the system's")
     return parser.parse_args()
 
 
 def main() -> None:
     settings = arguments()
-    name = os.fsencode(settings.name).decode(errors="replace")  # the locale may not have it
+    name = os.fsencode(settings.name).decode(errors="replace")  # it may not be valid in the locale's encoding
     terminal = Terminal()
     try:
         with terminal.restored():
             complaint = Client(settings, f"{name}: " if name else "", terminal).run()
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)  # as shells have it
+        sys.exit(128 + signal.SIGINT)  # the convention of shells
     except (OSError, rfc6455.ProtocolError) as error:
         complaint = f"Cannot chat with {settings.uri}: {error}"
     terminal.is_interactive = False

@@ -1,8 +1,8 @@
 """Rooms: who is in them, what was said recently, and how a line gets from one member to all the others.
 
-A room is a path (`/`, `/club`). Its lock puts everything that happens in it into one order: joining, leaving, each
-batch of lines; so every member sees the same order, and a new member gets each line once, in the history or after it.
-Delivery never waits (see `outbox.py`), so the lock is never held for long.
+A room is a path (`/`, `/club`). Its lock orders everything that happens in it (joining, leaving, each batch of lines),
+so all members see the same order, and a new member gets each line exactly once, in the history or after it. Delivery
+never waits (see `outbox.py`), so the lock is never held for long.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from service.names import Names
 from service.rooms import Rooms
 from service.store import Store
 
-# A member's prefix before there is one: no line begins with it, since lines have no control characters.
+# The prefix of a member that does not have one yet. No line begins with it, since lines have no control characters.
 NO_PREFIX = "\0"
 
 
@@ -45,12 +45,12 @@ class Room:
         self.names = Names()
         self.history = history
         self.is_loaded = False
-        self.grown = 0  # how many bytes more may be kept for this room since the budget was told
-        self.is_behind = False  # whether most members were, when something was said last
+        self.grown = 0  # the number of bytes by which this room may have grown since the budget was told
+        self.is_behind = False  # whether most members were behind when something was last said
         self._greeting: Batch | None = None
 
     def greeting(self) -> Batch:
-        """Return what a new member is sent: the history and who is here."""
+        """Return the lines for a new member: the history and the names of those who are here."""
         if self._greeting is None:
             here = lines.here(self.names.everybody())
             self._greeting = Batch([lines.history(len(self.history)), *self.history.with_times(), here])
@@ -61,27 +61,27 @@ class Room:
         """Tell everybody except the sender."""
         if not said:
             return
-        batch = Batch(said)  # before it is added to the history: what cannot be sent must not be there for new members
+        batch = Batch(said)  # first, as lines that cannot be sent must not get into the history for new members
         cost = self.remember(said, times.now()) + ENTRY_COST
         self.grown += cost * len(self.members)
         self.is_behind = pace.tell(batch, self.members - {sender})
 
     def remember(self, said: Iterable[str], at: str = "") -> int:
-        """Add what people said to the history, and return what it costs; see `History.extend`."""
+        """Add the lines that people said to the history, and return their size; see `History.extend`."""
         cost = self.history.extend(said, at)
         self.grown += cost
         self._greeting = None
         return cost
 
     def rename(self, member: Member, name: str) -> list[str]:
-        """Note the member's name, ``""`` for none; return what to tell the room."""
+        """Set the member's name (``""`` for none), and return the lines for the room."""
         old, member.name = member.name, self.names.spelled(name)
         if member.name != old:
             self._greeting = None
         return self.names.rename(old, member.name)
 
     def look(self, sender: Member) -> bool:
-        """Return whether most of those who listen to the sender are still behind."""
+        """Return whether most of those who receive the sender's lines are still behind."""
         self.is_behind = pace.most_are_behind([member.load for member in self.members if member is not sender])
         return self.is_behind
 
@@ -96,26 +96,26 @@ class Room:
         with self.lock:
             self.history.clear()
             self._greeting = None
-            self.is_loaded = bool(self.members)  # what is in a file is read again for the next member
+            self.is_loaded = bool(self.members)  # a history in a file is read again for the next member
 
     def let_go(self) -> None:
-        """Forget what can be made again, if nobody is here to need it soon."""
+        """If nobody is in the room, forget everything that can be made again."""
         if not self.members:
             self._greeting = None
 
 
 class Hub:
-    """All rooms. `service/rooms.py` says what the numbers limit."""
+    """All rooms. `service/rooms.py` explains the limits."""
 
     def __init__(self, store: Store, history_lines: int, history_bytes: int = HISTORY_BYTES, memory: int = 0) -> None:
         limits = history_lines, history_bytes
         self._store = store
         self.rooms = Rooms(lambda path: Room(path, History(*limits)), store, limits, memory)
-        #: With other servers, lines take the way over them; otherwise they go straight to the room.
+        #: With other servers, lines go through the bus; otherwise they go directly to the room.
         self.bus: Bus | None = None
 
     def join(self, path: str, member: Member) -> Room:
-        """Add a member to the room. It is sent the history and who is here, and from then on every line."""
+        """Add a member to the room, and send it the history, the names of those who are here, and then every line."""
         room = self.rooms.enter(path)
         with room.lock:
             member.deliver(room.greeting())
@@ -137,9 +137,9 @@ class Hub:
             self.rooms.let_go(room)
 
     def say(self, room: Room, member: Member, texts: Sequence[str]) -> None:
-        """Tell the others in the room, as one batch, what came in one read from the member.
+        """Pass on the texts from one read of a member to the others in the room, as one batch.
 
-        Lines are stored before anybody gets them, so that nothing that was seen is lost.
+        Lines are stored before anybody gets them, so that no line that somebody has seen is lost.
         """
         with room.lock:
             said: list[str] = []
@@ -149,7 +149,7 @@ class Hub:
         self.rooms.tell_budget(room)
 
     def _take(self, room: Room, member: Member, line: str, said: list[str]) -> None:
-        """Add to ``said`` what the room is told about the line: news of the member's name, and the line itself."""
+        """Add the line to ``said``, after the news about the member's name if that has changed."""
         if line.startswith(member.prefix):
             said.append(line)  # the usual case: the same name as before
             return

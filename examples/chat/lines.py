@@ -1,6 +1,6 @@
-"""What a line of the chat is: plain text, `name: words`. The server's own lines begin with `* `.
+"""The lines of the chat: plain text, `name: words`. The server's own lines begin with `* `.
 
-Pure functions. Nothing in here knows about sockets, rooms or other clients.
+Pure functions. Not here: sockets, rooms or other clients.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ def size(line: str) -> int:
 
 
 def announced_name(line: str) -> str | None:
-    """Return the name in ``* name Ann``, with which a client may say who it is before it says anything else."""
+    """Return the name in ``* name Ann``, which a client may send to introduce itself before anything else."""
     return clean_name(line[len(ANNOUNCEMENT) :]) if line.startswith(ANNOUNCEMENT) else None
 
 
 def prefix(line: str) -> str:
-    """The ``Ann: `` of ``Ann: hello``; empty when it has none, or one too long for a name or of several lines."""
+    """Return the ``Ann: `` of ``Ann: hello``, or ``""`` if there is none, or one too long or of several lines."""
     end = line.find(": ", 0, MAX_NAME + 2)
     return line[: end + 2] if end > 0 and "\n" not in line[:end] else ""
 
 
-# What the server says. The page reads these words: see `serverSays` in index.html.
+# The lines of the server. The page parses them: see `serverSays` in index.html.
 
 
 def joined(name: str) -> str:
@@ -46,7 +46,7 @@ def here(names: Iterable[str]) -> str:
 
 
 def history(count: int) -> str:
-    """Return the line that announces the room's history: the next ``count`` lines replace what a client shows."""
+    """Return the line that announces the history: the next ``count`` lines replace those that a client shows."""
     return f"* history {count}"
 
 

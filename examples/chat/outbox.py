@@ -1,7 +1,7 @@
-"""What waits to be sent: a batch of lines serialised once for all, and one client's outbox with its limits.
+"""Data that waits to be sent: batches of lines, serialised once for all clients, and the outbox of each client.
 
-The law: nobody ever waits for a slow client. A write passes on what the kernel takes at once; the rest waits in the
-outbox until the caretaker's thread finds the socket writable again. The caller holds the session's lock.
+The law: nobody ever waits for a slow client. A write passes on as much as the kernel takes immediately; the rest waits
+in the outbox until the caretaker's thread finds the socket writable again. The caller holds the session's lock.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from collections.abc import Callable, Hashable, Sequence
 
 import rfc6455
 
-# What Python needs for something that waits, besides its bytes: two objects, and a place for them.
+# The memory that Python needs for each waiting entry besides its bytes: two objects, and a place for them.
 ENTRY_COST = 128
 
 
 class Batch:
-    """Some lines for many clients: each is serialised once, and all of them are sent with one write.
+    """Some lines for many clients. Each line is serialised once, and all of them are sent with one write.
 
-    Connections with the same extensions share the same bytes. That is possible because this server compresses each
-    message on its own (no context takeover, see `session.py`).
+    Connections with the same extensions share the same bytes. This is possible because the server compresses each
+    message independently (no context takeover, see `service/setup.py`).
     """
 
     def __init__(self, lines: Sequence[str]) -> None:
         self.count = len(lines)
         self._messages = [rfc6455.PreparedMessage(line) for line in lines]
         self._serialised: dict[Hashable, bytes] = {}
-        #: Roughly how much memory this takes, in bytes.
+        #: Roughly the number of bytes of memory that this takes.
         self.size = sum(len(message.payload) for message in self._messages)
 
     def serialised(self, kind: Hashable, ws: rfc6455.Endpoint) -> bytes:
         """Return the bytes for ``ws``, which must be open and have nothing else to send.
 
-        :param kind: a key that is equal for all connections that send these messages as the same bytes.
+        :param kind: a key that is equal for all connections on which these messages are the same bytes.
         """
         data = self._serialised.get(kind)
         if data is None:
@@ -47,10 +47,10 @@ class Batch:
 class Outbox:
     """The data that one client has not read yet.
 
-    :param max_bytes: more than this many bytes waiting is too many; 0 for no limit.
-    :param max_messages: more than this many messages waiting is too many; 0 for no limit.
-    :param encrypt: for a connection with TLS.
-    :param blocked: a function that is called when something begins to wait; the caretaker then calls `flush`.
+    :param max_bytes: the maximum number of bytes that may wait; 0 for no limit.
+    :param max_messages: the maximum number of messages that may wait; 0 for no limit.
+    :param encrypt: a function that encrypts data, for a connection with TLS.
+    :param blocked: a function that is called when data begins to wait; the caretaker then calls `flush`.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class Outbox:
 
     @property
     def load(self) -> float:
-        """What waits, as a share of what may: more than 1 is too much."""
+        """The waiting data as a share of the limit: more than 1 is too much."""
         if self._is_held or not self._waiting:
-            return 0.0  # the client's pace is not known yet, or it has taken everything
+            return 0.0  # the client's speed is not known yet, or it has received everything
         return max(self.bytes * self._per_byte, self.messages * self._per_message)
 
     @property
     def held(self) -> int:
-        """How many bytes of memory this takes; those that it shares with other outboxes count in each."""
+        """The number of bytes of memory that this takes. Those shared with other outboxes count in each of them."""
         return self.bytes + ENTRY_COST * len(self._waiting)
 
     @property
@@ -95,7 +95,7 @@ class Outbox:
         self.put_raw(data if self._encrypt is None or not data else self._encrypt(data), messages)
 
     def put_raw(self, data: bytes, messages: int = 0) -> None:
-        """Do the same for bytes that are not to be encrypted."""
+        """Do the same for bytes that must not be encrypted."""
         if self._is_broken or not data:
             return
         self.delivered += messages
@@ -110,11 +110,11 @@ class Outbox:
         self.messages += messages
 
     def hold(self) -> None:
-        """Send nothing until `release` does so with one write."""
+        """Send nothing until `release` sends everything with one write."""
         self._is_held = True
 
     def release(self) -> None:
-        """Send what was put since `hold`."""
+        """Send the data that was put since `hold`."""
         self._is_held = False
         data, messages = b"".join(data for data, _ in self._waiting), self.messages
         self._waiting.clear()
@@ -123,7 +123,7 @@ class Outbox:
         self.put_raw(data, messages)
 
     def flush(self) -> None:
-        """Send what waits, as far as the kernel takes it."""
+        """Send the waiting data, as far as the kernel takes it."""
         while self._waiting and not self._is_broken:
             data, messages = self._waiting[0]
             taken = self._write(data)
@@ -137,18 +137,18 @@ class Outbox:
             self._waiting.popleft()
 
     def shed(self) -> None:
-        """Forget what waits, except what may be half sent. Not possible with TLS, whose records are numbered."""
+        """Discard the waiting data, except for a half-sent part. With TLS, whose records are numbered, keep it all."""
         while len(self._waiting) > 1:
             self._waiting.pop()
         self.bytes = sum(len(data) for data, _ in self._waiting)
         self.messages = sum(messages for _, messages in self._waiting)
 
     def detach(self) -> None:
-        """Release the reference to the owner, which refers back; nothing may be put after that."""
+        """Release the reference to the owner, which refers back. Nothing may be put after that."""
         self._blocked = lambda: None
 
     def drop(self) -> None:
-        """Forget what waits; nothing more is sent."""
+        """Discard the waiting data, and send nothing more."""
         self._is_broken = True
         self._waiting.clear()
         self.bytes = self.messages = 0
@@ -161,6 +161,6 @@ class Outbox:
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError:
-            # The connection is gone. The session's own thread learns it from recv(), and tells the room.
+            # The connection is gone. The session's own thread notices this in recv(), and tells the room.
             self.drop()
             return 0

@@ -1,6 +1,7 @@
-"""What the terminal client shows of a server's lines: the same as the page, in words and without a socket.
+"""What the terminal client shows of a server's lines. It is the same as on the page, but as text, and without a
+socket.
 
-Not the bookkeeping of the greeting, and nothing twice when a server sends its history again.
+The server's control lines are not shown, and no line is shown twice when a server sends its history again.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from datetime import datetime
 
-# How many lines are remembered, to show none of them again.
+# The number of lines that are remembered so that none of them is shown again.
 REMEMBERED = 1000
 
-# Lines sent so shortly before the connection broke may be lost, in seconds.
+# Lines that were sent less than this before the connection broke may be lost, in seconds.
 DOUBT = 10.0
 
-# A note of the time is shown where nobody has said anything for so many seconds.
+# The time is shown where nobody has said anything for this number of seconds.
 PAUSE = 300.0
 
 
 class Screen:
-    """What one client shows, over all its connections, one after the other."""
+    """The lines that a client shows, over all its connections."""
 
     def __init__(self) -> None:
         self._had: deque[str] = deque(maxlen=REMEMBERED)
@@ -32,7 +33,7 @@ class Screen:
         self._time: datetime | None = None
 
     def send(self, line: str, now: float) -> None:
-        """Note a line of ours."""
+        """Note a line that was sent."""
         self._had.append(line)
         self._sent.append((now, line))
 
@@ -43,7 +44,7 @@ class Screen:
         self._left = 0
 
     def receive(self, line: str) -> Iterator[tuple[bool, str]]:
-        """Yield what is to be shown: whether it is a note, and the text."""
+        """Yield the texts to show, each with whether it is a note."""
         if self._left:
             yield from self._receive_past(line)
         elif found := re.fullmatch(r"\* history (\d{1,5})", line):

@@ -1,7 +1,7 @@
 """The chat's server: it listens, runs a thread for each client, and shuts down cleanly.
 
-What lives here: the main thread, which accepts, and the beginning and the end of everything. `session.py` is next, in
-which a client's thread lives; README.md has the reading order for the rest.
+What lives here: the main thread, which accepts clients, and the beginning and the end of everything. `session.py`, the
+thread of a client, is next; README.md has the reading order for the rest.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ from session import Session
 
 import rfc6455
 
-# How long the clients' threads have to end after the clients were cut, in seconds. With this and `--stop-timeout`, the
-# server ends after 3 seconds at most by default.
+# The time in seconds that the clients' threads have to end after the clients were cut. With this and `--stop-timeout`,
+# the server ends after at most 3 seconds by default.
 CUT_TIMEOUT = 0.25
 
-# After one of our own threads has failed, how long `/health` reports it before the server ends, in seconds.
+# The time in seconds for which `/health` reports a failure of one of the server's own threads before the server ends.
 FAILED_TIMEOUT = 3.0
 
-# When accept() fails for lack of a resource, how long to wait for somebody to leave, in seconds.
+# The time in seconds to wait for somebody to leave when accept() fails for lack of a resource.
 ACCEPT_PAUSE = 0.1
 
 
 class Server:
     """The chat on its port: `start`, then `run`.
 
-    :raises OSError: when it cannot listen there.
-    :raises StartError: when it cannot use something that the settings name, as `start` does.
+    :raises OSError: if it cannot listen there.
+    :raises StartError: if it cannot use something that the settings name. `start` raises this as well.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -58,15 +58,15 @@ class Server:
         self.url = settings.url(self._listeners[0].getsockname()[1])
 
     def start(self) -> None:
-        """Take signals, and start all threads but those of clients."""
+        """Install the signal handlers, and start all threads except for those of clients."""
         self._signals.obey()
         threads.when_one_fails(self._signals.wake)
         self._service.start()
 
     def run(self) -> int:
-        """Serve until a signal comes, say goodbye to all, and close everything. For the main thread.
+        """Serve until a signal comes, then close all connections and everything else. For the main thread.
 
-        :returns: the exit code; not 0 when one of our own threads has failed, which ends the server as well.
+        :returns: the exit code; not 0 if one of the server's own threads has failed, which ends the server as well.
         """
         say(f"The chat is at {self.url} (Ctrl-C ends it)")
         self._serve()
@@ -94,8 +94,8 @@ class Server:
     def _take_in(self, listener: socket.socket) -> None:
         """Accept waiting clients, then read their requests, then start a thread for each.
 
-        Not one client after the other: a thread that was just started asks for Python's lock, and each system call
-        releases it. In a crowd, the threads would keep passing the lock on, which takes longer than the work.
+        This is not done client by client: a thread that was just started waits for Python's lock, and each system call
+        releases it. With many clients, the threads would keep passing the lock on, which takes longer than the work.
         """
         sessions = list(self._admitted(listener))
         for session in sessions:
@@ -104,7 +104,7 @@ class Server:
             self._begin(session)
 
     def _admitted(self, listener: socket.socket) -> Iterator[Session]:
-        """Yield the waiting clients that may connect, `AT_ONCE` at most."""
+        """Yield the waiting clients that may connect, at most `AT_ONCE`."""
         for _ in range(AT_ONCE):
             try:
                 sock, address = listener.accept()
@@ -139,7 +139,7 @@ class Server:
         with self._sessions_lock:
             self._sessions.add(session)
         try:
-            # Not a threading.Thread: its start() waits until the thread runs, which takes as long as everything else.
+            # Not a threading.Thread, as its start() waits until the thread runs, which takes as long as all the rest.
             _thread.start_new_thread(self._live, (session,))
         except RuntimeError as error:  # no more threads
             session.visitor.refused("threads", reason=error)
@@ -189,7 +189,7 @@ def main() -> None:
         sys.exit(f"Cannot start: {error}")
     code = server.run()
     if not drain():
-        os._exit(code)  # nobody reads the log; Python would want to flush it at its end, which waits or crashes
+        os._exit(code)  # nobody reads the log, and flushing it at the end of Python would wait or crash
     sys.exit(code)
 
 

@@ -1,8 +1,8 @@
-"""One client, from accept() to close(): its thread, its handshake, its connection. Here the library is used.
+"""One client, from accept() to close(): its thread, its handshake, its connection. The library is used here.
 
-The client's own thread reads and does what it read; nobody else reads from the socket. Everybody may write: the
-threads of other clients deliver their lines here, and the caretaker sends pings, late bytes and farewells. So
-everything that they share (the phase, the `rfc6455.Endpoint`, the outbox) is touched only under `_lock`. The order of
+The client's own thread reads from the socket and handles its input; no other thread reads. All threads may write:
+those of other clients deliver their lines here, and the caretaker sends pings, delayed bytes and Close frames. So
+everything that they share (the phase, the `rfc6455.Endpoint`, the outbox) is used only under `_lock`. The order of
 locks: a room's, then a session's.
 
 A session goes through these phases, always forward, and may leave some out:
@@ -10,10 +10,10 @@ A session goes through these phases, always forward, and may leave some out:
 | phase    | its thread                              | others                   | it ends with                       |
 |----------|-----------------------------------------|--------------------------|------------------------------------|
 | OPENING  | reads the request, and answers it       | may only cut it          | the 101; or another answer: ENDING |
-| CHATTING | tells the room what the client says     | deliver lines            | a Close frame that goes or comes   |
-| CLOSING  | reads on, until the other Close frame   | see to the time          | `Endpoint.closed`                  |
-| ENDING   | has said all; waits for the end of file | send what still waits    | the end of file, or `tcp_close`    |
-| CUT      | wakes up, as the socket is shut         | do nothing               | the end of the thread              |
+| CHATTING | passes the client's lines to the room   | deliver lines            | a Close frame from either side     |
+| CLOSING  | reads on, until the other Close frame   | check the deadlines      | `Endpoint.closed`                  |
+| ENDING   | only waits for the end of file          | send the remaining data  | the end of file, or `tcp_close`    |
+| CUT      | wakes up, as the socket is shut down    | do nothing               | the end of the thread              |
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from service.wire import Wire
 
 import rfc6455
 
-# How long the caretaker leaves it to the session's own thread to pass the time, in seconds, if that has something to
-# read: what is awaited may be in it.
+# If there is input to read, the time in seconds for which the caretaker leaves it to the session's own thread to check
+# the deadlines, as the awaited answer may be in the input.
 PATIENCE = 0.1
 
-# The phases of a session; see above. To look one up in the enum, as in `Phase.CUT`, takes several times as long.
+# The phases of a session; see above. Looking one up in the enum, as in `Phase.CUT`, takes several times as long.
 Phase = IntEnum("Phase", "OPENING CHATTING CLOSING ENDING CUT")
 OPENING, CHATTING, CLOSING, ENDING, CUT = Phase
 
 
 class Session:
-    """One client. `run` is its thread; the rest is mostly for other threads, which must not wait or see errors."""
+    """One client. `run` is its thread. The rest is mostly for other threads, which must not wait or get errors."""
 
     def __init__(self, sock: socket.socket, visitor: Visitor, service: Service) -> None:
         self.sock = sock
@@ -59,15 +59,15 @@ class Session:
         visitor.watch(self._ws, self._outbox)
         self._request: rfc6455.Request | None = None
         self._kind: tuple[object, ...] = ()
-        # How it ended: the close code and the reason, ours where we began to close.
+        # The close code and the reason of the end. If we began to close, they are ours.
         self._end: tuple[int, str] | None = None
         self.due = 0.0
         self._set_due()
         service.caretaker.add(self)
 
     def look(self) -> None:
-        """Take what the client has already sent, in the listening thread before `run`. Usually that is the whole
-        request, and the session's own thread wakes up to answer it.
+        """Read what the client has already sent, in the listening thread before `run`. Usually this is the whole
+        request, which the session's own thread can then answer without waiting.
         """
         try:
             data = self._wire.read_now()
@@ -80,7 +80,7 @@ class Session:
     # The client's own thread.
 
     def run(self) -> None:
-        """Live the whole life of the session."""
+        """Run the session from its request to its end."""
         try:
             room = self._open()
             if room is not None:
@@ -89,23 +89,23 @@ class Session:
                 self._finish()
             self._wire.linger()
         except OSError:
-            pass  # the client is gone; if it had joined, that was told already
+            pass  # the client is gone; if it had joined, the room has already been told
         except Exception as error:
             self.fail(error)
         finally:
             with self._lock:
                 self._finish()
-            self._outbox.detach()  # or thousands of sessions would wait for the garbage collector
+            self._outbox.detach()  # without this, thousands of sessions would wait for the garbage collector
             self._service.caretaker.release(self)
             self.visitor.leave()
 
     def _open(self) -> str | None:
-        """Read the request and answer it; return the room that it names, or ``None`` without one or if time is up."""
+        """Read and answer the request. Return the room that it names, or ``None`` if there is none or time is up."""
         while self._request is None and self._phase is OPENING:
             data = self._wire.read()
             with self._lock:
                 if not self._wire.has_received:
-                    return None  # one that only looked whether there is a server
+                    return None  # a client that only checked whether there is a server
                 self._receive(data)
         if self._request is None:
             return None
@@ -129,7 +129,7 @@ class Session:
         room = self._service.hub.join(path, self)
         try:
             self.visitor.connected(path)
-            with self._lock:  # the 101 and what the room said on joining: one write, and not while the room is locked
+            with self._lock:  # the 101 and the room's greeting are sent with one write, while the room is not locked
                 self._outbox.release()
             self._converse(room)
         finally:
@@ -139,9 +139,9 @@ class Session:
     def _converse(self, room: Room) -> None:
         """Handle the client's frames until the connection is closed.
 
-        One bounded step at a time (`rfc6455.Endpoint.receive_data`), so that little is inflated before the rate is
-        checked. What the connection answers is sent at once, except for the last answer: when a client sees our Close
-        frame, all that it said before its own was told to the others (`_finish` sends it).
+        Input is processed in bounded steps (`rfc6455.Endpoint.receive_data`), so that little is inflated before the
+        rate is checked. The connection's answers are sent immediately, except for the last one, which `_finish` sends:
+        when a client gets our Close frame, everything that it said before its own has been passed on to the others.
         """
         ws, connection = self._ws, self._ws.connection
         assert connection is not None
@@ -151,11 +151,11 @@ class Session:
                 count, texts = self._receive(data)
                 if not ws.closed:
                     self._outbox.put(ws.data_to_send())
-                    if self.load > pace.TOO_MUCH:  # of what the client itself asked for; for the others see `pace.py`
+                    if self.load > pace.TOO_MUCH:  # caused by the client itself; for the others, see `pace.py`
                         self.close(rfc6455.CloseCode.TRY_AGAIN_LATER, "too slow for this chat")
             if not self.visitor.may_say(connection.bytes_received, count, texts):
                 self.close(rfc6455.CloseCode.POLICY_VIOLATION, "too many messages")
-                break  # what it still sends is dropped in `linger`: to parse and inflate it would be work for nothing
+                break  # further input is dropped in `linger`, as parsing and inflating it would be useless work
             if texts:
                 began = time.perf_counter()
                 self._service.hub.say(room, self, texts)
@@ -164,7 +164,7 @@ class Session:
                     self._hold_back(room)
 
     def _hold_back(self, room: Room) -> None:
-        """Read nothing until those who listen have caught up. The client's answers are not late meanwhile."""
+        """Read nothing until the listeners have caught up. Meanwhile, the client's deadlines do not run."""
 
         def while_behind() -> bool:
             with room.lock:
@@ -181,8 +181,8 @@ class Session:
     # With the lock held.
 
     def _receive(self, data: bytes | None) -> tuple[int, list[str]]:
-        """Process what was read, and pass the time; return how many events came of it, and the texts among them if the
-        client still takes part.
+        """Process input, and check the deadlines. Return the number of events, and, if the client still takes part,
+        the texts among them.
         """
         texts: list[str] = []
         took_part = self.takes_part
@@ -209,7 +209,7 @@ class Session:
         self.due = float("inf") if due is None else due
 
     def _finish(self) -> None:
-        """Send the last words; from now on the caretaker only waits for the end."""
+        """Send the last bytes. From now on, the caretaker only waits for the end."""
         if self._phase < ENDING:
             self._phase = ENDING
             self.due = time.monotonic() + (self._service.timeouts.tcp_close or 0.0)
@@ -225,12 +225,12 @@ class Session:
 
     @property
     def load(self) -> float:
-        """What waits for the client, as a share of what may; 0 if it no longer takes part."""
+        """The data that waits for the client, as a share of the limit; 0 if the client no longer takes part."""
         return self._outbox.load if self.takes_part else 0.0
 
     @property
     def held(self) -> int:
-        """How many bytes wait for the client."""
+        """The number of bytes that wait for the client."""
         return self._outbox.held
 
     def deliver(self, batch: Batch) -> float:
@@ -244,7 +244,7 @@ class Session:
         return self.load
 
     def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake; one that has not been opened is cut off."""
+        """Begin the closing handshake. A connection that is not open yet is cut off."""
         try:
             with self._lock:
                 if self._ws.connection is None:
@@ -259,7 +259,7 @@ class Session:
             self.fail(error)
 
     def give_way(self) -> None:
-        """Forget what waits for the client, and close; the second time, end."""
+        """Discard the data that waits for the client, and close. The second time, cut the connection."""
         code, reason = rfc6455.CloseCode.TRY_AGAIN_LATER, "the server is short of memory"
         with self._lock:
             if self.takes_part and self._wire.is_plain:
@@ -270,20 +270,20 @@ class Session:
                 self.cut()
 
     def fail(self, error: Exception) -> None:
-        """End a session that we failed in, and log that once."""
+        """End a session in which the server failed, and log the error once."""
         with self._lock:
             self._end = self._end or (int(rfc6455.CloseCode.INTERNAL_ERROR), "an error in the server")
             self.cut()
         self.visitor.failed(error)
 
     def cut(self) -> None:
-        """End the connection at once."""
+        """End the connection immediately."""
         with self._lock:
             self._phase = CUT
             self._wire.cut()
 
     def flush(self) -> bool:
-        """Send what waits, and return whether anything is left, for the caretaker."""
+        """Send the waiting data, and return whether anything is left. For the caretaker."""
         with self._lock:
             self._outbox.flush()
             if self._phase >= ENDING:
@@ -291,12 +291,12 @@ class Session:
             return not self._outbox.is_empty
 
     def tick(self, now: float) -> None:
-        """Do what is due, a ping or an end, for the caretaker."""
+        """Handle the deadline that is due, with a ping or the end. For the caretaker."""
         with self._lock:
             if self._phase >= ENDING:
                 self.cut()
             elif self._ws.unread or self._wire.has_input():
-                self.due = now + PATIENCE  # what its thread says must not get lost in here
+                self.due = now + PATIENCE  # its own thread reads the input, which would be lost here
             else:
                 self._receive(None)
                 self._outbox.put(self._ws.data_to_send())

@@ -187,7 +187,7 @@ def redis_hub(redis: Redis, told: list[tuple[str, list[str]]]) -> Any:
 def test_what_is_no_redis() -> None:
     if importlib.util.find_spec("redis") is None:
         missing("the redis package")
-    with pytest.raises(AssertionError, match=r"Cannot start: --bus: .*no URL for Redis"):
+    with pytest.raises(AssertionError, match=r"Cannot start: --bus: .*not a URL for Redis"):
         ChatServer("--bus", "http://example.com").start()
 
 

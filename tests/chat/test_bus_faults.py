@@ -94,7 +94,7 @@ def test_a_stream_that_is_something_else_ends_the_start(redis: Redis) -> None:
 def test_a_url_that_is_none_ends_the_start_and_its_password_is_not_told(url: str) -> None:
     pytest.importorskip("redis")
     said = refused("--bus", url)
-    assert "no URL for Redis" in said
+    assert "not a URL for Redis" in said
     assert "4711" not in said
 
 

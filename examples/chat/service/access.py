@@ -1,4 +1,4 @@
-"""Who may come in: the names that this server is served under, and the pages that may connect. Pure functions."""
+"""Access: the names under which this server is reached, and the pages that may connect. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request is turned away: for the client in ``body``, for the log in ``reason`` and ``value``."""
+    """The refusal of a request: ``body`` is for the client, ``reason`` and ``value`` are for the log."""
 
     status: int
     body: str
@@ -23,13 +23,13 @@ class Refusal:
 
 
 def refusal_of(request: rfc6455.Request, settings: Settings) -> Refusal | None:
-    """Return why the request is turned away, or ``None`` if it is welcome."""
+    """Return the refusal of the request, or ``None`` if it is accepted."""
     refusal = _refusal_of_host(request, settings)
     return _refusal_of_page(request, settings) if refusal is None and request.is_upgrade else refusal
 
 
 def name_of(host: str) -> str:
-    """Return a ``Host`` without its port, as names are compared; ``""`` when it is not one."""
+    """Return a ``Host`` without its port, in the form in which names are compared, or ``""`` if it is not valid."""
     is_bare_ipv6 = host.count(":") > 1 and not host.startswith("[")
     try:
         name = rfc6455.parse_uri(f"ws://[{host}]/" if is_bare_ipv6 else f"ws://{host}/").host.removesuffix(".")
@@ -39,11 +39,11 @@ def name_of(host: str) -> str:
 
 
 def _refusal_of_host(request: rfc6455.Request, settings: Settings) -> Refusal | None:
-    """Refuse a name that is not this server's, if it has a list of them.
+    """Refuse a name that is not in the list of this server's names, if there is such a list.
 
-    On loopback it has one. Without it, a site could make its own name point to this machine (DNS rebinding); its page
-    would then be of the same origin as the chat, and could read and write it. Only HTTP/1.0 has no ``Host``; it is
-    spoken by programs that watch a server, and by no browser.
+    On loopback there always is. Without it, a site could make its own name point to this machine (DNS rebinding). Its
+    page would then have the same origin as the chat, and could read and write in it. Only HTTP/1.0 requests may have
+    no ``Host``; they come from programs that watch a server, but from no browser.
     """
     host = request.host
     if settings.names is None or host is None:
@@ -56,11 +56,11 @@ def _refusal_of_host(request: rfc6455.Request, settings: Settings) -> Refusal | 
 
 
 def _refusal_of_page(request: rfc6455.Request, settings: Settings) -> Refusal | None:
-    """Refuse pages of other sites (10.2). The server's own pages may connect, those that the settings name, and
-    clients that are not pages.
+    """Refuse pages of other sites (10.2). The server's own pages, those that the settings name, and clients other than
+    browsers may connect.
 
-    A page from disk has the origin ``null``; so has any page that hides its own. On loopback it may connect, unless
-    the settings say otherwise.
+    A page from disk has the origin ``null``, and so has any page that hides its own. On loopback, such a page may
+    connect, unless the settings say otherwise.
     """
     origin = request.origin
     if origin is None or origin in settings.allow_origin:
@@ -76,7 +76,7 @@ def _refusal_of_page(request: rfc6455.Request, settings: Settings) -> Refusal | 
 
 
 def refusal_of_caller(caller: Caller, settings: Settings) -> Refusal | None:
-    """Refuse a client without a name if a proxy has to vouch for names: otherwise it could take the name of a client
+    """Refuse a client without a name if a proxy has to vouch for names. Otherwise, it could take the name of a client
     that has one."""
     if settings.user_header is None or caller.user:
         return None

@@ -1,4 +1,4 @@
-"""The rooms as the bus sees them: what other servers say comes in here, and who is here goes out."""
+"""The connection between the bus and the rooms: lines from other servers come in here, and names of members go out."""
 
 from __future__ import annotations
 
@@ -14,38 +14,39 @@ if TYPE_CHECKING:
 
 
 class Bus(Protocol):
-    """The way that lines take to this and other servers; see `bus.py`."""
+    """The way by which lines reach this server and others; see `bus.py`."""
 
     def publish(self, path: str, sender: Member | None, said: Sequence[str]) -> None:
-        """Take the lines; they come back by `Bridge`, on every server."""
+        """Take the lines. They come back through `Bridge`, on every server."""
 
     def publish_names(self, path: str, here: str) -> None:
-        """Take what the other servers should know of who is here."""
+        """Take the line that tells the other servers who is here."""
 
 
 class Bridge:
-    """For the bus, over the rooms of this server. May be called from any thread that holds no lock of a room."""
+    """The rooms of this server, for the bus. May be called from any thread that holds no lock of a room."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     def deliver(self, path: str, sender: Member | None, said: Sequence[str]) -> None:
-        """Tell everybody in the room except the sender what was said on this server."""
+        """Pass on lines from this server to everybody in the room except the sender."""
         with self._hub.rooms.locked(path) as room:
             room.tell(said, sender)
 
     def deliver_from(self, server: str, path: str, said: Sequence[str]) -> None:
-        """Tell everybody in the room what was said on another server, and who joined or left, if that is news here."""
+        """Pass on lines from another server to everybody in the room, including who joined or left if that is news
+        here."""
         with self._hub.rooms.locked(path) as room:
             room.tell(room.names.news(server, said), None)
 
     def remember(self, path: str, said: Sequence[str], time: float) -> None:
-        """Add to the room's history what was said at that time, before this server started."""
+        """Add lines that were said at that time, before this server started, to the room's history."""
         with self._hub.rooms.locked(path) as room:
             room.remember((line for line in said if not lines.is_said_by_server(line)), at(time))
 
     def greet_again(self, paths: Iterable[str]) -> None:
-        """Send the histories of these rooms to their members: they have become longer."""
+        """Send the histories of these rooms to their members, as they have become longer."""
         for path in paths:
             with self._hub.rooms.locked(path) as room:
                 for member in room.members:

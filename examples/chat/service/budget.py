@@ -1,9 +1,9 @@
-"""One budget for all that is kept for clients: what waits in their outboxes, and the histories of all rooms.
+"""One memory budget for all outboxes and the histories of all rooms.
 
-Each of them has a limit of its own; together, thousands of them could still take all memory there is. So when the
-budget is spent, the largest gives way first: a history is forgotten, or a client that does not read is thrown out.
+Each of them has a limit of its own, but thousands of them together could still take all the memory. So when the budget
+is exceeded, the largest gives way first: a history is forgotten, or a client that does not read is disconnected.
 
-Adding up all of them takes a while. So it is done only when a share of the budget may have been added since the last
+Adding up all of them takes a while. So this is done only when a share of the budget may have been added since the last
 time, and the budget may be exceeded by that share.
 """
 
@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-# The share of the budget after which to look again. With the default of 256 MiB that is every 16 MiB, which take
-# longer to send than a look at thousands of clients.
+# The share of the budget after which everything is added up again. With the default of 256 MiB, this is every 16 MiB,
+# which take longer to send than adding up thousands of clients.
 SHARE = 16
 
 
@@ -26,11 +26,11 @@ class Holder(Protocol):
         """The number of bytes that it keeps."""
 
     def give_way(self) -> None:
-        """Keep less, at once. Never waits, never raises."""
+        """Keep less, immediately. This never waits and never raises an exception."""
 
 
 class Budget:
-    """The budget for all that is kept.
+    """The budget for everything that is kept.
 
     :param limit: the number of bytes; 0 for no limit.
     :param holders: a function that returns everything that keeps data.
@@ -43,7 +43,7 @@ class Budget:
         self._lock = threading.Lock()
 
     def grew(self, size: int) -> None:
-        """Note that up to so many more bytes may be kept than before. No lock of a room or a session may be held."""
+        """Note that up to ``size`` more bytes may be kept than before. No lock of a room or a session may be held."""
         if not self._limit:
             return
         with self._lock:

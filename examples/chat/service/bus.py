@@ -1,16 +1,16 @@
 """Several servers, one chat: every line goes through a stream in Redis, and comes back from it to all servers.
 
-The law: a line is delivered when it comes out of the stream, so all servers have one order and one history. When
-Redis is gone, or does not answer, a server goes on alone: it delivers what its own clients say at once. When Redis is
-back, whatever of its own lines is not in the stream is published then.
+The law: a line is delivered when it comes out of the stream, so all servers have the same order and the same history.
+When Redis is gone, or does not answer, a server goes on alone: it delivers its own clients' lines immediately. When
+Redis is back, the server publishes those of its lines that are not in the stream.
 
-Publishing is not exact: when a connection breaks, nobody knows whether the last lines came in; and a Redis that
-crashed may have forgotten some that did. So each server numbers what it publishes, publishes again what may be
-missing, always in order, and every reader skips what it has had, and waits for what it misses (`order.py`). That makes
-it once, and in each sender's order.
+Publishing is not exact: when a connection breaks, nobody knows whether the last lines arrived, and a Redis that
+crashed may have lost some that did. So each server numbers its entries, and publishes those again that may be missing,
+always in order. Every reader skips the entries that it has already had, and waits for missing ones (`order.py`). As a
+result, each line is delivered once, and in its sender's order.
 
-Three threads, since two of them wait for Redis: the clerk numbers what is published, and delivers what waits for too
-long; the writer hands it to Redis; the reader takes what comes out.
+There are three threads, since two of them wait for Redis: the clerk numbers the entries, and delivers those that wait
+for too long; the writer passes them to Redis; the reader takes them out of the stream.
 """
 
 from __future__ import annotations
@@ -33,40 +33,40 @@ from service.order import Order
 from service.stream import HELLO, Raw, Said, Stream
 from service.troubles import Trouble
 
-# Seconds between attempts to reach Redis. If it is there and refuses what is written, reading the whole stream again
-# and again would be pointless, so the pause grows to the second number.
+# The seconds between attempts to reach Redis. If Redis is there but refuses writes, reading the whole stream again and
+# again would be pointless, so the pause grows to the second number.
 RETRY_PAUSE = 0.25
 REFUSED_PAUSE = 4.0
 
-# Seconds between checks that Redis still has what it had.
+# The seconds between checks that Redis has not lost anything.
 LOOK_PAUSE = 1.0
 
-# Seconds to wait for the last lines when the server stops.
+# The seconds to wait for the last lines when the server stops.
 STOP_TIMEOUT = 0.25
 
-# When Redis has given no sign of life for so many seconds, lines do not wait for it. The reader asks ten times a
-# second, and on a busy machine that may be a little late.
+# When Redis has given no sign of life for this number of seconds, lines do not wait for it. The reader asks ten times
+# a second, and on a busy machine, the answer may be a little late.
 HANGING = 0.4
 
-# How many entries are passed to Redis at once.
+# The maximum number of entries that are passed to Redis at once.
 WRITE_COUNT = 500
 
-# How many signs of life a server gives in the time after which it counts as dead.
+# The number of signs of life that a server gives in the time after which it counts as dead.
 SIGNS = 3
 
-# What is published: for which room, by whom, what, and whether it is for other servers only.
+# What is published: the room, the sender, the lines, and whether they are only for other servers.
 _Published = tuple[str, "Member | None", Sequence[str], bool]
 
 
 @dataclass(eq=False)
 class Entry:
-    """What this server published, or will. ``sender`` does not get it, as in any room."""
+    """An entry that this server has published or will publish. It is not delivered to ``sender``, as in any room."""
 
     number: int
     path: str
     said: Sequence[str]
     sender: Member | None
-    is_delivered: bool = False  # to our own rooms, or not meant for them
+    is_delivered: bool = False  # true as well if it is not meant for our own rooms
     was_in_stream: bool = False
 
     @property
@@ -78,7 +78,8 @@ class RedisBus:
     """The threads around the stream.
 
     :param bridge: to the rooms of this server.
-    :param patience: how many seconds another server may give no sign of life before it counts as dead; 0 for ever.
+    :param patience: the time in seconds after which another server counts as dead if it gives no sign of life; 0 for
+        ever.
     """
 
     def __init__(self, entries: Stream, bridge: Bridge, patience: float, trouble: Trouble) -> None:
@@ -92,22 +93,22 @@ class RedisBus:
         self._stopped = threading.Event()
         self._tried = threading.Event()
         self._refusal: Exception | None = None
-        # When Redis gave the last sign of life, whichever thread saw it.
+        # The time of the last sign of life from Redis, in any thread.
         self._heard = 0.0
-        # The reader's own.
+        # Only used by the reader.
         self._connected_at = self._last_sign = self._looked_at = 0.0
         self._pause = RETRY_PAUSE
         self._is_first_reading = True
-        self._order = Order()  # what the other servers wrote
-        # The lock guards everything below. It is held while something is delivered, which determines the order, and
-        # never while Redis is asked for something.
+        self._order = Order()  # the entries of the other servers
+        # The lock guards everything below. It is held during a delivery, which determines the order, but never while
+        # waiting for Redis.
         self._lock = threading.Lock()
         self._is_connected: bool | None = None  # not known yet
         self._own: OrderedDict[int, Entry] = OrderedDict()
         self._own_bytes = 0
         self._last_number = 0
-        self._added = 0  # the last number that the reader has handed to Redis
-        self._waiting: deque[Entry] = deque()  # what is not delivered
+        self._added = 0  # the last number that the reader has passed to Redis
+        self._waiting: deque[Entry] = deque()  # the entries that have not been delivered
         self._threads: list[threading.Thread] = []
 
     @property
@@ -115,9 +116,9 @@ class RedisBus:
         return self._is_connected is True
 
     def start(self) -> None:
-        """Start, and wait until the history is there or Redis is known to be gone.
+        """Start, and wait until the history has been read or Redis is known to be gone.
 
-        :raises ValueError: when Redis refuses, and will until somebody corrects the settings.
+        :raises ValueError: if Redis refuses, and will do so until somebody corrects the settings.
         """
         self._threads = [
             threads.start("bus clerk", self._keep_books),
@@ -131,15 +132,15 @@ class RedisBus:
             raise ValueError(f"Redis refuses: {refusal}") from None
 
     def publish(self, path: str, sender: Member | None, said: Sequence[str]) -> None:
-        """Take lines for a room of all servers. Never waits; may be called from any thread, with any lock."""
+        """Take lines for a room on all servers. This never waits, and may be called from any thread, with any lock."""
         self._queue.put((path, sender, said, False))
 
     def publish_names(self, path: str, here: str) -> None:
-        """Take what the other servers should know of who is in the room on this one."""
+        """Take the line that tells the other servers who is in the room on this one."""
         self._queue.put((path, None, [here], True))
 
     def stop(self) -> None:
-        """Write what is still to be written, if Redis takes it in time, and end the threads."""
+        """Write the remaining entries, if Redis takes them in time, and end the threads."""
         self._queue.put(None)
         clerk, writer, reader = self._threads
         clerk.join(STOP_TIMEOUT)
@@ -163,7 +164,7 @@ class RedisBus:
                 return
 
     def _queued(self) -> list[_Published | None]:
-        """Wait for something to be published, but not long while something waits to come back from Redis."""
+        """Wait for something to publish, but only briefly while entries wait to come back from Redis."""
         try:
             published = [self._queue.get(timeout=HANGING / 2 if self._waiting else None)]
         except queue.Empty:
@@ -173,7 +174,8 @@ class RedisBus:
         return published
 
     def _book(self, published: Iterable[_Published]) -> None:
-        """Number what is published, and pass it on; deliver what waits when there is nothing to wait for."""
+        """Number the new entries and pass them on. If there is no point in waiting for Redis, deliver those that
+        wait."""
         with self._lock:
             for path, sender, said, is_for_others in published:
                 for group in stream.in_entries(said):
@@ -198,7 +200,7 @@ class RedisBus:
             entries = self._to_write()
             try:
                 self._hand_over([entry for entry in entries if entry is not None])
-            except Exception as error:  # most often Redis is gone; whatever it is, nothing may end this thread
+            except Exception as error:  # usually Redis is gone, but no error may end this thread
                 self._go_alone(error)
             if None in entries:
                 return
@@ -210,7 +212,7 @@ class RedisBus:
         return entries
 
     def _hand_over(self, entries: Iterable[Entry]) -> None:
-        """Write them. When Redis is gone, they are remembered, and the reader writes what is missing."""
+        """Write the entries. When Redis is gone, they are remembered, and the reader writes the missing ones."""
         with self._lock:
             if not self.is_connected:
                 return
@@ -224,10 +226,10 @@ class RedisBus:
     # The reader.
 
     def _read(self) -> None:
-        """Catch up with the stream and follow it; start again after Redis was gone."""
+        """Catch up with the stream and follow it. Start again after Redis was gone."""
         while not self._stopped.is_set():
             try:
-                self._stream.sign(self._server, self._patience)  # before much is read: it may refuse what is written
+                self._stream.sign(self._server, self._patience)  # before much is read, as Redis may refuse writes
                 last = self._catch_up()
                 while self.is_connected and not self._stopped.is_set():
                     last = self._follow(last)
@@ -242,7 +244,7 @@ class RedisBus:
             self._stopped.wait(self._pause)
 
     def _follow(self, last: str) -> str:
-        """Take the entries after the id ``last``, waiting for one; return the id of the last one taken."""
+        """Wait for entries after the id ``last``, take them, and return the id of the last one taken."""
         for raw in self._stream.read(last, wait=True):
             self._heard = time.monotonic()
             self._take(raw)
@@ -251,9 +253,10 @@ class RedisBus:
         return last
 
     def _catch_up(self) -> str:
-        """Read the whole stream, publish our own lines that are missing in it, and follow it from there.
+        """Read the whole stream, and publish those of our own lines that are missing from it.
 
-        What was read before is skipped by its number, so this is right whatever happened to Redis or to its data.
+        Entries that were read before are recognised by their number and skipped, so this is right whatever happened to
+        Redis or to its data.
         """
         present: set[int] = set()
         rooms: set[str] = set()
@@ -271,16 +274,16 @@ class RedisBus:
         if self._is_first_reading:
             self._take_others(self._order.overdue(math.inf))
             self._is_first_reading = False
-            self._bridge.greet_again(rooms)  # where somebody came while Redis was gone
+            self._bridge.greet_again(rooms)  # somebody may have joined while Redis was gone
         self._tried.set()
         self._bridge.publish_names()
         log("bus", state="connected", entries=length, published=published)
         return last
 
     def _publish_missing(self, present: set[int]) -> int:
-        """Write what is not in the stream, until nothing is left that the writer might not write; return how much that
-        was."""
-        # A full stream has let go of its oldest entries. One that is not full has lost those that were in it.
+        """Write our entries that are not in the stream, until the writer can be trusted with the rest. Return their
+        number."""
+        # A full stream has dropped its oldest entries. If it is not full, missing entries have been lost.
         is_full = self._stream.is_full
         with self._lock:
             self._remember(HELLO, None, [], True)
@@ -299,8 +302,8 @@ class RedisBus:
         return count
 
     def _note_connected(self, is_connected: bool) -> None:
-        """Begin to wait for Redis again, in the same step in which nothing was left; otherwise a line could come in
-        between."""
+        """Begin to wait for Redis again. This happens in the same step in which nothing was left to write; otherwise,
+        a line could come in between."""
         if is_connected:
             self._is_connected = True
             self._last_sign = 0.0
@@ -309,9 +312,9 @@ class RedisBus:
             self._trouble.end()
 
     def _take(self, raw: Raw) -> Said | None:
-        """Deliver what came out of the stream, unless it was delivered before; return what it is.
+        """Deliver an entry from the stream, unless it was delivered before, and return its contents.
 
-        Anybody may write to the stream. An entry with something wrong in it is skipped; those after it are not.
+        Anybody may write to the stream. An invalid entry is skipped, but not those after it.
         """
         try:
             said = self._stream.said(raw)
@@ -334,7 +337,7 @@ class RedisBus:
         try:
             if entry.room == HELLO:
                 self._bridge.publish_names()
-            elif self._is_first_reading:  # history: it was said before this server was there
+            elif self._is_first_reading:  # history: this was said before the server was started
                 self._bridge.remember(entry.room, entry.lines, stream.time_of(entry.name))
             else:
                 self._bridge.deliver_from(entry.server, entry.room, entry.lines)
@@ -342,7 +345,7 @@ class RedisBus:
             failure(error, entry=entry.name)
 
     def _take_own(self, number: int) -> None:
-        """Deliver our own entry, and first those before it that Redis has lost since they were written."""
+        """Deliver our own entry, but first those before it that Redis has lost after they were written."""
         with self._lock:
             entry = self._own.get(number)
             if entry is not None:
@@ -351,33 +354,34 @@ class RedisBus:
                     self._deliver(self._waiting.popleft())
 
     def _keep_signs_of_life(self, now: float) -> None:
-        """Report that this server is alive, and check which others are: one that was killed cannot say who has
-        left."""
+        """Report that this server is alive, and check which others are, as a server that was killed cannot report that
+        its members have left."""
         if not self._patience or now < self._last_sign + self._patience / SIGNS:
             return
         self._last_sign = now
         self._stream.sign(self._server, self._patience)
         if now < self._connected_at + self._patience:
-            return  # a Redis that has just come back has not heard of all yet
+            return  # Redis has just come back, and not all servers have reported yet
         for server in self._bridge.servers_elsewhere():
             if not self._stream.is_alive(server):
                 self._bridge.forget_server(server)
 
     def _look_for_loss(self, last: str, now: float) -> None:
-        """Check that the stream is still the one that was read. Somebody may have emptied it, or Redis, for lack of
-        memory.
+        """Check that the stream is still the one that was read. Somebody may have emptied it, or Redis itself for lack
+        of memory.
 
-        :raises LookupError: when it is not.
+        :raises LookupError: if it is not.
         """
         if now >= self._looked_at + LOOK_PAUSE:
             self._looked_at = now
             if self._stream.has_lost(last):
-                raise LookupError("the stream has lost what it had")
+                raise LookupError("the stream has lost entries")
 
-    # Alone.
+    # Without Redis.
 
     def _go_alone(self, error: Exception) -> None:
-        """Deliver what waits to come back from Redis, in its order; from now on the clerk delivers at once."""
+        """Deliver the entries that wait to come back from Redis, in order. From now on, the clerk delivers
+        immediately."""
         with self._lock:
             if not self._stopped.is_set():
                 self._note_alone(error)
@@ -403,4 +407,4 @@ class RedisBus:
                 self._bridge.deliver(entry.path, entry.sender, entry.said)
             except Exception as error:
                 failure(error, room=entry.path, lost=len(entry.said))
-            entry.sender = None  # who has left need not be remembered
+            entry.sender = None  # without this, members who have left would be kept in memory

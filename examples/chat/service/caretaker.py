@@ -1,7 +1,8 @@
-"""One thread for what is due while the clients' own threads sit in recv(): blocked outboxes, deadlines, closing.
+"""One thread for the work that is due while the clients' own threads wait in recv(): blocked outboxes, deadlines,
+closing.
 
-It knows nothing of WebSockets. A session says what it wants with `watch` and `release`; the caretaker calls back
-`flush` when the socket takes bytes again, and `tick` when the session's time has come.
+Not here: WebSockets. Sessions call `watch` and `release`, and the caretaker calls `flush` when the socket takes bytes
+again, and `tick` when a session is due.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Protocol
 
 from service import threads
 
-# How often to look at the deadlines, in seconds. Each is several seconds long, so this need not be exact.
+# The interval in seconds at which the deadlines are checked. Each is several seconds long, so this need not be exact.
 TICK = 0.25
 
 
@@ -28,23 +29,23 @@ class Ward(Protocol):
     due: float
 
     def flush(self) -> bool:
-        """Send what waits; say whether anything is left."""
+        """Send the waiting data, and return whether anything is left."""
 
     def tick(self, now: float) -> None:
-        """Do what is due."""
+        """Do the work that is due."""
 
     def fail(self, error: Exception) -> None:
-        """Log what went wrong with it, the first time, and end it. This never raises an exception."""
+        """Log the error if it is the first one, and end the ward. This never raises an exception."""
 
 
 def _nothing(now: float) -> None:
-    """Do nothing: the default for other work."""
+    """Do nothing. This is the default for other work."""
 
 
 class Caretaker:
-    """Take care of sessions until it is stopped. All methods may be called from any thread.
+    """Takes care of sessions until it is stopped. All methods may be called from any thread.
 
-    :param chore: a function that does other work now and then.
+    :param chore: a function that does other work from time to time.
     """
 
     def __init__(self, chore: Callable[[float], None] = _nothing) -> None:
@@ -64,14 +65,14 @@ class Caretaker:
         self._thread = threads.start("caretaker", self._run)
 
     def stop(self) -> None:
-        """End the thread; sockets that are still open are closed."""
+        """End the thread, and close all sockets that are still open."""
         self._is_stopped = True
         self._wake()
         if self._thread is not None:
             self._thread.join()
 
     def add(self, ward: Ward) -> None:
-        """Call ``ward.tick`` when ``ward.due`` has come, from now on."""
+        """From now on, call ``ward.tick`` whenever the time ``ward.due`` has come."""
         self._tasks.append((self._wards.add, ward))  # the next tick is early enough
 
     def watch(self, ward: Ward) -> None:
@@ -79,7 +80,7 @@ class Caretaker:
         self._do(self._watch, ward)
 
     def release(self, ward: Ward) -> None:
-        """Close the socket when nothing is left to send, or when the ward's time is over.
+        """Close the socket when nothing is left to send, or when the ward's time is up.
 
         Only the caretaker closes sockets, so that none is closed while it is watched.
         """
@@ -94,7 +95,7 @@ class Caretaker:
         try:
             self._wake_in.send(b"\0")
         except OSError:
-            pass  # enough wake-ups are waiting already, or the caretaker has stopped
+            pass  # enough wake-ups are already waiting, or the caretaker has stopped
 
     def _run(self) -> None:
         next_tick = time.monotonic() + TICK
@@ -121,7 +122,7 @@ class Caretaker:
             task(ward)
         except Exception as error:
             ward.fail(error)
-            with suppress(Exception):  # it is logged already
+            with suppress(Exception):  # it has already been logged
                 self._drop(ward)
 
     def _tick(self, now: float) -> None:
@@ -158,8 +159,8 @@ class Caretaker:
             self._close(ward)
 
     def _drop(self, ward: Ward) -> None:
-        """Stop taking care of it, except for its socket. That has been shut down, so its thread ends and releases
-        it."""
+        """Stop taking care of the ward, except for its socket. This has been shut down, so the ward's thread ends and
+        releases it."""
         self._wards.discard(ward)
         self._unwatch(ward)
         if ward in self._released:

@@ -1,6 +1,6 @@
-"""How much a client and an address may do: messages per second, and connections. Pure, except for its lock.
+"""Limits for each client and each address: messages per second, and connections. Pure, except for a lock.
 
-A limit of 0 is off. Time is an argument, as in `rfc6455.Deadlines`.
+A limit of 0 means no limit. Time is an argument, as in `rfc6455.Deadlines`.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from collections.abc import Iterable
 
 from lines import size
 
-# A token bucket holds the tokens of so many seconds, so that somebody may paste a page of lines at once.
+# A token bucket holds the tokens of this number of seconds, so that somebody may paste a page of lines at once.
 BURST_SECONDS = 10.0
 
 # A message takes a token, and so does this number of bytes of text after inflating, or of frames without text. With
-# the default rate that is 200 KiB a second, and 2 MiB at once: half of what an outbox holds, so that one alone can
-# fill no other's.
+# the default rate, this is 200 KiB per second, and 2 MiB at once. An outbox holds twice as much, so one client alone
+# cannot fill the outbox of another.
 TOKEN_BYTES = 4 << 10
 
-# A text is not counted again for bytes that were counted when they came, up to this number, which is one read.
+# Bytes that were counted when they arrived do not count again as text, up to this number, which is one read.
 PAID_BYTES = 64 << 10
 
-# With more addresses than this in the books, those without anything to remember are forgotten.
+# When more addresses than this are known, those without anything to remember are forgotten.
 MANY_ADDRESSES = 1000
 
 
 class Meter:
-    """What the input of one client costs, in tokens.
+    """The cost of one client's input, in tokens.
 
-    Bytes count when they come, since fragments, and input that inflates to nothing, are work without an event. A text
-    counts as far as it is larger than they were.
+    Bytes count when they arrive, since fragments, and input that inflates to nothing, are work without an event. A
+    text counts only as far as it is larger than these bytes.
     """
 
     def __init__(self) -> None:
@@ -39,11 +39,11 @@ class Meter:
         self._rest = 0
 
     def cost(self, received: int, events: int, texts: Iterable[str]) -> int:
-        """Return how many tokens the next step takes.
+        """Return the number of tokens that the next step takes.
 
-        :param received: how many bytes of frames the client has sent in total.
-        :param events: how many events this step produced.
-        :param texts: what was said in them.
+        :param received: the total number of bytes of frames that the client has sent.
+        :param events: the number of events that this step produced.
+        :param texts: the texts in these events.
         """
         new, self._received = received - self._received, received
         said = sum(map(size, texts))
@@ -54,7 +54,7 @@ class Meter:
 
 
 class Bucket:
-    """A token bucket: full at first, filled with ``rate`` tokens a second; see `Meter`."""
+    """A token bucket. It is full at first, and filled with ``rate`` tokens per second; see `Meter`."""
 
     def __init__(self, rate: float, now: float) -> None:
         self._rate = rate
@@ -63,7 +63,7 @@ class Bucket:
         self._at = now
 
     def take(self, count: int, now: float) -> bool:
-        """Take ``count`` tokens, or none and say ``False``."""
+        """Take ``count`` tokens and return ``True``, or take none and return ``False``."""
         if not self._rate:
             return True
         self._fill(now)
@@ -88,9 +88,9 @@ class _Address:
 
 
 class Guard:
-    """The books of all addresses.
+    """The counts and tokens of all addresses.
 
-    :param connections: the maximum number at once from one address.
+    :param connections: the maximum number of connections at a time from one address.
     :param rate: the maximum number of messages per second from one address.
     :param clients: the maximum number of connections in total.
     """
@@ -104,7 +104,7 @@ class Guard:
         self._addresses: dict[str, _Address] = {}
 
     def admit(self) -> str:
-        """Book a connection; return why it may not come in, or ``""`` if it may."""
+        """Count a connection. Return the reason why it is refused, or ``""`` if it is accepted."""
         with self._lock:
             if 0 < self._most_clients <= self._clients:
                 return "too many clients"
@@ -112,7 +112,7 @@ class Guard:
             return ""
 
     def admit_from(self, host: str, now: float) -> str:
-        """Book the address of a connection as soon as it is known; return the same."""
+        """Count the connection for its address, as soon as that is known. Return the same as `admit`."""
         with self._lock:
             if len(self._addresses) > MANY_ADDRESSES:
                 self._forget_quiet_ones(now)
@@ -126,28 +126,28 @@ class Guard:
             return ""
 
     def release(self, host: str | None) -> None:
-        """Take a connection off the books, and its address if that was booked."""
+        """Stop counting a connection, also for its address if it was counted there."""
         with self._lock:
             self._clients -= 1
             if host is not None:
                 self._addresses[_network(host)].connections -= 1
 
     def may_say(self, host: str, tokens: int, now: float) -> bool:
-        """Return whether ``host`` may now send something that takes so many tokens."""
+        """Return whether ``host`` may now send something that takes this number of tokens."""
         if not self._rate:
             return True
         with self._lock:
             return self._addresses[_network(host)].bucket.take(tokens, now)
 
     def _forget_quiet_ones(self, now: float) -> None:
-        # One that has just spent its tokens stays, or a new connection would bring new ones.
+        # An address that has just spent its tokens is kept, as a new connection would otherwise bring new ones.
         for host, address in list(self._addresses.items()):
             if not address.connections and address.bucket.is_full(now):
                 del self._addresses[host]
 
 
 def _network(host: str) -> str:
-    """Return what counts as one address: for IPv6 the /64, which is the least that one customer is given."""
+    """Return what counts as one address. For IPv6, this is the /64, the smallest network that a customer is given."""
     if ":" not in host:
         return host
     address = ipaddress.IPv6Address(host.partition("%")[0])

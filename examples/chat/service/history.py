@@ -10,10 +10,10 @@ import lines
 
 from service import times
 
-# How many bytes of history a room has at most; lines may be long, and rooms may be many.
+# The maximum size of a room's history in bytes, as lines may be long, and there may be many rooms.
 HISTORY_BYTES = 256 << 10
 
-# What a line costs besides its text: the headers of frames on the wire, its place in the history, its time.
+# The size of a line besides its text: the headers of frames on the wire, its place in the history, its time.
 LINE_COST = 40
 
 
@@ -24,7 +24,7 @@ class History:
         self._most_lines = most_lines
         self._most_bytes = most_bytes
         self._lines: deque[tuple[str, int, str]] = deque()
-        #: Roughly how much memory it takes.
+        #: Roughly the number of bytes of memory that it takes.
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -34,7 +34,7 @@ class History:
         return (line for line, _, _ in self._lines)
 
     def with_times(self) -> Iterator[str]:
-        """Return the lines and when they were said, see `times.with_times`."""
+        """Return the lines, with the times at which they were said; see `times.with_times`."""
         return times.with_times((line, time) for line, _, time in self._lines)
 
     def clear(self) -> None:
@@ -56,8 +56,9 @@ class History:
         return cost
 
     def append(self, line: str, time: str = "") -> int:
-        """Add the line, and return what it costs."""
-        # One emoji makes Python keep the whole line with 4 bytes for each letter; on the wire it may be the other way.
+        """Add the line, and return its size."""
+        # With one emoji in it, a str takes 4 bytes for each letter. Other lines may be larger on the wire than in
+        # memory.
         cost = max(sys.getsizeof(line), lines.size(line)) + LINE_COST
         self._lines.append((line, cost, time))
         self.bytes += cost

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from service.tuning import BACKLOG, SEND_BUFFER
 
-# What `localhost` means, as a browser may try either.
+# The addresses of `localhost`, as a browser may try either.
 _LOCALHOST = ("127.0.0.1", "::1")
 
 # All addresses of a family.
@@ -20,11 +20,11 @@ _Address = tuple[socket.AddressFamily, str, bool]
 
 
 def listen(hosts: Sequence[str], port: int) -> list[socket.socket]:
-    """Open the sockets, all at one port.
+    """Open the sockets, all on the same port.
 
-    :param hosts: names or addresses; ``::`` is IPv4 as well.
-    :param port: 0 for any that is free at the first of them.
-    :raises OSError: when one of them cannot be listened on.
+    :param hosts: names or addresses; ``::`` includes IPv4.
+    :param port: 0 for any port that is free at the first of them.
+    :raises OSError: if it is not possible to listen on one of them.
     """
     listeners: list[socket.socket] = []
     try:
@@ -70,7 +70,7 @@ def _listen_on(family: socket.AddressFamily, address: str, port: int) -> socket.
     is_both = address == "::" and socket.has_dualstack_ipv6()
     listener = socket.create_server((address, port), family=family, backlog=BACKLOG, dualstack_ipv6=is_both)
     listener.setblocking(False)
-    # The sockets that it accepts inherit these.
+    # Accepted sockets inherit these options.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     return listener

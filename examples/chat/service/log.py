@@ -18,29 +18,28 @@ from service import threads
 # Values that need no quotes: no space, no quote, no "=", nothing invisible.
 _PLAIN = re.compile(r"[\w.:/+%@\[\],-]+", re.ASCII)
 
-# The lines that wait to be written. If nobody reads the log, its oldest lines are lost, not the chat.
+# The lines that wait to be written. If nobody reads the log, its oldest lines are lost, but the chat goes on.
 _waiting: deque[str] = deque(maxlen=10_000)
 
-# How long the end of the server waits for somebody to read the last lines, in seconds.
+# The time in seconds for which the server waits at its end for somebody to read the last lines.
 LOG_TIMEOUT = 0.25
 
-# Guards all that is in here; notified when there is something to write, and when all is written.
+# Guards everything in this module. It is notified when there is something to write, and when everything is written.
 _changed = threading.Condition()
 _is_started = False
 _is_writing = False  # whether the thread writes, or has been told to
 
 
 def log(event: str, **fields: object) -> None:
-    """Write one line. What came from a client cannot forge another one: values are quoted, controls escaped."""
+    """Write one line. Values are quoted and control characters escaped, so that no client can forge a line."""
     words = [f" {key}={_quoted(value)}" for key, value in fields.items()]
     say(f"time={utc(time.time())} event={event}{''.join(words)}")
 
 
 def failure(error: Exception, **fields: object) -> None:
-    """Write what went wrong with one client, entry or line, and where. That one is dropped, and this is all that is
-    left of it.
+    """Log an error with one client, entry or line, which is then dropped, and where in the code it occurred.
 
-    :param fields: which one it was.
+    :param fields: identify the client, entry or line.
     """
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     place = f"{Path(frame.f_code.co_filename).name}:{line}"
@@ -48,9 +47,9 @@ def failure(error: Exception, **fields: object) -> None:
 
 
 def say(line: str) -> None:
-    """Write a line for people, soon. A log that nobody reads, or that nobody reads any more, does not stop the chat.
+    """Write a line for people, soon. If nobody reads the log, or nobody reads it any more, the chat goes on.
 
-    Only one thread writes, so a full pipe keeps nobody else waiting.
+    Only one thread writes, so nothing else has to wait for a full pipe.
     """
     global _is_writing
     with _changed:
@@ -62,13 +61,13 @@ def say(line: str) -> None:
 
 
 def drain(seconds: float = LOG_TIMEOUT) -> bool:
-    """Wait until everything is written, for so many seconds at most; return whether it is."""
+    """Wait until everything is written, for at most this number of seconds. Return whether it is."""
     with _changed:
         return _changed.wait_for(lambda: not (_waiting or _is_writing), seconds)
 
 
 def _start_writer() -> None:
-    """Start the thread with the first line, not on import: a program that only imports this module needs none."""
+    """Start the thread when the first line is written, as a program that only imports this module does not need it."""
     global _is_started
     if not _is_started:
         _is_started = True
@@ -76,7 +75,7 @@ def _start_writer() -> None:
 
 
 def _write() -> None:
-    """Write lines; this is a thread of its own."""
+    """Write the lines, in a thread of its own."""
     global _is_writing
     while True:
         with _changed:
@@ -85,18 +84,18 @@ def _write() -> None:
             _changed.wait_for(lambda: _waiting)
             text = "".join(f"{line}\n" for line in _waiting)
             _waiting.clear()
-        with contextlib.suppress(Exception):  # nobody reads it any more; and where else could that be told?
+        with contextlib.suppress(Exception):  # nobody reads the log any more, so this cannot be reported
             sys.stdout.write(text)
             sys.stdout.flush()
 
 
 def utc(seconds: float) -> str:
-    """``2026-01-31T12:00:00.000Z``; made by hand, at half the price of `datetime`."""
+    """Return a time as ``2026-01-31T12:00:00.000Z``, in half the time that `datetime` takes."""
     second, milliseconds = divmod(int(seconds * 1000), 1000)
     return f"{_second(second)}.{milliseconds:03}Z"
 
 
-@lru_cache(1)  # a crowd makes hundreds of lines in each second
+@lru_cache(1)  # there may be hundreds of lines in one second
 def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 

@@ -1,4 +1,4 @@
-"""What is counted, and how it is written for Prometheus (its text format, version 0.0.4)."""
+"""The server's counts, and their text format for Prometheus (version 0.0.4)."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-# Seconds from a read to the last write of its lines; the last is "more".
+# Upper bounds for the seconds from a read to the last write of its lines.
 BUCKETS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5)
 
 _HELP = {
-    "connections": "Connections since the start, by what became of them; without those of /health and /metrics.",
-    "refused": "Those of them that were refused, by reason.",
-    "received_messages": "Messages that came from clients.",
-    "received_bytes": "Bytes of frames that came from clients.",
-    "delivered_lines": "Lines that went to clients, each counted once for every client.",
-    "sent_bytes": "Bytes of frames that went to clients.",
-    "errors": "What failed outside of the server, by what it belongs to.",
+    "connections": "Connections since the start, by outcome, without those for /health and /metrics.",
+    "refused": "Connections that were refused, by reason.",
+    "received_messages": "Messages received from clients.",
+    "received_bytes": "Bytes of frames received from clients.",
+    "delivered_lines": "Lines sent to clients, each counted once for every client.",
+    "sent_bytes": "Bytes of frames sent to clients.",
+    "errors": "Failures outside of the server, by the part that they affect.",
     "lost_lines": "Lines that could not be kept in the history.",
-    "closes": "Ends of connections, by close code; 1013 are the clients that were too slow.",
+    "closes": "Connections that ended, by close code; 1013 is for clients that were too slow.",
 }
 
 
 @dataclass(frozen=True)
 class Gauge:
-    """A current value, or several with a label each."""
+    """A current value, or several values with labels."""
 
     name: str
     help: str
@@ -34,7 +34,7 @@ class Gauge:
 
 
 class Metrics:
-    """Counts. May be called from any thread."""
+    """The counts. All methods may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,7 +43,8 @@ class Metrics:
         self._seconds = 0.0
 
     def count(self, name: str, by: int = 1, label: str = "") -> None:
-        """Count ``by`` more of ``name``, one of those in `_HELP`; ``label`` is such as ``code="1013"``."""
+        """Add ``by`` to the count ``name``, which is one of those in `_HELP`. A ``label`` looks like
+        ``code="1013"``."""
         with self._lock:
             self._counts[name, label] += by
 
@@ -52,14 +53,14 @@ class Metrics:
             self._counts.update({(name, ""): count for name, count in counts.items()})
 
     def fanned_out(self, messages: int, seconds: float) -> None:
-        """Count one read: how many messages it had, and how long it took to send them on."""
+        """Count one read, with the number of its messages and the time that it took to send them on."""
         with self._lock:
             self._counts["received_messages", ""] += messages
             self._buckets[bisect_left(BUCKETS, seconds)] += 1
             self._seconds += seconds
 
     def text(self, gauges: Iterable[Gauge]) -> str:
-        """Return all of it, with some current values."""
+        """Return all counts, with some current values."""
         with self._lock:
             return "".join(f"{line}\n" for line in (*self._counters(), *self._histogram(), *_gauges(gauges)))
 

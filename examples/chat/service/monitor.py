@@ -1,4 +1,4 @@
-"""What the server tells programs that watch it: `/health` in JSON, `/metrics` for Prometheus."""
+"""The state of the server for programs that watch it: `/health` in JSON, `/metrics` for Prometheus."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ QUICK_LOOK = 0.0005
 
 
 class Watched(Protocol):
-    """A connection that takes part, as far as it is watched."""
+    """What is watched of a connection that takes part in the chat."""
 
     @property
     def held(self) -> int:
-        """How many bytes wait for it."""
+        """The number of bytes that wait for the client."""
 
     @property
     def latency(self) -> float:
-        """How long its last answer to a ping took, in seconds; 0 before the first."""
+        """The time in seconds that the client took to answer the last ping; 0 before the first answer."""
 
     def settle(self) -> None:
-        """Count what went through since it was last called."""
+        """Add the traffic since the last call to the metrics."""
 
 
 class Monitor:
     """The state of the server.
 
-    :param present: a function that returns the connections that take part.
+    :param present: a function that returns the connections that take part in the chat.
     :param is_bus_there: a function that returns whether Redis is there; ``None`` without Redis.
     """
 
@@ -61,10 +61,10 @@ class Monitor:
         self._next_look = 0.0
 
     def health(self) -> tuple[bool, dict[str, object]]:
-        """Return whether the server serves, and its state.
+        """Return whether the server serves clients, and its state.
 
         It is degraded when it has to do without something, and failed when one of its own threads has ended, after
-        which it will end as well.
+        which the server ends as well.
         """
         degraded = {each.part: trouble for each in self._troubles if (trouble := each.state)}
         state: dict[str, object] = {"status": "degraded" if degraded else "ok"}
@@ -76,11 +76,11 @@ class Monitor:
         return not threads.failed, state
 
     def metrics(self) -> str:
-        """Return everything that is counted."""
+        """Return all metrics."""
         return self._metrics.text(self._gauges())
 
     def remind(self, now: float) -> None:
-        """Report again what has lasted for another minute."""
+        """Report each trouble again that has lasted for another minute."""
         for trouble in self._troubles:
             trouble.remind(now)
 
@@ -88,9 +88,9 @@ class Monitor:
         """Return the current values; those of all connections may be those of a moment ago."""
         gauges = list(self._look())
         if self._is_bus_there is not None:
-            gauges.append(Gauge("bus", "Whether Redis is there.", {"": float(self._is_bus_there())}))
+            gauges.append(Gauge("bus", "Whether Redis is connected.", {"": float(self._is_bus_there())}))
         degraded = {f'part="{trouble.part}"': float(trouble.state is not None) for trouble in self._troubles}
-        return [*gauges, Gauge("degraded", "What the server does without, and should not.", degraded)]
+        return [*gauges, Gauge("degraded", "Parts that the server has to do without.", degraded)]
 
     def _look(self) -> list[Gauge]:
         """Look at all connections, or return what was seen the last time if that was just now."""
@@ -107,10 +107,10 @@ class Monitor:
         for one in present:
             one.settle()
         values = {
-            "clients": ("Those who chat.", len(present)),
-            "held_bytes": ("Bytes of histories, and those that wait for clients.", self._hub.rooms.budget.held()),
+            "clients": ("Clients that take part.", len(present)),
+            "held_bytes": ("Bytes of histories, and bytes that wait for clients.", self._hub.rooms.budget.held()),
             "outbox_bytes": ("Bytes that wait for clients.", sum(one.held for one in present)),
-            "rooms": ("Rooms that somebody is in.", sum(room.users > 0 for room in self._hub.rooms.all())),
+            "rooms": ("Rooms with somebody in them.", sum(room.users > 0 for room in self._hub.rooms.all())),
             "ping_seconds": (
                 "The longest time that a client took to answer its last ping.",
                 max((one.latency for one in present), default=0.0),

@@ -1,4 +1,4 @@
-"""Who is in a room: names that look the same are one, and other servers have members, too."""
+"""The names in a room. Names that look the same count as one, and members on other servers are included."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from service.letters import clean_name, key
 class Names:
     """The names in one room. The caller holds the room's lock.
 
-    Two members may have one name: one person with two windows. It joins with the first and leaves with the last.
+    Two members may have the same name, such as one person with two windows, who joins with the first and leaves with
+    the last.
     """
 
     def __init__(self) -> None:
         self.here: Counter[str] = Counter()
         self._elsewhere: dict[str, frozenset[str]] = {}  # by server
-        self._spellings: dict[str, str] = {}  # the names of all, as written first, by `key`
+        self._spellings: dict[str, str] = {}  # all names as they were first written, by `key`
 
     def everybody(self) -> set[str]:
-        """Who is in the room, on any server."""
+        """Return the names of everybody in the room, on any server."""
         return set(self.here).union(*self._elsewhere.values())
 
     @property
@@ -31,11 +32,11 @@ class Names:
         return not self._spellings
 
     def spelled(self, name: str) -> str:
-        """Return the name as the first member with it wrote it: names that look the same are the same."""
+        """Return the name as the first member with it wrote it, as names that look the same are the same."""
         return self._spellings.get(key(name), name)
 
     def rename(self, old: str, new: str) -> list[str]:
-        """Note that a member here has another name, ``""`` for none; return what to tell the room."""
+        """Note that a member here has a new name (``""`` for none), and return the lines for the room."""
         said: list[str] = []
         if old == new:
             return said
@@ -56,7 +57,7 @@ class Names:
     # Other servers.
 
     def news(self, server: str, said: Iterable[str]) -> list[str]:
-        """Note who is there according to another server; return the lines with what is news here."""
+        """Note who is there according to another server, and return the lines that are news here."""
         told: list[str] = []
         for line in said:
             if not lines.is_said_by_server(line):

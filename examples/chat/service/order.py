@@ -1,8 +1,8 @@
-"""What other servers published, in the order in which each of them numbered it, and once.
+"""The entries of other servers, each once, and in the order in which its server numbered them.
 
 Redis may lose entries that only some servers have read, and go on with new ones. The server that wrote them notices
-this and writes them again, behind the newer ones. So a reader that misses a number keeps what comes after it until the
-missing entries arrive or the time is up.
+this and writes them again, after the newer ones. So if a number is missing, a reader keeps the entries after it until
+the missing ones arrive or the time is up.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from service.log import log
 from service.stream import ENTRY_COST, REMEMBERED_BYTES, Said
 
-# How many seconds to wait for entries that are missing. A server looks every second whether Redis has lost something,
-# reads the stream, and writes; and it may find Redis without memory, or lose what it has just written.
+# The seconds to wait for missing entries. A server checks every second whether Redis has lost something, reads the
+# stream, and writes; this may fail if Redis has no memory or loses the entry again.
 PATIENCE = 10.0
 
 
@@ -34,9 +34,9 @@ class Order:
         self._servers: dict[str, _Server] = {}
 
     def put(self, entry: Said, now: float, is_first_reading: bool = False) -> list[Said]:
-        """Take an entry as it comes; return those whose turn it is.
+        """Take an entry as it arrives, and return those whose turn it is.
 
-        :param is_first_reading: the stream may have let go of what the server wrote before.
+        :param is_first_reading: whether the stream may have dropped earlier entries of the server.
         """
         server = self._servers.get(entry.server)
         if server is None:
@@ -49,7 +49,7 @@ class Order:
         return [*_next(server, now)]
 
     def overdue(self, now: float) -> list[Said]:
-        """Return what has waited too long for a missing entry."""
+        """Return the entries that have waited too long for a missing one."""
         return [
             entry
             for name, server in self._servers.items()
@@ -69,7 +69,7 @@ def _cost(entry: Said) -> int:
 
 
 def _next(server: _Server, now: float) -> Iterator[Said]:
-    """Pass on what follows the last one. The time for what is missing starts again with each one that comes."""
+    """Yield the entries that follow the last one. With each of them, the time for missing entries starts again."""
     before = server.last
     while server.last + 1 in server.kept:
         server.last += 1
@@ -83,7 +83,7 @@ def _next(server: _Server, now: float) -> Iterator[Said]:
 
 
 def _give_up(name: str, server: _Server) -> Iterator[Said]:
-    """Pass on everything that is kept: what is missing will not come."""
+    """Yield all entries that are kept, as the missing ones will not come."""
     missing = max(server.kept) - server.last - len(server.kept)
     if missing:
         log("bus", state="lost", server=name, entries=missing)

@@ -1,4 +1,4 @@
-"""What the server answers to plain HTTP on the same port: the page in each room, `/health` and `/metrics`."""
+"""Answers to plain HTTP requests on the same port: the page in each room, `/health` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from service.monitor import Monitor
 
 _PAGE = Path(__file__).parents[1] / "index.html"
 
-# A room is one segment of a path. Anything else does not exist.
+# A room is a path with one segment. No other paths exist.
 _ROOM = re.compile(r"/(?:[\w.~!$&'()*+;=@-]|%[0-9A-Fa-f]{2}){0,200}", re.ASCII)
 
-# What is not the page must not be run as one. The page has a Content-Security-Policy of its own; that nobody may
-# frame it can only be said in a header.
+# Nothing except the page may be run as a page. The page has a Content-Security-Policy of its own, but only a header
+# can forbid to show it in a frame.
 _HEADERS = [
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -34,7 +34,7 @@ class Answer:
     status: int
     body: bytes
     type: str = "text/plain; charset=utf-8"
-    is_routine: bool = False  # asked for again and again, by programs
+    is_routine: bool = False  # requested again and again, by programs
     location: str | None = None
 
     @property
@@ -44,7 +44,7 @@ class Answer:
 
 
 def room_of(path: str) -> str | None:
-    """Return the room that a path names, decoded; ``None`` when it names none."""
+    """Return the room that a path names, decoded, or ``None`` if it does not name one."""
     if not _ROOM.fullmatch(path):
         return None
     if "%" not in path:
@@ -69,7 +69,7 @@ def below(prefix: str, path: str) -> str | None:
 
 
 def moved(path: str) -> Answer:
-    """Return the answer that sends a browser there."""
+    """Return the answer that redirects a browser to the path."""
     return Answer(HTTPStatus.PERMANENT_REDIRECT, f"The page is at {path}\n".encode(), location=path)
 
 

@@ -1,8 +1,8 @@
-"""The client that a proxy speaks for: its address, and the person's name if the proxy knows it.
+"""The client behind a proxy: its address, and the person's name if the proxy knows it.
 
-The law: a header counts only if the connection comes from a trusted proxy, and only the one that is configured. Of
-several addresses, the rightmost that is not a trusted proxy's counts: those to the left of it were written by
-strangers.
+The law: a header counts only if it is the configured one and the connection comes from a trusted proxy. Of several
+addresses, the rightmost one that is not a trusted proxy's counts, as anybody could have written those to the left of
+it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NODE = re.compile(r"\[([^\]]*)\](?::\w+)?|([^:\[\]]+)(?::\w+)?|([0-9A-Fa-f:.]+)
 
 
 class Caller(NamedTuple):
-    """Who asks: the address, and the name that a proxy vouches for, ``""`` for none."""
+    """The client that sent a request: its address, and the name for which a proxy vouches (``""`` for none)."""
 
     address: str
     user: str = ""
@@ -35,7 +35,7 @@ def is_trusted(address: str, networks: Sequence[Network]) -> bool:
 
 
 def caller_of(request: rfc6455.Request, peer: str, settings: Settings) -> Caller:
-    """Return who asks.
+    """Return the client that sent the request.
 
     :param peer: the address from which the connection comes.
     """
@@ -46,7 +46,7 @@ def caller_of(request: rfc6455.Request, peer: str, settings: Settings) -> Caller
     for hop in reversed(list(_hops(request, settings.forwarded))):
         known = _address(hop)
         if known is None:
-            break  # "unknown", or hidden; what the last proxy said is all that is known
+            break  # "unknown", or hidden; nothing is known beyond the last proxy's information
         address = str(known)
         if not is_trusted(hop, networks):
             break
@@ -63,7 +63,8 @@ def _hops(request: rfc6455.Request, header: str) -> Iterable[str]:
 
 
 def _forwarded_hops(value: str) -> Iterator[str]:
-    """RFC 7239, 4: Forwarded = 1#forwarded-element; one that cannot be read, or has no ``for``, is unknown."""
+    """Yield the addresses in a field. RFC 7239, 4: Forwarded = 1#forwarded-element. An element that cannot be parsed,
+    or that has no ``for``, is unknown."""
     at, hop = 0, ""
     while at < len(value):
         found = _PAIR.match(value, at)
@@ -96,7 +97,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _as_utf8(value: str) -> str:
-    """Return a name that was read as Latin-1, as all headers are, and that proxies write in UTF-8."""
+    """Decode a name, which was read as Latin-1, like all headers, but which proxies write in UTF-8."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:

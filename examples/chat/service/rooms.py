@@ -1,4 +1,5 @@
-"""The rooms by their path: made when somebody comes, kept for their history, forgotten when there are too many."""
+"""The rooms by path. They are made when somebody joins, kept for their history, and forgotten when there are too
+many."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from service.store import Store
 if TYPE_CHECKING:
     from hub import Room
 
-# How many empty rooms are kept for their history.
+# The maximum number of empty rooms that are kept for their history.
 MAX_EMPTY_ROOMS = 1000
 
 
@@ -22,9 +23,9 @@ class Rooms:
     """All rooms. May be used by any thread that holds no lock of a room.
 
     :param make: a function that makes an empty room for a path.
-    :param store: has what was said there before.
-    :param limits: how many lines and bytes of it are wanted.
-    :param memory: how many bytes all histories and all that waits for members may take; 0 for no limit.
+    :param store: has the earlier lines of each room.
+    :param limits: the maximum number of lines, and of bytes, of a history.
+    :param memory: the maximum number of bytes for all histories and outboxes; 0 for no limit.
     """
 
     def __init__(self, make: Callable[[str], Room], store: Store, limits: tuple[int, int], memory: int) -> None:
@@ -47,11 +48,11 @@ class Rooms:
         self.tell_budget(room)
 
     def enter(self, path: str) -> Room:
-        """Return the room, which one more user wants to be kept, until `let_go`."""
+        """Return the room, and keep it for one more user until `let_go`."""
         return self._room(path, 1)
 
     def let_go(self, room: Room) -> None:
-        """Note that one user fewer wants the room to be kept."""
+        """Note that the room is needed by one user fewer."""
         with self._lock:
             room.users -= 1
 
@@ -72,7 +73,7 @@ class Rooms:
                 room = self._rooms[path] = self._make(path)
             self._rooms.move_to_end(path)
             room.users += users
-        with room.lock:  # not with ours: while one room waits for the disk, the others go on
+        with room.lock:  # not with ours, so that the other rooms go on while this one waits for the disk
             if not room.is_loaded:
                 room.is_loaded = True
                 room.remember(self._store.last(path, *self._limits))

@@ -15,16 +15,16 @@ import rfc6455
 from service.access import name_of
 from service.history import HISTORY_BYTES
 
-# The names of this machine for itself.
+# The names that stand for this machine itself.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-# The variable of the environment with the password for Redis.
+# The environment variable with the password for Redis.
 PASSWORD_VARIABLE = "CHAT_BUS_PASSWORD"
 
 # The largest number that an option takes: more milliseconds, lines or bytes fit into no database.
 MOST = 10**12
 
-# The header in which a trusted proxy says which client it speaks for.
+# The headers in which a trusted proxy can name the client.
 FORWARDED = ("x-forwarded-for", "forwarded")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -32,7 +32,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line says; the help texts below explain each."""
+    """The settings from the command line. The help texts below explain each of them."""
 
     hosts: Sequence[str] = ("localhost",)
     port: int = 8765
@@ -58,7 +58,7 @@ class Settings:
     clients: int = 4000
     outbox_bytes: int = 4 << 20
     outbox_messages: int = 20_000
-    # A server with a thousand clients takes some 100 MB besides; with this it fits into half a gigabyte.
+    # A server with a thousand clients takes about 100 MB besides, so with this it fits into half a gigabyte.
     memory: int = 256 << 20
     open_timeout: float = 10.0
     ping_interval: float = 20.0
@@ -86,8 +86,8 @@ class Settings:
 
     @property
     def history_limits(self) -> tuple[int, int]:
-        """How many lines and bytes of history there may be: no more than half of what an outbox holds, in which it
-        comes to one who joins and may be slow. Each line may have a time before it, which is a message, too.
+        """The maximum number of lines, and of bytes, in a history. It may fill no more than half of an outbox, since a
+        new member may be slow. A line with the time, which is a message as well, may precede each line.
         """
         lines, size = self.history_lines, HISTORY_BYTES
         if self.outbox_messages:
@@ -97,7 +97,7 @@ class Settings:
         return lines, size
 
     def url(self, port: int) -> str:
-        """Return where the chat is, as somebody on this machine may type it."""
+        """Return the URL of the chat for somebody on this machine."""
         host = f"[{self.hosts[0]}]" if ":" in self.hosts[0] else self.hosts[0]
         return f"{'http' if self.cert is None else 'https'}://{host}:{port}{self.path}/"
 
@@ -113,7 +113,7 @@ class Settings:
 
 
 def parse(arguments: Sequence[str] | None = None) -> Settings:
-    """Read the command line; ``--help`` and mistakes end the program, as usual."""
+    """Parse the command line. ``--help`` and mistakes end the program, as usual."""
     parser = _parser()
     settings = Settings(**vars(parser.parse_args(arguments)))
     if settings.bus is not None and settings.history is not None:
@@ -139,7 +139,7 @@ def _is_loopback(host: str) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="A chat for browsers and command-line clients. Each path, such as /club, is a room.",
-        epilog="Numbers that limit something: 0 switches the limit off.",
+        epilog="For all limits, 0 means no limit.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     default = Settings()
@@ -150,11 +150,11 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=argparse.SUPPRESS,
         metavar="ADDRESS",
-        help="where to listen; localhost, the default, means IPv4 and IPv6 on this machine; :: means both on all "
-        "addresses; may be given several times",
+        help="the address to listen on; localhost, the default, means IPv4 and IPv6 on this machine only; :: means "
+        "both on all addresses; may be given several times",
     )
     add("--port", type=_port, default=default.port, help="the port to listen on; 0 for any free one")
-    add("--path", type=_path, default=default.path, help="the path below which all rooms are, such as /chat")
+    add("--path", type=_path, default=default.path, help="the path that contains all rooms, such as /chat")
     add(
         "--allow-host",
         type=_host,
@@ -196,10 +196,10 @@ def _parser() -> argparse.ArgumentParser:
         "--user-header",
         type=_field_name,
         metavar="NAME",
-        help="the header in which the proxy passes a person's name; people then cannot choose another",
+        help="the header in which the proxy passes a person's name; people can then choose no other",
     )
-    add("--cert", metavar="FILE", help="certificate in PEM, for https: and wss:")
-    add("--key", metavar="FILE", help="its private key, if it is not in the certificate's file")
+    add("--cert", metavar="FILE", help="the certificate as a PEM file, for https: and wss:")
+    add("--key", metavar="FILE", help="its private key, if the certificate's file does not contain it")
     add(
         "--history",
         type=_file,
@@ -220,9 +220,10 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--bus-password-file",
         metavar="FILE",
-        help=f"its first line is the password for --bus, which others can see in a URL; or set {PASSWORD_VARIABLE}",
+        help=f"a file whose first line is the password for --bus, as others could see it in the URL; or set "
+        f"{PASSWORD_VARIABLE}",
     )
-    add("--history-lines", type=_count, default=default.history_lines, metavar="N", help="lines sent on joining")
+    add("--history-lines", type=_count, default=default.history_lines, metavar="N", help="lines sent to new members")
     add("--no-deflate", dest="deflate", action="store_false", help="no compression (permessage-deflate)")
     add(
         "--max-message",
@@ -266,7 +267,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         default=default.memory,
         metavar="BYTES",
-        help="how much all histories and everything that waits for clients may take; the largest is dropped",
+        help="bytes that all histories and waiting messages may take together; beyond that, the largest is dropped",
     )
     add(
         "--open-timeout",
@@ -280,7 +281,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=default.ping_interval,
         metavar="SECONDS",
-        help="how often a client is asked whether it is still there",
+        help="how often to check whether a client is still there",
     )
     add(
         "--pong-timeout",

@@ -1,6 +1,6 @@
 """Everything that the sessions share, made from the settings.
 
-The law: anything that cannot be used is reported at the start, with the switch and the file to look at (`StartError`).
+The law: whatever cannot be used is reported at the start, with the switch and the file to look at (`StartError`).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 
 class StartError(Exception):
-    """Why the server cannot start: the switch, what it names, and what is wrong with that."""
+    """The reason why the server cannot start: the switch, its value, and the problem."""
 
 
 class Service:
-    """What all sessions share.
+    """The objects that all sessions share.
 
     :param present: a function that returns the connections that take part, for programs that watch the server.
-    :raises StartError: when something that the settings name cannot be used.
+    :raises StartError: if something that the settings name cannot be used.
     """
 
     def __init__(self, settings: Settings, present: Callable[[], Iterable[Watched]] = tuple) -> None:
@@ -56,14 +56,13 @@ class Service:
         monitor = Monitor(self.metrics, self.hub, troubles, present, None if bus is None else lambda: bus.is_connected)
         self.pages = Pages(monitor)
         self.caretaker = Caretaker(monitor.remind)
-        # Each message is compressed on its own (the default: no context takeover), so that all clients can be sent the
-        # same bytes and none keeps a compressor. Most lines of a chat are too short to gain from it.
+        # Each message is compressed independently (the default: no context takeover), so that all clients can be sent
+        # the same bytes and none needs a compressor. Most lines of a chat are too short to gain from compression.
         extensions = [rfc6455.PerMessageDeflate(threshold=200)] if settings.deflate else []
-        #: For each client, another of this is made.
+        #: Each client gets a copy of this.
         self.handshake = rfc6455.ServerHandshake(
             extensions=extensions,
-            # Which pages may connect, and under which names, is decided in `access.py`, whose refusals name the
-            # switches.
+            # `access.py` checks the pages and the names of the server, as its refusals mention the switches.
             origins=rfc6455.ANY_ORIGIN,
             limits=rfc6455.Limits(message=settings.max_message or None),
             plain_http=True,
@@ -78,7 +77,7 @@ class Service:
     def start(self) -> None:
         """Start working.
 
-        :raises StartError: when Redis refuses, and will until somebody corrects the settings.
+        :raises StartError: if Redis refuses, and will do so until somebody corrects the settings.
         """
         if self._bus is not None:
             with _named("--bus"):
@@ -86,14 +85,14 @@ class Service:
         self.caretaker.start()
 
     def stop(self) -> None:
-        """Shut down cleanly: write what was said, and close sockets when nobody needs them any more."""
+        """Shut down cleanly: write the last lines, and close sockets when nobody needs them any more."""
         if self._bus is not None:
             self._bus.stop()
         self.caretaker.stop()
         self._store.close()
 
     def read_certificate(self) -> None:
-        """Read the certificate again, for clients that come from now on. If it cannot be used, the old one stays."""
+        """Read the certificate again, for new clients. If it cannot be used, keep the old one."""
         if self.settings.cert is None:
             return
         try:
@@ -140,7 +139,7 @@ class Service:
 
 @contextmanager
 def _named(switch: str) -> Iterator[None]:
-    """Give errors the name of the switch that they come from."""
+    """Add the name of the switch to an error that it causes."""
     try:
         yield
     except (OSError, ValueError, sqlite3.Error) as error:

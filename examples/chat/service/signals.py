@@ -1,9 +1,9 @@
-"""Signals: SIGINT and SIGTERM end the server, the first one cleanly, a second one at once; SIGHUP makes it read the
+"""Signals: the first SIGINT or SIGTERM ends the server cleanly, the second one immediately; SIGHUP makes it read the
 certificate again.
 
-Python runs the handler of a signal between two steps of the main thread. For a signal that comes after the last look
-at `stops` and before the wait in the selector, that would be when the next client comes. So the handler does not wake
-the main thread; `signal.set_wakeup_fd` does, as C code that runs as soon as a signal comes.
+Python runs a signal handler between two steps of the main thread. If a signal arrives after the last check of `stops`
+and before the wait in the selector, that is only when the next client comes. So it is not the handler that wakes the
+main thread, but `signal.set_wakeup_fd`, whose C code runs as soon as the signal arrives.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 
 class Signals:
-    """The signals that came, and a selector that they wake. For the main thread, except for `wake`."""
+    """The signals that have arrived, and a selector that they wake. For the main thread, except for `wake`."""
 
     def __init__(self, listeners: Sequence[socket.socket]) -> None:
         self.stops = 0
@@ -28,14 +28,14 @@ class Signals:
             self._selector.register(sock, selectors.EVENT_READ)
 
     def obey(self) -> None:
-        """Take the signals from now on."""
+        """Handle the signals from now on."""
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note_stop)
         signal.signal(signal.SIGHUP, self._note_hangup)
 
     def wait(self, timeout: float | None = None) -> list[socket.socket]:
-        """Wait for something to happen; return the listeners that clients are waiting at."""
+        """Wait for something to happen, and return the listeners with waiting clients."""
         ready = [key.fileobj for key, _ in self._selector.select(timeout)]
         if self._woken in ready:
             self._woken.recv(4096)
@@ -46,7 +46,7 @@ class Signals:
         try:
             self._waker.send(b"\0")
         except OSError:
-            pass  # it has been woken often enough, or is done
+            pass  # enough wake-ups are already waiting, or the server has ended
 
     def take_hangup(self) -> bool:
         """Return whether SIGHUP has come since the last call."""

@@ -1,4 +1,4 @@
-"""Where the history is kept beyond the rooms' memory: nowhere, or in SQLite."""
+"""The stores for the history: none besides the rooms' own memory, or an SQLite file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from service.troubles import Trouble
 # More than any history has: as good as no limit.
 MANY_BYTES = 1 << 40
 
-# How long a write waits for another program that has the file locked, in seconds. The room waits as well, and it is
-# better to lose a line of the history than to stop the chat.
+# The time in seconds for which a write waits for another program that has locked the file. The room waits as well, and
+# it is better to lose a line of the history than to stop the chat.
 BUSY_TIMEOUT = 0.1
 
-# The same when the server starts: the one before it may not have ended yet.
+# The same when the server starts, as the previous one may not have ended yet.
 START_TIMEOUT = 5.0
 
-# How many rooms are kept; beyond that, those that have been silent the longest are forgotten.
+# The maximum number of rooms. Beyond that, those that have been silent the longest are forgotten.
 MAX_ROOMS = 1000
 
 
@@ -43,7 +43,7 @@ class Store(Protocol):
     """A store of the last lines of each room. May be called from any thread."""
 
     def append(self, room: str, said: Sequence[str]) -> None:
-        """Keep the lines; when it returns, they are safe from the death of this process."""
+        """Keep the lines. When this returns, they will survive the end of this process."""
 
     def last(self, room: str, count: int, most_bytes: int = MANY_BYTES) -> list[str]:
         """Return the last ``count`` lines of the room, or fewer if they exceed ``most_bytes`` bytes; the oldest first.
@@ -71,13 +71,12 @@ class NoStore:
 class SQLiteStore:
     """A store that keeps the lines in a file.
 
-    Each call commits once, however many lines it brings. With a write-ahead log and ``synchronous=NORMAL``, a commit
-    is a write that does not wait for the disk: it survives a kill -9 of the server; a power cut may cost the last
-    lines.
+    Each call commits once, however many lines it is given. With a write-ahead log and ``synchronous=NORMAL``, a commit
+    does not wait for the disk: it survives a kill -9 of the server, but the last lines may be lost in a power cut.
 
-    :param keep: how many lines of each room to keep.
+    :param keep: the number of lines to keep for each room.
     :param trouble: is informed if the file cannot be used later on.
-    :raises sqlite3.Error: when the file cannot be used; `OSError` when it is none.
+    :raises sqlite3.Error: if the file cannot be used; `OSError` if it is not a file.
     """
 
     def __init__(self, path: str, keep: int, trouble: Trouble) -> None:
@@ -85,7 +84,7 @@ class SQLiteStore:
         self._trouble = trouble
         self._lock = threading.Lock()
         self._since_trim: Counter[str] = Counter()
-        # Used only under the lock, by whichever thread has it.
+        # Used only under the lock, by any thread.
         self._database = sqlite3.connect(path, timeout=START_TIMEOUT, check_same_thread=False, isolation_level=None)
         # Another program may have written to the file: one line that is no text must not cost the room its history.
         self._database.text_factory = _text
@@ -103,7 +102,8 @@ class SQLiteStore:
         self._database.execute(f"PRAGMA busy_timeout={int(1000 * BUSY_TIMEOUT)}")
 
     def append(self, room: str, said: Sequence[str]) -> None:
-        """As in `Store`. When the disk is full or broken, the chat goes on, and the trouble is told."""
+        """Keep the lines, as in `Store`. If the disk is full or broken, the trouble is reported, and the chat goes
+        on."""
         if not said:
             return
         with self._lock:
@@ -148,7 +148,7 @@ class SQLiteStore:
         return list(with_times(reversed(said)))
 
     def _add_times(self) -> None:
-        """Add the column to a file from before there were times: the lines in it have none."""
+        """Add the column for times to a file that does not have it. The lines in such a file have no times."""
         columns = [name for _, name, *_ in self._database.execute("PRAGMA table_info(lines)")]
         if "time" not in columns:
             self._database.execute("ALTER TABLE lines ADD COLUMN time INTEGER")
@@ -167,7 +167,8 @@ class SQLiteStore:
                 self._forget_rooms()
 
     def _trim(self, room: str) -> None:
-        """Forget what is too old. This is done once for as many lines as are kept, so that a line costs little."""
+        """Forget lines that are too old. This is done once for as many lines as are kept, so that a line costs
+        little."""
         self._since_trim[room] = 0
         too_old = "SELECT id FROM lines WHERE room = ? ORDER BY id DESC LIMIT 1 OFFSET ?"
         self._database.execute(f"DELETE FROM lines WHERE room = ? AND id <= ({too_old})", (room, room, self._keep))

@@ -1,7 +1,7 @@
-"""The stream in Redis: entries go in and come out, and nothing else is known of Redis anywhere.
+"""The stream in Redis: entries go in and come out. No other module knows anything about Redis.
 
-The law: anybody may have written what comes out. An entry is checked here like the messages of a client, and has a
-bound in bytes, as the whole stream has. Redis refuses things in two ways: until somebody corrects the settings
+The law: anybody may have written the entries. They are checked here like the messages of a client, and their size is
+limited, as is that of the whole stream. A refusal by Redis lasts either until somebody corrects the settings
 (`is_for_good`), or for a while.
 """
 
@@ -24,47 +24,47 @@ from redis.retry import Retry
 
 from service.pages import is_room
 
-# How many entries the stream keeps, and how many bytes; an entry holds the lines of one read from a client.
+# The maximum number of entries in the stream, and of bytes. An entry has the lines of one read from a client.
 STREAM_LENGTH = 10_000
 STREAM_BYTES = 64 << 20
 
-# When it has more bytes, it is cut to this share of them, so that this happens rarely.
+# When it has more bytes, it is cut to this share of the maximum, so that this happens rarely.
 CUT_SHARE = 15 / 16
 
-# Roughly what an entry takes in Redis besides the text of its fields.
+# Roughly the number of bytes that an entry takes in Redis besides the text of its fields.
 ENTRY_COST = 200
 
-# How many bytes of its own entries a server remembers, in case Redis forgets them. It can write no more than that
-# again, so others keep no more while they wait for it.
+# The number of bytes of its own entries that a server remembers, in case Redis loses them. It can write no more than
+# this again, so others keep no more while they wait for it.
 REMEMBERED_BYTES = 8 << 20
 
-# How long the name of a server may be; ours have 32 letters. Each is remembered.
+# The maximum length of a server name, as each one is remembered. Ours have 32 letters.
 LONGEST_NAME = 100
 
-# How many bytes of lines are put into one entry, unless one line is longer.
+# The maximum number of bytes of lines in one entry, unless a single line is longer.
 ENTRY_BYTES = 64 << 10
 
-# How many seconds Redis has to answer.
+# The seconds that Redis has to answer.
 TIMEOUT = 3.0
 
-# How long one read of the stream waits for an entry, in ms; how many it takes.
+# The time in ms for which a read of the stream waits for an entry, and the maximum number of entries that it returns.
 READ_WAIT = 100
 READ_COUNT = 100
 
 # The id before all entries.
 NOTHING = "0-0"
 
-# The path of the entry with which a server greets the others; each answers with who is there. No room has it.
+# The path of the entry with which a server greets the others, which then report their members. No room has this path.
 HELLO = ""
 
-# A list of strings has no brackets between them. What nests deeper than a thread's stack would crash some Pythons, so
-# this is looked at before the JSON is parsed.
+# A list of strings has no brackets between them. JSON that is nested deeper than a thread's stack allows would crash
+# some Pythons, so this is checked before the JSON is parsed.
 _IS_LIST_OF_STRINGS = re.compile(r'\s*\[(?:[\s,]*"[^"\\]*(?:\\.[^"\\]*)*")*\s*\]\s*').fullmatch
 
-# Errors that are not TLS's.
+# Errors that only mean that the connection was lost.
 _CONNECTION_BROKE = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
-# What Redis says when the settings are wrong; its client has classes for the rest.
+# Messages of Redis if the settings are wrong. Its client has classes for the other errors.
 _WRONG_SETTINGS = re.compile(r"DB index|Invalid Database|WRONGTYPE|unknown command|NOAUTH|WRONGPASS|NOPERM")
 
 # An entry as redis-py gives it: its id, and its fields.
@@ -73,9 +73,9 @@ Raw = tuple[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class Said:
-    """An entry that another server wrote, or this one.
+    """An entry that this server or another one wrote.
 
-    ``name`` is the id that Redis gave it; ``lines`` are those in ``json``, of what another server wrote.
+    ``name`` is the id that Redis gave it; ``lines`` are those in ``json``, if another server wrote it.
     """
 
     name: str
@@ -87,26 +87,26 @@ class Said:
 
 
 class Stream:
-    """The stream, for one server. Only `add` and `sign` may be called by other threads than the one that reads.
+    """The stream, for one server. Only `add` and `sign` may be called from threads other than the one that reads.
 
     :param url: ``redis://host:port/database``, or ``rediss://`` for TLS.
     :param password: the password to use instead of the one in the URL.
-    :param name: the stream's, the same for all servers of a chat.
-    :param longest: how many bytes a message of a client may have; 0 for no limit.
-    :raises ValueError: when it is not a URL for Redis. The error does not show the URL, which may hold a password.
+    :param name: the name of the stream, which is the same for all servers of a chat.
+    :param longest: the maximum size of a client's message in bytes; 0 for no limit.
+    :raises ValueError: if it is not a URL for Redis. The error does not show the URL, which may contain a password.
     """
 
     def __init__(self, url: str, password: str | None = None, name: str = "rfc6455-chat", longest: int = 0) -> None:
         self.name = name
-        # JSON may need two bytes for one; a longer entry is not from one of our servers.
+        # JSON may need two bytes for one. A longer entry does not come from one of our servers.
         self._most = 2 * max(longest, ENTRY_BYTES) + ENTRY_COST if longest else math.inf
         self._redis = _connected(url, password)
         self._sizes: deque[tuple[str, int]] = deque()
         self._bytes = 0
 
     def add(self, entries: Iterable[dict[Any, Any]]) -> None:
-        """Add all or none: if one were refused (memory, a disk) and the next accepted, others would see a number that
-        is too high, and skip the missing one for good.
+        """Add all entries or none. If one were refused (for lack of memory or disk space) and the next one accepted,
+        others would see a number that is too high, and skip the missing one for good.
         """
         pipeline = self._redis.pipeline(transaction=True)
         for entry in entries:
@@ -115,7 +115,7 @@ class Stream:
             pipeline.execute()
 
     def rewind(self) -> None:
-        """Forget what was read: the next reading begins at the beginning of the stream."""
+        """Begin the next reading at the beginning of the stream."""
         self._sizes.clear()
         self._bytes = 0
 
@@ -131,9 +131,9 @@ class Stream:
         return entries
 
     def has_lost(self, last: str) -> bool:
-        """Return whether the stream has lost entries: somebody emptied it, or Redis did for want of memory.
+        """Return whether the stream has lost entries, because somebody emptied it, or Redis did for lack of memory.
 
-        Then it ends before ``last``, which was in it; or, if there are new entries, it begins later than it did,
+        If so, it ends before ``last``, which was in it, or, if there are new entries, it begins later than before,
         although it is not long enough to be cut. The ids of new entries come from Redis's clock: if that is behind,
         `read` skips them.
         """
@@ -149,14 +149,14 @@ class Stream:
 
     @property
     def is_full(self) -> bool:
-        """Whether the stream has let go of its oldest entries. One that is not full but lacks some has lost them."""
+        """Whether the stream has dropped its oldest entries. If it is not full, missing entries have been lost."""
         return len(self._sizes) >= STREAM_LENGTH or self._bytes >= STREAM_BYTES * CUT_SHARE**2
 
     def said(self, raw: Raw) -> Said:
-        """Return what an entry says.
+        """Return the contents of an entry.
 
-        :raises ValueError: when no server of ours would write such an entry.
-        :raises KeyError: when a field is missing.
+        :raises ValueError: if none of our servers would write such an entry.
+        :raises KeyError: if a field is missing.
         """
         name, fields = raw
         json, server = fields["said"], fields["server"]
@@ -170,8 +170,7 @@ class Stream:
         return Said(name, server, number, room_in(fields["room"]), json)
 
     def sign(self, server: str, seconds: float) -> None:
-        """Say that the server is alive for so many seconds; 0 only checks whether Redis accepts what is written to
-        it."""
+        """Report that the server is alive for this number of seconds; 0 only checks whether Redis accepts writes."""
         self._redis.set(f"{self.name}:{server}", "alive", px=math.ceil(1000 * (seconds or TIMEOUT)))
 
     def is_alive(self, server: str) -> bool:
@@ -182,7 +181,7 @@ class Stream:
 
     def _cut(self) -> None:
         while len(self._sizes) > STREAM_LENGTH:
-            self._bytes -= self._sizes.popleft()[1]  # Redis has done that
+            self._bytes -= self._sizes.popleft()[1]  # Redis has dropped this entry
         if self._bytes <= STREAM_BYTES:
             return
         while self._bytes > STREAM_BYTES * CUT_SHARE and len(self._sizes) > 1:
@@ -191,7 +190,7 @@ class Stream:
 
 
 def time_of(name: str) -> float:
-    """Return when the entry of this id was added, by Redis's clock, as `time.time` has it."""
+    """Return the time at which the entry with this id was added, by Redis's clock, in seconds since 1970."""
     return _order(name)[0] / 1000
 
 
@@ -201,7 +200,7 @@ def _order(name: str) -> tuple[int, int]:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Return whether Redis was there, and refused."""
+    """Return whether Redis was reachable, but refused."""
     return isinstance(error, redis.ResponseError) or is_for_good(error)
 
 
@@ -242,7 +241,7 @@ def in_entries(said: Sequence[str]) -> Iterable[Sequence[str]]:
 def room_in(name: str) -> str:
     """Return the room of an entry.
 
-    :raises ValueError: when no client could be in it; for what is not UTF-8, `UnicodeEncodeError`.
+    :raises ValueError: if no client could be in such a room; `UnicodeEncodeError` if the name is not UTF-8.
     """
     if name != HELLO and not is_room(name):
         raise ValueError("there is no such room")
@@ -250,12 +249,12 @@ def room_in(name: str) -> str:
 
 
 def lines_in(text: str) -> list[str]:
-    """Return the lines of an entry, cleaned as those of clients are.
+    """Return the lines of an entry, cleaned like those of clients.
 
-    :raises Exception: of many kinds, when they are not texts that can be sent.
+    :raises Exception: of many kinds, if they are not texts that can be sent.
     """
     if not _IS_LIST_OF_STRINGS(text):
-        raise ValueError("these are no lines")
+        raise ValueError("this is not a list of lines")
     texts = json.loads(text)
     "".join(texts).encode()
     return from_elsewhere(texts)
@@ -266,14 +265,14 @@ def size_of(text: str) -> int:
 
 
 def _connected(url: str, password: str | None) -> redis.Redis:
-    mistake = ValueError("this is no URL for Redis, such as redis://localhost:6379/0")
+    mistake = ValueError("this is not a URL for Redis, such as redis://localhost:6379/0")
     try:
         if not _is_url(url):
             raise mistake
         client = redis.Redis.from_url(
             url,
             decode_responses=True,
-            encoding_errors="surrogateescape",  # or one entry that is not UTF-8 would fail each read of it
+            encoding_errors="surrogateescape",  # otherwise, an entry that is not UTF-8 would fail each read
             protocol=2,
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
@@ -301,6 +300,6 @@ def _is_url(url: str) -> bool:
 
 
 def from_elsewhere(texts: Iterable[str]) -> list[str]:
-    """Return the texts as lines, whoever wrote them; those of a server stay, for `names_after`."""
+    """Return the texts as lines, whoever wrote them. A server's own lines are kept, for `names_after`."""
     cleaned = map(clean, texts)
     return list(filter(None, (line if is_said_by_server(line) else without_star(line) for line in cleaned)))

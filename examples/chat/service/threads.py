@@ -1,8 +1,9 @@
 """The server's own threads: the caretaker's, the log's, the bus's. None of them may end while the server serves.
 
-The law: what goes wrong with one client, one entry or one line is caught where that one is known, logged, and dropped
-(`log.failure`). So a thread that ends nevertheless is a bug, and without it the chat would decay unseen: its traceback
-goes to standard error, `/health` reports it, and the server ends with an error.
+The law: an error with one client, one entry or one line is caught where that is handled, and logged, and the client,
+entry or line is dropped (`log.failure`). So if a thread ends nevertheless, that is a bug, and without the thread the
+chat would no longer work as it should. The traceback goes to standard error, `/health` reports it, and the server ends
+with an error.
 
 Not here: the clients' threads, which end with their clients (`server.py`).
 """
@@ -17,17 +18,17 @@ failed: list[str] = []
 
 
 def _wake() -> None:
-    """Do nothing: called by a thread that fails; see `when_one_fails`."""
+    """Do nothing. This is called by a thread that fails; see `when_one_fails`."""
 
 
 def when_one_fails(wake: Callable[[], None]) -> None:
-    """Call ``wake`` from a thread that ends with an exception."""
+    """Make threads that end with an exception call ``wake``."""
     global _wake
     _wake = wake
 
 
 def start(name: str, run: Callable[[], None]) -> threading.Thread:
-    """Start a thread that does ``run`` until it returns, as it does when the server has told it to stop."""
+    """Start a thread that calls ``run``, which returns when the server tells it to stop."""
 
     def watched() -> None:
         try:

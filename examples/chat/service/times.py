@@ -1,4 +1,4 @@
-"""When the lines of a history were said: a line by the server before those that were said in the same minute."""
+"""The times of the lines in a history: a line by the server comes before those that were said in the same minute."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from time import time as clock
 
 _TIME = "* at "
 
-# A later date has a year of five digits, and did not come from a clock.
+# A later date has a year of five digits, and cannot come from a clock.
 _END_OF_TIME = 253402300799
 
 
 def at(time: float) -> str:
-    """Return the line for a time, which is in seconds since 1970: it states the minute, in UTC."""
+    """Return the line for a time in seconds since 1970, which names the minute in UTC."""
     return _at(int(max(0, min(time, _END_OF_TIME)) // 60))
 
 
@@ -32,7 +32,8 @@ def is_time(line: str) -> bool:
 
 
 def with_times(said: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Return the lines, each of which comes with its `at`; one that applies to several stands once, before them."""
+    """Return the lines, which are given with the results of `at`. A time that applies to several lines comes once,
+    before them."""
     before = ""
     for line, time in said:
         if time and time != before:

@@ -1,4 +1,4 @@
-"""TLS without a socket: bytes <-> bytes, in the manner of the library itself.
+"""TLS without a socket: bytes in, bytes out, as in the library itself.
 
 `ssl.SSLSocket` cannot be read by one thread and written by another; an `ssl.SSLObject` under the session's lock can.
 """
@@ -11,13 +11,13 @@ _PIECE = 64 << 10
 
 
 def server_context(cert: str, key: str | None) -> ssl.SSLContext:
-    """What all connections share.
+    """Return the TLS context that all connections share.
 
-    :param cert: the file with the certificate and those that it depends on, in PEM.
-    :param key: the file with its private key; ``None`` if ``cert`` has it.
-    :raises OSError: when one cannot be read, or does not fit (`ssl.SSLError`).
-    :raises ValueError: when the key has a passphrase. OpenSSL would ask for it at the terminal, and at SIGHUP the
-        server would stand still meanwhile.
+    :param cert: the PEM file with the certificate chain.
+    :param key: the file with its private key; ``None`` if ``cert`` contains it.
+    :raises OSError: if one of them cannot be read, or they do not match (`ssl.SSLError`).
+    :raises ValueError: if the key has a passphrase. OpenSSL would ask for it at the terminal, and the server would
+        stop meanwhile if this happened at SIGHUP.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -32,7 +32,7 @@ def _no_passphrase() -> str:
 
 
 class TLS:
-    """The server's end of one TLS connection. Takes no locks."""
+    """The server's end of one TLS connection. It takes no locks."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -41,7 +41,7 @@ class TLS:
         self._is_open = False
 
     def receive_data(self, data: bytes) -> bytes:
-        """Process what came from the client, and return what it contains, which may be nothing yet.
+        """Process bytes from the client, and return the decrypted data, which may be empty.
 
         :param data: ``b""`` is the end of file.
         :raises ssl.SSLError: when the client breaks TLS, or does not speak it.
@@ -67,11 +67,11 @@ class TLS:
 
     @property
     def is_at_end(self) -> bool:
-        """Whether the client has said that nothing more will come."""
+        """Whether the client has ended its side of TLS."""
         return self._incoming.eof
 
     def encrypt(self, data: bytes) -> bytes:
-        """Return what to send for ``data``; nothing if the connection is not open, or broken."""
+        """Encrypt ``data``. Return nothing if the connection is not open, or broken."""
         try:
             if self._is_open:
                 self._object.write(data)
@@ -80,15 +80,15 @@ class TLS:
         return self._outgoing.read()
 
     def close(self) -> bytes:
-        """Return what to send when nothing more follows."""
+        """Return the bytes that end this side of TLS."""
         try:
             if self._is_open:
                 self._object.unwrap()
         except ssl.SSLError:
-            pass  # it waits for the client's answer, which does not matter
+            pass  # OpenSSL wants to wait for the client's answer, which does not matter here
         self._is_open = False
         return self._outgoing.read()
 
     def data_to_send(self) -> bytes:
-        """Return what TLS itself has to say now and then."""
+        """Return the bytes that TLS itself has to send."""
         return self._outgoing.read()

@@ -1,7 +1,7 @@
-"""What the chat has to do without while something outside of it fails: Redis, or the history's file.
+"""Troubles: failures outside of the chat, of Redis or the history's file.
 
-The law: a trouble is reported when it begins, again each minute while it lasts, and when it ends; each error in
-between is counted. `/health` and `/metrics` say what they are. The chat goes on: it is degraded, not down.
+The law: a trouble is reported when it begins, again each minute while it lasts, and when it ends. Each error in
+between is counted. `/health` and `/metrics` list the current ones. The chat goes on: it is degraded, not down.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from service.log import log, utc
 from service.metrics import Metrics
 
-# How often a trouble that lasts is reported again, in seconds.
+# The interval in seconds at which a trouble that lasts is reported again.
 REMIND_SECONDS = 60.0
 
 
@@ -35,7 +35,7 @@ class Trouble:
     def begin(self, error: object, lost: int = 0) -> None:
         """Note that it has failed, once more or for the first time.
 
-        :param lost: how many lines that has cost.
+        :param lost: the number of lines that were lost.
         """
         self._metrics.count("errors", label=f'part="{self.part}"')
         self._metrics.count("lost_lines", lost)
@@ -49,7 +49,7 @@ class Trouble:
     def end(self) -> None:
         """Note that it has worked."""
         if self._since is None:
-            return  # as nearly always; without the lock, since each line comes by here
+            return  # nearly always; without the lock, since this is called for each line
         with self._lock:
             if self._since is not None:
                 log("recovered", part=self.part, since=utc(self._since), lost=self._lost)
@@ -63,7 +63,7 @@ class Trouble:
 
     @property
     def state(self) -> dict[str, object] | None:
-        """What `/health` says about it; ``None`` if all is well."""
+        """What `/health` reports about it, or ``None`` if there is no trouble."""
         with self._lock:
             if self._since is None:
                 return None

@@ -1,7 +1,6 @@
-"""One client as the service sees it: who it is, whether it may come in, how much it may do, what is reported about it.
+"""One client from the point of view of the service: its identity, access, limits, and reports about it.
 
-A client gets an HTTP answer, or is let into a room. Everything that is logged and counted about a client is logged and
-counted here.
+A client gets an HTTP answer, or is let into a room. Everything about a client is logged and counted here.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 # The close codes that have a name.
 _CODES = frozenset(map(int, rfc6455.CloseCode))
 
-# What is counted of a client before the first time.
+# The counts of a client before they are first taken.
 _NOTHING: Counter[str] = Counter()
 
 _numbers = itertools.count(1)
@@ -40,7 +39,7 @@ _numbers = itertools.count(1)
 class Visitor:
     """One client.
 
-    :param host: the address that it came from; behind a trusted proxy, the client's own address is known later.
+    :param host: the address from which it connects; behind a trusted proxy, the client's own address is known later.
     """
 
     def __init__(self, host: str, port: int, service: Service) -> None:
@@ -49,7 +48,7 @@ class Visitor:
         self._service = service
         self._host = host
         self._peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        # The address that is booked; a proxy's is not, since all clients would share it.
+        # The address for which the connection is counted. It is not a proxy's, since all clients would share that.
         self._booked: str | None = None
         self._bucket = Bucket(service.settings.rate, time.monotonic())
         self._meter = Meter()
@@ -61,7 +60,7 @@ class Visitor:
         self._lock = threading.Lock()
 
     def admit(self) -> str:
-        """Book it when it has just come; return why it may not come in, or ``""``."""
+        """Count the client when it has just connected. Return the reason why it is refused, or ``""``."""
         reason = self._service.guard.admit()
         if not reason and not is_trusted(self._host, self._service.settings.trust_proxy):
             reason = self._book(self._host)
@@ -70,7 +69,7 @@ class Visitor:
         return reason
 
     def turn_away(self, sock: socket.socket, reason: str) -> None:
-        """Answer without a thread: a client too many must not cost more than this."""
+        """Refuse the client without starting a thread, as a client too many must not cost more than this."""
         handshake = rfc6455.ServerHandshake()
         handshake.reject(HTTPStatus.SERVICE_UNAVAILABLE, body=f"{reason}\n".encode())
         try:
@@ -81,12 +80,12 @@ class Visitor:
         self.refused("busy", status=503, reason=reason)
 
     def watch(self, ws: rfc6455.Endpoint, outbox: Outbox) -> None:
-        """Remember the wire that carries its lines."""
+        """Remember the endpoint and the outbox of the client."""
         self._ws = ws
         self._outbox = outbox
 
     def leave(self) -> None:
-        """Take it off the books."""
+        """Stop counting the client."""
         self.settle()
         self._service.guard.release(self._booked)
 
@@ -117,7 +116,7 @@ class Visitor:
         return room
 
     def may_say(self, received: int, events: int, texts: Sequence[str]) -> bool:
-        """Return whether it may do what it has just done; see `Meter.cost`."""
+        """Return whether the client is within its rate after this step; see `Meter.cost`."""
         tokens = self._meter.cost(received, events, texts)
         now = time.monotonic()
         return not tokens or (
@@ -127,17 +126,17 @@ class Visitor:
 
     @property
     def held(self) -> int:
-        """How many bytes wait for it."""
+        """The number of bytes that wait for the client."""
         return 0 if self._outbox is None else self._outbox.held
 
     @property
     def latency(self) -> float:
-        """How long its last answer to a ping took, in seconds; 0 before the first."""
+        """The time in seconds that the client took to answer the last ping; 0 before the first answer."""
         return 0.0 if self._ws is None else self._ws.latency or 0.0
 
     def settle(self) -> None:
-        """Count what went through since this was last called. Not for pages: a program that scrapes them would be
-        counted."""
+        """Add the traffic since the last call to the metrics. This does not include HTTP pages, as programs that read
+        the metrics would be counted."""
         if self._ws is None or self._outbox is None or self._ws.connection is None:
             return
         with self._lock:
@@ -149,7 +148,7 @@ class Visitor:
             self._service.metrics.count_all(now - self._settled)
             self._settled = now
 
-    # What is reported.
+    # Reports.
 
     def connected(self, room: str) -> None:
         self._service.metrics.count("connections", label='as="client"')
@@ -158,12 +157,12 @@ class Visitor:
     def disconnected(self, name: str, end: tuple[int, str] | None) -> None:
         """Report the end, with its code and reason; ``None`` if they are unknown."""
         code, reason = end or (int(rfc6455.CloseCode.ABNORMAL_CLOSURE), self._lost)
-        # A client may invent thousands of codes, and each label is kept for ever.
+        # A client may make up thousands of codes, and each label is kept for ever.
         self._service.metrics.count("closes", label=f'code="{int(code) if code in _CODES else "other"}"')
         self._log("disconnect", name=name, code=int(code), reason=lines.clean(reason).replace("\n\t", " "))
 
     def refused(self, kind: str, **fields: object) -> None:
-        """Report that it was turned away.
+        """Report that the client was refused.
 
         :param kind: one of a few reasons, for the metrics.
         """
@@ -171,13 +170,13 @@ class Visitor:
         self._log("refused", **fields)
 
     def tls_broke(self, reason: str) -> None:
-        """Report that the client does not speak TLS, or breaks it, which ends the connection."""
+        """Report that the connection ends because the client does not use TLS, or violates it."""
         self._lost = f"TLS: {reason}"
         if self._ws is None or self._ws.connection is None:
             self.refused("tls", reason=reason)
 
     def failed(self, error: Exception) -> None:
-        """Report that we have failed in handling it, the first time."""
+        """Report an error of the server in handling the client, if it is the first one."""
         with self._lock:
             is_first, self._failed = not self._failed, True
         if is_first:
@@ -193,7 +192,7 @@ class Visitor:
         return Answer(refusal.status, refusal.body.encode())
 
     def _page(self, path: str | None, request: rfc6455.Request) -> Answer:
-        prefix = self._service.settings.path  # without its slash, the page's other rooms would be beside it
+        prefix = self._service.settings.path  # without a slash, the links to the page's other rooms would be wrong
         answer = moved(f"{prefix}/") if request.path == prefix else self._service.pages.answer(path)
         if not answer.is_routine:
             self._service.metrics.count("connections", label='as="page"')

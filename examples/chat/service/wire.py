@@ -1,7 +1,7 @@
-"""One client's socket: the bytes that come in, through TLS if it is used, and the outbox for those that go out.
+"""One client's socket: incoming bytes, through TLS if it is used, and the outbox for outgoing ones.
 
-One thread reads; everybody may write, with the session's lock held. Both share TLS, so it is touched only with the
-lock held.
+One thread reads. All threads may write, with the session's lock held. Reading and writing share TLS, so it is used
+only with the lock held.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from service.setup import Service
 from service.tls import TLS
 from service.visitor import Visitor
 
-# A thread that waits in recv() holds a buffer of this size; one that has much to read gets the large one.
+# A thread that waits in recv() has a buffer of this size. When there is much to read, it gets a large one.
 IDLE_READ = 4 << 10
 BUSY_READ = 64 << 10
 
@@ -27,7 +27,7 @@ class Wire:
 
     :param lock: the session's.
     :param visitor: is informed when TLS breaks.
-    :param blocked: a function that is called when something begins to wait in the outbox.
+    :param blocked: a function that is called when data begins to wait in the outbox.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Wire:
         settings = service.settings
         self._lock = lock
         self._read_size = IDLE_READ
-        #: Whether anything has come.
+        #: Whether anything has been received.
         self.has_received = False
         encrypt = None if self._tls is None else self._tls.encrypt
         self.outbox = Outbox(sock, settings.outbox_bytes, settings.outbox_messages, encrypt, blocked)
@@ -57,7 +57,7 @@ class Wire:
     def read(self) -> bytes:
         """Wait for the next bytes of HTTP or of frames; ``b""`` at the end.
 
-        :raises OSError: when the connection is broken; `ssl.SSLError` when TLS is.
+        :raises OSError: if the connection is broken; `ssl.SSLError` if TLS is.
         """
         if self._tls is None:
             return self._receive()
@@ -67,24 +67,25 @@ class Wire:
                 return data
 
     def read_now(self) -> bytes | None:
-        """Return what has already come; ``None`` for nothing, or with TLS, whose handshake may take long."""
+        """Return the bytes that have already arrived, or ``None`` if there are none, or with TLS, whose handshake may
+        take long."""
         try:
             data = self.sock.recv(IDLE_READ, socket.MSG_DONTWAIT) if self._tls is None else b""
         except OSError:
-            return None  # nothing yet; or the client is gone, which `read` will see
+            return None  # nothing yet, or the client is gone, which `read` will notice
         self.has_received = self.has_received or bool(data)
         return data or None
 
     def has_input(self) -> bool:
-        """Return whether something has come that was not read yet."""
+        """Return whether there is input that has not been read yet."""
         try:
             return bool(self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
         except OSError:
             return False
 
     def linger(self) -> None:
-        """Wait for the client to say that nothing more will come. If we closed with input unread, TCP would reset the
-        connection, and the client might never see why (7.1.1).
+        """Wait for the end of the client's stream. If we closed with input unread, TCP would reset the connection, and
+        the client might never learn the reason (7.1.1).
         """
         while self.sock.recv(BUSY_READ):
             pass
@@ -92,7 +93,7 @@ class Wire:
     # With the lock held.
 
     def say_end(self) -> None:
-        """Say that nothing more will be put into the outbox, once all of it is sent."""
+        """End our side of TLS. Nothing more may be put into the outbox, and TCP is half-closed once it is empty."""
         if self._tls is not None:
             self.outbox.put_raw(self._tls.close())
         self.half_close()
@@ -102,7 +103,7 @@ class Wire:
             self._shutdown(socket.SHUT_WR)
 
     def cut(self) -> None:
-        """Wake the thread that reads; it sees the end."""
+        """Wake the thread that reads, which then finds the end of the stream."""
         self.outbox.drop()
         self._shutdown(socket.SHUT_RDWR)
 
@@ -126,4 +127,4 @@ class Wire:
         try:
             self.sock.shutdown(how)
         except OSError:
-            pass  # the client was first
+            pass  # the client has already ended it
