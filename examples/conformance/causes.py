@@ -1,6 +1,6 @@
-"""What many verdicts have in common, in one line: how many there are, what was wrong, and the likely cause.
+"""One line for many verdicts with the same cause: how many there are, what was wrong, and the likely cause.
 
-The law: it looks at results only. A cause is a guess, and says so; what happened is in each result.
+The law: this module looks only at results. A cause is a guess, and is called likely; the facts are in each result.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from typing import NamedTuple
 
 from judge import NOT_CLOSED, Result, Verdict
 
-# From this number on, verdicts share one line. A broken rule has up to about ten cases of its own.
+# From this number on, verdicts share a line. A single rule has up to about ten cases.
 MANY = 12
 
-# By what was wrong.
+# The likely causes, by what was wrong.
 LIKELY = {
-    NOT_CLOSED: "it keeps TCP open after both Close frames, and must not (5.5.1); a server closes first (7.1.1)",
+    NOT_CLOSED: "it keeps TCP open after both Close frames, but must close it (5.5.1), a server first (7.1.1)",
     "no connection": "this address does not lead to a WebSocket server, or its handshake refuses every client",
     "no client came": "the client stops at the first connection that ends badly; it should connect again",
-    "no request": "what connects here does not speak HTTP",
+    "no request": "the program that connects here does not speak HTTP",
     "not the same messages": "it is not an echo server, or changes what it sends back",
     "no answer to the Close": "it leaves without answering the Close (5.5.1)",
     "no Close in answer to the Close": "it leaves without answering the Close (5.5.1)",
-    "no Close frame": "it drops TCP where a rule is broken; a Close frame with a code should come first (7.1.7)",
-    "another code": "it has one code for everything that it refuses (7.4.1)",
-    "another code than that of the Close": "it answers a Close with a code of its own; the peer's is usual (5.5.1)",
+    "no Close frame": "it drops TCP if a rule is broken; it should send a Close frame with a code first (7.1.7)",
+    "another code": "it uses the same code for everything that it refuses (7.4.1)",
+    "another code than that of the Close": "it answers a Close with its own code, but should echo the code (5.5.1)",
     "the connection did not fail": "it does not check what it receives, or checks it later than it answers",
     "a message came back": "it does not check what it receives, or checks it later than it answers",
     "the request was not refused": "it does not check the request (4.2.1), or a proxy in front of it answers",
     "no answer": "it closes TCP instead of refusing the request with a status",
-    "another status": "it has one status for everything that it refuses",
+    "another status": "it uses the same status for everything that it refuses",
     "no permessage-deflate": "permessage-deflate is not switched on",
-    "only when more was sent": "it looks at a frame only when all of it has come",
-    "it does not stop sending": "it sends on its own, and not only what it was sent",
+    "only when more was sent": "it checks a frame only when all of it has arrived",
+    "it does not stop sending": "it sends more than the echoes",
 }
 
 
@@ -55,7 +55,8 @@ class Common(NamedTuple):
 
 
 def common_causes(results: Sequence[Result]) -> list[Common]:
-    """Return what `MANY` results or more have in common, the worst verdict first, then the most results."""
+    """Return the causes that at least `MANY` results share, ordered by the worst verdict, then by the number of
+    results."""
     together: dict[tuple[Verdict, str], list[Result]] = {}
     for result in results:
         if result.why:

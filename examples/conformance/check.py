@@ -3,22 +3,24 @@
     python examples/conformance/check.py ws://localhost:9001/       a server
     python examples/conformance/check.py --listen 9001              clients that connect to this port
 
-It must send back each message as it came. A client connects again and again, several times at once if it wants to,
-echoes until the connection is closed, and stops when no more connections are accepted: each connection is one case.
+The peer must send back each message unchanged. A client must connect again and again (it may have several connections
+at a time), echo until the connection is closed, and stop when no more connections are accepted. Each connection is one
+case.
 
     --only PATTERN    only cases whose id matches, such as 'close.*'; may be given more than once
     --list            prints the cases and runs none
     --json FILE       everything as JSON
     --junit FILE      everything as JUnit's XML
     --failed          the table has only the cases that FAILED
-    --each            a line for each case, also where many have one cause
+    --each            a line for each case, even if many have the same cause
     --timeout SECONDS how long to wait for an answer (default 2)
 
-A verdict is one of OK; INFORMATIONAL, where the RFC leaves the choice; NON-STRICT, where no MUST is broken;
-UNSUPPORTED, for lack of permessage-deflate; and FAILED. The exit code is 0 when no case FAILED, 1 when one did, and 2
-when there was nobody to talk to. Many cases that fail for the same reason share a line, with the likely cause. Files:
-this one is the command, `exchange` talks, `transcript` reads what came, `judge` decides, `causes` finds what many
-verdicts have in common, `results` reports; `peers` and `compare` run the servers of several libraries. The cases are
+A verdict is one of OK; INFORMATIONAL, if the RFC leaves the choice; NON-STRICT, if no MUST is broken; UNSUPPORTED, for
+lack of permessage-deflate; and FAILED. The exit code is 0 if no case FAILED, 1 if at least one did, and 2 if nobody
+answered. Many cases that fail for the same reason share a line, with the likely cause.
+
+The files: this one is the command, `exchange` communicates, `transcript` reads the answers, `judge` decides, `causes`
+finds common causes, and `results` reports; `peers` and `compare` run the servers of several libraries. The cases are
 in `rfc6455.testing.cases`.
 """
 
@@ -38,7 +40,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from causes import told_alone
@@ -52,7 +54,7 @@ from rfc6455.testing.cases import Case, cases_for
 
 EXIT_FAILED, EXIT_NOBODY = 1, 2
 
-# How many cases run at once. Most of the time, each waits for the peer.
+# The number of cases that run at a time. Most of the time, each of them waits for the peer.
 AT_ONCE = 16
 
 Step = Callable[[Result], None]
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         results = run(options, cases, progress.step)
     except (OSError, NoClientError) as error:
-        print(f"nobody to talk to: {error}", file=sys.stderr)
+        print(f"nobody answered: {error}", file=sys.stderr)
         return EXIT_NOBODY
     finally:
         progress.clear()
@@ -76,27 +78,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(result.verdict.passed for result in results) else EXIT_FAILED
 
 
-# ---- What is asked for ----
+# ---- Arguments ----
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Checks a WebSocket server or client against RFC 6455.")
     tested = parser.add_mutually_exclusive_group(required=True)
-    tested.add_argument("uri", nargs="?", type=parse_uri, help="of a server, such as ws://localhost:9001/")
-    tested.add_argument("--listen", type=parse_address, metavar="[HOST:]PORT", help="for clients; 0 for any free port")
+    tested.add_argument("uri", nargs="?", type=parse_uri, help="the server to check, such as ws://localhost:9001/")
+    tested.add_argument(
+        "--listen", type=parse_address, metavar="[HOST:]PORT", help="check clients that connect here; 0: any free port"
+    )
     parser.add_argument(
         "--only", action="append", default=[], metavar="PATTERN", help="cases to run, such as 'close.*'"
     )
     parser.add_argument("--list", action="store_true", help="print the cases and run none")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the results as JSON")
-    parser.add_argument("--junit", type=Path, metavar="FILE", help="where to write the results as JUnit's XML")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file as JSON")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the results to this file as JUnit's XML")
     parser.add_argument("--failed", action="store_true", help="show only the cases that FAILED")
-    parser.add_argument("--each", action="store_true", help="show each case, even if many have one cause")
+    parser.add_argument("--each", action="store_true", help="show each case, even if many have the same cause")
     parser.add_argument("--timeout", type=parse_seconds, default=2.0, metavar="SECONDS", help="default 2")
     parser.add_argument(
-        "--wait", type=parse_seconds, default=30.0, metavar="SECONDS", help="for the next request (default 30)"
+        "--wait", type=parse_seconds, default=30.0, metavar="SECONDS", help="wait for the next request (default 30)"
     )
-    parser.add_argument("--insecure", action="store_true", help="for wss: any certificate will do")
+    parser.add_argument("--insecure", action="store_true", help="accept any certificate for wss:")
     options = parser.parse_args(arguments)
     if not chosen_cases(options):
         parser.error("no case has such an id; --list prints them all")
@@ -113,7 +117,7 @@ def parse_uri(text: str) -> rfc6455.URI:
 def parse_address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not port.isdecimal() or int(port) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port, nor a host and a port")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a port nor a host and a port")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
@@ -138,8 +142,8 @@ def chosen_cases(options: argparse.Namespace) -> list[Case]:
 
 def run(options: argparse.Namespace, cases: list[Case], step: Step) -> list[Result]:
     """
-    :raises OSError: when the server does not accept connections, or the port cannot be listened on.
-    :raises NoClientError: when no client came.
+    :raises OSError: if the server does not accept connections, or it is not possible to listen on the port.
+    :raises NoClientError: if no client came.
     """
     if options.listen is not None:
         with socket.create_server(options.listen) as listener:
@@ -163,7 +167,7 @@ def tls_context(options: argparse.Namespace) -> ssl.SSLContext | None:
 def try_server(server: Server, cases: list[Case], step: Step) -> list[Result]:
     """Run the cases, several at once, and return the results in the order of the cases.
 
-    :raises OSError: when the server does not take connections.
+    :raises OSError: if the server does not accept connections.
     """
     server.connect().close()
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -184,7 +188,7 @@ def try_case(server: Server, case: Case) -> Result:
     return replace(verdict, seconds=time.monotonic() - begin)
 
 
-# ---- Telling ----
+# ---- Reports ----
 
 
 def tell(options: argparse.Namespace, results: list[Result]) -> None:

@@ -30,12 +30,12 @@ def try_clients(
 ) -> list[Result]:
     """Give each connection a case until all have run, and return the results in the order of the cases.
 
-    :param listener: where the clients connect.
-    :param timeout: how long to wait for an answer, in seconds.
-    :param patience: how long to wait for the next client that says something, in seconds.
-    :param at_once: how many connections may be open.
-    :param step: called with each result.
-    :raises NoClientError: when no client came in that time.
+    :param listener: the socket to which the clients connect.
+    :param timeout: the time to wait for an answer, in seconds.
+    :param patience: the time to wait for the next client that sends something, in seconds.
+    :param at_once: the maximum number of open connections.
+    :param step: a function that is called with each result.
+    :raises NoClientError: if no client came in that time.
     """
     run = _Run(cases, timeout, step)
     slots = threading.BoundedSemaphore(at_once)
@@ -44,7 +44,7 @@ def try_clients(
         while run.waiting or pending:
             pending = {future for future in pending if not future.done()}
             if not run.waiting:
-                # A case comes back if its client left without a word.
+                # A case is tried again if its client left without a request.
                 wait(pending)
                 continue
             slots.acquire()
@@ -62,7 +62,7 @@ def try_clients(
 
 
 def _next_client(listener: socket.socket, run: _Run, patience: float) -> socket.socket | None:
-    """Return the next connection, or ``None`` if nobody has said anything for too long: a client that connects and
+    """Return the next connection, or ``None`` if no client has sent anything for too long. A client that connects and
     stays silent, such as a port scanner, must not make a run go on for ever."""
     while (left := run.heard_at + patience - time.monotonic()) > 0:
         listener.settimeout(left)
@@ -74,7 +74,7 @@ def _next_client(listener: socket.socket, run: _Run, patience: float) -> socket.
 
 
 class _Run:
-    """What the connections of one run share."""
+    """The state that the connections of one run share."""
 
     def __init__(self, cases: Sequence[Case], timeout: float, step: Callable[[Result], None]) -> None:
         self.waiting = deque(cases)
@@ -91,7 +91,7 @@ class _Run:
         try:
             verdict = self._try(sock, case)
         except Exception as error:
-            # Nobody looks at the future; without a result, it would seem that no client came.
+            # Nobody checks the future, and without a result, it would seem that no client came.
             words = printable(f"{type(error).__name__}: {error}")
             verdict = Result(case, Verdict.FAILED, f"the checker failed: {words}", "the checker failed")
         with self._lock:
@@ -105,7 +105,7 @@ class _Run:
             self._step(result)
 
     def _try(self, sock: socket.socket, case: Case) -> Result | None:
-        """Return ``None`` if the client has sent nothing that is a request."""
+        """Run a case, and return the result, or ``None`` if the client has not sent a request."""
         with sock:
             transcript = answer_client(case, TcpLine(sock, room_for(case)), self._timeout, self._seen_keys)
         return None if transcript.head is None else judge(case, transcript)
@@ -115,5 +115,5 @@ class _Run:
         return [self.results.get(case.id) or Result(case, Verdict.FAILED, missing, "no client came") for case in cases]
 
     def silence(self) -> str:
-        """Return what to add if no client came."""
+        """Return the words to add if no client came."""
         return f" but {self._silent} without a request" if self._silent else ""

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-if importlib.util.find_spec("rfc6455") is None:  # not installed: it is in the clone that this file is in
+if importlib.util.find_spec("rfc6455") is None:  # not installed: use the clone that this file is in
     sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from check import try_server
@@ -35,14 +35,14 @@ ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "conformance" / "peers.rst"
 COMMAND = "python examples/conformance/compare.py"
 
-# How long to wait for an answer, in seconds.
+# The time to wait for an answer, in seconds.
 TIMEOUT = 2.0
 
-# What the verdicts mean, in the words of the page.
+# The meanings of the verdicts, for the page.
 MEANINGS = {
     Verdict.OK: "what the case expects",
-    Verdict.INFORMATIONAL: "another of the answers between which the RFC leaves the choice",
-    Verdict.NON_STRICT: "no MUST is broken, but the answer is not the recommended one, or comes late",
+    Verdict.INFORMATIONAL: "another result, where the RFC leaves the choice",
+    Verdict.NON_STRICT: "no MUST is broken, but the answer is not the recommended one, or arrives late",
     Verdict.UNSUPPORTED: "the case needs something optional that was not agreed on, such as permessage-deflate",
     Verdict.FAILED: "everything else",
 }
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Runs the cases against the servers of several libraries.")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(PEERS)}; default: all that are installed"
+        "names", nargs="*", metavar="NAME", help=f"from {', '.join(PEERS)}; by default all that are installed"
     )
     parser.add_argument("--output", type=Path, default=PAGE, metavar="FILE", help="the page to write")
     options = parser.parse_args(arguments)
@@ -81,7 +81,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 @contextmanager
 def running(name: str) -> Iterator[rfc6455.URI]:
-    """Run an echo server in a process of its own; the value is where it listens."""
+    """Run an echo server in a process of its own, and yield its address."""
     command = [sys.executable, str(HERE / "peers.py"), name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
@@ -103,12 +103,12 @@ The peers, side by side
 =======================
 
 This page was written by ``{command}``. It runs the {count} cases for servers of
-``rfc6455.testing.cases`` against a small echo server of each library, with the library's defaults:
-``examples/conformance/peers.py`` has them. rfc6455 and wsproto, which do no I/O, are served by threads; picows by its
+``rfc6455.testing.cases`` against a small echo server of each library, with the library's defaults. The servers are in
+``examples/conformance/peers.py``. rfc6455 and wsproto, which do no I/O, are served by threads, and picows by its
 ``picows.websockets``.
 
-The cases were written for this project, so what they say of rfc6455 is only that it does what its authors expect of a
-server. ``python examples/conformance/check.py ws://HOST:PORT/`` takes any server, and prints each case with its
+The cases were written for this project, so for rfc6455, they only show that it does what its authors expect of a
+server. ``python examples/conformance/check.py ws://HOST:PORT/`` checks any server, and prints each case with its
 section, what was expected and what happened.
 """
 
@@ -130,7 +130,8 @@ def versions(runs: Runs) -> Iterator[tuple[str, str]]:
 
 
 def rows_by_group(runs: Runs, wanted: Collection[Verdict]) -> list[tuple[str, ...]]:
-    """Heading first, total last: in how many cases each library has got one of these verdicts, of how many tried."""
+    """Return rows, with the heading first and the total last: the number of cases in which each library got one of
+    these verdicts, and the number that were tried."""
     groups = [*GROUPS, "all"]
     cells = ((group, *(share(results, group, wanted) for results in runs.values())) for group in groups)
     return [("Group", *runs), *cells]

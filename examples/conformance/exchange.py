@@ -1,6 +1,6 @@
-"""One case over one TCP connection: write what the case says, and record what comes.
+"""One case over one TCP connection: write the bytes of the case, and record the answers.
 
-The law: nothing here judges. It only knows when there is no point in waiting any longer, which `judge.py` says.
+The law: nothing here judges the answers. `judge.py` also tells when there is no point in waiting any longer.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from rfc6455.testing.cases import Case, Deflate
 READ_SIZE = 64 << 10
 HEAD_END = b"\r\n\r\n"
 
-# How long a small write waits, so that the next one is not joined to it, in seconds.
+# The time in seconds to wait after a small write, so that the next one is not joined to it.
 PACE = 0.001
 # Anything larger than this fills whole segments.
 SMALL = 1 << 10
 
-# How many bytes a peer may send besides the heads and its echoes; many times what any honest one needs.
+# The number of bytes that a peer may send besides the heads and its echoes, which is far more than it needs.
 SPARE = 64 << 10
 
-# A peer is slow to see a fault if it notices it only when more comes. This is how long it has, as a share of the
-# time-out.
+# A peer detects a violation late if it does so only when more input arrives. This is the time that it has before that,
+# as a share of the timeout.
 EARLY = 0.5
 
 
@@ -43,26 +43,27 @@ class Line(Protocol):
     """A connection to a peer.
 
     :ivar end: how reading ended.
-    :ivar take: a function that is called with what comes.
+    :ivar take: a function that is called with the bytes that are received.
     """
 
     end: End
     take: Callable[[bytes], None]
 
     def write(self, data: bytes, seconds: float, stop: Callable[[], bool]) -> None:
-        """Write all of it, unless that takes longer than ``seconds``, the peer is gone, or ``stop`` returns true."""
+        """Write all of ``data``, unless this takes longer than ``seconds``, the peer is gone, or ``stop`` returns
+        true."""
 
     def wait(self, done: Callable[[], bool], seconds: float) -> bool:
-        """Read until ``done`` or the end of the stream, ``seconds`` at most; return whether it is done."""
+        """Read until ``done`` or the end of the stream, for at most ``seconds``. Return whether it is done."""
 
     def half_close(self) -> None:
-        """Say that nothing more will be written."""
+        """Tell the peer that nothing more will be written."""
 
 
 class TcpLine:
-    """A `Line` on which reading and writing go on at the same time, so that no two peers block each other.
+    """A `Line` that reads and writes at the same time, so that the two ends cannot block each other.
 
-    :param room: how many bytes may come; with more, it ends as `End.FLOODED`.
+    :param room: the maximum number of bytes to read; with more, it ends as `End.FLOODED`.
     """
 
     def __init__(self, sock: socket.socket, room: int) -> None:
@@ -95,18 +96,19 @@ class TcpLine:
 
     def half_close(self) -> None:
         try:
-            # An SSLSocket's own method would end TLS in both directions, and the rest would be read as it is.
+            # An SSLSocket's own method would end TLS in both directions, and the rest would be read without
+            # decryption.
             socket.socket.shutdown(self.sock, socket.SHUT_WR)
         except OSError:
-            pass  # The peer was faster.
+            pass  # the peer has already closed
 
     @property
     def _can_read(self) -> bool:
         return self.end is End.OPEN
 
     def _read(self) -> None:
-        """Read once, as only the caller looks at the time. The size is larger than a TLS record, so that nothing stays
-        behind where `select` does not see it."""
+        """Read once, as only the caller checks the time. The size is larger than a TLS record, so that nothing stays
+        behind where `select` cannot see it."""
         try:
             data = self.sock.recv(READ_SIZE)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -127,7 +129,7 @@ class TcpLine:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
         except OSError:
-            # What the peer wrote before it left can still be read.
+            # The last bytes of the peer can still be read.
             self._can_write = False
             return 0
 
@@ -136,8 +138,8 @@ class TcpLine:
 class Server:
     """A server under test.
 
-    :ivar timeout: how long to wait for anything, in seconds.
-    :ivar tls: for ``wss:``.
+    :ivar timeout: the time to wait for any answer, in seconds.
+    :ivar tls: the TLS context, for ``wss:``.
     """
 
     uri: rfc6455.URI
@@ -146,7 +148,7 @@ class Server:
 
     def connect(self) -> socket.socket:
         """
-        :raises OSError: when there is no connection.
+        :raises OSError: if it is not possible to connect.
         """
         sock = socket.create_connection((self.uri.host, self.uri.port), self.timeout)
         try:
@@ -157,14 +159,14 @@ class Server:
 
     def run(self, case: Case) -> Transcript:
         """
-        :raises OSError: when there is no connection.
+        :raises OSError: if it is not possible to connect.
         """
         with self.connect() as sock:
             return ask_server(case, TcpLine(sock, room_for(case)), self.uri, self.timeout)
 
 
 def room_for(case: Case) -> int:
-    """Return the maximum number of bytes to read: all that was sent may come back, along with the peer's own."""
+    """Return the maximum number of bytes to read: everything that is sent may come back, along with the peer's own."""
     sent = sum(map(len, case.writes + case.rest))
     said = [sum(len(data) for _, data in getattr(expected, "messages", ())) for expected in case.expect]
     return SPARE + sent + max(said, default=0)
@@ -173,7 +175,7 @@ def room_for(case: Case) -> int:
 def ask_server(case: Case, line: Line, uri: rfc6455.URI, timeout: float) -> Transcript:
     """Run a case with a server.
 
-    :param timeout: how long to wait for anything, in seconds.
+    :param timeout: the time to wait for any answer, in seconds.
     """
     transcript = Transcript(from_server=True)
     marks = {
@@ -182,7 +184,7 @@ def ask_server(case: Case, line: Line, uri: rfc6455.URI, timeout: float) -> Tran
         b"{key}": b64encode(os.urandom(16)),
     }
     head = [fill(part, marks) for part in case.head]
-    # Some are wrong in ways that would confuse a reader of heads.
+    # Some heads are invalid in ways that a parser would refuse.
     request = b"".join(head)
     key = re.search(rb"(?im)^sec-websocket-key:[ \t]*(.*?)[ \t]*\r?$", request)
     transcript.sent_key = key[1].decode("latin-1") if key else ""
@@ -207,7 +209,7 @@ def ask_server(case: Case, line: Line, uri: rfc6455.URI, timeout: float) -> Tran
 def answer_client(case: Case, line: Line, timeout: float, seen_keys: set[str]) -> Transcript:
     """Run a case with a client that has connected.
 
-    :param timeout: how long to wait for anything, in seconds.
+    :param timeout: the time to wait for any answer, in seconds.
     :param seen_keys: the keys of all requests so far; the new one is added.
     """
     transcript = Transcript(from_server=False)
@@ -254,7 +256,7 @@ def _exchange(case: Case, line: Line, transcript: Transcript, timeout: float) ->
         return line.end is not End.OPEN
 
     def write(data: bytes) -> None:
-        # Never send half a frame if the peer may wait for our Close behind it.
+        # Do not stop within a frame, as the peer may wait for our Close frame after it.
         if not has_closed():
             line.write(data, timeout, has_left)
 
@@ -277,13 +279,13 @@ def _close(line: Line, transcript: Transcript, timeout: float) -> None:
     """Send our Close frame, or the answer to the peer's (5.5.1)."""
     code = 1000 if transcript.close is None else transcript.close_code
     payload = b"" if code is None else code.to_bytes(2, "big")
-    # A masking key of zeros leaves the payload as it is.
+    # A masking key of zeros leaves the payload unchanged.
     mask, key = (128, bytes(4)) if transcript.from_server else (0, b"")
     line.write(bytes([0x88, mask | len(payload)]) + key + payload, timeout, lambda: False)
 
 
 def _end(line: Line, transcript: Transcript, timeout: float, has_closed: Callable[[], bool]) -> None:
-    """Wait for the peer's Close, then for the end of TCP; the server closes it first (7.1.1)."""
+    """Wait for the peer's Close, then for the end of TCP, which the server closes first (7.1.1)."""
     line.wait(has_closed, timeout)
     if not transcript.from_server:
         line.half_close()
@@ -298,7 +300,8 @@ def fill(template: bytes, marks: dict[bytes, bytes]) -> bytes:
 
 
 def answer_to(offer: str) -> str:
-    """Return the shortest answer to the first offer of permessage-deflate (RFC 7692 7.1); empty without one."""
+    """Return the shortest answer to the first offer of permessage-deflate (RFC 7692 7.1), or ``""`` without an
+    offer."""
     for name, parameters in parse_extensions(offer):
         if name == "permessage-deflate":
             demands = dict(parameters)
@@ -312,7 +315,7 @@ def answer_to(offer: str) -> str:
 
 
 class HeadReader:
-    """Read up to the empty line that ends a head."""
+    """Reads up to the empty line that ends a head."""
 
     def __init__(self, line: Line) -> None:
         self._buffer = bytearray()
@@ -322,6 +325,6 @@ class HeadReader:
         return HEAD_END in self._buffer
 
     def read(self) -> tuple[Head, bytes]:
-        """Return the head, and what came after it."""
+        """Return the head, and the bytes after it."""
         head, _, rest = bytes(self._buffer).partition(HEAD_END)
         return Head(head), rest

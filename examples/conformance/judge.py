@@ -1,12 +1,12 @@
-"""The judge: from a case and what the peer has sent to a verdict.
+"""The judge: compares what the peer has sent with what the case expects, and gives a verdict.
 
-    OK              what the case expects
-    INFORMATIONAL   another of the answers between which the RFC leaves the choice
-    NON-STRICT      no MUST is broken, but it is not what the RFC recommends, or it came late
-    UNSUPPORTED     the case needs an extension that the peer does not have
-    FAILED          all else
+    OK              the result that the case expects
+    INFORMATIONAL   another result, where the RFC leaves a choice
+    NON-STRICT      no MUST is broken, but the answer is not the recommended one, or arrived late
+    UNSUPPORTED     the case requires an extension that the peer does not have
+    FAILED          anything else
 
-The law: it decides on the `Transcript` alone, and does no I/O.
+The law: verdicts depend only on the case and the `Transcript`. There is no I/O.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rfc6455.testing.cases import (
 
 
 class Verdict(IntEnum):
-    """A verdict: the smaller, the better."""
+    """A verdict. Smaller values are better."""
 
     OK = 0
     INFORMATIONAL = 1
@@ -52,11 +52,11 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """One case that was run.
+    """The result of a case.
 
     :ivar happened: what the peer did, in words.
-    :ivar why: what was wrong with it, in words that other cases share; empty if nothing was.
-    :ivar seconds: how long it took.
+    :ivar why: what was wrong with it, in words that are the same for other cases; empty if nothing was.
+    :ivar seconds: the time that the case took.
     """
 
     case: Case
@@ -68,7 +68,7 @@ class Result:
 
 Opinion = tuple[Verdict, str]
 
-# How much of a header is shown; no proper answer is longer.
+# The number of characters of a header that are shown. No proper answer is longer.
 MOST_SHOWN = 200
 
 NOT_CLOSED = "TCP was not closed"
@@ -115,7 +115,7 @@ def _why_not_tried(case: Case, transcript: Transcript) -> str:
 
 
 def _broken_rules(case: Case, transcript: Transcript) -> list[str]:
-    """What no case allows."""
+    """Return the violations that no case allows."""
     if any(isinstance(expectation, Asks) for expectation in case.expect):
         return []
     broken = list(faults(transcript)) if transcript.opened else []
@@ -161,14 +161,15 @@ def _echoes(expected: Echoes, transcript: Transcript) -> Opinion:
 
 
 def _answers(pings: tuple[bytes, ...], pongs: list[bytes]) -> bool:
-    """5.5.3: Pongs in the order of the Pings; some may be left out, but not the last."""
+    """Return whether the Pongs answer the Pings. 5.5.3: they must be in the same order; all but the last may be left
+    out."""
     waiting = iter(pings)
     return all(pong in waiting for pong in pongs) and (not pings or (bool(pongs) and pongs[-1] == pings[-1]))
 
 
 def _closing(transcript: Transcript, codes: frozenset[int | None], otherwise: str) -> Opinion:
-    """5.5.1: "After both sending and receiving a Close message, an endpoint considers the WebSocket connection closed
-    and MUST close the underlying TCP connection." By 7.1.1 the server does so first."""
+    """Judge the end. 5.5.1: "After both sending and receiving a Close message, an endpoint considers the WebSocket
+    connection closed and MUST close the underlying TCP connection." 7.1.1: the server does so first."""
     if transcript.end is End.OPEN:
         return FAILED, NOT_CLOSED
     return (OK, "") if transcript.close_code in codes else (NON_STRICT, otherwise)
@@ -193,7 +194,7 @@ def _fails(expected: Fails, transcript: Transcript) -> Opinion:
     if not all(pong in expected.pings for pong in transcript.pongs):
         return FAILED, "a Pong came back"
     if transcript.close is None:
-        # 7.1.7: an endpoint SHOULD send a Close frame before.
+        # 7.1.7: an endpoint SHOULD send a Close frame first.
         return (
             (FAILED, "the connection did not fail") if transcript.end is End.OPEN else (NON_STRICT, "no Close frame")
         )
@@ -208,7 +209,7 @@ def _waits(transcript: Transcript) -> Opinion:
 def _refuses(expected: Refuses, transcript: Transcript) -> Opinion:
     head = transcript.head
     if head is None:
-        # A reset refuses as well, but does not say so.
+        # A reset is a refusal as well, but without a reason.
         return (FAILED, "no answer") if transcript.end is End.OPEN else (NON_STRICT, "no answer")
     if not 400 <= head.status <= 599:
         return FAILED, "the request was not refused"
@@ -257,7 +258,7 @@ def is_settled(case: Case, transcript: Transcript) -> bool:
 
 
 def _is_complete(expectation: Expectation, transcript: Transcript) -> bool:
-    """Return whether everything has come that was expected before our Close frame."""
+    """Return whether everything has arrived that was expected before our Close frame."""
     match expectation:
         case Echoes(messages, pings):
             return transcript.message_count >= len(messages) and _answers(pings, transcript.pongs)
@@ -268,7 +269,7 @@ def _is_complete(expectation: Expectation, transcript: Transcript) -> bool:
 
 
 def _is_ruled_out(expectation: Expectation, transcript: Transcript) -> bool:
-    """Return whether more has come than was expected."""
+    """Return whether more has arrived than was expected."""
     match expectation:
         case Echoes() | Asks():
             return False
@@ -286,7 +287,7 @@ def must_close(case: Case, transcript: Transcript) -> bool:
 
 
 def sends_close(case: Case) -> bool:
-    """Return whether the Close frame is in what the case sends."""
+    """Return whether the case itself sends a Close frame."""
     return isinstance(case.expect[0], Closes)
 
 
@@ -294,10 +295,10 @@ def sends_close(case: Case) -> bool:
 
 
 def describe(transcript: Transcript) -> str:
-    """Return what happened, in a few words."""
+    """Describe what happened, in a few words."""
     parts = [*_head_words(transcript), *_frame_words(transcript)]
     if transcript.opened or transcript.head is None:
-        # Nobody waits for the end after a refusal.
+        # After a refusal, the checker does not wait for the end.
         nothing = "no whole frame" if transcript.end is End.FLOODED else "nothing came"
         parts = [*(parts or [nothing]), transcript.end.value]
     return ", ".join(parts)
@@ -326,8 +327,8 @@ def _frame_words(transcript: Transcript) -> Iterable[str]:
 
 
 def printable(text: str) -> str:
-    """Return a peer's words, but not too many, and without characters that a terminal would obey or XML cannot
-    hold."""
+    """Return a text from a peer, shortened, and without characters that a terminal would obey or that XML does not
+    allow."""
     return ascii(text[:MOST_SHOWN])[1:-1]
 
 

@@ -1,7 +1,7 @@
-"""Echo servers of several libraries, each as small as it can be: ``python peers.py NAME`` prints its port and serves.
+"""Echo servers of several libraries, each as small as possible: ``python peers.py NAME`` prints its port and serves.
 
-Each uses its library as the library's documentation shows, with its defaults, except for permessage-deflate, which is
-switched on if that takes an argument. Also here: an echo client on `rfc6455`, ``python peers.py client URI``.
+Each uses its library as the library's documentation shows, with the defaults, except that permessage-deflate is
+switched on if this takes an argument. Also here: an echo client on `rfc6455`, ``python peers.py client URI``.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ import rfc6455
 HOST = "127.0.0.1"
 READ_SIZE = 64 << 10
 
-# How long an end without its own deadlines waits for the other one to close TCP, in seconds.
+# The time in seconds for which an end without deadlines of its own waits for the other one to close TCP.
 LINGER = 2.0
 
-# Only the wait for the end of TCP has a deadline: a case may wait as long as it likes, and wants no Pings.
+# Only the wait for the end of TCP has a deadline, as a case may wait for any time, and does not expect Pings.
 TIMEOUTS = rfc6455.Timeouts(open=None, ping_interval=None)
 
 
@@ -52,7 +52,7 @@ class EchoServer(socketserver.ThreadingTCPServer):
 
 class EchoHandler(socketserver.BaseRequestHandler):
     def handle(self) -> None:
-        # A client that leaves is no reason to complain.
+        # It is not an error if a client leaves.
         with contextlib.suppress(OSError):
             echo(self.request, rfc6455.ServerHandshake(extensions=[rfc6455.PerMessageDeflate()]))
 
@@ -93,7 +93,7 @@ def run_client(uri: str) -> None:
 
 
 def close_tcp(sock: socket.socket) -> None:
-    """Close TCP first (7.1.1), and read on until the other end has; otherwise, TCP would be reset."""
+    """Close TCP first (7.1.1), and read on until the other end has closed it. Otherwise, TCP would be reset."""
     sock.settimeout(LINGER)
     sock.shutdown(socket.SHUT_WR)
     while sock.recv(READ_SIZE):
@@ -187,7 +187,7 @@ class WsprotoHandler(socketserver.BaseRequestHandler):
             match event:
                 case events.Request():
                     sock.sendall(connection.send(events.AcceptConnection(extensions=[PerMessageDeflate()])))
-                    # There may be frames that came with the request.
+                    # Frames may have arrived with the request.
                     return self.answer(sock, connection)
                 case events.Message():
                     parts.append(event.data)
@@ -204,7 +204,7 @@ class WsprotoHandler(socketserver.BaseRequestHandler):
 
 # ---- All ----
 
-# name: (what it serves with, the distribution whose version counts)
+# name: (the function that serves, the distribution whose version is shown)
 PEERS: dict[str, Callable[[], Any]] = {
     "rfc6455": serve_rfc6455,
     "websockets": serve_websockets,
@@ -219,7 +219,7 @@ def version_of(name: str) -> str:
 
 
 def installed() -> Iterator[str]:
-    """Yield the names of those that are installed."""
+    """Yield the names of those peers whose libraries are installed."""
     return (name for name in PEERS if importlib.util.find_spec(name) is not None)
 
 
@@ -228,7 +228,7 @@ def announce(port: int) -> None:
 
 
 def main(name: str, *arguments: str) -> None:
-    # The checker reports what goes wrong, from the other side.
+    # The checker reports the errors, from the other side.
     logging.disable()
     if name == "client":
         run_client(*arguments)

@@ -24,7 +24,7 @@ Rows = Sequence[Sequence[str]]
 
 
 def case_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
-    """Heading first, one row for each case."""
+    """Return rows: the heading, then one for each case."""
     rows: list[tuple[str, ...]] = [("Verdict", "Case", "Section", "What must happen", "What happened")]
     rows += [
         (str(result.verdict), result.case.id, result.case.clause, result.case.sentence, result.happened)
@@ -34,7 +34,7 @@ def case_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
 
 
 def group_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
-    """Heading first, total last: a group, its number of cases, and how often each verdict was given."""
+    """Return rows: the heading, one for each group with its number of cases and of each verdict, and the total."""
     verdicts = [verdict for verdict in Verdict if any(result.verdict is verdict for result in results)]
     rows: list[tuple[str, ...]] = [("Group", "Cases", *map(str, verdicts))]
     for name in [*GROUPS, "all"]:
@@ -85,7 +85,7 @@ def table(results: Sequence[Result], width: int | None = None) -> Iterator[str]:
 
 
 def causes(results: Sequence[Result]) -> Iterator[str]:
-    """Yield what many results have in common, one line each."""
+    """Yield a line for each cause that many results share."""
     lines = [str(common) for common in common_causes(results)]
     if lines:
         yield from lines
@@ -99,7 +99,7 @@ def summary(results: Sequence[Result]) -> Iterator[str]:
 
 
 class Progress:
-    """A bar on a terminal; nothing on anything else."""
+    """A progress bar, which is only shown on a terminal."""
 
     WIDTH = 30
 
@@ -126,7 +126,7 @@ class Progress:
 
 
 def as_json(tested: str, role: str, results: Sequence[Result]) -> dict[str, Any]:
-    """Return the results for programs: who was tested, how often each verdict was given, and each case."""
+    """Return the results for programs: the tested peer, the number of each verdict, and each case."""
     counts = Counter(str(result.verdict) for result in results)
     return {
         "tested": tested,

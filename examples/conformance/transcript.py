@@ -1,7 +1,7 @@
-"""What a peer has sent, read by the simplest means, and what is wrong with it in any case.
+"""What a peer has sent, decoded by the simplest means, and the violations that are wrong in any case.
 
-The law: nothing here uses the WebSocket code of the package, so that a mistake shared by both ends is still seen.
-Nothing here knows what was expected, either; that is in `judge.py`.
+The law: nothing here uses the WebSocket code of the package, so that a mistake that both ends share is still found.
+Not here: what was expected, which is in `judge.py`.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from hashlib import sha1
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
-# 7.4.1, 7.4.2: codes that a Close frame may never have. Those that are merely not registered yet are not among them.
+# 7.4.1, 7.4.2: codes that a Close frame must not have, without those that are merely not registered yet.
 FORBIDDEN_CODES = frozenset({*range(1000), 1004, 1005, 1006, 1015})
 
 
 class End(Enum):
-    """How the reading ended."""
+    """How reading ended."""
 
     CLOSED = "TCP closed"
     RESET = "TCP reset"
     OPEN = "TCP left open"
-    FLOODED = "nobody reads on"
+    FLOODED = "too much to read"
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame (5.2), its payload unmasked."""
+    """One frame (5.2), with its payload unmasked."""
 
     fin: bool
     rsv: int
@@ -42,7 +42,7 @@ class Frame:
 
 
 def read_frame(data: bytes | bytearray, at: int) -> tuple[Frame, int] | None:
-    """Return the frame at ``at``, and where the next one begins; ``None`` if it is incomplete."""
+    """Return the frame at ``at``, and the position of the next one, or ``None`` if it is incomplete."""
     if len(data) < at + 2:
         return None
     first, second = data[at], data[at + 1]
@@ -75,23 +75,23 @@ class Head:
 
     @property
     def status(self) -> int:
-        """The status of an answer; 0 when it has none."""
+        """The status of an answer, or 0 if it has none."""
         match = re.match(r"HTTP/1\.[01] ([0-9]{3})\b", self.line)
         return int(match[1]) if match else 0
 
 
 @dataclass
 class Transcript:
-    """All that a peer has sent on one connection.
+    """Everything that a peer has sent on one connection.
 
-    :ivar from_server: whether it was a server that spoke.
-    :ivar head: its answer, or its request; ``None`` if none has come completely.
-    :ivar sent_key: the key of our request, when a server spoke.
-    :ivar offer: the extensions in the request of either side.
-    :ivar answer: those in the answer.
+    :ivar from_server: whether the peer is a server.
+    :ivar head: its answer or its request; ``None`` if none has arrived completely.
+    :ivar sent_key: the key of our request, if the peer is a server.
+    :ivar offer: the extensions in the request, whichever side sent it.
+    :ivar answer: the extensions in the answer.
     :ivar opened: whether the answer was a 101.
-    :ivar late: whether the peer said nothing before the rest of the case was sent.
-    :ivar seen_before: whether the key of this request came in an earlier one.
+    :ivar late: whether the peer had not reacted before the rest of the case was sent.
+    :ivar seen_before: whether an earlier request had the same key.
     """
 
     from_server: bool
@@ -108,7 +108,7 @@ class Transcript:
     end: End = End.OPEN
 
     def receive(self, data: bytes) -> None:
-        """Process what has come on the open connection."""
+        """Process bytes that were received on the open connection."""
         self.buffer += data
         while (parsed := read_frame(self.buffer, self.at)) is not None:
             frame, self.at = parsed
@@ -136,16 +136,16 @@ class Transcript:
 
     @property
     def message_count(self) -> int:
-        """How many messages are complete."""
+        """The number of complete messages."""
         return sum(frame.fin and frame.opcode < CLOSE for frame in self.frames)
 
     @property
     def deflate(self) -> bool:
-        """Whether permessage-deflate was agreed on."""
+        """Whether permessage-deflate was negotiated."""
         return any(name == "permessage-deflate" for name, _ in parse_extensions(self.answer))
 
     def parameters(self) -> dict[str, str | None]:
-        """Those that were agreed on for permessage-deflate."""
+        """The negotiated parameters of permessage-deflate."""
         agreed = [dict(given) for name, given in parse_extensions(self.answer) if name == "permessage-deflate"]
         return agreed[0] if agreed else {}
 
@@ -247,7 +247,7 @@ def accept_for(key: str) -> str:
 
 
 def answer_faults(transcript: Transcript) -> Iterator[str]:
-    """Yield what is wrong with a 101 (4.2.2), each with its section."""
+    """Yield the errors in a 101 (4.2.2), each with its section."""
     head = transcript.head
     assert head is not None
     if not head.line.startswith("HTTP/1.1 101"):
@@ -264,14 +264,14 @@ def answer_faults(transcript: Transcript) -> Iterator[str]:
 
 
 def agreement_faults(offer: str, answer: str) -> Iterator[str]:
-    """Yield what is wrong with the extensions of an answer (9.1, RFC 7692 7.1)."""
+    """Yield the errors in the extensions of an answer (9.1, RFC 7692 7.1)."""
     agreed = parse_extensions(answer)
     offered = [parameters for name, parameters in parse_extensions(offer) if name == "permessage-deflate"]
     for name, _ in agreed:
         if name != "permessage-deflate" or not offered:
             yield f"the extension {name!a} was not offered (4.2.2)"
     if len(agreed) > 1:
-        yield "two extensions, only one was known (9.1)"
+        yield "two extensions, although only one was offered (9.1)"
     elif offered and agreed and not any(_fits(dict(one), agreed[0][1]) for one in offered if _is_valid(one)):
         yield f"the answer {answer!a} fits no valid offer (RFC 7692 7.1)"
 
@@ -280,7 +280,7 @@ Parameters = list[tuple[str, "str | None"]]
 
 
 def parse_extensions(value: str) -> list[tuple[str, Parameters]]:
-    """Return a list of extensions (9.1), which is well-formed as far as it matters here."""
+    """Parse a list of extensions (9.1), which is assumed to be well-formed."""
     items = []
     for item in filter(None, (part.strip(" \t") for part in value.split(","))):
         name, *given = (word.strip(" \t") for word in item.split(";"))
@@ -309,7 +309,7 @@ def _is_valid(parameters: Parameters, *, in_answer: bool = False) -> bool:
 
 
 def _fits(offer: dict[str, str | None], answer: Parameters) -> bool:
-    """Return whether an answer is valid and what was offered (RFC 7692 7.1.1, 7.1.2)."""
+    """Return whether an answer is valid and fits the offer (RFC 7692 7.1.1, 7.1.2)."""
     if not _is_valid(answer, in_answer=True):
         return False
     agreed = dict(answer)
