@@ -1,1 +1,1 @@
-"""Speed of `rfc6455` beside its peers: the same bytes to each, in turn, in one process. See README.md."""
+"""The speed of `rfc6455` compared with its peers: the same bytes for each, in turn, in one process. See README.md."""

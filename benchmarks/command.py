@@ -1,4 +1,4 @@
-"""What the commands of the benchmarks share: which figures to take, and what to do with them."""
+"""The common part of the benchmarks' commands: the choice of figures, and the reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Reports(NamedTuple):
 class Command(NamedTuple):
     """The differences between the commands: ``benchmarks/{name}`` measures each ``kind`` with each ``of``.
 
-    :ivar quick: what ``--quick`` does besides making fewer rounds.
+    :ivar quick: the effect of ``--quick`` besides fewer rounds.
     """
 
     name: str
@@ -37,10 +37,10 @@ class Command(NamedTuple):
 
     def parse(self, arguments: Sequence[str] | None, names: Iterable[str]) -> argparse.Namespace:
         """
-        :param names: all that ``--only`` can choose from.
+        :param names: all names from which ``--only`` can choose.
         """
         parser = argparse.ArgumentParser(prog=f"benchmarks/{self.name}", description=self.description)
-        parser.add_argument("--list", action="store_true", help=f"print what --only and --{self.of} can name, and end")
+        parser.add_argument("--list", action="store_true", help=f"print the names for --only and --{self.of}")
         parser.add_argument("--only", action="append", metavar=self.kind.upper(), help=f"a {self.kind}, or a pattern")
         parser.add_argument(f"--{self.of}", action="append", metavar="NAME", help=f"a {self.of}, or a pattern")
         parser.add_argument("--rounds", type=int, default=self.rounds, metavar="N", help="%(default)s by default")
@@ -51,7 +51,7 @@ class Command(NamedTuple):
         if options.quick:
             options.rounds = self.quick_rounds
         if options.rounds < self.least_rounds:
-            parser.error(f"at least {self.least_rounds} rounds")
+            parser.error(f"--rounds must be at least {self.least_rounds}")
         if not any(matches(name, options.only) for name in names):
             parser.error(f"no {self.kind} is named {' or '.join(options.only)}; see --list")
         return options
@@ -59,7 +59,7 @@ class Command(NamedTuple):
 
 def _add_results_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="compare with the targets; exit code 1 unless all pass")
-    parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, take the figures from a JSON file")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, read the figures from a JSON file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of all rounds")
     parser.add_argument("--rst", type=Path, metavar="FILE", help="write the tables, as in the documentation")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them (.svg or .png; needs matplotlib)")
@@ -70,7 +70,7 @@ def matches(name: str, patterns: Sequence[str] | None) -> bool:
 
 
 def deliver(results: Results, options: argparse.Namespace, reports: Reports) -> int:
-    """Print and write what the options ask for; return the exit code."""
+    """Print and write the reports that the options ask for, and return the exit code."""
     tables = reports.rst(results)
     print(tables)
     if options.json:

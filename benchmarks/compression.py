@@ -1,9 +1,9 @@
-"""What compression costs a connection: ``python benchmarks/compression.py docs/_generated/compression_memory.rst``.
+"""The cost of compression: ``python benchmarks/compression.py docs/_generated/compression_memory.rst``.
 
-Measures a server's connection of `rfc6455` through its public interface and writes two tables in reST: memory and size
-for each way to configure `PerMessageDeflate`, and memory and speed for each module that can take the place of zlib.
-Memory is what Python allocates, as `tracemalloc` counts it; the three modules allocate all of theirs through Python.
-What of it a process then has in memory is less: zlib does not touch all that it asks for.
+This measures a server's connection of `rfc6455` through its public interface and writes two tables in reST: memory and
+size for each configuration of `PerMessageDeflate`, and memory and speed for zlib and each module that can replace it.
+Memory is what Python allocates, as `tracemalloc` counts it; the three modules allocate all their memory through
+Python. The resident memory of a process is smaller, as zlib does not touch all the memory that it allocates.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
+# At the end, so that an installed rfc6455 is measured, and this source tree only if there is none.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import rfc6455
@@ -37,8 +37,8 @@ BARE, WINDOW, RESETS = "", "client_max_window_bits", "client_no_context_takeover
 class Settings(NamedTuple):
     """A row of the first table.
 
-    :ivar server: the arguments of `PerMessageDeflate` at the server; ``None`` for no compression.
-    :ivar offer: what the client offers, which also says whether it keeps its context.
+    :ivar server: the server's arguments of `PerMessageDeflate`; ``None`` for no compression.
+    :ivar offer: the client's offer, which also says whether the client keeps its context.
     """
 
     server: dict[str, Any] | None
@@ -66,10 +66,10 @@ MODULES = ["zlib", "zlib_ng.zlib_ng", "isal.isal_zlib"]
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured.
+    """The size of the measurement.
 
-    :ivar connections: over how many connections memory is averaged.
-    :ivar messages: how many messages of ``SMALL`` bytes; of the large ones a hundredth.
+    :ivar connections: the number of connections over which memory is averaged.
+    :ivar messages: the number of messages of ``SMALL`` bytes. There are a hundredth as many large ones.
     """
 
     connections: int = 50
@@ -80,7 +80,7 @@ class Scale:
 
 
 class Offering(rfc6455.PerMessageDeflate):
-    """A client's side that offers what it is told, and agrees to whatever the server wants."""
+    """A client's side with a given offer, which agrees to whatever the server wants."""
 
     def __init__(self, offer: str) -> None:
         super().__init__(server_no_context_takeover=False, client_no_context_takeover=offer == RESETS)
@@ -103,7 +103,7 @@ def connect(settings: Settings) -> tuple[rfc6455.Connection, rfc6455.Connection]
 
 
 def send(ws: rfc6455.Connection, messages: Iterable[str]) -> int:
-    """Return how many bytes went out."""
+    """Send the messages, and return the number of bytes."""
     size = 0
     for message in messages:
         ws.send_text(message)
@@ -115,7 +115,7 @@ def send(ws: rfc6455.Connection, messages: Iterable[str]) -> int:
 
 
 def kept_memory(settings: Settings, scale: Scale) -> float:
-    """Return what a connection of a server keeps after a message each way beyond what it kept before, in bytes."""
+    """Return the memory, in bytes, that a server's connection keeps after a message each way, beyond that before."""
     pairs = [connect(settings) for _ in range(scale.connections + 1)]
     (message,) = json_messages(1, SMALL)
     reads = []
@@ -123,7 +123,7 @@ def kept_memory(settings: Settings, scale: Scale) -> float:
         client.send_text(message)
         reads.append(client.data_to_send())
     servers = [server for server, _ in pairs]
-    _exchange(servers.pop(), reads.pop(), message)  # what is made once for all is not counted
+    _exchange(servers.pop(), reads.pop(), message)  # memory that is allocated only once does not count
     gc.collect()
     tracemalloc.start()
     for server, data in zip(servers, reads, strict=True):
@@ -135,7 +135,7 @@ def kept_memory(settings: Settings, scale: Scale) -> float:
 
 
 def peak_memory(settings: Settings) -> int:
-    """Return the most that a connection takes while it sends and receives a large message, in bytes."""
+    """Return the maximum memory, in bytes, of a connection while it sends and receives a large message."""
     server, client = connect(settings)
     (message,) = json_messages(1, LARGE)
     client.send_text(message)
@@ -155,7 +155,7 @@ def _exchange(server: rfc6455.Connection, data: bytes, message: str) -> None:
 
 
 def size_in_percent(settings: Settings, messages: Sequence[str], role: rfc6455.Role = rfc6455.SERVER) -> float:
-    """Return what one end sends, in percent of what it sends without compression."""
+    """Return the size of the data that one end sends, in percent of the size without compression."""
     at = int(role is rfc6455.CLIENT)
     return 100 * send(connect(settings)[at], messages) / send(connect(Settings(None))[at], messages)
 
@@ -164,7 +164,7 @@ def size_in_percent(settings: Settings, messages: Sequence[str], role: rfc6455.R
 
 
 def best_time(run: Callable[[Any], object], make: Callable[[], Any]) -> float:
-    """Return the best of some rounds, in seconds of processor time; what a round needs is made before it."""
+    """Return the best of some rounds, in seconds of processor time. The objects for a round are made before it."""
     times = []
     for _ in range(ROUNDS):
         made = make()
@@ -234,7 +234,7 @@ def module_rows(scale: Scale) -> Iterator[list[str]]:
 
 
 def page(scale: Scale) -> str:
-    """Both tables, as reST to be included."""
+    """Return both tables, as reST to be included."""
     lines = [
         ".. Made by benchmarks/compression.py; do not edit.",
         "",

@@ -1,12 +1,12 @@
-"""The floor: the least that any Python code must do for the same result, and nothing else.
+"""The floor: the minimum that any Python code must do for the same result.
 
-It parses no frame and checks no rule. It is told what a protocol has to find out (where the payloads are, what
-they mean) and makes only what the application gets: the bytes are copied once, there is one ``str`` for each
-text, and one object for each message. Loops over the messages of a read run in C (``map``, ``zip``).
+It parses no frames and checks no rules. It is told what a protocol has to find out (where the payloads are, and what
+they mean), and makes only the results for the application: the bytes are copied once, and there is a ``str`` for each
+text, and an object for each message. Loops over the messages of a read run in C (``map``, ``zip``).
 
-Unmasking and copying are one pass, in C, for which websockets has a function. For small messages, a plain copy takes
-its place, since calling a function for each would cost more than the work in it. With deflate the floor is the calls
-of zlib alone.
+Unmasking and copying are done in one pass, in C, with a function of websockets. For small messages, a plain copy takes
+its place, since calling the function would cost more than its work. With deflate, the floor consists only of the calls
+of zlib.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .libraries import Answer, Library, Role
 from .payloads import Deflate, Messages, Stream, accept_value, as_bytes, deflate_one
 
 KEY = b"\x12\x34\x56\x78"
-LARGE = 4096  # bytes, from where on the call that unmasks costs less than its work
-HEADER = bytes(4)  # as long as that of most frames
+LARGE = 4096  # bytes; from this size on, calling the function that unmasks costs less than its work
+HEADER = bytes(4)  # as long as the header of most frames
 
 without_first = itemgetter(slice(1, None))  # the quickest call that copies bytes
 
@@ -99,7 +99,7 @@ class Floor(Library):
 
 
 def batches(payloads: Sequence[bytes], ends: Sequence[int]) -> list[Sequence[bytes]]:
-    """Return the payloads that are complete after each read."""
+    """Return the payloads that each read completes."""
     return [payloads[start:end] for start, end in pairwise([0, *ends])]
 
 

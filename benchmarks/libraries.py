@@ -1,8 +1,8 @@
-"""What a benchmark may ask of a library, and the list of libraries.
+"""The interface between benchmarks and libraries, and the list of libraries.
 
-The law: each library is used as its own documentation says, with the least code around it that ends in the same
-thing as for the others: text as ``str``, fragments joined, masked bytes in, bytes for the socket out, 128 MiB
-allowed. What an adapter does per message is part of the library's time, as an application has to do it, too.
+The law: each library is used as its own documentation says, with the least code around it that gives the same result
+as for the others: text as ``str``, fragments joined, masked bytes in, bytes for the socket out, 128 MiB allowed. The
+work of an adapter for each message is part of the library's time, as an application has to do it as well.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 from .payloads import MIB, Deflate, Messages, Stream
 
-LIMIT = 128 * MIB  # for messages and frames, where a library has a limit
+LIMIT = 128 * MIB  # for messages and frames, if a library has a limit
 
-# Given the request of a client, the server's 101.
+# A function that returns the server's 101 for the request of a client.
 Answer = Callable[[bytes], bytes]
 
 
@@ -25,15 +25,15 @@ class Role(Enum):
 
 
 class UnsupportedError(Exception):
-    """The library, or what is installed of it, does not do this. The message says why, for the table."""
+    """The library, or the installed part of it, does not do this. The message gives the reason, for the table."""
 
 
 class Library:
-    """One library. Its own connection objects go through here as they are.
+    """One library. Its own connection objects are passed through unchanged.
 
-    :ivar name: as in the tables.
-    :ivar version: with what is compiled of it.
-    :ivar is_floor: whether it makes only what comes out in the end: no frames around payloads, no types checked.
+    :ivar name: the name in the tables.
+    :ivar version: the version, and the parts that are compiled.
+    :ivar is_floor: whether it only makes the final result, without frames around payloads and without checking types.
     """
 
     name: str
@@ -41,23 +41,23 @@ class Library:
     is_floor = False
 
     def connect(self, role: Role, deflate: Deflate | None = None) -> Any:
-        """Return an open connection, with permessage-deflate if asked for."""
+        """Return an open connection, with permessage-deflate if requested."""
         raise UnsupportedError("no connections")
 
     def receive(self, connection: Any, stream: Stream) -> Iterator[Sequence[Any]]:
-        """Feed the reads, and yield after each the messages that came, as the library has them."""
+        """Feed the reads, and after each of them, yield the messages, as the library represents them."""
         raise UnsupportedError("no receiving")
 
     def receive_at_endpoint(self, connection: Any, stream: Stream) -> Iterator[Sequence[Any]]:
-        """As `receive`, through what keeps the connection and its deadlines together, and is told the time."""
+        """Do the same as `receive`, through the object that combines the connection and its deadlines."""
         raise UnsupportedError("nothing that keeps time")
 
     def content(self, message: Any) -> str | bytes:
-        """Return what is in a message as `receive` gives it."""
+        """Return the content of a message from `receive`."""
         return message if isinstance(message, str) else bytes(message)
 
     def send(self, connection: Any, messages: Messages) -> Iterator[Any]:
-        """Send the messages one by one, and yield after each what is to be written to the socket."""
+        """Send the messages one by one, and after each of them, yield the output for the socket."""
         raise UnsupportedError("no sending")
 
     def wire(self, output: Any) -> bytes:
@@ -65,16 +65,16 @@ class Library:
         return bytes(output) if isinstance(output, (bytes, bytearray)) else b"".join(output)
 
     def accept(self, request: bytes) -> bytes:
-        """Do the opening handshake of a server: from the bytes of a request to those of the 101."""
+        """Do the opening handshake of a server: return the bytes of the 101 for those of a request."""
         raise UnsupportedError("no handshake of its own")
 
     def open(self, uri: str, answer: Answer) -> None:
-        """Do the opening handshake of a client: a request, and the check of the server's answer."""
+        """Do the opening handshake of a client: make a request, and check the server's answer."""
         raise UnsupportedError("no handshake of its own")
 
 
 def installed() -> tuple[list[Library], dict[str, str]]:
-    """Return every library that can be measured here, and why each of the others cannot."""
+    """Return every library that can be measured here, and for each of the others, the reason why it cannot."""
     from . import floor, ours, peers
 
     candidates: dict[str, Callable[[], Library]] = {

@@ -1,7 +1,7 @@
-"""Take the figures, each library in turn, round after round, and keep them as plain data.
+"""Measures each library in turn, round after round, and keeps the figures as plain data.
 
-What lives here: the order of measuring, and `Results`, which is what a report is made of and what is written to
-a JSON file. Not here: what is measured (`work.py`) and how it is shown (`report.py`).
+What lives here: the order of measuring, and `Results`, from which reports are made, and which are written to a JSON
+file. Not here: what is measured (`work.py`) and how it is shown (`report.py`).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ T = TypeVar("T")
 class Row:
     """The figures of one work.
 
-    :ivar rounds: for each library its figure in each round, in the unit of the work; without those that cannot.
-    :ivar reasons: why each of the others cannot.
+    :ivar rounds: for each library that can do the work, its figure in each round, in the unit of the work.
+    :ivar reasons: for each of the others, the reason why it cannot.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Row:
 
 @dataclass
 class Results:
-    """Everything that one run found out.
+    """The results of one run.
 
-    :ivar environment: what it ran on, in words.
+    :ivar environment: a description of the environment.
     :ivar libraries: the version of each library, in the order of the tables.
-    :ivar absent: why the others were not measured.
+    :ivar absent: the reasons why the others were not measured.
     """
 
     environment: dict[str, str]
@@ -61,7 +61,10 @@ class Results:
         return next((row for row in self.rows if row.name == name), None)
 
     def __getitem__(self, name: str) -> Row:
-        """Return a row. Like the figures of a library in it, it may be missing: a `KeyError`."""
+        """Return a row.
+
+        :raises KeyError: if it is missing, as the figures of a library in it may be as well.
+        """
         row = self.row(name)
         if row is None:
             raise KeyError(name)
@@ -88,7 +91,8 @@ def environment(rounds: int) -> dict[str, str]:
 
 
 def processor_model() -> str:
-    """Return the processor's model and its cores. Linux has the model in a file; elsewhere, Python asks the system."""
+    """Return the processor's model and its cores. On Linux, the model is in a file; elsewhere, Python asks the
+    system."""
     cores = f"{os.cpu_count()} cores"
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -107,8 +111,8 @@ def run(
 ) -> Results:
     """Measure all works with all libraries.
 
-    :param progress: is told the name of each work before it begins.
-    :raises AssertionError: when a library does not do the work right.
+    :param progress: a function that is called with the name of each work before it begins.
+    :raises AssertionError: if a library does not do the work correctly.
     """
     results = Results(environment(rounds), {library.name: library.version for library in libraries}, absent)
     for work in works:
@@ -131,8 +135,8 @@ def measure(work: Work, libraries: Sequence[Library], rounds: int) -> Row:
 
 
 def in_turns(items: Sequence[T], rounds: int) -> Iterator[tuple[int, T]]:
-    """Yield the number of each round, from 1, with each item. Each round begins with another item, so that a change of
-    the processor's pace meets all alike."""
+    """Yield the number of each round, from 1, with each item. Each round begins with another item, so that changes in
+    the processor's speed affect all of them equally."""
     for number in range(rounds):
         turn = number % max(len(items), 1)
         for item in (*items[turn:], *items[:turn]):
@@ -140,7 +144,7 @@ def in_turns(items: Sequence[T], rounds: int) -> Iterator[tuple[int, T]]:
 
 
 def _why_not(work: Work, library: Library) -> str | None:
-    """Check a library; return the reason if it does not do this work at all."""
+    """Check a library, and return the reason if it cannot do this work at all."""
     try:
         work.check(library)
     except UnsupportedError as error:

@@ -1,7 +1,7 @@
-"""This package, twice in one process: as it is installed, and the same sources again without the compiler.
+"""This package, twice in one process: as it is installed, and the same sources without the extension modules.
 
 The second one is a copy of the ``.py`` files under another name, which works because the package imports its own
-modules only relatively. Where nothing was compiled, only the copy is measured.
+modules only relatively. If nothing was compiled, only the copy is measured.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def pure() -> Ours:
 
 
 def _copy_sources() -> None:
-    """Copy the ``.py`` files of the package to where they are found under the other name."""
+    """Copy the ``.py`` files of the package, so that they can be imported under the other name."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise UnsupportedError("the package is not there")

@@ -1,7 +1,7 @@
-"""The bytes that every library gets: messages, the frames around them, the reads that they come in.
+"""The bytes for every library: messages, the frames around them, and the reads in which they arrive.
 
-What lives here: making them, the same in every run (seeded), and reading frames back to check what was sent.
-Nothing here is timed, and nothing uses a library under test: the frames are put together by the plainest code.
+What lives here: making these bytes, which are the same in every run (seeded), and parsing frames to check what was
+sent. Nothing here is timed, and nothing uses a library under test: frames are made by the simplest possible code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Messages = Sequence[str] | Sequence[bytes]
 
 KIB = 1 << 10
 MIB = 1 << 20
-READ = 64 * KIB  # what a server usually asks recv() for
+READ = 64 * KIB  # the size that servers usually pass to recv()
 
 CONT, TEXT, BINARY = 0, 1, 2
 FIN, RSV1, MASKED = 0x80, 0x40, 0x80
@@ -44,15 +44,15 @@ JSON = '{"id": %d, "user": "user-%d", "room": "lobby", "score": %d, "text": "%s"
 
 @dataclass(frozen=True)
 class Deflate:
-    """How deflated messages are made: everything else is zlib's default (level 6, 15 window bits, memLevel 8).
+    """The parameters of deflated messages. All others are zlib's defaults (level 6, 15 window bits, memLevel 8).
 
-    :param takeover: whether a message may refer back to those before it (RFC 7692 7.1.1).
+    :param takeover: whether a message may refer back to earlier ones (RFC 7692 7.1.1).
     """
 
     takeover: bool
 
     def compressors(self) -> Callable[[], zlib._Compress]:
-        """Return what to call for the compressor of each next message: always the same one, or a new one."""
+        """Return a function that returns the compressor for the next message: always the same one, or a new one."""
         if not self.takeover:
             return lambda: zlib.compressobj(wbits=-zlib.MAX_WBITS)
         shared = zlib.compressobj(wbits=-zlib.MAX_WBITS)
@@ -68,11 +68,11 @@ class Deflate:
 
 @dataclass(frozen=True)
 class Stream:
-    """Frames as a client sends them, cut into reads, and what has to come out.
+    """Frames as a client sends them, cut into reads, and the expected messages.
 
     :ivar messages: the messages, all ``str`` or all ``bytes``.
-    :ivar reads: the bytes, masked, as they come from the socket.
-    :ivar ends: for each read, how many messages are complete once it has been read.
+    :ivar reads: the masked bytes, as they are read from the socket.
+    :ivar ends: for each read, the number of messages that are complete after it.
     :ivar deflated: the deflated payloads with their tail, if the messages are deflated.
     """
 
@@ -83,7 +83,7 @@ class Stream:
 
     @property
     def size(self) -> int:
-        """The bytes in all messages together."""
+        """The total number of bytes in all messages."""
         return sum(len(as_bytes(message)) for message in self.messages)
 
 
@@ -99,12 +99,12 @@ def ascii_messages(count: int, size: int) -> list[str]:
 
 
 def mixed_messages(count: int, size: int) -> list[str]:
-    """Text with accents, CJK and emoji; up to 3 bytes shorter, where a character would be cut."""
+    """Return text with accents, CJK and emoji, up to 3 bytes shorter if a character would be cut."""
     return _texts(MIXED, count, size)
 
 
 def script_messages(script: str, count: int, size: int) -> list[str]:
-    """Text in one of `SCRIPTS`; up to 3 bytes shorter, too."""
+    """Return text in one of `SCRIPTS`, also up to 3 bytes shorter."""
     return _texts(SCRIPTS[script], count, size)
 
 
@@ -117,7 +117,7 @@ def binary_messages(count: int, size: int) -> list[bytes]:
 
 
 def json_messages(count: int, size: int) -> list[str]:
-    """Text that deflates as the usual traffic does: names that repeat, values that do not."""
+    """Return text that deflates like usual traffic, with names that repeat and values that do not."""
     dice = random.Random(2)
     messages = []
     for _ in range(count):
@@ -130,7 +130,7 @@ def json_messages(count: int, size: int) -> list[str]:
 
 
 def _turned(pattern: bytes, count: int, size: int) -> Iterator[bytes]:
-    """Messages that differ from each other: each begins at another character of the pattern."""
+    """Yield messages that differ from each other, as each begins at another character of the pattern."""
     endless = pattern * (size // len(pattern) + 2)
     starts = [place for place, byte in enumerate(pattern) if byte & 0xC0 != 0x80]
     for index in range(count):
@@ -142,14 +142,14 @@ def _turned(pattern: bytes, count: int, size: int) -> Iterator[bytes]:
 
 
 def mask(payload: bytes, key: bytes) -> bytes:
-    """5.3, by one XOR of two large numbers."""
+    """Mask a payload (5.3), with one XOR of two large numbers."""
     size = len(payload)
     repeated = (key * (size // 4 + 1))[:size]
     return (int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")).to_bytes(size, "big")
 
 
 def frame(first: int, payload: bytes, key: bytes | None) -> bytes:
-    """One frame (5.2); ``first`` is its first byte, a ``key`` masks it."""
+    """Return one frame (5.2). ``first`` is its first byte; if there is a ``key``, the payload is masked."""
     size = len(payload)
     masked = 0 if key is None else MASKED
     if size < 126:
@@ -162,7 +162,7 @@ def frame(first: int, payload: bytes, key: bytes | None) -> bytes:
 
 
 def parse_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Read frames back: the first byte and the unmasked payload of each."""
+    """Parse frames, and yield the first byte and the unmasked payload of each."""
     place = 0
     while place < len(data):
         first, second = data[place], data[place + 1]
@@ -189,8 +189,8 @@ def make_stream(
 ) -> Stream:
     """Return the frames of a client that sends these messages.
 
-    :param cut: bytes in a read; ``None`` for one frame in each.
-    :param fragments: into how many frames of the same size each message is cut.
+    :param cut: the number of bytes in a read; ``None`` for one frame in each.
+    :param fragments: the number of frames of the same size into which each message is cut.
     :param deflate: how to deflate the messages, if at all.
     """
     dice = random.Random(3)
@@ -242,7 +242,7 @@ def _message_ends(frames: Sequence[bytes], final_frames: Sequence[int], reads: S
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # 1.3
 
-# What a browser sends. The extension is offered and no library takes it: it is not set up in any of them.
+# The request of a browser. It offers the extension, but none of the libraries is set up to accept it.
 REQUEST = (
     b"GET /chat?room=lobby HTTP/1.1\r\n"
     b"Host: server.example.com:8765\r\n"

@@ -1,6 +1,6 @@
 """The other libraries, each behind the interface of `libraries.py`.
 
-Imports are inside the classes: a library that is not installed is left out, and the others are measured.
+The imports are inside the classes, so that the others can be measured if a library is not installed.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Wsproto(Library):
 
 
 class Websockets(Library):
-    """The sans-I/O layer. It returns frames; joining and decoding are left to the layers above, so they are done
+    """The sans-I/O layer. It returns frames and leaves joining and decoding to the layers above, so they are done
     here."""
 
     name = "websockets"
@@ -164,9 +164,9 @@ class Websockets(Library):
 
 
 class Transport:
-    """A list that picows and aiohttp write to, in place of a socket.
+    """A list to which picows and aiohttp write, instead of a socket.
 
-    It claims to be encrypted, so that picows passes it the bytes instead of calling send(2) itself.
+    It claims to be encrypted, so that picows passes the bytes to it instead of calling send(2) itself.
     """
 
     def __init__(self) -> None:
@@ -196,9 +196,9 @@ class NoSocket:
 
 
 class Aiohttp(Library):
-    """The reader and the writer that are under both its server and its client.
+    """The reader and the writer that both its server and its client use.
 
-    The messages are taken from the reader's queue directly, which is quicker than its coroutine ``read()``.
+    The messages are taken directly from the reader's queue, which is faster than its coroutine ``read()``.
     """
 
     name = "aiohttp"
@@ -245,7 +245,7 @@ def hand_over(output: Any) -> Generator[Any, None, None]:
 
 
 def one_by_one(send: Any, payloads: Any, opcode: int, written: list[Any]) -> Iterator[Any]:
-    """Run a coroutine that sends the payloads, and stops after each; none of its sends ever waits."""
+    """Run a coroutine that sends the payloads, and stop after each of them. None of its sends ever waits."""
 
     async def send_all() -> None:
         for payload in payloads:
@@ -257,7 +257,7 @@ def one_by_one(send: Any, payloads: Any, opcode: int, written: list[Any]) -> Ite
 
 
 class AiohttpConnection:
-    """Reader, queue and writer. No limit on the queue, or it would stop the reader."""
+    """Reader, queue and writer. The queue has no limit, as it would otherwise stop the reader."""
 
     def __init__(self, library: Aiohttp, role: Role, deflate: Deflate | None) -> None:
         loop = asyncio.get_running_loop()
@@ -272,25 +272,25 @@ class AiohttpConnection:
             compress=15 if deflate else 0,
             notakeover=bool(deflate and not deflate.takeover),
         )
-        if deflate:  # or it would compress at level 1, where all the others use zlib's default
+        if deflate:  # otherwise, it would compress at level 1, while all the others use zlib's default
             self.writer._compressobj = library.compression.ZLibCompressor(wbits=-15)
 
     async def send_deflated(self, payload: bytes, opcode: int) -> None:
-        """What `send_frame` does up to 16 KiB; beyond that it hands the payload to a thread."""
+        """Do what `send_frame` does up to 16 KiB. Beyond that, it would pass the payload to a thread."""
         self.writer._send_compressed_frame_sync(payload, opcode, None)
 
 
 class Protocol:
-    """What aiohttp's reader and writer ask about the flow of bytes: nothing is ever full."""
+    """The answers to what aiohttp's reader and writer ask about flow control: nothing is ever full."""
 
     _reading_paused = _paused = False
 
 
 class Picows(Library):
-    """The protocol object that asyncio would drive, driven by hand.
+    """The protocol object, which is called here instead of by asyncio.
 
-    It reads into a buffer of its own, so each read is copied into that buffer first, as recv_into() would do.
-    It returns frames; joining is left to the application, so it is done here. It does not deflate.
+    It reads into a buffer of its own, so each read is copied into that buffer first, as recv_into() would do. It
+    returns frames and leaves joining to the application, so this is done here. It does not deflate.
     """
 
     name = "picows"
@@ -313,7 +313,7 @@ class Picows(Library):
         return connection
 
     def _start(self, role: Role, uri: str = URI) -> tuple[Any, list[Any]]:
-        """A connection before its handshake, and where it writes to."""
+        """Return a connection before its handshake, and the list to which it writes."""
         host, _, target = uri.removeprefix("ws://").partition("/")
         listener = self.listener()
         connection = self.picows.WSProtocol(
@@ -331,7 +331,7 @@ class Picows(Library):
             enable_auto_pong=True,
             max_frame_size=LIMIT,
             extra_headers=None,
-            read_buffer_init_size=16 * KIB,  # its default; the buffer grows where reads fill it
+            read_buffer_init_size=16 * KIB,  # its default; the buffer grows if reads fill it
         )
         transport = Transport()
         connection.connection_made(transport)
@@ -375,7 +375,7 @@ def feed(connection: Any, data: bytes) -> None:
 
 
 def listener_class(picows: Any) -> Any:
-    """Do the application's part: take the payload out of each frame, and join fragments."""
+    """Return a class that does the application's part: it takes the payload out of each frame, and joins fragments."""
     text, continuation = picows.WSMsgType.TEXT, picows.WSMsgType.CONTINUATION
 
     class Listener(picows.WSListener):  # type: ignore[misc]

@@ -21,8 +21,8 @@ GROUPS = {
 
 
 def rst(results: Results) -> str:
-    """Return the whole report: what it ran on, and a table for each group. A page of the documentation includes it, so
-    it has no heading of its own."""
+    """Return the whole report: the environment, and a table for each group. A page of the documentation includes it,
+    so it has no heading of its own."""
     lines = [".. Made by benchmarks/run.py; do not edit.", "", *environment(results)]
     for group, title in GROUPS.items():
         rows = [row for row in results.rows if row.group == group]
@@ -61,7 +61,7 @@ def _csv(cells: Iterable[str]) -> str:
 
 
 def environment(results: Results) -> Iterator[str]:
-    """Yield a list of what it ran on, and of what could not be measured."""
+    """Yield a list that describes the environment, and what could not be measured."""
     for name, value in (results.environment | results.libraries).items():
         yield f"- {name}: {value}"
     for name, reason in results.absent.items():
@@ -73,7 +73,7 @@ def _work_and_unit(row: Row) -> str:
 
 
 def _reasons(results: Results) -> Iterator[str]:
-    """Why some libraries have no figure for some works."""
+    """Yield the reasons why some libraries have no figure for some works."""
     notes: dict[tuple[str, str], list[str]] = {}
     for row in results.rows:
         for library, reason in row.reasons.items():
@@ -83,12 +83,12 @@ def _reasons(results: Results) -> Iterator[str]:
 
 
 def reference(row: Row) -> str | None:
-    """Return the library that all others are compared with: ours, compiled if it is."""
+    """Return the library with which all others are compared: ours, compiled if possible."""
     return next((name for name in (COMPILED, PURE) if name in row.rounds), None)
 
 
 def quantity(value: float, unit: str) -> str:
-    """Return the value in the multiple of its unit that reads best."""
+    """Return the value with a suitable multiple of its unit."""
     step, *names = (1000, "ns", "µs", "ms", "s") if unit.startswith("ns") else (1024, "B", "KiB", "MiB")
     for name in names[:-1]:
         if value < step:
@@ -98,7 +98,7 @@ def quantity(value: float, unit: str) -> str:
 
 
 def digits(value: float) -> str:
-    """Three digits that count."""
+    """Return the value with three significant digits."""
     return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
@@ -117,7 +117,7 @@ def verdicts_table(verdicts: Sequence[tuple[str, str, str]]) -> tuple[str, bool]
 
 # --- plot -----------------------------------------------------------------------------------------------------
 
-# The palette of Okabe and Ito, which people with any colour vision can tell apart, and a sign for each.
+# The palette of Okabe and Ito, whose colours can be told apart with any colour vision, and a sign for each.
 SIGNS = {
     "floor": ("#555555", "|"),
     COMPILED: ("#D55E00", "D"),
@@ -133,7 +133,7 @@ def plot(results: Results, path: Path) -> None:
     """Draw each work as a line of dots, and the growth as curves. The suffix of the path chooses the format."""
     pyplot: Any = import_module("matplotlib.pyplot")
     pyplot.switch_backend("Agg")
-    pyplot.rcParams["svg.hashsalt"] = "rfc6455"  # the same figures give the same file
+    pyplot.rcParams["svg.hashsalt"] = "rfc6455"  # so that the same figures give the same file
     rows = [row for row in results.rows if row.group in ("receive", "send", "handshake") and reference(row)]
     curves = {
         title: [row for row in results.rows if row.name.startswith(prefix)]
@@ -184,7 +184,7 @@ def _plot_curve(axes: Any, results: Results, rows: Sequence[Row], title: str) ->
 
 
 def _growth_label(word: str) -> str:
-    """Return what the name of a work ends with, for an axis: ``64m`` is 64 MiB, ``10000`` a number of messages."""
+    """Return the label for the last word of a work's name: ``64m`` is 64 MiB, ``10000`` a number of messages."""
     return f"{int(word):,}" if word.isdecimal() else f"{word[:-1]} {word[-1].upper()}iB"
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-# At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
+# At the end, so that an installed rfc6455 is measured, and this source tree only if there is none.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import measure, report
@@ -33,7 +33,7 @@ def selected_works(scale: Scale, patterns: Sequence[str] | None) -> Iterator[Wor
 
 
 async def run(options: argparse.Namespace) -> measure.Results:
-    """Measure. A coroutine only because picows and aiohttp ask for the running loop; nothing in it waits."""
+    """Measure. This is a coroutine only because picows and aiohttp ask for the running loop; nothing in it waits."""
     libraries, absent = installed()
     chosen = [library for library in libraries if matches(library.name, options.library)]
     works = selected_works(QUICK if options.quick else FULL, options.only)

@@ -1,7 +1,7 @@
-"""What the figures must show. Each row of `TARGETS` is one requirement; `check` compares the results with them.
+"""The requirements for the figures. Each row of `TARGETS` is one of them; `check` compares the results with them.
 
-Costs are medians. "n times as fast as X" is the cost of X divided by ours. A figure that is missing is a `KeyError`;
-the target then has failed if it is ours and there is a reason, and is absent otherwise.
+Costs are medians. "n times as fast as X" is the cost of X divided by ours. A missing figure is a `KeyError`: the
+target has then failed if the figure is ours and there is a reason, and is absent otherwise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BEST_PEER = "the best peer"
 
 
 class Target(Protocol):
-    """One requirement; as a `str`, it says what must be."""
+    """One requirement. Its `str` describes it."""
 
     @property
     def work(self) -> str:
@@ -29,10 +29,10 @@ class Target(Protocol):
 
     @property
     def library(self) -> str:
-        """Whose figure it is."""
+        """The library with the figure."""
 
     def verdict(self, results: Results) -> tuple[bool, str]:
-        """Return whether the results are as required, and what they are."""
+        """Return whether the results meet the requirement, and the results in words."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class NearFloor:
 
 @dataclass(frozen=True)
 class Flat:
-    """From the first of these works to the last the cost of a unit does not grow by more than ``times``."""
+    """From the first of these works to the last, the cost of a unit does not grow by more than ``times``."""
 
     first: str
     last: str
@@ -99,7 +99,7 @@ class Flat:
 
 @dataclass(frozen=True)
 class AtMost:
-    """The figure itself is bounded."""
+    """The figure has an upper bound."""
 
     work: str
     library: str
@@ -115,7 +115,7 @@ class AtMost:
 
 @dataclass(frozen=True)
 class AddsAtMost:
-    """A unit of this work costs at most so much more than one of another."""
+    """A unit of this work costs at most ``most`` more than one of another."""
 
     work: str
     first: str
@@ -164,14 +164,14 @@ TARGETS: tuple[Target, ...] = (
 
 
 def rival(row: Row, name: str) -> str:
-    """Return the library to compare with: the best of the peers that were measured, or the one that is named."""
+    """Return the library with which to compare: the best of the measured peers, or the one with this name."""
     if name != BEST_PEER:
         return name
     return min((peer for peer in PEERS if peer in row.rounds), key=row.median, default=name)
 
 
 def check(results: Results, targets: Sequence[Target] = TARGETS) -> Iterator[tuple[str, str, str]]:
-    """For each target whose work was run: ``pass``, ``FAIL`` or ``absent``, the target, what was found."""
+    """For each target whose work was run, yield ``pass``, ``FAIL`` or ``absent``, the target, and the result."""
     for target in targets:
         row = results.row(target.work)
         if row is None:

@@ -1,8 +1,8 @@
-"""What is measured: each piece of work, with its payload, how it is run once, and how its result is checked.
+"""The works that are measured: the payload of each, how it is run once, and how its result is checked.
 
-The law: a work is the same bytes for every library, made once. `Work.measure` takes one figure, `Work.check`
-makes sure that the library really did the work: every message came out, with the right type and content.
-The sizes below are those of a full run; `all_works` can divide them, for tests and for a quick look.
+The law: a work uses the same bytes for every library, which are made once. `Work.measure` takes one figure, and
+`Work.check` checks that the library really does the work: every message must come out, with the right type and
+content. The sizes below are those of a full run; `all_works` can divide them, for tests and for a quick look.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ KINDS: dict[str, Maker] = {
 
 
 def processor_time(run: Callable[[], object]) -> int:
-    """Nanoseconds of processor time, which other processes do not add to; without the garbage collector.
+    """Return the nanoseconds of processor time, to which other processes do not add.
 
-    The collector is off for every library alike, as in `timeit`; what was left over is collected before.
+    The garbage collector is off for every library, as in `timeit`, and runs before.
     """
     gc.collect()
     gc.disable()
@@ -48,7 +48,7 @@ def processor_time(run: Callable[[], object]) -> int:
 
 
 def exhaust(iterator: Iterable[Any]) -> None:
-    """Take everything and keep nothing, at the speed of C."""
+    """Consume everything and keep nothing, at the speed of C."""
     deque(iterator, maxlen=0)
 
 
@@ -56,9 +56,9 @@ def exhaust(iterator: Iterable[Any]) -> None:
 class Work:
     """One row of the table.
 
-    :ivar name: for ``--only``.
-    :ivar title: for people.
-    :ivar unit: what the figure is of: ``"ns per message"`` and the like.
+    :ivar name: the name for ``--only``.
+    :ivar title: the title in the table.
+    :ivar unit: the unit of the figure, such as ``"ns per message"``.
     """
 
     name: str
@@ -67,21 +67,21 @@ class Work:
 
     @property
     def group(self) -> str:
-        """The part of the tables it stands in: the first word of the name."""
+        """The table to which it belongs: the first word of the name."""
         return self.name.partition("-")[0]
 
     def measure(self, library: Library) -> float:
         """Take one figure.
 
-        :raises UnsupportedError: when the library does not do this.
+        :raises UnsupportedError: if the library cannot do this.
         """
         raise NotImplementedError
 
     def check(self, library: Library) -> None:
-        """Do the work once and look at the result.
+        """Do the work once and check the result.
 
-        :raises AssertionError: when it is wrong.
-        :raises UnsupportedError: when the library does not do this.
+        :raises AssertionError: if it is wrong.
+        :raises UnsupportedError: if the library cannot do this.
         """
         raise NotImplementedError
 
@@ -100,11 +100,11 @@ def check_messages(library: Library, messages: Iterable[Any], expected: Messages
 class Receive(Work):
     """A server receives messages.
 
-    :ivar cut: bytes in a read; ``None`` for one frame in each.
-    :ivar per_byte: whether the figure is of a byte rather than of a message.
-    :ivar connections: how many connections receive all of it, one after the other, so that a figure of few
-        messages is not one of the clock.
-    :ivar at_endpoint: whether they are received through what keeps the connection's deadlines, too.
+    :ivar cut: the number of bytes in a read; ``None`` for one frame in each.
+    :ivar per_byte: whether the figure is for a byte rather than for a message.
+    :ivar connections: the number of connections that receive all messages, one after the other, so that for few
+        messages, the figure does not depend on the resolution of the clock.
+    :ivar at_endpoint: whether messages are received through the object that has the connection's deadlines as well.
     """
 
     kind: str
@@ -139,7 +139,7 @@ class Receive(Work):
 
 @dataclass(frozen=True)
 class Send(Work):
-    """Messages are sent, each given to the socket before the next."""
+    """Messages are sent. Each is passed to the socket before the next."""
 
     role: Role
     kind: str
@@ -193,7 +193,7 @@ class ServerHandshake(Work):
 
 @dataclass(frozen=True)
 class ClientHandshake(Work):
-    """A request out, the 101 in. Making the 101 is in the time too, the same for all."""
+    """A request out, the 101 in. The time includes making the 101, which is the same for all."""
 
     count: int
 
@@ -214,7 +214,7 @@ class ClientHandshake(Work):
 
 @dataclass(frozen=True)
 class Memory(Work):
-    """The memory of a waiting connection: everything that Python and zlib allocate for it.
+    """The memory of an idle connection: everything that Python and zlib allocate for it.
 
     :ivar used: whether it has received and sent one message.
     """
@@ -228,7 +228,7 @@ class Memory(Work):
         return payloads.make_stream(payloads.json_messages(1, 200), deflate=self.deflate)
 
     def measure(self, library: Library) -> float:
-        self._connection(library)  # what is made once for all connections
+        self._connection(library)  # allocates what is only made once for all connections
         gc.collect()
         tracemalloc.start()
         try:
@@ -256,8 +256,8 @@ class Memory(Work):
 class Scale:
     """The factors by which a full run is made smaller.
 
-    :ivar counts: divides how many messages, handshakes and connections there are.
-    :ivar sizes: divides how large the large messages are.
+    :ivar counts: divides the numbers of messages, handshakes and connections.
+    :ivar sizes: divides the sizes of the large messages.
     """
 
     counts: int = 1
@@ -275,7 +275,7 @@ QUICK = Scale(counts=10)
 
 
 def all_works(scale: Scale = FULL) -> Iterator[Work]:
-    """Yield every row of the tables, in order. A payload is made when its work is first run, and goes with it."""
+    """Yield every row of the tables, in order. A payload is made when its work is first run, and freed with it."""
     yield from _receive(scale)
     yield from _send(scale)
     yield from _handshakes(scale)

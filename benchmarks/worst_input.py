@@ -1,12 +1,12 @@
-"""What the costliest bytes cost: ``python benchmarks/worst_input.py docs/_generated/worst_input.rst``.
+"""The cost of the most expensive input: ``python benchmarks/worst_input.py docs/_generated/worst_input.rst``.
 
-A peer may send anything that the protocol allows. Each input here looks for the most work in the fewest bytes, and is
-compared with what honest compressed messages cost, a byte on the wire. Nothing here should cost more than 20 times as
-much, and a table in reST says whether it does, for the compiled modules and for the sources. A second table does the
-same for the heads of requests and responses, which should not cost more than 10 times as much as a browser's.
+A peer may send anything that the protocol allows. Each input here tries to cause as much work as possible with few
+bytes. Its cost per byte on the wire is compared with that of ordinary compressed messages, and should not be more than
+20 times as high. A table in reST shows the results, for the compiled modules and for the sources. A second table does
+the same for the heads of requests and responses, which should not cost more than 10 times as much as a browser's.
 
-Not here: that the bounds hold to the byte (``tests/core/test_deflate_work.py``), and that the work for a head does
-(``tests/core/test_handshake_hostile.py``).
+Not here: the tests that check the bounds exactly (``tests/core/test_deflate_work.py``,
+``tests/core/test_handshake_hostile.py``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
+# At the end, so that an installed rfc6455 is measured, and this source tree only if there is none.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import rfc6455
@@ -46,11 +46,11 @@ KEY = b"\x37\xfa\x21\x3d"
 
 @dataclass(frozen=True)
 class Input:
-    """What a peer sends.
+    """The input from a peer.
 
-    :ivar name: what it is, in words.
+    :ivar name: a description.
     :ivar data: all its bytes.
-    :ivar reader: makes what reads them.
+    :ivar reader: a function that makes the object that reads them.
     """
 
     name: str
@@ -82,7 +82,7 @@ def deflated(data: bytes, level: int = 6) -> bytes:
 
 
 class Bits:
-    """Bits in the order of DEFLATE (RFC 1951, 3.1.1), as bytes once there are eight times as many."""
+    """Bits in the order of DEFLATE (RFC 1951, 3.1.1), which become bytes when repeated eight times."""
 
     def __init__(self) -> None:
         self._bits: list[int] = []
@@ -96,7 +96,7 @@ class Bits:
         return self
 
     def repeated_to_bytes(self, size: int) -> bytes:
-        """About so many bytes: the same bits again and again, up to the end of a byte."""
+        """Return about ``size`` bytes: the same bits again and again, up to the end of a byte."""
         bits = self._bits * 8
         unit = bytes(
             sum(bit << at for at, bit in enumerate(bits[start : start + 8])) for start in range(0, len(bits), 8)
@@ -105,11 +105,11 @@ class Bits:
 
 
 def empty_fixed_block() -> Bits:
-    """RFC 1951, 3.2.6: ten bits, the last seven for the end of the block."""
+    """Return an empty block (RFC 1951, 3.2.6) of ten bits, of which the last seven are the end of the block."""
     return Bits().number(0, 1).number(1, 2).code(0, 7)
 
 
-# RFC 1951, 3.2.7: the order in which the lengths of the code for lengths are written.
+# RFC 1951, 3.2.7: the order in which the lengths of the codes for lengths are written.
 ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
 
 
@@ -127,14 +127,14 @@ def codes_of(lengths: dict[int, int]) -> dict[int, tuple[int, int]]:
 
 
 def empty_dynamic_block(literals: dict[int, int]) -> Bits:
-    """Return a block that describes codes (RFC 1951, 3.2.7) and has nothing in them but its end.
+    """Return a block that describes codes (RFC 1951, 3.2.7) and contains nothing but its end.
 
-    :param literals: the lengths of the codes, a complete set that has 256, the end.
+    :param literals: the lengths of the codes, a complete set that includes 256, the end.
     """
     alphabet = {0, 1, 18, *literals.values()}
     width = (len(alphabet) - 1).bit_length()
     spare = (1 << width) - len(alphabet)
-    # A complete code for all of these: some a bit shorter.
+    # A complete code for all of these; some are one bit shorter.
     of_lengths = {symbol: width - (at < spare) for at, symbol in enumerate(sorted(alphabet))}
     codes = codes_of(of_lengths)
     written = max(at for at, symbol in enumerate(ORDER) if symbol in of_lengths) + 1
@@ -155,7 +155,7 @@ def empty_dynamic_block(literals: dict[int, int]) -> Bits:
 
 
 def chain_of_lengths(longest: int) -> dict[int, int]:
-    """Codes of 1, 2, 3, ... bits and two of the longest: the largest tables that so few symbols make."""
+    """Return codes of 1, 2, 3, ... bits and two of the longest, which need the largest tables for so few symbols."""
     lengths = [*range(1, longest + 1), longest]
     return {256 - at: length for at, length in enumerate(lengths)}
 
@@ -220,7 +220,7 @@ def with_takeover() -> rfc6455.Connection:
 
 
 def receive(ws: rfc6455.Connection, data: bytes) -> tuple[int, int]:
-    """Take it as a loop would; give how many bytes were looked at, and how many came out."""
+    """Receive the data as a loop would. Return the number of bytes that were looked at, and that came out."""
     size = 0
     for at in range(0, len(data), READ):
         events = ws.receive_data(data[at : at + READ])
@@ -235,10 +235,10 @@ def receive(ws: rfc6455.Connection, data: bytes) -> tuple[int, int]:
 
 
 def looked_at(closed: rfc6455.Closed, data: bytes) -> int:
-    """Where it was refused, on the side of caution: the frame in hand is counted up to what is known of it."""
+    """Return the number of bytes before the refusal. To be cautious, only a known part of the last frame counts."""
     assert isinstance(closed.error, rfc6455.RemoteProtocolError), closed
     assert closed.error.close_code == 1009, closed.error
-    # The chain of ends is one frame, and this many ends of 2 bytes were read.
+    # The chain of ends is one frame, of which this many ends of 2 bytes were read.
     offset = closed.error.offset
     return offset or 8 + 2 * 19
 
@@ -249,7 +249,7 @@ SERVER, CLIENT = "a server: ", "a client: "
 HONEST_REQUEST = f"{SERVER}honest, the request of a browser"
 HONEST_RESPONSE = f"{CLIENT}honest, the answer of a server"
 
-# Fields that make work; most were found in reports about other libraries. A list may have 128 members.
+# Fields that cause work; most come from reports about other libraries. A list may have 128 members.
 EXTENSIONS, SUBPROTOCOL = "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"
 FIELDS = {
     "a list of 7,500 unknown extensions": [(EXTENSIONS, "x," * 7500)],
@@ -290,7 +290,7 @@ def lines_of(fields: Sequence[tuple[str, str]]) -> bytes:
 
 
 def open_with(handshake: rfc6455.ServerHandshake | rfc6455.ClientHandshake, data: bytes) -> tuple[int, int]:
-    """Read a head, and accept the request if it is one, unless it is refused. No bytes of a message come out."""
+    """Read a head, and accept it if it is a valid request. No bytes of a message come out."""
     with suppress(rfc6455.HandshakeError):
         handshake.receive_data(data)
         if isinstance(handshake, rfc6455.ServerHandshake):
@@ -306,7 +306,7 @@ Read = Callable[[Any, bytes], tuple[int, int]]
 
 
 def figures(inputs: Iterable[Input], read: Read, rounds: int = ROUNDS) -> Figures:
-    """For each input the nanoseconds that a byte on the wire takes, at best, and the bytes that come of one."""
+    """Return for each input the nanoseconds for a byte on the wire, at best, and the bytes that come out of it."""
     found: Figures = {}
     for each in inputs:
         best = float("inf")
@@ -346,7 +346,7 @@ def table(first: Sequence[str], builds: dict[str, Figures], honest: Callable[[st
     """Yield a table.
 
     :param first: the headings before those of the builds: one, or two with what comes out.
-    :param honest: gives for an input the one that it is compared with.
+    :param honest: a function that returns the input with which an input is compared.
     """
     header = [*first]
     for build in builds:

@@ -1,1 +1,1 @@
-"""The load of the chat: the same chat on several libraries, under the same load. See benchmarks/README.md."""
+"""The chat under load: the same chat on several libraries, under the same load. See benchmarks/README.md."""

@@ -1,6 +1,6 @@
-"""What is measured: each case is a chat from its beginning to its end, and gives some figures.
+"""The cases. Each is a chat from beginning to end, and gives some figures.
 
-A case raises `LoadError` when the chat loses a line, sends one twice or out of order, or does not go on.
+A case raises `LoadError` if the chat loses a line, sends one twice or out of order, or stops.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ LINE = 64  # bytes
 WINDOW = 64  # lines in flight from each sender
 MIB = 1 << 20
 
-# What the case with a client that never reads sends in all: several times what the chat's outbox may hold, which is
-# `Settings.outbox_bytes`; and in lines of this size.
+# For the case with a client that never reads: the limit of the chat's outbox (`Settings.outbox_bytes`), of which
+# several times as much is sent, and the size of the lines.
 OUTBOX = 4 * MIB
 UNREAD = 4 * OUTBOX
 LONG_LINE = 1024
@@ -26,16 +26,16 @@ LONG_LINE = 1024
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of each: a figure for the report, a rough look, or only whether it works.
+    """The sizes of the cases: for the figures of a report, for a rough look, or only to see whether they work.
 
-    :ivar clients: in the cases `talk` and `wait`.
-    :ivar senders: in the second part of `talk`.
-    :ivar seconds: how long they talk.
-    :ivar lines: but at most so many lines in all, which are kept until they are checked.
-    :ivar pings: lines of the case `wait`.
-    :ivar crowd: clients of the case `crowd`, and its senders, and the lines of each.
-    :ivar table: clients of the case `sleeper`.
-    :ivar unread: bytes that are sent to the one that never reads.
+    :ivar clients: the clients in the cases `talk` and `wait`.
+    :ivar senders: the senders in the second part of `talk`.
+    :ivar seconds: the time for which they talk.
+    :ivar lines: the maximum number of lines in this time, which are kept until they are checked.
+    :ivar pings: the lines of the case `wait`.
+    :ivar crowd: the clients of the case `crowd`, its senders, and the lines of each of these.
+    :ivar table: the clients of the case `sleeper`.
+    :ivar unread: the bytes that are sent to the client that never reads.
     """
 
     clients: int = 100
@@ -58,7 +58,7 @@ QUICK = Scale(seconds=0.5, lines=10_000, pings=200, crowd=500, crowd_lines=2)
 class Figure:
     """One row of the table.
 
-    :ivar unit: of the figure: ``/s``, ``s``, ``B`` or ``""``.
+    :ivar unit: ``/s``, ``s``, ``B`` or ``""``.
     """
 
     name: str
@@ -71,8 +71,8 @@ class Figure:
 class Case:
     """One case.
 
-    :ivar title: says how much of each there is.
-    :ivar measure: runs it, and gives a number for each of the `figures`.
+    :ivar title: a function that describes the case, with its sizes.
+    :ivar measure: a function that runs the case, and returns a number for each of the `figures`.
     """
 
     name: str
@@ -82,7 +82,8 @@ class Case:
 
 
 def talk(program: Program, scale: Scale) -> dict[str, float]:
-    """One busy sender, ten busy senders, one line in flight: the same clients, one after the other."""
+    """Measure one busy sender, ten busy senders, and one line in flight, one after the other, with the same
+    clients."""
     with Running(program) as server, Crowd(server.port, scale.clients, scale.senders, LINE) as crowd:
         crowd.open()
         crowd.greet()
@@ -101,7 +102,7 @@ def talk(program: Program, scale: Scale) -> dict[str, float]:
 def _flood(server: Running, crowd: Crowd, senders: int, scale: Scale) -> dict[str, float]:
     talkers = crowd.senders[:senders]
     most = scale.lines // senders
-    # To warm up: Node.js compiles what runs often.
+    # To warm up, as Node.js compiles code that runs often.
     crowd.flood(talkers, WINDOW, scale.seconds / 4, most // 4)
     crowd.check()
     before, mine = server.cpu(), time.process_time()
@@ -117,7 +118,8 @@ def _flood(server: Running, crowd: Crowd, senders: int, scale: Scale) -> dict[st
 
 
 def many(program: Program, scale: Scale) -> dict[str, float]:
-    """A crowd comes, some of it say something to all the rest, and it goes. The second time, memory is warm."""
+    """Measure many clients that come at once, some of which send lines to all others, and leave. All of this happens
+    twice; the second time, memory is warm."""
     with Running(program) as server:
         threads = server.threads()
         _visit(server, 10, scale)
@@ -140,7 +142,7 @@ def many(program: Program, scale: Scale) -> dict[str, float]:
 
 
 def _visit(server: Running, clients: int, scale: Scale) -> tuple[float, int, int]:
-    """Return the seconds of opening, and memory and threads while all are there."""
+    """Return the seconds that opening took, and the memory and the threads while all clients are there."""
     with Crowd(server.port, clients, min(clients, scale.crowd_senders), LINE) as crowd:
         seconds = crowd.open()
         crowd.greet()
@@ -152,7 +154,7 @@ def _visit(server: Running, clients: int, scale: Scale) -> tuple[float, int, int
 
 
 def _settle(server: Running, threads: int, patience: float = 3.0) -> None:
-    """Give the server a moment to release those who left."""
+    """Give the server a moment to release the clients that have left."""
     end = time.monotonic() + patience
     while server.threads() > threads and time.monotonic() < end:
         time.sleep(0.05)
@@ -160,7 +162,7 @@ def _settle(server: Running, threads: int, patience: float = 3.0) -> None:
 
 
 def sleep(program: Program, scale: Scale) -> dict[str, float]:
-    """One client never reads. The sender waits for all the others before it goes on."""
+    """Measure a chat in which one client never reads. The sender waits for all the others before it goes on."""
     lines = 16
     with Running(program) as server, Crowd(server.port, scale.table, 1, LONG_LINE, sleeper=True) as crowd:
         crowd.open()

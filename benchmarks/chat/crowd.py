@@ -1,8 +1,8 @@
-"""Many clients in one thread: they connect, say lines, and count and check what they are sent.
+"""Many clients in one thread. They connect, send lines, and count and check the lines that they receive.
 
-The law: while the clock runs, a client does no more than to read and to count bytes. All lines have one size, so that
-a count of bytes is a count of lines, and the frames are made beforehand. What came is kept, and is compared frame by
-frame when the clock stands still: each line that the others said came once, and in the order of its sender.
+The law: while the time is taken, a client only reads and counts bytes. All lines have the same size, so that a count
+of bytes is a count of lines, and the frames are made beforehand. The received bytes are kept, and checked frame by
+frame afterwards: each line of the others must have arrived once, and in the order of its sender.
 
 It needs `select.epoll`, which Linux has.
 """
@@ -25,28 +25,28 @@ CLOSE = frame(FIN | 8, (1000).to_bytes(2, "big"), MASKING_KEY)
 
 READ = 64 << 10
 
-# How many connections may be in their handshake at once: fewer than any server's backlog.
+# The maximum number of handshakes at a time, which is smaller than any server's backlog.
 OPENING = 64
 
-# The letters that senders sign with.
+# The letters with which senders sign.
 LETTERS = string.ascii_letters.encode()
 
-# How many frames of a sender are made at a time.
+# The number of frames of a sender that are made at a time.
 PREPARED = 1000
 
-# How long the first line of a sender may take before another is said, in seconds; doubled each time.
+# The time in seconds that the first line of a sender may take before another is sent. It is doubled each time.
 GREETING = 0.2
 
-# Without a byte for so long, in seconds, the chat counts as blocked.
+# If nothing is received for this time, in seconds, the chat counts as blocked.
 PATIENCE = 10.0
 
 
 class LoadError(Exception):
-    """The chat did not do what a chat must. The message says what, for the table."""
+    """The chat did not work correctly. The message describes the error, for the table."""
 
 
 class Sender:
-    """The lines that one client says, as frames of one size: ``a: 00000017 xxx...``."""
+    """The lines of one client, as frames of the same size: ``a: 00000017 xxx...``."""
 
     def __init__(self, index: int, letter: int, size: int) -> None:
         self.index = index
@@ -74,12 +74,12 @@ class Sender:
 
 
 class Crowd:
-    """So many clients of one server.
+    """Many clients of one server.
 
-    :param port: where the server is, on 127.0.0.1.
-    :param count: how many clients.
-    :param senders: how many of them say something.
-    :param size: the bytes of a line.
+    :param port: the server's port on 127.0.0.1.
+    :param count: the number of clients.
+    :param senders: the number of clients that send lines.
+    :param size: the size of a line in bytes.
     :param sleeper: whether the last client never reads after its handshake.
     """
 
@@ -89,15 +89,16 @@ class Crowd:
         self._sleeper = count - 1 if sleeper else None
         self.senders = [Sender(index, letter, size) for index, letter in zip(range(senders), LETTERS, strict=False)]
         self._frame_size = len(frame(FIN | TEXT, bytes(size), None))
-        # Where the letter is in a frame.
+        # The position of the letter in a frame.
         self._letter_at = self._frame_size - size
         self._socks: list[socket.socket] = []
         self._indexes: dict[int, int] = {}
         self._epoll = select.epoll()
         self._chunks: list[list[bytes]] = []
-        # By client: the bytes that it received since `_start`, and those of its own lines, which it is not sent.
+        # By client: the bytes that it has received since `_start`, plus those of its own lines, which are not sent to
+        # it.
         self._progress: list[float] = []
-        # All that was said since then.
+        # The bytes of all lines since then.
         self._goal = 0
 
     def __enter__(self) -> Crowd:
@@ -110,13 +111,13 @@ class Crowd:
 
     @property
     def others(self) -> int:
-        """To how many clients a line goes that reads it."""
+        """The number of clients that read a line."""
         return self._count - 1 - (self._sleeper is not None)
 
     # The beginning and the end.
 
     def open(self) -> float:
-        """Connect all clients; return how many seconds that took, until the last had the server's 101."""
+        """Connect all clients, and return the seconds until the last one had the server's 101."""
         heads: dict[int, bytes] = {}
         began = time.perf_counter()
         while self._count > len(self._socks) or heads:
@@ -152,9 +153,9 @@ class Crowd:
         return index
 
     def greet(self) -> None:
-        """Let each sender say something until all have heard it. After that nothing else is on its way.
+        """Let each sender send lines until all clients have received one. After that, nothing else is in transit.
 
-        A client may hear the first lines late or never, as it has its 101 before it is in the room.
+        A client may receive the first lines late or never, as it has its 101 before it is in the room.
         """
         if self._sleeper is not None:
             self._epoll.unregister(self._socks[self._sleeper])
@@ -163,11 +164,11 @@ class Crowd:
             while not self._is_heard(sender, patience):
                 patience *= 2
                 if patience > PATIENCE:
-                    raise LoadError("the first lines did not come to all")
+                    raise LoadError("the first lines did not reach all clients")
         self._start()
 
     def _is_heard(self, sender: Sender, patience: float) -> bool:
-        """Say one line; return whether it was the last that all the others received when the time is up."""
+        """Send one line. Return whether, when the time is up, it is the last line that all others have received."""
         self._send(sender, 1)
         line = sender.frames[sender.said - 1]
         waiting = set(range(self._count)) - {sender.index, self._sleeper}
@@ -180,7 +181,7 @@ class Crowd:
         return not waiting
 
     def _start(self) -> None:
-        """From now on there is nothing on the wire but the lines of the senders."""
+        """Begin to count. From now on, there is nothing on the wire but the lines of the senders."""
         self._chunks = [[] for _ in self._socks]
         self._progress = [0] * self._count
         if self._sleeper is not None:
@@ -189,7 +190,7 @@ class Crowd:
         self._first = [sender.said for sender in self.senders]
 
     def leave(self) -> None:
-        """Close all connections as it ought to be done, and wait until the server has closed them."""
+        """Close all connections properly, and wait until the server has closed them."""
         for sock in self._socks:
             sock.send(CLOSE)
         gone = 0
@@ -202,12 +203,12 @@ class Crowd:
     # The load.
 
     def flood(self, senders: Sequence[Sender], window: int, seconds: float, most: int) -> tuple[int, float]:
-        """Let the senders talk, each with so many lines in flight; a line is in flight until the slowest client of
-        all has it.
+        """Let the senders talk, each with ``window`` lines in flight. A line is in flight until the slowest client has
+        received it.
 
-        :param seconds: how long they talk.
-        :param most: but so many lines at most from each.
-        :returns: how many lines were delivered, and how many seconds passed until the last of them was.
+        :param seconds: the time for which they talk.
+        :param most: the maximum number of lines from each sender in this time.
+        :returns: the number of lines that were delivered, and the seconds until the last of them was.
         """
         for sender in senders:
             sender.prepare(most)
@@ -229,7 +230,8 @@ class Crowd:
         return delivered, time.perf_counter() - began
 
     def say(self, sender: Sender, lines: int) -> list[float]:
-        """Say so many lines and wait until all have them; return for each read how many seconds it came later."""
+        """Send this number of lines, and wait until all clients have them. Return the seconds from then to each
+        read."""
         sender.prepare(lines)
         stamps: list[float] = []
         began = time.perf_counter()
@@ -277,9 +279,9 @@ class Crowd:
     # The check.
 
     def check(self) -> None:
-        """Compare what the clients received since the last call with what was said.
+        """Compare what the clients have received since the last call with what was sent.
 
-        :raises LoadError: when a line is lost, doubled, changed, or out of its sender's order.
+        :raises LoadError: if a line is lost, doubled, changed, or out of its sender's order.
         """
         for index, chunks in enumerate(self._chunks):
             if index != self._sleeper:

@@ -1,7 +1,7 @@
-"""Which servers there are, and how one is started, watched and stopped.
+"""The servers, and how one is started, watched and stopped.
 
-Each is a process of its own and serves the same chat: a text goes to all others as it is. Compression, keep-alive and
-limits on rates are off everywhere. The figures of a process come from Linux: its CPU clock and `/proc`.
+Each is a process of its own and serves the same chat: a text is sent unchanged to all others. Compression, keepalive
+and rate limits are off everywhere. The figures of a process come from Linux: its CPU clock and `/proc`.
 """
 
 from __future__ import annotations
@@ -46,25 +46,25 @@ SWITCHES = tuple(
     for part in (f"--{name}", "0")
 )
 
-# How long a server may take to begin and to end, in seconds.
+# The time in seconds that a server may take to start and to stop.
 START = 15.0
 STOP = 5.0
 
-# Linux makes the number of a process's CPU clock of its id: see clock_getcpuclockid(3).
+# Linux derives the number of a process's CPU clock from its id; see clock_getcpuclockid(3).
 _CPU_CLOCK = 2
 
 
 class AbsentError(Exception):
-    """The server cannot run here. The message says why, for the table."""
+    """The server cannot run here. The message gives the reason, for the table."""
 
 
 @dataclass(frozen=True)
 class Program:
     """One server.
 
-    :ivar command: what starts it; a port number is added.
-    :ivar environment: what is changed of the environment.
-    :ivar cases: the only cases that it serves; by default all.
+    :ivar command: the command that starts it; a port number is added.
+    :ivar environment: changes to the environment variables.
+    :ivar cases: the cases that it serves; by default all.
     """
 
     name: str
@@ -122,11 +122,11 @@ class Running:
             return sock.connect_ex(("127.0.0.1", self.port)) == 0
 
     def cpu(self) -> float:
-        """Return the processor time that it took so far, its own and the kernel's for it, in seconds."""
+        """Return the processor time that it has taken so far, user and system, in seconds."""
         return time.clock_gettime(~self._process.pid << 3 | _CPU_CLOCK)
 
     def memory(self) -> int:
-        """Return what is resident, in bytes."""
+        """Return the resident memory, in bytes."""
         return self._status("VmRSS") * 1024
 
     def threads(self) -> int:
@@ -143,11 +143,11 @@ def free_port() -> int:
         return port
 
 
-# Which of them are here
+# The servers that can run here
 
 
 def installed() -> tuple[list[Program], dict[str, str]]:
-    """Return every server that can be measured here, and why each of the others cannot."""
+    """Return every server that can be measured here, and for each of the others, the reason why it cannot."""
     candidates: dict[str, Callable[[str], Program]] = {
         COMPILED: _compiled,
         PURE: _pure,
@@ -176,13 +176,14 @@ def _compiled(name: str) -> Program:
 
     if not rfc6455.__compiled__:
         raise AbsentError("not built: `pip install .` where a C compiler is")
-    # Where the package was found, which may be a source tree.
+    # The place of the package, which may be a source tree.
     path = os.pathsep.join((str(Path(rfc6455.__file__).parents[1]), os.environ.get("PYTHONPATH", "")))
     return Program(name, f"{rfc6455.__version__}, Cython", _chat(), {"PYTHONPATH": path})
 
 
 def _pure(name: str) -> Program:
-    """Return the same sources without the extension modules, in a folder that comes before the installed ones."""
+    """Return the chat on the sources without the extension modules, in a folder that comes before the installed
+    ones."""
     import rfc6455
 
     directory = tempfile.mkdtemp(prefix="rfc6455-load-")
@@ -226,11 +227,11 @@ def _on_node(name: str) -> Program:
 def take_turns(
     what: str, servers: Sequence[Program], rounds: int, take: Callable[[Program], T]
 ) -> tuple[dict[str, list[T]], dict[str, str]]:
-    """Return what was taken of each server in each round, and why some failed; those have no figures.
+    """Return the result of each server in each round, and the reasons why some failed, which have no figures.
 
     A server that fails is not tried again.
 
-    :param what: its name, to be printed with each turn.
+    :param what: the name of the measurement, to be printed with each turn.
     """
     found: dict[str, list[T]] = {server.name: [] for server in servers}
     reasons: dict[str, str] = {}

@@ -24,7 +24,7 @@ def check_table(results: Results) -> tuple[str, bool]:
 
 
 def rst(results: Results) -> str:
-    """Return the whole report: what it ran on, and a table for each case; `docs/topics/chat_load.rst` includes it."""
+    """Return the whole report: the environment, and a table for each case. `docs/topics/chat_load.rst` includes it."""
     lines = [".. Made by benchmarks/chat/run.py; do not edit.", "", *environment(results)]
     for title, table in _tables(results):
         lines += ["", f".. rubric:: {title}", "", *csv_table(*table)]
@@ -34,7 +34,7 @@ def rst(results: Results) -> str:
 
 
 def _reasons(results: Results) -> Iterator[str]:
-    """Why there is no figure, once for each case and server."""
+    """Yield the reasons why there is no figure, once for each case and server."""
     for case in CASES:
         row = results.row(case.figures[0].name)
         for name, reason in {} if row is None else row.reasons.items():
@@ -49,7 +49,7 @@ def _tables(results: Results) -> Iterator[tuple[str, Table]]:
 
 
 def _table(results: Results, case: Case) -> Table:
-    """Return a row for each figure, a column for each server that has some or should have."""
+    """Return a row for each figure, and a column for each server that has figures or should have."""
     names = [name for name in results.libraries if _takes_part(results, case, name)]
     rows: list[Sequence[str]] = []
     for figure in case.figures:
@@ -68,7 +68,7 @@ def _cell(row: Row | None, figure: Figure, name: str) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """Return the value in the multiple of its unit that reads best."""
+    """Return the value with a suitable multiple of its unit."""
     if unit == "/s":
         return f"{value:,.0f} /s"
     if unit == "B":
@@ -89,7 +89,7 @@ def plot(results: Results, path: Path) -> None:
     """Draw deliveries, CPU, latency and connections as bars. The suffix of the path chooses the format."""
     pyplot: Any = import_module("matplotlib.pyplot")
     pyplot.switch_backend("Agg")
-    pyplot.rcParams["svg.hashsalt"] = "rfc6455"  # the same figures give the same file
+    pyplot.rcParams["svg.hashsalt"] = "rfc6455"  # so that the same figures give the same file
     wanted = ("one-deliveries", "ten-deliveries", "one-cpu", "latency-median", "crowd-opened", "crowd-memory")
     figures = [(case, figure) for case in CASES for figure in case.figures if figure.name in wanted]
     shown = [(figure, row) for _, figure in figures if (row := results.row(figure.name)) is not None and row.rounds]

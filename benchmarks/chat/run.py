@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
+# At the end, so that an installed rfc6455 is measured, and this source tree only if there is none.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.chat import report
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace, scale: Scale) -> Results:
 
 def main(arguments: Sequence[str] | None = None, scale: Scale | None = None) -> int:
     """
-    :param scale: in place of the one that the arguments choose.
+    :param scale: instead of the one that the arguments choose.
     """
     options = COMMAND.parse(arguments, (case.name for case in CASES))
     if options.list:

@@ -1,5 +1,5 @@
-"""What the chat must show under load. Each row of `TARGETS` is one requirement, which `benchmarks.targets.check`
-compares with the medians."""
+"""The requirements for the chat under load. `benchmarks.targets.check` compares each row of `TARGETS` with the
+medians."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _OfOurs:
 
 @dataclass(frozen=True)
 class AtLeast(_OfOurs):
-    """This figure is at least ``times`` that of another server."""
+    """The figure is at least ``times`` that of another server."""
 
     times: float
     than: str
@@ -43,7 +43,7 @@ class AtLeast(_OfOurs):
 
 @dataclass(frozen=True)
 class NoMoreThan(_OfOurs):
-    """This costs no more than with another server."""
+    """The cost is no higher than with another server."""
 
     than: str
 
@@ -58,7 +58,7 @@ class NoMoreThan(_OfOurs):
 
 @dataclass(frozen=True)
 class AtMost(_OfOurs):
-    """The figure itself is bounded."""
+    """The figure has an upper bound."""
 
     most: float
     words: str

@@ -1,1 +1,1 @@
-"""Servers on real sockets: what a message costs each of them."""
+"""Servers on real sockets: the cost of a message."""

@@ -1,6 +1,6 @@
-"""The clients of all rows, in one process that asks nothing of the library: frames made before, bytes counted.
+"""The clients for all rows, in one process that does not use the library: frames are made beforehand, bytes counted.
 
-A server's time is what Linux reports for its process, user and system together, so the clients' time does not count.
+A server's time is the time that Linux reports for its process, user and system, so the clients' time does not count.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REQUEST = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 PATIENCE = 60.0
-WAVE = 50  # connections that are opened at the same time: fewer than any server's backlog
+WAVE = 50  # the number of connections that are opened at a time, which is smaller than any server's backlog
 
 
 def masked_frame(payload: bytes) -> bytes:
@@ -34,7 +34,7 @@ def masked_frame(payload: bytes) -> bytes:
 
 
 class Client(asyncio.Protocol):
-    """Keeps so many messages in flight until so many were answered."""
+    """Keeps a number of messages in flight until enough have been answered."""
 
     def __init__(self, payload: bytes) -> None:
         self.frame = masked_frame(payload)
@@ -86,7 +86,7 @@ class Client(asyncio.Protocol):
                 future.set_exception(gone)
 
     async def run(self, messages: int, in_flight: int) -> None:
-        """Send so many messages, with so many of them unanswered at a time, and wait for the last answer."""
+        """Send ``messages``, with ``in_flight`` of them unanswered at a time, and wait for the last answer."""
         self.due = messages
         self.left = messages - in_flight
         self.done = asyncio.get_running_loop().create_future()
@@ -96,7 +96,7 @@ class Client(asyncio.Protocol):
 
 @asynccontextmanager
 async def connected(running: Running, count: int, payload: bytes) -> AsyncIterator[list[Client]]:
-    """So many clients whose connections are open; they are cut at the end."""
+    """Yield ``count`` clients whose connections are open, and cut these at the end."""
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
     try:
@@ -109,14 +109,14 @@ async def connected(running: Running, count: int, payload: bytes) -> AsyncIterat
     finally:
         for client in clients:
             client.transport.abort()
-        await asyncio.sleep(0)  # in which asyncio closes what was cut
+        await asyncio.sleep(0)  # lets asyncio close the sockets
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is measured in one process of a server; the figure is in seconds of its CPU, or in bytes.
+    """A measurement in one process of a server. The figure is in seconds of its CPU, or in bytes.
 
-    :ivar messages: of all clients together.
+    :ivar messages: the total number of messages of all clients.
     """
 
     name: str
@@ -132,7 +132,7 @@ class Row:
         async with connected(running, self.clients, payload) as clients:
             await asyncio.gather(*(client.run(max(each // 20, self.in_flight), self.in_flight) for client in clients))
             if not is_floor and any(client.seen != client.answer for client in clients):
-                raise LoadError("the answer is not what was sent")
+                raise LoadError("the answer differs from the message that was sent")
             before = running.cpu()
             await asyncio.gather(*(client.run(each, self.in_flight) for client in clients))
             return (running.cpu() - before) / (each * self.clients)
@@ -140,7 +140,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Opening:
-    """What a connection costs until it is open."""
+    """The cost of opening a connection."""
 
     name: str
     title: str
@@ -170,7 +170,7 @@ class Memory:
 
 
 def all_rows(divisor: int = 1) -> list[Row | Opening | Memory]:
-    """Return the rows, with fewer messages and connections by this factor."""
+    """Return the rows, with the numbers of messages and connections divided by ``divisor``."""
 
     def of(name: str, title: str, clients: int, size: int, in_flight: int, messages: int) -> Row:
         return Row(name, title, clients, size, in_flight, max(messages // divisor, 2 * clients * in_flight))

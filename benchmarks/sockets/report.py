@@ -12,7 +12,7 @@ from benchmarks.report import VERDICTS, csv_table, digits, environment, verdicts
 
 OURS = "Listener"
 
-# A row, whose figure is compared, with what, and how many times that it may be.
+# A row, the server whose figure is compared, the one with which it is compared, and the maximum ratio.
 Target = tuple[str, str, str, float]
 SMALL = ("small", "many")
 LARGE = ("100k", "1000k")
@@ -30,12 +30,12 @@ TARGETS: tuple[Target, ...] = (
     ("opening", OURS, "picows", 1 / 1.2),
     *((row, "uvicorn, ours", "uvicorn, websockets", 1.0) for row in (*SMALL, *LARGE)),
 )
-# What a row of `TARGETS` may take beyond that, in seconds: one microsecond where the floor does next to nothing.
+# The time in seconds that a row of `TARGETS` may take beyond that: one microsecond if the floor does next to nothing.
 BEYOND = {("in-flight", "floor"): 1e-6}
 
 
 def rst(results: Results) -> str:
-    """Return the whole report, the part of the documentation's page that has figures in it."""
+    """Return the whole report, which is the part with figures of the documentation's page."""
     lines = [".. Made by benchmarks/sockets/run.py; do not edit.", "", *environment(results), ""]
     lines += [*csv_table(*_table(results)), "", *(f"- {line}" for line in _reasons(results))]
     lines += ["", ".. rubric:: Targets and results", ""]
@@ -57,7 +57,7 @@ def _reasons(results: Results) -> Iterator[str]:
 
 
 def _table(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Return the median of each server, and how many times that of the first of ours it is."""
+    """Return the median of each server, and its ratio to that of our first one."""
     return ["", *results.libraries], [
         [row.title, *(_cell(row, name) for name in results.libraries)] for row in results.rows
     ]
@@ -83,7 +83,7 @@ def _verdicts(results: Results) -> Iterator[tuple[str, str, str]]:
         if row is None or ours not in row.rounds or other not in row.rounds:
             continue
         beyond = BEYOND.get((name, other), 0.0)
-        # The rounds are compared pair by pair, so that a change of the processor's pace meets both.
+        # The rounds are compared pair by pair, so that changes in the processor's speed affect both.
         pairs = list(zip(row.rounds[ours], row.rounds[other], strict=True))
         is_met = statistics.median([(mine - beyond) / theirs for mine, theirs in pairs]) <= times
         ratio = statistics.median([mine / theirs for mine, theirs in pairs])

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
+# At the end, so that an installed rfc6455 is measured, and this source tree only if there is none.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from benchmarks import measure
@@ -32,7 +32,7 @@ COMMAND = Command(
 )
 QUICK_DIVISOR = 10
 
-# Packages that the servers stand on, but for our own.
+# The packages that the servers need, other than our own.
 NEEDS = {
     "picows": ("picows",),
     "picows.websockets": ("picows",),
@@ -45,7 +45,7 @@ OURS = ("Listener", "coroutines", "threads")
 
 
 def programs() -> tuple[list[Program], dict[str, str]]:
-    """Return every server that can be measured here, and why each of the others cannot."""
+    """Return every server that can be measured here, and for each of the others, the reason why it cannot."""
     found: list[Program] = []
     absent: dict[str, str] = {}
     for name in SERVERS:
@@ -69,7 +69,7 @@ def version(name: str) -> str:
 
 
 def measure_row(row: Row | Opening | Memory, servers: Sequence[Program], rounds: int) -> measure.Row:
-    """Take the rounds of a row. Each server is a new process in each of them."""
+    """Measure the rounds of a row. In each round, each server is a new process."""
 
     def measured(server: Program) -> float:
         with Running(server) as running:

@@ -1,7 +1,7 @@
 """The echo servers that are measured: ``python benchmarks/sockets/servers.py NAME PORT``.
 
-Each is written as its library's documentation does it, for speed. Compression and keepalive are off, and messages may
-be as large as the largest row. Those on asyncio run on uvloop where that is installed.
+Each is written for speed, as its library's documentation shows. Compression and keepalive are off, and messages may be
+as large as in the largest row. The servers on asyncio run on uvloop if it is installed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-# At the end, so that an installed rfc6455 is the one that is measured, and this source tree only without one.
+# At the end, so that an installed rfc6455 is measured, and this source tree only if there is none.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 HOST = "127.0.0.1"
@@ -23,10 +23,10 @@ CONSTANT_101 = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConne
 
 
 async def floor(port: int) -> None:
-    """A server without WebSocket: a constant 101, counted bytes, and a prepared answer for each message's worth of
-    them.
+    """Run a server without WebSocket. It sends a constant 101, counts bytes, and sends a prepared answer whenever a
+    message's worth of them has arrived.
 
-    The first frame of a client says how large all of its messages are.
+    The first frame of a client determines the size of all its messages.
     """
 
     class Floor(asyncio.Protocol):
@@ -42,7 +42,8 @@ async def floor(port: int) -> None:
                     self.transport.write(CONSTANT_101)
                     return
                 self.size, payload = frame_size(data)
-                # Any payload will do: the client looks at the first echo of a server only, which is not this one's.
+                # Any payload will do, as the client only checks the first echo of a server, and never that of this
+                # one.
                 self.answer = server_header(payload) + bytes(payload)
             self.got += len(data)
             if self.got >= self.size:
@@ -53,7 +54,7 @@ async def floor(port: int) -> None:
 
 
 def frame_size(data: bytes) -> tuple[int, int]:
-    """Of a masked frame that begins the data: its size, and that of its payload (5.2)."""
+    """Return the size of the masked frame at the beginning of the data, and that of its payload (5.2)."""
     length = data[1] & 127
     if length < 126:
         return 6 + length, length

@@ -226,7 +226,7 @@ def test_command_measures_and_reports(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_command_wants_enough_rounds(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run.main(["--rounds", "4"])
-    assert "at least 5 rounds" in capsys.readouterr().err
+    assert "--rounds must be at least 5" in capsys.readouterr().err
 
 
 def test_command_wants_a_work_that_exists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ def test_each_server_answers_in_each_row(name: str) -> None:
 def test_a_server_that_changes_a_message_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BY_NAME, "floor", Program("zeros", "", BY_NAME["floor"].command))
     taken = run.measure_row(load.all_rows(TINY)[0], [BY_NAME["floor"]], 1)
-    assert taken.reasons == {"zeros": "the answer is not what was sent"}
+    assert taken.reasons == {"zeros": "the answer differs from the message that was sent"}
     assert taken.rounds == {}
 
 

@@ -1,8 +1,8 @@
-"""The floor: the least that a chat with a thread for each client does. Usage: python floor.py PORT
+"""The floor: the minimum that a chat with a thread for each client does. Usage: python floor.py PORT
 
-No library, no check, no log, one answer for all: what is left is what threads cost in Python, whatever else is fast.
-It serves the case `crowd` and nothing else: each request comes with one read, and frames have less than 126 bytes.
-Threads are started in the way that costs least, tuned as those of the real chat (`examples/chat/service/tuning.py`).
+There is no library, no check, no log, and the same answer for all. What is left is the cost of threads in Python. It
+serves only the case `crowd`, where each request arrives with one read, and frames have less than 126 bytes. Threads
+are started in the cheapest way, and tuned like those of the real chat (`examples/chat/service/tuning.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import threading
 
 READ = 4096
-# The answer to the key of 1.3, which is that of all clients here.
+# The answer to the key of 1.3, which all clients use here.
 ANSWER = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"

@@ -1,7 +1,6 @@
 """The chat on socketify, which is uWebSockets. Usage: python on_socketify.py PORT
 
-Its `WebSocket.publish` sends to the sender as well. The call of uWebSockets that leaves it out is what this chat
-wants, and is used here.
+Its `WebSocket.publish` sends to the sender as well, so the function of uWebSockets that leaves out the sender is used.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ app.ws(
     {
         "compression": CompressOptions.DISABLED,
         "idle_timeout": 0,
-        "max_backpressure": MANY_BYTES,  # by default it would drop what a client has not taken in time
+        "max_backpressure": MANY_BYTES,  # by default, it would drop data that a client has not read in time
         "open": on_open,
         "message": on_message,
     },
