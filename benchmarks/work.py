@@ -295,6 +295,7 @@ def _receive(scale: Scale) -> Iterator[Work]:
     yield row("binary-1k", "binary 1 KiB, 64 KiB reads", "binary", 10_000, KIB)
     yield row("binary-1k-frames", "binary 1 KiB, one frame a read", "binary", 10_000, KIB, cut=None)
     yield row("binary-64k", "binary 64 KiB, 64 KiB reads", "binary", 500, 64 * KIB)
+    yield row("binary-1m", "binary 1 MiB, 64 KiB reads", "binary", 40, MIB)
     yield row("text-1m", "text 1 MiB, ASCII, 64 KiB reads", "text", 40, MIB)
     yield row("text-1m-mixed", "text 1 MiB, accents, CJK and emoji, 64 KiB reads", "mixed text", 20, MIB)
     for script in payloads.SCRIPTS:
