@@ -44,27 +44,26 @@ cdef inline bytes new_bytes(const char *source, Py_ssize_t size):
     return result
 
 
-cdef inline void mask_into(unsigned char *target, Source source, Py_ssize_t length, Source key) noexcept nogil:
-    """The target may be the source, but not overlap it otherwise. Inlined, both work on 16 bytes at a time."""
+cdef inline void mask_into(unsigned char *target, Source source, Py_ssize_t length, Source key, int turn) noexcept nogil:
+    """``key[turn]`` belongs to the first byte. The target may be the source, but not overlap it otherwise. Inlined, the
+    first loop works on 16 bytes at a time."""
+    cdef unsigned char twice[8]
     cdef uint32_t key32
-    cdef uint64_t key64, block
+    cdef uint64_t key64 = 0, block
     cdef Py_ssize_t i = 0
-    memcpy(&key32, key, 4)
-    key64 = (<uint64_t>key32 << 32) | key32
+    if length >= 8:
+        memcpy(twice, key, 4)
+        memcpy(twice + 4, key, 4)
+        memcpy(&key32, twice + turn, 4)
+        key64 = (<uint64_t>key32 << 32) | key32
     while i + 8 <= length:
         memcpy(&block, source + i, 8)
         block ^= key64
         memcpy(target + i, &block, 8)
         i += 8
     while i < length:
-        target[i] = source[i] ^ key[i & 3]
+        target[i] = source[i] ^ key[(turn + i) & 3]
         i += 1
-
-
-cdef inline void turn_key(unsigned char *turned, Source key, int turn) noexcept nogil:
-    cdef int i
-    for i in range(4):
-        turned[i] = key[(turn + i) & 3]
 
 
 cdef inline int check_slice(bytes data, Py_ssize_t start, Py_ssize_t stop) except -1:
@@ -75,13 +74,28 @@ cdef inline int check_slice(bytes data, Py_ssize_t start, Py_ssize_t stop) excep
     return 0
 
 
-cdef inline int check_key(bytes key, int turn) except -1:
+cdef int raise_about_key(bytes key) except -1:
     if key is None:
         raise TypeError("a masking key is bytes, not None")
     if PyBytes_GET_SIZE(key) != 4:
         raise ValueError(f"a masking key has 4 bytes, not {len(key)} (5.3)")
-    if not 0 <= turn < 4:
-        raise ValueError("no such slice, or no such byte of the key")
+    raise ValueError("no such slice, or no such byte of the key")
+
+
+cdef inline int check_key(bytes key, int turn) except -1:
+    """Small enough for the C compiler to inline it."""
+    if key is None or PyBytes_GET_SIZE(key) != 4 or not 0 <= turn < 4:
+        raise_about_key(key)
+    return 0
+
+
+cdef inline int put(unsigned char *target, Source source, Py_ssize_t length, bytes key, int turn) except -1:
+    """Write bytes, masked if there is a key; the target may be the source."""
+    if key is not None and PyBytes_GET_SIZE(key):
+        check_key(key, turn)
+        mask_into(target, source, length, <Source>PyBytes_AS_STRING(key), turn)
+    elif target != source:
+        memcpy(target, source, length)
     return 0
 
 
@@ -89,9 +103,8 @@ cpdef bytes mask_slice(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key,
     check_slice(data, start, stop)
     check_key(key, turn)
     cdef bytes masked = new_bytes(NULL, stop - start)
-    cdef unsigned char turned_key[4]
-    turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
-    mask_into(<unsigned char *>PyBytes_AS_STRING(masked), <Source>PyBytes_AS_STRING(data) + start, stop - start, turned_key)
+    cdef Source source = <Source>PyBytes_AS_STRING(data) + start
+    mask_into(<unsigned char *>PyBytes_AS_STRING(masked), source, stop - start, <Source>PyBytes_AS_STRING(key), turn)
     return masked
 
 
@@ -104,7 +117,7 @@ cpdef bytes take_payload(bytes data, Py_ssize_t start, Py_ssize_t stop, int mask
     if start > stop:
         raise ValueError("no such slice, or no such byte of the key")
     cdef bytes payload = new_bytes(NULL, stop - start)
-    mask_into(<unsigned char *>PyBytes_AS_STRING(payload), source, stop - start, source - 4)
+    mask_into(<unsigned char *>PyBytes_AS_STRING(payload), source, stop - start, source - 4, 0)
     return payload
 
 
@@ -159,7 +172,7 @@ cdef bytes pack(int first, Source payload, Py_ssize_t length, Source key):
     if key == NULL:
         memcpy(target, payload, length)
     else:
-        mask_into(target, payload, length, key)
+        mask_into(target, payload, length, key, 0)
     return frame
 
 
@@ -387,22 +400,15 @@ cdef class PayloadBuffer:
     cpdef append_slice(self, bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn, Py_ssize_t more):
         check_slice(data, start, stop)
         cdef Py_ssize_t added = stop - start
-        cdef Source source = <Source>PyBytes_AS_STRING(data) + start
-        cdef unsigned char turned_key[4]
-        if not added:
-            return
-        if key is not None and PyBytes_GET_SIZE(key):
-            check_key(key, turn)
-            turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
-            mask_into(self._end(added, max(more, 0)), source, added, turned_key)
-        else:
-            memcpy(self._end(added, max(more, 0)), source, added)
-        self._size += added
+        if added:
+            put(self._end(added, max(more, 0)), <Source>PyBytes_AS_STRING(data) + start, added, key, turn)
+            self._size += added
 
     cpdef bint append_simply(self, bytes data, bytes key, int turn) except -1:
+        cdef Py_ssize_t size = self._size
         if not put_if_room(self, data, key, turn):
             return False
-        self._size += PyBytes_GET_SIZE(data)
+        self._size = size + PyBytes_GET_SIZE(data)
         return True
 
     cpdef Loan lend(self, Py_ssize_t size, Py_ssize_t more):
@@ -422,11 +428,7 @@ cdef class PayloadBuffer:
             raise ValueError("this memory was taken back")
         if not 0 <= size <= loan._size:
             raise ValueError(f"{loan._size} bytes were lent, not {size}")
-        cdef unsigned char turned_key[4]
-        if key is not None and PyBytes_GET_SIZE(key):
-            check_key(key, turn)
-            turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
-            mask_into(loan._data, loan._data, size, turned_key)
+        put(loan._data, loan._data, size, key, turn)
         # This comes before the end of the loan, when everything is copied if a view can still write to it.
         self._size += size
         self._end_loan()
@@ -442,15 +444,9 @@ cdef inline bint put_if_room(PayloadBuffer buffer, bytes data, bytes key, int tu
     cdef Py_ssize_t added = PyBytes_GET_SIZE(data)
     cdef Source source = <Source>PyBytes_AS_STRING(data)
     cdef unsigned char *target = buffer._data + buffer._size
-    cdef unsigned char turned_key[4]
     if buffer._object == NULL or buffer._loan is not None or added > buffer._room - buffer._size:
         return False
-    if key is not None and PyBytes_GET_SIZE(key):
-        check_key(key, turn)
-        turn_key(turned_key, <Source>PyBytes_AS_STRING(key), turn)
-        mask_into(target, source, added, turned_key)
-    else:
-        memcpy(target, source, added)
+    put(target, source, added, key, turn)
     return True
 
 
