@@ -145,7 +145,7 @@ TARGETS: tuple[Target, ...] = (
     Faster("receive-fragments", COMPILED, 1, BEST_PEER),
     Faster("receive-bytes-text-32", COMPILED, 1, BEST_PEER),
     Faster("receive-bytes-binary-16k", COMPILED, 1, BEST_PEER),
-    NearFloor("receive-bytes-binary-16k", COMPILED, 2.2),
+    NearFloor("receive-bytes-binary-16k", COMPILED, 2),
     Faster("send-server-text-32", COMPILED, 4, "websockets"),
     Faster("send-server-text-32", COMPILED, 10, "wsproto"),
     Faster("send-client-text-32", COMPILED, 4, "websockets"),

@@ -332,7 +332,7 @@ class Connection(State):
         >>> ws.receive_data(bytes.fromhex("69 89 00"))
         [TextMessage(text='hi'), Ping(payload=b'')]
         """
-        new = b"" if data is None else as_bytes(data)
+        new = data if type(data) is bytes else b"" if data is None else as_bytes(data)
         if new and not self._has_unread and self._parser.absorbs(new):
             return []
         events: list[Event] = []

@@ -13,6 +13,7 @@ cdef class FrameCursor:
     cdef object __weakref__
     cdef public Py_ssize_t max_length
     cdef public Py_ssize_t max_piece
+    cdef readonly Py_ssize_t offset
     cdef readonly int first
     cdef readonly Py_ssize_t length
     cdef readonly bytes payload
@@ -24,13 +25,12 @@ cdef class FrameCursor:
     cdef dict _tolerated_at
     cdef bytes _data
     cdef Py_ssize_t _at
+    cdef Py_ssize_t _end
     cdef Py_ssize_t _base
-    cdef Py_ssize_t _frame_at
     cdef bint _in_frame
     cdef Py_ssize_t _remaining
     cdef Py_ssize_t _from
     cdef bytes _key
-    cdef int _turn
     cdef PayloadBuffer _target
     cdef Loan _loan
     cdef object _lent
@@ -41,10 +41,8 @@ cdef class FrameCursor:
     @cython.locals(at=Py_ssize_t)
     cpdef feed(self, bytes data)
 
-    @cython.locals(target=PayloadBuffer, size=Py_ssize_t, turn=int)
+    @cython.locals(size=Py_ssize_t, turn=int)
     cdef bint absorbs(self, bytes data) except -1
-
-    cdef void _pass_over(self, Py_ssize_t size, int turn) noexcept
 
     @cython.locals(at=Py_ssize_t)
     cpdef forget(self)
@@ -54,7 +52,7 @@ cdef class FrameCursor:
     @cython.locals(size=Py_ssize_t, target=PayloadBuffer, loan=Loan)
     cpdef get_buffer(self, size_hint=*)
 
-    @cython.locals(loan=Loan, turn=int)
+    @cython.locals(loan=Loan)
     cpdef buffer_updated(self, size)
 
     cdef _end_loan(self)
@@ -77,5 +75,6 @@ cdef class FrameCursor:
 
     cdef void _advance_payload(self, Py_ssize_t size) noexcept
 
+    cdef int _turn(self) except -1
     cpdef bytes take_payload(self, int piece)
     cpdef move_payload(self, int piece, PayloadBuffer buffer)

@@ -19,14 +19,13 @@ The header of a frame (5.2), and what it is called here:
 The input, and the places in it. While a long frame is delivered in pieces, its payload may begin in one feed and end
 many feeds later:
 
-     stream    0 ........... _base ................................................. total
+     stream    0 ........... _base ........ offset .................................. total
      _data                   [ given already | header | payload ......... | not seen yet ]
-     relative to _data       0               |        |        |          |
-                                       _frame_at    _from     _at    _at + _remaining
+     relative to _data       0                        |        |         _end
+                                                    _from     _at
                                                       `- piece in hand -'
 
-`_frame_at` is negative where the frame in hand began before `_data`; ``offset`` is its place in the stream. `_turn`
-says which byte of the key belongs to the byte at `_from`.
+``offset`` is before `_base` where the frame in hand began before `_data`.
 
 Not here: what depends on other frames (5.4, see `state.py`) and what the payload means.
 """
@@ -119,9 +118,9 @@ class FrameCursor:
 
     # The attributes of the compiled class, as in `Connection`.
     __slots__ = (
-        *("max_length", "max_piece", "first", "length", "payload", "leniencies_used"),
+        *("max_length", "max_piece", "offset", "first", "length", "payload", "leniencies_used"),
         *("_reserved_bits", "_is_right", "_mask_expected", "_leniencies", "_tolerated_at"),
-        *("_data", "_at", "_base", "_frame_at", "_in_frame", "_remaining", "_from", "_key", "_turn"),
+        *("_data", "_at", "_end", "_base", "_in_frame", "_remaining", "_from", "_key"),
         *("_target", "_loan", "_lent", "_lent_size", "_is_lent_by_target", "_read_into_target", "__weakref__"),
     )
 
@@ -143,11 +142,13 @@ class FrameCursor:
         self._tolerated_at: dict[Leniency, int] = {}
         # The input.
         self._data = b""
-        self._at = self._base = self._frame_at = 0
+        self._at = self._end = self._base = 0
         # The frame that is being delivered in pieces: how much of its payload is missing, and how it is masked.
         self._in_frame = False
-        self._remaining = self._from = self._turn = 0
+        self._remaining = self._from = 0
         self._key = b""
+        # The place where the current frame begins, in bytes from the beginning of the stream.
+        self.offset: int = 0
         # The current piece: the first byte of its frame, the length of the frame's payload, and, if the piece is a
         # whole frame, this payload.
         self.first: int = 0
@@ -164,35 +165,30 @@ class FrameCursor:
     # The position.
 
     @property
-    def offset(self) -> int:
-        """The place where the current frame begins, in bytes from the beginning of the stream."""
-        return self._base + self._frame_at
-
-    @property
     def total(self) -> int:
         """The number of bytes fed so far."""
-        return self._base + len(self._data)
+        return self._base + self._end
 
     @property
     def unparsed(self) -> int:
         """The number of bytes of input that have not become part of a piece yet."""
-        return len(self._data) - self._at
+        return self._end - self._at
 
     @property
     def mid_frame(self) -> bool:
         """Whether the input ends inside a frame."""
-        return self._in_frame or self._at < len(self._data)
+        return self._in_frame or self._at < self._end
 
     @property
     def frame_received(self) -> int:
         """The number of bytes that have come of the current frame, including its header; 0 between frames."""
         if self._in_frame:
-            return min(len(self._data), self._at + self._remaining) - self._frame_at
-        return len(self._data) - self._at
+            return self._base + self._at - self.offset + min(self._end - self._at, self._remaining)
+        return self._end - self._at
 
     def has_input(self) -> bool:
         """Return whether there is input that has not become part of a piece yet."""
-        return self._at < len(self._data) or self._read_into_target > 0
+        return self._at < self._end or self._read_into_target > 0
 
     # Input.
 
@@ -202,9 +198,9 @@ class FrameCursor:
             self._end_loan()
         at = self._at
         self._base += at
-        self._frame_at -= at
         self._from -= at
-        self._data = data if at == len(self._data) else self._data[at:] + data
+        self._data = data = data if at == self._end else self._data[at:] + data
+        self._end = len(data)
         self._at = 0
 
     def absorbs(self, data: bytes) -> bool:
@@ -213,34 +209,25 @@ class FrameCursor:
 
         It is then part of the last piece: what `advance` would say, and the caller do about it, changes nothing.
         """
-        target = self._target
         size = len(data)
-        if target is None or size >= self._remaining or self._at != len(self._data) or self._read_into_target:
+        if self._target is None or size >= self._remaining or self._at != self._end or self._read_into_target:
             return False
-        turn = (self._turn + self._at - self._from) & 3
-        if self._loan is not None or not target.append_simply(data, self._key, turn):
+        turn = (self.length - self._remaining) & 3
+        if self._loan is not None or not self._target.append_simply(data, self._key, turn):
             return False
-        self._pass_over(size, turn)
-        return True
-
-    def _pass_over(self, size: int, turn: int) -> None:
-        """Go on after payload that is in its message without having been in the input."""
-        self._turn = (turn + size) & 3
-        self._from = self._at
         self._base += size
-        self._frame_at -= size
         self._remaining -= size
+        return True
 
     def forget(self) -> None:
         """Release the input that has become pieces, and the last payload."""
         at = self._at
-        if at and at == len(self._data):
+        if at and at == self._end:
             # The same as feed(b""); most reads end here.
             self._base += at
-            self._frame_at -= at
             self._from -= at
             self._data = b""
-            self._at = 0
+            self._at = self._end = 0
         elif at:
             self.feed(b"")
         self.payload = b""
@@ -249,10 +236,9 @@ class FrameCursor:
         """Forget all input and go on at the beginning of a frame. Until that comes, ``offset`` stays what it was."""
         if self._loan is not None:
             self._end_loan()
-        self._base += len(self._data)
-        self._frame_at -= len(self._data)
+        self._base += self._end
         self._data = self.payload = b""
-        self._at = self._from = self._read_into_target = 0
+        self._at = self._end = self._from = self._read_into_target = 0
         self._in_frame = False
         self._target = None
 
@@ -299,9 +285,9 @@ class FrameCursor:
         if self._target is None or not self._is_lent_by_target:
             self.feed(loan.take(size))
             return
-        turn = (self._turn + self._at - self._from) & 3
-        self._target.append_loan(loan, size, self._key, turn)
-        self._pass_over(size, turn)
+        self._target.append_loan(loan, size, self._key, (self.length - self._remaining) & 3)
+        self._base += size
+        self._remaining -= size
         self._read_into_target += size
 
     def _end_loan(self) -> None:
@@ -328,12 +314,12 @@ class FrameCursor:
             return self._advance_in_frame()
         data = self._data
         at = self._at
-        available = len(data) - at
+        available = self._end - at
         if not available:
             return _NOTHING
 
         # 1. The first byte: FIN, RSV1 to RSV3, opcode.
-        self._frame_at = at
+        self.offset = self._base + at
         first = data[at]
         if not self._is_right[first]:
             raise self._error_in_first_byte(first)
@@ -378,7 +364,7 @@ class FrameCursor:
     def _extended_length(self, at: int, short_length: int) -> int:
         """Return the length that 126 or 127 announced, or -1 if it has not come yet."""
         data = self._data
-        available = len(data) - at
+        available = self._end - at
         if short_length == 126:
             if available < 2:
                 return -1
@@ -422,21 +408,19 @@ class FrameCursor:
         self._in_frame = True
         self._remaining = self.length
         self._key = self._data[start - 4 : start] if masked else b""
-        self._turn = 0
         self._target = None
         self._at = start
-        self._advance_payload(min(len(self._data) - start, self.max_piece))
+        self._advance_payload(min(self._end - start, self.max_piece))
         return _PIECE | _STARTS
 
     def _advance_in_frame(self) -> int:
-        self._turn = (self._turn + self._at - self._from) & 3
         if self._read_into_target:
             # This piece was read into its message, so none of it is in the input.
             size = self._read_into_target
             self._read_into_target = 0
             self._from = self._at
         else:
-            available = len(self._data) - self._at
+            available = self._end - self._at
             size = available if available < self._remaining else self._remaining
             if size > self.max_piece:
                 size = self.max_piece
@@ -458,7 +442,7 @@ class FrameCursor:
         if piece == _WHOLE:
             return self.payload
         if self._key:
-            return mask_slice(self._data, self._from, self._at, self._key, self._turn)
+            return mask_slice(self._data, self._from, self._at, self._key, self._turn())
         return self._data[self._from : self._at]
 
     def move_payload(self, piece: int, buffer: byte_loops.PayloadBuffer) -> None:
@@ -466,8 +450,12 @@ class FrameCursor:
         if piece == _WHOLE:
             buffer.append(self.payload)
         else:
-            buffer.append_slice(self._data, self._from, self._at, self._key, self._turn, self._remaining)
+            buffer.append_slice(self._data, self._from, self._at, self._key, self._turn(), self._remaining)
             self._target = buffer if self._in_frame else None
+
+    def _turn(self) -> int:
+        """Return which byte of the key belongs to the first byte of the current piece."""
+        return (self.length - self._remaining - (self._at - self._from)) & 3
 
     # What the peer did wrong.
 
