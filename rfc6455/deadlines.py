@@ -49,7 +49,7 @@ class Timeouts:
     :param idle: for any data from the peer. Off by default, since it adds little to Pings.
     :raises ValueError: when a value is neither a number greater than 0 nor ``None``.
 
-    With ``Timeouts.NONE``, there are no time-outs at all.
+    With ``Timeouts.NONE``, there are no timeouts at all.
 
     >>> rfc6455.Timeouts(ping_interval=30.0, tcp_close=None)
     Timeouts(open=10.0, body=2.0, ping_interval=30.0, pong=20.0, close=10.0, tcp_close=None, idle=None)

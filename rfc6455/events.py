@@ -159,7 +159,7 @@ class Closed(Value):
     ``str()`` returns the whole story in one sentence, for people and logs.
 
     :ivar code: the code of the peer's Close frame (1005 if that had none). If there was no Close frame: the code for
-        the peer's violation, 3008 after a time-out of an open connection, or 1006 if the stream simply ended, or the
+        the peer's violation, 3008 after a timeout of an open connection, or 1006 if the stream simply ended, or the
         opening or closing handshake took too long (7.1.5).
     :ivar reason: the reason in the peer's Close frame, in the peer's own words; empty if there was none.
     :ivar clean: whether the closing handshake was completed (7.1.4).

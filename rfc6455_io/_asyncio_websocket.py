@@ -341,7 +341,7 @@ class WebSocket(Known):
         """Return the next message: `str` for text, `bytes` for binary.
 
         While nobody is receiving, reading stops, and the peer has to wait. Cancelling this call loses nothing, so you
-        can use ``asyncio.wait_for(ws.recv(), 10)`` for a time-out.
+        can use ``asyncio.wait_for(ws.recv(), 10)`` for a timeout.
 
         :raises rfc6455.ConnectionClosedError: when the connection has ended and all messages have been received. Its
             ``closed`` says why.

@@ -508,6 +508,6 @@ def _limits(max_size: int | None) -> rfc6455.Limits:
 
 @lru_cache
 def _timeouts(ping_interval: float | None, pong: float | None) -> rfc6455.Timeouts:
-    """Return the time-outs of a connection. An app may take as long as it likes to answer the opening handshake; how
-    long the end may take, the protocol watches itself."""
+    """Return the timeouts of a connection. An app may take as long as it likes to answer the opening handshake, and
+    the protocol itself limits the time for the end."""
     return rfc6455.Timeouts(open=None, close=None, ping_interval=ping_interval or None, pong=pong or None)

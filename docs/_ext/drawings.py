@@ -103,11 +103,11 @@ def life_of_an_endpoint() -> str:
         text(226, 20, "refused, invalid, late", "start"),
         line("M 218 118 H 352 V 311", ""),
         text(226, 112, "peer's Close", "start"),
-        text(226, 134, "violation, time-out,", "start"),
+        text(226, 134, "violation, timeout,", "start"),
         text(226, 150, "end of the stream", "start"),
         line("M 218 210 H 332 V 311", ""),
         text(226, 204, "end of the", "start"),
-        text(226, 226, "stream, time-out", "start"),
+        text(226, 226, "stream, timeout", "start"),
         arrow("M 372 311 H 223"),
     ]
     return svg_of(WIDTH, 454, "The life of an endpoint", parts)

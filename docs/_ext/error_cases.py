@@ -44,7 +44,7 @@ MEANINGS = {
     CloseCode.TRY_AGAIN_LATER: Meaning(BY_SERVER, "The server has too much to do, or the client is too slow."),
     CloseCode.BAD_GATEWAY: Meaning(BY_SERVER, "A proxy got no valid answer from the server behind it."),
     CloseCode.TLS_HANDSHAKE: Meaning(NOBODY, "Reported by others: TLS failed. Never reported by this library."),
-    CloseCode.TIMEOUT: Meaning(EITHER, "A deadline passed. Sent by the library if time-outs are used."),
+    CloseCode.TIMEOUT: Meaning(EITHER, "A deadline passed. Sent by the library if timeouts are used."),
 }
 
 

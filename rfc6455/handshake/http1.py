@@ -169,7 +169,7 @@ class ServerHandshake(ServerOpening):
     def reject(self, status: int, headers: HeaderSource = (), body: bytes = b"") -> None:
         """Queue an answer other than 101: a refusal, a redirection, or, with ``plain_http``, a page.
 
-        This may be called before the request is complete, as in ``reject(408)`` after a time-out. The TCP connection
+        This may be called before the request is complete, as in ``reject(408)`` after a timeout. The TCP connection
         ends after the answer: ``Connection: close`` and ``Content-Length`` are added.
 
         :param status: 200 to 599 (RFC 9110 15).

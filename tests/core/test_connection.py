@@ -528,7 +528,7 @@ def test_pings_after_our_close_are_answered_until_the_peer_has_closed(role: Role
 
 
 @BOTH_ROLES
-@pytest.mark.parametrize("end", ["violation", "time-out", "end of file"])
+@pytest.mark.parametrize("end", ["violation", "timeout", "end of file"])
 def test_no_pong_after_our_close_where_the_peer_fails(role: Role, end: str) -> None:
     connection = new_connection(role)
     connection.close()
@@ -537,7 +537,7 @@ def test_no_pong_after_our_close_where_the_peer_fails(role: Role, end: str) -> N
     match end:
         case "violation":
             connection.receive_data(b"\x83")
-        case "time-out":
+        case "timeout":
             connection._time_out(CloseCause.CLOSE_TIMEOUT)
         case _:
             connection.receive_data(b"")
@@ -735,7 +735,7 @@ def test_close_again_and_again(role: Role) -> None:
 
 @pytest.mark.clause("6455:5.5.1-nothing-after-close", "6455:6.1-connection-is-open")
 @BOTH_ROLES
-@pytest.mark.parametrize("end", ["close", "violation", "end of file", "time-out"])
+@pytest.mark.parametrize("end", ["close", "violation", "end of file", "timeout"])
 def test_on_a_closed_connection_close_does_nothing_and_sending_is_refused(role: Role, end: str) -> None:
     connection = new_connection(role)
     match end:

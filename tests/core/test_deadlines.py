@@ -1,4 +1,4 @@
-"""Deadlines with an injected clock: each time-out, what moves it and what does not, and any schedule at all.
+"""Deadlines with an injected clock: each timeout, what moves it and what does not, and any schedule at all.
 
 The clock is a number. `Watched` is the caller that `deadlines.py` describes: it passes the time after each read and
 each close, and when `next_deadline` says so.
@@ -88,7 +88,7 @@ class Watched:
 
 
 def watched(role: Role, **timeouts: float) -> Watched:
-    """With these time-outs and no others."""
+    """With these timeouts and no others."""
     return Watched(role, replace(NO_TIMEOUTS, **timeouts))
 
 

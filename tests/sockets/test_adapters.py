@@ -1,6 +1,6 @@
-"""Deadlines over real sockets: one suite of time-outs, passed by an adapter over threads and by one over asyncio.
+"""Deadlines over real sockets: one suite of timeouts, passed by an adapter over threads and by one over asyncio.
 
-The clock is a number that the tests set, so that a time-out of 20 seconds takes no time. The peer is a plain socket
+The clock is a number that the tests set, so that a timeout of 20 seconds takes no time. The peer is a plain socket
 that speaks bytes; whatever is waited for, arrives, or the socket's own limit of 10 seconds fails the test.
 """
 

@@ -245,7 +245,7 @@ def test_a_client_that_was_refused_leaves_at_once(loop: str) -> None:
 @BOTH_LOOPS
 @pytest.mark.parametrize("answer", [b"", b"who are"], ids=["no body", "half a body"])
 def test_a_refusal_is_reported_though_its_body_does_not_end(loop: str, answer: bytes) -> None:
-    """The status is known, so the time-out for its body is short, and not that of the whole opening."""
+    """The status is known, so the timeout for its body is short, and not that of the whole opening."""
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -68,7 +68,7 @@ def run(main: Coroutine[Any, Any, T], loop: str = "clock", patience: float = PAT
     new = _new_loop(loop)
 
     async def watched() -> T:
-        # A clock that is moved must not end the test; pytest's own time-out does where something hangs.
+        # A clock that is moved must not end the test; pytest's own timeout does where something hangs.
         result = await asyncio.wait_for(main, None if loop == "clock" else patience)
         for _ in range(5):
             await asyncio.sleep(0)  # asyncio's own tasks end a little later
