@@ -1,10 +1,10 @@
-"""What every test run shares: hypothesis profiles, and which build of the package it runs on.
+"""The common setup of all test runs: hypothesis profiles, and the build of the package under test.
 
-By default hypothesis is deterministic, so that a run can be repeated, and tries few examples (profile ``quick``). CI
-tries more on some Pythons (``ci``), and ``HYPOTHESIS_PROFILE=thorough pytest`` searches on.
+By default, hypothesis is deterministic, so that a run can be repeated, and tries only a few examples (profile
+``quick``). CI tries more on some Pythons (``ci``), and ``HYPOTHESIS_PROFILE=thorough pytest`` searches much longer.
 
-``RFC6455_EXPECT=pure`` or ``=compiled`` says which build is under test. A run on the other one would prove
-nothing, so it does not start.
+``RFC6455_EXPECT=pure`` or ``=compiled`` says which build is under test. A run on the other one would prove nothing, so
+it does not start.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ MISSING = "MISSING"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the suite says of one case: of what was answered, and of how the connection was closed."""
+    """The suite's verdict on one case: on the answers, and on the way in which the connection was closed."""
 
     case: str
     behavior: str

@@ -10,15 +10,14 @@ another installation of it.
     --cases 1-7,9,10       groups; single cases, too: 6.4.2, 7.5.* (default: all)
     --json FILE            the verdicts for programs
     --rst FILE             the table for the documentation
-    --reports DIRECTORY    where the suite leaves its own detailed reports: server/index.html, client/index.html;
-                           what it is at is in wstest.log beside them (default: .autobahn/reports)
+    --reports DIRECTORY    the place for the suite's own detailed reports: server/index.html, client/index.html;
+                           its progress is in wstest.log beside them (default: .autobahn/reports)
 
 Groups 1 to 10 take about a minute for each role. Groups 12 and 13, compression, take several.
 
-The exit code is 0 when every case was OK, or INFORMATIONAL, as the suite calls the cases that test what the RFC leaves
-open; 1 when a case was not, or was not reported; 2 when the suite could not be run; 77 without a Python 2.7. Files:
-this one is the command, `suite` gets and runs the suite, `report` counts, `tests/support/testee` and `testee_asyncio`
-are tested.
+The exit code is 0 if every case is OK or INFORMATIONAL (the RFC leaves a choice), 1 if a case is not, or was not
+reported, 2 if the suite could not be run, and 77 if there is no Python 2.7. The files: this one is the command,
+`suite` installs and runs the suite, `report` counts, and `tests/support/testee` and `testee_asyncio` are under test.
 """
 
 from __future__ import annotations

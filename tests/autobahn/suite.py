@@ -1,7 +1,7 @@
-"""Gets the Autobahn Testsuite and runs it. Nothing here knows who is tested.
+"""Installs and runs the Autobahn Testsuite. Not here: anything about the program under test.
 
-The suite is a Python 2.7 program, so it lives in a virtualenv of its own, in ``.autobahn/`` at the top of the
-repository. It talks to the testee through TCP, and to us through its standard output and the JSON files it leaves.
+The suite is a Python 2.7 program, so it has a virtualenv of its own, in ``.autobahn/`` at the top of the repository.
+It communicates with the testee over TCP, and with us through its standard output and the JSON files that it writes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ACCELERATOR = "wsaccel==0.6.6"
 
 
 class SuiteError(Exception):
-    """The suite cannot be installed, or broke off; the text says why."""
+    """The suite cannot be installed, or was interrupted. The text gives the reason."""
 
 
 class NoPython27Error(SuiteError):
@@ -177,7 +177,7 @@ class Suite:
         return results
 
     def read_case(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Return all that the suite has to say of one result."""
+        """Return everything that the suite reports about one result."""
         case: dict[str, Any] = json.loads((self.reports / result["reportfile"]).read_text())
         return case
 

@@ -1,7 +1,7 @@
 """The basis of the browser tests: the chat server as a process of its own, headless browsers, and pages in them.
 
-Each test runs in Chromium, and in Firefox where there is one. A machine without Chromium skips these tests. In CI
-(`CI=true`) a skip would hide a broken page, so there it is a failure.
+Each test runs in Chromium, and in Firefox if it is installed. Without Chromium, these tests are skipped. In CI
+(`CI=true`), a skip would hide a broken page, so there it is a failure.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def refusals_in(text: str) -> list[str]:
 
 
 def faults_in(error: Error, refusals: bool) -> list[str]:
-    """Firefox reports its own remarks as it does uncaught errors: nameless when a connection fails, and with this name
-    what the page's policy refused."""
+    """Return an uncaught error, but not a remark of Firefox's own, which it reports in the same way: without a name if a
+    connection fails, and with this name if the page's policy refuses something."""
     if error.name == "" or (error.name == "Content-Security-Policy" and refusals):
         return []
     return [f"{error.name}: {error.message}"]
@@ -88,7 +88,7 @@ def faults_in(error: Error, refusals: bool) -> list[str]:
 def new_page(browser: Chromium | Firefox) -> Iterator[Callable[..., Page]]:
     """Make pages, each in a profile of its own.
 
-    An uncaught error fails the test, and so does what the page's policy refused, unless the test is about that.
+    An uncaught error fails the test, and so does a violation of the page's policy, unless the test is about that.
     """
     contexts = []
     errors: list[str] = []

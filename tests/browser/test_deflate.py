@@ -1,7 +1,7 @@
-"""permessage-deflate with a real browser: what is agreed for each parameter, and that messages survive both ways.
+"""permessage-deflate with a real browser: the negotiation of each parameter, and messages in both directions.
 
-Chromium offers ``client_max_window_bits`` and nothing else, Firefox not even that. What the server sets of the four
-parameters (RFC 7692, 7.1) is then in its answer, and the browser must take it and keep to it.
+Chromium offers ``client_max_window_bits`` and nothing else, Firefox not even that. The parameters that the server sets
+(RFC 7692, 7.1) are then in its answer, and the browser must accept them and keep to them.
 """
 
 from __future__ import annotations

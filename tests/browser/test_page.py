@@ -810,7 +810,7 @@ def test_no_more_lines_than_a_page_can_hold(new_page: NewPage) -> None:
 
 
 class OnlyPages(SimpleHTTPRequestHandler):
-    """A server of the page that knows nothing of WebSockets, as a proxy may be."""
+    """A server that serves the page, but does not support WebSockets, like some proxies."""
 
     def do_GET(self) -> None:
         body = PAGE.read_bytes()

@@ -1,4 +1,4 @@
-"""Fixtures of the chat's tests; and the chat's modules, which are no package, can be imported."""
+"""Fixtures of the chat's tests. This also makes the chat's modules importable, which are not a package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ sys.path.append(str(CHAT))
 
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
-    """A server with its defaults, which nothing may bring down."""
+    """A server with the default settings, which must survive the test."""
     with ChatServer() as chat:
         yield chat
         assert chat.stop() == 0

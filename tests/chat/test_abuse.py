@@ -104,7 +104,7 @@ DONE: dict[str, Callable[[ChatServer], None]] = {
 
 
 class Talk:
-    """Clients that say numbers in turn, until they are told to stop, and note all that they hear."""
+    """Clients that say numbers in turn, until they are told to stop, and record everything that they receive."""
 
     def __init__(self, server: ChatServer) -> None:
         self.clients = [server.client(f"user{number}", "/talk") for number in range(CLIENTS)]

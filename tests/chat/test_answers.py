@@ -1,6 +1,6 @@
-"""What a server should answer to what a client should not send, over real sockets.
+"""The answers of the server to input that a client should not send, over real sockets.
 
-The cases are those that some other servers got wrong. Two clients chat on beside them, and notice nothing.
+The cases are those that some other servers got wrong. Meanwhile, two clients chat, and must not notice anything.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def test_rooms_are_apart(servers: Callable[..., ChatServer]) -> None:
 
 
 class Conversation:
-    """Ann at one server and Bob at the other say numbers; a watcher at each sees what comes."""
+    """Ann on one server and Bob on the other say numbers. A watcher on each records what arrives."""
 
     def __init__(self, one: ChatServer, two: ChatServer, stack: ExitStack) -> None:
         self.ann, self.near = (stack.enter_context(one.client(name)) for name in ("Ann", ""))

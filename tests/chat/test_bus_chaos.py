@@ -1,6 +1,6 @@
-"""Three servers on one Redis, and whatever can happen to them: nothing is lost, doubled or out of order.
+"""Three servers on one Redis, and everything that can happen to them: nothing is lost, doubled or out of order.
 
-A crowd talks before, during and after each fault. How many people it has is in the environment:
+A crowd talks before, during and after each fault. The environment sets the number of people:
 `CHAOS_CLIENTS=200 pytest -m slow tests/chat/test_bus_chaos.py`.
 """
 
@@ -45,7 +45,7 @@ NO_LIMITS = (
 
 
 class Person:
-    """Who is in the chat on one server; ``heard`` has what others said, by their names."""
+    """A person in the chat on one server. ``heard`` has the lines of others, by their names."""
 
     def __init__(self, client: Client) -> None:
         self.client = client

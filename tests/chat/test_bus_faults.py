@@ -1,4 +1,4 @@
-"""Redis that refuses, hangs, or has another clock: what its servers do, and what they say of it."""
+"""A Redis that refuses, hangs, or has another clock: how the servers react, and what they report."""
 
 from __future__ import annotations
 

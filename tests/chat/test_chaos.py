@@ -1,9 +1,9 @@
-"""Chaos: clients that do at random whatever a client can do, beside honest ones that must not notice.
+"""Chaos: clients that do anything at random, beside honest clients that must not notice.
 
-What they do is drawn from a seed, and a fixed number of it happens for each line of the honest ones, which wait for
-each other. So a slower machine does less, and nothing is asked of it in a given time.
+Their actions are drawn from a seed, and a fixed number of them is performed for each line of the honest clients, which
+wait for each other. So a slower machine does less, and nothing has to be done within a given time.
 
-How long it goes on, in seconds, is in the environment: `CHAOS_SECONDS=600 pytest -m slow tests/chat/test_chaos.py`.
+The environment sets the duration in seconds: `CHAOS_SECONDS=600 pytest -m slow tests/chat/test_chaos.py`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def deflated(data: bytes) -> bytes:
 
 
 class Rowdy:
-    """A client that does what it likes, and when it is gone comes back as another."""
+    """A client that does anything at random, and is replaced by a new one when it has gone."""
 
     def __init__(self, server: ChatServer, number: int, chance: random.Random, done: Counter[str]) -> None:
         self.server = server
@@ -158,7 +158,7 @@ WHAT = {
 
 
 class Honest:
-    """A client that says numbers and reads all that comes; it keeps what rowdies said as a digest."""
+    """A client that says numbers and reads everything that arrives. It keeps the lines of rowdies as a digest."""
 
     def __init__(self, client: Client) -> None:
         self.client = client

@@ -27,7 +27,7 @@ def start(server: ChatServer, *arguments: str, room: str = "/", **more: object) 
 
 @pytest.fixture
 def clients() -> Iterator[list[subprocess.Popen[str]]]:
-    """What is put in here is gone after the test."""
+    """Clients that are put in here are ended after the test."""
     started: list[subprocess.Popen[str]] = []
     yield started
     for process in started:
@@ -420,7 +420,7 @@ def ended_by_end_of_file(client: subprocess.Popen[str], terminal: int) -> int:
 
 
 class Screen:
-    """A collector of what is written to a terminal."""
+    """Collects what is written to a terminal."""
 
     def __init__(self, fd: int, encoding: str = "utf-8") -> None:
         self._fd = fd

@@ -1,4 +1,4 @@
-"""Histories that outlive the server, TLS, compression, origins, what monitors read."""
+"""Histories that outlive the server, TLS, compression, origins, and monitoring."""
 
 from __future__ import annotations
 

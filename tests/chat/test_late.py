@@ -1,6 +1,6 @@
-"""The server is really late: blocked, or stopped, until a Pong that came in time is due.
+"""A server that is really late: it is blocked, or its process stopped, until a Pong that arrived in time is due.
 
-The other loops of this project are tried in the same way in `tests/examples/test_late.py`.
+`tests/examples/test_late.py` tests the other loops of this project in the same way.
 """
 
 from __future__ import annotations

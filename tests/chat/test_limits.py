@@ -1,4 +1,4 @@
-"""What one client may make the server do: each limit, and that the others do not notice a client that exceeds it."""
+"""The limits for a client: each of them, and that other clients do not notice one that exceeds it."""
 
 from __future__ import annotations
 

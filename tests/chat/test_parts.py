@@ -485,7 +485,7 @@ def trouble() -> Any:
 
 
 class Listener:
-    """A member that notes what it is told."""
+    """A member that records the lines that it is sent."""
 
     def __init__(self) -> None:
         from hub import NO_PREFIX

@@ -1,4 +1,4 @@
-"""The chat's server as a program: how it starts, how it ends, and that it runs from a fresh clone."""
+"""The chat's server as a program: its start, its end, and that it runs from a fresh clone."""
 
 from __future__ import annotations
 

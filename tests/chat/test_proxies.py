@@ -1,4 +1,4 @@
-"""Behind a proxy: the client that it speaks for, who is believed, and the path of the chat."""
+"""The chat behind a proxy: the client's address, which proxies are trusted, and the path of the chat."""
 
 from __future__ import annotations
 

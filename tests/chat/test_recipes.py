@@ -1,4 +1,4 @@
-"""The recipes of the chat's README, in the proxies that they are for, where those are installed."""
+"""The proxy configurations from the chat's README, in those proxies that are installed."""
 
 from __future__ import annotations
 

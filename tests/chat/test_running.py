@@ -1,4 +1,4 @@
-"""For people who run the chat: what the log, `/health` and `/metrics` say, and a certificate that is renewed."""
+"""Running the chat: the log, `/health` and `/metrics`, and a renewed certificate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session does at moments that sockets and threads do not hit on demand."""
+"""A session at moments that cannot be produced reliably with sockets and threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A signal stops the server whenever it comes: no stop is lost, and none waits for the next client."""
+"""A signal stops the server whenever it arrives: no signal is lost, and none has to wait for the next client."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_a_client_that_does_not_read_and_goes_away_is_all_that_ends() -> None:
 
 
 class Ward:
-    """What the caretaker takes care of. It breaks when it is asked to do what ``broken`` says."""
+    """A ward of the caretaker whose method ``broken`` raises an exception."""
 
     def __init__(self, broken: str = "") -> None:
         self.sock, self.theirs = socket.socketpair()

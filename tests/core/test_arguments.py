@@ -1,4 +1,4 @@
-"""Checks of what callers pass, one by one."""
+"""The checks of arguments, one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rfc6455.arguments import as_bytes, as_int, at_most_63_bits, check_plain, ex
 
 
 class Louder(bytes):
-    """A subclass that would convert itself to something else."""
+    """A subclass with a conversion of its own."""
 
     def __bytes__(self) -> bytes:
         return Louder(b"HELLO")

@@ -1,7 +1,7 @@
-"""Which build of the package runs: the compiled modules or the sources, never some of both.
+"""The choice of the build: either the compiled modules or the sources, but never some of both.
 
-Each case is an interpreter of its own, as a package is imported once. If the package is not compiled, there is nothing
-to choose from, but what is asked for must be what runs, too.
+Each case runs in an interpreter of its own, as a package is imported only once. If the package is not compiled, there
+is no choice, but the requested build must be the one that runs nevertheless.
 """
 
 from __future__ import annotations

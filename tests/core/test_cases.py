@@ -1,7 +1,7 @@
-"""The conformance cases as data, and that this library answers each of them as it should, without any network.
+"""The conformance cases as data, and that this library answers each of them correctly, without a network.
 
-The examples run the same cases over TCP. Here the same code does the talking, over a line in memory; the checker's own
-decoder, which is compared with ours, reads the output.
+The examples run the same cases over TCP. Here, the same code communicates over a line in memory. The output is read by
+the checker's own decoder, which is compared with ours.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def test_the_cases_need_nothing_but_the_package() -> None:
 
 
 class MemoryLine:
-    """A line to one end of ours: what is written is taken at once, and so is the answer."""
+    """A line to one of our ends, which processes each write immediately."""
 
     def __init__(self, role: Role, extension: rfc6455.Extension) -> None:
         self.end = End.OPEN

@@ -1,4 +1,4 @@
-"""The registries of sections 5.2, 7.4, 11.7 and 11.8, written down a second time."""
+"""The registries of sections 5.2, 7.4, 11.7 and 11.8, compared with a second copy of them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What can be copied and pickled: a value, which comes back equal, and not the state of a connection.
+"""Copying and pickling: values can be copied, and are equal to the original; the state of a connection cannot.
 
-And what happens when a process forks, which copies everything at once.
+Also here: what happens when a process forks, which copies everything.
 """
 
 from __future__ import annotations

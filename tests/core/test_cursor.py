@@ -1,4 +1,4 @@
-"""The frame cursor: pieces and places, input that is read into its memory, and the leniencies about frames."""
+"""The frame cursor: pieces and positions, input that is read into its memory, and the leniencies about frames."""
 
 from __future__ import annotations
 

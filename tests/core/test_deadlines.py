@@ -1,4 +1,4 @@
-"""Deadlines with an injected clock: each timeout, what moves it and what does not, and any schedule at all.
+"""Deadlines with an injected clock: each timeout, what moves it and what does not, and any schedule.
 
 The clock is a number. `Watched` is the caller that `deadlines.py` describes: it passes the time after each read and
 each close, and when `next_deadline` says so.

@@ -1,4 +1,4 @@
-"""permessage-deflate (RFC 7692): what is agreed, what is sent, and the result of anything that a peer may send.
+"""permessage-deflate (RFC 7692): the negotiation, the output, and the result of any input from a peer.
 
 The examples of RFC 7692 are compared byte for byte. All other data comes from plain zlib, see `deflating.py`.
 """
@@ -1092,7 +1092,7 @@ def test_a_connection_that_has_ended_keeps_nothing_of_zlib(role: Role, takeover:
 
 
 class CountingZlib:
-    """zlib that notes the size of each portion that it gets to inflate."""
+    """zlib that records the size of each portion that it has to inflate."""
 
     error = zlib.error
 

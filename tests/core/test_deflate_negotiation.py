@@ -1,7 +1,7 @@
 """The tables of the negotiation of permessage-deflate (RFC 7692, section 7.1), read from the docstrings row by row.
 
-`PerMessageDeflate` says in three tables what it offers, what it answers and what it accepts. Each row is tried with
-every number that its letters can stand for, so that the tables in the reference are what the code does.
+The docstring of `PerMessageDeflate` has three tables with its offers, answers and conditions for accepting. Each row
+is tried with every number for which its letters can stand, so that the tables in the reference match the code.
 """
 
 from __future__ import annotations

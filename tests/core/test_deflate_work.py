@@ -1,7 +1,7 @@
-"""What a peer can make an end do and keep for nothing: long ways to say little, ends of streams, empty fragments.
+"""The work and memory that a peer can cause with little input: inefficient encodings, ends of streams, empty
+fragments.
 
-The times are in ``benchmarks/worst_input.py``; these tests check that the bounds are where they should be, however the
-bytes come.
+The times are measured by ``benchmarks/worst_input.py``. These tests check the bounds, however the bytes are split.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def test_without_a_limit_for_messages_there_is_none_on_the_wire(role: Role) -> N
 
 
 class Counting(InvertCodec):
-    """A codec that counts what it is given."""
+    """A codec that counts its input."""
 
     def __init__(self) -> None:
         self.taken = 0

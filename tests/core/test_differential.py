@@ -1,11 +1,12 @@
-"""The two builds of the package held against each other, and the loops over bytes against the simplest ones.
+"""The two builds of the package compared with each other, and the loops over bytes with the simplest possible ones.
 
-First the loops one by one: those that run here, the Python ones, and bodies of a few lines that are written here
-from the RFCs. That is a test of either build. Then, where the package is compiled, all of it at once: it and its own
-sources run as Python (`pure_twin.py`) get the same calls with the same bytes in the same portions, and must give the
-same events, output and errors, down to the types of the values and the words of the errors.
+The first part compares the loops one by one: those of the build under test, the Python ones, and functions of a few
+lines that are written here from the RFCs. This tests either build. The second part, if the package is compiled,
+compares everything at once: the package and its sources as Python (`pure_twin.py`) get the same calls with the same
+bytes in the same portions, and must have the same events, output and errors, down to the types of the values and the
+messages of the errors.
 
-What is not compared is `retained_bytes`, as a bytearray makes room in other steps than the compiled buffer does.
+`retained_bytes` is not compared, as a bytearray grows in other steps than the compiled buffer.
 """
 
 from __future__ import annotations

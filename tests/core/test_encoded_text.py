@@ -1,4 +1,4 @@
-"""Text as bytes, both ways: `EncodedText` in, `send_text` of bytes out. 8.1 holds for it as it does for a `str`."""
+"""Text as bytes, in both directions: `EncodedText` in, `send_text` of bytes out. 8.1 applies as for a `str`."""
 
 from __future__ import annotations
 

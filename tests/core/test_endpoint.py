@@ -1,4 +1,4 @@
-"""Endpoint: handshake, connection and deadlines in step, whichever side ends it and whenever."""
+"""Endpoint: handshake, connection and deadlines together, whichever side ends the connection, and at any time."""
 
 from __future__ import annotations
 

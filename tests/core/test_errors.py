@@ -1,4 +1,4 @@
-"""What errors say: to people by their text, to programs by their attributes."""
+"""Errors: their text, for people, and their attributes, for programs."""
 
 from __future__ import annotations
 

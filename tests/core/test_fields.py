@@ -1,5 +1,5 @@
-"""The grammars of header values that are a WebSocket's own: token lists, quoted strings, extensions (4.3, 9.1, RFC
-9110 5.6), and the request as it is understood.
+"""The grammars of WebSocket's own header values: token lists, quoted strings, extensions (4.3, 9.1, RFC 9110 5.6), and
+the attributes of a request.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The opening handshake against whatever comes: any bytes anywhere."""
+"""The opening handshake with hostile input: any bytes anywhere."""
 
 from __future__ import annotations
 

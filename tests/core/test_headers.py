@@ -1,4 +1,4 @@
-"""Header fields as a multi-dict, and the words that they are made of."""
+"""Header fields as a multi-dict, and the characters that they may contain."""
 
 from __future__ import annotations
 

@@ -1,16 +1,17 @@
-"""Every order of what two ends, the wire between them and the clock can do, up to a depth.
+"""All orders of actions by two ends, the wire between them and the clock, up to a certain depth.
 
-Without I/O two endpoints and a wire are a finite game. `explore` plays all its games, breadth first, and goes on only
-from states that it has not seen. In each state it holds what must hold in all of them:
+Without I/O, two endpoints and a wire are a finite game. `explore` plays all possible games, breadth first, and only
+goes on from states that it has not seen. It checks that in each state,
 
 - `Closed` comes once, and nothing after it;
-- no data frame after a Close frame of the same end, and no frame at all once one has passed each way (5.5.1);
-- what one end has got is the beginning of what the other has said, whole messages only (5.4);
-- each Ping that is read from a peer that goes on is answered (5.5.2);
+- there is no data frame after a Close frame of the same end, and no frame at all once there was one in each direction
+  (5.5.1);
+- the messages that one end has received are the first ones that the other has sent, and complete (5.4);
+- each Ping that is read is answered, if the peer goes on (5.5.2);
 - memory stays within the budget;
-- when the peer and the clock go on, both ends are finished.
+- both ends finish, if the peer and the clock go on.
 
-A state is what is inside the two endpoints and on the wire, without what only grows (counters, the time itself).
+A state consists of the contents of the two endpoints and the wire, without values that only grow (counters, the time).
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ BAD_FRAME = b"\x83\x80" + bytes(4), b"\x83\x00"  # the reserved opcode 3, from a
 
 
 class Move(NamedTuple):
-    """One thing that happens: ``kind`` at the end ``role``, or with what that end has sent."""
+    """One action: ``kind``, by the end ``role``, or with the data that this end has sent."""
 
     kind: str
     role: Role

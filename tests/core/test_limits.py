@@ -1,4 +1,4 @@
-"""Limits are checked when they are made, and say what follows from them."""
+"""Limits: the checks when they are created, and the values that are derived from them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Linear time: twice the input is never more than 2.5 times the work, whatever the input.
 
-Work is counted and not timed, see `measuring.py`: lines executed, and bytes made by the package. One thing is out of
-sight of such counts, a pattern that backtracks inside `re`. For those tests the input grows 16-fold, and the processor
-time may grow 40-fold; where a pattern is quadratic it grows 256-fold, so that no noise can hide it or make it up.
+Work is counted rather than timed, see `measuring.py`: the lines executed, and the bytes made by the package. Such
+counts cannot see a pattern that backtracks inside `re`. In the tests for that, the input grows 16-fold, and the
+processor time may grow 40-fold. With a quadratic pattern, it would grow 256-fold, so noise can neither hide nor
+imitate that.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A busy connection for 24 hours by a clock that is passed in: it ends as small as it was after the first hour.
 
-Two endpoints talk through memory, over permessage-deflate: texts and bytes of many sizes, fragments, Pings from both
-ends and their deadlines, in reads that cut frames anywhere. At the end of each hour all has been delivered, and the
-ends are looked at: what the peer makes them keep, what waits, what is awaited, what memory and how many objects Python
-has for them. Only what counts a whole life may grow: bytes and Pongs received.
+Two endpoints communicate in memory, with permessage-deflate: texts and bytes of many sizes, fragments, Pings from both
+ends and their deadlines, in reads that cut frames anywhere. At the end of each hour, everything has been delivered,
+and the ends are examined: the data that they keep, that is queued and that is awaited, and the memory and the number
+of objects that Python uses for them. Only the counts for the whole connection may grow: bytes and Pongs received.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SLACK = 2 << 10 if sys.version_info >= (3, 11) else 64 << 10
 
 
 class Rest(NamedTuple):
-    """What is left of a connection while nothing is on its way."""
+    """The state of a connection while nothing is in transit."""
 
     retained: int
     unread: int
@@ -53,7 +53,7 @@ class Rest(NamedTuple):
 
 
 class End:
-    """One endpoint, what it has said that the other must get, and what is on its way to the other."""
+    """One endpoint, the messages that the other must still receive, and the bytes in transit to the other."""
 
     def __init__(self, role: Role) -> None:
         deflate = [PerMessageDeflate()]

@@ -1,4 +1,4 @@
-"""Masking (5.3) held against the two lines of the RFC, at every length where the fast ways could change over."""
+"""Masking (5.3) compared with the two lines of the RFC, at all lengths where the algorithm could change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measuring leaves the run as it was: others may ask the garbage collector who holds an object."""
+"""Measuring leaves the garbage collector as it was, as other tests may ask it for the referrers of an object."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Bounded: what a peer can make a connection keep, by tracemalloc and by the resident memory of a process.
+"""Bounded memory: what a peer can make a connection keep, by tracemalloc and by the resident memory of a process.
 
-`retained_bytes` must tell what is kept, no bomb may take more than the limit and 1 MiB, and no honest message may be
-refused for the way in which it was cut.
+`retained_bytes` must match what is kept, no bomb may take more than the limit and 1 MiB, and no honest message may be
+refused for the way in which it is fragmented.
 """
 
 from __future__ import annotations
@@ -266,7 +266,7 @@ def test_input_that_a_caller_leaves_unread_is_bounded_by_the_budget(role: Role) 
 class Situation:
     """A way to make a connection keep something; `feed` is called while memory is measured.
 
-    :param charged: what it counts beyond the memory that is taken.
+    :param charged: the number of bytes that count in addition to the memory that is really taken.
     """
 
     def __init__(self, feed: Callable[[Connection, Role], object], charged: int = 0, **options: Any) -> None:

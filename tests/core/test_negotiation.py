@@ -1,4 +1,4 @@
-"""What the two ends agree on (1.9, 4.2.2, 9.1)."""
+"""The negotiation between the two ends (1.9, 4.2.2, 9.1)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What all four handshakes have in common: heads that others read and write, the end of the wait, leniencies, causes,
-and words for wrong arguments.
+"""The common behaviour of all four handshakes: heads that others read and write, deadlines, leniencies, causes, and
+errors for wrong arguments.
 """
 
 from __future__ import annotations

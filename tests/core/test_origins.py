@@ -1,4 +1,4 @@
-"""Which pages may connect (10.2, RFC 6454), and under which names a server is known."""
+"""The pages that may connect (10.2, RFC 6454), and the names under which a server is known."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ def test_is_same_host(fields: list[tuple[str, str]], same: bool) -> None:
 
 
 class OutOfOrderError(Exception):
-    """What a database that is down raises."""
+    """The exception of a database that is down."""
 
 
 def rule_that_asks(is_down: list[bool]) -> Callable[[Request], bool]:

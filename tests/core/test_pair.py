@@ -1,9 +1,9 @@
-"""A client and a server talk to each other, and a model says what each must send and what each must report.
+"""A client and a server communicate, and a model predicts what each must send and report.
 
-The model knows the rules in their simplest form: what a call sends, that the latest Pings are answered before anything
-else is sent, that a Close is answered with what it said when all is fetched, and that only Pongs follow an own Close.
-It reads what is on the wire with the tests' own reader, and holds every byte and every event against itself, while
-bytes are carried in portions of any size and in any order between the two directions.
+The model has the rules in their simplest form: what a call sends; the latest Pings are answered before anything else
+is sent; a Close is answered with its own code and reason when the output is fetched; only Pongs follow an own Close.
+The model reads the wire with the tests' own reader, and compares every byte and every event, while bytes are carried
+in portions of any size and in any order of the two directions.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from rfc6455 import (
 
 @dataclass
 class ModelEnd:
-    """What one end must do."""
+    """The model of one end."""
 
     role: Role
     pongs: int

@@ -1,6 +1,6 @@
 """Messages in parts: as they arrive, cut between characters, within the same limits; and streams larger than memory.
 
-The memory is what tracemalloc sees, and in it is also what the caller holds: the bytes of a read and of a write.
+Memory is measured with tracemalloc, and includes what the caller holds: the bytes of a read and of a write.
 """
 
 from __future__ import annotations

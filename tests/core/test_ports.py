@@ -1,4 +1,4 @@
-"""The obstacles that people met who moved other libraries' loops to this one, once each, now removed."""
+"""Obstacles that were found when the loops of other libraries were ported to this one, and have been removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`PreparedMessage`: serialised and compressed once, sent to many, with no harm to what each sends later."""
+"""`PreparedMessage`: serialised and compressed once, sent to many, without affecting later messages."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What has gone wrong in other libraries, row by row, and that it does not here.
+"""Vulnerabilities of other libraries, row by row, and tests that this library does not have them.
 
-`ROWS` is the table: where it happened, by what mechanism, what ours must show. The tests of a row are named after it,
-and the last test of this file checks that each row has some. Where a row needs measuring at full size, the tests here
-are the small ones, and `test_memory.py`, `test_deflate.py` and `test_linear.py` have the rest.
+`ROWS` is the table: the library, the mechanism, and what must be true here. The tests of a row are named after it, and
+the last test of this file checks that each row has some. If a row requires measurements at full size, only the small
+tests are here, and the others in `test_memory.py`, `test_deflate.py` and `test_linear.py`.
 """
 
 from __future__ import annotations
@@ -893,7 +893,7 @@ BREAKS = ["\r\nX-Evil: 1", "\r", "\n", "\x00", "\r\n\r\nGET / HTTP/1.1", "\x0b",
 
 
 class EvilExtension(rfc6455.Extension):
-    """An extension whose words in the header were made from what someone typed."""
+    """An extension whose part of the header comes from user input."""
 
     def __init__(self, text: str) -> None:
         self.name = "x-evil"

@@ -1,4 +1,4 @@
-"""What `inspect.signature()` says of a class is the same for both builds (a compiled class does not know its own)."""
+"""`inspect.signature()` returns the same for a class in both builds (a compiled class does not know its own)."""
 
 from __future__ import annotations
 

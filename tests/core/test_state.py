@@ -1,7 +1,7 @@
-"""What may follow what (5.4, 5.5, 5.5.1): each cell of the table, for what is received and for what is sent.
+"""The order of frames (5.4, 5.5, 5.5.1): each cell of the table, for receiving and for sending.
 
-The table is written here as the design publishes it, read from text, and held against both directions of a
-connection. Anything not in it must be an error: the peer's when received, the caller's when it was to be sent.
+The table is written here as text, as in the documentation, and compared with both directions of a connection. Anything
+that is not in it must be an error: the peer's if it was received, the caller's if it was to be sent.
 """
 
 from __future__ import annotations

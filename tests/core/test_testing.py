@@ -1,7 +1,7 @@
 """`rfc6455.testing` keeps its promises, compared with naive definitions and with our own code.
 
-What it calls legal, our code accepts, and what it calls illegal, our code refuses with exactly the code, the section
-or the status that its rule names. That holds for every rule in the tables.
+Our code accepts all legal examples, and refuses each illegal one with exactly the code, the section or the status that
+its rule names. This is tested for every rule in the tables.
 """
 
 from __future__ import annotations
@@ -561,7 +561,7 @@ def test_unread_input_of_a_connection_is_asked_for() -> None:
 
 
 class Lines:
-    """A receiver with a mistake: it forgets what a read ended with, unless ``keeps`` is set."""
+    """A receiver with a mistake: unless ``keeps`` is set, it forgets an unfinished line at the end of a read."""
 
     def __init__(self, keeps: bool) -> None:
         self._keeps = keeps
@@ -610,7 +610,7 @@ def test_an_exception_that_was_not_announced_is_told() -> None:
 
 
 class Says:
-    """An end that always has something to say, whatever it is told."""
+    """An end that always sends the same, whatever it receives."""
 
     def __init__(self, *frames: WireFrame, more: bytes = b"") -> None:
         self._data = b"".join(map(bytes, frames)) + more

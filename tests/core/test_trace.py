@@ -1,5 +1,5 @@
-"""Recording a connection: what is recorded behaves like what is not, comes back from its file as it was, gives the
-same events when it is run again, and can be shown in every form, whatever a peer has sent.
+"""Recording a connection: it behaves as without recording; a recording is the same after saving and loading it, gives
+the same events when it is replayed, and can be shown in every format, whatever a peer has sent.
 """
 
 from __future__ import annotations
@@ -1206,7 +1206,7 @@ def test_a_time_without_a_date_has_the_nearest(time: float, date: str) -> None:
 
 
 class Packet(NamedTuple):
-    """What is in a packet of the file, read by the diagrams of the RFCs."""
+    """The contents of a packet in the file, parsed according to the diagrams of the RFCs."""
 
     time: int
     comment: str

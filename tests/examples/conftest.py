@@ -1,5 +1,5 @@
-"""These tests run the example programs, with the packages that those need: ``pytest -m examples``, and nothing else,
-looks into this folder. All in here is marked."""
+"""These tests run the example programs, and need their packages, so only ``pytest -m examples`` runs this folder. All
+tests in it are marked automatically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The load of the chat runs with tiny figures on each server that is installed; it times nothing here."""
+"""The load test of the chat, with tiny figures, on each server that is installed. Nothing is timed here."""
 
 from __future__ import annotations
 

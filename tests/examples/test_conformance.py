@@ -1,4 +1,4 @@
-"""The conformance checker: that ours pass it, that it finds planted faults, and what it prints and writes."""
+"""The conformance checker: our server and client pass it, it finds planted faults, and what it prints and writes."""
 
 from __future__ import annotations
 

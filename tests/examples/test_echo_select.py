@@ -1,4 +1,4 @@
-"""The shortest of the servers: one function around one socket, run in a thread against a peer that speaks bytes."""
+"""The shortest server: one function around one socket, run in a thread, with a plain socket as the peer."""
 
 from __future__ import annotations
 

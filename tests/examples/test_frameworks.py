@@ -1,7 +1,7 @@
 """Frameworks on `rfc6455_io.uvicorn`: FastAPI, Litestar, Quart and Django Channels, each with a small app.
 
 The apps are in `frameworks/`. Each is run by uvicorn as its users run it, on our class and on one of uvicorn's own, so
-that what is asserted is how the framework behaves and not our idea of it. The client is `websockets`.
+that the assertions reflect the real behaviour of the framework. The client is `websockets`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ APPS = Path(__file__).parent / "frameworks"
 
 
 class Framework(NamedTuple):
-    """What its app does, on any server."""
+    """A framework, and how its app behaves on any server."""
 
     refused: tuple[int, bytes]
     """What a refused client is answered: an empty 403 where the framework has no way to say more."""

@@ -1,7 +1,7 @@
-"""Each of our loops is really late: blocked, or with its process stopped, until a Pong that came in time is due.
+"""Each of our loops is really late: it is blocked, or its process stopped, until a Pong that arrived in time is due.
 
-The client answers while the loop stands still. A loop that looks at the time and not into the socket would give it up.
-A client that has gone is given up nevertheless, within one more iteration of the loop.
+The client answers while the loop is blocked. A loop that checked the time, but not the socket, would give it up. A
+client that has gone is given up nevertheless, within one more iteration of the loop.
 """
 
 from __future__ import annotations

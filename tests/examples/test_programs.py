@@ -52,7 +52,7 @@ def start(request: pytest.FixtureRequest) -> Iterator[Start]:
 
 @pytest.fixture(scope="module", params=list(SERVERS))
 def server(request: pytest.FixtureRequest) -> Iterator[Program]:
-    """One server for all that it must survive; in the end it has printed nothing but its log."""
+    """One server for everything that it must survive. At the end, it must have printed nothing but its log."""
     with started(request.param) as program:
         yield program
         program.stop()

@@ -1,4 +1,4 @@
-"""The line client as a program, against an echo server and against servers that do wrong."""
+"""The line client as a program, with an echo server and with servers that misbehave."""
 
 from __future__ import annotations
 

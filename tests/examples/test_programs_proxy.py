@@ -1,4 +1,4 @@
-"""What only a proxy must do; that it is an echo server when one is behind it, is in `test_programs.py`."""
+"""The specific tasks of a proxy. `test_programs.py` checks that it echoes if an echo server is behind it."""
 
 from __future__ import annotations
 

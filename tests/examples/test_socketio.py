@@ -1,7 +1,7 @@
 """python-socketio on `rfc6455_io.uvicorn`, with the client that its users have: `socket.io-client` from npm.
 
-That client begins with HTTP and goes over to a WebSocket, unless it is told to begin with one. As in
-`test_frameworks.py`, what is asserted is what happens on uvicorn's own class as well.
+This client begins with HTTP and then switches to a WebSocket, unless it is told to begin with one. As in
+`test_frameworks.py`, the same assertions also hold for uvicorn's own class.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A signal ends each example in order whenever it comes, even in the gap before a wait: see `late_signal.py`."""
+"""A signal ends each example cleanly whenever it arrives, even in the gap before a wait: see `late_signal.py`."""
 
 from __future__ import annotations
 

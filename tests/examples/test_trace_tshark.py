@@ -1,7 +1,7 @@
 """The captures of `rfc6455.trace` as tshark dissects them, and the program that makes and shows recordings.
 
-A machine without tshark skips what needs it. In CI (`CI=true`) a skip would hide a capture that nobody can open, so
-there it is a failure.
+Without tshark, the tests that need it are skipped. In CI (`CI=true`), a skip would hide a capture that cannot be
+opened, so there it is a failure.
 """
 
 from __future__ import annotations

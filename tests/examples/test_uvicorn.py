@@ -1,11 +1,11 @@
-"""`rfc6455_io.uvicorn` on real sockets, beside the protocols that uvicorn brings itself.
+"""`rfc6455_io.uvicorn` on real sockets, compared with uvicorn's own protocols.
 
-Every test runs over both of uvicorn's HTTP parsers, and over uvicorn's own WebSocket protocols as well, so that what
-is asserted is how uvicorn behaves and not our idea of it. Where those differ on purpose, `differs` says which and why;
-such a test must fail on them.
+Every test runs with both of uvicorn's HTTP parsers, and with uvicorn's own WebSocket protocols as well, so that the
+assertions reflect the real behaviour of uvicorn. If those differ on purpose, `differs` says which and why; the test
+must then fail on them.
 
-An app is a coroutine under a path of its own; what it saw comes back through a queue. Nothing sleeps: a test waits for
-what arrives, and the sockets' own limit fails it.
+An app is a coroutine under a path of its own, and reports what it receives through a queue. Nothing sleeps: a test
+waits for data, and fails by the timeout of its sockets.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class Raw:
 
 
 class Seer:
-    """An app that tells what it receives, after it has accepted."""
+    """An app that accepts, and then reports what it receives."""
 
     def __init__(self) -> None:
         self.seen: queue.Queue[Any] = queue.Queue()
@@ -680,7 +680,7 @@ def test_a_client_that_breaks_the_rules_is_told_so_and_the_app_too(host: Host, d
 
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Something that a live client never needs is not worth two seconds of a test."""
+    """A short time for the end, as live clients do not need more, and tests would take two seconds longer."""
     monkeypatch.setattr(rfc6455_io.uvicorn, "GRACE", 0.2)
 
 

@@ -1,7 +1,7 @@
-"""`rfc6455_io.uvicorn` without a network: a transport that does as it is told, on a loop whose time is a number.
+"""`rfc6455_io.uvicorn` without a network: a transport that the test controls, on a loop whose time is a number.
 
-What takes 20 seconds on a socket takes none here, and what is a race there comes in every order: the last test plays
-whatever hypothesis thinks of, and looks for what a server must never do.
+Waits of 20 seconds take no time here, and all orders of a race can be tested: in the last test, hypothesis chooses the
+actions, and the test checks for anything that a server must never do.
 """
 
 from __future__ import annotations

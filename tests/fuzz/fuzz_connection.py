@@ -1,9 +1,9 @@
 """`Connection` on any bytes: both roles, with and without permessage-deflate, in one read and in many.
 
-The stream is what the fuzzer says, or frames that are put together from it, so that it need not discover lengths,
-masks and compression. What must hold: nothing is raised; the same events and the same output in both ways to read;
-what is kept is within the budget after each call; after `Closed` nothing comes, is kept or sent; without extensions,
-the events are those of a naive reader; and our own peer understands the output.
+The stream is the fuzzer's input, or frames that are put together from it, so that the fuzzer need not discover
+lengths, masks and compression. The following is checked: nothing is raised; events and output are the same for both
+ways to read; the memory kept is within the budget after each call; after `Closed`, nothing is received, kept or sent;
+without extensions, the events are those of a naive reader; and our own peer understands the output.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """``Sec-WebSocket-Extensions`` and permessage-deflate's negotiation on any text (9.1; RFC 7692 7.1).
 
-What must hold: `parse_extensions` and `parse_token_list` raise `HandshakeError` or find what a naive reader finds;
-what was parsed can be written and parsed again; a server accepts an offer exactly if 7.1 lets it, with an answer that
-fits; a client accepts no answer that does not fit its offer; and any two configurations of ours agree.
+The following is checked: `parse_extensions` and `parse_token_list` raise `HandshakeError` or find the same as a naive
+reader; the result can be written and parsed again; a server accepts an offer exactly if 7.1 allows it, with an answer
+that fits; a client accepts no answer that does not fit its offer; and any two of our configurations come to an
+agreement.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`ServerHandshake` and `ClientHandshake` on any bytes: a request, a `Connection`, or a `HandshakeError`.
 
-What must hold: one read and many give the same, up to the first frames after the head; a refusal is an answer with the
-status in the error; and a connection opens only for a head that a naive reader finds right. That reader checks
-everything that 4.1 and 4.2.1 require, and reads the head with nothing but ``split``.
+The following is checked: one read and many give the same result, up to the first frames after the head; a refusal is
+an answer with the status in the error; and a connection opens only for a head that a naive reader accepts. This reader
+checks everything that 4.1 and 4.2.1 require, and parses the head with nothing but ``split``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the harnesses share: what the first bytes of an input choose, and how the rest is cut into reads.
+"""The common part of the harnesses: the first bytes of an input choose the settings, the rest is cut into reads.
 
-A harness is a module ``fuzz_NAME`` with a function ``check(data)``. It returns for every input, or raises: an
-exception is a finding. Nothing here needs atheris, so that an input that was found once is tried on every Python.
+A harness is a module ``fuzz_NAME`` with a function ``check(data)``. If it raises an exception, this is a finding.
+Nothing here needs atheris, so that every input that was found once can be tried on every Python.
 """
 
 from __future__ import annotations

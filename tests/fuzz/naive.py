@@ -1,7 +1,7 @@
-"""Frames, messages and tokens read by the plainest means (5.2 to 5.5): what the package's own reader is compared with.
+"""A naive reader of frames, messages and tokens (5.2 to 5.5), with which the package's own reader is compared.
 
-The law: it uses nothing of the package except for its events, which are the result. It reads one frame after the other
-from the beginning, keeps everything, and stops where a rule is broken.
+The law: it uses nothing from the package except for its events, which are the result. It reads one frame after the
+other from the beginning, keeps everything, and stops when a rule is broken.
 """
 
 from __future__ import annotations

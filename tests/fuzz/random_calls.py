@@ -1,4 +1,4 @@
-"""Calls what the package has at random, in both builds at once: ``python tests/fuzz/random_calls.py --seconds 60``.
+"""Calls everything in the package at random, in both builds: ``python tests/fuzz/random_calls.py --seconds 60``.
 
 A run is a list of steps that a seed determines: a class, a function, a method or an attribute, with arguments of the
 wrong number and type, objects that were never initialised, callbacks that lie, raise, return None or call back, and
@@ -7,7 +7,7 @@ have the same result: a value of the same type, or an error of the same type. To
 process, run this under ``PYTHONMALLOC=debug`` and ``python -X faulthandler``; ``--log`` has the seed of the current
 run.
 
-What may differ is written down once, in `may_differ`.
+`may_differ` lists the differences that are allowed.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ OPERATIONS: dict[str, Callable[..., object]] = {
 
 
 class CallbackError(Exception):
-    """What a callback raises."""
+    """The exception of callbacks."""
 
 
 class Step(NamedTuple):
@@ -133,7 +133,7 @@ class Callback(NamedTuple):
 
 
 class World:
-    """One build, and what the steps so far made in it."""
+    """One build, and the results of the steps so far."""
 
     def __init__(self, package: Any) -> None:
         self.package = package

@@ -1,8 +1,9 @@
 """Runs the compiled package under gcc's sanitizers: ``python tests/fuzz/sanitize.py``, or ``tox -e sanitize``.
 
-AddressSanitizer ends the process when memory is read or written that does not belong to the package, and
-UndefinedBehaviorSanitizer when C leaves open what happens. The package is compiled with both into ``build/sanitized``,
-which takes about a minute; then the tests of the core run on it, then calls at random (`random_calls.py`).
+AddressSanitizer ends the process if memory is read or written that does not belong to the package, and
+UndefinedBehaviorSanitizer if the behaviour of C is undefined. The package is compiled with both into
+``build/sanitized``, which takes about a minute. Then the tests of the core are run on it, and then calls at random
+(`random_calls.py`).
 
     --seconds N    of calls at random (default: 60)
     --seed N       of the first ones (default: 0)

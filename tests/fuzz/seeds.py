@@ -1,6 +1,6 @@
-"""What the fuzzers begin with: the examples of the RFCs, the cases and the strategies of `rfc6455.testing`.
+"""The first inputs of the fuzzers: the examples of the RFCs, the cases and the strategies of `rfc6455.testing`.
 
-The same inputs each time. Each is at most a kilobyte, as the committed corpus is.
+They are the same each time. Each has at most a kilobyte, like those of the committed corpus.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""h11 as the judge: what it refuses as the head of a message, we refuse."""
+"""h11 as a reference: if it refuses a head, we refuse it as well."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """permessage-deflate against `websockets` in memory, and against `websockets` and `aiohttp` over sockets, both roles.
 
-Each parameter is set in turn, at either end, with the whole opening handshake before it: what is agreed on is what
-these peers and we make of each other's words. Then messages go both ways, the same ones more than once, so that a
-window that one end keeps and the other drops is found out.
+Each parameter is set in turn, at either end, with a whole opening handshake, so the negotiation is between these peers
+and us. Then messages are sent in both directions, the same ones more than once, so that a window is detected that one
+end keeps and the other does not.
 """
 
 from __future__ import annotations

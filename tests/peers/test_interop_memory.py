@@ -1,7 +1,7 @@
 """Our frames against those of wsproto and websockets, in memory, both roles, after the handshake.
 
-Each peer is driven through its own public interface. What it reports is brought into our words, so that one scenario
-runs against all of them; what it sends is read by us, and what we send by it.
+Each peer is used through its own public interface. Its reports are translated into our events, so that the same
+scenario can be run with all of them. Each side reads what the other sends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What wsproto, websockets and ws test in public, written down as facts: ours is held to each of them.
+"""Facts from the public tests of wsproto, websockets and ws, with which this library is compared.
 
-``tests/peers/neighbours`` has the rows, and `neighbours` says what is in one. If a library is installed in the version
-that the rows come from, it is run on its own rows, too, so that a wrong fact shows.
+``tests/peers/neighbours`` has the rows, and `neighbours` describes their contents. If a library is installed in the
+version from which the rows come, its own rows are checked with it as well, to find wrong facts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Ours held against `wsproto` and `websockets` on the same bytes: the same messages, the same verdict, the same code.
+"""This library compared with `wsproto` and `websockets` on the same bytes: messages, verdicts and codes are the same.
 
-Streams are generated, legal ones and ones that break one rule at their end, for both roles, and fed in any reads.
-Where a library differs from us, `EXEMPTIONS` has the RFC's sentence that we follow. Each of these carries an example,
-and a test checks that the library still differs on it, so that an exemption goes when the library changes.
+Streams are generated for both roles, legal ones and ones that break one rule at their end, and passed in reads of any
+size. If a library differs from us, `EXEMPTIONS` has the RFC's sentence that we follow. Each exemption has an example,
+and a test checks that the library still differs on it, so that the exemption is removed when the library changes.
 
 A few examples run by default; ``HYPOTHESIS_PROFILE=thorough`` searches for minutes.
 """

@@ -1,4 +1,4 @@
-"""What the tests of `rfc6455_io` ask for by name."""
+"""Fixtures of the tests of `rfc6455_io`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, 
 
 @pytest.fixture
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment names no proxy."""
+    """Remove the proxies from the environment."""
     for name in ("ws", "wss", "http", "https", "all", "socks", "no"):
         monkeypatch.delenv(f"{name}_proxy", raising=False)
         monkeypatch.delenv(f"{name}_PROXY".upper(), raising=False)
@@ -26,6 +26,6 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def all_threads_end() -> Iterator[None]:
-    """All threads that a test starts have ended after it."""
+    """Check that all threads that a test has started have ended after it."""
     with threads_end():
         yield

@@ -1,7 +1,7 @@
 """Deadlines over real sockets: one suite of timeouts, passed by an adapter over threads and by one over asyncio.
 
-The clock is a number that the tests set, so that a timeout of 20 seconds takes no time. The peer is a plain socket
-that speaks bytes; whatever is waited for, arrives, or the socket's own limit of 10 seconds fails the test.
+The clock is a number that the tests set, so that a timeout of 20 seconds takes no time. The peer is a plain socket. If
+the expected data does not arrive, the socket's own timeout of 10 seconds fails the test.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Clock:
 
 
 class Running(Protocol):
-    """An adapter at work, whichever it is."""
+    """A running adapter of either kind."""
 
     def do(self, act: Callable[[Endpoint], object]) -> None: ...
 

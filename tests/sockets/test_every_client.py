@@ -1,8 +1,8 @@
-"""Clients and servers of others over real sockets, with default arguments: whatever the default answer says must work.
+"""Clients and servers of other libraries over real sockets, with default arguments: the default answer must work.
 
-Each client says the same messages, again and again the same text, so that a context that only one end keeps is found
-out. RFC 7692 allows a server to ask for more than some clients understand; what is asked by default, each of these
-does. A client that is not installed is skipped, and named. (Browsers: ``tests/browser/test_deflate.py``.)
+Each client sends the same messages, with the same text again and again, so that a context is detected that only one
+end keeps. RFC 7692 allows a server to ask for more than some clients understand, but all of these do what is asked by
+default. A client that is not installed is skipped by name. (Browsers: ``tests/browser/test_deflate.py``.)
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What callers of `serve` and `connect` may get wrong: it is reported at once, on asyncio and for threads alike, in
-words that say what to pass.
+"""Mistakes of callers of `serve` and `connect`: they are reported immediately, on asyncio and for threads alike, by
+messages that say what to pass.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BOTH = pytest.mark.parametrize("module", [rfc6455_io.asyncio, rfc6455_io.threads
 
 
 class Wrong(str):
-    """What is passed instead of something else."""
+    """An argument of the wrong type."""
 
 
 class Handler:

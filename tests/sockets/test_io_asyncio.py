@@ -26,7 +26,7 @@ from rfc6455_io.asyncio import Listener, Server, serve
 
 
 class Told(Listener):
-    """A listener that keeps what it is told, in a list that a test can wait for."""
+    """A listener that records its calls, in a list for which a test can wait."""
 
     def __init__(self, calls: asyncio.Queue[Any]) -> None:
         self.calls = calls
@@ -51,7 +51,7 @@ class Told(Listener):
 
 
 class Scene:
-    """A server whose one listener tells a test what it is told, and a raw client of it."""
+    """A server whose only listener records its calls for a test, and a raw client of it."""
 
     server: Server
     raw: Raw
@@ -1044,6 +1044,6 @@ def test_cancelling_serve_forever_closes() -> None:
 
 @pytest.fixture(autouse=True)
 def no_secrets_in_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """asyncio reports its own troubles by its logger; there are none."""
+    """Check that asyncio's logger reports no problems."""
     yield
     assert not [r for r in caplog.records if r.name == "asyncio" and r.levelno >= logging.WARNING]

@@ -397,7 +397,7 @@ def test_an_answer_that_comes_while_a_task_is_about_to_wait(loop: str, answer: b
 
 
 class Refusing:
-    """What a task awaits, in place of a Future, and what raises an exception then."""
+    """An object that a task awaits instead of a Future, and that raises an exception."""
 
     _asyncio_future_blocking = False
 

@@ -1,9 +1,9 @@
-"""Five hundred clients under load while other peers fail in every way that there is: those that behave lose nothing.
+"""Five hundred clients under load, while other peers fail in every possible way: well-behaved clients lose nothing.
 
-Each honest client sends numbered messages one after the other and looks at each answer: none is lost, none comes
-twice, none out of order. Meanwhile the others reset, stop reading, stop answering, break the rules or are killed, and
-the loop is blocked, or the whole process stopped, for longer than the keepalive waits. At the end everything is given
-back.
+Each honest client sends numbered messages one after the other and checks each answer: none is lost, doubled or out of
+order. Meanwhile, the others reset, stop reading, stop answering, break the rules or are killed, and the loop is
+blocked, or the whole process stopped, for longer than the keepalive waits. At the end, all resources have been
+released.
 """
 
 from __future__ import annotations

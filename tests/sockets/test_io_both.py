@@ -1,4 +1,4 @@
-"""What servers on asyncio and for threads have in common."""
+"""The common behaviour of servers on asyncio and for threads."""
 
 from __future__ import annotations
 

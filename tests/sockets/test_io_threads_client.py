@@ -1,4 +1,4 @@
-"""`rfc6455_io.threads.connect` over real sockets: TLS, redirects, proxies, and what a client gives up for."""
+"""`rfc6455_io.threads.connect` over real sockets: TLS, redirects, proxies, and why a client gives up."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The configurations of docs/howto/proxies.rst, in the programs that they are for, where those are installed: an echo
-server stands behind each, and the page that connects has the proxy's origin."""
+"""The configurations of docs/howto/proxies.rst, in those proxies that are installed, with an echo server behind each
+and a page with the proxy's origin."""
 
 from __future__ import annotations
 

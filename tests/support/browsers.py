@@ -1,4 +1,4 @@
-"""The browsers that the tests use: how each is found, started, and told what a person prefers.
+"""The browsers that the tests use: finding them, starting them, and setting preferences.
 
 Playwright drives Chromium through the DevTools, and a Firefox as Mozilla and Debian ship it through WebDriver BiDi.
 """
@@ -41,8 +41,8 @@ class Chromium:
 
 
 class Firefox:
-    """WebDriver BiDi does not tell a page of every preference, and the settings of a profile do: there is one Firefox
-    for each pair of preferences that a test asks for."""
+    """Firefox processes, one for each pair of preferences that a test needs: WebDriver BiDi cannot set every
+    preference, but the settings of a profile can."""
 
     commands = ("firefox", "firefox-esr")
 
@@ -87,7 +87,7 @@ class Firefox:
 
 
 def started(launcher: BrowserType, **options: Any) -> Browser:
-    """Return a browser that runs. One that does not start, which is not the page's fault, is started again."""
+    """Return a running browser. If it does not start, which is not the page's fault, start it again."""
     from playwright.sync_api import Error
 
     for _ in range(STARTS - 1):

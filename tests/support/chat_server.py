@@ -169,7 +169,7 @@ def missing(what: str) -> NoReturn:
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    """Check again and again, and let others run in between."""
+    """Check again and again, and let other threads run in between."""
     deadline = time.monotonic() + PATIENCE
     while not is_so():
         assert time.monotonic() < deadline, f"in vain: {what}"
@@ -204,7 +204,7 @@ class Client:
         self.sock.close()
 
     def _greeted(self) -> list[str]:
-        """Return what the server tells a client that joins; the history is what matters."""
+        """Return the server's greeting for a client that joins; the history is the important part."""
         self.greeting = [self.text()]
         count = int(self.greeting[0].removeprefix("* history "))
         history: list[str] = []
@@ -295,7 +295,7 @@ def frame(first: int, payload: bytes = b"", *, masked: bool = True, length: byte
 
 
 def copy_of_the_tree(target: Path) -> Path:
-    """Copy what the chat needs of a clone, and return the path of its server."""
+    """Copy the files of a clone that the chat needs, and return the path of its server."""
     for part in ("rfc6455", "examples"):
         shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.c"))
     return target / "examples" / "chat" / "server.py"

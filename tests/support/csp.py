@@ -1,7 +1,7 @@
 """The hashes in the chat page's Content-Security-Policy.
 
-The page allows exactly its one inline style and its one inline script, each by its SHA-256. `test_page.py` compares
-the page with `with_hashes()`; run this file to write the hashes again after a change to the page.
+The page allows only its inline style and its inline script, each by its SHA-256. `test_page.py` compares the page with
+`with_hashes()`. Run this file to update the hashes after a change to the page.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""What tests of compression share: DEFLATE data made without the package, and two ends that agreed on it.
+"""Helpers for tests of compression: DEFLATE data made without the package, and two ends that have negotiated it.
 
 The law: `deflated`, `finished` and `inflated` use plain zlib, so that a mistake in `rfc6455/deflate.py` cannot hide in
 the tests.

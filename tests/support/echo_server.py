@@ -1,6 +1,7 @@
 """A server of ours that sends each message back, for one client, on a thread.
 
-What it agreed on and how it ended can be asked afterwards. The law: time stands still, and every wait has an end.
+The result of the negotiation and the end of the connection are available afterwards. The law: time stands still, and
+every wait has a limit.
 """
 
 from __future__ import annotations

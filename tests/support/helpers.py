@@ -1,9 +1,9 @@
-"""What tests of the protocol share: frames written by hand, bytes cut in every way, two ends joined in memory.
+"""Helpers for tests of the protocol: frames written by hand, bytes cut in every way, two ends joined in memory.
 
-The law: frames are written and read here and not by the package, neither by its serializer and parser nor by
-`rfc6455.testing.WireFrame`, which is tested with these: code that checks itself hides its mistakes. `wire` puts bits
-together as the diagram of section 5.2 shows them, `frame` builds on it, and `read_frames` reads them back on its own.
-Reads and pairs are those of `rfc6455.testing`, which has its own tests.
+The law: frames are written and read here, without the package's serializer and parser, and without
+`rfc6455.testing.WireFrame`, which is tested with these helpers: code that checks itself hides its mistakes. `wire`
+puts bits together as in the diagram of section 5.2, `frame` builds on it, and `read_frames` parses frames
+independently. Reads and pairs are those of `rfc6455.testing`, which has its own tests.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class Failure(NamedTuple):
 
 @dataclass
 class Outcome:
-    """Everything visible of a connection after some input."""
+    """Everything that is visible of a connection after some input."""
 
     events: list[Event]
     output: bytes

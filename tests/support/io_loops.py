@@ -1,5 +1,5 @@
-"""What tests of `rfc6455_io` on asyncio share: loops that are run to the end and looked at, a clock that can be moved,
-and a peer that is a plain socket.
+"""Helpers for tests of `rfc6455_io` on asyncio: loops that are checked at their end, a clock that can be moved, and a
+plain socket as a peer.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ REFUSING_PROXIES = pytest.mark.parametrize(
 
 
 class ClockLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock a test can move: all that was due meanwhile is late then."""
+    """A loop whose clock a test can move. Everything that was due in between is then late."""
 
     ahead = 0.0
 

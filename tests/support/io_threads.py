@@ -1,5 +1,5 @@
-"""What tests of `rfc6455_io.threads` share: a clock that can be moved, peers that are plain sockets, threads that are
-counted."""
+"""Helpers for tests of `rfc6455_io.threads`: a clock that can be moved, plain sockets as peers, and a check of
+threads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECURE = pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
 
 
 class Clock:
-    """A clock that a test can move: all that was due meanwhile is late then."""
+    """A clock that a test can move. Everything that was due in between is then late."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._ahead = 0.0

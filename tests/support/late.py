@@ -1,8 +1,8 @@
 """Programs that are late, and how a test makes them late: by a signal that stops them, or by blocking all their
 threads.
 
-`late.py PROGRAM [ARGUMENT ...]` runs a program; whenever it gets SIGUSR1, all of its threads stand still for
-`BLOCKED` seconds, as they do while an extension module holds the interpreter's lock. It prints "blocked" then.
+`late.py PROGRAM [ARGUMENT ...]` runs a program. Whenever it gets SIGUSR1, it prints "blocked", and all of its threads
+are blocked for `BLOCKED` seconds, as if an extension module held the interpreter's lock.
 """
 
 from __future__ import annotations

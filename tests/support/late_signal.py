@@ -1,9 +1,9 @@
-"""Run a program so that each signal comes in the gap before it waits: `late_signal.py PROGRAM [ARGUMENT ...]`.
+"""Runs a program so that each signal arrives in the gap before it waits: `late_signal.py PROGRAM [ARGUMENT ...]`.
 
-Python runs the handler of a signal between two steps of the main thread. A signal that comes after the last step
-before a system call that waits, but before the call itself, has been taken by C, interrupts nothing, and its handler
-runs when the wait is over. That gap is too narrow to be hit; but a signal that another thread takes has the same
-effect, whenever it comes. So here the main thread blocks the signals, and a thread that does nothing takes them.
+Python runs a signal handler between two steps of the main thread. If a signal arrives after the last step before a
+blocking system call, but before the call itself, C code takes it, it interrupts nothing, and its handler runs only
+when the call returns. This gap is too narrow to be hit, but a signal that another thread takes has the same effect at
+any time. So here, the main thread blocks the signals, and a thread that does nothing takes them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What tests of memory and of time share: how much is kept, and how much work is done, as reproducible numbers.
+"""Helpers for tests of memory and time: how much is kept, and how much work is done, as reproducible numbers.
 
-Memory is what tracemalloc sees; zlib's own is in it, since Python gives zlib its allocator.
+Memory is measured by tracemalloc, which includes zlib's, since zlib uses Python's allocator.
 
 Work is counted, not timed. Where the package runs as Python, `work` counts the lines of it that were executed, and
 the bytes of every new `bytes`, `bytearray` or `str` that any of its variables or attributes came to hold: a line that
@@ -77,7 +77,7 @@ Step = Callable[[], Any]
 
 
 def work(steps: Iterable[Step]) -> Work:
-    """Count the work that the package does in these calls. What makes the calls is not counted."""
+    """Count the work that the package does in these calls, without that of the caller."""
     return _work_by_memory(steps) if rfc6455.__compiled__ else _work_by_lines(steps)
 
 

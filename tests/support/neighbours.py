@@ -1,8 +1,8 @@
-"""Facts from the public tests of wsproto, websockets and ws, and what each library makes of them.
+"""Facts from the public tests of wsproto, websockets and ws, and the result of each library for them.
 
-A fact is a row of a JSON file in ``tests/peers/neighbours``: the test that it comes from, what is given (bytes, a
-header, a configuration), and ``then``, what that library makes of it. Where ours decides otherwise, the row has
-``ours`` and says ``why``. Bytes are hexadecimal, and ``78*512`` stands for a byte that comes so many times.
+A fact is a row of a JSON file in ``tests/peers/neighbours``: the test from which it comes, the input (bytes, a header,
+a configuration), and ``then``, the library's result. If ours is different, the row has ``ours``, and the reason in
+``why``. Bytes are hexadecimal, and ``78*512`` stands for a byte that is repeated 512 times.
 
 The kinds of rows, and the keys that each has:
 
@@ -15,7 +15,7 @@ The kinds of rows, and the keys that each has:
     offer        config, text                                   the parameters of the answer, or None
     answer       config, text                                   "accepted" or "refused"
 
-Not here: which rows there are, nor any judgement.
+Not here: the rows themselves, or any judgement.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The chat's server as a process that the browsers' tests start, stop and kill, and that keeps its port."""
+"""The chat's server as a process that the browser tests start, stop and kill, and that keeps its port."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What mypy and pyright, both strict, make of the Python in the documentation: `python tests/support/page_types.py`.
+"""Checks the Python code in the documentation with mypy and pyright, both strict: `python
+tests/support/page_types.py`.
 
-Each page becomes a module, in which a block stands on the lines that it has in the page, so that an error points into
-the page. A reader types the blocks one after the other; so the checkers see them in one module as well.
+Each page becomes a module in which each block has the same line numbers as in the page, so that an error points into
+the page. All blocks of a page are in one module, as a reader types them one after the other.
 """
 
 from __future__ import annotations

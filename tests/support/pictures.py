@@ -1,7 +1,7 @@
-"""Make the documentation's pictures of the chat: `python tests/support/pictures.py`, on a machine with Chromium.
+"""Makes the documentation's pictures of the chat: `python tests/support/pictures.py`, on a machine with Chromium.
 
-Four people talk through the real server: one scene, seen from several windows. The pictures are made by hand, when the
-page has changed, since fonts differ between machines.
+Four people talk through the real server: one scene, seen from several windows. Run this by hand when the page has
+changed, as fonts differ between machines.
 """
 
 from __future__ import annotations

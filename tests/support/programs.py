@@ -1,4 +1,4 @@
-"""The basis of the tests of the example programs: a program in a process, and a peer that is a plain socket."""
+"""The basis of the tests of the example programs: a program in a process, and a plain socket as a peer."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Program(Started):
 
 
 class Peer:
-    """A client that is a socket and speaks bytes, so that it can break every rule."""
+    """A client that is a plain socket, so that it can break every rule."""
 
     def __init__(self, port: int, *, small_buffers: bool = False) -> None:
         self.sock = socket.socket()

@@ -1,8 +1,8 @@
-"""The packages built from their sources alone, beside those that are installed.
+"""The packages without their extension modules, beside those that are installed.
 
-`PURE` and `PURE_LOOPS` run as Python whatever was built. Where the packages were compiled, they are the ``.py`` files
-again, copied to where no extension module hides them and imported under other names; that works as each imports its
-own modules only relatively. Where nothing was compiled, they are the packages themselves.
+`PURE` and `PURE_LOOPS` run as Python, whatever was built. If the packages were compiled, they are copies of the
+``.py`` files in a place where no extension module hides them, imported under other names; this works because each
+package imports its own modules only relatively. If nothing was compiled, they are the packages themselves.
 """
 
 from __future__ import annotations

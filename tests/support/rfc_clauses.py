@@ -1,10 +1,10 @@
-"""The clauses of the RFCs (docs/conformance/clauses.txt), and which tests carry them.
+"""The clauses of the RFCs (docs/conformance/clauses.txt), and the tests that are marked with them.
 
-What lives here: the reader of that file, and the finder of ``@pytest.mark.clause("6455:5.1-client-masks")`` in the
-tests. It finds them in the text of the tests, so that what it finds depends neither on what is selected nor on what
-is installed. Not here: what has to be true of them (`test_clauses.py`), and how they look (`docs/_ext/clauses.py`).
+What lives here: the parser of this file, and the search for ``@pytest.mark.clause("6455:5.1-client-masks")`` in the
+tests. It searches the text of the tests, so the result depends neither on the selected tests nor on installed
+packages. Not here: the checks (`test_clauses.py`), and the table in the documentation (`docs/_ext/clauses.py`).
 
-Run with the text of an RFC from the RFC Editor, it lists the key words that no clause accounts for:
+If this is run with the text of an RFC from the RFC Editor, it lists the key words that no clause covers:
 
     python tests/support/rfc_clauses.py rfc6455.txt rfc7692.txt
 """

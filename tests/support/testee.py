@@ -1,7 +1,7 @@
 """The testee: an echo server and an echo client on `rfc6455`, with threads and plain sockets.
 
-Each answers every message with the same message, and leaves pongs, closes and violations to the library. How long the
-connection may take is the suite's business: it gives every case a time.
+Each echoes every message, and leaves Pongs, Close frames and violations to the library. There are no deadlines, as the
+suite limits the time of every case.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A certificate for localhost that has signed itself, made by OpenSSL."""
+"""A self-signed certificate for localhost, made by OpenSSL."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Run uvicorn's own tests of its WebSocket protocols on ours: `python tests/support/uvicorn_own_tests.py`.
+"""Runs uvicorn's own tests of its WebSocket protocols on our class: `python tests/support/uvicorn_own_tests.py`.
 
-The file of the installed version is fetched (its sdist has the tests) and put beside a fixture that names our class.
+The test file of the installed version is downloaded (the sdist contains it), and gets a fixture that names our class.
 It needs what uvicorn's tests need: ``pip install httpx2 trustme websockets wsproto httptools pytest-timeout anyio``.
 The exit code is 0 if no tests fail other than those that docs/reference/io_uvicorn.rst explains.
 """

@@ -1,4 +1,4 @@
-"""The server against the Autobahn Testsuite, where there is a Python 2.7 to run it; `tox -e autobahn` runs all cases.
+"""The server against the Autobahn Testsuite, if there is a Python 2.7. `tox -e autobahn` runs all cases.
 
 The groups left out here take longer (9, 12, 13); they are about size, speed and compression.
 """

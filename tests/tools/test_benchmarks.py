@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: every library does every work, on tiny payloads, and is checked for it."""
+"""The benchmarks measure what they claim: every library does every work, on tiny payloads, and is checked."""
 
 from __future__ import annotations
 

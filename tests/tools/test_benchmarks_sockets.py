@@ -1,4 +1,4 @@
-"""The servers on real sockets: each answers rows with tiny figures, and its answers are checked."""
+"""The benchmark of servers on real sockets, with tiny figures: the answers of each server are checked."""
 
 from __future__ import annotations
 

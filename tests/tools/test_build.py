@@ -1,5 +1,5 @@
-"""sdist and wheel: what is in them, that each installs into a fresh environment and runs there, with and without a
-compiler. Everything is built from a copy, so that the source tree stays as it is.
+"""sdist and wheel: their contents, and that each can be installed into a fresh environment and runs there, with and
+without a compiler. Everything is built from a copy, so that the source tree remains unchanged.
 """
 
 from __future__ import annotations

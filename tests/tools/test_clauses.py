@@ -1,8 +1,8 @@
-"""The RFC coverage table is true, in both directions: what binds us has a function and a test, and what a test carries
-is a clause.
+"""The RFC coverage table is correct in both directions: each clause that applies has a function and a test, and each
+id in a test is a clause.
 
-The table is `docs/conformance/clauses.txt`. That it leaves no sentence out is checked against the text of the RFCs,
-which is not ours to carry, by `python tests/support/rfc_clauses.py rfc6455.txt rfc7692.txt`.
+The table is `docs/conformance/clauses.txt`. To check that no sentence was left out, download the texts of the RFCs,
+which are not in the repository, and run `python tests/support/rfc_clauses.py rfc6455.txt rfc7692.txt`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The documentation tells the truth: its code runs, its examples have the results that they show, its tables are
-complete, its links lead somewhere, no public name is missing.
+"""The documentation is correct: its code runs, its examples have the results that they show, its tables are complete,
+its links are valid, and no public name is missing.
 """
 
 from __future__ import annotations

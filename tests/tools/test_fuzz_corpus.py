@@ -1,4 +1,4 @@
-"""Each input of the fuzzers' corpus, tried again: what was found once stays found, on every Python and every build.
+"""Each input of the fuzzers' corpus, so that a finding cannot come back on any Python and build.
 
 ``tests/fuzz`` has the harnesses and the corpus; ``tox -e fuzz`` looks for more. This needs no atheris.
 """

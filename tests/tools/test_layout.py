@@ -1,9 +1,9 @@
-"""The package's layout held against its design: which modules there are, what each may import, what is public.
+"""The layout of the package: its modules, what each of them may import, and which names are public.
 
-The table below is the design's list of modules, in its order. A module may import only modules above it, also where
-it is for types alone, so that there are no circles and each can be read, tested and used without what is below.
-Nothing imports I/O, clocks, threads, logging or the environment: the same bytes give the same events everywhere. The
-two exceptions are named here.
+The table below lists the modules in order. A module may import only modules above it, even if it is only for types, so
+that there are no cycles, and each can be read, tested and used without those below it. No module imports I/O, clocks,
+threads, logging or the environment: the same bytes result in the same events everywhere. The two exceptions are named
+here.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The layout of `rfc6455_io`, and the border between the two packages: the loops know the protocol, and by its public
-names only; the protocol knows nothing of the loops.
+"""The layout of `rfc6455_io`, and the border between the two packages: the loops use only public names of the
+protocol, and the protocol does not use the loops.
 """
 
 from __future__ import annotations

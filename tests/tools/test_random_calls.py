@@ -1,4 +1,4 @@
-"""No call with any arguments ends the process, and both builds come to the same (`fuzz/random_calls.py`)."""
+"""No call ends the process, whatever its arguments, and both builds have the same results (`fuzz/random_calls.py`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README.md keeps its word: the example runs, the test command is the one that CI runs, links lead somewhere."""
+"""README.md is correct: the examples run, the test command is the one that CI runs, and links are valid."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What people type into the search of the pages leads to the page about it.
+"""The search of the documentation leads from common words to the right page.
 
-Sphinx's search ranks a page first that has the words as an index entry or in a title, and finds none that lacks one of
-the words. Both are read from the sources of the pages, so that nothing has to be built.
+Sphinx's search ranks pages first that have the words as an index entry or in a title, and does not find a page that
+lacks one of the words. Both are read from the sources of the pages, so that nothing has to be built.
 """
 
 from __future__ import annotations

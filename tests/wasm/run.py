@@ -1,10 +1,10 @@
 """Runs the core's tests on CPython 3.14 as WebAssembly: ``python tests/wasm/run.py``, or ``tox -e wasm``.
 
-There, what C counts with has 32 bits, as on a small device. Pyodide, the interpreter, comes from npm and runs on Node;
-pytest and hypothesis come as wheels for it, from where pip takes all others. Both are put into ``build/wasm`` on first
-use. pytest's own arguments follow `--`, in place of all tests of the core.
+There, C's sizes have 32 bits, as on a small device. Pyodide, the interpreter, comes from npm and runs on Node; pytest
+and hypothesis are wheels for it from pip's package index. Both are put into ``build/wasm`` on first use. pytest's own
+arguments follow `--`, instead of all tests of the core.
 
-It ends with pytest's exit code, or with 77 where there is no Node.
+The exit code is pytest's, or 77 if there is no Node.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A plugin for pytest on WebAssembly, where no process can start another and there is no timer.
 
-A test that wants another process is skipped, and pytest-timeout finds a timer that never goes off.
+A test that needs another process is skipped, and pytest-timeout gets a timer that never fires.
 """
 
 from __future__ import annotations

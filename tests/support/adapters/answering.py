@@ -1,4 +1,4 @@
-"""What the adapters do with events, whichever way they wait: accept every request, and pass on everything else."""
+"""The handling of events in all adapters: they accept every request, and pass on everything else."""
 
 from collections.abc import Callable
 
