@@ -77,8 +77,8 @@ def refusals_in(text: str) -> list[str]:
 
 
 def faults_in(error: Error, refusals: bool) -> list[str]:
-    """Return an uncaught error, but not a remark of Firefox's own, which it reports in the same way: without a name if a
-    connection fails, and with this name if the page's policy refuses something."""
+    """Return an uncaught error, but not a remark of Firefox's own, which it reports in the same way: without a name if
+    a connection fails, and with this name if the page's policy refuses something."""
     if error.name == "" or (error.name == "Content-Security-Policy" and refusals):
         return []
     return [f"{error.name}: {error.message}"]
