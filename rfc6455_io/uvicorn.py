@@ -4,7 +4,8 @@
 
 What lives here: asyncio's callbacks on one side, ASGI's `receive` and `send` on the other, and what each owes the
 other: order, back-pressure, and news of the end. Not here: what the bytes mean, which the library knows; what waits
-for the app (`_uvicorn_inbox.py`); the form of the scope and of a denial (`_uvicorn_asgi.py`).
+for the app (`_uvicorn_inbox.py`); the form of the scope and of a denial (`_uvicorn_asgi.py`); what the options mean
+(`_uvicorn_options.py`).
 
 The law: whatever happens on an open connection, be it a read, a call of the app or a timer, ends in `_step`, which
 writes what there is to write and decides whether to read on. Nothing awaits between looking at the
@@ -17,9 +18,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any, cast
 
 from uvicorn.config import Config
@@ -32,6 +32,7 @@ from rfc6455 import CloseCause, CloseCode
 
 from ._uvicorn_asgi import UNEXPECTED, Denial, Message, Stage, fields_to_add, scope_of
 from ._uvicorn_inbox import Inbox, size_of
+from ._uvicorn_options import Origins, new_handshake, timeouts_for
 
 __all__ = ["Protocol"]
 
@@ -66,8 +67,9 @@ class Protocol(asyncio.Protocol):
     option, derive a class.
     """
 
-    #: Which pages may connect (10.2). uvicorn leaves that to the app; ``rfc6455.SAME_HOST`` is the safe choice.
-    origins: rfc6455.OriginPolicy | Collection[str] = rfc6455.ANY_ORIGIN
+    #: Which pages may connect (10.2). uvicorn leaves that to the app; ``rfc6455.SAME_HOST`` is the safe choice. Put a
+    #: rule of your own into a tuple: a function alone would become a method.
+    origins: Origins = rfc6455.ANY_ORIGIN
 
     #: What ``--ws-per-message-deflate`` turns on. The defaults keep no zlib state between messages.
     extensions: Sequence[rfc6455.Extension] = (rfc6455.PerMessageDeflate(),)
@@ -100,14 +102,11 @@ class Protocol(asyncio.Protocol):
         self._tasks = cast("set[Any]", server_state.tasks)
         self._loop = _loop or asyncio.get_running_loop()
         self._is_paused = False  # whether reading has stopped, as too much is waiting for the app
-        handshake = rfc6455.ServerHandshake(
-            extensions=self.extensions if config.ws_per_message_deflate else (),
-            origins=self.origins,
-            limits=_limits(config.ws_max_size),
-        )
-        timeouts = _timeouts(config.ws_ping_interval, config.ws_ping_timeout)
+        handshake = new_handshake(config, self.origins, self.extensions)
+        timeouts = timeouts_for(config.ws_ping_interval, config.ws_ping_timeout)
         self._ws = rfc6455.Endpoint(handshake, timeouts, now=self._loop.time())
         self._has_more = False  # whether events are left, as the inbox is full or it is the turn of other clients
+        self._has_failed = False  # whether the opening handshake was answered with 500
         self._broke_rules = False
         self._stage = Stage.REQUESTED
         self._inbox = Inbox(config.ws_max_queue)
@@ -135,7 +134,15 @@ class Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         # Data from a client that was denied is ignored.
         if self._is_open or not (self._ws.closed or self.transport.is_closing()):
-            self._receive(data)
+            try:
+                self._receive(data)
+            except Exception:
+                if self._scope or self._ws.request is None:
+                    raise
+                # A rule in `origins`. In this call, the transport does not belong to this protocol yet: uvicorn would
+                # never tell it of the end, and wait for it when the server is stopped.
+                logger.exception("Exception in the WebSocket handshake for %s\n", self._ws.request.path)
+                self._fail_opening()
 
     def eof_received(self) -> None:
         self._receive(b"")
@@ -190,6 +197,7 @@ class Protocol(asyncio.Protocol):
             self._hang_up()
 
     def _fail_opening(self) -> None:
+        self._has_failed = True
         if self._denial is None or not self._denial.has_begun:
             # Without the headers that an app or an option adds, as they may have caused the error.
             self._ws.reject(500, body=b"Internal Server Error")
@@ -336,7 +344,7 @@ class Protocol(asyncio.Protocol):
             case rfc6455.TextMessage() | rfc6455.BytesMessage():
                 self._inbox.put(event)
             case rfc6455.Closed(error=rfc6455.HandshakeError() as error):
-                if self._stage is Stage.REQUESTED:
+                if not (self._scope or self._has_failed):  # it is neither the app's answer nor in the log
                     logger.warning("WebSocket handshake refused: %s", error)
                 self._send_refusal()
             case rfc6455.Closed(cause=CloseCause.PONG_TIMEOUT):
@@ -499,15 +507,3 @@ _ACTS: dict[tuple[Stage, str], Callable[[Protocol, Message], None]] = {
     (Stage.ACCEPTED, "websocket.send"): Protocol._send,
     (Stage.ACCEPTED, "websocket.close"): Protocol._close,
 }
-
-
-@lru_cache
-def _limits(max_size: int | None) -> rfc6455.Limits:
-    return rfc6455.Limits(message=max_size or None)
-
-
-@lru_cache
-def _timeouts(ping_interval: float | None, pong: float | None) -> rfc6455.Timeouts:
-    """Return the timeouts of a connection. An app may take as long as it likes to answer the opening handshake, and
-    the protocol itself limits the time for the end."""
-    return rfc6455.Timeouts(open=None, close=None, ping_interval=ping_interval or None, pong=pong or None)

@@ -40,6 +40,7 @@ from uvicorn.config import HTTP_PROTOCOLS, WS_PROTOCOLS
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+import rfc6455
 import rfc6455_io.uvicorn
 
 APP = Path(__file__).resolve().parents[2] / "examples" / "uvicorn_app.py"
@@ -893,10 +894,37 @@ async def returns_at_once(scope: Any, receive: Any, send: Any) -> None:
 def test_an_app_that_ends_without_an_answer_is_500_and_logged(
     host: Host, app: App, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.ERROR, "uvicorn.error"), Raw(host, host.serve(app)) as client:
+    with caplog.at_level(logging.WARNING, "uvicorn.error"), Raw(host, host.serve(app)) as client:
         assert client.head()[0] == 500
         assert client.rest() == b"Internal Server Error"
+        with Raw(host, host.serve(echo)) as another:  # by now, the first is known to have ended
+            another.open()
     assert len(caplog.records) == 1
+
+
+def fails(request: rfc6455.Request) -> bool:
+    raise OopsError
+
+
+class Failing(rfc6455_io.uvicorn.Protocol):
+    origins = (fails,)
+
+
+@pytest.mark.parametrize("http", HTTP)
+def test_a_rule_that_fails_is_500_and_logged(http: str, caplog: pytest.LogCaptureFixture) -> None:
+    """And the server can be stopped."""
+    host = Host(http, Failing)  # type: ignore[arg-type]
+    try:
+        with (
+            caplog.at_level(logging.WARNING, "uvicorn.error"),
+            Raw(host, host.serve(echo), b"Origin: http://a\r\n") as client,
+        ):
+            assert client.head()[0] == 500
+            assert client.rest() == b"Internal Server Error"
+    finally:
+        host.join()
+    assert [record.getMessage() for record in caplog.records] == ["Exception in the WebSocket handshake for /0\n"]
+    assert host.unhandled == []
 
 
 class Telling(rfc6455_io.uvicorn.Protocol):

@@ -49,6 +49,7 @@ MODULES = (
     "threads",
     "_uvicorn_asgi",
     "_uvicorn_inbox",
+    "_uvicorn_options",
     "uvicorn",
 )
 
@@ -154,7 +155,7 @@ def test_uvicorn_is_imported_for_its_own_protocol_only() -> None:
         for level, module, _ in imports_of(path)
         if (level, module.partition(".")[0]) == (0, "uvicorn") or (level == 1 and "uvicorn" in module)
     }
-    assert users == {"_uvicorn_asgi", "_uvicorn_inbox", "uvicorn"}
+    assert users == {"_uvicorn_asgi", "_uvicorn_inbox", "_uvicorn_options", "uvicorn"}
 
 
 def test_the_package_says_that_it_is_typed() -> None:
