@@ -16,7 +16,7 @@ from rfc6455 import URI, CloseCause, Closed, HandshakeError, Request, Response
 
 from ._asyncio_driver import Driver, Listener
 from ._asyncio_websocket import Inbox, WebSocket
-from ._openings import ConnectArguments, Route, Way, check_callbacks, planned
+from ._openings import ConnectArguments, Route, Way, check_callbacks, no_such_name, planned
 from ._proxies import Proxy, ProxyError, Tunnel, host_for_others, proxy_for, socks_connection
 
 if TYPE_CHECKING:
@@ -142,7 +142,8 @@ class Connect(Generic[T]):
         while True:
             attempt = _Attempt(route.handshake, self._make_listener, self._timeouts)
             try:
-                await self._dial(route.uri, attempt.make_driver)
+                with no_such_name():
+                    await self._dial(route.uri, attempt.make_driver)
                 return await attempt.result
             except HandshakeError as error:
                 attempt.give_up()

@@ -13,8 +13,8 @@ import logging
 import os
 import socket
 import ssl as tls
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
@@ -366,6 +366,16 @@ class Way:
 
 
 _Way = TypeVar("_Way", bound=Way)
+
+
+@contextmanager
+def no_such_name() -> Iterator[None]:
+    """Report a name that Python cannot encode for the look-up, such as one with an empty label, as one that does not
+    exist: a server may redirect to it."""
+    try:
+        yield
+    except UnicodeError as error:
+        raise socket.gaierror(socket.EAI_NONAME, str(error)) from None
 
 
 class Route:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import rfc6455
 from rfc6455 import URI, CloseCause, Closed, HandshakeError, Request
 
-from ._openings import ConnectArguments, Route, Way, planned
+from ._openings import ConnectArguments, Route, Way, no_such_name, planned
 from ._proxies import Proxy, ProxyError, Tunnel, host_for_others, proxy_for, socks_connection
 from ._threads_driver import Driver
 from ._threads_loop import Loop, clock, within
@@ -94,7 +94,8 @@ class _Way(Way):
     def dial_in_time(self, uri: URI, deadline: _Deadline) -> tuple[Wire, bytes]:
         """Connect; return the way to the server, and what has come from there already."""
         try:
-            return self._dial(uri, deadline)
+            with no_such_name():
+                return self._dial(uri, deadline)
         except TimeoutError as error:
             if deadline.seconds is None or error.errno is not None:
                 raise  # the system's ETIMEDOUT

@@ -22,6 +22,7 @@ import rfc6455_io.threads
 from rfc6455 import CloseCause, HandshakeError, Headers, Response, Timeouts, parse_uri, trace
 from rfc6455_io._openings import port_of
 from rfc6455_io._proxies import ProxyError, Tunnel, parse_proxy, proxy_for
+from rfc6455_io.asyncio import is_worth_a_retry
 
 SERVE = {"asyncio": rfc6455_io.asyncio.serve, "threads": rfc6455_io.threads.serve}
 
@@ -271,6 +272,20 @@ def test_the_name_in_a_certificate_has_no_dot_at_its_end(
     with rfc6455_io.threads.serve(handler, "127.0.0.1", 0, ssl=theirs) as server:
         sock = socket.create_connection(("127.0.0.1", server.port))
         assert connected(module, "wss://localhost./", sock=sock, ssl=ours).host == "localhost."
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["a..b", ".a", "a" * 64 + ".example"])
+def test_a_name_that_cannot_be_looked_up_does_not_exist(module: Any, name: str) -> None:
+    where = Response(302, {"Location": f"//{name}/"})
+    with pytest.raises(socket.gaierror):
+        connected(module, f"ws://{name}/")
+    with (
+        rfc6455_io.threads.serve(handler, "127.0.0.1", 0, process_request=lambda _: where) as server,
+        pytest.raises(socket.gaierror) as caught,
+    ):
+        connected(module, f"ws://127.0.0.1:{server.port}/")
+    assert is_worth_a_retry(caught.value)
 
 
 @BOTH
