@@ -190,10 +190,19 @@ def test_what_never_becomes_a_message_counts(extensions: list[rfc6455.PerMessage
 
 def test_an_address_that_says_too_much() -> None:
     with ChatServer("--address-rate", "10") as server, server.client("Ann") as ann, server.client("Bob") as bob:
-        ann.say(*range(98))  # nearly all that there may be in 10 seconds
-        assert bob.said(98)
-        bob.say(*range(98))
+        ann.say(*range(78))  # nearly all that there may be in 10 seconds, besides the two that have joined
+        assert bob.said(78)
+        bob.say(*range(78))
         assert bob.closed().code == 1008
+
+
+def test_an_address_from_which_too_many_join() -> None:
+    with ChatServer("--address-rate", "1.1") as server, server.client("Ann") as ann:
+        handshake = rfc6455.ClientHandshake("ws://localhost/")
+        assert server.ask(handshake.data_to_send()).startswith(b"HTTP/1.1 503 ")
+        server.wait_for('event=refused .* status=503 reason=busy value="too many clients join from this address"')
+        assert server.get("/")[0] == server.get("/health")[0] == 200
+        assert ann.close().clean
 
 
 def test_connections_of_an_address() -> None:

@@ -19,6 +19,10 @@ BURST_SECONDS = 10.0
 # cannot fill the outbox of another.
 TOKEN_BYTES = 4 << 10
 
+# The tokens that it takes an address to join a room: all members are told, and the history is sent. With the default
+# rate, a thousand may join at once, as many as there may be from one address, and then a hundred each second.
+JOIN_TOKENS = 10
+
 # Bytes that were counted when they arrived do not count again as text, up to this number, which is one read.
 PAID_BYTES = 64 << 10
 

@@ -238,7 +238,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=default.address_rate,
         metavar="N",
-        help="messages per second from one address",
+        help="messages per second from one address; to join a room counts as 10",
     )
     add(
         "--address-connections",

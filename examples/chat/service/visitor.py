@@ -19,7 +19,7 @@ from outbox import Outbox
 
 import rfc6455
 from service.access import Refusal, refusal_of, refusal_of_caller
-from service.guard import Bucket, Meter
+from service.guard import JOIN_TOKENS, Bucket, Meter
 from service.log import failure, log
 from service.pages import Answer, below, moved, room_of
 from service.proxies import caller_of, is_trusted
@@ -98,7 +98,7 @@ class Visitor:
             self._peer = f"{caller.address} via {self._peer}" if caller.address != self._host else self._peer
             reason = self._book(caller.address)
             if reason:
-                return self._refuse(Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n", "busy", reason))
+                return self._refuse(_busy(reason))
         refusal = refusal_of(request, settings)
         if refusal is not None:
             return self._refuse(refusal)
@@ -110,6 +110,8 @@ class Visitor:
                 Refusal(HTTPStatus.NOT_FOUND, "There is no such room.\n", "no such room", request.path)
             )
         refusal = refusal_of_caller(caller, settings)
+        if refusal is None and not self._address_may(JOIN_TOKENS):
+            refusal = _busy("too many clients join from this address")
         if refusal is not None:
             return self._refuse(refusal)
         self.user = caller.user
@@ -118,11 +120,7 @@ class Visitor:
     def may_say(self, received: int, events: int, texts: Sequence[str]) -> bool:
         """Return whether the client is within its rate after this step; see `Meter.cost`."""
         tokens = self._meter.cost(received, events, texts)
-        now = time.monotonic()
-        return not tokens or (
-            self._bucket.take(tokens, now)
-            and (self._booked is None or self._service.guard.may_say(self._booked, tokens, now))
-        )
+        return not tokens or (self._bucket.take(tokens, time.monotonic()) and self._address_may(tokens))
 
     @property
     def held(self) -> int:
@@ -187,6 +185,9 @@ class Visitor:
         self._booked = None if reason else host
         return reason
 
+    def _address_may(self, tokens: int) -> bool:
+        return self._booked is None or self._service.guard.may_say(self._booked, tokens, time.monotonic())
+
     def _refuse(self, refusal: Refusal) -> Answer:
         self.refused(refusal.reason, status=int(refusal.status), reason=refusal.reason, value=refusal.value)
         return Answer(refusal.status, refusal.body.encode())
@@ -201,3 +202,7 @@ class Visitor:
 
     def _log(self, event: str, **fields: object) -> None:
         log(event, client=self.number, peer=self._peer, **fields)
+
+
+def _busy(reason: str) -> Refusal:
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n", "busy", reason)
