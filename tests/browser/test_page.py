@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -935,6 +936,20 @@ def test_phone(new_page: NewPage, width: int) -> None:
     assert (
         page.evaluate("parseFloat(getComputedStyle(document.getElementById('message')).fontSize)") >= 16
     )  # a smaller one makes iOS zoom in
+
+
+def test_time_of_a_message_from_right_to_left_reads_from_left_to_right(new_page: NewPage) -> None:
+    page = new_page(locale="en-US")
+    play(page, "* history 0", "Bob: \u0645\u0631\u062d\u0628\u0627")
+    left = """(time, at) => {
+      const range = new Range();
+      range.setStart(time.firstChild, at);
+      range.setEnd(time.firstChild, at + 1);
+      return range.getBoundingClientRect().left;
+    }"""
+    time = page.locator("#log time.meta")
+    expect(time).to_have_text(re.compile(r"\d\d:\d\d\s[AP]M"))
+    assert time.evaluate(left, 0) < time.evaluate(left, 6)
 
 
 @pytest.mark.parametrize(("motion", "animation"), [("no-preference", "arrive"), ("reduce", "none")])
