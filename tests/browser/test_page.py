@@ -938,6 +938,16 @@ def test_phone(new_page: NewPage, width: int) -> None:
     )  # a smaller one makes iOS zoom in
 
 
+@pytest.mark.parametrize("width", [320, 360, 375, 390, 412, 430])
+def test_state_is_one_line_on_a_phone(new_page: NewPage, width: int) -> None:
+    page = new_page(viewport={"width": width, "height": 640}, has_touch=True, is_mobile=True)
+    play(page, "* history 0", "* here: Bob, Eve, Tom")
+    expect(page.locator("summary", has_text="4 here")).to_be_in_viewport(ratio=1)
+    state = page.get_by_role("status")
+    expect(state).to_have_text("Connected")
+    assert state.evaluate("state => state.offsetHeight < 2 * parseFloat(getComputedStyle(state).fontSize)")
+
+
 def test_time_of_a_message_from_right_to_left_reads_from_left_to_right(new_page: NewPage) -> None:
     page = new_page(locale="en-US")
     play(page, "* history 0", "Bob: \u0645\u0631\u062d\u0628\u0627")
