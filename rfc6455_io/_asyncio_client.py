@@ -17,7 +17,7 @@ from rfc6455 import URI, CloseCause, Closed, HandshakeError, Request, Response
 from ._asyncio_driver import Driver, Listener
 from ._asyncio_websocket import Inbox, WebSocket
 from ._openings import ConnectArguments, Route, Way, check_callbacks, no_such_name, planned
-from ._proxies import Proxy, ProxyError, Tunnel, host_for_others, proxy_for, socks_connection
+from ._proxies import Proxy, ProxyError, Tunnel, host_for_others, proxy_for, reaching, socks_connection
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -191,7 +191,8 @@ class _Way(Way):
         if proxy.scheme == "https":
             to_proxy["ssl"] = self.tls_to_proxy()
         try:
-            await loop.create_connection(lambda: tunnel, proxy.host, proxy.port, **to_proxy)
+            with reaching(proxy), no_such_name():
+                await loop.create_connection(lambda: tunnel, proxy.host, proxy.port, **to_proxy)
             await tunnel.opened
             if how:
                 transport = await loop.start_tls(
@@ -243,7 +244,7 @@ class _TunnelProtocol(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._is_lost = True
         if not self.opened.done():
-            self.opened.set_exception(ProxyError("the proxy ended the connection before it answered"))
+            self.data_received(b"")
 
     def give_up(self) -> None:
         self.opened.cancel()  # as asyncio would log its exception, for which nobody waits any more

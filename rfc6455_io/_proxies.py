@@ -8,6 +8,7 @@ it, so that ``no_proxy`` means the same to all Python programs; but an IPv6 addr
 
 from __future__ import annotations
 
+import ssl
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,6 +146,8 @@ class Tunnel:
 
         :raises ProxyError: when the proxy refuses, or its answer makes no sense.
         """
+        if not data:
+            raise ProxyError(f"the proxy {self._proxy!r} ended the connection before it answered")
         try:
             response = self._reader.receive_data(data)
         except HeadError as error:
@@ -155,6 +158,17 @@ class Tunnel:
             raise ProxyError(f"the proxy {self._proxy} answered {response.status}", response)
         self.unread = self._reader.unread
         return True
+
+
+@contextmanager
+def reaching(proxy: Proxy) -> Iterator[None]:
+    """Name the proxy in an error about the way to it, which may come from the environment."""
+    try:
+        yield
+    except (TimeoutError, ssl.SSLError):
+        raise
+    except OSError as error:
+        raise ProxyError(f"the proxy {proxy!r} cannot be reached: {error}") from error
 
 
 @contextmanager

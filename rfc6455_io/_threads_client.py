@@ -13,7 +13,7 @@ import rfc6455
 from rfc6455 import URI, CloseCause, Closed, HandshakeError, Request
 
 from ._openings import ConnectArguments, Route, Way, no_such_name, planned
-from ._proxies import Proxy, ProxyError, Tunnel, host_for_others, proxy_for, socks_connection
+from ._proxies import Proxy, Tunnel, host_for_others, proxy_for, reaching, socks_connection
 from ._threads_driver import Driver
 from ._threads_loop import Loop, clock, within
 from ._threads_websocket import WebSocket
@@ -122,7 +122,8 @@ class _Way(Way):
         if proxy is None:
             return _tcp_socket(uri.host, uri.port, deadline)
         if not proxy.is_socks:
-            return _tcp_socket(proxy.host, proxy.port, deadline)
+            with reaching(proxy), no_such_name():
+                return _tcp_socket(proxy.host, proxy.port, deadline)
         with socks_connection(proxy, "sync") as socks:
             left = deadline.left()
             sock: socket.socket = socks.connect(host_for_others(uri), uri.port, timeout=3600 if left is None else left)
@@ -141,8 +142,6 @@ class _Way(Way):
             wire.flush()
             if wire.error is not None:
                 raise wire.error
-            if data == b"":
-                raise ProxyError("the proxy ended the connection before it answered")
             is_open = data is not None and tunnel.receive_data(data)
         return tunnel.unread
 

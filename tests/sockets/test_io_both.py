@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import socket
 import ssl
 import sys
@@ -166,13 +167,15 @@ def test_a_refusal_is_reported_though_there_is_no_time_for_its_body(module: Any)
 def connected(module: Any, uri: str, **arguments: Any) -> Any:
     """Return the request of a client that was let in."""
 
+    arguments = {"proxy": None, **arguments}
+
     async def main() -> Any:
-        async with module.connect(uri, proxy=None, **arguments) as ws:
+        async with module.connect(uri, **arguments) as ws:
             return ws.request
 
     if module is rfc6455_io.asyncio:
         return asyncio.run(main())
-    with module.connect(uri, proxy=None, **arguments) as ws:
+    with module.connect(uri, **arguments) as ws:
         return ws.request
 
 
@@ -451,6 +454,34 @@ def test_what_bypasses_the_proxy_of_the_environment(
     monkeypatch.setenv("all_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", no_proxy)
     assert (proxy_for(parse_uri(uri), True) is not None) == is_used
+
+
+@BOTH
+def test_a_proxy_that_cannot_be_reached_is_named(module: Any) -> None:
+    """It may come from the environment, and then nobody thinks of it."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    for proxy in (url, "http://no..proxy:3128"):
+        with pytest.raises(ProxyError, match=f"^the proxy {re.escape(proxy)} cannot be reached: ") as caught:
+            connected(module, "ws://example.com/", proxy=proxy.replace("//", "//Ann:secret@"))
+        assert isinstance(caught.value.__cause__, OSError)
+        assert is_worth_a_retry(caught.value)
+
+
+@BOTH
+def test_a_proxy_that_says_nothing_is_named(module: Any) -> None:
+    def hang_up() -> None:
+        client, _ = listener.accept()
+        with client:
+            client.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(ProxyError, match=f"^the proxy {proxy} ended the connection before it answered$"):
+            connected(module, "ws://example.com/", proxy=proxy)
+        thread.join(PATIENCE)
 
 
 def test_the_address_of_a_proxy_may_have_a_zone() -> None:
