@@ -184,7 +184,7 @@ def _retry_after(error: Exception) -> float | None:
             at = parsedate_to_datetime(value)
         except (ValueError, OverflowError):
             return None
-        if at.tzinfo is None:
-            return None
+        # RFC 9110, 5.6.7: a recipient "MUST accept all three HTTP-date formats", and that of asctime() names no zone.
+        at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
         seconds = (at - datetime.now(timezone.utc)).total_seconds()
     return min(max(0.0, seconds), LONGEST_ASKED)

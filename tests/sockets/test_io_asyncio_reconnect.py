@@ -91,6 +91,12 @@ def test_delays() -> None:
         "9" * 10_000: 86400,
         "Thu, 31 Dec 9999 23:59:59 GMT": 86400,
         "Wed, 21 Oct 2015 07:28:00 GMT": 0,
+        # RFC 9110, 5.6.7: the obsolete formats are accepted, too; a date without a zone is in UTC
+        "Wednesday, 21-Oct-65 07:28:00 GMT": 86400,
+        "Wed Oct 21 07:28:00 2099": 86400,
+        "Wed Oct  1 07:28:00 2098": 86400,
+        "Wed, 21 Oct 2099 07:28:00 -0000": 86400,
+        "Wed, 21 Oct 2099 07:28:00": 86400,
         # none of these is a delay: RFC 9110, 10.2.3
         "-5": 0,
         "1e9": 0,
@@ -98,7 +104,6 @@ def test_delays() -> None:
         "5, 6": 0,
         "Mon, 99 Foo 9999999999999 00:00:00 GMT": 0,
         "Sun Nov 6 08:49:37 " + "9" * 40: 0,
-        "Wed, 21 Oct 2099 07:28:00": 0,
     }.items(),
 )
 def test_a_server_can_make_its_clients_wait_up_to_a_day(asked: str, delay: float) -> None:
