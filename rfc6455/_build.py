@@ -1,9 +1,10 @@
-"""Which build runs: all of the compiled modules, or all of the sources beside them.
+"""The choice of the build: either all of the compiled modules, or all of the sources beside them.
 
-The compiled modules lie in one file, the extension module ``_compiled``. Python itself would not look for them there;
-a finder for the names of this package does. Without the finder, only the sources are found. The package is therefore
-never half compiled. A package that is compiled against this one has its modules in the same file, and a finder by
-`use_compiled`. If the file is missing or may not be used, the sources do the same, more slowly:
+The compiled modules are in one file, the extension module ``_compiled``. Python itself would not look for them there,
+but a finder for the names of this package does. Without the finder, only the sources are found, so the package is
+never half compiled. A package that is compiled against this one has its modules in the same file, and gets a finder
+from `use_compiled`. If the file is missing or must not be used, the sources do the same, only more slowly. It must not
+be used
 
 - with ``RFC6455_PURE=1`` in the environment when the package is first imported;
 - in a second interpreter of the process (a subinterpreter, or the main one after it): the compiled modules keep their
@@ -49,7 +50,7 @@ _IN_ANOTHER_INTERPRETER = ("does not support loading in subinterpreters", "Inter
 
 
 class _Finder:
-    """A finder of a package's compiled modules in the one file, for as long as this package is the imported one."""
+    """Finds a package's compiled modules in the single file, as long as this package is the one that is imported."""
 
     def __init__(self, package: ModuleType, modules: Sequence[str], file: str) -> None:
         self._package = package

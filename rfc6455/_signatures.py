@@ -1,7 +1,7 @@
 """Signatures of compiled classes: `inspect.signature` and `help` show the one in the source, as for a pure class.
 
-A compiled class does not know its own. Nothing here runs until somebody asks. If the sources were removed, there is no
-signature, as for most built-in types.
+A compiled class does not know its own signature. Nothing here runs until a signature is requested. If the sources were
+removed, there is no signature, as for most built-in types.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SignatureOfSource:
-    """The attribute ``__signature__`` of a class in a compiled module, and of what is derived from it."""
+    """The attribute ``__signature__`` of a class in a compiled module, and of classes derived from it."""
 
     def __get__(self, instance: object, owner: type) -> Signature:
         maker = next(each for each in owner.__mro__ if "__init__" in vars(each) or "__new__" in vars(each))

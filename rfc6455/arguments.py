@@ -1,7 +1,7 @@
-"""Checks of arguments, and the words that name an argument in an error.
+"""Checks of arguments, and the names of arguments in error messages.
 
-What lives here: conversions and checks that more than one module needs. Not here: rules of the protocol, which stand
-in the module of their section.
+What lives here: conversions and checks that more than one module needs. Not here: rules of the protocol, which are in
+the module for their section.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def at_most_63_bits(limit: int | None) -> int:
 
 
 def whole_number(value: Any) -> int | None:
-    """Return a whole number as an ``int``: one, or a value that Python takes for one as an index, such as an integer
-    of numpy. Return ``None`` for anything else, which includes a `bool`: Python takes it for a number, but it is never
+    """Return a whole number as an ``int``. It may be any value that Python accepts as an index, such as an integer of
+    numpy. Return ``None`` for anything else, including a `bool`, which Python accepts as a number, but which is never
     meant as one."""
     if type(value) is int:
         return value
@@ -77,8 +77,8 @@ def check_type(value: object, wanted: type | tuple[type, ...], what: str) -> Non
 
 
 def is_deferred(function: object) -> bool:
-    """Return whether a call of this function does nothing until what it returns is awaited or iterated over: whether
-    it is defined with ``async`` or ``yield``, or is an object with such a ``__call__``."""
+    """Return whether a call of this function does nothing until its result is awaited or iterated over, that is,
+    whether it is defined with ``async`` or ``yield``, or is an object with such a ``__call__``."""
     while isinstance(function, partial):
         function = function.func
     codes = [getattr(each, "__code__", None) for each in (function, type(function).__call__)]
@@ -86,8 +86,8 @@ def is_deferred(function: object) -> bool:
 
 
 def check_plain(function: object, what: str, advice: str = "") -> None:
-    """Check that an argument is a function that does its work when it is called. A coroutine or a generator, which
-    another kind of function would return, counts as true, whatever it would come to.
+    """Check that an argument is a function that does its work when it is called. Other kinds of functions would return
+    a coroutine or a generator, which counts as true, whatever its result would be.
 
     :param what: what it is, for the message: ``"tell"``.
     :param advice: what to do instead of passing a coroutine function, for the end of the message.
@@ -114,7 +114,7 @@ def items_of(values: Any, what: str) -> tuple[Any, ...]:
 
 
 def described(value: object) -> str:
-    """Return a wrong argument in words: a simple value as it is, the type of any other."""
+    """Describe a wrong argument: return the value if it is simple, otherwise its type."""
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value)
     return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__

@@ -140,8 +140,8 @@ def pack_text(first: int, text: str, keys: bytes | None, at: int) -> bytes:
 
 
 def decode_beginning(data: bytes) -> tuple[str, int]:
-    """Decode the beginning of a text; return it and the number of bytes used. A last character that is incomplete is
-    left.
+    """Decode the beginning of a text, and return it with the number of bytes used. An incomplete last character is
+    left over.
 
     :raises UnicodeDecodeError: at the first byte that cannot occur there.
     """
@@ -177,8 +177,7 @@ class Loan:
 
 
 class PayloadBuffer:
-    """A buffer that joins the payloads of one message at a time: what `BytesBuffer` and `TextBuffer` have in
-    common."""
+    """A buffer that joins the payloads of one message at a time: the common base of `BytesBuffer` and `TextBuffer`."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -324,10 +323,10 @@ Head = tuple[str, str, str, list[tuple[str, str]], "dict[str, tuple[str, ...]] |
 
 
 def read_head(data: bytes, stop: int, most: int) -> Head | None:
-    """Return what a head of HTTP/1.1 says that is whole in ``data[:stop]``.
+    """Parse an HTTP/1.1 head that is complete in ``data[:stop]``.
 
-    The result is ``None`` if anything is wrong with it: a line breaks the grammar above, there are more than ``most``
-    fields, or the empty line has not come.
+    The result is ``None`` if there is anything wrong with it: a line does not match the grammar above, there are more
+    than ``most`` fields, or the empty line is missing.
     """
     if not 0 <= stop <= len(data):
         raise ValueError("no such slice")

@@ -89,7 +89,7 @@ MAX_CLOSE_REASON = MAX_CONTROL_PAYLOAD - 2
 
 
 class _DefaultCode(int):
-    """1000 (Normal Closure), where the caller of `Connection.close` named no code."""
+    """1000 (Normal Closure), if the caller of `Connection.close` passed no code."""
 
 
 NO_CODE_NAMED = _DefaultCode(CloseCode.NORMAL_CLOSURE)
@@ -174,7 +174,7 @@ class Connection(State):
     def _agreed(
         cls, role: Role, codecs: Sequence[MessageCodec], subprotocol: str | None, options: Options
     ) -> Connection:
-        """Make the connection that results from a handshake, which has checked codecs and options."""
+        """Make the connection that results from a handshake, which has already checked codecs and options."""
         connection = cls.__new__(cls)
         connection._set_up(role, tuple(codecs), subprotocol, options)
         return connection
@@ -229,7 +229,7 @@ class Connection(State):
         self._milestones = 0
 
     def _unwrapped(self) -> Connection:
-        """Return this object, whatever stands in for it (`standing_in`): its state can be read faster there."""
+        """Return this object itself, not what stands in for it (`standing_in`), as its state can be read faster."""
         return self
 
     # How far the connection has come.
@@ -295,7 +295,7 @@ class Connection(State):
 
     @property
     def _frame_received(self) -> int:
-        """The number of bytes of an incomplete frame that have come so far."""
+        """The number of bytes of an incomplete frame that have arrived so far."""
         return self._parser.frame_received
 
     @property
@@ -351,7 +351,7 @@ class Connection(State):
         return events
 
     def _hold(self, events: list[Event]) -> None:
-        """Keep the events of a call that ends with an exception, for the next one."""
+        """Keep the events of a call that ends with an exception, for the next call."""
         self._held = events
         self._has_unread = True
 
@@ -383,8 +383,8 @@ class Connection(State):
         return self._parser.get_buffer(size_hint) if self._closed is None else memoryview(bytearray(READ_SIZE))
 
     def _buffer_updated(self, size: int, waiting: int) -> list[Event]:
-        """Process what was read into the lent memory, like `receive_data`; or like `_receive_later` while events of
-        ``waiting`` bytes have not been handled yet."""
+        """Process the data that was read into the lent memory, like `receive_data`, or like `_receive_later` while
+        events of ``waiting`` bytes have not been handled yet."""
         if size == 0:
             return self._receive_later(b"", waiting) if waiting else self.receive_data(b"")
         if self._closed is not None:
@@ -393,7 +393,7 @@ class Connection(State):
         return self._left_unread(waiting) if waiting or self._has_unread else self.receive_data(None)
 
     def _receive_later(self, data: bytes | bytearray | memoryview, waiting: int) -> list[Event]:
-        """Accept input without making events of it before the next ``receive_data(None)``, because events of
+        """Accept input, but make no events from it before the next ``receive_data(None)``, because events of
         ``waiting`` bytes have not been handled yet. Both together stay within the budget."""
         new = as_bytes(data)
         if not new:
@@ -416,7 +416,7 @@ class Connection(State):
         return events
 
     def _process(self, events: list[Event]) -> None:
-        """Make events of the input, until it is used up or extensions have done enough for one call."""
+        """Make events from the input, until it is used up or extensions have done enough for one call."""
         parser = self._parser
         reader = self._reader
         enough = reader.decoded - reader.decoded_before() + DECODED_IN_ONE_CALL
@@ -484,9 +484,9 @@ class Connection(State):
             self.last_pong = payload
 
     def _answer_ping(self, payload: bytes) -> None:
-        """Owe the peer a Pong. 5.5.2: a Ping MUST be answered, "unless it already received a Close frame".
+        """Prepare a Pong. 5.5.2: a Ping MUST be answered, "unless it already received a Close frame".
 
-        That holds after our own Close frame, too, as 5.5.1 forbids only data frames then.
+        This applies after our own Close frame as well, as 5.5.1 then only forbids data frames.
         """
         if self._pongs is None:
             self._pongs = deque()
@@ -508,9 +508,9 @@ class Connection(State):
             self._pongs_size -= len(pongs.popleft()) + OBJECT_OVERHEAD
 
     def _receive_close(self, payload: bytes, events: list[Event]) -> None:
-        """Record the peer's Close frame and owe the answer. 5.5.1: "If an endpoint receives a Close frame and did not
-        previously send a Close frame, the endpoint MUST send a Close frame in response", and it "typically echos the
-        status code". The reason is echoed with it."""
+        """Record the peer's Close frame, and prepare the answer. 5.5.1: "If an endpoint receives a Close frame and did
+        not previously send a Close frame, the endpoint MUST send a Close frame in response", and it "typically echos
+        the status code". The reason is echoed with it."""
         if len(payload) == 1:
             raise self._violation("a Close frame with half a code; a code has 2 bytes", "5.5.1")
         # 7.1.5: "If this Close control frame contains no status code, [it] is considered to be 1005".
@@ -538,7 +538,7 @@ class Connection(State):
         self._end(Closed(CloseCode.ABNORMAL_CLOSURE, "", False, None, cause), events)
 
     def _fail(self, error: RemoteProtocolError, events: list[Event]) -> None:
-        """Fail the WebSocket Connection (7.1.7): say why in a Close frame, and process no more input."""
+        """Fail the WebSocket Connection (7.1.7): give the reason in a Close frame, and process no more input."""
         if error.offset is None:
             error.found_at(self._parser.offset)
         # The event is a value: it must not keep the connection, an extension or their input alive.
@@ -547,7 +547,7 @@ class Connection(State):
         self._end(Closed(error.close_code, "", False, error, CloseCause.VIOLATION), events)
 
     def _fail_by_extension(self, events: list[Event]) -> None:
-        """Give up after an exception that is not the peer's fault: what the extension does next could be wrong.
+        """Give up after an exception that is not the peer's fault, as further results of the extension could be wrong.
 
         7.4.1: 1011 is for "an unexpected condition that prevented [an endpoint] from fulfilling the request". The
         exception goes to the caller; the next call returns the events before it, and then `Closed`.
@@ -578,7 +578,7 @@ class Connection(State):
         return events
 
     def _end(self, closed: Closed, events: list[Event]) -> None:
-        """Receive nothing more. The next `data_to_send` is the last that sends."""
+        """Receive nothing more. The next `data_to_send` is the last one that returns anything."""
         self._received = _CLOSED
         self._parser.drop()
         self._reader.drop()
@@ -643,8 +643,8 @@ class Connection(State):
         return small_ones_joined(self._take_out(True))
 
     def _take_out(self, ends: bool) -> list[bytes]:
-        """Remove and return everything that is queued. ``ends`` is False while the caller still holds events from
-        before the end: then the Close frame that is owed waits for the answers to these."""
+        """Remove and return everything that is queued. ``ends`` is ``False`` while the caller still has events from
+        before the end: the Close frame then waits for the answers to these."""
         self._finish_queue(ends)
         return self._take_queue()
 
@@ -665,7 +665,7 @@ class Connection(State):
         return [first, *others]
 
     def _put(self, buffer: bytes) -> None:
-        """Add a buffer to the queue. To make a list for one would take as long as to make the frame in it."""
+        """Add a buffer to the queue. Making a list for a single one would take as long as making the frame in it."""
         if self._first_out is None:
             self._first_out = buffer
         else:
@@ -824,7 +824,8 @@ class Connection(State):
             self._owed_close = payload
 
     def _send_str(self, text: str, fin: bool) -> None:
-        """Do what `_send_data` does for a short text that no extension changes: it goes straight into its frame."""
+        """Do what `_send_data` does for a short text that no extension changes, which is encoded directly into its
+        frame."""
         first = self._first_byte(_TEXT_OPCODE, fin)
         after = self._check_step(first)
         at = self._next_masking_key() if self._masks else 0
@@ -860,7 +861,7 @@ class Connection(State):
         self._sent = after
 
     def _check_step(self, first: int) -> int:
-        """Return the state after a frame with this first byte, and queue the Pongs that must go before it."""
+        """Return the state after a frame with this first byte, and queue the Pongs that must be sent before it."""
         after = STEPS[self._sent << 8 | first]
         if after == ILLEGAL:
             raise self._cannot_send()
@@ -896,7 +897,7 @@ class Connection(State):
         self._queue(first, data)
 
     def _cannot_send(self) -> LocalProtocolError:
-        """Return the error for a frame that may not follow what was sent, in words for the caller."""
+        """Return the error for a frame that must not follow the frames already sent."""
         if self._sent != _CLOSED:
             kind = "text" if self._sending_opcode == _TEXT_OPCODE else "binary"
             return LocalProtocolError(f"a {kind} message is not finished; send its last fragment first (5.4)")
@@ -905,14 +906,13 @@ class Connection(State):
         return LocalProtocolError("this side has closed; nothing may follow its Close frame (5.5.1)")
 
     def _tell_end(self) -> None:
-        """Note that the `Closed` event was handed out on its own, after the events before it, whose answers are all
-        queued."""
+        """Note that the `Closed` event was returned on its own, and that all answers to earlier events are queued."""
         self._sent = _CLOSED
 
     def _finish_sending(self) -> None:
-        """Queue the Close frame that is owed. 5.5.1: "An endpoint MAY delay sending a Close frame until its current
-        message is sent"; ours waits for the answers to earlier messages, which the caller queues as it handles the
-        events."""
+        """Queue the Close frame that has to be sent. 5.5.1: "An endpoint MAY delay sending a Close frame until its
+        current message is sent". Ours waits for the answers to earlier messages, which the caller queues while it
+        handles the events."""
         if self._owed_close is not None:
             self._queue(_CLOSE, self._owed_close)
             self._owed_close = None
@@ -938,8 +938,8 @@ class Connection(State):
             self._put_all(unmasked_frame(first, payload))
 
     def _next_masking_key(self) -> int:
-        """Return where in the pool the next key is. 10.3: a key must be unpredictable, and each frame gets a new one;
-        no byte of the pool is used twice."""
+        """Return the position of the next key in the pool. 10.3: a key must be unpredictable, and each frame gets a
+        new one, so no byte of the pool is used twice."""
         if self._keys_at == len(self._keys) or self._keys_forks != _forks:
             self._fetch_keys()
         at = self._keys_at
@@ -957,8 +957,8 @@ class Connection(State):
     # What handshakes need.
 
     def _start(self, head: bytes, unread: bytes, eof: bool = False) -> None:
-        """Take over from a handshake: ``head`` is sent first, ``unread`` came after the peer's head, and ``eof`` says
-        whether the stream ended after it, which the next `receive_data` reports."""
+        """Take over from a handshake: ``head`` is sent first, ``unread`` is the input after the peer's head, and
+        ``eof`` says whether the stream has ended after that, which the next `receive_data` reports."""
         self._eof = eof
         self._has_unread = bool(unread) or eof
         if head:
@@ -966,9 +966,9 @@ class Connection(State):
         self._parser.feed(unread)
 
     def _withdraw_head(self) -> bool:
-        """Remove the head of the handshake's answer from what is to be sent, and return whether it was still there.
+        """Remove the head of the handshake's answer from the data to send, and return whether it was still there.
 
-        No frame begins as it does: the first byte would have the reserved opcode 8 without FIN.
+        No frame begins in this way: "H" would be a Close frame without FIN.
         """
         if self._first_out is None or not self._first_out.startswith(b"HTTP/"):
             return False
@@ -978,7 +978,7 @@ class Connection(State):
     # Memory.
 
     def _retained(self) -> int:
-        """Return the memory, in bytes, that is kept besides input."""
+        """Return the memory, in bytes, that is kept in addition to input."""
         retained = self._reader.kept() + self._pongs_size
         for codec in self.extensions:
             retained += codec._retained()
@@ -1015,7 +1015,7 @@ def close_payload(code: int | None, reason: str) -> bytes:
 
 
 def _close_payload(code: int, reason: str) -> bytes:
-    """Return a Close frame's payload (5.5.1); a reason that is too long is cut between characters."""
+    """Return the payload of a Close frame (5.5.1). A reason that is too long is cut between characters."""
     if not isinstance(reason, str):
         raise TypeError(f"a close reason is a str, not {type(reason).__name__}")
     encoded = reason.encode(errors="replace")

@@ -1,9 +1,9 @@
-"""The frame cursor (5.2): goes over the bytes that came from the peer, frame by frame.
+"""The frame cursor (5.2): moves over the bytes from the peer, frame by frame.
 
-`FrameCursor.feed` gives it input, and each `FrameCursor.advance` moves it to the next *piece*: a whole frame if all of
-it is in the input, otherwise as much of its payload as has come. So nothing needs to be kept but an unfinished header
-or control frame (130 bytes at most), and a rule is applied to the header alone, as soon as the byte that breaks it has
-come. The fields of the cursor describe the piece; `take_payload` and `move_payload` return its payload.
+`FrameCursor.feed` adds input, and each `FrameCursor.advance` moves to the next *piece*: a whole frame if all of it is
+in the input, otherwise as much of its payload as has arrived. So only an unfinished header or control frame (130 bytes
+at most) has to be kept, and a rule is applied to the header as soon as the byte that breaks it has arrived. The
+attributes of the cursor describe the piece; `take_payload` and `move_payload` return its payload.
 
 The header of a frame (5.2), and what it is called here:
 
@@ -16,8 +16,8 @@ The header of a frame (5.2), and what it is called here:
     +-+-+-+-+-------+ +-+-------------+ +-------------------+ +-------------+ +---------
     `first`           masked, length     `length`              `_key`
 
-The input, and the places in it. While a long frame is delivered in pieces, its payload may begin in one feed and end
-many feeds later:
+The input, and the positions in it. While a long frame is delivered in pieces, its payload may begin in one feed and
+end many feeds later:
 
      stream    0 ........... _base ........ offset .................................. total
      _data                   [ given already | header | payload ......... | not seen yet ]
@@ -25,7 +25,7 @@ many feeds later:
                                                     _from     _at
                                                       `- piece in hand -'
 
-``offset`` is before `_base` where the frame in hand began before `_data`.
+``offset`` is before `_base` if the current frame began before `_data`.
 
 Not here: what depends on other frames (5.4, see `state.py`) and what the payload means.
 """
@@ -77,7 +77,7 @@ _OPCODES = frozenset(Opcode)
 
 
 def fault_in_first_byte(first: int, reserved_bits: int) -> tuple[str, str] | None:
-    """Return what is wrong with a header's first byte, in words, and the section; ``None`` if nothing is.
+    """Return the fault in a header's first byte, in words, and the section; ``None`` if there is none.
 
     :param reserved_bits: the RSV bits that extensions use: RSV1 is 4, RSV2 2, RSV3 1.
     """
@@ -181,7 +181,7 @@ class FrameCursor:
 
     @property
     def frame_received(self) -> int:
-        """The number of bytes that have come of the current frame, including its header; 0 between frames."""
+        """The number of bytes of the current frame that have arrived, including its header; 0 between frames."""
         if self._in_frame:
             return self._base + self._at - self.offset + min(self._end - self._at, self._remaining)
         return self._end - self._at
@@ -193,7 +193,7 @@ class FrameCursor:
     # Input.
 
     def feed(self, data: bytes) -> None:
-        """Add input; `advance` makes pieces of it."""
+        """Add input, which `advance` then splits into pieces."""
         if self._loan is not None:
             self._end_loan()
         at = self._at
@@ -204,10 +204,10 @@ class FrameCursor:
         self._at = 0
 
     def absorbs(self, data: bytes) -> bool:
-        """Take input that is just the middle of a payload, if it can be appended to the buffer that this payload is
-        moved to without anything else to do, and return whether it was.
+        """If the input is just the middle of a payload, and appending it to this payload's buffer is all that has to
+        be done, append it. Return whether this was done.
 
-        It is then part of the last piece: what `advance` would say, and the caller do about it, changes nothing.
+        The input is then part of the last piece, so there is no need to call `advance`.
         """
         size = len(data)
         if self._target is None or size >= self._remaining or self._at != self._end or self._read_into_target:
@@ -233,7 +233,7 @@ class FrameCursor:
         self.payload = b""
 
     def drop(self) -> None:
-        """Forget all input and go on at the beginning of a frame. Until that comes, ``offset`` stays what it was."""
+        """Forget all input, and go on at the beginning of a frame. Until then, ``offset`` remains the same."""
         if self._loan is not None:
             self._end_loan()
         self._base += self._end
@@ -301,12 +301,11 @@ class FrameCursor:
     # One step.
 
     def advance(self) -> int:
-        """Move to the next piece and return what it is: ``NOTHING`` (input is wanted) or the bits ``PIECE``,
+        """Move to the next piece, and return its kind: ``NOTHING`` (more input is needed) or the bits ``PIECE``,
         ``STARTS`` and ``ENDS``. ``first`` and ``length`` describe its frame. The payload of a whole frame is in
-        ``payload``; for any piece, `take_payload` and `move_payload` return it, once.
+        ``payload``; for any piece, `take_payload` and `move_payload` return it, but only once.
 
-        A control frame is always one piece. A longer frame begins with its header, and the piece may hold nothing
-        else.
+        A control frame is always one piece. The first piece of a longer frame may consist of nothing but its header.
 
         :raises RemoteProtocolError: when a header breaks a rule of 5.1, 5.2 or 5.5 (1002) or the limit (1009).
         """
@@ -362,7 +361,7 @@ class FrameCursor:
         return _WHOLE
 
     def _extended_length(self, at: int, short_length: int) -> int:
-        """Return the length that 126 or 127 announced, or -1 if it has not come yet."""
+        """Return the length that 126 or 127 announced, or -1 if it has not arrived yet."""
         data = self._data
         available = self._end - at
         if short_length == 126:
@@ -395,7 +394,7 @@ class FrameCursor:
             raise self._violation("a frame without a mask; a client must mask all frames", "5.1")
 
     def _tolerates(self, leniency: Leniency) -> bool:
-        """Return whether a rule is not enforced, and count the frames for which that mattered."""
+        """Return whether a rule is not enforced, and count the frames for which this made a difference."""
         if leniency not in self._leniencies:
             return False
         if self._tolerated_at.get(leniency) != self.offset:
@@ -404,7 +403,7 @@ class FrameCursor:
         return True
 
     def _begin_in_pieces(self, start: int, masked: int) -> int:
-        """Begin a frame that cannot, or must not, be delivered whole."""
+        """Begin a frame that cannot or must not be delivered as a whole."""
         self._in_frame = True
         self._remaining = self.length
         self._key = self._data[start - 4 : start] if masked else b""
@@ -438,7 +437,7 @@ class FrameCursor:
     # The payload of the current piece.
 
     def take_payload(self, piece: int) -> bytes:
-        """Return the payload of the piece in hand."""
+        """Return the payload of the current piece."""
         if piece == _WHOLE:
             return self.payload
         if self._key:
@@ -446,7 +445,7 @@ class FrameCursor:
         return self._data[self._from : self._at]
 
     def move_payload(self, piece: int, buffer: byte_loops.PayloadBuffer) -> None:
-        """Append the payload of the piece in hand to a buffer. The rest of the frame may be read straight into it."""
+        """Append the payload of the current piece to a buffer. The rest of the frame may be read directly into it."""
         if piece == _WHOLE:
             buffer.append(self.payload)
         else:

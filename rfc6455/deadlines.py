@@ -176,7 +176,7 @@ class Deadlines(State):
         return self._advance(now) or []
 
     def _advance(self, now: float) -> list[Event] | None:
-        """Do what `advance` does; ``None`` is an empty list that need not be made after each read."""
+        """Do what `advance` does, but return ``None`` rather than an empty list, so that no list is made each time."""
         if self._paused_at is not None:
             now = self._paused_at
         connection, itself = self._connection, self._itself
@@ -252,7 +252,7 @@ class Deadlines(State):
         self._ping_payload = None
 
     def _await_only(self, name: str, now: float) -> None:
-        """Wait for this alone, from when it is first seen; nothing that comes later moves it."""
+        """Wait only for this, from the time when it is first seen. Nothing that happens later moves the deadline."""
         if name not in self._due:
             self._forget_all()
             self._await(name, now)
@@ -274,7 +274,7 @@ class Deadlines(State):
             self._await("body", self._clock(now))
 
     def _opening_failed(self, eof: bool, now: float) -> None:
-        """Note that there will be no connection, and wait only for the end of TCP, unless it has come."""
+        """Note that there will be no connection, and wait only for the end of TCP, unless TCP has already ended."""
         if eof:
             self._forget_all()
         elif not self._gave_up_tcp:
@@ -307,7 +307,7 @@ class Deadlines(State):
             self._await_only("tcp_close", now)
 
     def _observe_pong(self, connection: Connection, now: float) -> None:
-        """Note a Pong: any shows that the peer is there, but only the one to our own Ping measures the latency."""
+        """Note a Pong. Any Pong shows that the peer is there, but only that for our own Ping measures the latency."""
         if connection.pongs_received == self._pongs_seen:
             return
         self._pongs_seen = connection.pongs_received

@@ -125,7 +125,7 @@ class DeflateParameters:
 
 
 def _parse_value(name: str, value: str | None) -> int:
-    """Return what a parameter says: ``True`` for one without a value."""
+    """Return the value of a parameter; ``True`` for a parameter without a value."""
     if name in (SERVER_TAKEOVER, CLIENT_TAKEOVER):
         if value is not None:
             raise ValueError(f"{name} takes no value, but has {value!r}")
@@ -496,7 +496,7 @@ class DeflateCodec(MessageCodec):
             self._credit = MAX_CREDIT
 
     def _pay_for_stream(self) -> None:
-        """Charge for the end of a stream that the peer wrote; the first in each message is free."""
+        """Charge for the end of a stream by the peer. The first one in each message is free."""
         if self._has_ended_stream:
             self._credit -= STREAM_COST
             if self._credit < 0:
@@ -507,9 +507,9 @@ class DeflateCodec(MessageCodec):
         self._has_ended_stream = True
 
     def _adds_nothing(self) -> bool:
-        """Return whether a new stream would hold nothing but the tail, with or without the empty block of 7.2.3.4.
+        """Return whether a new stream would contain nothing but the tail, with or without the empty block of 7.2.3.4.
 
-        Then no inflater is made for it. The tail alone is not a message, though: it must follow a stream.
+        In that case, no inflater is made for it. But the tail alone is not a message: it must follow a stream.
         """
         if not self._tail_added:
             return False
@@ -536,8 +536,9 @@ class DeflateCodec(MessageCodec):
     def wants(self, payload: bytes, fin: bool) -> bool:
         """Return whether a message is worth compressing.
 
-        With takeover every message is: a short one costs a few bytes, and later ones gain from it. Without, a whole
-        message that is shorter than the threshold is not. With a window that zlib cannot use, none is.
+        With takeover, every message is, as a short one costs only a few bytes, and later ones gain from it. Without
+        takeover, a whole message that is shorter than the threshold is not. With a window that zlib cannot use, no
+        message is.
         """
         wanted = self.deflate_takeover or not fin or len(payload) >= self._config.threshold
         return wanted and self.deflate_bits >= _LEAST_BITS_TO_DEFLATE
@@ -563,10 +564,10 @@ class DeflateCodec(MessageCodec):
         return self.deflate_bits, config.level, config.mem_level, config.implementation
 
     def encode_shared(self, payload: bytes) -> bytes:
-        """Deflate a message that refers to no other, for all connections with the same `shared_key`.
+        """Deflate a message that does not refer to others, for all connections with the same `shared_key`.
 
-        zlib clears its memory for every new stream, 262 KiB at its defaults; a window and a symbol buffer that just
-        hold the message give the same result for a fraction of the cost.
+        zlib clears its memory for every new stream, 262 KiB by default. With a window and a symbol buffer that are
+        just large enough for the message, the result is the same, at a fraction of the cost.
         """
         size = len(payload)
         bits = (size + _DEFLATE_LOOKAHEAD).bit_length()
@@ -578,9 +579,9 @@ class DeflateCodec(MessageCodec):
         return _without_tail(encoded)
 
     def forget_sent(self) -> None:
-        """Forget everything that was deflated: the peer's window now holds a message that ours does not know.
+        """Forget everything that was deflated, as the peer's window now has a message that ours does not have.
 
-        A new deflater refers only to what it wrote itself, which the peer has.
+        A new deflater refers only to its own output, which the peer has.
         """
         self._deflater = None
 
@@ -628,7 +629,8 @@ _DEFLATE_LOOKAHEAD = 262
 
 
 def _without_tail(encoded: bytes) -> bytes:
-    """Remove the tail that 7.2.1 leaves out. zlib returns nothing at all if it got nothing since the last flush."""
+    """Remove the tail that 7.2.1 leaves out. zlib returns nothing at all if there was no input since the last
+    flush."""
     return encoded[: -len(TAIL)] if encoded else EMPTY_MESSAGE
 
 

@@ -1,4 +1,4 @@
-"""One end of a connection from its first byte to its last: handshake, connection and deadlines, in step.
+"""One end of a connection from its first byte to its last: handshake, connection and deadlines together.
 
 However a loop around a socket waits, it has to coordinate three things: input belongs either to the handshake or to
 the connection; deadlines need the time after each step; and at the end, it has to wait for the peer after sending the
@@ -390,8 +390,9 @@ class Endpoint(State):
     def _send_message(
         self, message: str | bytes | bytearray | memoryview | PreparedMessage, fin: bool, compress: bool | None
     ) -> int:
-        """Do what `send_text`, `send_bytes` or `send_prepared` does, as the type of the message says, and return the
-        message's length. Compiled, the usual cases are calls in C, unless something stands in for the connection."""
+        """Do what `send_text`, `send_bytes` or `send_prepared` does, depending on the type of the message, and return
+        its length. In the compiled build, the usual cases are calls in C, unless something stands in for the
+        connection."""
         itself = self._itself if self._itself is self.connection else None
         if type(message) is bytes and itself is not None:
             itself._send_data(_BINARY_OPCODE, message, fin, compress)
@@ -472,7 +473,7 @@ class Endpoint(State):
             self._advance()
 
     def _next_event(self) -> Request | Response | Event | None:
-        """Return the next event, made from unread input if none waits; ``None`` when there is nothing left."""
+        """Return the next waiting event, or else one made from unread input; ``None`` if there is nothing left."""
         while self._at >= len(self._waiting):
             itself = self._itself
             if itself is not None and itself._has_unread and self.connection is not None:
@@ -494,7 +495,7 @@ class Endpoint(State):
         return event
 
     def _advance(self) -> None:
-        """Advance the deadlines, unless what they wait for may be in unread input."""
+        """Advance the deadlines, unless the awaited data may be in unread input."""
         if self.connection is not None:
             events = self.deadlines._advance(self._now)
             if events:
@@ -504,7 +505,7 @@ class Endpoint(State):
         self._must_advance = False
 
     def _size_of_waiting(self) -> int:
-        """Return how much memory the waiting events take, in bytes."""
+        """Return the memory that the waiting events take, in bytes."""
         size = 0
         for event in self._waiting[self._at :]:
             for name in getattr(event, "__match_args__", ()):
@@ -600,7 +601,8 @@ def _events(endpoint: Endpoint) -> _Events:
 
 
 class _Events:
-    """What `Endpoint.events` returns. It has no state of its own: all of them go through the same events."""
+    """The iterator that `Endpoint.events` returns. It has no state, so all iterators of an endpoint share its
+    events."""
 
     __slots__ = ("_endpoint",)
 

@@ -130,7 +130,8 @@ class HandshakeError(ProtocolError):
 
     @property
     def _servers_words(self) -> str:
-        """What a server wrote to explain its refusal; a page in HTML would only hide the rest of the message."""
+        """Return the server's explanation of its refusal, but not a page in HTML, which would hide the rest of the
+        message."""
         if self.response is None or self.cause is not CloseCause.OPENING_REFUSED:
             return ""
         kind = (self.response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()

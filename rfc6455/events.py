@@ -44,14 +44,14 @@ class BytesMessage(Value):
 
 
 def text_message(text: str) -> TextMessage:
-    """Make what `TextMessage` does; a call of the class would take Cython five times as long."""
+    """Return a `TextMessage`. In Cython, calling the class would take five times as long."""
     message = TextMessage.__new__(TextMessage)
     message.text = text
     return message
 
 
 def bytes_message(data: bytes) -> BytesMessage:
-    """Make what `BytesMessage` does; see `text_message`."""
+    """Return a `BytesMessage`; see `text_message`."""
     message = BytesMessage.__new__(BytesMessage)
     message.data = data
     return message

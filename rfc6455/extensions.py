@@ -121,8 +121,8 @@ class MessageCodec(State):
 
     @property
     def shared_key(self) -> Hashable:
-        """What `encode_shared` depends on: codecs with equal keys return equal bytes. ``None`` if messages cannot be
-        shared."""
+        """The settings on which `encode_shared` depends: codecs with equal keys return equal bytes. ``None`` if
+        messages cannot be shared."""
         return None
 
     def encode_shared(self, payload: bytes) -> bytes:
@@ -195,7 +195,7 @@ class Extension:
 
 
 def checked(codec: MessageCodec, method: str, data: Any) -> bytes:
-    """Return what a method of a codec returned.
+    """Check the result of a method of a codec, and return it.
 
     :raises TypeError: when it is not ``bytes``.
     """
@@ -281,6 +281,7 @@ _EXTENSIONS = "extensions is a sequence of objects such as PerMessageDeflate()"
 
 
 def _wrong(value: Any, what: str, kind: type[Extension | MessageCodec], instead: str) -> TypeError:
-    """Return the error for a wrong argument, which says what to do with one of this kind, object or class, instead."""
+    """Return the error for a wrong argument, which depends on whether it is an object or a class, and says what to
+    pass instead."""
     is_kind = isinstance(value, kind) or (isinstance(value, type) and issubclass(value, kind))
     return TypeError(f"{what}, not {described(value)}{instead if is_kind else ''}")

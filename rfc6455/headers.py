@@ -110,8 +110,7 @@ class Headers:
         return Headers, (list(self._pairs),)
 
     def _by_name(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the values of all lines by their names, which are in lower case. A caller that looks at many fields
-        looks them up here."""
+        """Return the values of all lines by their names in lower case, for callers that look up many fields."""
         if self._index is None:
             self._index = {name.lower(): (value,) for name, value in self._pairs}
             if len(self._index) < len(self._pairs):  # a name is repeated, which is rare

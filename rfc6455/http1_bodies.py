@@ -1,8 +1,8 @@
-"""The body of a response, as far as it is wanted: bytes -> bytes (RFC 9112 6, 7).
+"""The body of a response, as far as it is needed: bytes -> bytes (RFC 9112 6, 7).
 
-What lives here: where a body ends, and the chunked coding. This is for refusals, after which the connection is closed:
-a body that breaks its own framing ends there, and what came before is kept. Not here: other codings, trailers, the
-bodies of requests.
+What lives here: finding the end of a body, and the chunked coding. This is for refusals, after which the connection is
+closed: if the framing of a body is invalid, the body ends there, and the data before that is kept. Not here: other
+codings, trailers, or the bodies of requests.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class BodyReader:
 
     @property
     def body(self) -> bytes:
-        """The body, or as much of it as has come."""
+        """The body, or as much of it as has arrived."""
         return bytes(self._kept)
 
     def receive_data(self, data: bytes) -> None:
@@ -70,7 +70,7 @@ class BodyReader:
         self._after_chunk = not self._left
 
     def _take_chunk_line(self) -> bool:
-        """Process the line before a chunk, and return whether it has come. RFC 9112, 7.1. chunk = chunk-size
+        """Process the line before a chunk, and return whether it has arrived. RFC 9112, 7.1. chunk = chunk-size
         [ chunk-ext ] CRLF chunk-data CRLF"""
         end = self._input.find(b"\n", 0, _LONGEST_CHUNK_LINE) + 1
         line = self._input[:end]

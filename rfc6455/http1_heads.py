@@ -3,16 +3,16 @@
 What lives here: the readers of heads, which are public and take input in chunks of any size, and the writers. Not
 here: bodies (`http1_bodies.py`), and what a head means to a WebSocket (`handshake/`).
 
-How a reader works. A head is a sequence of pieces, named as in the ABNF. For each piece a table says which octets it
+How a reader works. A head is a sequence of pieces, named as in the ABNF. For each piece, a table says which octets it
 is made of and which octet ends it; **anything not in the table is an error**, reported as soon as that octet arrives.
-The reader remembers where it stopped, so nothing is scanned twice. Most lines arrive whole: one pattern then takes all
-good lines together, and the table handles what that pattern does not match.
+The reader remembers where it stopped, so nothing is scanned twice. Most lines arrive whole: a pattern then takes all
+valid lines together, and the table is only used for the rest.
 
-Most heads arrive whole, in one read. A handshake passes them to `whole_request` or `whole_response`, where
-`byte_loops.read_head` checks a head and takes it apart in the same pass. What these do not accept goes to a reader
-from its beginning, so that the table alone says what is wrong.
+Most heads arrive in one read. A handshake passes them to `whole_request` or `whole_response`, where
+`byte_loops.read_head` checks and parses a head in the same pass. If these do not accept a head, a reader processes it
+from the beginning, so that only the table determines the error.
 
-It is strict where leniency has been a security hole, because two readers that disagree about where a line ends can be
+It is strict where leniency has been a security hole, because two readers that disagree about the end of a line can be
 made to see two different requests: no bare CR or LF, no folded lines, no space before the colon, no control
 characters, and at most one empty line before a request.
 """
@@ -35,7 +35,7 @@ CR, LF, SP, COLON = b"\r\n :"
 
 
 class HeadError(HandshakeError):
-    """A head that breaks the grammar of HTTP/1.1, or a limit. A handshake raises it as it is.
+    """A head that does not match the grammar of HTTP/1.1, or exceeds a limit. A handshake passes this error on.
 
     :ivar status: the status that answers such a request: 400, 414, 431 or 505. It means nothing for a response.
     :ivar reason: what was received and what is required, in words.
@@ -54,7 +54,7 @@ class HeadError(HandshakeError):
 
 
 class _Piece(NamedTuple):
-    """One piece of a head: the octets it is made of, what may end it, and what follows then."""
+    """One piece of a head: the octets of which it is made, the octets that may end it, and the piece after that."""
 
     octets: re.Pattern[bytes]
     ends: Mapping[int, str]
@@ -116,13 +116,13 @@ _ANSWERERS = {
 
 
 def _answered_by_stranger(line: bytes) -> str | None:
-    """Return what a bad status line really is, if its beginning shows it."""
+    """Return what an invalid status line really is, if its beginning shows this."""
     kind = _ANSWERERS.get(line[:1])
     return None if kind is None else f"the answer is not HTTP/1.1 but {kind}"
 
 
 def _asked_by_stranger(line: bytes) -> str | None:
-    """Return the same for a bad request line."""
+    """Return the same for an invalid request line."""
     return next((words for beginning, words in _ASKERS.items() if line.startswith(beginning)), None)
 
 
@@ -193,15 +193,15 @@ _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
 def _with_bare_lf(pieces: Mapping[str, _Piece]) -> Mapping[str, _Piece]:
-    """Return the table in which LF alone ends a line, too. RFC 9112, 2.2: "a recipient MAY recognize a single LF as a
+    """Return the table in which LF alone also ends a line. RFC 9112, 2.2: "a recipient MAY recognize a single LF as a
     line terminator"."""
     ends = {name: {LF: pieces[piece.ends[CR]].ends[LF]} for name, piece in pieces.items() if CR in piece.ends}
     return {name: piece._replace(ends={**piece.ends, **ends.get(name, {})}) for name, piece in pieces.items()}
 
 
 def whole_request(data: bytes, limits: Limits) -> Head | None:
-    """Return what the head of a request says that is good and whole in ``data``; ``None`` for anything else. A
-    `RequestReader` then says what is wrong, or waits for the rest."""
+    """Parse the head of a request if it is valid and complete in ``data``, and return ``None`` otherwise. A
+    `RequestReader` then finds the error, or waits for the rest."""
     head = _whole_head(data, limits)
     if head is None:
         return None
@@ -253,7 +253,7 @@ class _HeadReader:
         self._begin()
 
     def _stranger(self, line: bytes) -> str | None:
-        """Return what a wrong first line really is, if that can be told."""
+        """Return what an invalid first line really is, if this is known."""
         raise NotImplementedError
 
     def _begin(self) -> None:
@@ -265,7 +265,7 @@ class _HeadReader:
 
     @property
     def unread(self) -> bytes:
-        """The bytes that came after the head."""
+        """The bytes after the head."""
         return bytes(self._buffer[self._at :])
 
     def _next_head(self) -> None:
@@ -277,8 +277,8 @@ class _HeadReader:
     def _receive(self, data: bytes | bytearray | memoryview | None) -> Head | None:
         """Process input, and return the head once it is complete; ``None`` before.
 
-        :param data: bytes in chunks of any size; ``b""`` is the end of the stream, and ``None`` is nothing new.
-        :raises HeadError: as soon as what has come cannot be the beginning of a good head.
+        :param data: bytes in chunks of any size; ``b""`` is the end of the stream, and ``None`` means no new data.
+        :raises HeadError: as soon as the data cannot be the beginning of a valid head.
         """
         if data is not None and not data:
             reason = f"the stream ended before the {self._start_line} came"
@@ -357,7 +357,7 @@ class _HeadReader:
             raise HeadError(431, reason, "RFC 6585 5")
 
     def _where(self) -> str:
-        """Return the place in the head, in words. RFC 6585, 5: an answer 431 "SHOULD specify which header field was
+        """Return the position in the head, in words. RFC 6585, 5: an answer 431 "SHOULD specify which header field was
         too large"."""
         if self._in_start_line:
             return f"the {self._start_line}"
@@ -427,7 +427,7 @@ class RequestReader(_HeadReader):
         """Process input, and return the request once its head is complete; ``None`` before.
 
         :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
-        :raises HeadError: as soon as the bytes that break the rule have come.
+        :raises HeadError: as soon as the bytes that break the rule have arrived.
         """
         head = self._receive(data)
         if head is None:
@@ -455,7 +455,7 @@ class ResponseReader(_HeadReader):
         """Process input, and return the response, without a body, once its head is complete; ``None`` before.
 
         :param data: bytes in chunks of any size; ``b""`` is the end of the stream.
-        :raises HeadError: as soon as the bytes that break the rule have come. Its status has no meaning here.
+        :raises HeadError: as soon as the bytes that break the rule have arrived. Its status has no meaning here.
         """
         head = self._receive(data)
         # RFC 9110, 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
@@ -481,13 +481,13 @@ def is_target(text: str) -> bool:
 
 
 def is_field_value(text: str) -> bool:
-    """Return whether ``text`` can be the value of a field: it holds no control character (RFC 9110 5.5)."""
+    """Return whether ``text`` can be the value of a field: it has no control characters (RFC 9110 5.5)."""
     return _FIELD_VALUE.fullmatch(text) is not None
 
 
 def check_request(request: Request) -> None:
-    """Check that a request read by other code holds nothing that `RequestReader` would refuse. Whatever copies it, to
-    a log or to another server, must not turn one line into two.
+    """Check that a request that was read by other code contains nothing that `RequestReader` would refuse. If it is
+    copied, to a log or to another server, one line must not become two.
 
     :raises HeadError: 400.
     """
@@ -505,8 +505,8 @@ def check_request(request: Request) -> None:
 def serialize_request(request: Request) -> bytes:
     """Return the octets of the head of ``request``.
 
-    :raises LocalProtocolError: when the method is not a token, when the target holds anything but visible ASCII, or
-        when a header holds a line end, or anything else that no header may hold (RFC 9110 5.5).
+    :raises LocalProtocolError: when the method is not a token, when the target contains anything but visible ASCII, or
+        when a header contains a line end or anything else that is not allowed there (RFC 9110 5.5).
     """
     if not is_token(request.method):
         raise LocalProtocolError(f"{excerpt(request.method)} is not a method: it must be a token (RFC 9112 3.1)")
@@ -518,7 +518,8 @@ def serialize_request(request: Request) -> bytes:
 def serialize_response(response: Response) -> bytes:
     """Return the octets of ``response``, head and body.
 
-    :raises LocalProtocolError: when the status is not 100 to 999, or when a header holds what no header may hold.
+    :raises LocalProtocolError: when the status is not 100 to 999, or when a header contains anything that is not
+        allowed there.
     """
     if not 100 <= response.status <= 999:
         raise LocalProtocolError(f"{response.status} is not a status code: it must have 3 digits (RFC 9110 15)")
@@ -540,8 +541,8 @@ def _serialize(start_line: str, headers: Headers) -> bytes:
 
 
 def check_fields(headers: Iterable[tuple[str, str]]) -> None:
-    """Check that ``headers`` may be written: each name is a token, and no value holds CR, LF, NUL or another control
-    character.
+    """Check that ``headers`` may be written: each name is a token, and no value contains CR, LF, NUL or another
+    control character.
 
     :raises LocalProtocolError: when they may not. The message does not show the value, which may be a secret.
     """

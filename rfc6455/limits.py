@@ -1,6 +1,6 @@
-"""How much a peer may make us keep: all bounds in one place, each with its reason.
+"""The limits on what a peer can make this end keep, all in one place, each with its reason.
 
-Not here: the code that enforces them; each field says which module does.
+Not here: the code that enforces them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Messages (5.4, 5.6, 8.1): join their pieces, check UTF-8 as it arrives, enforce the size limit.
 
-A message passes through here if it does not come whole in one frame and one read, or if an extension changed it;
-`connection.py` takes the short way with all others. The bytes of the message are kept in one buffer, however small the
-pieces are in which they came.
+A message passes through here if it does not arrive in one frame and one read, or if an extension changed it; for all
+others, `connection.py` has a fast path. The bytes of the message are kept in one buffer, however small the pieces in
+which they arrive.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TEXT_OPCODE = int(Opcode.TEXT)
 
 
 class MessageReader:
-    """A builder of messages, or parts of messages, from the payloads of frames.
+    """Builds messages, or parts of messages, from the payloads of frames.
 
     :param codecs: the extensions in use, in the order of the handshake.
     :param options: the options, of which ``limits``, ``parts``, ``decode_text`` and ``leniencies`` matter here.
@@ -107,10 +107,10 @@ class MessageReader:
         return self._is_encoded
 
     def check_length(self, length: int) -> None:
-        """Refuse a frame by its declared length, before its payload has come.
+        """Refuse a frame that is too long by its declared length, before its payload has arrived.
 
-        For a message that an extension changed, the limit is on the decoded bytes, but its encoded form is bounded,
-        too.
+        For a message that an extension changed, the limit is on the decoded bytes, but its encoded form is bounded as
+        well.
         """
         if not length:
             self._empty_fragments += 1
@@ -162,7 +162,7 @@ class MessageReader:
     def kept(self) -> int:
         """Return the memory that the message so far takes, in bytes.
 
-        An empty fragment takes none, but a message could have any number of them. So each counts as an object.
+        An empty fragment takes no memory, but a message could have any number of them, so each counts as an object.
         """
         return self._buffer.allocated() + len(self._torn) + self._empty_fragments * OBJECT_OVERHEAD
 
@@ -228,7 +228,7 @@ class MessageReader:
         events.append(TextPart(text, final))
 
     def _deliver_encoded(self, data: bytes, final: bool, events: list[Event]) -> None:
-        """Deliver text as bytes. 8.1 applies to it, too."""
+        """Deliver text as bytes. 8.1 applies to it as well."""
         if not self._is_invalid:
             self._check_encoded(data, final)
         if self._parts or (final and not len(self._buffer)):
@@ -263,7 +263,7 @@ def message_too_big(size: int, more: int, max_size: int) -> RemoteProtocolError:
 
 
 def encode_text(text: str | bytes | bytearray | memoryview) -> bytes:
-    """Return a text as UTF-8 (5.6); it may be passed as UTF-8 already.
+    """Return a text as UTF-8 (5.6). It may already be passed as UTF-8.
 
     :raises TypeError: when it is neither a ``str`` nor bytes.
     :raises LocalProtocolError: when it has a lone surrogate, which UTF-8 cannot encode, or is bytes that are not UTF-8

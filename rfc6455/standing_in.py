@@ -1,6 +1,6 @@
 """Stand-ins for other objects: a base for classes that watch some calls, and pass on all of them.
 
-Not here: what is watched. `rfc6455.trace` records calls, and `rfc6455.testing` finds one that comes too early.
+Not here: what is watched. `rfc6455.trace` records calls, and `rfc6455.testing` finds calls that come too early.
 """
 
 from __future__ import annotations

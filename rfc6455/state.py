@@ -1,12 +1,12 @@
-"""Which frame may follow which: one table for a direction, the same for what is received and for what is sent.
+"""The order of frames: one table for a direction, which applies both to receiving and to sending.
 
-A connection is two streams of frames that know nothing of each other. Each is in one of three states, named by
-what has passed: nothing or whole messages only (`IDLE`), a message that is not finished (`IN_MESSAGE`), a Close
-frame (`CLOSED`). A frame moves its direction along `TRANSITIONS`; **anything not in the table is an error**, the
-peer's if it was received, the caller's if it was to be sent. The state of the connection is derived from the two
+A connection consists of two independent streams of frames. Each is in one of three states, which are named after what
+has happened so far: nothing or only whole messages (`IDLE`), an unfinished message (`IN_MESSAGE`), a Close frame
+(`CLOSED`). A frame moves its direction along `TRANSITIONS`; **anything not in the table is an error**: the peer's if
+the frame was received, the caller's if it was to be sent. The state of the connection is derived from the two
 directions and never stored, so that it cannot disagree with them.
 
-Not here: limits, payloads, who answers what.
+Not here: limits, payloads, or answers.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ STEPS = _flatten()
 def why_illegal(opcode: int) -> str:
     """Return, in words, why the table has no entry for a data frame that was received.
 
-    Nothing else that it lacks gets here: `cursor.py` refuses fragmented control frames, and after a Close frame
-    nothing is read.
+    Other frames that are not in the table do not get here: `cursor.py` refuses fragmented control frames, and nothing
+    is read after a Close frame.
     """
     if opcode == Opcode.CONT:
         return "a continuation frame, but no message has begun"

@@ -147,7 +147,7 @@ class URI:
 
 
 def _resolved(resource_name: str, reference: str) -> str:
-    """Return the resource name that a reference without scheme and authority means (RFC 3986 5.2.2)."""
+    """Return the resource name to which a reference without scheme and authority leads (RFC 3986 5.2.2)."""
     base, _, _ = resource_name.partition("?")
     path, question_mark, query = reference.partition("?")
     if not path:
@@ -326,7 +326,7 @@ def _percent_encoded(resource_name: str) -> str:
 
 
 def _octets_as_utf8(value: str) -> str:
-    """Return the text of a header value in which a server may have written UTF-8, though only ASCII is allowed."""
+    """Decode a header value in which a server may have written UTF-8, although only ASCII is allowed."""
     try:
         return value.encode("latin-1").decode("utf-8")
     except UnicodeError:

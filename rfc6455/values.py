@@ -1,7 +1,8 @@
-"""Two base classes, of values and of what belongs to one connection, and the one value that is not an event: `Frame`.
+"""The base classes of values and of the state of a connection, and the only value that is not an event: `Frame`.
 
-Values are plain slotted classes rather than frozen dataclasses, which take three times as long to make; treat them as
-read-only.
+Values are plain classes with slots rather than frozen dataclasses, which take three times as long to create; treat
+them as read-only.
+
 Not here: events (see `events.py`), and anything that reads or writes bytes.
 """
 
@@ -52,8 +53,8 @@ class Value:
 
 
 class State:
-    """The base class of what one connection goes through. Two copies would go on from the same state: with the same
-    masking keys, which must not repeat (5.3), and with the same compressor. So there are none."""
+    """The base class of the state of a connection. It cannot be copied: two copies would go on with the same masking
+    keys, which must not repeat (5.3), and with the same compressor."""
 
     __signature__ = SIGNATURE
 

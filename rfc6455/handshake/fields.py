@@ -1,11 +1,11 @@
-"""What header fields mean to a WebSocket: the `Request` of an opening handshake, and the grammars of its own fields.
+"""The meaning of header fields for a WebSocket: the `Request` of an opening handshake, and the grammars of its fields.
 
 What lives here: lists of tokens (``Connection``, ``Sec-WebSocket-Protocol``) and the extension grammar
-(``Sec-WebSocket-Extensions``). Not here: the agreement (`negotiation.py`), and heads as bytes (`http1_heads.py`).
+(``Sec-WebSocket-Extensions``). Not here: the negotiation (`negotiation.py`), and heads as bytes (`http1_heads.py`).
 
-The law: time is linear in the value, whatever it holds. A pattern is matched at one place, where the last one ended,
-and no two neighbouring repetitions in it can match the same character, so there is only one way to match and no
-backtracking. The ABNF stands above each pattern.
+The law: time is linear in the length of the value, whatever its content. A pattern is matched only at the position
+where the last one ended, and no two neighbouring repetitions in it can match the same character, so there is only one
+way to match and no backtracking. The ABNF is above each pattern.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def is_listed(option: str, values: Sequence[str]) -> bool:
 
 def parse_token_list(values: Iterable[str], name: str) -> list[str]:
     """Return the tokens of a list header, in order. Empty elements are skipped, as RFC 9110 5.6.1.2 requires of a
-    recipient, so several lines of which some are empty are one list. A list of nothing but empty elements is taken as
-    if it were not there: the grammar of 4.3 requires one token, but proxies and frameworks write such fields, and
-    they can mean nothing else.
+    recipient, so several lines of which some are empty are one list. A list of nothing but empty elements is treated
+    as if it were missing: the grammar of 4.3 requires one token, but proxies and frameworks write such fields, and
+    they cannot mean anything else.
 
     :param values: the value of each line of that header; several lines are one list.
     :param name: the name of the header, for the error.

@@ -2,11 +2,11 @@
 
 What lives here: `ServerHandshake` reads a request and answers it, `ClientHandshake` writes a request and reads the
 answer. Each ends with a `Connection` or a `HandshakeError`. Not here: what does not depend on the version of HTTP
-(`opening.py`), what the two ends agree on (`negotiation.py`), and heads as bytes (`http1_heads.py`).
+(`opening.py`), the negotiation (`negotiation.py`), and heads as bytes (`http1_heads.py`).
 
-The law: there is no 101 unless every check has passed. Each check is one function that returns or raises, with the
-rule that it obeys above it. A refusal closes the connection: its answer says ``Connection: close``, and the handshake
-accepts no more input.
+The law: there is no 101 unless every check has passed. Each check is a function that returns or raises, with the rule
+that it enforces. A refusal closes the connection: its answer has ``Connection: close``, and the handshake accepts no
+more input.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def accept_key(key: str) -> str:
 
 
 def _lines(fields: Iterable[tuple[str, str]]) -> str:
-    """Return the lines of fields that were checked."""
+    """Return the header lines for fields that have been checked."""
     return "".join([f"{name}: {value}\r\n" for name, value in fields])
 
 
@@ -291,7 +291,7 @@ class ServerHandshake(ServerOpening):
 
 
 def _switching(accept: str, fields: list[tuple[str, str]]) -> Response:
-    """Return the 101 as a value, for the few who ask for it."""
+    """Return the 101 as a value, which few callers need."""
     return Response(101, Headers._known_good([*_UPGRADE, ("Sec-WebSocket-Accept", accept), *fields]))
 
 
@@ -303,7 +303,7 @@ def _closing(status: int, headers: list[tuple[str, str]], body: bytes) -> Respon
 
 
 def check_host(request: Request, lines: _Lines) -> str | None:
-    """Check the authority that was asked for, and return it.
+    """Check the requested authority, and return it.
 
     4.2.1, 2: "A |Host| header field containing the server's authority." RFC 9112, 3.2: a server "MUST respond with a
     400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host header field and to any request
@@ -368,9 +368,8 @@ def _check_target(request: Request) -> None:
 
 
 def check_no_body(lines: _Lines) -> None:
-    """Check that nothing announces a body. A server that ignored one would take its bytes for frames, or leave them to
-    be taken for the next request. ``Content-Length: 0`` announces an empty one, and some clients send it with every
-    request.
+    """Check that nothing announces a body. If a server ignored it, its bytes could be mistaken for frames or for
+    another request. ``Content-Length: 0`` announces an empty body, and some clients send it with every request.
     """
     if "transfer-encoding" in lines:
         raise HandshakeError(400, "Transfer-Encoding announces a body; a handshake has none", "RFC 9112 6.1")
@@ -385,7 +384,7 @@ _NO_LENGTH = re.compile(r"[ \t]*0+[ \t]*")
 
 
 def _check_is_upgrade(request: Request, lines: _Lines) -> None:
-    """Check that the request asks for a WebSocket and can get one; if not, tell people what it looks like."""
+    """Check that the request asks for a WebSocket and can get one. If not, the error says what it looks like."""
     # 4.2.1, 3: "An |Upgrade| header field containing the value "websocket", treated as an ASCII case-insensitive
     # value."
     if request.version != "HTTP/1.0" and is_listed("websocket", lines.get("upgrade", ())):
@@ -549,8 +548,7 @@ class ClientHandshake(ClientOpening):
         return self._connection(self._offer.check_answer(response.headers), self._unread)
 
     def _check_response(self, response: Response) -> None:
-        """Check that a 101 opens the connection that was asked for (4.1, the second list), apart from what was
-        agreed."""
+        """Check that a 101 opens the requested connection (4.1, the second list), except for the negotiation."""
         lines = response.headers._by_name()
         if response.version == "HTTP/1.0":
             raise HandshakeError(None, "the 101 is not of HTTP/1.1", "4.2.2")

@@ -1,14 +1,14 @@
 """The opening handshake on a stream of HTTP/2 (RFC 8441) or HTTP/3 (RFC 9220), both roles.
 
 What lives here: header lists in, header lists out, as HTTP/2 and HTTP/3 libraries read and write them. Not here:
-frames, streams and settings of HTTP, which are that library's.
+frames, streams and settings of HTTP, which are handled by that library.
 
 How to use it. The server's HTTP settings must enable Extended CONNECT (``SETTINGS_ENABLE_CONNECT_PROTOCOL`` = 1), and
 a client must wait until it has seen that. After the handshake, the bytes in the stream's DATA frames are those of the
 `Connection`: END_STREAM is the end of its input (pass ``b""``), and a closed connection ends the stream.
 
-What differs from `http1.py`: the request is a CONNECT with ``:protocol``; ``Upgrade``, ``Connection``, ``Host``, and
-the key with its answer are gone, since HTTP/2 itself shows what they were there to prove (RFC 8441 section 5).
+The differences from `http1.py`: the request is a CONNECT with ``:protocol``, and there is no ``Upgrade``,
+``Connection``, ``Host``, or key with an answer, since HTTP/2 itself proves what they prove (RFC 8441 section 5).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Http2ServerHandshake(ServerOpening):
     The arguments are those of `ServerHandshake`. ``plain_http`` has no effect, as the HTTP library knows which streams
     are not for a WebSocket. That library also has to limit the size of header lists.
 
-    :ivar request: the request, as if it had come over HTTP/1.1: ``:path`` as target, ``:authority`` as ``Host``.
+    :ivar request: the request, as if it were received over HTTP/1.1: ``:path`` as target, ``:authority`` as ``Host``.
     :ivar response: the answer, once there is one.
     :ivar leniencies_used: the number of times that each `Leniency` was used.
 
@@ -263,7 +263,7 @@ class Http2ClientHandshake(ClientOpening):
 
     :ivar uri: the `URI`.
     :ivar request: the request, as if it were sent over HTTP/1.1: ``:path`` as target, ``:authority`` as ``Host``.
-    :ivar response: the response, once it has come.
+    :ivar response: the response, once it has arrived.
     :ivar leniencies_used: the number of times that each `Leniency` was used.
 
     >>> client = rfc6455.Http2ClientHandshake("wss://example.com/chat")

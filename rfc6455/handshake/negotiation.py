@@ -1,9 +1,9 @@
-"""What the two ends agree on in the opening handshake, over any version of HTTP.
+"""The negotiation in the opening handshake, over any version of HTTP.
 
 What lives here: the choice of the subprotocol (1.9, 4.2.2) and of the extensions (9.1), for a server in `Terms`, for a
-client in `Offer`. Both take header fields and return an `Agreement`; what cannot be agreed on is a `HandshakeError`.
-Not here: which pages may connect (`origins.py`), and how a request or a response looks on the wire: that is `http1.py`
-(4) and `http2.py` (RFC 8441).
+client in `Offer`. Both take header fields and return an `Agreement`, or raise a `HandshakeError` if there is none. Not
+here: which pages may connect (`origins.py`), and requests and responses on the wire: `http1.py` (4) and `http2.py`
+(RFC 8441).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .origins import Origins, OwnHosts, origin_rules
 
 
 class Agreement(NamedTuple):
-    """What was agreed.
+    """The result of the negotiation.
 
     :ivar subprotocol: the subprotocol in use (1.9), or ``None``.
     :ivar codecs: the state of each extension in use, in the order of the answer (9.1).
@@ -49,7 +49,7 @@ Wishes = tuple[Sequence[str], Sequence[ExtensionItem]]
 
 
 class Terms:
-    """What a server is ready to agree to. See `ServerHandshake` for the arguments."""
+    """What a server is ready to accept. See `ServerHandshake` for the arguments."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Terms:
             self._hosts.check(host)
 
     def check(self, request: Request, host: str | None, lines: Mapping[str, Sequence[str]]) -> Wishes:
-        """Return what the client asks for, and refuse what no application could agree to.
+        """Return what the client asks for, and refuse anything that no application could accept.
 
         :param host: the host and port that the request asks for, which are valid.
         :param lines: the values of all its header lines by their names, in lower case.
@@ -196,7 +196,7 @@ def _offer_of(extension: Extension) -> str:
 
 
 def _named(extension: Extension, codec: MessageCodec) -> MessageCodec:
-    """Check what an extension made, and fill in its name if it says nothing about its parameters."""
+    """Check the codec that an extension made, and fill in the name if the codec does not set its parameters."""
     if not check_codec(codec).parameters:
         codec.parameters = extension.name
     return codec

@@ -1,8 +1,7 @@
-"""What the opening handshakes over all versions of HTTP have in common: the stages they go through, and what they
-keep.
+"""The common part of the opening handshakes over all versions of HTTP: their stages, and their state.
 
-What lives here: the common part of the servers (`ServerOpening`) and of the clients (`ClientOpening`). Not here: how a
-request or a response looks on the wire; that is `http1.py` (4) and `http2.py` (RFC 8441).
+What lives here: the common part of servers (`ServerOpening`) and of clients (`ClientOpening`). Not here: requests and
+responses on the wire: `http1.py` (4) and `http2.py` (RFC 8441).
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _Result = TypeVar("_Result")
 
 
 class Stage(Enum):
-    """How far a server's handshake has come; the value says what to do next."""
+    """The stage of a server's handshake. The value says what to do next."""
 
     READING = "the request must be received first"
     REQUESTED = "answer the request with accept() or reject()"
@@ -56,7 +55,7 @@ READING, REQUESTED, ACCEPTED, REFUSED = Stage
 
 
 class _Opening(State):
-    """What both sides have in common.
+    """The common part of both sides.
 
     :ivar leniencies_used: the number of times that each `Leniency` was used.
     """
@@ -96,7 +95,7 @@ class _Opening(State):
 class ServerOpening(_Opening):
     """The server's side over any version of HTTP.
 
-    :ivar request: the request, once its head has come; even if it was refused.
+    :ivar request: the request, once its head has arrived, even if it was refused.
     """
 
     request: Request | None = None
@@ -173,7 +172,7 @@ class ServerOpening(_Opening):
         return None if self._stage is READING else self.request
 
     def _read_request(self, data: bytes) -> None:
-        """Process what came while there is no request."""
+        """Process input while there is no request."""
         raise NotImplementedError
 
     def _answer_to_error(self, error: HandshakeError) -> Response:
@@ -185,7 +184,7 @@ class ServerOpening(_Opening):
         raise NotImplementedError
 
     def _refusing(self, step: Callable[[_T], None], what: _T) -> None:
-        """Process something that came, and queue the answer if that ends in a refusal."""
+        """Process input, and queue the answer if it is refused."""
         try:
             step(what)
         except HandshakeError as error:
@@ -195,7 +194,7 @@ class ServerOpening(_Opening):
             raise
 
     def _receive_early(self, data: bytes) -> None:
-        """Keep what came before the answer, for the connection."""
+        """Keep input that arrived before the answer, for the connection."""
         early = self._early = bytearray() if self._early is None else self._early
         early += data
         self._eof = self._eof or not data
@@ -239,11 +238,11 @@ class ServerOpening(_Opening):
         return connection
 
     def _answer(self, fields: list[tuple[str, str]]) -> tuple[Answer, bytes]:
-        """Return the answer that opens the connection, with these fields, and what the connection sends of it."""
+        """Return the answer that opens the connection, with these fields, and the part that the connection sends."""
         raise NotImplementedError
 
     def _end(self, stage: Stage, response: Answer) -> None:
-        """Keep nothing of what came but the request, however long this handshake lives."""
+        """Release all input except for the request, as the handshake may live for long."""
         self._response = response
         self._stage = stage
         self._early = None
@@ -255,7 +254,7 @@ class ServerOpening(_Opening):
 
 
 class ClientOpening(_Opening):
-    """The client's side over any version of HTTP. In the end the response has the body, as far as it was read."""
+    """The client's side over any version of HTTP. At the end, the response has the body, as far as it was read."""
 
     request: Request
     response: Response | None = None
@@ -310,7 +309,7 @@ class ClientOpening(_Opening):
         return self._result(self._read_response if self.response is None else self._receive_body, new)
 
     def _read_response(self, data: bytes) -> Connection | None:
-        """Process what came while there is no response, and return the connection if it opens one."""
+        """Process input while there is no response, and return the connection if the response opens one."""
         raise NotImplementedError
 
     def receive_response(self, status: int, headers: HeaderSource, body: bytes = b"") -> Connection:
@@ -354,7 +353,7 @@ class ClientOpening(_Opening):
         return self._failed(HandshakeError(None, "no answer arrived", "4.1", cause=CloseCause.OPENING_EOF))
 
     def _fields_of_caller(self, origin: str | None, headers: HeaderSource) -> tuple[str, list[tuple[str, str]]]:
-        """Return the host to ask for, and the fields that the caller adds."""
+        """Return the host to request, and the fields that the caller adds."""
         fields = check_extra_headers(headers, self._reserved)
         if origin is None and not fields:
             return self.uri.host_header, []
@@ -379,7 +378,7 @@ class ClientOpening(_Opening):
         return connection
 
     def _result(self, step: Callable[[_T], _Result], what: _T) -> _Result:
-        """Process something that came, and complete an error that it raises with everything that is known."""
+        """Process input, and complete an error that this raises with everything that is known."""
         try:
             return step(what)
         except HandshakeError as error:
@@ -409,7 +408,7 @@ class ClientOpening(_Opening):
         return HandshakeError(status, error.reason, error.section, self.response, error.cause)
 
     def _end(self) -> None:
-        """Keep nothing of what came but the response, however long this handshake lives."""
+        """Release all input except for the response, as the handshake may live for long."""
         self._is_done = True
         self._body = None
 

@@ -1,11 +1,11 @@
-"""Which pages may connect, and by which names this server is known (10.2; RFC 6454).
+"""The pages that may connect, and the names under which this server is known (10.2; RFC 6454).
 
 What lives here: the rules for ``Origin``, and the names in ``hosts=``. Not here: the rest of the negotiation
 (`negotiation.py`).
 
-The law: an origin is compared as a whole, as the triple of scheme, host and port that RFC 6454 4 makes of it: in any
-case, with the default port if it names none, and with ``ws`` and ``wss`` taken as ``http`` and ``https``. Nothing is
-matched by prefix, suffix or pattern, except for whole labels in place of one star.
+The law: an origin is compared as a whole, as a triple of scheme, host and port (RFC 6454 4): in any case, with the
+default port if it names none, and with ``ws`` and ``wss`` treated as ``http`` and ``https``. Nothing is matched by
+prefix, suffix or pattern, except that a star stands for whole labels.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def is_same_host(request: Request) -> bool:
 
 
 def _is_of_host(origin: str, asked: str) -> bool:
-    """Return whether this is the origin of a page of the host and port that were asked for, which are valid."""
+    """Return whether this is the origin of a page of the requested host and port, which are valid."""
     if origin == "https://" + asked or origin == "http://" + asked:
         return True  # the form that browsers send, in most cases
     scheme, host, port = canonical_origin(origin)
@@ -176,13 +176,14 @@ def _check_rule(rule: OriginRule) -> None:
 
 
 def _is_origin(text: str) -> bool:
-    """Return whether ``text`` can be one of the rules, as an origin or all subdomains of one."""
+    """Return whether ``text`` can be one of the rules: an origin, or all subdomains of one."""
     match = _ORIGIN.fullmatch(text)
     return match is not None and not (match[1] and split_host(match[1]) is None) and not text.endswith("*.")
 
 
 def _allows(rule: Callable[[Request], bool], request: Request) -> bool:
-    """Ask a rule of the application's. What has to be awaited is no answer, and would count as a yes."""
+    """Return the answer of a rule of the application. A result that has to be awaited is refused, as it would count as
+    true."""
     answer = rule(request)
     if isinstance(answer, Awaitable):
         raise TypeError(f"a rule in origins returned {answer!r}, not True or False{_ADVICE}")
@@ -240,6 +241,6 @@ def _name_of(host: str) -> str:
 
 
 def _own_name(host: str) -> str:
-    """Return a host without what two names of the same server may differ in: the dot at its end, and the zone of an
-    IPv6 address, which clients leave out (RFC 6874 3), or have numbered in their own way."""
+    """Return a host without the parts in which two names of the same server may differ: the dot at its end, and the
+    zone of an IPv6 address, which clients leave out (RFC 6874 3) or number in their own way."""
     return host.partition("%")[0] if ":" in host else host.removesuffix(".")

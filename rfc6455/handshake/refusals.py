@@ -1,6 +1,6 @@
-"""Answers that open no connection, as a server sends them over any version of HTTP.
+"""Answers that do not open a connection, as a server sends them over any version of HTTP.
 
-Not here: how a client reads them; that is `opening.py`.
+Not here: how a client reads them (`opening.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from ..headers import Headers, Response
 
 
 def refusal(status: int, headers: Headers, body: bytes | bytearray | memoryview) -> Response:
-    """Return an answer that opens no connection, with the fields that its body needs.
+    """Return an answer that does not open a connection, with the fields that its body needs.
 
     :raises LocalProtocolError: when the status is not final, or cannot have a body.
     :raises TypeError: when the body is not bytes.
