@@ -1,7 +1,7 @@
 """A client on asyncio: TCP, proxies, TLS and redirections, up to an open connection.
 
-Not here: which proxy (`_proxies.py`), where a redirection leads (`_openings.py`), when to try again (`_retries.py`),
-what happens on a connection.
+Not here: the choice of the proxy (`_proxies.py`), the target of a redirection (`_openings.py`), retries
+(`_retries.py`), or anything that happens on an open connection.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ class Connect(Generic[T]):
         return WebSocket(opened) if isinstance(opened, Inbox) else opened  # type: ignore[return-value]
 
     def _late(self) -> Exception:
-        """Return the error after `Timeouts.open`: the server's answer if there is one that opens nothing, though its
-        body has not ended."""
+        """Return the error after `Timeouts.open`: the server's refusal if there is one, although its body has not
+        ended."""
         response = self._route.handshake.response
         if response is not None:
             words = f"the server answered {response.status}, not 101, and its body has not ended"

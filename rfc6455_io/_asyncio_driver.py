@@ -4,8 +4,8 @@ What lives here: `Driver`, the protocol that asyncio calls, and `Listener`, whic
 connections are made (`_asyncio_server.py`, `_asyncio_client.py`), and coroutines (`_asyncio_websocket.py`).
 
 The law: everything is a plain call, and nothing awaits. The input of one read is handled in one go and answered with
-one write. Four things cut that short, and the rest then waits in the endpoint: the loop's other work, after a bounded
-amount of ours; a listener that wants no more for now; a peer that does not read what it is sent; an exception.
+one write. There are four reasons to stop earlier, and leave the rest in the endpoint: the loop's other work, after a
+bounded amount of ours; a listener that wants no more for now; a peer that does not read its messages; an exception.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Listener(Known):
         """Called after the events of one read."""
 
     def _cut_off(self) -> None:
-        """The connection has ended, but what came before is held up by `pause`, and so is `closed`."""
+        """Called when the connection has ended, but earlier messages, and so `closed`, are held up by `pause`."""
 
     def _gone(self) -> None:
         """Called when both the connection and TCP have ended."""
@@ -160,7 +160,7 @@ class Listener(Known):
 
 
 class Owner(Protocol):
-    """What differs between a server and a client."""
+    """The part that differs between a server and a client."""
 
     timeouts: rfc6455.Timeouts | None
 
@@ -168,7 +168,7 @@ class Owner(Protocol):
         """Return the handshake, once TCP, and TLS if it is used, are open."""
 
     def requested(self, driver: Driver, request: Request) -> None:
-        """Accept or reject a request that has come, now or later."""
+        """Accept or reject a request that has arrived, now or later."""
 
     def opened(self, driver: Driver, response: Response) -> None:
         """Called when the server has opened the connection."""
@@ -322,8 +322,8 @@ class Driver:
             self.write()
 
     def write_later(self) -> None:
-        """Write after the events of this read or in the loop's next iteration, or as soon as there is enough for a
-        write of its own."""
+        """Write after the events of this read or in the loop's next iteration, or as soon as there is enough data for
+        a separate write."""
         if self._unsent >= HIGH_WATER:
             self.write()
         elif not self.is_busy and not self.has_write_due:
@@ -345,8 +345,8 @@ class Driver:
         self.transport.abort()
 
     def hold(self) -> None:
-        """Stop calling the listener and stop reading, unless this side is closing: the peer's answer comes after what
-        was not read."""
+        """Stop calling the listener, and stop reading, unless this side is closing, as the peer's answer comes after
+        the unread input."""
         if not self.is_held and not self.is_closing and self.endpoint.end is None:
             self.is_held = True
             self._set_clock()
@@ -359,7 +359,7 @@ class Driver:
             self._go_on_soon()
 
     def await_answer(self) -> None:
-        """Hold back the end of the connection, which is known, until what came before it can be answered."""
+        """Hold back the end of the connection, which is known, until the messages before it can be answered."""
         if self.is_held or self.is_closing:
             return
         if self._answer_until is None:
@@ -368,7 +368,7 @@ class Driver:
         self.is_held = self.is_answer_due = self._time() < self._answer_until
 
     def end_answer(self) -> None:
-        """Go on after `await_answer`: there is nothing to answer, or no more time for it."""
+        """Go on after `await_answer`, as there is nothing to answer, or no more time for it."""
         if self.is_answer_due:
             self.is_answer_due = False
             self.release()
@@ -412,7 +412,7 @@ class Driver:
             self.data_received(None)
 
     def _tell_time(self) -> None:
-        """Only note the time, while the peer does not read and its messages wait."""
+        """Only note the time, while the peer does not read and the endpoint's events have to wait."""
         self.endpoint.advance(now=self._time())
         if self.endpoint.closed and not self._has_ended:
             self._end_while_held_up()
@@ -429,16 +429,17 @@ class Driver:
         self._go_on_soon()
 
     def _set_clock(self) -> None:
-        """While the listener wants no more, no deadline comes nearer: a Pong that is not read is not late. Unless the
-        peer takes nothing either: the listener may be waiting for just that, and such a peer could stay for ever."""
+        """Stop the clock while the listener wants no more, as a Pong that is not read is not late. But do not stop it
+        if the peer does not read either: the listener may be waiting for just that, and such a peer could stay for
+        ever."""
         if self.can_write and self.endpoint.end is None:
             self.endpoint.pause(now=self._time())
         else:
             self.endpoint.resume(now=self._time())
 
     def _cut_off(self) -> None:
-        """Note that the end has come, behind what the listener does not want yet: a task that waits to send must not
-        wait for it."""
+        """Note that the end has come, after messages that the listener does not want yet. A task that waits to send
+        must not wait for these."""
         self.can_write = False
         self.is_cut_off = True
         if self.listener is not None:
@@ -523,7 +524,7 @@ class Driver:
             self._set_timer()
 
     def write(self) -> None:
-        """Pass what is queued to the transport, in one call."""
+        """Pass the queued data to the transport, in one call."""
         self._unsent, self.has_write_due = 0, False
         buffers = self.endpoint.buffers_to_send()
         if not buffers or self._is_ending or self.transport.is_closing():
@@ -563,7 +564,8 @@ class Driver:
                 self.transport.close()
 
     def _set_timer(self) -> None:
-        """Schedule `_tick` for the next deadline. A timer that comes too early is left, and looks again."""
+        """Schedule `_tick` for the next deadline. A timer that is due earlier is left as it is, and will check
+        again."""
         due = self._next_deadline()
         if due is not None and due >= self._timer_at:
             return

@@ -245,7 +245,7 @@ class Server:
             driver.opened(listener, request)
 
     def _refuse(self, driver: Driver) -> None:
-        """Answer 500, which tells the client only that something went wrong."""
+        """Answer with 500, which tells the client only that something went wrong."""
         log_failure(driver.endpoint, "opening")
         if not driver.endpoint.closed:
             driver.endpoint.reject(500)
@@ -310,8 +310,8 @@ class _Handled(Inbox):
             self.close(code)
 
     def _is_own_end(self, error: BaseException) -> bool:
-        """Return whether an exception tells only that this connection has ended. That of another connection is the
-        handler's responsibility."""
+        """Return whether an exception only says that this connection has ended. For another connection, the handler is
+        responsible."""
         if isinstance(error, _ExceptionGroup):  # raised by a task group
             return all(map(self._is_own_end, error.exceptions))
         if not isinstance(error, ConnectionClosedError):
@@ -402,7 +402,8 @@ def serve(
 
 def _keeping_files(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
     """Return the argument that makes a loop keep the file of a Unix socket when its server is closed. From Python 3.13
-    on it removes even that of a socket that it was given. The file that is ours, we remove on every loop."""
+    on, it would even remove the file of a socket that was passed to it. We remove the files that are ours on every
+    loop."""
     is_known = "cleanup_socket" in inspect.signature(loop.create_unix_server).parameters
     return {"cleanup_socket": False} if is_known else {}
 
@@ -410,10 +411,11 @@ def _keeping_files(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
 def _bound_to_address(
     host: str | Sequence[str] | None, port: int | None, reuse_port: bool | None, backlog: int
 ) -> socket.socket | None:
-    """Return a socket for a host that is an address; ``None`` for all others, which must be resolved. So must an
-    address with a zone, such as ``fe80::1%eth0``, to learn the number of the zone, and a port that is a name.
+    """Return a socket for a host that is an address; ``None`` for all others, which must be resolved. This includes an
+    address with a zone, such as ``fe80::1%eth0``, whose number has to be found, and a port that is a name.
 
-    uvloop resolves addresses, too, in threads that stay; and in a process with several, system calls take longer.
+    uvloop would resolve addresses as well, in threads that are kept, and in a process with several threads, system
+    calls take longer.
     """
     if not isinstance(host, str) or "%" in host or isinstance(port, str):
         return None

@@ -1,12 +1,12 @@
-"""A connection for coroutines: `WebSocket`, and the `Listener` that it is built on.
+"""A connection for coroutines: `WebSocket`, and the `Listener` on which it is built.
 
 What lives here: the queue of messages between the listener and the receiving task, and the order of the tasks that
 send. Not here: how connections are made.
 
 The law: a cancellation loses nothing. A message leaves the queue in the step in which `WebSocket.recv` returns it, and
-`WebSocket.send` waits before it sends, never after. When the queue is full, a task that waits takes what there is. If
-there is none, reading stops: that is when there are 64 small messages or one large one, so that a message within the
-limits always fits.
+`WebSocket.send` waits before it sends, never after. When the queue is full, a waiting task takes the messages. If
+there is no such task, reading stops. The queue is full with 64 small messages or one large one, so a message within
+the limits always fits.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Inbox(Listener):
             raise ConnectionClosedError(self.end or CUT_OFF)
 
     def wait(self) -> Receiver:
-        """Return what to wait for while the queue is empty."""
+        """Return the object to await while the queue is empty."""
         if self.end_event is not None:
             raise ConnectionClosedError(self.end_event)
         receiver = self.receiver
@@ -159,7 +159,7 @@ class Inbox(Listener):
         return item
 
     def take(self, size: int) -> None:
-        """Remove the first item from the queue; ``size`` is what it counts."""
+        """Remove the first item, which counts as ``size``, from the queue."""
         del self.queue[0]
         self.size -= size + MESSAGE
         if self._driver.is_held and self.size < QUEUE // 4:
@@ -172,7 +172,7 @@ class Inbox(Listener):
         return self.sends_parts or not self._driver.can_write
 
     async def turn(self) -> None:
-        """Wait until it is this task's turn to send, and the peer takes what is sent."""
+        """Wait until it is this task's turn to send, and the peer reads."""
         is_first = True
         while self.end_event is None and (self.must_wait or (is_first and self.turns)):
             self.check_end()
@@ -200,7 +200,7 @@ class Inbox(Listener):
                 return
 
     def post(self, message: Sendable, fin: bool = True, compress: bool | None = None) -> None:
-        """Send, in one write with what the task sends next if it has more messages to answer."""
+        """Send the data, together with that of the task's next sends if it has more messages to answer."""
         driver = self._driver
         driver.queue(message, fin, compress)
         if self.queue or driver.is_busy:
@@ -224,10 +224,11 @@ class Inbox(Listener):
 
 
 class Receiver:
-    """What a task awaits while the queue is empty: as much of an `asyncio.Future` as a task uses.
+    """The object that a task awaits while the queue is empty, with those methods of an `asyncio.Future` that a task
+    uses.
 
-    A Future would have the loop continue the task in its next iteration. `wake` does that at once, and the same object
-    can then be awaited again.
+    With a Future, the loop would continue the task in its next iteration. `wake` continues it immediately, and the
+    same object can then be awaited again.
     """
 
     __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_outcome", "callback", "is_spent")
@@ -280,7 +281,7 @@ def _raise(error: BaseException) -> None:
 
 
 class Next:
-    """The next message, as ``async for`` awaits it."""
+    """The awaitable for the next message, for ``async for``."""
 
     __slots__ = ("_inbox",)
 
@@ -433,8 +434,8 @@ class WebSocket(Known):
             inbox.wake_next()
 
     async def _why(self, error: LocalProtocolError) -> LocalProtocolError:
-        """Return the error for a caller whose message was not sent: this one, or the end that a `close` from this side
-        leads to."""
+        """Return the error for a caller whose message was not sent: this one, or, after a `close` from this side, the
+        end."""
         if isinstance(error, ConnectionClosedError) or not self._inbox._driver.is_closing:
             return error
         return ConnectionClosedError(await self.wait_closed())

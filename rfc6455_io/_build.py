@@ -1,7 +1,7 @@
-"""Which build of this package runs: the one of `rfc6455` that does.
+"""The choice of the build for this package: the same as for `rfc6455`.
 
-The compiled modules are linked into the same file as those of `rfc6455`, whose types they know in C, and its finder
-finds them: so either both packages are compiled or neither is.
+The compiled modules are linked into the same file as those of `rfc6455`, whose C types they use, and found by its
+finder. So either both packages are compiled or neither is.
 
 Not here: how the modules are compiled (``setup.py``).
 """

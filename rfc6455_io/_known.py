@@ -1,4 +1,4 @@
-"""What a connection of either kind tells about itself, and what a log does when something of ours failed on it.
+"""The properties of connections of either kind, and the log message if something failed on one.
 
 Not here: anything that reads, writes or waits.
 """
@@ -20,7 +20,7 @@ class Known:
 
     @property
     def _driver(self) -> Any:
-        """The driver of its kind; what is known is in its endpoint."""
+        """The driver, whose endpoint has the information."""
         raise NotImplementedError
 
     @property

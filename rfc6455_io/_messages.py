@@ -1,6 +1,6 @@
-"""Messages and Pings as each loop handles them: what may be sent, what comes, and how much of it waits.
+"""The common part of the loops about messages and Pings: checks, sizes, and limits for those that wait.
 
-Not here: the code that moves them.
+Not here: the code that sends and receives them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def size_of(item: str | bytes | Part) -> int:
 
 
 def queue_message(endpoint: Endpoint, message: Sendable, fin: bool, compress: bool | None) -> None:
-    """Queue a message or a fragment of one, as its type says."""
+    """Queue a message, or a fragment of one, according to its type."""
     if isinstance(message, PreparedMessage):
         endpoint.send_prepared(message)
     elif isinstance(message, str):
@@ -86,15 +86,15 @@ def not_a_message(message: object) -> TypeError:
 
 
 def not_a_connection(ws: object, what: str) -> TypeError:
-    """Return the error for something that cannot be broadcast to; ``what`` can."""
+    """Return the error for an object that cannot be broadcast to. ``what`` describes those that can."""
     return TypeError(f"connections is an iterable of {what} objects, and cannot hold {ws!r}")
 
 
 class Ping:
     """A Ping that waits for its Pong.
 
-    :ivar latency: how long the Pong took, in seconds; ``None`` before it has come.
-    :ivar waiter: what a loop wakes when the Pong has come.
+    :ivar latency: how long the Pong took, in seconds; ``None`` before it has arrived.
+    :ivar waiter: the object that a loop wakes when the Pong has arrived.
     """
 
     __slots__ = ("latency", "payload", "sent_at", "waiter")

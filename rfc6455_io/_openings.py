@@ -1,9 +1,9 @@
-"""Opening handshakes, as servers and clients with any loop make them: the answer, and where a redirection leads.
+"""The common part of the loops about opening handshakes: arguments, answers, and redirections.
 
 Not here: connections, and anything that waits.
 
-The law: what is meant for one server goes to no other. After a redirection to another origin, none of the caller's
-headers are sent, and TLS is never given up on the way.
+The law: data that is meant for one server is never sent to another. After a redirection to another origin, none of the
+caller's headers are sent, and a redirection never leads from TLS to a connection without it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def check_timeouts(timeouts: Timeouts | None) -> None:
 
 
 def as_seconds(timeout: float | None) -> float | None:
-    """Return how long a call is to wait, as a number that the system takes.
+    """Return the time for which a call should wait, as a number that the system accepts.
 
     :raises ValueError: when it is not a number of seconds.
     """
@@ -142,8 +142,8 @@ _NOT_A_PAGE = b"This is a WebSocket server, not a web page: connect with a WebSo
 def check_place(
     host: str | Sequence[str] | None, port: int | None, sock: socket.socket | None, path: str | os.PathLike[str] | None
 ) -> tuple[str | Sequence[str] | None, int | None]:
-    """Check where a server is to listen, and return the host or hosts, even if they could be iterated over only once,
-    and the port.
+    """Check the place where a server should listen, and return the host or hosts, even if they could be iterated over
+    only once, and the port.
 
     :raises TypeError: when an argument has the wrong type.
     :raises ValueError: when there is no such port, the path is empty, or there are two places.
@@ -165,7 +165,7 @@ def check_place(
 
 
 def log_not_accepted(why: object, error: Exception | None) -> None:
-    """Log that a client was not accepted. One that got a page, such as a health check, is nothing to tell about.
+    """Log that a client was not accepted. If it got a page, as a health check does, this is only for debugging.
 
     :param why: what to log.
     :param error: the error with which its handshake ended.
@@ -276,10 +276,10 @@ def _wrapped_or_refusing(
 
 
 class _Refusing(ServerHandshake):
-    """A handshake for a connection whose own cannot be used."""
+    """A substitute for a handshake that cannot be used."""
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
-        """Refuse whatever comes."""
+        """Refuse any input."""
         self.reject(500)
         raise HandshakeError(500, "the handshake could not be wrapped", "RFC 9110 15.6.1", self.response)
 
@@ -301,8 +301,8 @@ def refusal(request: Request, answer: Response | None) -> Response | None:
 
 
 class _Followed(ClientHandshake):
-    """A handshake whose redirection is followed. Its body is not waited for: it is for people whose program does not
-    follow (RFC 9110, 15.4), may be long in coming, and may have no end but that of the connection."""
+    """A handshake whose redirection is followed, without waiting for the body. This is meant for people whose program
+    does not follow redirections (RFC 9110, 15.4), may take long to arrive, and may only end with the connection."""
 
     def _receive_body(self, data: bytes | None) -> None:
         if self.response is not None and _leads_elsewhere(self.response):
@@ -335,7 +335,7 @@ class ConnectArguments(OptionArguments, total=False):
 
 @dataclass(frozen=True)
 class Way:
-    """How to reach a server: the arguments of `connect` about that."""
+    """The arguments of `connect` that determine how a server is reached."""
 
     ssl: tls.SSLContext | None
     server_hostname: str | None
@@ -379,8 +379,8 @@ def no_such_name() -> Iterator[None]:
 
 
 class Route:
-    """Where a client connects, and its handshake: first the URI that it was given, then those that servers redirect it
-    to.
+    """The place to which a client connects, and its handshake: first the given URI, then those to which servers
+    redirect it.
 
     :ivar uri: the current URI.
     :ivar handshake: the handshake for it, which is good for one connection.
@@ -449,8 +449,7 @@ def planned(
     timeouts: Timeouts | None = None,
     **arguments: Any,
 ) -> tuple[Route, _Way, Timeouts]:
-    """Return where to connect, how to reach it and how long to wait for it, for the arguments of `connect`. Its
-    docstring describes them.
+    """Return the route, the way and the timeouts for the arguments of `connect`, which are described in its docstring.
 
     :param kind: the class of the way.
     :param arguments: those of `rfc6455.ClientHandshake`.

@@ -1,4 +1,4 @@
-"""Proxies on the way to a server: which one to use, and how to talk to one that speaks HTTP.
+"""Proxies on the way to a server: the choice of a proxy, and the exchange with an HTTP proxy.
 
 Not here: sockets. `socks_connection` leaves them to python-socks.
 
@@ -56,7 +56,7 @@ class Proxy(NamedTuple):
 def parse_proxy(url: str) -> Proxy:
     """Return the proxy that a URL such as ``http://user:password@proxy.example:3128`` names.
 
-    :raises ValueError: when the URL is wrong. The message does not show it, as it may hold a password.
+    :raises ValueError: when the URL is wrong. The message does not show it, as it may contain a password.
     """
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -115,7 +115,7 @@ def _is_bypassed(uri: rfc6455.URI) -> bool:
 
 
 def host_for_others(uri: rfc6455.URI) -> str:
-    """Return the host as it is named to another machine. RFC 6874, 1: a client "MUST remove any ZoneID attached to an
+    """Return the host in the form for other machines. RFC 6874, 1: a client "MUST remove any ZoneID attached to an
     outgoing URI, as it has only local significance at the sending host"."""
     return uri.host.partition("%")[0] if ":" in uri.host else uri.host
 
@@ -125,9 +125,9 @@ def _authority(host: str, port: int) -> str:
 
 
 class Tunnel:
-    """The exchange with a proxy that speaks HTTP, until it forwards everything to the server (RFC 9110 9.3.6).
+    """The exchange with an HTTP proxy, until it forwards everything to the server (RFC 9110 9.3.6).
 
-    :ivar unread: the bytes that came after the answer, once there is one.
+    :ivar unread: the bytes after the answer, once there is one.
     """
 
     def __init__(self, uri: rfc6455.URI, proxy: Proxy) -> None:
@@ -173,7 +173,7 @@ def reaching(proxy: Proxy) -> Iterator[None]:
 
 @contextmanager
 def socks_connection(proxy: Proxy, kind: str) -> Iterator[Any]:
-    """Yield an object that connects through a SOCKS proxy: a ``Proxy`` of python-socks. Its errors become ours.
+    """Yield an object that connects through a SOCKS proxy: a ``Proxy`` of python-socks. Translate its errors to ours.
 
     :param kind: the name of a module in ``python_socks``, such as ``"sync"``.
     :raises ImportError: when python-socks is not installed.

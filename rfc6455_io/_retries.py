@@ -1,9 +1,9 @@
-"""When to try again, and when not: for clients that reconnect.
+"""Whether and when to try again, for clients that reconnect.
 
 Not here: connections and clocks.
 
-The law: all clients of a server fail together, but they must not come back together. So each delay is random between 0
-and a bound that doubles ("full jitter"), and a client that is told to wait waits at least that long.
+The law: all clients of a server fail at the same time, but must not come back at the same time. So each delay is
+random between 0 and a bound that doubles ("full jitter"), and a client that is told to wait waits at least that long.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ DEFAULT_BACKOFF = Backoff()
 
 
 class Retries:
-    """The attempts of one client, and how they went.
+    """The attempts of one client, and their results.
 
     :param backoff: how long to wait between two attempts.
     :param worth_retry: whether to try again after an error.

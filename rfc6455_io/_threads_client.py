@@ -1,7 +1,7 @@
 """A client for threads: TCP, proxies, TLS and redirections, up to an open connection.
 
-Not here: which proxy (`_proxies.py`), where a redirection leads (`_openings.py`), when to try again (`_retries.py`),
-what happens on a connection.
+Not here: the choice of the proxy (`_proxies.py`), the target of a redirection (`_openings.py`), retries
+(`_retries.py`), or anything that happens on an open connection.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _Deadline:
-    """The time for the opening handshake, which TCP, a proxy and TLS count towards."""
+    """The time limit for the opening handshake, including TCP, a proxy and TLS."""
 
     def __init__(self, timeouts: rfc6455.Timeouts, route: Route) -> None:
         self.began = clock()
@@ -32,7 +32,7 @@ class _Deadline:
         self.seconds = within(timeouts.open)
 
     def left(self) -> float | None:
-        """Return how many seconds are left, or ``None`` without a limit.
+        """Return the number of seconds that are left, or ``None`` if there is no limit.
 
         :raises TimeoutError: when no time is left.
         """
@@ -48,7 +48,7 @@ class _Deadline:
 
 
 class _Alone:
-    """The owner of a client's connection, which is the only one of its loop."""
+    """The owner of a client's connection, which has a loop of its own."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
@@ -92,7 +92,7 @@ def _failure(wire: Wire, closed: Closed, deadline: _Deadline) -> Exception:
 
 class _Way(Way):
     def dial_in_time(self, uri: URI, deadline: _Deadline) -> tuple[Wire, bytes]:
-        """Connect; return the way to the server, and what has come from there already."""
+        """Connect. Return the wire to the server, and the bytes that have already arrived."""
         try:
             with no_such_name():
                 return self._dial(uri, deadline)
@@ -130,7 +130,7 @@ class _Way(Way):
             return sock
 
     def _through_http(self, wire: Wire, proxy: Proxy, uri: URI, deadline: _Deadline) -> bytes:
-        """Open a tunnel through an HTTP proxy, and return the bytes that came after its answer."""
+        """Open a tunnel through an HTTP proxy, and return the bytes after the proxy's answer."""
         tunnel = Tunnel(uri, proxy)
         if proxy.scheme == "https":
             wire.add_tls(self.tls_to_proxy(), proxy.host)

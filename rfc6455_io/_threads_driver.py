@@ -1,14 +1,14 @@
 """One connection for threads: a wire, an `rfc6455.Endpoint`, a queue of messages, and the threads that wait.
 
-Not here: waiting for the network (`_threads_loop.py`), what users see (`_threads_websocket.py`), and how connections
-are made (`_threads_server.py`, `_threads_client.py`).
+Not here: waiting for the network (`_threads_loop.py`), the interface for users (`_threads_websocket.py`), and making
+connections (`_threads_server.py`, `_threads_client.py`).
 
 The law: there is one lock, and no thread holds it while it waits: not for the network, since nothing in here blocks,
-and not for another thread, since every wait is for a condition of this lock. Any thread may call, and what it sends
-goes out in that call. Left to the loop are the peer's input, the deadlines, and what the peer does not take yet.
+and not for another thread, since every wait is for a condition of this lock. Any thread may call, and its data is sent
+in that call. The loop does the rest: the peer's input, the deadlines, and data that the peer does not accept yet.
 
-So two ends that each send a message do not wait for each other: the loop reads, whatever the other threads do. It
-stops only when the queue is full. The queue takes 64 small messages or a large one, and a message within the limits is
+So two ends that both send a message do not wait for each other: the loop reads, whatever the other threads do. It only
+stops when the queue is full. The queue takes 64 small messages or a large one, and a message within the limits is
 always read to its end.
 """
 
@@ -44,10 +44,11 @@ Item = str | bytes | Part
 
 
 class Owner(Protocol):
-    """What differs between a server and a client. The driver's lock is held in these calls, so they must not wait."""
+    """The part that differs between a server and a client. The driver's lock is held in these calls, so they must not
+    wait."""
 
     def requested(self, driver: Driver, request: Request) -> None:
-        """Answer a request that has come, now or later."""
+        """Answer a request that has arrived, now or later."""
 
     def ended(self, driver: Driver, closed: Closed) -> None:
         """Called when the connection has ended, or the opening handshake has failed."""
@@ -57,7 +58,7 @@ class Owner(Protocol):
 
 
 class Driver:
-    """What a `WebSocket` is built on.
+    """The object on which a `WebSocket` is built.
 
     :ivar turn: a lock that the thread that is sending holds. It is taken before the other one.
     :ivar sends_parts: whether that thread is sending a message in parts.
@@ -132,7 +133,7 @@ class Driver:
                 self._step(None)
 
     def look(self) -> None:
-        """Note what the loop has to wait for after a call in another thread."""
+        """Update what the loop has to wait for, after a call in another thread."""
         with self._lock:
             self._is_look_due = False
             self._settle()
@@ -150,7 +151,7 @@ class Driver:
     # Events. All of these methods are called with the lock held.
 
     def _step(self, data: bytes | None) -> None:
-        """Process input, handle the events as far as there is room for messages, and do what follows."""
+        """Process input, handle the events as far as there is room for messages, and do everything that follows."""
         if data == b"":
             self._has_eof = True
             if self._is_asked:
@@ -269,7 +270,7 @@ class Driver:
             self._loop.call(self.look)
 
     def _write(self) -> None:
-        """Write what there is. While the peer does not read, Pongs wait in the endpoint, which keeps only the
+        """Write the data to send. While the peer does not read, Pongs wait in the endpoint, which keeps only the
         latest."""
         endpoint, wire = self.endpoint, self.wire
         if wire.size:
@@ -285,7 +286,7 @@ class Driver:
 
     @property
     def _is_done(self) -> bool:
-        """Whether the socket is to be closed."""
+        """Whether the socket should be closed."""
         if self._is_cut or not self.endpoint.finished or self._farewell is None:
             return self._is_cut
         return not (self._has_unsent and self._has_eof) or clock() >= self._farewell
@@ -339,12 +340,12 @@ class Driver:
     # Called by other threads.
 
     def start(self, early: bytes = b"") -> None:
-        """Begin, with bytes that have already come."""
+        """Begin, with bytes that have already arrived."""
         with self._lock:
             self._step((early and self.wire.decode(early)) or None)
 
     def answer(self, refused: Response | None, response: Response | None) -> bool:
-        """Answer the client's request; return whether the connection is open.
+        """Answer the client's request, and return whether the connection is open.
 
         :param refused: the answer that refuses it, or ``None``.
         :param response: a response whose headers are added to the answer, or ``None``.
@@ -362,7 +363,7 @@ class Driver:
             return refused is None
 
     def wait_open(self) -> Closed | None:
-        """Wait until the connection is open, or return why it is not."""
+        """Wait until the connection is open, or return the reason why it is not."""
         with self._lock:
             self._changed.wait_for(lambda: self._is_open or self.end is not None)
             return None if self._is_open else self.end
@@ -400,7 +401,7 @@ class Driver:
         return self.wire.size <= HIGH_WATER
 
     def send(self, message: Sendable, fin: bool = True, compress: bool | None = None) -> None:
-        """Send a message or a fragment of one, after waiting for the peer to take what was sent before."""
+        """Send a message or a fragment of one, after waiting for the peer to read earlier data."""
         with self._lock:
             if not self.can_write:
                 self._wait_for_room()
@@ -428,7 +429,7 @@ class Driver:
             raise ConnectionClosedError(self.endpoint.end)
 
     def offer(self, message: PreparedMessage) -> bool:
-        """Send a message unless that would have to wait. Return whether it was sent, or the connection has ended."""
+        """Send a message, unless this would have to wait. Return whether it was sent, or the connection has ended."""
         if not self.turn.acquire(blocking=False):
             return self._is_closing or self.endpoint.closed
         try:
@@ -468,7 +469,7 @@ class Driver:
             self._close(code, reason)
 
     def finish(self, code: int) -> None:
-        """Begin the closing handshake, and drop the messages that wait and those that come from now on."""
+        """Begin the closing handshake, and drop the queued messages and those that arrive from now on."""
         with self._lock:
             self._queue.clear()
             self._size = QUEUE
@@ -486,7 +487,7 @@ class Driver:
             self._settle()
 
     def wait_gone(self, timeout: float | None = None) -> Closed:
-        """Wait until the connection and TCP have ended, and return why."""
+        """Wait until the connection and TCP have ended, and return the reason."""
         with self._lock:
             if not self._queue:
                 self._nothing_to_answer()

@@ -1,10 +1,10 @@
 """A thread that waits for any number of sockets and timers.
 
-Not here: what is read or written, and what is due when.
+Not here: the data, and the deadlines.
 
-The law: only this thread waits for the network, and only it touches the selector and the timers. Other threads pass it
-functions to call, which wakes it. In each round it reads from the sockets before it looks at the time: if it is late,
-what is awaited may have come.
+The law: only this thread waits for the network, and only it uses the selector and the timers. Other threads pass it
+functions to call, which wakes it. In each iteration, it reads from the sockets before it checks the time: if it is
+late, the awaited data may have arrived.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ LONGEST_WAIT = 24 * 3600.0
 
 
 def within(seconds: float | None) -> float | None:
-    """Return how long to wait, for a call of the system; ``None`` also for a time that is longer than it can wait."""
+    """Return the time to wait, for a system call; ``None`` also if this is longer than the system can wait."""
     seconds = as_seconds(seconds)
     return None if seconds is None or seconds > threading.TIMEOUT_MAX else seconds
 
 
 class Member(Protocol):
-    """A socket that a loop waits for, and what is done with it."""
+    """A socket for which a loop waits, and its callbacks."""
 
     sock: socket.socket
 
     def ready(self, mask: int) -> None:
-        """Called when the socket can be read or written, as the bits of ``mask`` say."""
+        """Called when the socket can be read or written; the bits of ``mask`` say which."""
 
     def tick(self) -> None:
-        """Called when the time of a timer has come."""
+        """Called when a timer is due."""
 
     def fail(self) -> None:
         """Called when one of the other two has raised an exception."""
@@ -67,7 +67,7 @@ class Timer:
 
 
 class Loop:
-    """The thread and what it waits for. It runs from `start` to `stop`.
+    """The thread, with its sockets and timers. It runs from `start` to `stop`.
 
     :param name: the thread's name.
     """
@@ -121,7 +121,7 @@ class Loop:
     # For the loop's own thread.
 
     def watch(self, member: Member, before: int, after: int) -> None:
-        """Change what to wait for on a member's socket: that it is readable, writable, either, or nothing."""
+        """Set whether to wait until a member's socket is readable, writable, either, or not at all."""
         if not after:
             self._selector.unregister(member.sock)
         elif not before:
@@ -136,7 +136,7 @@ class Loop:
         return timer
 
     def cancel(self, timer: Timer) -> None:
-        """Cancel a timer, which may be over. Cancelled ones never become the majority."""
+        """Cancel a timer, which may already be over. Cancelled timers never become the majority."""
         if timer.member is None:
             return
         timer.member = None
@@ -202,10 +202,10 @@ def _guard(member: Member, call: Callable[..., None], *arguments: int) -> None:
 
 
 class Watch:
-    """What a loop waits for on behalf of one member. Only the loop's thread may change it.
+    """The events for which a loop waits on behalf of one member. Only the loop's thread may change them.
 
-    :ivar mask: what to wait for on the socket, as bits of the selector.
-    :ivar at: the time of the timer; infinite without one.
+    :ivar mask: the events of the socket, as bits of the selector.
+    :ivar at: the time of the timer; infinite if there is none.
     """
 
     def __init__(self, loop: Loop, member: Member) -> None:
@@ -221,14 +221,14 @@ class Watch:
             self.mask = mask
 
     def call_at(self, at: float) -> None:
-        """Make the loop call `Member.tick` at this time, or before. A call that comes too early has to look again."""
+        """Make the loop call `Member.tick` at this time, or before. A call that comes too early has to check again."""
         if at < self.at:
             self.forget_timer()
             self._timer = self._loop.call_at(at, self._member)
             self.at = at
 
     def forget_timer(self) -> None:
-        """Cancel the timer, which may be over."""
+        """Cancel the timer, which may already be over."""
         if self._timer is not None:
             self._loop.cancel(self._timer)
             self._timer = None

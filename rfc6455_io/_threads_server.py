@@ -1,4 +1,4 @@
-"""A server for threads: one reads from all clients, and each client that sends a request gets one of its own.
+"""A server for threads: one thread reads from all clients, and each client that sends a request gets another one.
 
 Not here: what happens on a connection (`_threads_driver.py`).
 
@@ -70,7 +70,7 @@ _ADVICE = "; coroutines need rfc6455_io.asyncio"
 
 
 class _Listening:
-    """A socket that clients connect to, as a member of the loop."""
+    """A listening socket, as a member of the loop."""
 
     def __init__(self, sock: socket.socket, server: Server, loop: Loop) -> None:
         self.sock = sock
@@ -79,7 +79,7 @@ class _Listening:
         self._watch = Watch(loop, self)
 
     def begin(self) -> None:
-        """Wait for clients, unless the socket was closed meanwhile."""
+        """Wait for clients, unless the socket has been closed in the meantime."""
         self._watch.forget_timer()
         if self.sock.fileno() >= 0:
             self._watch.wait_for(READ)
@@ -105,7 +105,7 @@ class _Listening:
         self.fail()
 
     def fail(self) -> None:
-        """Stop accepting for a moment, since the same would happen again at once."""
+        """Stop accepting for a moment, since the same error would immediately occur again."""
         self._watch.wait_for(0)
         self._watch.call_at(clock() + ACCEPT_PAUSE)
 
@@ -274,7 +274,7 @@ class Server:
             listening.begin()
 
     def _take_in(self, listener: socket.socket, loop: Loop) -> bool:
-        """Accept a client, and return whether others may be."""
+        """Accept a client, and return whether others may be accepted."""
         if len(self._drivers) >= self._max_clients + self._max_waiting:
             return False
         sock, _ = listener.accept()

@@ -1,4 +1,4 @@
-"""What users of threads see of a connection: `WebSocket`, and `broadcast` to many.
+"""The interface of a connection for threads: `WebSocket`, and `broadcast` to many.
 
 Not here: the connection itself (`_threads_driver.py`).
 """

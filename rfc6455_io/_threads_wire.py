@@ -1,6 +1,6 @@
-"""Bytes to and from a peer: a socket, TLS if it is used, and what the socket has not taken yet.
+"""Bytes to and from a peer: a socket, TLS if it is used, and the data that the socket has not accepted yet.
 
-Not here: threads and WebSockets. The callers' lock lets one thread call at a time; only `Wire.receive` needs no lock.
+Not here: threads and WebSockets. The callers' lock allows one thread at a time; only `Wire.receive` needs no lock.
 
 The law: the socket is a plain one and does not block, and TLS works between two buffers. So nothing in here waits, TLS
 is never read and written at the same time, and each direction can be ended on its own, with TLS as well as without.
@@ -39,7 +39,7 @@ class Tls:
             self.receive(b"")
 
     def receive(self, data: bytes) -> bytes:
-        """Return what these bytes contain, which may be nothing.
+        """Return the decrypted content of these bytes, which may be empty.
 
         :raises ssl.SSLError: when they are wrong, or the certificate is not trusted.
         """
@@ -86,8 +86,8 @@ class Wire:
 
     :param sock: its socket, which `close` closes.
     :ivar layers: TLS, from the outside in: none, one, or two for TLS inside TLS to a proxy.
-    :ivar size: how many bytes wait for the socket to take them.
-    :ivar error: why TLS has failed.
+    :ivar size: the number of bytes that wait for the socket.
+    :ivar error: the reason why TLS has failed.
     :ivar addresses: those of both ends, ``sockname`` and ``peername``.
     """
 
@@ -123,7 +123,8 @@ class Wire:
             return b""
 
     def decode(self, data: bytes) -> bytes | None:
-        """Return what the bytes that were read contain: ``b""`` at the end of the stream, ``None`` for nothing."""
+        """Return the decrypted content of the bytes that were read: ``b""`` at the end of the stream, ``None`` if
+        there is none."""
         if not data or not self.layers:
             return data
         if self._has_ended:
@@ -143,7 +144,7 @@ class Wire:
         return self.error is not None or any(layer.has_ended for layer in self.layers)
 
     def send(self, buffers: Iterable[bytes]) -> None:
-        """Send as much as the socket takes, and keep the rest."""
+        """Send as much as the socket accepts, and keep the rest."""
         for data in buffers:
             self._queue(data)
         self.flush()
@@ -158,7 +159,7 @@ class Wire:
             self.size += len(data)
 
     def flush(self) -> None:
-        """Send what waits, as far as the socket takes it."""
+        """Send the waiting data, as far as the socket accepts it."""
         while self._waiting and self._send_some():
             pass
 
@@ -182,7 +183,7 @@ class Wire:
             size -= min(size, len(first))
 
     def end(self) -> None:
-        """End this side's stream, once nothing waits. The peer's can still be read."""
+        """End this side's stream, once all data has been sent. The peer's can still be read."""
         self._has_ended = True
         for layer in reversed(self.layers):
             layer.end()
@@ -196,7 +197,7 @@ class Wire:
     def close(self, cut: bool) -> None:
         """Close the socket.
 
-        :param cut: whether to discard what is on its way and send a reset.
+        :param cut: whether to discard the data in transit and send a reset.
         """
         if cut:
             try:

@@ -1,5 +1,5 @@
-"""What ASGI's WebSocket specification (2.5) defines: the scope, the headers of an answer, which event an app may send
-when, and the answer of an app that does not let a client in.
+"""The parts that ASGI's WebSocket specification (2.5) defines: the scope, the headers of an answer, the order of an
+app's events, and the answer of an app that denies a client.
 
 Not here: when and where anything is written.
 """
@@ -26,7 +26,7 @@ WRITTEN_BY_HANDSHAKE = frozenset({b"connection", b"content-length", b"transfer-e
 
 
 class Stage(Enum):
-    """What the app has said so far, which decides what it may say next."""
+    """The stage that the app has reached, which determines the events that it may send."""
 
     REQUESTED = "nothing yet"
     DENYING = "the head of an answer that denies"
@@ -76,8 +76,8 @@ def scope_of(
 class Denial:
     """The answer of an app that denies the handshake, written as the app passes it (``websocket.http.response``).
 
-    Its head goes out at once if the app has given the length of the body, otherwise with the first part of the body.
-    If that part is all of it, it gives the length; if not, the body is sent in chunks (RFC 9112, 7.1).
+    The head is sent immediately if the app has given the length of the body, otherwise with the first part of the
+    body. If this part is the whole body, it determines the length; if not, the body is sent in chunks (RFC 9112, 7.1).
 
     :param status: 200 to 599.
     :param default_headers: those of uvicorn's options.
@@ -106,7 +106,7 @@ class Denial:
         return b"" if self._left is None else self._head((b"content-length", b"%d" % self._left))
 
     def body(self, data: bytes, is_last: bool) -> bytes:
-        """Return what is to be written for a part of the body.
+        """Return the bytes to write for a part of the body.
 
         :raises rfc6455.LocalProtocolError: when a header cannot be written.
         :raises RuntimeError: when the body is longer or shorter than its head says.

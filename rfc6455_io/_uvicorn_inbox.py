@@ -20,11 +20,12 @@ INBOX_SIZE = 64 << 10
 
 
 class Inbox:
-    """What waits for the app: the greeting, the messages in order, then the farewell, as often as the app asks.
+    """The queue for the app: the ``connect`` event, the messages in order, then the ``disconnect`` event, as often as
+    the app asks.
 
     Messages wait as the library's events, and become ASGI's dictionaries, which are larger, when they are taken.
 
-    :param max_messages: how many may wait, at least 1.
+    :param max_messages: the number of messages that may wait, at least 1.
     """
 
     def __init__(self, max_messages: int) -> None:
@@ -37,7 +38,7 @@ class Inbox:
 
     @property
     def has_room(self) -> bool:
-        """Whether to read on: always after the farewell, as nothing is kept then."""
+        """Whether to read on. This is always true after the ``disconnect`` event, as nothing is kept then."""
         return self.farewell is not None or (len(self._waiting) < self._max_messages and self._size < INBOX_SIZE)
 
     def put(self, event: rfc6455.TextMessage | rfc6455.BytesMessage) -> None:
@@ -47,9 +48,9 @@ class Inbox:
             self._arrived.set()
 
     def close(self, code: int, reason: str | None) -> None:
-        """Add the farewell, unless there is one. What is already waiting comes before it.
+        """Add the ``disconnect`` event, unless there is one, after the messages that are already waiting.
 
-        :param reason: what the peer or the app said; ``None`` if there was no Close frame to say it in.
+        :param reason: the reason from the peer or the app; ``None`` if there was no Close frame.
         """
         if self.farewell is None:
             said = {} if reason is None else {"reason": reason}
@@ -57,7 +58,7 @@ class Inbox:
             self._arrived.set()
 
     def take(self) -> Message | None:
-        """Return the next message and remove it, or ``None`` if none has come yet."""
+        """Return the next message and remove it, or ``None`` if there is none yet."""
         if not self._is_greeted:
             self._is_greeted = True
             return {"type": "websocket.connect"}
@@ -78,7 +79,7 @@ class Inbox:
 
 
 def size_of(event: object) -> int:
-    """Return the bytes or characters of a message; 0 for another event."""
+    """Return the number of bytes or characters of a message; 0 for another event."""
     match event:
         case rfc6455.TextMessage(text):
             return len(text)

@@ -1,16 +1,17 @@
-"""A WebSocket protocol for uvicorn, with which any ASGI app (such as one of Starlette or FastAPI) uses `rfc6455`.
+"""A WebSocket protocol for uvicorn, with which any ASGI app (for example with Starlette or FastAPI) uses `rfc6455`.
 
     uvicorn --ws rfc6455_io.uvicorn:Protocol app:app
 
-What lives here: asyncio's callbacks on one side, ASGI's `receive` and `send` on the other, and what each owes the
-other: order, back-pressure, and news of the end. Not here: what the bytes mean, which the library knows; what waits
-for the app (`_uvicorn_inbox.py`); the form of the scope and of a denial (`_uvicorn_asgi.py`); what the options mean
+What lives here: asyncio's callbacks on one side, ASGI's `receive` and `send` on the other, and their coordination:
+order, back-pressure, and the end. Not here: the protocol, which is up to the library; the queue for the app
+(`_uvicorn_inbox.py`); the form of the scope and of a denial (`_uvicorn_asgi.py`); uvicorn's options
 (`_uvicorn_options.py`).
 
-The law: whatever happens on an open connection, be it a read, a call of the app or a timer, ends in `_step`, which
-writes what there is to write and decides whether to read on. Nothing awaits between looking at the
-state and changing it, so no lock is needed. All that a client can make this end keep has a bound: `Inbox` for what the
-app has not taken, the transport's high-water mark for what the client has not taken, `Limits` for the rest.
+The law: everything that happens on an open connection, be it a read, a call of the app or a timer, ends with `_step`,
+which writes the data to send and decides whether to read on. Nothing awaits between checking the state and changing
+it, so no lock is needed. Everything that a client can make this end keep is bounded: by `Inbox` for messages that the
+app has not taken, by the transport's high-water mark for data that the client has not read, and by `Limits` for the
+rest.
 """
 
 from __future__ import annotations
@@ -171,8 +172,8 @@ class Protocol(asyncio.Protocol):
     # Called by uvicorn.
 
     def shutdown(self) -> None:
-        """Close because the server is stopping: 1012 (Service Restart) for an open connection, 500 for one that waits
-        for the app."""
+        """Close because the server is stopping: with 1012 (Service Restart) for an open connection, with 500 for one
+        that waits for the app."""
         if self._stage in (Stage.REQUESTED, Stage.DENYING) and not self.transport.is_closing():
             self._fail_opening()
         elif self._stage is Stage.ACCEPTED and not self._ws.closed:
@@ -206,7 +207,7 @@ class Protocol(asyncio.Protocol):
     # The app: its task, what it receives, what it sends.
 
     async def _run_app(self) -> CloseCode:
-        """Return the code that says how it ended (7.4.1)."""
+        """Run the app, and return the close code for the way in which it ended (7.4.1)."""
         try:
             result = await self._app(self._scope, self._asgi_receive, self._asgi_send)
         except ClientDisconnected:
@@ -320,8 +321,8 @@ class Protocol(asyncio.Protocol):
         return self._ws.connection is not None
 
     def _receive(self, data: bytes | None) -> None:
-        """Process input, ``b""`` at its end, while the app has room for it and it is not the others' turn; after the
-        app has closed there is always room. The library keeps the rest."""
+        """Process input (``b""`` at its end), as long as there is room in the inbox and it is not the turn of others.
+        After the app has closed, there is always room. The library keeps the rest."""
         if self._ws.must_close:
             return  # the connection to this client is being closed anyway
         size = 0
@@ -356,7 +357,7 @@ class Protocol(asyncio.Protocol):
                 self._disconnect(code, reason if clean else None)
 
     def _step(self) -> None:
-        """Write what there is to write; then end, or go on, or wait for more."""
+        """Write the data to send. Then end, go on, or wait for more."""
         if not self._is_open:
             return
         self._flush()
@@ -378,7 +379,7 @@ class Protocol(asyncio.Protocol):
         self._flush()
 
     def _flush(self) -> None:
-        """Write what is owed. While the client does not read, the library keeps it, and only the last few Pongs
+        """Write the data to send. While the client does not read, the library keeps it, with only the last few Pongs
         (5.5.3), so that a flood of Pings cannot pile up answers."""
         if not self._ws.has_data_to_send or not self._writable.is_set() or self.transport.is_closing():
             return
@@ -403,9 +404,9 @@ class Protocol(asyncio.Protocol):
             self._set_clock()
 
     def _set_clock(self) -> None:
-        """Stop the clock while the app stops us from reading, since a Pong that we do not read is not late; but not
-        while the client does not read either: the app may wait for just that, and such a client could stay for
-        ever."""
+        """Stop the clock while the app keeps us from reading, since a Pong that we do not read is not late. But do not
+        stop it while the client does not read either: the app may be waiting for just that, and such a client could
+        stay for ever."""
         if self._is_paused and self._writable.is_set():
             self._ws.pause(now=self._loop.time())
         else:
@@ -413,8 +414,8 @@ class Protocol(asyncio.Protocol):
             self._set_timer()
 
     def _set_timer(self) -> None:
-        """Set the timer for the next deadline. An earlier timer stays: it looks again when it is due, which is cheaper
-        than a new one."""
+        """Set the timer for the next deadline. An earlier timer is left as it is, since checking again when it is due
+        is cheaper than a new one."""
         if not self._is_open or self._ws.closed or self.transport.is_closing():
             return  # only the end is awaited now
         at = self._ws.deadlines.next_deadline()
@@ -440,7 +441,7 @@ class Protocol(asyncio.Protocol):
     # The end.
 
     def _say_goodbye(self, code: int, reason: str | None = None, wait: float | None = None) -> None:
-        """Begin the closing handshake (7.1.2), and wait this many seconds for its end; the app is told at once."""
+        """Begin the closing handshake (7.1.2), and wait this many seconds for its end. Tell the app immediately."""
         self._ws.close(code, reason or "")
         self._disconnect(code, reason)
         self._receive(None)
@@ -458,8 +459,8 @@ class Protocol(asyncio.Protocol):
         self._writable.set()
 
     def _end(self) -> None:
-        """7.1.1: the server closes TCP. Closing it with unread input resets the connection, which can cost the client
-        the Close frame. So for a while, read what a client that broke the rules still sends."""
+        """End TCP. 7.1.1: the server closes it. Closing it with unread input resets the connection, and the client may
+        lose the Close frame, so go on reading for a while if the client broke a rule."""
         if not self._broke_rules:
             self._hang_up()
             return
@@ -470,7 +471,7 @@ class Protocol(asyncio.Protocol):
         self._replace_timer(self._loop.call_later(GRACE, self._hang_up))
 
     def _hang_up(self) -> None:
-        """Close TCP when everything is sent, or when the client has taken nothing for `FLUSH` seconds."""
+        """Close TCP when everything has been sent, or when the client has read nothing for `FLUSH` seconds."""
         self._stop_close_timer()
         if not self.transport.is_closing():
             self.transport.close()
