@@ -52,6 +52,7 @@ cdef class Driver:
     cpdef queue(self, message, bint fin=*, compress=*)
     @cython.locals(buffers=list)
     cpdef write(self)
+    cpdef write_later(self)
     cpdef hold(self)
     cpdef release(self)
     cpdef await_answer(self)

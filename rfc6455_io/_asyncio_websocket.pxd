@@ -20,11 +20,11 @@ cdef class Inbox(Listener):
     cdef _put(self, item, Py_ssize_t size)
     cdef _message(self, message)
     cdef _after_read(self)
-    cpdef take_message(self)
-    cpdef take(self, Py_ssize_t size)
+    @cython.locals(size=Py_ssize_t)
+    cdef take(self, bint in_parts=*)
     @cython.locals(receiver=Receiver)
-    cpdef wait(self)
-    cpdef post(self, message, bint fin=*, compress=*)
+    cdef wait(self)
+    cdef post(self, message, bint fin=*, compress=*)
 
 @cython.final
 cdef class Receiver:

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
     Callable,
     Coroutine,
     Generator,
     Iterable,
-    Mapping,
 )
 from contextlib import aclosing
 from contextvars import Context
@@ -46,9 +44,9 @@ from ._messages import (
     Part,
     Pings,
     Sendable,
+    each_part,
     kind_of_part,
     not_a_connection,
-    not_a_message,
     size_of,
 )
 
@@ -151,19 +149,22 @@ class Inbox(Listener):
         receiver._asyncio_future_blocking = True
         return receiver
 
-    def take_message(self) -> str | bytes:
+    def take(self, in_parts: bool = False) -> Any:
+        """Remove the first item from the queue, and return it: a part or a whole message, or an error."""
         item = self.queue[0]
-        if not isinstance(item, (str, bytes)):
-            raise RuntimeError(NOT_WHOLE)
-        self.take(len(item))
-        return item
-
-    def take(self, size: int) -> None:
-        """Remove the first item, which counts as ``size``, from the queue."""
-        del self.queue[0]
+        if isinstance(item, (str, bytes)):
+            if in_parts:
+                raise RuntimeError(NOT_IN_PARTS)
+            size = len(item)
+        else:
+            if not in_parts:
+                raise RuntimeError(NOT_WHOLE)
+            size = size_of(item)
+        self.queue.pop(0)
         self.size -= size + MESSAGE
         if self._driver.is_held and self.size < QUEUE // 4:
             self._driver.release()
+        return item
 
     # For the tasks that send.
 
@@ -295,7 +296,8 @@ class Next:
             if end is not None and end.clean and end.code in GOOD_ENDS:
                 raise StopAsyncIteration
             yield inbox.wait()
-        return inbox.take_message()
+        message: str | bytes = inbox.take()
+        return message
 
     # The methods of a coroutine that a task needs, for ``create_task(anext(ws))``.
 
@@ -352,7 +354,8 @@ class WebSocket(Known):
         inbox = self._inbox
         while not inbox.queue:
             await inbox.wait()
-        return inbox.take_message()
+        message: str | bytes = inbox.take()
+        return message
 
     async def recv_part(self) -> Part:
         """Return the next part of a message if the option ``parts=True`` is set; with ``decode_text=False``, whole
@@ -360,11 +363,8 @@ class WebSocket(Known):
         inbox = self._inbox
         while not inbox.queue:
             await inbox.wait()
-        item = inbox.queue[0]
-        if isinstance(item, (str, bytes)):
-            raise RuntimeError(NOT_IN_PARTS)
-        inbox.take(size_of(item))
-        return item
+        part: Part = inbox.take(in_parts=True)
+        return part
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
@@ -410,7 +410,7 @@ class WebSocket(Known):
         is_begun = False
         inbox.sends_parts = True
         try:
-            async with aclosing(_each(message)) as parts:
+            async with aclosing(each_part(message)) as parts:
                 async for part in parts:
                     kind = kind_of_part(part, kind)
                     await self._room()
@@ -538,17 +538,6 @@ def broadcast(
         else:
             listener.send(prepared)
     return slow
-
-
-async def _each(message: object) -> AsyncGenerator[str | bytes, None]:
-    if isinstance(message, AsyncIterable):
-        async for part in message:
-            yield part
-    elif isinstance(message, Iterable) and not isinstance(message, Mapping):
-        for part in message:
-            yield part
-    else:
-        raise not_a_message(message)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

@@ -5,7 +5,7 @@ Not here: the code that sends and receives them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
 from typing import Any
 
 from rfc6455 import BytesPart, EncodedText, Endpoint, PreparedMessage, TextPart
@@ -83,6 +83,18 @@ def not_a_message(message: object) -> TypeError:
         f"a message is a str, bytes or an iterable of them, not {type(message).__name__}; "
         "json.dumps() makes a str of other values"
     )
+
+
+async def each_part(message: object) -> AsyncGenerator[str | bytes, None]:
+    """Go over the parts of a message that is an iterable, asynchronous or not."""
+    if isinstance(message, AsyncIterable):
+        async for part in message:
+            yield part
+    elif isinstance(message, Iterable) and not isinstance(message, Mapping):
+        for part in message:
+            yield part
+    else:
+        raise not_a_message(message)
 
 
 def not_a_connection(ws: object, what: str) -> TypeError:
