@@ -1027,6 +1027,11 @@ def _close_payload(code: int, reason: str) -> bytes:
 def small_ones_joined(buffers: list[bytes]) -> list[bytes]:
     if len(buffers) < 2:
         return buffers
+    for buffer in buffers:
+        if len(buffer) >= LEAST_UNCOPIED:
+            break
+    else:
+        return [b"".join(buffers)]
     joined: list[bytes] = []
     small: list[bytes] = []
     for buffer in buffers:
