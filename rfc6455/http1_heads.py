@@ -95,6 +95,11 @@ _ASKERS = {
     b"\x16": "this is TLS, and the port speaks HTTP without it: connect with ws, or let TLS end before this server",
     # RFC 4253, 4.2: 'SSH-protoversion-softwareversion SP comments CR LF', which begins like a method
     b"SSH-": "this is SSH, and the port speaks HTTP",
+    # RFC 1928, 3, and the protocol before it, begin with their version.
+    **dict.fromkeys((b"\x05", b"\x04"), "this is SOCKS, perhaps: the port speaks HTTP, and is no proxy"),
+    # A CONNECT packet, as from a client that was told to use MQTT without WebSocket.
+    b"\x10": "this is MQTT, perhaps, without WebSocket: the port speaks HTTP",
+    **{bytes([octet]): "this is a frame, perhaps, before the opening handshake" for octet in (0x81, 0x82, 0x88, 0x89)},
     b"PROXY ": _PROXY_PROTOCOL,
     b"\n": "the request begins with LF alone; an empty line before it ends with CRLF",
     b"\r": f"there is more than one empty line before the request; where a proxy stands in front, {_PROXY_PROTOCOL}",

@@ -311,6 +311,10 @@ WORDS: list[tuple[type[Reader], bytes, str]] = [
         f"{LF_WORDS}, at byte 12: 'HTTP/1.1 200\\n'",
     ),
     # strangers
+    (RequestReader, b"\x05\x01\x00", "this is SOCKS, perhaps: the port speaks HTTP, and is no proxy"),
+    (RequestReader, b"\x04\x01\x00\x50", "this is SOCKS, perhaps: the port speaks HTTP, and is no proxy"),
+    (RequestReader, b"\x10\x0c\x00\x04MQTT", "this is MQTT, perhaps, without WebSocket: the port speaks HTTP"),
+    (RequestReader, b"\x81\x85\x00", "this is a frame, perhaps, before the opening handshake"),
     (RequestReader, b"\x16\x03\x01\x02\x00", TLS_WORDS),
     (RequestReader, b"SSH-2.0-OpenSSH_9.2\r\n", SSH_WORDS),
     (RequestReader, b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n", SSH_WORDS),
