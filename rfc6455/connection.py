@@ -422,7 +422,7 @@ class Connection(State):
         enough = reader.decoded - reader.decoded_before() + DECODED_IN_ONE_CALL
         enough_input = reader.encoded + ENCODED_IN_ONE_CALL
         self._has_unread = False
-        while parser.has_input():
+        while True:
             piece = parser.advance()
             if not piece:
                 return
