@@ -1,14 +1,14 @@
-"""What pyproject.toml cannot say: how the modules that each package's `_build.py` lists are compiled, or left alone.
+"""The part of the build that pyproject.toml cannot describe: compiling the modules that each `_build.py` lists.
 
-The `.py` files are the only source. Cython compiles the hot ones as they are, with the types from the `.pxd` files
+The `.py` files are the only source. Cython compiles those that are used most, with the types from the `.pxd` files
 beside them. All of them are linked into one extension module, `rfc6455/_compiled`, in which `_build.py` finds them.
 
-    RFC6455_PURE unset   try to compile; where that fails, install the `.py` files alone, which do the same slower
+    RFC6455_PURE unset   try to compile; if that fails, install only the `.py` files, which are slower
     RFC6455_PURE=1       do not compile
-    RFC6455_PURE=0       compile, and let a failure be a failure (release wheels, tests of the compiled package)
+    RFC6455_PURE=0       compile, and fail if that fails (release wheels, tests of the compiled package)
 
-`rfc6455.__compiled__` tells which came out. For developers, `python setup.py build_ext --inplace` compiles in the
-source tree, where the extension module hides the sources until `python setup.py clean` removes it.
+`rfc6455.__compiled__` says which build was installed. For developers, `python setup.py build_ext --inplace` compiles
+in the source tree, where the extension module hides the sources until `python setup.py clean` removes it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from setuptools import Extension, setup  # first: it brings its own distutils
+from setuptools import Extension, setup  # first, as it has its own distutils
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
@@ -28,14 +28,14 @@ from distutils.command.clean import clean  # isort: skip
 
 
 PACKAGES = ("rfc6455", "rfc6455_io")
-# The one extension module, which belongs to the first of them.
+# The only extension module, which belongs to the first package.
 COMPILED = "rfc6455._compiled"
 
-# annotation_typing: the annotations in the .py are for readers and type checkers; the .pxd alone has the types of C.
-# auto_pickle: the classes that can be pickled say how. What Cython adds to all the others takes a seventh of the C
-# compiler's work, and does no more than raise an error, as Python does without it.
-# emit_code_comments: nobody reads the C.
-# nonecheck: what was never initialised, or is given as None, is an AttributeError as in Python, and not a crash.
+# annotation_typing: the annotations in the .py files are for readers and type checkers; C types are only in the .pxd.
+# auto_pickle: classes that can be pickled define how. The code that Cython would add to all the others takes a seventh
+# of the C compiler's time, and would only raise an error, as Python does without it. emit_code_comments: nobody reads
+# the C code. nonecheck: using an attribute that is uninitialised or None raises an AttributeError, as in Python,
+# instead of a crash.
 DIRECTIVES = {
     "language_level": 3,
     "annotation_typing": False,
@@ -45,18 +45,18 @@ DIRECTIVES = {
     "nonecheck": True,
 }
 
-# How hard the C compiler tries. -Os makes a module smaller by a quarter. Where it would cost the parser its speed, -O1
-# comes within 5 % of -O2, which takes half as long again to compile. The loop on asyncio and its coroutines are slower
-# by a third with -Os, which does not inline the counting of references, and by a twelfth with -O1.
+# The optimization of the C compiler. -Os makes a module smaller by a quarter. If that would make the parser slower,
+# -O1 comes within 5 % of -O2, which takes 50 % longer to compile. The loop on asyncio and its coroutines are slower by
+# a third with -Os, which does not inline reference counting, and by a twelfth with -O1.
 LEVEL = "-Os"
 LEVELS = {
-    # Loops over bytes, which only -O3 makes work on 16 bytes at a time.
+    # Loops over bytes, which work on 16 bytes at a time only with -O3.
     "rfc6455._byte_loops": "-O3",
     **dict.fromkeys(("rfc6455.connection", "rfc6455.cursor", "rfc6455.endpoint", "rfc6455.messages"), "-O1"),
     **dict.fromkeys(("rfc6455_io._asyncio_driver", "rfc6455_io._asyncio_websocket"), "-O2"),
 }
-# No symbols, and nothing to find a caller in C by: what is debugged is the .py. The extension module would be several
-# times as large.
+# No symbols, and no tables for finding callers in C, as people debug the .py files. With these, the extension module
+# would be several times as large.
 UNIX_FLAGS = ["-g0", "-fno-asynchronous-unwind-tables"]
 LINUX_LINKER_FLAGS = ["-Wl,-s"]
 
@@ -67,21 +67,21 @@ def modules() -> list[str]:
 
 
 def modules_of(package: str) -> tuple[str, ...]:
-    """Return `MODULES` of `_build.py`, which is not imported, as it would look for what is to be built."""
+    """Return `MODULES` of `_build.py`, without importing it, as it would look for the file that is to be built."""
     body = ast.parse(Path(package, "_build.py").read_text(encoding="utf-8")).body
     (value,) = [node.value for node in body if isinstance(node, ast.Assign) and ast.unparse(node.targets) == "MODULES"]
     return tuple(ast.literal_eval(value))
 
 
 def source_of(module: str) -> str:
-    """Return the path of a module's source: the `.pyx` where there is one, else the `.py`."""
+    """Return the path of a module's source: the `.pyx` file if there is one, otherwise the `.py` file."""
     path = Path(*module.split("."))
     cython = path.with_suffix(".pyx")
     return (cython if cython.exists() else path.with_suffix(".py")).as_posix()
 
 
 def extension_modules() -> list[Extension]:
-    """Return the one extension module, or none where nothing is to be compiled."""
+    """Return the only extension module, or none if nothing should be compiled."""
     # 5.2: a length has up to 63 bits, and is a Py_ssize_t in the `.pxd`.
     can_compile = platform.python_implementation() == "CPython" and sys.maxsize >= 2**63 - 1
     if os.environ.get("RFC6455_PURE") == "1" or not can_compile:
@@ -90,7 +90,7 @@ def extension_modules() -> list[Extension]:
 
 
 class BuildAllOrNone(build_ext):
-    """Compile every module into the one extension module, or leave none."""
+    """Compile all modules into one extension module, or none of them."""
 
     def run(self) -> None:
         try:
@@ -102,7 +102,7 @@ class BuildAllOrNone(build_ext):
             self._leave_none()
 
     def build_extension(self, extension: Extension) -> None:
-        """Compile the modules side by side, each in its own way, and have setuptools link what came out."""
+        """Compile the modules in parallel, each with its own options, and have setuptools link the results."""
         sources = dict(zip(modules(), self._translated(), strict=True))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = [*pool.map(self._compile, sources, sources.values())]
@@ -113,11 +113,11 @@ class BuildAllOrNone(build_ext):
         super().build_extension(extension)
 
     def get_export_symbols(self, extension: Extension) -> list[str]:
-        """Return what each module in the file is loaded by; the file itself is none of them."""
+        """Return the functions by which the modules in the file are loaded; the file itself is not one of them."""
         return [f"PyInit_{module.rpartition('.')[2]}" for module in modules()]
 
     def _translated(self) -> list[str]:
-        """Have Cython write the C into the temporary directory, so that it gets into no sdist and no wheel."""
+        """Have Cython write the C files into the temporary directory, so that they are not in an sdist or a wheel."""
         try:
             from Cython.Build import cythonize
         except ImportError as error:
@@ -142,7 +142,7 @@ class BuildAllOrNone(build_ext):
 
 
 class CleanBeside(clean):
-    """`clean` that removes the extension module which `build_ext --inplace` put beside the sources, too."""
+    """A `clean` that also removes the extension module that `build_ext --inplace` put beside the sources."""
 
     def run(self) -> None:
         super().run()

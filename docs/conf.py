@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: `sphinx-build -W -b html docs docs/_build/html`, or `tox -e docs`."""
+"""The configuration of Sphinx for these pages: `sphinx-build -W -b html docs docs/_build/html`, or `tox -e docs`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 
 # The pages describe the sources beside them, whatever else is installed.
 sys.path.insert(0, str(Path(__file__).parent.parent))
-# The extensions that make pages of the tables that the code and the tests run on.
+# The extensions that generate tables and pictures from the code and the tests.
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 import rfc6455
@@ -27,7 +27,7 @@ rst_epilog = f"""
 .. |build| replace:: {release} ({build})
 """
 
-# Backquotes alone name a thing of Python, as in the docstrings.
+# As in the docstrings, plain backquotes refer to a Python object.
 default_role = "py:obj"
 add_module_names = False
 autodoc_member_order = "bysource"
@@ -37,7 +37,7 @@ autodoc_class_signature = "mixed"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
-# A name in backquotes that leads nowhere is a mistake, but for these: what is not ours, and what is not public.
+# A name in backquotes without a target is a mistake, except for these, which are not ours or not public.
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(collections\.abc|hypothesis)\..*|rfc6455\.(deflate\.DeflateCodec|byte_loops\.PayloadBuffer)"),
@@ -64,6 +64,6 @@ def setup(app: Sphinx) -> None:
 def leave_out_the_docstring_of_its_class(
     app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]
 ) -> None:
-    """Document a member of an enum that has a name of its own, such as `rfc6455.CLIENT`, as what it is."""
+    """Document a member of an enum that has a name of its own, such as `rfc6455.CLIENT`, as this member."""
     if what == "data" and isinstance(value, Enum):
         lines[:] = [f"The same as ``{type(value).__name__}.{value.name}``.", ""]

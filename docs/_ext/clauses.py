@@ -1,12 +1,12 @@
-"""The two tables of the conformance pages: which code obeys each clause of an RFC and which tests show it, and which
-tests show that a hole in another library is not in this one.
+"""The two tables of the conformance pages: the code that obeys each clause of an RFC with the tests that prove it, and
+the tests which show that this library does not have the vulnerabilities of others.
 
     .. clauses:: 6455         each section with its clauses, from docs/conformance/clauses.txt
-    .. clauses-summary::      how many there are
+    .. clauses-summary::      their number
     .. security-rows::        the rows of tests/core/test_security.py with their tests
 
-Nothing is typed here: the clauses come from their file, the tests from the sources of the tests. A clause is an item
-of a definition list and not a row of a table, so that it can be read on a phone.
+Nothing is typed here: the clauses come from their file, the tests from their sources. A clause is an item of a
+definition list rather than a row of a table, so that it can be read on a phone.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def item(term: list[nodes.Node], *definition: nodes.Node, ids: list[str]) -> nod
 
 
 def tests(carrying: Iterable[Carrier]) -> nodes.paragraph:
-    """Return the tests, each in the form that pytest takes."""
+    """Return the tests, each in the form that pytest accepts."""
     return labelled("Shown by", *in_a_row(nodes.literal("", str(each)) for each in carrying))
 
 
@@ -68,7 +68,7 @@ def capitalized(text: str) -> str:
 
 
 def name_of_ours(name: str, public: Iterable[str]) -> nodes.Node:
-    """Return a dotted name below the package, as a link where the reference has it."""
+    """Return a dotted name below the package, as a link if the reference has it."""
     rest = name.partition(".")[2]
     is_public = rest.partition(".")[0] in public
     shown = nodes.literal("", rest if is_public else name, classes=["xref", "py", "py-obj"])
@@ -129,7 +129,7 @@ def public_names() -> list[str]:
 
 
 class SummaryDirective(SphinxDirective):
-    """How many clauses there are, and how many of them bind the library."""
+    """The number of clauses, and of those that apply to the library."""
 
     def run(self) -> list[nodes.Node]:
         note_sources(self.env)
@@ -141,8 +141,8 @@ class SummaryDirective(SphinxDirective):
         ours = [clause for clause in clauses if clause.obeyed_by]
         showing = {test for clause in clauses for test in carried.get(clause.id, [])}
         text = (
-            f"RFC {rfc}: {len(clauses)} clauses. {len(ours)} bind the library; {len(showing)} tests show them. "
-            f"{len(clauses) - len(ours)} are for somebody else, and say for whom."
+            f"RFC {rfc}: {len(clauses)} clauses. {len(ours)} apply to the library, and {len(showing)} tests prove "
+            f"them. {len(clauses) - len(ours)} do not apply to it, each for the reason that is given."
         )
         return nodes.list_item("", paragraph(text))
 
@@ -161,7 +161,7 @@ class Row(NamedTuple):
 
 
 def security_rows() -> Iterator[Row]:
-    """Read from the source, so that neither pytest nor what the tests import is needed."""
+    """Yield the rows. They are read from the source, so that pytest and the imports of the tests are not needed."""
     tree = ast.parse(SECURITY.read_text(encoding="utf-8"))
     names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
     for name, words in table_in(tree).items():
@@ -187,7 +187,7 @@ def table_in(tree: ast.Module) -> dict[str, list[Any]]:
 
 
 class SecurityDirective(SphinxDirective):
-    """Each row: what went wrong and where, what has to be so here, and the tests."""
+    """Each row: what went wrong and where, what must be true here, and the tests."""
 
     def run(self) -> list[nodes.Node]:
         note_sources(self.env)
@@ -204,7 +204,7 @@ class SecurityDirective(SphinxDirective):
 
 
 def note_sources(env: BuildEnvironment) -> None:
-    """Mark a page with these tables as out of date when a test is newer."""
+    """Mark a page with these tables as outdated if a test is newer."""
     for path in (CLAUSES, *TESTS.rglob("*.py")):
         env.note_dependency(str(path))
 

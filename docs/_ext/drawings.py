@@ -1,8 +1,8 @@
-"""Draws what a page explains: ``.. picture:: bytes-and-events``, ``life-of-an-endpoint`` or ``end-of-a-connection``.
+"""Draws pictures for pages: ``.. picture:: bytes-and-events``, ``life-of-an-endpoint`` or ``end-of-a-connection``.
 
-The pictures are laid out here by hand, as SVG inside the page, so that they take their colours from its theme
-(``_static/pages.css``) and can be read by a phone. Builders other than HTML leave them out; the text beside each says
-the same. Not here: the tables that the code runs on, which `state_diagrams.py` draws.
+The layout of the pictures is written by hand, as SVG inside the page, so that they take their colours from its theme
+(``_static/pages.css``) and can be read on a phone. Builders other than HTML leave them out; the text next to each says
+the same. Not here: the tables that the code uses, which `state_diagrams.py` draws.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def line(path: str, kind: str) -> str:
 
 
 def bytes_and_events() -> str:
-    """Return the network above, the code below, an endpoint between them, and a clock at its side."""
+    """Return a picture with the network above, the code below, an endpoint between them, and a clock beside it."""
     parts = [
         box(2, 4, 388, 44, "the network", "a socket, a stream of HTTP/2, a test"),
         arrow("M 60 48 V 122"),
@@ -71,7 +71,8 @@ def bytes_and_events() -> str:
 
 
 def life_of_an_endpoint() -> str:
-    """One state below the other; at the right, the ways to the end that leave some of them out."""
+    """Return a picture with one state below the other, and at the right, the ways to the end that skip some of
+    them."""
     left, width = 2, 216
     middle = left + 60
     parts = [
@@ -114,7 +115,7 @@ def life_of_an_endpoint() -> str:
 
 
 def end_of_a_connection() -> str:
-    """Two lines of time, downwards: the Close frames, and then the two halves of TCP."""
+    """Return a picture with two time lines, from top to bottom: the Close frames, and then the two halves of TCP."""
     client, server = 96, 296
     parts = [
         box(client - 60, 4, 120, 32, "client"),

@@ -1,9 +1,9 @@
-"""What can go wrong, as rows of the tables on the page about errors (`error_tables.py`).
+"""The cases for the tables on the page about errors (`error_tables.py`).
 
-The inputs below are passed to a connection or to a handshake, and a row shows what that reported, so that it cannot be
-wrong. Only the inputs, their names, and the meaning of the close codes are written by hand;
-``tests/tools/test_docs.py`` checks that no rule of the package is without an input. This module does not need Sphinx,
-for that test.
+The inputs below are passed to a connection or to a handshake, and a row shows what this reported, so that it cannot be
+wrong. Only the inputs, their names, and the meanings of the close codes are written by hand.
+``tests/tools/test_docs.py`` checks that there is an input for each rule of the package. For this test, the module must
+not need Sphinx.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rfc6455 import CLIENT, SERVER, CloseCode, Frame, Limits, Opcode, Role, seri
 
 
 class Meaning(NamedTuple):
-    """What a registered code means, and who may put it into a Close frame (7.4.1, 11.7)."""
+    """The meaning of a registered code, and who may put it into a Close frame (7.4.1, 11.7)."""
 
     sender: str
     words: str
@@ -29,19 +29,19 @@ class Meaning(NamedTuple):
 EITHER, BY_CLIENT, BY_SERVER, NOBODY = "either", "client", "server", "nobody"
 
 MEANINGS = {
-    CloseCode.NORMAL_CLOSURE: Meaning(EITHER, "Done. The default of close()."),
-    CloseCode.GOING_AWAY: Meaning(EITHER, "A server goes down, or somebody leaves a page."),
+    CloseCode.NORMAL_CLOSURE: Meaning(EITHER, "This end is done. The default of close()."),
+    CloseCode.GOING_AWAY: Meaning(EITHER, "A server shuts down, or somebody leaves a page."),
     CloseCode.PROTOCOL_ERROR: Meaning(EITHER, "The peer broke the protocol. Sent by the library."),
-    CloseCode.UNSUPPORTED_DATA: Meaning(EITHER, "A type of data that this end does not take, such as binary."),
+    CloseCode.UNSUPPORTED_DATA: Meaning(EITHER, "A type of data that this end does not accept, such as binary."),
     CloseCode.NO_STATUS_RCVD: Meaning(NOBODY, "Reported: the peer's Close frame had no code."),
     CloseCode.ABNORMAL_CLOSURE: Meaning(NOBODY, "Reported: the connection ended without a Close frame."),
-    CloseCode.INVALID_DATA: Meaning(EITHER, "Not UTF-8, or it does not inflate. Sent by the library."),
-    CloseCode.POLICY_VIOLATION: Meaning(EITHER, "A message against the application's rules."),
+    CloseCode.INVALID_DATA: Meaning(EITHER, "Data that is not UTF-8, or cannot be inflated. Sent by the library."),
+    CloseCode.POLICY_VIOLATION: Meaning(EITHER, "A message that breaks a rule of the application."),
     CloseCode.MESSAGE_TOO_BIG: Meaning(EITHER, "More than the limits allow. Sent by the library."),
-    CloseCode.MANDATORY_EXTENSION: Meaning(BY_CLIENT, "The client needs an extension that was not agreed on."),
+    CloseCode.MANDATORY_EXTENSION: Meaning(BY_CLIENT, "The client needs an extension that was not negotiated."),
     CloseCode.INTERNAL_ERROR: Meaning(EITHER, "This end has failed."),
-    CloseCode.SERVICE_RESTART: Meaning(BY_SERVER, "The server restarts: come back after a random delay."),
-    CloseCode.TRY_AGAIN_LATER: Meaning(BY_SERVER, "The server has too much to do, or the client is too slow."),
+    CloseCode.SERVICE_RESTART: Meaning(BY_SERVER, "The server is restarting: come back after a random delay."),
+    CloseCode.TRY_AGAIN_LATER: Meaning(BY_SERVER, "The server is too busy, or the client is too slow."),
     CloseCode.BAD_GATEWAY: Meaning(BY_SERVER, "A proxy got no valid answer from the server behind it."),
     CloseCode.TLS_HANDSHAKE: Meaning(NOBODY, "Reported by others: TLS failed. Never reported by this library."),
     CloseCode.TIMEOUT: Meaning(EITHER, "A deadline passed. Sent by the library if timeouts are used."),
@@ -52,8 +52,8 @@ def close_code_rows() -> Iterator[list[str]]:
     for code, meaning in MEANINGS.items():
         yield [str(code.value), code.name, meaning.sender, meaning.words]
     yield ["3000–3999", "", EITHER, "Registered for libraries and frameworks; 3008 above is one."]
-    yield ["4000–4999", "", EITHER, "Yours: the two ends agree on them in private."]
-    yield ["all others", "", NOBODY, "Reserved. close() raises; from the peer they are a violation."]
+    yield ["4000–4999", "", EITHER, "Private use: the two ends agree on their meaning."]
+    yield ["all others", "", NOBODY, "Reserved. close() raises an error; from the peer, they are a violation."]
 
 
 # --- violations -----------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ class Violation(NamedTuple):
     deflate: bool = False
 
     def closed(self) -> rfc6455.Closed:
-        """Return what a connection says to it."""
+        """Return the event of a connection for this input."""
         extensions = []
         if self.deflate:
             codec = rfc6455.PerMessageDeflate(client_no_context_takeover=True).accept_offer([])
@@ -88,7 +88,7 @@ def sent(opcode: Opcode, payload: bytes = b"", **options: Any) -> bytes:
 
 
 def header(first: int, length: bytes) -> bytes:
-    """Return a masked header as no serializer writes it."""
+    """Return a masked header that serializers would not write."""
     return bytes([first]) + length + KEY
 
 
@@ -102,14 +102,14 @@ SMALL = Limits(message=1000, frame=100)
 VIOLATIONS = [
     Violation("a frame without a mask, from a client", serialize_frame(Frame(Opcode.TEXT, b"Hello"))),
     Violation("a masked frame, from a server", sent(Opcode.TEXT, b"Hello"), CLIENT),
-    Violation("a reserved bit that nobody agreed on", sent(Opcode.TEXT, b"Hello", rsv=4)),
+    Violation("a reserved bit that was not negotiated", sent(Opcode.TEXT, b"Hello", rsv=4)),
     Violation(
         "a reserved bit on a continuation frame",
         sent(Opcode.TEXT, deflated(b"He"), fin=False, rsv=4) + sent(Opcode.CONT, b"llo", rsv=4),
         deflate=True,
     ),
     Violation("a reserved opcode", header(0x83, b"\x80")),
-    Violation("a length in more bytes than it needs", header(0x82, b"\xfe\x00\x05")),
+    Violation("a length in more bytes than necessary", header(0x82, b"\xfe\x00\x05")),
     Violation("a length of 2^63 or more", header(0x82, b"\xff\x80" + bytes(7))),
     Violation("a control frame of more than 125 bytes", header(0x89, b"\xfe\x00\x7e")),
     Violation("a control frame in fragments", header(0x09, b"\x80")),
@@ -174,7 +174,7 @@ REQUIRED = {
 
 
 def request(line: str = "GET / HTTP/1.1", *, more: str = "", **changed: str | None) -> bytes:
-    """Return a good request, except for what the arguments say; ``None`` leaves a field out, underscores stand for
+    """Return a good request, changed by the arguments; ``None`` leaves out a field, and underscores stand for
     hyphens."""
     changes = {name.replace("_", "-"): value for name, value in changed.items()}
     fields = {**REQUIRED, **changes}
@@ -191,7 +191,7 @@ class Refusal(NamedTuple):
     options: Mapping[str, Any] = MappingProxyType({})
 
     def error(self) -> rfc6455.HandshakeError:
-        """Return what a server says to it."""
+        """Return the error of a server for this request."""
         handshake = rfc6455.ServerHandshake(**self.options)
         try:
             handshake.receive_data(self.data)
@@ -212,9 +212,9 @@ REFUSALS = [
     Refusal("no Host, or two", request(Host=None)),
     Refusal("a Host that is not valid", request(Host="a/b")),
     Refusal("Transfer-Encoding, which announces a body", request(Transfer_Encoding="chunked")),
-    Refusal("Content-Length, which announces one, too", request(Content_Length="5")),
+    Refusal("Content-Length, which announces a body as well", request(Content_Length="5")),
     Refusal("a page: no Upgrade, nor any other WebSocket header", b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"),
-    Refusal("no Upgrade, as a proxy may leave it", request(Upgrade=None)),
+    Refusal("no Upgrade, because a proxy has removed it", request(Upgrade=None)),
     Refusal("an upgrade to something else", request(Upgrade="h2c")),
     Refusal("an Upgrade that Connection does not list", request(Connection="keep-alive")),
     Refusal("no version", request(Sec_WebSocket_Version=None)),
@@ -229,7 +229,7 @@ REFUSALS = [
     Refusal("a list of subprotocols that is empty", request(Sec_WebSocket_Protocol=",")),
     Refusal("the same subprotocol twice", request(Sec_WebSocket_Protocol="chat, chat")),
     Refusal(
-        "none of the subprotocols, where one is required",
+        "none of the subprotocols, although one is required",
         request(),
         options={"subprotocols": ["chat"], "require_subprotocol": True},
     ),

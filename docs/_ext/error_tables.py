@@ -1,6 +1,6 @@
 """The tables of the page about errors: ``.. close-codes::``, ``.. violations::``, ``.. refusals::``.
 
-The package itself fills them in while the pages are built: see `error_cases.py`.
+The package itself generates the content while the pages are built; see `error_cases.py`.
 """
 
 from __future__ import annotations

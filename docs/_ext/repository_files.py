@@ -1,7 +1,7 @@
 """Makes a link of each file or folder of the repository that a page names, such as ``examples/echo_trio.py``.
 
-The pages of the files are part of the documentation, so that a link works wherever the documentation is read and shows
-the file that the page was written for. Not here: whether the named files exist; `tests/tools/test_docs.py` checks it.
+The files become pages of the documentation, so that links work wherever it is read, and show the version for which the
+page was written. Not here: the check that the named files exist (`tests/tools/test_docs.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parent.parent.parent
-# A page that names one of these means a file of the repository, even without a folder.
+# These names refer to files of the repository, even without a folder.
 TOP = {"CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "pyproject.toml", "setup.py", "tox.ini"}
 LANGUAGES = {".py": "python", ".md": "markdown", ".html": "html", ".toml": "toml", ".ini": "ini", ".rst": "rst"}
 
@@ -34,7 +34,7 @@ def page_of(path: Path) -> str:
 
 
 def link_files(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Replace each literal that names a file by a link to the page of that file."""
+    """Replace each literal that names a file with a link to the page of that file."""
     if app.builder.format != "html":
         return
     for literal in list(doctree.findall(nodes.literal)):
@@ -90,5 +90,5 @@ def file_body(app: Sphinx, path: Path) -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", link_files)
     app.connect("html-collect-pages", collect_pages)
-    # The named files are collected while pages are written, which therefore happens in one process.
+    # The named files are collected while pages are written, so this must happen in a single process.
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

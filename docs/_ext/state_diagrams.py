@@ -1,9 +1,9 @@
-"""Draws the state tables that the code runs on: ``.. direction-diagram::``, ``.. direction-table::``,
+"""Draws the state tables that the code uses: ``.. direction-diagram::``, ``.. direction-table::``,
 ``.. connection-diagram::``.
 
-The states, arrows and words are read from `rfc6455.state`; only the places of the states are laid out here by hand.
-The drawing is SVG inside the page, so that it needs no program to draw it and takes its colours from the page's theme
-(``_static/pages.css``). Builders other than HTML show the table alone.
+The states, arrows and words are read from `rfc6455.state`; only the positions of the states are written here by hand.
+The drawing is SVG inside the page, so that no program is needed to draw it, and takes its colours from the page's
+theme (``_static/pages.css``). Builders other than HTML show only the table.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from rfc6455.state import TRANSITIONS, connection_state
 
 
 def frame_name(opcode: Opcode, fin: bool) -> str:
-    """Return a frame as the diagrams call it; that control frames have FIN goes without saying."""
+    """Return the name of a frame in the diagrams, without FIN for control frames, which always have it."""
     if opcode >= Opcode.CLOSE and fin:
         return opcode.name
     return f"{opcode.name} fin" if fin else f"{opcode.name} more"
 
 
 def arrows() -> dict[tuple[Direction, Direction], list[str]]:
-    """For each two states the frames that lead from one to the other, in the order of the table."""
+    """Return for each two states the frames that lead from one to the other, in the order of the table."""
     found: dict[tuple[Direction, Direction], list[str]] = {}
     for (before, opcode, fin), after in TRANSITIONS.items():
         found.setdefault((before, after), []).append(frame_name(opcode, fin))
@@ -37,7 +37,7 @@ def arrows() -> dict[tuple[Direction, Direction], list[str]]:
 
 
 def table_rows() -> Iterator[list[str]]:
-    """One row for each frame that may ever come: what it does in each state."""
+    """Yield a row for each kind of frame, with its effect in each state."""
     for opcode in Opcode:
         for fin in (True, False):
             steps = [TRANSITIONS.get((state, opcode, fin)) for state in Direction]
@@ -47,12 +47,12 @@ def table_rows() -> Iterator[list[str]]:
 
 # --- drawing --------------------------------------------------------------------------------------------------
 
-# Narrow enough that a phone shows a drawing whole, with words that can be read.
+# Narrow enough for a phone to show the whole drawing with legible words.
 WIDTH, HEIGHT = 392, 340
 BOX_WIDTH, BOX_HEIGHT = 112, 44
 LINE = 17
 
-# Where the middle of each state's box is.
+# The centre of each state's box.
 PLACES = {Direction.IDLE: (70, 120), Direction.IN_MESSAGE: (322, 120), Direction.CLOSED: (196, 290)}
 
 # For each two neighbours a path from edge to edge, and where its words begin or end.
@@ -82,7 +82,7 @@ def _arrow(path: tuple[str, int, int, str], names: list[str]) -> str:
 
 
 def _words(x: int, y: int, names: list[str], anchor: str) -> str:
-    """One or two frames a line, so that the words stay beside their arrow."""
+    """Return one or two frames per line, so that the words stay beside their arrow."""
     each = 1 if len(names) == 2 else 2
     lines = [", ".join(names[at : at + each]) for at in range(0, len(names), each)]
     return "".join(
@@ -161,16 +161,16 @@ class ConnectionDiagram(_Drawing):
 
 
 class DirectionTable(Directive):
-    """The table that the diagram is drawn from."""
+    """The table from which the diagram is drawn."""
 
     def run(self) -> list[nodes.Node]:
         return [table(["frame", *[state.name for state in Direction]], table_rows(), ("small",))]
 
 
 def table(header: list[str], rows: Iterator[list[str]], classes: tuple[str, ...] = ()) -> nodes.table:
-    """Return a table of plain texts, as docutils wants it.
+    """Return a table of plain texts, as docutils nodes.
 
-    :param classes: for ``_static/pages.css``, which says what each does.
+    :param classes: the classes for ``_static/pages.css``, which explains them.
     """
     group = nodes.tgroup(cols=len(header))
     group += [nodes.colspec(colwidth=1) for _ in header]
