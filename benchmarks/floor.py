@@ -36,7 +36,7 @@ class Floor(Library):
         from websockets.speedups import apply_mask
 
         self.apply_mask: Callable[[bytes, bytes], bytes] = apply_mask
-        self.version = "the least that any Python code must do"
+        self.version = "the minimum that any Python code must do"
 
     def connect(self, role: Role, deflate: Deflate | None = None) -> Any:
         return role, deflate

@@ -50,7 +50,7 @@ class Library:
 
     def receive_at_endpoint(self, connection: Any, stream: Stream) -> Iterator[Sequence[Any]]:
         """Do the same as `receive`, through the object that combines the connection and its deadlines."""
-        raise UnsupportedError("nothing that keeps time")
+        raise UnsupportedError("no object that keeps deadlines")
 
     def content(self, message: Any) -> str | bytes:
         """Return the content of a message from `receive`."""

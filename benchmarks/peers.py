@@ -306,7 +306,7 @@ class Picows(Library):
 
     def connect(self, role: Role, deflate: Deflate | None = None) -> Any:
         if deflate:
-            raise UnsupportedError("no deflate in its core")
+            raise UnsupportedError("its core does not deflate")
         connection, written = self._start(role)
         feed(connection, REQUEST if role is Role.SERVER else answer_to(written[0]))
         written.clear()

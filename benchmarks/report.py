@@ -28,7 +28,7 @@ def rst(results: Results) -> str:
         rows = [row for row in results.rows if row.group == group]
         if rows:
             lines += ["", f".. rubric:: {title}", "", *_table(results, rows)]
-    lines += ["", "Each cell: the median of all rounds, and how many times that of the first rfc6455 column it is."]
+    lines += ["", "Each cell shows the median of all rounds, and its ratio to that of the first rfc6455 column."]
     return "\n".join([*lines, "", *_reasons(results)]) + "\n"
 
 

@@ -248,7 +248,7 @@ class Memory(Work):
 
     def check(self, library: Library) -> None:
         if library.is_floor:
-            raise UnsupportedError("it has no connections")
+            raise UnsupportedError("there are no connections")
         assert self._connection(library) is not None
 
 
@@ -289,11 +289,11 @@ def _receive(scale: Scale) -> Iterator[Work]:
         return Receive(f"receive-{name}", title, "ns per message", kind, count, size, **more)
 
     yield row("text-32", "text 32 B, 64 KiB reads", "text", 20_000, 32)
-    yield row("text-32-frames", "text 32 B, one frame a read", "text", 20_000, 32, cut=None)
-    title = "text 32 B, one frame a read, with deadlines"
+    yield row("text-32-frames", "text 32 B, one frame per read", "text", 20_000, 32, cut=None)
+    title = "text 32 B, one frame per read, with deadlines"
     yield row("text-32-frames-endpoint", title, "text", 20_000, 32, cut=None, at_endpoint=True)
     yield row("binary-1k", "binary 1 KiB, 64 KiB reads", "binary", 10_000, KIB)
-    yield row("binary-1k-frames", "binary 1 KiB, one frame a read", "binary", 10_000, KIB, cut=None)
+    yield row("binary-1k-frames", "binary 1 KiB, one frame per read", "binary", 10_000, KIB, cut=None)
     yield row("binary-64k", "binary 64 KiB, 64 KiB reads", "binary", 500, 64 * KIB)
     yield row("binary-1m", "binary 1 MiB, 64 KiB reads", "binary", 40, MIB)
     yield row("text-1m", "text 1 MiB, ASCII, 64 KiB reads", "text", 40, MIB)
@@ -303,8 +303,8 @@ def _receive(scale: Scale) -> Iterator[Work]:
         yield row(f"text-1m-{name}", f"text 1 MiB, {script}, 64 KiB reads", script, 10, MIB)
     yield row("binary-16m", "binary 16 MiB, 64 KiB reads", "binary", 3, 16 * MIB)
     yield row("fragments", "100 fragments of 64 B, 64 KiB reads", "binary", 200, 6400, fragments=100)
-    yield row("bytes-text-32", "text 32 B, one byte a read", "text", 500, 32, cut=1)
-    yield row("bytes-binary-16k", "binary 16 KiB, one byte a read", "binary", 2, 16 * KIB, cut=1)
+    yield row("bytes-text-32", "text 32 B, one byte per read", "text", 500, 32, cut=1)
+    yield row("bytes-binary-16k", "binary 16 KiB, one byte per read", "binary", 2, 16 * KIB, cut=1)
     for takeover, words in (True, "with takeover"), (False, "without takeover"):
         suffix = "" if takeover else "-anew"
         deflate = Deflate(takeover)

@@ -35,7 +35,7 @@ from benchmarks.report import csv_table, digits
 ROUNDS = 5
 MOST = 20  # times an honest byte
 MOST_OF_A_HEAD = 10
-CHAIN = "streams that end, ``03 00``: 19, and it is refused"
+CHAIN = "ends of streams, ``03 00``, refused after 19"
 ZEROS = "zeros, 1 MiB in a kilobyte"
 HONEST = "honest: messages of 64 KiB of JSON at level 6"
 
@@ -173,7 +173,7 @@ def messages() -> Iterator[Input]:
     block = zlib.compressobj(0, zlib.DEFLATED, -15)
     stream = block.compress(bytes(27)) + block.flush()
     yield Input(
-        "streams of 32 bytes that end, as many as are allowed",
+        "ends of streams of 32 bytes, as many as are allowed",
         message(stream * (size // len(stream)) + b"\x00"),
         connection,
     )
@@ -203,7 +203,7 @@ def messages() -> Iterator[Input]:
     yield Input(
         "empty fragments of a compressed message", frame(BINARY, b"", fin=False, rsv=RSV1) + empty * 40_000, connection
     )
-    yield Input("empty fragments of any other", frame(BINARY, b"", fin=False) + empty * 40_000, connection)
+    yield Input("empty fragments of another message", frame(BINARY, b"", fin=False) + empty * 40_000, connection)
     yield Input("for comparison: messages of one byte, not compressed", frame(BINARY, b"x") * 20_000, connection)
     yield Input(ZEROS, message(deflated(bytes(MIB))) * 20, connection)
 
@@ -350,7 +350,7 @@ def table(first: Sequence[str], builds: dict[str, Figures], honest: Callable[[st
     """
     header = [*first]
     for build in builds:
-        header += [f"{build}: ns a byte", "times honest"]
+        header += [f"{build}: ns per byte", "times honest input"]
     rows = []
     for name, (_, out) in next(iter(builds.values())).items():
         row = [name, digits(out)][: len(first)]
@@ -367,17 +367,17 @@ def honest_head(name: str) -> str:
 
 def remarks(builds: dict[str, Figures]) -> Iterator[str]:
     """Yield remarks that explain the table of messages."""
-    yield f"Wanted: at most {MOST} times honest. What is more, and why:"
+    yield f"The goal is at most {MOST} times honest input. These remarks explain figures above that:"
     yield ""
     for build, found in builds.items():
         nanoseconds, honest = found[CHAIN][0] * 46, found[HONEST]
         zeros = found[ZEROS]
         yield (
-            f"- {build}: the chain of ends is over after 46 bytes and {nanoseconds / 1000:.0f} µs, for once. "
-            f"A byte of zeros is {zeros[1]:.0f} bytes of a message, which ``Limits.message`` bounds: "
-            f"{zeros[0] / zeros[1]:.1f} ns each, honest {honest[0] / honest[1]:.1f} ns."
+            f"- {build}: the ends of streams are refused after 46 bytes and {nanoseconds / 1000:.0f} µs, and only once"
+            f". A byte of zeros results in {zeros[1]:.0f} bytes of a message, which ``Limits.message`` bounds: "
+            f"{zeros[0] / zeros[1]:.1f} ns each, compared with {honest[0] / honest[1]:.1f} ns for honest input."
         )
-    yield "- pure: a frame takes some microseconds, compressed or not, and the smallest has 6 bytes."
+    yield "- pure: a frame takes a few microseconds, compressed or not, and the smallest has 6 bytes."
 
 
 def page(builds: dict[str, list[Figures]]) -> str:
@@ -391,13 +391,13 @@ def page(builds: dict[str, list[Figures]]) -> str:
         f"Measured by ``python benchmarks/worst_input.py`` with rfc6455 {rfc6455.__version__}, {what}.",
         f"The best of {ROUNDS} rounds, in processor time; reads of 64 KiB.",
         "",
-        *table(["what a client sends", "bytes out of one"], of_messages, lambda _: HONEST),
+        *table(["input from a client", "bytes out per byte"], of_messages, lambda _: HONEST),
         "",
         *remarks(of_messages),
         "",
-        f"The opening handshake, where at most {MOST_OF_A_HEAD} times honest is wanted.",
+        f"In the opening handshake, the goal is at most {MOST_OF_A_HEAD} times honest input.",
         "",
-        *table(["end, and what it reads"], of_heads, honest_head),
+        *table(["end and input"], of_heads, honest_head),
     ]
     return "\n".join(lines) + "\n"
 

@@ -189,16 +189,16 @@ TALK = (
     Figure("ten-busy", "cores that the server kept busy", ""),
     Figure("ten-load", "cores that the load kept busy", ""),
     Figure("latency-median", "one line in flight: from the sender to another client, median", "s"),
-    Figure("latency-p99", "the same, 99 of 100", "s"),
+    Figure("latency-p99", "the same, 99th percentile", "s"),
 )
 MANY = (
     Figure("crowd-opened", "connections opened", "/s", True),
-    Figure("crowd-opened-again", "opened by a second crowd", "/s", True),
+    Figure("crowd-opened-again", "opened for a second crowd", "/s", True),
     Figure("crowd-memory", "memory of a client", "B"),
     Figure("crowd-threads", "threads of a client", ""),
-    Figure("crowd-kept", "kept of it when all were gone", "B"),
-    Figure("crowd-grown", "more than that after a second crowd", "B"),
-    Figure("crowd-threads-left", "threads that stay", ""),
+    Figure("crowd-kept", "memory kept after all had left", "B"),
+    Figure("crowd-grown", "additional memory after a second crowd", "B"),
+    Figure("crowd-threads-left", "threads that remain", ""),
 )
 SLEEP = (
     Figure("sleeper-delay", "longest time until all the others had a batch of 16 lines", "s"),

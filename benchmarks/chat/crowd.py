@@ -273,7 +273,7 @@ class Crowd:
         """Return the clients that have something to read."""
         ready = self._epoll.poll(patience)
         if not ready and must:
-            raise LoadError(f"blocked: nobody was sent anything for {patience:g} s")
+            raise LoadError(f"blocked: no client received anything for {patience:g} s")
         return [self._indexes[fd] for fd, _ in ready]
 
     # The check.
