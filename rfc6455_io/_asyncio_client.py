@@ -297,7 +297,8 @@ def connect(
         ``urllib.request.getproxies()``; ``None`` means no proxy.
     :param proxy_ssl: for an ``https:`` proxy, the context to use with it.
     :param redirects: the maximum number of redirections to follow, 10 by default. Redirections from ``wss:`` to
-        ``ws:`` are never followed.
+        ``ws:`` are never followed. ``subprotocols`` and ``origin`` are sent to each server; if a subprotocol holds a
+        token, pass 0.
     :param sock: a connected socket to use.
     :param path: the path of a Unix socket to connect to.
     :param wrap: a function that takes each new `rfc6455.ClientHandshake` and returns the one to use, such as

@@ -194,7 +194,8 @@ def connect(uri: str | URI, **options: Unpack[ConnectArguments]) -> WebSocket:
         ``None`` means no proxy.
     :param proxy_ssl: for an ``https:`` proxy, the context to use with it.
     :param redirects: the maximum number of redirections to follow, 10 by default. Redirections from ``wss:`` to
-        ``ws:`` are never followed.
+        ``ws:`` are never followed. ``subprotocols`` and ``origin`` are sent to each server; if a subprotocol holds a
+        token, pass 0.
     :param sock: a connected socket to use.
     :param path: the path of a Unix socket to connect to.
     :param wrap: as for `rfc6455_io.asyncio.connect`.
