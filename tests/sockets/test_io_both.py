@@ -459,13 +459,13 @@ def test_what_bypasses_the_proxy_of_the_environment(
 @BOTH
 def test_a_proxy_that_cannot_be_reached_is_named(module: Any) -> None:
     """It may come from the environment, and then nobody thinks of it."""
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-    for proxy in (url, "http://no..proxy:3128"):
-        with pytest.raises(ProxyError, match=f"^the proxy {re.escape(proxy)} cannot be reached: ") as caught:
-            connected(module, "ws://example.com/", proxy=proxy.replace("//", "//Ann:secret@"))
-        assert isinstance(caught.value.__cause__, OSError)
-        assert is_worth_a_retry(caught.value)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        for proxy in (f"http://127.0.0.1:{nobody.getsockname()[1]}", "http://no..proxy:3128"):
+            with pytest.raises(ProxyError, match=f"^the proxy {re.escape(proxy)} cannot be reached: ") as caught:
+                connected(module, "ws://example.com/", proxy=proxy.replace("//", "//Ann:secret@"))
+            assert isinstance(caught.value.__cause__, OSError)
+            assert is_worth_a_retry(caught.value)
 
 
 @BOTH
