@@ -210,9 +210,8 @@ class Server:
         try:
             while not self._running.acquire(timeout=SIGNAL_CHECK):
                 pass
-            self._running.release()
         finally:
-            self.close()
+            self.close()  # which releases the lock again
 
     def stop(self) -> None:
         """Make `serve_forever` return, as in ``signal.signal(signal.SIGTERM, lambda *_: server.stop())``. This may be

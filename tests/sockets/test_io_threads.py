@@ -943,6 +943,22 @@ def test_stop_ends_serve_forever() -> None:
     server.serve_forever()  # it has ended, and so has this
 
 
+def test_a_second_stop_comes_while_serve_forever_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    class StoppedAgain:
+        """A lock that another thread releases right after it was acquired."""
+
+        def acquire(self, timeout: float) -> bool:
+            return True
+
+        def release(self) -> None:
+            raise RuntimeError("release unlocked lock")
+
+    with serve(echo, "127.0.0.1", 0) as server:
+        monkeypatch.setattr(server, "_running", StoppedAgain())
+        server.serve_forever()
+        assert server.sockets == []
+
+
 def test_an_exception_ends_serve_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     class Interrupted:
         def acquire(self, timeout: float) -> bool:
