@@ -174,5 +174,5 @@ class Hub:
         if self.bus is not None:
             self.bus.publish(room.path, member, said)
         else:
-            self._store.append(room.path, [line for line in said if not lines.is_said_by_server(line)])
+            self._store.append(room.path, said)
             room.tell(said, member)

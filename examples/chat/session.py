@@ -237,11 +237,11 @@ class Session:
         """Send the batch, or leave it in the outbox; return the load."""
         try:
             with self._lock:
-                if self.takes_part and not self._ws.closed:
+                if self._phase is CHATTING and not self._ws.closed:
                     self._outbox.put(batch.serialised(self._kind, self._ws), batch.count)
         except Exception as error:
             self.fail(error)
-        return self.load
+        return self.load if self._outbox.bytes else 0.0  # most often, nothing waits
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake. A connection that is not open yet is cut off."""

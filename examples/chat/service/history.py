@@ -49,10 +49,10 @@ class History:
         """
         cost = 0
         for line in said:
-            if times.is_time(line):
-                time = line
-            elif not lines.is_said_by_server(line):
+            if not lines.is_said_by_server(line):
                 cost += self.append(line, time)
+            elif times.is_time(line):
+                time = line
         return cost
 
     def append(self, line: str, time: str = "") -> int:

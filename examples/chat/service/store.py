@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from lines import size
+from lines import is_said_by_server, size
 
 from service.letters import clean, without_star
 from service.times import at, with_times
@@ -43,7 +43,7 @@ class Store(Protocol):
     """A store of the last lines of each room. May be called from any thread."""
 
     def append(self, room: str, said: Sequence[str]) -> None:
-        """Keep the lines. When this returns, they will survive the end of this process."""
+        """Keep what people said of the lines. When this returns, it will survive the end of this process."""
 
     def last(self, room: str, count: int, most_bytes: int = MANY_BYTES) -> list[str]:
         """Return the last ``count`` lines of the room, or fewer if they exceed ``most_bytes`` bytes; the oldest first.
@@ -104,6 +104,7 @@ class SQLiteStore:
     def append(self, room: str, said: Sequence[str]) -> None:
         """Keep the lines, as in `Store`. If the disk is full or broken, the trouble is reported, and the chat goes
         on."""
+        said = [line for line in said if not is_said_by_server(line)]
         if not said:
             return
         with self._lock:
