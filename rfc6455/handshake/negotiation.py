@@ -232,6 +232,8 @@ def check_extra_headers(source: HeaderSource, reserved: Collection[str]) -> list
         return []
     fields = list(Headers(source))
     for name, _ in fields:
-        if name.lower() in reserved or name.lower().startswith("sec-websocket-"):
+        if name.lower() in reserved:
+            raise LocalProtocolError(f"{excerpt(name)} is set by the handshake itself; leave it out")
+        if name.lower().startswith("sec-websocket-"):
             raise LocalProtocolError(f"{excerpt(name)} is set by the handshake itself; use its arguments")
     return fields
