@@ -833,7 +833,7 @@ def test_page_without_a_connection_says_what_may_help(new_page: NewPage) -> None
             origin = f"http://127.0.0.1:{pages.server_port}"
             page = new_page()
             page.goto(f"{origin}/club")
-            expect(page.get_by_role("alert")).to_contain_text(f"--allow-origin {origin} changes")
+            expect(page.get_by_role("alert")).to_contain_text(f"start it with --allow-origin {origin}.")
         finally:
             pages.shutdown()
             thread.join()
