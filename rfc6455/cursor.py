@@ -381,7 +381,7 @@ class FrameCursor:
         # 5.2: "Note that in all cases, the minimal number of bytes MUST be used to encode the length, for example, the
         # length of a 124-byte-long string can't be encoded as the sequence 126, 0, 124."
         if length < least and not self._tolerates(Leniency.LONG_LENGTHS):
-            raise self._violation(f"a length of {length} in more bytes than it needs", "5.2")
+            raise self._violation(f"a length of {length} in more bytes than necessary", "5.2")
         return length
 
     def _check_mask(self, masked: int) -> None:

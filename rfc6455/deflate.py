@@ -337,10 +337,10 @@ class PerMessageDeflate(Extension):
 
     def _check_answer(self, answer: DeflateParameters) -> None:
         if self.server_no_context_takeover and not answer.server_no_context_takeover:
-            raise ValueError(f"{SERVER_TAKEOVER} was asked for and not granted")
+            raise ValueError(f"{SERVER_TAKEOVER} was requested but not granted")
         server_bits = answer.server_max_window_bits or 15
         if server_bits > self.server_max_window_bits:
-            raise ValueError(f"a window of {server_bits} bits, {self.server_max_window_bits} were asked for")
+            raise ValueError(f"a window of {server_bits} bits, although {self.server_max_window_bits} were requested")
         client_bits, offered_bits = answer.client_max_window_bits, self._offered_client_bits()
         if client_bits is True:
             raise ValueError(f"{CLIENT_BITS} takes a number from 8 to 15, not None")

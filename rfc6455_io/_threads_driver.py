@@ -385,7 +385,7 @@ class Driver:
     def _wait_for_an_item(self, timeout: float | None) -> None:
         self._nothing_to_answer()
         if not self._received.wait_for(lambda: self._queue or self.end is not None, within(timeout)):
-            raise TimeoutError(f"no message has come within {timeout} s")
+            raise TimeoutError(f"no message has arrived within {timeout} s")
         if not self._queue:
             assert self.end is not None
             raise ConnectionClosedError(self.end)
@@ -461,7 +461,7 @@ class Driver:
                 return ping.latency
             if self.end is not None:
                 raise ConnectionClosedError(self.end)
-            raise TimeoutError(f"no Pong has come within {timeout} s")
+            raise TimeoutError(f"no Pong has arrived within {timeout} s")
 
     def close(self, code: int | None, reason: str = "") -> None:
         """Begin the closing handshake, without waiting for its end."""

@@ -380,8 +380,8 @@ def test_the_client_reads_an_answer(options: dict[str, Any], answer: str, fits: 
         ({}, "server_no_context_takeover=1", "server_no_context_takeover takes no value, but has '1'"),
         ({}, "client_max_window_bits", "client_max_window_bits takes a number from 8 to 15, not None"),
         ({}, "server_max_window_bits=16", "server_max_window_bits takes a number from 8 to 15, not '16'"),
-        ({"server_no_context_takeover": True}, "", "server_no_context_takeover was asked for and not granted"),
-        ({"server_max_window_bits": 10}, "", "a window of 15 bits, 10 were asked for"),
+        ({"server_no_context_takeover": True}, "", "server_no_context_takeover was requested but not granted"),
+        ({"server_max_window_bits": 10}, "", "a window of 15 bits, although 10 were requested"),
         (
             {"client_max_window_bits": 10},
             "client_max_window_bits=11",
