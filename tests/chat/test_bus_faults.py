@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -173,6 +174,17 @@ def test_redis_that_takes_nothing_is_told_of_and_not_read_again_and_again(redis:
         assert json.loads(one.get("/health")[2])["status"] == "ok"
         ann.say("after")
         assert near.said(1) == far.said(1) == ["Ann: after"]
+
+
+def test_no_error_says_where_somebody_is_or_what_is_said(redis: Redis) -> None:
+    with redis.client() as console, on_redis(redis, "--bus-stream", "c") as server, server.client("Ann", "/x") as ann:
+        last = 2**64 - 1
+        console.xadd("c", {"no": "entry"}, id=f"{last}-{last}")  # after which there is no place for another
+        ann.say("hello")
+        server.wait_for("event=degraded part=bus .*exhausted")
+        told = "\n".join(server.logged("part=bus|event=bus")) + server.get("/health")[2]
+        assert "exhausted" in told
+        assert not re.search("XADD|/x|hello", told)
 
 
 def test_a_line_on_one_server_does_not_wait_for_redis_that_hangs(redis: Redis) -> None:

@@ -111,8 +111,13 @@ class Stream:
         pipeline = self._redis.pipeline(transaction=True)
         for entry in entries:
             pipeline.xadd(self.name, entry, maxlen=STREAM_LENGTH)
-        if len(pipeline):
+        if not len(pipeline):
+            return
+        try:
             pipeline.execute()
+        except redis.ResponseError as error:
+            # redis-py quotes the command, and with it what somebody said; but `/health` is open to all.
+            raise type(error)(str(error).rpartition(" caused error: ")[2]) from None
 
     def rewind(self) -> None:
         """Begin the next reading at the beginning of the stream."""
