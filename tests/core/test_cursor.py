@@ -49,6 +49,14 @@ def test_a_piece_begins_when_the_header_is_there(length: int) -> None:
     assert not cursor.has_input()
 
 
+def test_how_much_has_come_of_the_longest_frame() -> None:
+    """Its end is at a place in the stream that has no 63-bit number."""
+    cursor = FrameCursor(None, Limits(message=None))
+    cursor.feed(b"\x82\x7f\x7f" + b"\xff" * 7 + b"abc")
+    assert cursor.advance() == PIECE | STARTS
+    assert cursor.frame_received == 13
+
+
 def test_a_control_frame_is_one_piece() -> None:
     data = frame(PING, bytes(125), key=KEY)
     cursor = cursor_of()
