@@ -454,6 +454,9 @@ class WebSocket(Known):
     async def ping(self) -> float:
         """Send a Ping, wait for the Pong, and return how long it took, in seconds (5.5.2).
 
+        The Pong is read only after the messages before it, so this keeps waiting while reading has stopped because too
+        many messages have not been received. If no other task receives them, use ``asyncio.wait_for(ws.ping(), 10)``.
+
         :raises rfc6455.ConnectionClosedError: when the connection has ended, or ends before the Pong arrives.
         """
         inbox = self._inbox

@@ -137,6 +137,9 @@ class WebSocket(Known):
     def ping(self, timeout: float | None = None) -> float:
         """Send a Ping, wait for the Pong, and return how long it took, in seconds (5.5.2).
 
+        The Pong is read only after the messages before it, so this keeps waiting while reading has stopped because too
+        many messages have not been received. If no other thread receives them, pass a ``timeout``.
+
         :param timeout: how long to wait, in seconds; ``None`` to wait for ever.
         :raises TimeoutError: when no Pong has arrived by then.
         :raises rfc6455.ConnectionClosedError: when the connection has ended, or ends before the Pong arrives.

@@ -795,6 +795,26 @@ def test_ping_gives_the_latency(loop: str) -> None:
 
 
 @BOTH_LOOPS
+def test_a_pong_behind_messages_that_nobody_receives_has_to_wait(loop: str) -> None:
+    async def test(at: Scene) -> None:
+        pinging = asyncio.ensure_future(at.ws.ping())
+        opcode, payload = await at.raw.frame()
+        assert opcode == PING
+        for number in range(100):
+            at.raw.send(TEXT, b"%d" % number)
+        at.raw.send(PONG, payload)
+        while not at.ws._inbox._driver.is_held:
+            await asyncio.sleep(0)
+        await turns()
+        assert not pinging.done()
+        for number in range(100):
+            assert await at.ws.recv() == str(number)
+        assert await pinging < 30
+
+    scene(loop, test)
+
+
+@BOTH_LOOPS
 def test_close_waits_for_the_end_and_wakes_all(loop: str) -> None:
     async def test(at: Scene) -> None:
         receiving = asyncio.ensure_future(at.ws.recv())

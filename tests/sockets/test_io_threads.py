@@ -390,6 +390,22 @@ def test_ping_gives_the_latency() -> None:
             third()
 
 
+def test_a_pong_behind_messages_that_nobody_receives_has_to_wait() -> None:
+    with Scene() as at:
+        for number in range(100):
+            at.raw.say(TEXT, b"%d" % number)
+        wait_until(lambda: at.ws._driver._is_held)
+        pinging = in_thread(at.ws.ping)
+        opcode, payload = at.raw.frame()
+        assert opcode == PING
+        at.raw.say(PONG, payload)
+        with pytest.raises(TimeoutError):
+            at.ws.ping(timeout=0.001)
+        for number in range(100):
+            assert at.ws.recv(PATIENCE) == str(number)
+        assert 0 <= pinging() < PATIENCE
+
+
 def test_broadcast_leaves_out_who_is_slow() -> None:
     timeouts = Timeouts(close=0.01, tcp_close=0.01)
     with Scene(timeouts=timeouts) as at, Scene(timeouts=timeouts, small_buffers=True) as other:
