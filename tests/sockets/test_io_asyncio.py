@@ -22,7 +22,7 @@ import rfc6455
 import rfc6455.trace
 from rfc6455 import CloseCause, Closed, Limits, Request, Response, Timeouts
 from rfc6455_io._asyncio_driver import Driver
-from rfc6455_io.asyncio import Listener, Server, serve
+from rfc6455_io.asyncio import Listener, Server, WebSocket, serve
 
 
 class Told(Listener):
@@ -673,15 +673,20 @@ def test_pings_of_a_peer_that_does_not_read_cost_nothing(loop: str) -> None:
 
 
 @BOTH_LOOPS
-def test_a_read_with_much_in_it_gives_way_to_the_loop(loop: str) -> None:
+@pytest.mark.parametrize("kind", ["Listener", "coroutine"])
+def test_a_read_with_much_in_it_gives_way_to_the_loop(loop: str, kind: str) -> None:
     in_turns = [0]
 
     class Counting(Listener):
         def message(self, message: str | bytes) -> None:
             in_turns[-1] += 1
 
+    async def counting(ws: WebSocket) -> None:
+        async for _ in ws:
+            in_turns[-1] += 1
+
     async def main() -> None:
-        async with serve(Counting, "127.0.0.1", 0) as server:
+        async with serve(Counting if kind == "Listener" else counting, "127.0.0.1", 0) as server:
             raw = await Raw.connect(server.port)
             raw.writer.write(b"\x81\x80\0\0\0\0" * 40_000)
             while sum(in_turns) < 40_000:
