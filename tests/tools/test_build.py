@@ -24,8 +24,8 @@ NOT_SOURCES = shutil.ignore_patterns(
     ".*", "build", "dist", "node_modules", "_build", "*.egg-info", "*.so", "*.pyd", "*.c", "__pycache__"
 )
 
-# Bytes. It has almost 1.6 MB on Linux with GCC; what is beyond would be a module too many, or what debuggers need.
-LARGEST_EXTENSION = 1_600_000
+# Bytes. It has up to 1.66 MB (Python 3.13) on Linux with GCC; more would be a module too many, or what debuggers need.
+LARGEST_EXTENSION = 1_700_000
 
 # Run in a fresh environment: which build it is, then one message through a client and a server.
 SMOKE = """
