@@ -42,6 +42,5 @@ cdef class Endpoint(State):
 @cython.locals(events=_Events)
 cdef _Events _events(Endpoint endpoint)
 
-@cython.freelist(8)
 cdef class _Events:
     cdef Endpoint _endpoint
