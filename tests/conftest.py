@@ -23,14 +23,10 @@ import rfc6455
 
 Report = TypeVar("Report", pytest.CollectReport, pytest.TestReport)
 
-settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
-settings.register_profile(
-    "thorough",
-    max_examples=2000,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+# How long an example takes depends on what else the machine does.
+TIMELESS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("ci", TIMELESS, derandomize=True)
+settings.register_profile("thorough", TIMELESS, max_examples=2000)
 settings.register_profile("quick", settings.get_profile("ci"), max_examples=15)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
