@@ -287,12 +287,16 @@ def test_own_lines_are_known_again_in_another_tab(server: ChatServer, new_page: 
 def test_a_way_to_other_rooms(server: ChatServer, new_page: NewPage) -> None:
     for url in (server.page("club"), server.page_from_disk("club")):
         page = enter(new_page(), url, "Ann")
+        other_tab = page.context.new_page()
+        other_tab.goto(url)
         for room in ("caf\u00e9 & \u05e9\u05dc\u05d5\u05dd", "a:b?c#d%20"):
             page.locator("summary", has_text="Rooms").click()
             page.get_by_role("textbox", name="Another room").fill(f" /{room}/ ")
             page.keyboard.press("Enter")
             expect(page.get_by_role("heading")).to_have_text(room)
             expect(page.get_by_role("status")).to_have_text("Connected")
+            # A browser takes a moment to pass what one page has stored to the process of the next page.
+            other_tab.wait_for_function("room => localStorage.getItem('chat.rooms').includes(room)", arg=room)
         page.locator("summary", has_text="Rooms").click()
         visited = page.get_by_role("navigation").get_by_role("link")
         expect(visited).to_have_text(["a:b?c#d%20", "Lobby", "caf\u00e9 & \u05e9\u05dc\u05d5\u05dd", "club"])
