@@ -44,7 +44,8 @@ def nginx(directory: Path, port: int, chat_port: int) -> list[str]:
 
 def haproxy(directory: Path, port: int, chat_port: int) -> list[str]:
     (directory / "chat.pem").write_text((directory / "cert.pem").read_text() + (directory / "key.pem").read_text())
-    text = recipe("haproxy", chat_port).replace("/etc/haproxy", str(directory)).replace(":443", f"127.0.0.1:{port}")
+    text = recipe("haproxy", chat_port).replace("/etc/haproxy", str(directory))
+    text = text.replace("bind :443", f"bind 127.0.0.1:{port}")
     defaults = "defaults\n    mode http\n    timeout connect 10s\n    timeout client 60s\n    timeout server 60s\n\n"
     (directory / "proxy.conf").write_text(defaults + text)
     return ["-db", "-f", str(directory / "proxy.conf")]
