@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from helpers import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, close_payload, frame
-from io_loops import BOTH_LOOPS, LOOPS, REQUEST, Echo, Raw, clock, echo, run
+from io_loops import BOTH_LOOPS, LOOPS, REQUEST, Echo, InMemory, Raw, clock, echo, run
 
 import rfc6455
 import rfc6455.trace
@@ -167,15 +167,14 @@ def test_an_open_connection_that_waits_for_nothing_has_no_timer(ping_interval: f
     run(main(), "asyncio")
 
 
-class Watched(asyncio.Transport):
+class Watched(InMemory):
     """A transport in memory that notes how it is used.
 
     :ivar calls: the names of the calls for which asyncio asks the system.
     """
 
     def __init__(self, driver: Driver) -> None:
-        super().__init__()
-        self.driver = driver
+        super().__init__(driver)
         self.calls: list[str] = []
 
     def write(self, data: Any) -> None:
@@ -186,18 +185,6 @@ class Watched(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self.calls.append("resume_reading")
-
-    def is_closing(self) -> bool:
-        return False
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        if not self.driver.lost:
-            self.driver.connection_lost(None)
-
-    abort = close
 
 
 @BOTH_LOOPS

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from helpers import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, close_payload, frame
-from io_loops import BOTH_LOOPS, REQUEST, Raw, clock, echo, run
+from io_loops import BOTH_LOOPS, REQUEST, InMemory, Raw, clock, echo, run
 
 import rfc6455
 from rfc6455 import CloseCause, ConnectionClosedError, LocalProtocolError, Timeouts
@@ -340,29 +340,16 @@ def test_a_message_that_comes_in_a_call_of_a_task(loop: str) -> None:
     scene(loop, test)
 
 
-class Immediate(asyncio.Transport):
+class Immediate(InMemory):
     """A transport in memory to a peer that answers a message at once, before `write` returns."""
 
     def __init__(self, driver: Driver, answer: bytes) -> None:
-        super().__init__()
-        self.driver = driver
+        super().__init__(driver)
         self.answers = [answer]
 
     def write(self, data: Any) -> None:
         if not data.startswith(b"HTTP") and self.answers:
             self.driver.data_received(self.answers.pop())
-
-    def is_closing(self) -> bool:
-        return False
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        if not self.driver.lost:
-            self.driver.connection_lost(None)
-
-    abort = close
 
 
 @BOTH_LOOPS

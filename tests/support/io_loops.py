@@ -20,6 +20,7 @@ import pytest
 from helpers import KEY, frame, split_frames
 
 import rfc6455
+from rfc6455_io._asyncio_driver import Driver
 from rfc6455_io.asyncio import Listener, WebSocket
 
 T = TypeVar("T")
@@ -210,3 +211,23 @@ def make_certificate(directory: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(cert, key)
     return server, ssl.create_default_context(cafile=str(cert))
+
+
+class InMemory(asyncio.Transport):
+    """A transport without a network, which ends as soon as it is closed. `write` is left to a derived class."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__()
+        self.driver = driver
+
+    def is_closing(self) -> bool:
+        return False
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        if not self.driver.lost:
+            self.driver.connection_lost(None)
+
+    abort = close
