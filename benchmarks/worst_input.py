@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# At the end, so that an installed rfc6455 is measured, and this source tree only if there is none.
+# At the end of the path, so that an installed rfc6455 is measured rather than this source tree.
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import rfc6455

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# At the end, so that an installed rfc6455 is measured, and this source tree only if there is none.
+# At the end of the path, so that an installed rfc6455 is measured rather than this source tree.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.chat import report

@@ -25,7 +25,7 @@ def announced_name(line: str) -> str | None:
 
 
 def prefix(line: str) -> str:
-    """Return the ``Ann: `` of ``Ann: hello``, or ``""`` if there is none, or one too long or of several lines."""
+    """Return the ``Ann: `` of ``Ann: hello``; ``""`` if there is no name, or it is too long or has a line end."""
     end = line.find(": ", 0, MAX_NAME + 2)
     return line[: end + 2] if end > 0 and "\n" not in line[:end] else ""
 
