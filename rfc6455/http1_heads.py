@@ -75,7 +75,7 @@ _FIELD_VCHARS = re.compile(_FIELD_OCTETS)
 _VERSION_OCTETS = re.compile(rb"[HTP/.0-9]*")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 # RFC 9110, 6.2: "A recipient that receives a message with a major version number that it implements and a minor
-# version number higher than what it implements SHOULD process the message as if it was in the highest minor version
+# version number higher than what it implements SHOULD process the message as if it were in the highest minor version
 # within that major version to which the recipient is conformant."
 _VERSIONS = frozenset(f"HTTP/1.{minor}" for minor in range(10))
 # RFC 9112, 4. status-code = 3DIGIT

@@ -169,7 +169,8 @@ class MessageReader:
     def _decode(self, depth: int, payload: bytes, final: bool, events: list[Event]) -> None:
         """Undo the extension at ``depth``; those before it get the result, piece by piece.
 
-        9.1: "the first extension listed is the first to see the data" of the sender, so the last is undone first.
+        9.1: the sender works through the extensions in "the order in which the extensions are listed in the server's
+        response", so the last is undone first.
         """
         codec = self._codecs[depth]
         while True:

@@ -115,7 +115,7 @@ def _is_bypassed(uri: rfc6455.URI) -> bool:
 
 
 def host_for_others(uri: rfc6455.URI) -> str:
-    """Return the host in the form for other machines. RFC 6874, 1: a client "MUST remove any ZoneID attached to an
+    """Return the host in the form for other machines. RFC 6874, 4: a client "MUST remove any ZoneID attached to an
     outgoing URI, as it has only local significance at the sending host"."""
     return uri.host.partition("%")[0] if ":" in uri.host else uri.host
 

@@ -391,8 +391,8 @@ def _check_is_upgrade(request: Request, lines: _Lines) -> None:
         return
     # These are sent end to end, so they remain in a handshake whose Upgrade and Connection a proxy has removed.
     is_from_client = "sec-websocket-key" in lines or "sec-websocket-version" in lines
-    # 4.1, 2: "the HTTP version MUST be at least 1.1". RFC 9110, 7.8: "A server MUST ignore an Upgrade header field
-    # that is received in an HTTP/1.0 request."
+    # 4.1, 2: "the HTTP version MUST be at least 1.1". RFC 9110, 7.8: "A server that receives an Upgrade
+    # header field in an HTTP/1.0 request MUST ignore that Upgrade field."
     if request.version == "HTTP/1.0" and (is_from_client or request.is_upgrade):
         reason = (
             f"this is a WebSocket handshake in {request.version}, which has no Upgrade. A proxy in front most likely "

@@ -218,7 +218,7 @@ def _split(headers: Headers) -> tuple[dict[str, str], Headers]:
 
 def _check_field(name: str, value: str) -> None:
     # RFC 9113, 8.2.1: "A field name MUST NOT contain characters in the ranges 0x00-0x20, 0x41-0x5a, or 0x7f-0xff
-    # (all inclusive)"; "With the exception of pseudo-header fields [...], field names MUST NOT include a colon".
+    # (all ranges inclusive)"; "With the exception of pseudo-header fields [...], field names MUST NOT include a colon".
     if not is_token(name.removeprefix(":")):
         raise HandshakeError(400, f"{excerpt(name)} is not a valid field name", "RFC 9113 8.2.1")
     # 8.2: "Field names MUST be converted to lowercase when constructing an HTTP/2 message."
@@ -348,7 +348,7 @@ def _parse_status(pseudo: dict[str, str]) -> int:
     status = pseudo.get(":status", "")
     if len(pseudo) != 1 or len(status) != 3 or not (status.isascii() and status.isdigit()) or status < "100":
         raise HandshakeError(None, "the response must have one :status, of 3 digits", "RFC 9113 8.3.2")
-    # RFC 9113, 8.6: HTTP/2 "removes support for the 101 (Switching Protocols) informational status code".
+    # RFC 9113, 8.6: "HTTP/2 does not support the 101 (Switching Protocols) informational status code".
     if status == "101":
         raise HandshakeError(
             None, "the response is a 101, which HTTP/2 does not have; 200 opens a WebSocket", "RFC 9113 8.6"

@@ -152,7 +152,7 @@ REQUEST_RULES: dict[str, HeadRule] = _by_name(
         HeadRule("method", "4.2.1", (405, 400, 426, 501), "An HTTP/1.1 or higher GET request"),
         HeadRule("HTTP version", "4.2.1", (426, 400, 505), "An HTTP/1.1 or higher GET request"),
         HeadRule(
-            "request line", "RFC 9112 3", (400, 505), "Recipients of an invalid request-line SHOULD respond with"
+            "request line", "RFC 9112 3.2", (400, 505), "Recipients of an invalid request-line SHOULD respond with"
         ),
         HeadRule(
             "target", "4.2.1", (400, 404), "that should be interpreted as a /resource name/ defined in Section 3"

@@ -94,7 +94,7 @@ def test_fragments_share_state_and_control_frames_are_never_changed(role: Role, 
 
 @BOTH_ROLES
 def test_the_last_extension_is_undone_first(role: Role) -> None:
-    """9.1: the first one listed "is the first to see the data" of the sender."""
+    """9.1: if the answer lists "foo, bar", the sender sends "bar(foo(data))"."""
     coded = shifted(run(4, b"a"), 0, 1)
     stream = to(role, BINARY, coded, rsv=RSV2 | RSV3)
     assert feed(Connection(role, [RunsCodec(), ShiftCodec()]), [stream]) == [BytesMessage(b"aaaa")]

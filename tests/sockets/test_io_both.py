@@ -407,7 +407,7 @@ def test_the_words_about_a_bad_answer_of_a_proxy() -> None:
         "ws://a.example/": b"a.example:80",
         "wss://a.example/": b"a.example:443",
         "ws://[::1]:81/": b"[::1]:81",
-        # RFC 6874, 1: a zone means something to this machine only
+        # RFC 6874, 4: a zone means something to this machine only
         "ws://[fe80::1%25eth0]:81/": b"[fe80::1]:81",
     }.items(),
 )

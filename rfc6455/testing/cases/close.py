@@ -38,7 +38,7 @@ def with_codes(make: Maker) -> Iterator[Case]:
             make.close(code, b"bye"),
         )
     for code, why in BAD_CLOSE_CODES.items():
-        # 7.4 has a MUST NOT only for those three; the others "have not been defined", or are outside all ranges.
+        # 7.4 has a MUST NOT only for those three; the others are not defined, or are outside all ranges.
         yield make.breaks(
             f"code-{code}",
             "close code that may not travel",

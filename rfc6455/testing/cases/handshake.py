@@ -488,7 +488,8 @@ def good_answers(make: Maker) -> Iterator[Case]:
     )
 
 
-# 4.1: "If any of these is not met, the client MUST _Fail the WebSocket Connection_."
+# 4.1, 4: "If the response lacks a |Sec-WebSocket-Accept| header field or the |Sec-WebSocket-Accept| contains a value
+# other than" the expected one, "the client MUST _Fail the WebSocket Connection_."
 BAD_ACCEPTS = {
     "wrong": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
     "empty": "",
