@@ -178,7 +178,7 @@ class Extension:
         """Answer an offer on a server. By default, an offer with parameters is declined.
 
         :param parameters: those of one offer, in order; the value is ``None`` for a parameter without one.
-        :returns: the state agreed on, or ``None`` to decline this offer; the client "is only offering to use" it (9.1).
+        :returns: the state agreed on, or ``None`` to decline; a client "is only offering to use" extensions (9.1).
         """
         return None if parameters else self.codec()
 

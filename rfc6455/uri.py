@@ -30,8 +30,8 @@ from .errors import LocalProtocolError
 #   port          = *DIGIT                                                      (3.2.3)
 #   path-abempty  = *( "/" *pchar ); pchar = unreserved / pct-encoded / sub-delims / ":" / "@"
 #   query         = *( pchar / "/" / "?" )                                      (3.4)
-# RFC 6874, 2: IP-literal may also be "[" IPv6address "%25" ZoneID "]"; 3: "we also suggest that URI parsers accept bare
-# "%" signs when possible". ZoneID is taken without pct-encoded.
+# RFC 6874, 2: IP-literal may also be "[" IPv6address "%25" ZoneID "]"; 3: "we also suggest that URI parsers accept
+# bare "%" signs when possible". ZoneID is taken without pct-encoded.
 # These patterns accept any "%"; _BAD_PERCENT finds one that is not followed by two hex digits.
 _REG_CHAR = r"A-Za-z0-9\-._~!$&'()*+,;=%"
 _NAME = re.compile(rf"[{_REG_CHAR}]+")

@@ -218,7 +218,8 @@ def _split(headers: Headers) -> tuple[dict[str, str], Headers]:
 
 def _check_field(name: str, value: str) -> None:
     # RFC 9113, 8.2.1: "A field name MUST NOT contain characters in the ranges 0x00-0x20, 0x41-0x5a, or 0x7f-0xff
-    # (all ranges inclusive)"; "With the exception of pseudo-header fields [...], field names MUST NOT include a colon".
+    # (all ranges inclusive)"; "With the exception of pseudo-header fields [...], field names MUST NOT include a
+    # colon".
     if not is_token(name.removeprefix(":")):
         raise HandshakeError(400, f"{excerpt(name)} is not a valid field name", "RFC 9113 8.2.1")
     # 8.2: "Field names MUST be converted to lowercase when constructing an HTTP/2 message."
