@@ -236,7 +236,9 @@ def _name_of(host: str) -> str:
     check_type(host, str, _HOSTS)
     split = split_host(host)
     if split is None or split[1] is not None or host.endswith(":") or "*" in host:
-        raise LocalProtocolError(f"{excerpt(host)} in hosts is not a name or an address without a port, in ASCII")
+        raise LocalProtocolError(
+            f"{excerpt(host)} cannot be in hosts: write a name or an address, in ASCII and without a port"
+        )
     return _own_name(split[0])
 
 
