@@ -23,6 +23,15 @@ class Known:
         """The driver, whose endpoint has the information."""
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        driver = getattr(self, "_driver", None)
+        if driver is None:
+            return object.__repr__(self)  # a listener whose connection is not open yet
+        connection, end = driver.endpoint.connection, self.end
+        # The path, but not the query, which may contain a token.
+        where = f"{connection.role.value} {self.request.path}"
+        return f"<{type(self).__name__} {where} {'open' if end is None else f'closed {end.code:d}'}>"
+
     @property
     def request(self) -> Request:
         """The client's request."""

@@ -511,6 +511,50 @@ def redirect(request: Any) -> Response | None:
     return Response(302, Headers({"Location": "/new"})) if request.path == "/old" else None
 
 
+SECRET = "/room?token=secret"
+
+
+def test_the_repr_of_a_connection_on_asyncio() -> None:
+    """It says which connection this is and whether it is open, and leaves out the query, which may hold a token."""
+    seen: list[str] = []
+
+    async def close(ws: rfc6455_io.asyncio.WebSocket) -> None:
+        seen.append(f"{await ws.recv()} {ws!r}")
+        await ws.close(4000)
+
+    async def main() -> None:
+        assert repr(rfc6455_io.asyncio.Listener()).startswith("<rfc6455_io._asyncio_driver.Listener object at ")
+        async with rfc6455_io.asyncio.serve(close, "127.0.0.1", 0) as server:
+            ws = await rfc6455_io.asyncio.connect(f"ws://127.0.0.1:{server.port}{SECRET}", proxy=None)
+            await ws.send(repr(ws))
+            await ws.wait_closed()
+            seen.append(repr(ws))
+
+    asyncio.run(main())
+    assert seen == [
+        "<WebSocket client /room open> <WebSocket server /room open>",
+        "<WebSocket client /room closed 4000>",
+    ]
+
+
+def test_the_repr_of_a_connection_for_threads() -> None:
+    seen: list[str] = []
+
+    def close(ws: rfc6455_io.threads.WebSocket) -> None:
+        seen.append(f"{ws.recv()} {ws!r}")
+        ws.close(4000)
+
+    with rfc6455_io.threads.serve(close, "127.0.0.1", 0) as server:
+        ws = rfc6455_io.threads.connect(f"ws://127.0.0.1:{server.port}{SECRET}", proxy=None)
+        ws.send(repr(ws))
+        ws.wait_closed(PATIENCE)
+        seen.append(repr(ws))
+    assert seen == [
+        "<WebSocket client /room open> <WebSocket server /room open>",
+        "<WebSocket client /room closed 4000>",
+    ]
+
+
 def test_handshakes_are_wrapped_on_asyncio() -> None:
     ours, theirs = Recorders(), Recorders()
 
