@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 import rfc6455
 from rfc6455 import URI, CloseCause, Closed, HandshakeError, Request, Response
@@ -99,6 +99,14 @@ class Connect(Generic[T]):
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._open_in_time().__await__()
+
+    if not TYPE_CHECKING:  # a type checker reports the mistake itself
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(
+                f"'Connect' object has no attribute {name!r}; for the connection, write 'await connect(...)' or "
+                "'async with connect(...) as ws'"
+            )
 
     async def __aenter__(self) -> T:
         self._opened = await self._open_in_time()

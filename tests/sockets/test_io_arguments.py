@@ -565,6 +565,12 @@ def test_the_path_of_a_unix_socket_may_be_a_path(tmp_path: Path) -> None:
         assert ws.wait_closed().code == 1000
 
 
+def test_what_was_not_awaited_is_no_connection() -> None:
+    opening: Any = rfc6455_io.asyncio.connect("ws://127.0.0.1/")
+    with pytest.raises(AttributeError, match="no attribute 'send'; for the connection, write 'await connect"):
+        opening.send("hello")
+
+
 def test_a_connection_on_asyncio_opens_once() -> None:
     async def main() -> None:
         async with rfc6455_io.asyncio.serve(coroutine_function, "127.0.0.1", 0) as server:
