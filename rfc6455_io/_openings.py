@@ -109,8 +109,8 @@ _SAME_HERE = {
         ["timeout", "open_timeout", "close_timeout", "ping_interval", "ping_timeout", "heartbeat"],
         "timeouts=Timeouts(...)",
     ),
-    **dict.fromkeys(["additional_headers", "extra_headers", "header"], "headers"),
-    "protocols": "subprotocols",
+    **dict.fromkeys(["additional_headers", "auth", "cookies", "extra_headers", "header"], "headers"),
+    **dict.fromkeys(["protocols", "select_subprotocol"], "subprotocols"),
 }
 
 
