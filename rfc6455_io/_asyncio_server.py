@@ -341,7 +341,7 @@ def serve(
         1011. Alternatively, a class derived from `Listener` (or a ``functools.partial`` of one), which is called
         without arguments.
     :param host: the name or address to listen on, or a sequence of several; ``None`` for all interfaces.
-    :param port: the port; 0 for any free one.
+    :param port: the port; 0 or ``None`` for any free one.
     :param ssl: for ``wss:``, a context with the server's certificate.
     :param sock: a socket to listen on, instead of host and port.
     :param path: the path of a Unix socket to listen on, instead of host and port. A socket that an earlier server has
