@@ -413,6 +413,18 @@ def test_line_in_doubt_is_marked_and_sent_again(new_page: NewPage) -> None:
     assert served.received == ["Ann: ok"]
 
 
+def test_attempt_that_fails_casts_no_doubt_on_earlier_lines(server: ChatServer, new_page: NewPage) -> None:
+    page = new_page()
+    stop_clock(page)
+    enter(page, server.page(), "Ann")
+    say(page, "said in time")
+    page.clock.run_for(5000)
+    server.stop()
+    page.get_by_role("button", name="Connect now").click()
+    expect(log(page)).to_contain_text("Cannot reach")
+    expect(page.locator(".delivery")).to_have_count(0)
+
+
 HOLD_BACK = """() => {
   window.held = 9;
   const send = WebSocket.prototype.send;
