@@ -97,7 +97,8 @@ class CloseCode(IntEnum):
 # 7.4.1: these "MUST NOT be set as a status code in a Close control frame by an endpoint".
 LOCAL_CLOSE_CODES = frozenset({CloseCode.NO_STATUS_RCVD, CloseCode.ABNORMAL_CLOSURE, CloseCode.TLS_HANDSHAKE})
 
-# 7.4.2: 0 to 2999 are reserved for the protocol, so the codes in this range that are not registered have no meaning.
+# 7.4.2: 0 to 999 are not used, and 1000 to 2999 are reserved for the protocol, so those that are not registered have
+# no meaning.
 _REGISTERED_SENDABLE = frozenset(CloseCode) - LOCAL_CLOSE_CODES
 
 
