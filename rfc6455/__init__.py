@@ -1,4 +1,16 @@
-"""RFC 6455, the WebSocket protocol, without I/O: bytes go in, events come out; calls go in, bytes come out."""
+"""RFC 6455, the WebSocket protocol, without I/O: bytes go in, events come out; calls go in, bytes come out.
+
+This module only collects the public names. To read the code beside the RFC, follow this order:
+
+1. `codes.py` and `state.py`: the kinds of frames (5.2), and which may follow which (5.4, 5.5.1)
+2. `cursor.py`: the header of a frame, and the rules that apply to it (5.1, 5.2, 5.5)
+3. `messages.py`: how frames become messages (5.4, 5.6, 8.1)
+4. `connection.py`: one end of an open connection: Pings, closing and failing (5.5, 7)
+5. `handshake/http1.py`: the opening handshake (4), with the heads of HTTP/1.1 in `http1_heads.py`
+6. `deadlines.py` and `endpoint.py`: time, and the whole life of a connection
+
+`byte_loops.py` has the loops over single bytes (5.3), `deflate.py` the extension of RFC 7692.
+"""
 
 from __future__ import annotations
 
