@@ -67,7 +67,7 @@ def payloads(make: Maker) -> Iterator[Case]:
         yield make.case(
             f"reason-{length}",
             "5.5.1",
-            f"a Close with a reason of {length} bytes is answered",
+            f"a Close with a reason of length {length} is answered",
             (Closes(codes(1000)),),
             make.close(1000, b"*" * length),
         )

@@ -21,7 +21,7 @@ EXAMPLES = {
     "example": ("7.2.3.1", "f2 48 cd c9 c9 07 00", "the example of one block"),
     "stored-block": ("7.2.3.3", "00 05 00 fa ff 48 65 6c 6c 6f 00", "a block without compression"),
     "final-block": ("7.2.3.4", "f3 48 cd c9 c9 07 00 00", "a block with BFINAL"),
-    "two-blocks": ("7.2.3.5", "f2 48 05 00 00 00 ff ff ca c9 c9 07 00", "two blocks"),
+    "two-blocks": ("7.2.3.5", "f2 48 05 00 00 00 ff ff ca c9 c9 07 00", "a message of two blocks"),
 }
 
 # name: a payload that is not valid DEFLATE data
@@ -232,7 +232,7 @@ def data(make: DeflateMaker) -> Iterator[Case]:
         yield make.echoes(
             f"fragments-of-{size}",
             "RFC 7692 7.2.1",
-            f"a compressed text in fragments of {size} bytes comes back",
+            f"a compressed text in fragments of length {size} comes back",
             ((TEXT, payload),),
             b"".join(frames),
         )

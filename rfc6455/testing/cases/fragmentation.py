@@ -61,12 +61,12 @@ def with_control_frames(make: Maker) -> Iterator[Case]:
     first, last = make.fragments(TEXT, (b"Hel", b"lo"))
     hello = ((TEXT, b"Hello"),)
     ping, pong = make.frame(PING, b"ping"), make.frame(PONG, b"pong")
-    for name, control, pings in [
-        ("ping", ping, (b"ping",)),
-        ("pong", pong, ()),
-        ("empty-ping", make.frame(PING), (b"",)),
+    for name, what, control, pings in [
+        ("ping", "a Ping", ping, (b"ping",)),
+        ("pong", "a Pong", pong, ()),
+        ("empty-ping", "an empty Ping", make.frame(PING), (b"",)),
     ]:
-        sentence = f"a {name.replace('-', ' ')} between two fragments is accepted, and the message comes back"
+        sentence = f"{what} between two fragments is accepted, and the message comes back"
         yield make.echoes(f"{name}-between", "5.4", sentence, hello, first + control + last, pings=pings)
         yield make.echoes(
             f"{name}-between-writes", "5.4", sentence + ", in three writes", hello, first, control, last, pings=pings
