@@ -31,7 +31,7 @@ def cases(role: Role) -> Iterator[Case]:
 def pings(make: Maker) -> Iterator[Case]:
     for name, payload in PAYLOADS.items():
         frame = make.frame(PING, payload)
-        sentence = f"a Ping ({name}) is answered with a Pong with the same {len(payload)} bytes"
+        sentence = f"a Ping ({name}, length {len(payload)}) is answered with a Pong with the same payload"
         yield make.echoes(f"ping-{name}", "5.5.3", sentence, (), frame, pings=(payload,))
     for name in ("text", "length-125"):
         payload = PAYLOADS[name]

@@ -122,7 +122,7 @@ def lengths(make: Maker) -> Iterator[Case]:
             yield make.echoes(
                 f"length-{length}-{NAMES[opcode]}",
                 "5.2",
-                f"a {NAMES[opcode]} message of {length} bytes comes back",
+                f"a {NAMES[opcode]} message of length {length} comes back",
                 ((opcode, payload),),
                 make.frame(opcode, payload),
             )
