@@ -87,34 +87,34 @@ _START, _LINE, _END, _DONE = "start of the request", "start of a line", "end of 
 
 # ---- Other protocols, recognised by their first bytes ----
 
-_PROXY_PROTOCOL = "this is the PROXY protocol: have the proxy in front not send it, or take its line off before"
+_PROXY_PROTOCOL = "this is the PROXY protocol: turn it off in the proxy, or remove its line before the handshake"
 
 # The first bytes from a client that uses another protocol.
 _ASKERS = {
     # RFC 8446, 5.1: a record of type "handshake"
-    b"\x16": "this is TLS, and the port speaks HTTP without it: connect with ws, or let TLS end before this server",
+    b"\x16": "this is TLS, but the port speaks HTTP without TLS: connect with ws:, or have a proxy in front do TLS",
     # RFC 4253, 4.2: 'SSH-protoversion-softwareversion SP comments CR LF', which begins like a method
-    b"SSH-": "this is SSH, and the port speaks HTTP",
+    b"SSH-": "this is SSH, but the port speaks HTTP",
     # RFC 1928, 3, and the protocol before it, begin with their version.
-    **dict.fromkeys((b"\x05", b"\x04"), "this is SOCKS, perhaps: the port speaks HTTP, and is no proxy"),
+    **dict.fromkeys((b"\x05", b"\x04"), "this may be SOCKS, but the port speaks HTTP, and is not a proxy"),
     # A CONNECT packet, as from a client that was told to use MQTT without WebSocket.
-    b"\x10": "this is MQTT, perhaps, without WebSocket: the port speaks HTTP",
-    **{bytes([octet]): "this is a frame, perhaps, before the opening handshake" for octet in (0x81, 0x82, 0x88, 0x89)},
+    b"\x10": "this may be MQTT without WebSocket, but the port speaks HTTP",
+    **{bytes([octet]): "this may be a frame without an opening handshake before it" for octet in (0x81, 0x82, 0x88, 0x89)},
     b"PROXY ": _PROXY_PROTOCOL,
     b"\n": "the request begins with LF alone; an empty line before it ends with CRLF",
-    b"\r": f"there is more than one empty line before the request; where a proxy stands in front, {_PROXY_PROTOCOL}",
+    b"\r": f"there is more than one empty line before the request; if there is a proxy in front, {_PROXY_PROTOCOL}",
 }
 
 
 # The first bytes from a server that uses another protocol.
 _ANSWERERS = {
-    b"\x15": "a TLS alert: connect with wss",
-    b"\x16": "TLS: connect with wss",
-    b"\x00": "a frame of HTTP/2, perhaps: the server may not speak HTTP/1.1",
-    b"S": "SSH, perhaps",
-    b"2": "SMTP or FTP, perhaps",
-    b"+": "POP3, perhaps",
-    b"-": "Redis, perhaps",
+    b"\x15": "a TLS alert: connect with wss:",
+    b"\x16": "TLS: connect with wss:",
+    b"\x00": "possibly a frame of HTTP/2: the server may not speak HTTP/1.1",
+    b"S": "possibly SSH",
+    b"2": "possibly SMTP or FTP",
+    b"+": "possibly POP3",
+    b"-": "possibly Redis",
     b"<": "a page without a head",
     **{bytes([octet]): "a frame, before the handshake was answered" for octet in range(0x80, 0x90)},
 }
@@ -135,7 +135,7 @@ def _check_request_version(version: bytes) -> None:
     # RFC 9110, 15.6.6: a server may answer with 505 if it is "unable or unwilling to complete the request using the
     # same major version". HTTP/2 and HTTP/3 do not have this form anyway.
     if version == b"HTTP/2.0":  # RFC 9113, 3.4: the preface is "PRI * HTTP/2.0"
-        raise HeadError(505, "this is HTTP/2, and the port speaks HTTP/1.1", "RFC 9112 2.3")
+        raise HeadError(505, "this is HTTP/2, but the port speaks HTTP/1.1", "RFC 9112 2.3")
     if version.decode() not in _VERSIONS:
         status = 505 if _VERSION.fullmatch(version) else 400
         raise HeadError(

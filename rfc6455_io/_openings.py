@@ -189,8 +189,8 @@ def check_server_context(ssl: tls.SSLContext | None) -> None:
 
 
 class SocketFile:
-    """The file of a Unix socket that a server has just bound to ``path``, if that is one: on Linux, a name that begins
-    with a zero byte is none."""
+    """The file of a Unix socket that a server has just bound to ``path``. There may be none: on Linux, a name that
+    begins with a zero byte does not belong to a file."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(os.fsdecode(path)).absolute()

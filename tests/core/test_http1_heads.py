@@ -237,9 +237,9 @@ def test_bad_head(reader_type: type[Reader], head: bytes, status: int, section: 
 
 
 # Each says what is not allowed, in which part, and shows the line; nothing that a field holds is shown.
-SSH_WORDS = "this is SSH, and the port speaks HTTP"
-TLS_WORDS = "this is TLS, and the port speaks HTTP without it: connect with ws, or let TLS end before this server"
-PROXY_WORDS = "this is the PROXY protocol: have the proxy in front not send it, or take its line off before"
+SSH_WORDS = "this is SSH, but the port speaks HTTP"
+TLS_WORDS = "this is TLS, but the port speaks HTTP without TLS: connect with ws:, or have a proxy in front do TLS"
+PROXY_WORDS = "this is the PROXY protocol: turn it off in the proxy, or remove its line before the handshake"
 LF_WORDS = "the line ends with LF alone; CRLF is required"
 LONG = b"GET /" + b"a" * 99 + b"\t"
 GET_KEY = b"GET / HTTP/1.1\r\nKey: secret"
@@ -311,10 +311,10 @@ WORDS: list[tuple[type[Reader], bytes, str]] = [
         f"{LF_WORDS}, at byte 12: 'HTTP/1.1 200\\n'",
     ),
     # strangers
-    (RequestReader, b"\x05\x01\x00", "this is SOCKS, perhaps: the port speaks HTTP, and is no proxy"),
-    (RequestReader, b"\x04\x01\x00\x50", "this is SOCKS, perhaps: the port speaks HTTP, and is no proxy"),
-    (RequestReader, b"\x10\x0c\x00\x04MQTT", "this is MQTT, perhaps, without WebSocket: the port speaks HTTP"),
-    (RequestReader, b"\x81\x85\x00", "this is a frame, perhaps, before the opening handshake"),
+    (RequestReader, b"\x05\x01\x00", "this may be SOCKS, but the port speaks HTTP, and is not a proxy"),
+    (RequestReader, b"\x04\x01\x00\x50", "this may be SOCKS, but the port speaks HTTP, and is not a proxy"),
+    (RequestReader, b"\x10\x0c\x00\x04MQTT", "this may be MQTT without WebSocket, but the port speaks HTTP"),
+    (RequestReader, b"\x81\x85\x00", "this may be a frame without an opening handshake before it"),
     (RequestReader, b"\x16\x03\x01\x02\x00", TLS_WORDS),
     (RequestReader, b"SSH-2.0-OpenSSH_9.2\r\n", SSH_WORDS),
     (RequestReader, b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n", SSH_WORDS),
@@ -322,12 +322,12 @@ WORDS: list[tuple[type[Reader], bytes, str]] = [
     (
         RequestReader,
         b"\r\n\r\n\0\r\nQUIT\n",
-        f"there is more than one empty line before the request; where a proxy stands in front, {PROXY_WORDS}",
+        f"there is more than one empty line before the request; if there is a proxy in front, {PROXY_WORDS}",
     ),
-    (RequestReader, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "this is HTTP/2, and the port speaks HTTP/1.1"),
-    (ResponseReader, b"\x15\x03\x01\x00\x02", "the answer is not HTTP/1.1 but a TLS alert: connect with wss"),
-    (ResponseReader, b"SSH-2.0-x\r\n", "the answer is not HTTP/1.1 but SSH, perhaps"),
-    (ResponseReader, b"220 mail.example\r\n", "the answer is not HTTP/1.1 but SMTP or FTP, perhaps"),
+    (RequestReader, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "this is HTTP/2, but the port speaks HTTP/1.1"),
+    (ResponseReader, b"\x15\x03\x01\x00\x02", "the answer is not HTTP/1.1 but a TLS alert: connect with wss:"),
+    (ResponseReader, b"SSH-2.0-x\r\n", "the answer is not HTTP/1.1 but possibly SSH"),
+    (ResponseReader, b"220 mail.example\r\n", "the answer is not HTTP/1.1 but possibly SMTP or FTP"),
     (ResponseReader, b"\x81\x05Hello", "the answer is not HTTP/1.1 but a frame, before the handshake was answered"),
     (ResponseReader, b"hello", "'h' is not allowed in the HTTP version, at byte 0: 'h'"),
 ]
