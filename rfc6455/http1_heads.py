@@ -99,7 +99,7 @@ _ASKERS = {
     **dict.fromkeys((b"\x05", b"\x04"), "this may be SOCKS, but the port speaks HTTP, and is not a proxy"),
     # A CONNECT packet, as from a client that was told to use MQTT without WebSocket.
     b"\x10": "this may be MQTT without WebSocket, but the port speaks HTTP",
-    **{bytes([octet]): "this may be a frame without an opening handshake before it" for octet in (0x81, 0x82, 0x88, 0x89)},
+    **{bytes([octet]): "this may be a frame, without an opening handshake" for octet in (0x81, 0x82, 0x88, 0x89)},
     b"PROXY ": _PROXY_PROTOCOL,
     b"\n": "the request begins with LF alone; an empty line before it ends with CRLF",
     b"\r": f"there is more than one empty line before the request; if there is a proxy in front, {_PROXY_PROTOCOL}",

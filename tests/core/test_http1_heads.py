@@ -314,7 +314,7 @@ WORDS: list[tuple[type[Reader], bytes, str]] = [
     (RequestReader, b"\x05\x01\x00", "this may be SOCKS, but the port speaks HTTP, and is not a proxy"),
     (RequestReader, b"\x04\x01\x00\x50", "this may be SOCKS, but the port speaks HTTP, and is not a proxy"),
     (RequestReader, b"\x10\x0c\x00\x04MQTT", "this may be MQTT without WebSocket, but the port speaks HTTP"),
-    (RequestReader, b"\x81\x85\x00", "this may be a frame without an opening handshake before it"),
+    (RequestReader, b"\x81\x85\x00", "this may be a frame, without an opening handshake"),
     (RequestReader, b"\x16\x03\x01\x02\x00", TLS_WORDS),
     (RequestReader, b"SSH-2.0-OpenSSH_9.2\r\n", SSH_WORDS),
     (RequestReader, b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n", SSH_WORDS),
