@@ -110,6 +110,11 @@ SERVE = {
         TypeError,
         r"^serve\(\) has no argument 'additional_headers'; help\(serve\) lists those that it has$",
     ),
+    "a name of websockets for servers": (
+        {"select_subprotocol": None},
+        TypeError,
+        r"^serve\(\) has no argument 'select_subprotocol'; pass subprotocols instead$",
+    ),
     "a wrong letter": ({"origin": ()}, TypeError, r"^serve\(\) has no argument 'origin'; did you mean 'origins'\?$"),
     "another name": (
         {"colour": 5},
@@ -501,6 +506,11 @@ CONNECT = {
         {"additional_headers": {}},
         TypeError,
         r"^connect\(\) has no argument 'additional_headers'; pass headers instead$",
+    ),
+    "a name of aiohttp": (
+        {"auth": None},
+        TypeError,
+        r"^connect\(\) has no argument 'auth'; pass headers instead$",
     ),
     "compression": (
         {"compression": None},
