@@ -1,5 +1,7 @@
 from cpython.object cimport PyObject
 
+ctypedef const unsigned char *Source
+
 cpdef bytes mask_slice(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn)
 cpdef bytes take_payload(bytes data, Py_ssize_t start, Py_ssize_t stop, int masked)
 cpdef bytes pack_header(int first, Py_ssize_t length, bytes masking_key)
@@ -42,16 +44,46 @@ cdef class PayloadBuffer:
 cdef class BytesBuffer(PayloadBuffer):
     cpdef bytes take_bytes(self)
 
-cdef class TextBuffer(PayloadBuffer):
-    # As in byte_loops.py. There are no blocks as long as the text is ASCII.
-    cdef Py_ssize_t _checked
-    cdef bint _beyond_ascii
-    cdef bint _is_wide
-    cdef list _blocks
-    cdef Py_ssize_t _size_of_blocks
-    cdef Py_ssize_t _memory_of_blocks
+cdef class GrowingText:
+    # A str to which nothing else refers, so that its characters may still be written. The number of characters, and of
+    # their bytes in UTF-8; these numbers with what was just decoded; the number of characters for which there is room;
+    # and the memory that each takes: 1 or 2 bytes.
+    cdef PyObject *_object
+    cdef Py_ssize_t _length
+    cdef Py_ssize_t _used
+    cdef Py_ssize_t _new_length
+    cdef Py_ssize_t _new_used
+    cdef Py_ssize_t _room
+    cdef int _character_size
 
-    cdef _decode_block(self)
+    cdef int _resize(self, Py_ssize_t room) except -1
+    cdef Py_ssize_t decode(self, Source data, Py_ssize_t size, Py_ssize_t more) except -1
+    cdef void keep(self) noexcept
+    cdef str take(self)
+    cdef Py_ssize_t allocated(self) noexcept
+    cdef bint is_wide(self) noexcept
+
+cdef class TextBuffer(PayloadBuffer):
+    # As in byte_loops.py, with pieces of text for the blocks there: there is a new one only if it needs characters of
+    # another size, and the last one is growing as long as the text is not wide.
+    cdef Py_ssize_t _checked
+    cdef bint _is_wide
+    cdef list _pieces
+    cdef GrowingText _growing
+    cdef Py_ssize_t _size_of_decoded
+    cdef Py_ssize_t _memory_of_pieces
+    # Whether the text is known not to be ASCII, and the number of bytes that are announced to follow.
+    cdef bint _beyond_ascii
+    cdef Py_ssize_t _more
+
     cpdef check_text(self)
+    cdef _set_ascii_aside(self)
+    cdef _decode_block(self)
+    cdef Py_ssize_t _decode(self, Py_ssize_t more) except -1
+    cdef _begin_piece(self, unsigned char octet)
+    cdef _end_piece(self)
+    cdef _add_piece(self, str text, Py_ssize_t memory)
+    cdef _forget(self, Py_ssize_t decoded)
+    cdef str _take_ascii(self)
     cdef str _take_last(self)
     cpdef str take_text(self)

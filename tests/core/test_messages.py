@@ -4,6 +4,7 @@ extensions (9), and messages that are serialised once."""
 from __future__ import annotations
 
 import itertools
+import sys
 import tracemalloc
 from collections.abc import Callable, Sequence
 
@@ -280,6 +281,48 @@ def test_bad_text_cut_anywhere_names_the_frame_with_the_bad_byte(role: Role, tex
         assert read_frames(result.output, role)[0] == (PONG, b"first", True, 0)
 
 
+# A large text in several scripts, which is decoded as it arrives: each of these is repeated a number of times.
+RUNS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["a", "\x7f", "\x80", "\xff", "\u0100", "\u07ff", "\u0800", "\uffff", "\U00010000", "a\xe9", "b\u6f22"]
+        ),
+        st.sampled_from([1, 7, 100, 4090, 9000]),
+    ),
+    max_size=8,
+)
+
+
+@given(RUNS, st.lists(st.integers(0, 60_000), max_size=6), st.booleans())
+def test_large_text_cut_anywhere(runs: list[tuple[str, int]], places: list[int], in_fragments: bool) -> None:
+    text = "".join([run * count for run, count in runs])
+    connection = new_connection(SERVER)
+    pieces = cut_at(text.encode(), places) or [b""]
+    wire_data = [fragmented(SERVER, TEXT, pieces)] if in_fragments else cut_at(to(SERVER, TEXT, text.encode()), places)
+    (event,) = feed(connection, wire_data)
+    assert event == TextMessage(text)
+    # It takes the memory of its widest character, and no more.
+    assert isinstance(event, TextMessage)
+    assert sys.getsizeof(event.text) == sys.getsizeof(text)
+    assert connection.retained_bytes == 0
+
+
+@BAD_TEXT
+@given(RUNS, st.lists(st.integers(0, 60_000), max_size=6))
+def test_bad_bytes_in_large_text(text: bytes, runs: list[tuple[str, int]], places: list[int]) -> None:
+    good = "".join([run * count for run, count in runs]).encode()
+    bad = first_bad(text)
+    assert bad is not None
+    bad += len(good)
+    data = to(SERVER, TEXT, good + text, fin=False)
+    end = len(data) - len(good + text) + bad
+    connection = new_connection(SERVER)
+    assert feed(connection, cut_at(data[:end], places)) == []
+    (closed,) = connection.receive_data(data[end : end + 1] or to(SERVER, CONT))
+    assert isinstance(closed, Closed)
+    assert closed.code == 1007
+
+
 @pytest.mark.clause("6455:8.1-bad-utf8-fails")
 @given(st.binary(max_size=12) | st.text(max_size=8).map(lambda text: text.encode()), st.lists(st.integers(0, 20)))
 def test_any_bytes_as_text(data: bytes, places: list[int]) -> None:
@@ -415,11 +458,35 @@ def test_a_message_of_just_the_limit_is_taken_however_it_is_read(
     assert feed(connection, [data[at : at + read] for at in range(0, len(data), read)]) == [BytesMessage(bytes(size))]
 
 
-def fragmented_headers(role: Role, lengths: list[int]) -> list[bytes]:
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("size", [5000, 1 << 16, 1 << 20, 3 << 20])
+@pytest.mark.parametrize("fragment", [10_000, 1 << 30], ids=["fragments", "one frame"])
+@pytest.mark.parametrize("read", [1000, 64 << 10, 200_000])
+@pytest.mark.parametrize(
+    "run", ["a", "\xe9", "Привет, мир; ", "a" * 17 + "漢", "a" * 18 + "漢", "a" * 36 + "漢", "漢", "a" * 9 + "😀"]
+)
+def test_a_text_of_just_the_limit_is_taken_however_it_is_read(size: int, fragment: int, read: int, run: str) -> None:
+    """Whatever its characters are, and wherever they are among ASCII."""
+    half = run * (size // 2 // len(run.encode()))
+    filler = "a" * (size - 2 * len(half.encode()))
+    for text in (
+        half + half + filler,
+        half + filler + "a" * len(half.encode()),
+        "a" * len(half.encode()) + filler + half,
+    ):
+        payload = text.encode()
+        fragments = [payload[at : at + fragment] for at in range(0, size, fragment)]
+        headers = fragmented_headers(SERVER, [len(each) for each in fragments], TEXT)
+        data = b"".join(header + payload for header, payload in zip(headers, fragments, strict=True))
+        connection = new_connection(SERVER, limits=Limits(message=size))
+        assert feed(connection, [data[at : at + read] for at in range(0, len(data), read)]) == [TextMessage(text)]
+
+
+def fragmented_headers(role: Role, lengths: list[int], opcode: int = BINARY) -> list[bytes]:
     key = bytes(4) if role is SERVER else None
     last = len(lengths) - 1
     return [
-        to(role, CONT if at else BINARY, fin=at == last, declared=length, key=key) for at, length in enumerate(lengths)
+        to(role, CONT if at else opcode, fin=at == last, declared=length, key=key) for at, length in enumerate(lengths)
     ]
 
 
