@@ -207,18 +207,18 @@ class PerMessageDeflate(Extension):
     def offer(self) -> str:
         """Return the client's offer (7.1). *M* is a number below 15:
 
-        ==========================  ============  ========
+        ==========================  ============  =======
         parameter                   configured    offered
-        ==========================  ============  ========
-        server_no_context_takeover  None or True  there
+        ==========================  ============  =======
+        server_no_context_takeover  None or True  present
         server_no_context_takeover  False         absent
-        client_no_context_takeover  None or True  there
+        client_no_context_takeover  None or True  present
         client_no_context_takeover  False         absent
         server_max_window_bits      15            absent
         server_max_window_bits      M             M
-        client_max_window_bits      None or 15    there
+        client_max_window_bits      None or 15    present
         client_max_window_bits      M             M
-        ==========================  ============  ========
+        ==========================  ============  =======
         """
         client_bits = self._offered_client_bits()
         offered = DeflateParameters(
@@ -235,26 +235,26 @@ class PerMessageDeflate(Extension):
 
         *M* and *N* are numbers; what is configured for the client's window is *M* below 15.
 
-        ==========================  =====================  ===============  =========
-        parameter                   configured             offered          answered
-        ==========================  =====================  ===============  =========
-        server_no_context_takeover  None or True           absent or there  there
-        server_no_context_takeover  False                  absent           absent
-        server_no_context_takeover  False                  there            there
-        client_no_context_takeover  None or False          absent           absent
-        client_no_context_takeover  True                   absent           there
-        client_no_context_takeover  None or True or False  there            there
-        server_max_window_bits      15                     absent           absent
-        server_max_window_bits      M                      absent           M
-        server_max_window_bits      15                     N                N
-        server_max_window_bits      M                      N                min(M, N)
-        client_max_window_bits      None or M              absent           absent
-        client_max_window_bits      M, required            absent           declined
-        client_max_window_bits      None                   there            11
-        client_max_window_bits      None                   N                min(11, N)
-        client_max_window_bits      M                      there            M
-        client_max_window_bits      M                      N                min(M, N)
-        ==========================  =====================  ===============  =========
+        ==========================  =====================  =================  ==========
+        parameter                   configured             offered            answered
+        ==========================  =====================  =================  ==========
+        server_no_context_takeover  None or True           absent or present  present
+        server_no_context_takeover  False                  absent             absent
+        server_no_context_takeover  False                  present            present
+        client_no_context_takeover  None or False          absent             absent
+        client_no_context_takeover  True                   absent             present
+        client_no_context_takeover  None or True or False  present            present
+        server_max_window_bits      15                     absent             absent
+        server_max_window_bits      M                      absent             M
+        server_max_window_bits      15                     N                  N
+        server_max_window_bits      M                      N                  min(M, N)
+        client_max_window_bits      None or M              absent             absent
+        client_max_window_bits      M, required            absent             declined
+        client_max_window_bits      None                   present            11
+        client_max_window_bits      None                   N                  min(11, N)
+        client_max_window_bits      M                      present            M
+        client_max_window_bits      M                      N                  min(M, N)
+        ==========================  =====================  =================  ==========
 
         11 is asked for only if the client keeps its context and nobody chose that: with ``client_no_context_takeover``
         in the answer, or configured as ``False``, it is 15, which is not written out.
@@ -275,25 +275,25 @@ class PerMessageDeflate(Extension):
         7.1: a client MUST fail the connection if the answer is invalid, or "represents" a configuration that it does
         not support. *M* is what it offered, *N* what the answer says.
 
-        ==========================  =============  ===============  ===============
-        parameter                   configured     answered         in use
-        ==========================  =============  ===============  ===============
-        server_no_context_takeover  None or False  absent           absent
-        server_no_context_takeover  True           absent           fails
-        server_no_context_takeover  None or True   there            there
-        server_no_context_takeover  False          there            there
-        client_no_context_takeover  None or True   absent or there  there
-        client_no_context_takeover  False          absent           absent
-        client_no_context_takeover  False          there            there
-        server_max_window_bits      15             absent           15
-        server_max_window_bits      M              absent           fails
-        server_max_window_bits      M              N above M        fails
-        server_max_window_bits      M              N up to M        N
-        client_max_window_bits      M              absent           M
-        client_max_window_bits      M              N above M        fails
-        client_max_window_bits      M              N up to M        N
-        client_max_window_bits      M              there            fails
-        ==========================  =============  ===============  ===============
+        ==========================  =============  =================  =======
+        parameter                   configured     answered           in use
+        ==========================  =============  =================  =======
+        server_no_context_takeover  None or False  absent             absent
+        server_no_context_takeover  True           absent             fails
+        server_no_context_takeover  None or True   present            present
+        server_no_context_takeover  False          present            present
+        client_no_context_takeover  None or True   absent or present  present
+        client_no_context_takeover  False          absent             absent
+        client_no_context_takeover  False          present            present
+        server_max_window_bits      15             absent             15
+        server_max_window_bits      M              absent             fails
+        server_max_window_bits      M              N above M          fails
+        server_max_window_bits      M              N up to M          N
+        client_max_window_bits      M              absent             M
+        client_max_window_bits      M              N above M          fails
+        client_max_window_bits      M              N up to M          N
+        client_max_window_bits      M              present            fails
+        ==========================  =============  =================  =======
 
         :raises HandshakeError: where the table says "fails".
         """

@@ -75,14 +75,14 @@ def configured(name: str, cell: str) -> PerMessageDeflate:
 
 
 def offered(name: str, cell: str) -> str:
-    return "" if cell == "absent" else name if cell == "there" else f"{name}={cell}"
+    return "" if cell == "absent" else name if cell == "present" else f"{name}={cell}"
 
 
 def said(parameters: str, name: str) -> str:
     """What a header says of one parameter, in the words of the tables."""
     for found, value in words(parameters):
         if found == name:
-            return "there" if value is None else value
+            return "present" if value is None else value
     return "absent"
 
 
@@ -113,8 +113,8 @@ def test_what_a_client_accepts(name: str, config: str, answer: str, expected: st
         return
     codec = extension.accept_answer(words(offered(name, answer)))
     in_use = {
-        "server_no_context_takeover": "absent" if codec.inflate_takeover else "there",
-        "client_no_context_takeover": "absent" if codec.deflate_takeover else "there",
+        "server_no_context_takeover": "absent" if codec.inflate_takeover else "present",
+        "client_no_context_takeover": "absent" if codec.deflate_takeover else "present",
         "server_max_window_bits": str(codec.inflate_bits),
         "client_max_window_bits": str(codec.deflate_bits),
     }
