@@ -47,7 +47,7 @@ cdef class BytesBuffer(PayloadBuffer):
 cdef class GrowingText:
     # A str to which nothing else refers, so that its characters may still be written. The number of characters, and of
     # their bytes in UTF-8; these numbers with what was just decoded; the number of characters for which there is room;
-    # and the memory that each takes: 1 or 2 bytes.
+    # and the memory that each takes: 1, 2 or 4 bytes.
     cdef PyObject *_object
     cdef Py_ssize_t _length
     cdef Py_ssize_t _used
@@ -72,8 +72,10 @@ cdef class TextBuffer(PayloadBuffer):
     cdef GrowingText _growing
     cdef Py_ssize_t _size_of_decoded
     cdef Py_ssize_t _memory_of_pieces
-    # Whether the text is known not to be ASCII, and the number of bytes that are announced to follow.
+    # Whether the text is known not to be ASCII, and to have characters beyond U+FFFF; and the number of bytes that are
+    # announced to follow.
     cdef bint _beyond_ascii
+    cdef bint _is_widest
     cdef Py_ssize_t _more
 
     cpdef check_text(self)

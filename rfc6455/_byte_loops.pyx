@@ -24,10 +24,11 @@ cdef extern from "Python.h":
     str PyUnicode_DecodeLatin1(const char *data, Py_ssize_t size, const char *errors)
     str PyUnicode_DecodeUTF8Stateful(const char *data, Py_ssize_t size, const char *errors, Py_ssize_t *used)
 
-# The characters of a str that are all below U+0100, and of one that are all below U+10000.
+# The characters of a str: below U+0100, below U+10000, or any.
 ctypedef fused Character:
     unsigned char
     uint16_t
+    uint32_t
 
 cdef double WIDE = 1.9
 cdef enum:
@@ -353,8 +354,8 @@ cdef inline Py_ssize_t decode_into(Character *target, Source data, Py_ssize_t *l
             to[0] = <Character>((first & 0x1F) << 6 | at[1] & 0x3F)
             to += 1
             at += 2
-        else:
-            if sizeof(Character) == 1 or first >= 0xF0:
+        elif first < 0xF0:
+            if sizeof(Character) == 1:
                 break
             character = (first & 0x0F) << 12 | (at[1] & 0x3F) << 6 | at[2] & 0x3F
             if (not is_tail(at[1])) | (not is_tail(at[2])) | (character < 0x800) | (character >> 11 == 0xD800 >> 11):
@@ -362,6 +363,12 @@ cdef inline Py_ssize_t decode_into(Character *target, Source data, Py_ssize_t *l
             to[0] = <Character>character
             to += 1
             at += 3
+        else:
+            if sizeof(Character) < 4 or size_of_character(at, 0, 4) <= 0:
+                break
+            to[0] = <Character>((first & 7) << 18 | (at[1] & 0x3F) << 12 | (at[2] & 0x3F) << 6 | at[3] & 0x3F)
+            to += 1
+            at += 4
     length[0] += to - target
     return at - data
 
@@ -385,7 +392,8 @@ cdef class GrowingText:
         Py_XDECREF(self._object)
 
     cdef int _resize(self, Py_ssize_t room) except -1:
-        resize_text(&self._object, room, 0xFF if self._character_size == 1 else 0xFFFF)
+        cdef int size = self._character_size
+        resize_text(&self._object, room, 0xFF if size == 1 else 0xFFFF if size == 2 else 0x10FFFF)
         self._room = room
         return 0
 
@@ -405,8 +413,10 @@ cdef class GrowingText:
         self._new_length = self._length
         if self._character_size == 1:
             self._new_used = self._used + decode_into(end, data, &self._new_length)
-        else:
+        elif self._character_size == 2:
             self._new_used = self._used + decode_into(<uint16_t *>end, data, &self._new_length)
+        else:
+            self._new_used = self._used + decode_into(<uint32_t *>end, data, &self._new_length)
         return self._new_used - self._used
 
     cdef void keep(self) noexcept:
@@ -639,7 +649,7 @@ cdef class TextBuffer(PayloadBuffer):
     cdef _clear(self):
         PayloadBuffer._clear(self)
         self._checked = 0
-        self._beyond_ascii = self._is_wide = False
+        self._beyond_ascii = self._is_wide = self._is_widest = False
 
     cpdef bint append_simply(self, bytes data, bytes key, int turn) except -1:
         if self._is_wide or self._checked < self._size:
@@ -712,7 +722,7 @@ cdef class TextBuffer(PayloadBuffer):
         if octet < 0xF0:
             self._growing = GrowingText(1 if octet < 0xC4 else 2)
         else:
-            self._is_wide = True
+            self._is_wide = self._is_widest = True
 
     cdef _end_piece(self):
         cdef GrowingText growing = self._growing
@@ -755,6 +765,8 @@ cdef class TextBuffer(PayloadBuffer):
         cdef list pieces
         if self._loan is not None:
             self._end_loan()
+        if self._is_widest:
+            self._growing = GrowingText(4)
         if self._growing is not None:
             self._forget(self._decode(0))
             self._growing.keep()
