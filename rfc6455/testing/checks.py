@@ -18,10 +18,10 @@ from .wire import read_frames
 MakeReceiver = Callable[[], "Peer | Callable[[bytes], Iterable[Any]]"]
 
 
-def _receive(receiver: Any, portions: Iterable[bytes]) -> list[Any]:
+def _receive(receiver: Any, chunks: Iterable[bytes]) -> list[Any]:
     if hasattr(receiver, "receive_data"):
-        return feed(receiver, portions)
-    return [event for portion in portions for event in receiver(portion)]
+        return feed(receiver, chunks)
+    return [event for each in chunks for event in receiver(each)]
 
 
 def assert_same_events_in_any_chunking(
@@ -52,11 +52,11 @@ def assert_same_events_in_any_chunking(
     """
     expected, error = _outcome(make_receiver, whole(data), normal)
     for chunk in chunkings:
-        portions = chunk(data)
-        came, again = _outcome(make_receiver, portions, normal)
+        chunks = chunk(data)
+        came, again = _outcome(make_receiver, chunks, normal)
         if came != expected or type(again) is not type(error):
             raise AssertionError(
-                f"the reads {portions} gave {again or came!r}, but a single read gave {error or expected!r}"
+                f"the reads {chunks} gave {again or came!r}, but a single read gave {error or expected!r}"
             )
     if error is not None:
         raise error
@@ -64,11 +64,11 @@ def assert_same_events_in_any_chunking(
 
 
 def _outcome(
-    make_receiver: MakeReceiver, portions: list[bytes], normal: Callable[[list[Any]], Any]
+    make_receiver: MakeReceiver, chunks: list[bytes], normal: Callable[[list[Any]], Any]
 ) -> tuple[Any, Exception | None]:
     """Return the outcome: the events, or the exception that was raised instead."""
     try:
-        return normal(_receive(make_receiver(), portions)), None
+        return normal(_receive(make_receiver(), chunks)), None
     except Exception as error:
         return None, error
 
@@ -90,13 +90,13 @@ def assert_raises_nothing_but(
         ...
     AssertionError: the reads [b'x'] raised ValueError: invalid literal for int() with base 10: b'x'
     """
-    portions = chunk(data)
+    chunks = chunk(data)
     try:
-        _receive(make_receiver(), portions)
+        _receive(make_receiver(), chunks)
     except allowed:
         pass
     except Exception as error:
-        raise AssertionError(f"the reads {portions} raised {type(error).__name__}: {error}") from error
+        raise AssertionError(f"the reads {chunks} raised {type(error).__name__}: {error}") from error
 
 
 def assert_fails_with(
@@ -117,17 +117,17 @@ def assert_fails_with(
     '5.1'
     """
     end = make_end()
-    portions = chunk(data)
-    events = _receive(end, portions)
+    chunks = chunk(data)
+    events = _receive(end, chunks)
     frames, rest = read_frames(end.data_to_send())
     closes = [frame for frame in frames if frame.opcode == Opcode.CLOSE]
     if rest or not closes or closes[0] is not frames[-1]:
         raise AssertionError(
-            f"the reads {portions} gave {events}, and the end sent {frames}, without a Close frame as the last one"
+            f"the reads {chunks} gave {events}, and the end sent {frames}, without a Close frame as the last one"
         )
     code = int.from_bytes(closes[0].payload[:2], "big")
     if code != close_code:
-        raise AssertionError(f"after the reads {portions}, the end closed with {code}, not with {close_code}")
+        raise AssertionError(f"after the reads {chunks}, the end closed with {code}, not with {close_code}")
     return events
 
 

@@ -38,12 +38,12 @@ def halves(data: bytes) -> list[bytes]:
     >>> halves(b"abcdefg")
     [b'abcd', b'ef', b'g']
     """
-    portions = []
+    chunks = []
     while data:
         size = (len(data) + 1) // 2
-        portions.append(data[:size])
+        chunks.append(data[:size])
         data = data[size:]
-    return portions
+    return chunks
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Uneven:
     :param seed: a number; a different one cuts in a different way.
     :param largest: the maximum size of a read in bytes, at least 1.
 
-    >>> [len(portion) for portion in Uneven(1)(bytes(30))] == [len(portion) for portion in Uneven(1)(bytes(30))]
+    >>> [len(chunk) for chunk in Uneven(1)(bytes(30))] == [len(chunk) for chunk in Uneven(1)(bytes(30))]
     True
     """
 
@@ -81,16 +81,16 @@ class Uneven:
 
     def __call__(self, data: bytes) -> list[bytes]:
         """Return the chunks of ``data``."""
-        portions = []
+        chunks = []
         state = self.seed
         at = 0
         while at < len(data):
             # A linear congruential generator; its upper bits are random enough for this.
             state = (state * 1103515245 + 12345) % (1 << 31)
             size = 1 + (state >> 16) % self.largest
-            portions.append(data[at : at + size])
+            chunks.append(data[at : at + size])
             at += size
-        return portions
+        return chunks
 
 
 #: The ways to cut that find most mistakes, by name.

@@ -42,7 +42,7 @@ class Peer(Protocol):
         ...
 
 
-def feed(end: Peer | Endpoint, portions: Iterable[bytes], now: float = 0.0) -> list[Any]:
+def feed(end: Peer | Endpoint, chunks: Iterable[bytes], now: float = 0.0) -> list[Any]:
     """Pass input to an end as a careful caller does, and return everything that the end reports.
 
     If the end has an attribute ``unread``, as a `rfc6455.Connection` does, it is called until that is 0.
@@ -54,11 +54,11 @@ def feed(end: Peer | Endpoint, portions: Iterable[bytes], now: float = 0.0) -> l
     [Ping(payload=b'')]
     """
     events: list[Any] = []
-    for portion in portions:
+    for each in chunks:
         if isinstance(end, Endpoint):
-            events += end.events(portion, now=now)
+            events += end.events(each, now=now)
             continue
-        events += end.receive_data(portion)
+        events += end.receive_data(each)
         while getattr(end, "unread", 0):
             events += end.receive_data(None)  # type: ignore[arg-type]
     return events
@@ -125,8 +125,8 @@ class Pair:
         waiting = self.under_way[sender]
         data = bytes(waiting[:size])
         del waiting[: len(data)]
-        portions = [portion for portion in (chunk or self._chunk)(data) if portion]
-        self.events[sender.peer] += feed(self.ends[sender.peer], portions, self.now)
+        chunks = [each for each in (chunk or self._chunk)(data) if each]
+        self.events[sender.peer] += feed(self.ends[sender.peer], chunks, self.now)
         return len(data)
 
     def end(self, sender: Role) -> None:

@@ -105,7 +105,7 @@ def test_portions_join_to_the_data_and_none_is_empty(data: bytes, chunk: Chunkin
 
 
 @share(15)
-@given(data=st.binary(max_size=20).flatmap(lambda data: st.tuples(st.just(data), ws.portions(data))))
+@given(data=st.binary(max_size=20).flatmap(lambda data: st.tuples(st.just(data), ws.chunks(data))))
 def test_the_strategy_of_portions_cuts_its_data(data: tuple[bytes, list[bytes]]) -> None:
     assert b"".join(data[1]) == data[0]
     assert all(data[1])
@@ -237,7 +237,7 @@ def test_a_legal_stream_tells_what_it_means(data: st.DataObject, sender: Role) -
     begun = [frame.fin for frame in stream.frames if not frame.is_control]
     cause = CloseCause.HANDSHAKE if all(begun[-1:]) else CloseCause.HANDSHAKE_IN_MESSAGE
     end = [] if stream.close is None else [Closed(*stream.close, True, None, cause)]
-    assert outcome(stream, data.draw(ws.portions(stream.data))) == [*stream.events, *end]
+    assert outcome(stream, data.draw(ws.chunks(stream.data))) == [*stream.events, *end]
 
 
 def broken_by(sender: Role) -> list[str]:
@@ -249,7 +249,7 @@ def broken_by(sender: Role) -> list[str]:
 @given(data=st.data())
 def test_an_illegal_stream_is_refused_for_its_rule(sender: Role, name: str, data: st.DataObject) -> None:
     stream = data.draw(ws.illegal_streams(sender, 130, rule=name))
-    *before, closed = outcome(stream, data.draw(ws.portions(stream.data)))
+    *before, closed = outcome(stream, data.draw(ws.chunks(stream.data)))
     assert before == list(stream.events)
     assert isinstance(closed, Closed)
     assert isinstance(closed.error, RemoteProtocolError)

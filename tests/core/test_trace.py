@@ -135,7 +135,7 @@ CONVERSATION = st.tuples(st.sampled_from(Role), st.sampled_from([None, False, Tr
     lambda choice: st.tuples(
         st.just(choice[0]),
         st.just(choice[1]),
-        peers_bytes(choice[0]).flatmap(ws.portions),
+        peers_bytes(choice[0]).flatmap(ws.chunks),
         st.lists(st.sampled_from(["", "", *DEEDS]), max_size=8),
         st.sampled_from(["", "eof", "time out"]),
     )

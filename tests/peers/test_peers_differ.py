@@ -178,7 +178,7 @@ def test_streams_mean_the_same(
     peer: str, streams: Callable[[Role], st.SearchStrategy[Stream]], sender: Role, data: st.DataObject
 ) -> None:
     stream = data.draw(streams(sender))
-    check_same(peer, stream, data.draw(ws.portions(stream.data)))
+    check_same(peer, stream, data.draw(ws.chunks(stream.data)))
 
 
 def says_1014(data: bytearray) -> bool:
@@ -200,7 +200,7 @@ def test_damaged_streams_do_not_mean_two_things(sender: Role, data: st.DataObjec
     damaged = bytearray(stream.data)
     for place, octet in data.draw(DAMAGE) if damaged else ():
         damaged[place % len(damaged)] = octet
-    portions = data.draw(ws.portions(bytes(damaged)))
+    portions = data.draw(ws.chunks(bytes(damaged)))
     ours, theirs = (feed(make(sender.peer), portions) for make in (OurEnd, WsprotoEnd))
     if says_1014(damaged) and is_active(EXEMPTIONS["1014"]):
         ours, theirs = ([event for event in events if not isinstance(event, Closed)] for events in (ours, theirs))

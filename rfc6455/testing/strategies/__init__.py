@@ -38,7 +38,7 @@ from .heads import (
     requests,
     responses,
 )
-from .reads import chunkings, portions
+from .reads import chunkings, chunks
 from .streams import Stream, illegal_streams, streams
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "Stream",
     "bad_texts",
     "chunkings",
+    "chunks",
     "close_codes",
     "close_frames",
     "control_frames",
@@ -67,7 +68,6 @@ __all__ = [
     "masking_keys",
     "messages",
     "payloads",
-    "portions",
     "requests",
     "responses",
     "streams",

@@ -18,6 +18,6 @@ def chunkings() -> st.SearchStrategy[Chunking]:
     return st.one_of(st.sampled_from([whole, byte_by_byte, halves]), cuts)
 
 
-def portions(data: bytes) -> st.SearchStrategy[list[bytes]]:
+def chunks(data: bytes) -> st.SearchStrategy[list[bytes]]:
     """Generate the reads in which this stream arrives; they join to ``data``, and none is empty."""
     return chunkings().map(lambda chunk: chunk(data))
