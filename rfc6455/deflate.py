@@ -619,8 +619,9 @@ class DeflateCodec(MessageCodec):
         return retained
 
 
-# zconf.h: "the memory requirements for inflate are (in bytes) 1 << windowBits [...] about 7 kilobytes more";
-# "for deflate (1 << (windowBits+2)) + (1 << (memLevel+9))", with "a few kilobytes for small objects".
+# zconf.h: "The memory requirements for inflate are (in bytes) 1 << windowBits [...] plus about 7 kilobytes for small
+# objects"; those for deflate are "(1 << (windowBits+2)) + (1 << (memLevel+9)) [...] plus a few kilobytes for small
+# objects".
 _INFLATE_OVERHEAD = 7 << 10
 _DEFLATE_OVERHEAD = 6 << 10
 

@@ -242,7 +242,7 @@ def _check_fields(fields: Headers) -> None:
     for name, _ in fields:
         if name in _FORBIDDEN:
             raise HandshakeError(400, f"{excerpt(name)} must not be in an Extended CONNECT", "RFC 8441 5")
-    # RFC 8441, 5: Sec-WebSocket-Version is used "as defined in RFC 6455".
+    # RFC 8441, 5: Sec-WebSocket-Version is used "as defined in [RFC6455]".
     versions = fields.get_all("sec-websocket-version")
     if versions != (VERSION,):
         got = excerpt(", ".join(versions)) if versions else "missing"
