@@ -349,7 +349,7 @@ def test_a_server_closes_after_both_closes_and_waits_a_little_for_the_end() -> N
 
 @pytest.mark.clause("6455:5.5.1-client-waits", "6455:7.1.1-client-waits")
 def test_a_client_waits_for_tcp_after_both_closes_and_not_for_long() -> None:
-    """7.1.1: "the server MUST close the connection first"; a client "MAY" when it waited too long."""
+    """7.1.1: TCP "SHOULD be closed first by the server"; after "a reasonable amount of time", a client may do so."""
     ws = watched(CLIENT, tcp_close=2, close=10, ping_interval=20, idle=3)
     ws.close()
     ws.wait(9)

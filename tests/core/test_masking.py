@@ -82,7 +82,7 @@ def words(count: int) -> list[bytes]:
 
 @pytest.mark.clause("6455:5.3-key-is-fresh", "6455:5.3-key-is-unpredictable", "6455:10.3-key-is-fresh")
 def test_each_frame_has_a_fresh_key_from_the_source_and_none_is_used_twice() -> None:
-    """5.3: "a fresh masking key MUST be chosen from the set of allowed 32-bit values" for each frame."""
+    """5.3: for each frame, "the client MUST pick a fresh masking key from the set of allowed 32-bit values"."""
     stream = b"".join(words(10_000))
     taken = 0
 

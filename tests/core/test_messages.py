@@ -109,7 +109,7 @@ def fragmented(role: Role, opcode: int, fragments: Sequence[bytes], between: byt
 )
 @BOTH_ROLES
 def test_control_frames_in_the_middle_of_a_message_come_at_once(role: Role) -> None:
-    """5.4: "Control frames MAY be injected in the middle of a fragmented message"."""
+    """5.4: "Control frames [...] MAY be injected in the middle of a fragmented message"."""
     between = to(role, PING, b"1") + to(role, PONG, b"2")
     result = same_outcome(role, fragmented(role, TEXT, [b"a", b"\xe2\x82", b"\xac", b"b"], between))
     kinds = [type(event).__name__ for event in result.events]
