@@ -64,9 +64,13 @@ class _Alone:
 
 
 def _open(wire: Wire, early: bytes, route: Route, timeouts: rfc6455.Timeouts, deadline: _Deadline) -> WebSocket:
-    loop = Loop("rfc6455 client")
-    driver = Driver(wire, route.handshake, timeouts, _Alone(loop), loop, deadline.began)
-    loop.start()
+    try:
+        loop = Loop("rfc6455 client")
+        driver = Driver(wire, route.handshake, timeouts, _Alone(loop), loop, deadline.began)
+        loop.start()
+    except BaseException:  # the system has no descriptor left, or no thread
+        wire.close(cut=True)
+        raise
     try:
         driver.start(early)
         closed = driver.wait_open()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from helpers import CLOSE, TEXT
 from io_loops import REFUSING_PROXIES
-from io_threads import SECURE, echo, read_head, tcp
+from io_threads import SECURE, echo, read_head, tcp, wait_until
 from programs import PATIENCE
 
 import rfc6455
@@ -208,6 +208,30 @@ def test_a_connect_that_is_interrupted_leaves_nothing(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Driver, "wait_open", interrupted)
     with serve(echo, "localhost", 0) as server, pytest.raises(KeyboardInterrupt):
         connect(uri(server))
+
+
+def no_descriptor(*_: object) -> None:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def no_thread(_: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "failure"),
+    [(socket, "socketpair", no_descriptor), (threading.Thread, "start", no_thread)],
+    ids=["descriptor", "thread"],
+)
+def test_a_connect_for_which_the_system_has_nothing_left_leaves_nothing(
+    owner: object, name: str, failure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(echo, "localhost", 0, timeouts=Timeouts.NONE) as server:
+        monkeypatch.setattr(owner, name, failure)
+        with pytest.raises((OSError, RuntimeError)) as caught:
+            connect(uri(server))
+        wait_until(lambda: not server._drivers)
+        assert caught.traceback  # which refers to everything that was made
 
 
 # ---- Redirects ----
