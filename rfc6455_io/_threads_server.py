@@ -184,15 +184,18 @@ class Server:
         if self._loop is not None:
             return self
         sockets = self._listen()
-        self._file = None if self._path is None else SocketFile(self._path)
-        self._loop = loop = Loop("rfc6455 server")
-        self._listening = [_Listening(sock, self, loop) for sock in sockets]
-        loop.call(self._begin_listening)
         try:
+            self._file = None if self._path is None else SocketFile(self._path)
+            self._loop = loop = Loop("rfc6455 server")
+            self._listening = [_Listening(sock, self, loop) for sock in sockets]
+            loop.call(self._begin_listening)
             loop.start()
-        except BaseException:
-            _close_all(self._listening)
-            self._loop = None
+        except BaseException:  # the system has no descriptor left, or no thread
+            self._loop, self._listening = None, []
+            if self._file is not None:
+                self._file.remove()
+            for sock in sockets:
+                sock.close()
             raise
         return self
 

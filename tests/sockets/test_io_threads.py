@@ -1009,3 +1009,26 @@ def test_no_descriptor_to_be_had(monkeypatch: pytest.MonkeyPatch, caplog: pytest
         raw.say(TEXT, b"hello")
         assert raw.frame() == (TEXT, b"hello")
     assert len(caplog.records) >= 2
+
+
+@pytest.mark.parametrize("place", [{"host": "127.0.0.1"}, {"path": "socket"}], ids=["address", "path"])
+def test_a_start_for_which_there_is_no_descriptor_leaves_nothing(
+    place: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_descriptor() -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.chdir(tmp_path)
+    made: list[socket.socket] = []
+    server = serve(echo, **place)  # type: ignore[arg-type]
+    listen = server._listen
+    server._listen = lambda: made.extend(listen()) or made  # type: ignore[func-returns-value]
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socketpair", no_descriptor)
+        with pytest.raises(OSError, match="too many"):
+            server.start()
+    assert [sock.fileno() for sock in made] == [-1]
+    assert not list(tmp_path.iterdir())
+    made.clear()
+    with server:  # which tries again
+        assert len(server.sockets) == 1
