@@ -7,7 +7,7 @@ Not here: the choice of the proxy (`_proxies.py`), the target of a redirection (
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rfc6455
 from rfc6455 import URI, CloseCause, Closed, HandshakeError, Request
@@ -122,7 +122,7 @@ class _Way(Way):
         if self.sock is not None:
             return self.sock
         if self.path is not None:
-            return _unix_socket(self.path, deadline)
+            return _connected(socket.AF_UNIX, socket.SOCK_STREAM, 0, self.path, deadline.left())
         if proxy is None:
             return _tcp_socket(uri.host, uri.port, deadline)
         if not proxy.is_socks:
@@ -155,24 +155,20 @@ def _tcp_socket(host: str, port: int, deadline: _Deadline) -> socket.socket:
     some for the next."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for number, (family, kind, protocol, _, address) in enumerate(found, 1):
-        sock = socket.socket(family, kind, protocol)
+        left = deadline.left()
         try:
-            left = deadline.left()
-            sock.settimeout(None if left is None else left / (len(found) + 1 - number))
-            sock.connect(address)
-            return sock
-        except BaseException as error:
-            sock.close()
-            if not isinstance(error, OSError) or number == len(found):
+            return _connected(family, kind, protocol, address, left and left / (len(found) + 1 - number))
+        except OSError:
+            if number == len(found):
                 raise
     raise OSError(f"{host} has no address")
 
 
-def _unix_socket(path: str, deadline: _Deadline) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _connected(family: int, kind: int, protocol: int, address: Any, timeout: float | None) -> socket.socket:
+    sock = socket.socket(family, kind, protocol)  # an error if this machine does not have the family
     try:
-        sock.settimeout(deadline.left())
-        sock.connect(path)
+        sock.settimeout(timeout)
+        sock.connect(address)
     except BaseException:
         sock.close()
         raise

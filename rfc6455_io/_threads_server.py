@@ -18,6 +18,7 @@ import ssl as tls
 import stat
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -381,16 +382,23 @@ def _listen_at(host: str | Sequence[str] | None, port: int, backlog: int, reuse_
         )
     )
     sockets: list[socket.socket] = []
-    try:
+    missing: list[OSError] = []
+    with ExitStack() as made:
         for family, address in places:
-            # A socket for IPv6 is for IPv6 only, as each family has its own.
-            sock = socket.create_server(address, family=family, backlog=backlog, reuse_port=reuse_port)
-            sock.setblocking(False)
-            sockets.append(sock)
-    except BaseException:
-        for sock in sockets:
-            sock.close()
-        raise
+            try:
+                # A socket for IPv6 is for IPv6 only, as each family has its own.
+                sock = socket.create_server(address, family=family, backlog=backlog, reuse_port=reuse_port)
+            except OSError as error:  # noqa: PERF203
+                # A name such as "localhost", and None, mean both families, and this machine may have only one.
+                if address[0] in hosts or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                    raise
+                missing.append(error)
+            else:
+                sockets.append(made.enter_context(sock))
+                sock.setblocking(False)
+        if missing and not sockets:
+            raise missing[0]
+        made.pop_all()
     return sockets
 
 

@@ -1032,3 +1032,41 @@ def test_a_start_for_which_there_is_no_descriptor_leaves_nothing(
     made.clear()
     with server:  # which tries again
         assert len(server.sockets) == 1
+
+
+def resolved(host: str, port: int, *_: object, **how: object) -> list[Any]:
+    """Return the addresses that these names have on a machine with IPv6."""
+    ipv6 = (socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", port, 0, 0))
+    ipv4 = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))
+    return {"localhost": [ipv6, ipv4], "ip6-localhost": [ipv6], "::1": [ipv6]}[host]
+
+
+@pytest.fixture(params=[errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL], ids=["family", "address"])
+def no_ipv6(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a machine be without IPv6: switched off in the kernel, or for each interface."""
+    real = socket.socket
+
+    class Socket(real):  # type: ignore[misc, valid-type]
+        def __init__(self, family: int = -1, *arguments: Any, **how: Any) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(request.param, "no IPv6")
+            super().__init__(family, *arguments, **how)
+
+    monkeypatch.setattr(socket, "socket", Socket)
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+@pytest.mark.usefixtures("no_ipv6", "no_proxies")
+def test_a_machine_without_ipv6_uses_the_other_address_of_a_name() -> None:
+    with serve(echo, "localhost", 0) as server:
+        assert [sock.getsockname()[0] for sock in server.sockets] == ["127.0.0.1"]
+        with connect(f"ws://localhost:{server.port}/") as ws:
+            ws.send("hello")
+            assert ws.recv() == "hello"
+
+
+@pytest.mark.usefixtures("no_ipv6")
+@pytest.mark.parametrize("host", ["::1", ["localhost", "::1"], "ip6-localhost"])
+def test_an_address_that_this_machine_does_not_have_is_reported(host: Any) -> None:
+    with pytest.raises(OSError, match="no IPv6"):
+        serve(echo, host, 0).start()
