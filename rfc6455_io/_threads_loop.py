@@ -193,10 +193,11 @@ class Loop:
 
 
 def _guard(member: Member, call: Callable[..., None], *arguments: int) -> None:
-    """Call a member, whose exceptions must not affect the others."""
+    """Call a member, whose exceptions must not affect the others. This includes SystemExit, which ends a thread: a rule
+    of the user's may raise it."""
     try:
         call(*arguments)
-    except Exception:
+    except BaseException:
         logger.exception("a connection is cut: it could not be served")
         member.fail()
 

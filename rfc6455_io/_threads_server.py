@@ -343,6 +343,9 @@ class Server:
         except Exception:
             log_failure(driver.endpoint, "opening")
             return driver.answer(Response(500), None)
+        except BaseException:  # such as SystemExit, which ends this thread
+            driver.answer(Response(500), None)
+            raise
 
     def _handle(self, ws: WebSocket) -> None:
         code = 1011  # 7.4.1

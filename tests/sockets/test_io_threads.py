@@ -793,6 +793,28 @@ def test_a_rule_of_the_users_that_fails_stays_with_its_client(caplog: pytest.Log
     assert len(errors_in(caplog)) == 1
 
 
+def leave(*_: object) -> Any:
+    raise SystemExit
+
+
+def test_an_origins_rule_that_exits_ends_its_client_only(caplog: pytest.LogCaptureFixture) -> None:
+    with serve(echo, "127.0.0.1", 0, origins=leave) as server:
+        with pytest.raises(ConnectionError):
+            asks(REQUEST.replace(b"\r\n\r\n", b"\r\nOrigin: http://a.example\r\n\r\n"), server)
+        with Raw(server.port).open() as raw:
+            raw.say(TEXT, b"hello")
+            assert raw.frame() == (TEXT, b"hello")
+    assert len(errors_in(caplog)) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # Python itself is silent
+def test_a_client_whose_request_ends_its_thread_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """As a handler may call sys.exit() to end the thread, so may process_request."""
+    with serve(echo, "127.0.0.1", 0, process_request=leave, timeouts=Timeouts.NONE) as server:
+        assert asks(REQUEST, server).startswith("HTTP/1.1 500 ")
+    assert not errors_in(caplog)
+
+
 def test_a_server_is_known_by_its_names_alone() -> None:
     with serve(echo, "127.0.0.1", 0, hosts=["chat.example"]) as server:
         assert asks(REQUEST, server).startswith("HTTP/1.1 421 ")
