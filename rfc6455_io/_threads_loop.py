@@ -83,15 +83,21 @@ class Loop:
         self._timers: list[Timer] = []  # a heap
         self._cancelled = 0
         self._is_ending = False
+        self._running = threading.Lock()  # held by the thread
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     # For any thread.
 
     def start(self) -> None:
+        """Start the thread. If this fails, the thread does not run, and everything is closed."""
         try:
             self._thread.start()
-        except BaseException:  # the system cannot start another thread
-            self._close()
+        except BaseException:
+            # The system cannot start another thread. Or a signal has interrupted this one, and the other may run.
+            self.stop()
+            with self._running:
+                self._is_ending = True
+                self._close()
             raise
 
     def call(self, function: Callable[[], None]) -> None:
@@ -147,11 +153,12 @@ class Loop:
             self._cancelled = 0
 
     def _run(self) -> None:
-        try:
-            while not self._is_ending:
-                self._round()
-        finally:
-            self._close()
+        with self._running:
+            try:
+                while not self._is_ending:
+                    self._round()
+            finally:
+                self._close()
 
     def _round(self) -> None:
         for key, mask in self._selector.select(self._seconds_to_wait()):
@@ -193,8 +200,8 @@ class Loop:
 
 
 def _guard(member: Member, call: Callable[..., None], *arguments: int) -> None:
-    """Call a member, whose exceptions must not affect the others. This includes SystemExit, which ends a thread: a rule
-    of the user's may raise it."""
+    """Call a member, whose exceptions must not affect the others. This includes SystemExit, which ends a thread: a
+    rule of the user's may raise it."""
     try:
         call(*arguments)
     except BaseException:

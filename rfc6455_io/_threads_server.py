@@ -191,7 +191,7 @@ class Server:
             self._listening = [_Listening(sock, self, loop) for sock in sockets]
             loop.call(self._begin_listening)
             loop.start()
-        except BaseException:  # the system has no descriptor left, or no thread
+        except BaseException:  # the system has no descriptor left, or no thread; or a signal came
             self._loop, self._listening = None, []
             if self._file is not None:
                 self._file.remove()

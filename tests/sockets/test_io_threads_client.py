@@ -210,6 +210,24 @@ def test_a_connect_that_is_interrupted_leaves_nothing(monkeypatch: pytest.Monkey
         connect(uri(server))
 
 
+def test_a_signal_while_a_thread_is_started_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thread.start() waits for the thread, so this is where a signal is most likely to come."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    with serve(echo, "localhost", 0) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                connect(uri(server))
+            with pytest.raises(KeyboardInterrupt):
+                serve(echo, "localhost", 0).start()
+        check_echo(connect(uri(server)))
+
+
 def no_descriptor(*_: object) -> None:
     raise OSError(errno.EMFILE, "Too many open files")
 
