@@ -67,8 +67,13 @@ class Tls:
             self._early.append(data)
             return
         view = memoryview(data)
-        while view:
-            view = view[self.object.write(view) :]
+        try:
+            while view:
+                view = view[self.object.write(view) :]
+        except ssl.SSLWantReadError:
+            raise  # the peer renegotiates
+        except ssl.SSLError:
+            pass  # TLS has failed; `receive` has reported that
 
     def end(self) -> None:
         """End this side's stream."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import random
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -701,6 +703,26 @@ def asks(request: bytes, server: Server) -> str:
         raw.send(request)
         raw.sock.shutdown(socket.SHUT_WR)
         return raw.head()
+
+
+ALERT = b"\x15\x03\x03\x00\x02\x02\x28"
+
+
+@pytest.mark.parametrize("garbage", [ALERT, REQUEST], ids=["alert", "http"])
+def test_an_answer_to_a_client_whose_tls_has_failed_is_dropped(
+    garbage: bytes, contexts: tuple[ssl.SSLContext, ssl.SSLContext], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As it is without TLS after a reset: receiving tells of the end."""
+    with Scene(contexts) as scene:
+        scene.raw.say(TEXT, b"hello")
+        assert scene.ws.recv() == "hello"
+        with socket.socket(fileno=os.dup(scene.raw.sock.fileno())) as inside:
+            inside.sendall(garbage)
+        wait_until(lambda: scene.ws.end)
+        scene.ws.send("an answer")
+        with pytest.raises(ConnectionClosedError):
+            scene.ws.recv()
+    assert not caplog.records
 
 
 def test_process_request_answers(caplog: pytest.LogCaptureFixture) -> None:
