@@ -25,6 +25,7 @@ from rfc6455 import ConnectionClosedError, Request, Response
 from rfc6455.connection import close_payload
 
 from ._asyncio_driver import Driver, Listener
+from ._asyncio_tls import Securing, is_secured_here
 from ._asyncio_websocket import CUT_OFF, Inbox, WebSocket
 from ._known import log_failure
 from ._messages import QUEUE
@@ -67,6 +68,7 @@ class Server:
         handler: Handler | Callable[[], Listener],
         listen: Callable[[Callable[[], Any]], Coroutine[Any, Any, asyncio.Server]],
         path: str | os.PathLike[str] | None,
+        ssl: tls.SSLContext | None,
         make_handshake: Callable[[], rfc6455.ServerHandshake],
         timeouts: rfc6455.Timeouts | None,
         process_request: ProcessRequest | None,
@@ -77,11 +79,13 @@ class Server:
         self._listen = listen
         self._path = path
         self._file: SocketFile | None = None
+        self._ssl = ssl
         self._make_handshake = make_handshake
         self._process_request = process_request
         self._server: asyncio.Server | None = None
         self._drivers: set[Driver] = set()
         self._tasks: set[asyncio.Future[Any]] = set()
+        self._securing: set[asyncio.Future[Any]] = set()  # those of them that wait for a TLS handshake
         self._answers: dict[Driver, asyncio.Future[Any]] = {}  # the results of `process_request` that are awaited
         self._stopped = asyncio.Event()
         self._is_closing = False
@@ -125,12 +129,21 @@ class Server:
     async def _start(self) -> Server:
         async with self._starting:
             if self._server is None and not self._is_closing:
-                self._server = await self._listen(partial(Driver, asyncio.get_running_loop(), self))
+                self._server = await self._listen(self._protocols())
                 self._file = None if self._path is None else SocketFile(self._path)
         if self._is_closing:
             self._stop_listening()  # `close` was called in the meantime
             raise RuntimeError("the server is closed; to listen again, call serve() for another")
         return self
+
+    def _protocols(self) -> Callable[[], Driver | Securing]:
+        """Return the function that makes the protocol of each new connection."""
+        loop = asyncio.get_running_loop()
+        make_driver = partial(Driver, loop, self)
+        if self._ssl is None or not is_secured_here(loop):
+            return make_driver
+        seconds = (self.timeouts or rfc6455.Timeouts()).open
+        return partial(Securing, self._ssl, seconds, self._start_securing, make_driver)
 
     async def serve_forever(self) -> None:
         """Begin to listen, unless the server is listening already; wait until `stop` is called or this call is
@@ -162,6 +175,8 @@ class Server:
         self._is_closing = True
         self._closers.add(asyncio.current_task())
         self._stop_listening()
+        for task in self._securing:
+            task.cancel()
         for driver in list(self._drivers):
             driver.close(code, reason)
         await self._emptied(seconds)
@@ -266,10 +281,16 @@ class Server:
         self._drivers.discard(driver)
         self._look_whether_empty()
 
-    def start_task(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def start_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
+        return task
+
+    def _start_securing(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self.start_task(coroutine)
+        self._securing.add(task)
+        task.add_done_callback(self._securing.discard)
 
     def _task_done(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
@@ -377,9 +398,9 @@ def serve(
 
     async def create(factory: Callable[[], Any]) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        how: dict[str, Any] = {"ssl": ssl, "backlog": backlog, "start_serving": False}
-        if ssl is not None:
-            how["ssl_handshake_timeout"] = (timeouts or rfc6455.Timeouts()).open
+        how: dict[str, Any] = {"backlog": backlog, "start_serving": False}
+        if ssl is not None and not is_secured_here(loop):
+            how.update(ssl=ssl, ssl_handshake_timeout=(timeouts or rfc6455.Timeouts()).open)
         if path is not None:
             return await loop.create_unix_server(factory, path, **how, **_keeping_files(loop))
         bound = _bound_to_address(host, port, reuse_port, backlog) if sock is None else sock
@@ -397,7 +418,7 @@ def serve(
                 bound.close()
             raise
 
-    return Server(handler, listen, path, make_handshake, timeouts, process_request)
+    return Server(handler, listen, path, ssl, make_handshake, timeouts, process_request)
 
 
 def _keeping_files(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:

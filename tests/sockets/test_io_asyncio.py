@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -1030,6 +1032,84 @@ def test_cancelling_serve_forever_closes() -> None:
         with pytest.raises(asyncio.CancelledError):
             await forever
         await raw.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00"], ids=["silent", "half a record"])
+def test_a_client_in_its_tls_handshake_ends_with_the_server(
+    begun: bytes, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    async def main() -> None:
+        async with serve(Echo, "127.0.0.1", 0, ssl=contexts[0], timeouts=Timeouts.NONE) as server:
+            raw = await Raw.connect(server.port, request=b"")
+            raw.writer.write(begun)
+            while not server._securing:
+                await asyncio.sleep(0)
+        with contextlib.suppress(ConnectionResetError):  # where something was not read
+            assert await raw.rest() == b""
+        await raw.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"), [(REQUEST, "HTTP_REQUEST"), (b"", "the client ended the stream before TLS was open")]
+)
+def test_the_log_says_why_tls_failed(
+    said: bytes,
+    reason: str,
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "rfc6455_io")
+
+    async def main() -> None:
+        async with serve(Echo, "127.0.0.1", 0, ssl=contexts[0]) as server:
+            raw = await Raw.connect(server.port, request=b"")
+            raw.writer.write(said)
+            raw.writer.write_eof()
+            await raw.rest()
+            await raw.close()
+            while server._tasks:
+                await asyncio.sleep(0)
+
+    run(main())
+    assert "a client was not accepted" in caplog.text
+    assert reason in caplog.text
+
+
+@pytest.mark.parametrize("how", ["cut", "message"])
+def test_what_comes_with_the_end_of_a_tls_handshake_is_not_lost(
+    how: str, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    """The client's last flight, its request, and what follows, in one segment."""
+
+    async def main() -> None:
+        async with serve(Echo, "127.0.0.1", 0, ssl=contexts[0]) as server:
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = contexts[1].wrap_bio(incoming, outgoing, server_hostname="localhost")
+            raw = await Raw.connect(server.port, request=b"")
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    raw.writer.write(outgoing.read())
+                    incoming.write(await raw.reader.read(1 << 16))
+            tls.write(REQUEST + frame(TEXT, b"hello", key=KEY))
+            raw.writer.write(outgoing.read())
+            if how == "cut":
+                raw.writer.write_eof()
+            received = b""
+            while b"hello" not in received:
+                data = await raw.reader.read(1 << 16)
+                assert data, received
+                incoming.write(data)
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    while True:
+                        received += tls.read(1 << 16)
+            await raw.reset()
 
     run(main())
 

@@ -35,6 +35,7 @@ MODULES = (
     "_retries",
     "_asyncio_driver",
     "_asyncio_websocket",
+    "_asyncio_tls",
     "_asyncio_server",
     "_asyncio_client",
     "_asyncio_reconnect",
