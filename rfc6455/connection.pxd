@@ -61,7 +61,7 @@ cdef class Connection(State):
     cdef bint _is_aborted
 
     @cython.locals(events=list, new=bytes)
-    cpdef list receive_data(self, data=*)
+    cpdef list receive_data(self, data)
     @cython.locals(had_unread=bint)
     cdef void _take_in(self, bytes new, list events) except *
     @cython.locals(parser=FrameCursor, reader=MessageReader, enough=Py_ssize_t, enough_input=Py_ssize_t, piece=int, first=int, payload=bytes, before=int, after=int, final=bint)

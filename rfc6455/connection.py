@@ -316,7 +316,7 @@ class Connection(State):
 
     # Receiving.
 
-    def receive_data(self, data: bytes | bytearray | memoryview | None = None) -> list[Event]:
+    def receive_data(self, data: bytes | bytearray | memoryview | None, /) -> list[Event]:
         """Process bytes from the peer and return the events they produce.
 
         :param data: bytes as they were read, in chunks of any size; ``b""`` at the end of the stream, as ``recv()``

@@ -42,7 +42,7 @@ def insist_on_sending(end: _End) -> _End:
 
 
 class _Insisting(StandIn[Any]):
-    def receive_data(self, data: Any = None, **options: Any) -> Any:
+    def receive_data(self, data: Any, **options: Any) -> Any:
         self._check("receive_data", data)
         return self._wrapped.receive_data(data, **options)
 

@@ -157,7 +157,7 @@ class _RecordedConnection(_Recorded[Connection]):
         self._is_aborted = False
         self._lent: memoryview | None = None
 
-    def receive_data(self, data: bytes | bytearray | memoryview | None = None) -> list[Event]:
+    def receive_data(self, data: bytes | bytearray | memoryview | None, /) -> list[Event]:
         if data is not None:
             return self._wrapped.receive_data(self._recorder._receive(data))
         had_unread = self._wrapped.unread > 0

@@ -1111,7 +1111,6 @@ def test_input_that_is_no_bytes_is_refused_before_anything_changes(data: object)
 def test_nothing_new_is_no_end_of_file(role: Role) -> None:
     connection = new_connection(role)
     assert connection.receive_data(None) == []
-    assert connection.receive_data() == []
     connection.receive_data(to(role, TEXT, b"x")[:1])
     assert connection.receive_data(None) == []
     assert connection.unread == 0

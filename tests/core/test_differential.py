@@ -1253,7 +1253,7 @@ def receive(handshake: Any, portions: Sequence[bytes]) -> Iterator[Any]:
 
 def run_opened(package: Any, connection: Any, calls: Sequence[Call]) -> Iterator[Any]:
     yield connection.subprotocol, [codec.parameters for codec in connection.extensions], state_of(connection)
-    yield from run_connection(package, connection, [Call("receive_data"), *calls])
+    yield from run_connection(package, connection, [Call("receive_data", (None,)), *calls])
 
 
 class Answer(NamedTuple):
