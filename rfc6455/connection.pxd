@@ -60,10 +60,11 @@ cdef class Connection(State):
     cdef readonly Py_ssize_t _milestones
     cdef bint _is_aborted
 
-    @cython.locals(events=list, new=bytes)
+    @cython.locals(new=bytes)
     cpdef list receive_data(self, data)
-    @cython.locals(had_unread=bint)
-    cdef void _take_in(self, bytes new, list events) except *
+    @cython.locals(events=list, had_unread=bint)
+    cdef list _take_in(self, bytes new)
+    cdef _violation_in(self, error)
     @cython.locals(parser=FrameCursor, reader=MessageReader, enough=Py_ssize_t, enough_input=Py_ssize_t, piece=int, first=int, payload=bytes, before=int, after=int, final=bint)
     cdef void _process(self, list events) except *
     @cython.locals(parser=FrameCursor, rsv=int)

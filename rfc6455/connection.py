@@ -335,29 +335,23 @@ class Connection(State):
         new = data if type(data) is bytes else b"" if data is None else as_bytes(data)
         if new and not self._has_unread and self._parser.absorbs(new):
             return []
-        events: list[Event] = []
-        if self._held is not None:
-            events, self._held = self._held, None
-            self._has_unread = False
         if not new and data is not None:
             self._eof = True
             self._milestones += 1
-        try:
-            self._take_in(new, events)
-        except Exception:
-            # The peer's violations have become events, so this exception comes from an extension.
-            self._fail_by_extension(events)
-            raise
-        return events
+        return self._take_in(new)
 
     def _hold(self, events: list[Event]) -> None:
         """Keep the events of a call that ends with an exception, for the next call."""
         self._held = events
         self._has_unread = True
 
-    def _take_in(self, new: bytes, events: list[Event]) -> None:
+    def _take_in(self, new: bytes) -> list[Event]:
+        events: list[Event] = []
+        if self._held is not None:
+            events, self._held = self._held, None
+            self._has_unread = False
         if self._closed is not None:
-            return
+            return events
         had_unread = self._has_unread
         try:
             if new:
@@ -368,15 +362,22 @@ class Connection(State):
             # A caller that reads on while input is unread must not accumulate it without limit.
             elif new and had_unread and self._parser.unparsed > self._budget:
                 raise self._over_budget("unread input")
-        except RemoteProtocolError as error:
-            self._fail(error, events)
-        except UnicodeDecodeError as error:
-            if self._reader.in_codec or self._closed is not None:
+        except Exception as error:
+            violation = self._violation_in(error)
+            if violation is None:
+                self._fail_by_extension(events)
                 raise
-            reason = f"text that is not UTF-8: {error.reason} at {error.object[error.start]:#04x}"
-            self._fail(RemoteProtocolError(CloseCode.INVALID_DATA, reason, "8.1"), events)
+            self._fail(violation, events)
         if self._eof and self._closed is None and not self._has_unread:
             self._end_of_file(events)
+        return events
+
+    def _violation_in(self, error: Exception) -> RemoteProtocolError | None:
+        """Return the peer's violation that caused an exception, or ``None`` if an extension is to blame."""
+        if isinstance(error, UnicodeDecodeError) and not self._reader.in_codec and self._closed is None:
+            reason = f"text that is not UTF-8: {error.reason} at {error.object[error.start]:#04x}"
+            return RemoteProtocolError(CloseCode.INVALID_DATA, reason, "8.1")
+        return error if isinstance(error, RemoteProtocolError) else None
 
     def _get_buffer(self, size_hint: int) -> memoryview:
         """Lend memory for the next read; `_buffer_updated` ends the loan."""
