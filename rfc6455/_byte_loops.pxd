@@ -1,3 +1,4 @@
+cimport cython
 from cpython.object cimport PyObject
 
 ctypedef const unsigned char *Source
@@ -29,6 +30,9 @@ cdef class PayloadBuffer:
     cdef Py_ssize_t _room
     cdef Py_ssize_t _size
     cdef Loan _loan
+    # The key of the payload that is being appended.
+    cdef bint _is_masked
+    cdef unsigned char _key[4]
 
     cdef int _reserve(self, Py_ssize_t room) except -1
     cdef _clear(self)
@@ -36,11 +40,12 @@ cdef class PayloadBuffer:
     cdef unsigned char *_end(self, Py_ssize_t added, Py_ssize_t more) except NULL
     cpdef append(self, bytes payload)
     cpdef append_slice(self, bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn, Py_ssize_t more)
-    cpdef bint append_simply(self, bytes data, bytes key, int turn) except -1
+    cpdef bint append_simply(self, bytes data, int turn) except -1
     cpdef Loan lend(self, Py_ssize_t size, Py_ssize_t more)
-    cpdef append_loan(self, Loan loan, Py_ssize_t size, bytes key, int turn)
+    cpdef append_loan(self, Loan loan, Py_ssize_t size, int turn)
     cpdef Py_ssize_t allocated(self) except -1
 
+@cython.final
 cdef class BytesBuffer(PayloadBuffer):
     cpdef bytes take_bytes(self)
 
@@ -63,6 +68,7 @@ cdef class GrowingText:
     cdef Py_ssize_t allocated(self) noexcept
     cdef bint is_wide(self) noexcept
 
+@cython.final
 cdef class TextBuffer(PayloadBuffer):
     # As in byte_loops.py, with pieces of text for the blocks there: there is a new one only if it needs characters of
     # another size, and the last one is growing as long as the text is not wide.

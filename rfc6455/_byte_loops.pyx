@@ -84,26 +84,26 @@ cdef inline int check_slice(bytes data, Py_ssize_t start, Py_ssize_t stop) excep
 cdef int raise_about_key(bytes key) except -1:
     if key is None:
         raise TypeError("a masking key is bytes, not None")
-    if PyBytes_GET_SIZE(key) != 4:
-        raise ValueError(f"a masking key has 4 bytes, not {len(key)} (5.3)")
+    raise ValueError(f"a masking key has 4 bytes, not {len(key)} (5.3)")
+
+
+cdef int raise_about_turn() except -1:
     raise ValueError("no such slice, or no such byte of the key")
 
 
+# Small enough for the C compiler to inline them.
+
+
+cdef inline int check_turn(int turn) except -1:
+    if not 0 <= turn < 4:
+        raise_about_turn()
+    return 0
+
+
 cdef inline int check_key(bytes key, int turn) except -1:
-    """Small enough for the C compiler to inline it."""
-    if key is None or PyBytes_GET_SIZE(key) != 4 or not 0 <= turn < 4:
+    if key is None or PyBytes_GET_SIZE(key) != 4:
         raise_about_key(key)
-    return 0
-
-
-cdef inline int put(unsigned char *target, Source source, Py_ssize_t length, bytes key, int turn) except -1:
-    """Write bytes, masked if there is a key; the target may be the source."""
-    if key is not None and PyBytes_GET_SIZE(key):
-        check_key(key, turn)
-        mask_into(target, source, length, <Source>PyBytes_AS_STRING(key), turn)
-    elif target != source:
-        memcpy(target, source, length)
-    return 0
+    return check_turn(turn)
 
 
 cpdef bytes mask_slice(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn):
@@ -545,16 +545,17 @@ cdef class PayloadBuffer:
     cpdef append_slice(self, bytes data, Py_ssize_t start, Py_ssize_t stop, bytes key, int turn, Py_ssize_t more):
         check_slice(data, start, stop)
         cdef Py_ssize_t added = stop - start
+        self._is_masked = False
+        if key:
+            check_key(key, turn)
+            memcpy(self._key, PyBytes_AS_STRING(key), 4)
+            self._is_masked = True
         if added:
-            put(self._end(added, max(more, 0)), <Source>PyBytes_AS_STRING(data) + start, added, key, turn)
+            put(self, self._end(added, max(more, 0)), <Source>PyBytes_AS_STRING(data) + start, added, turn)
             self._size += added
 
-    cpdef bint append_simply(self, bytes data, bytes key, int turn) except -1:
-        cdef Py_ssize_t size = self._size
-        if not put_if_room(self, data, key, turn):
-            return False
-        self._size = size + PyBytes_GET_SIZE(data)
-        return True
+    cpdef bint append_simply(self, bytes data, int turn) except -1:
+        raise NotImplementedError
 
     cpdef Loan lend(self, Py_ssize_t size, Py_ssize_t more):
         if size <= 0:
@@ -568,12 +569,12 @@ cdef class PayloadBuffer:
         self._loan = loan
         return loan
 
-    cpdef append_loan(self, Loan loan, Py_ssize_t size, bytes key, int turn):
+    cpdef append_loan(self, Loan loan, Py_ssize_t size, int turn):
         if loan is None or loan is not self._loan:
             raise ValueError("this memory was taken back")
         if not 0 <= size <= loan._size:
             raise ValueError(f"{loan._size} bytes were lent, not {size}")
-        put(loan._data, loan._data, size, key, turn)
+        put(self, loan._data, loan._data, size, turn)
         # This comes before the end of the loan, when everything is copied if a view can still write to it.
         self._size += size
         self._end_loan()
@@ -582,7 +583,17 @@ cdef class PayloadBuffer:
         return self._room
 
 
-cdef inline bint put_if_room(PayloadBuffer buffer, bytes data, bytes key, int turn) except -1:
+cdef inline int put(PayloadBuffer buffer, unsigned char *target, Source source, Py_ssize_t length, int turn) except -1:
+    """Write bytes of a payload; the target may be the source."""
+    if buffer._is_masked:
+        check_turn(turn)
+        mask_into(target, source, length, buffer._key, turn)
+    elif target != source:
+        memcpy(target, source, length)
+    return 0
+
+
+cdef inline bint put_if_room(PayloadBuffer buffer, bytes data, int turn) except -1:
     """Write data after the content, if there is room for it, without making it part of the content."""
     if data is None:
         raise TypeError("binary data is bytes, not None")
@@ -591,7 +602,7 @@ cdef inline bint put_if_room(PayloadBuffer buffer, bytes data, bytes key, int tu
     cdef unsigned char *target = buffer._data + buffer._size
     if buffer._object == NULL or buffer._loan is not None or added > buffer._room - buffer._size:
         return False
-    put(target, source, added, key, turn)
+    put(buffer, target, source, added, turn)
     return True
 
 
@@ -608,6 +619,12 @@ cdef class BytesBuffer(PayloadBuffer):
         self._data = <unsigned char *>PyBytes_AS_STRING(<bytes>self._object)
         self._room = room
         return 0
+
+    cpdef bint append_simply(self, bytes data, int turn) except -1:
+        if not put_if_room(self, data, turn):
+            return False
+        self._size += PyBytes_GET_SIZE(data)
+        return True
 
     cpdef bytes take_bytes(self):
         cdef bytes data
@@ -651,13 +668,13 @@ cdef class TextBuffer(PayloadBuffer):
         self._checked = 0
         self._beyond_ascii = self._is_wide = self._is_widest = False
 
-    cpdef bint append_simply(self, bytes data, bytes key, int turn) except -1:
+    cpdef bint append_simply(self, bytes data, int turn) except -1:
         if self._is_wide or self._checked < self._size:
             return False
         # What would be a block is decoded, even if it is ASCII.
         if self._growing is not None and self._size + len(data) >= TEXT_BLOCK:
             return False
-        if not put_if_room(self, data, key, turn):
+        if not put_if_room(self, data, turn):
             return False
         if not is_ascii(self._data + self._size, PyBytes_GET_SIZE(data)):
             return False

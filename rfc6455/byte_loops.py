@@ -181,6 +181,7 @@ class PayloadBuffer:
 
     def __init__(self) -> None:
         self._data = bytearray()
+        self._key = b""
 
     def __len__(self) -> int:
         return len(self._data)
@@ -195,13 +196,14 @@ class PayloadBuffer:
         :param more: the number of bytes announced to follow, for which space may be reserved.
         """
         self._data += mask_slice(data, start, stop, key, turn) if key else data[start:stop]
+        self._key = key
 
-    def append_simply(self, data: bytes, key: bytes, turn: int) -> bool:
-        """Append data, masked as in `append_slice`, if that is all that has to be done: there is room for it, and it
-        needs no check that could fail. Return whether it was appended."""
+    def append_simply(self, data: bytes, turn: int) -> bool:
+        """Append more of the payload that `append_slice` began, masked with the same key, if that is all that has to
+        be done: there is room for it, and it needs no check that could fail. Return whether it was appended."""
         if len(self._data) + len(data) + _BESIDE_CONTENT > self._data.__alloc__():
             return False
-        self.append_slice(data, 0, len(data), key, turn, 0)
+        self.append_slice(data, 0, len(data), self._key, turn, 0)
         return True
 
     def lend(self, size: int, more: int) -> Loan:
@@ -209,9 +211,9 @@ class PayloadBuffer:
         the buffer other than `append_loan` ends the loan."""
         return Loan(size)
 
-    def append_loan(self, loan: Loan, size: int, key: bytes, turn: int) -> None:
-        """Append the first ``size`` bytes of what was lent, masked as in `append_slice`, and end the loan."""
-        self.append_slice(loan.take(size), 0, size, key, turn, 0)
+    def append_loan(self, loan: Loan, size: int, turn: int) -> None:
+        """Append the first ``size`` bytes of what was lent, masked as in `append_simply`, and end the loan."""
+        self.append_slice(loan.take(size), 0, size, self._key, turn, 0)
 
     def allocated(self) -> int:
         """Return the memory that the content takes, in bytes."""
@@ -252,9 +254,9 @@ class TextBuffer(PayloadBuffer):
     def __len__(self) -> int:
         return self._size_of_blocks + len(self._data)
 
-    def append_simply(self, data: bytes, key: bytes, turn: int) -> bool:
+    def append_simply(self, data: bytes, turn: int) -> bool:
         size = len(self._data)
-        if self._is_wide or self._checked < size or not super().append_simply(data, key, turn):
+        if self._is_wide or self._checked < size or not super().append_simply(data, turn):
             return False
         if not self._data[size:].isascii():
             del self._data[size:]

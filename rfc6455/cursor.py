@@ -213,7 +213,7 @@ class FrameCursor:
         if self._target is None or size >= self._remaining or self._at != self._end or self._read_into_target:
             return False
         turn = (self.length - self._remaining) & 3
-        if self._loan is not None or not self._target.append_simply(data, self._key, turn):
+        if self._loan is not None or not self._target.append_simply(data, turn):
             return False
         self._base += size
         self._remaining -= size
@@ -285,7 +285,7 @@ class FrameCursor:
         if self._target is None or not self._is_lent_by_target:
             self.feed(loan.take(size))
             return
-        self._target.append_loan(loan, size, self._key, (self.length - self._remaining) & 3)
+        self._target.append_loan(loan, size, (self.length - self._remaining) & 3)
         self._base += size
         self._remaining -= size
         self._read_into_target += size
