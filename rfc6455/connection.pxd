@@ -33,8 +33,8 @@ cdef class Connection(State):
     cdef public object last_pong
     cdef public Py_ssize_t pongs_received
     cdef bint _parts
-    cdef object _random
     cdef bint _masks
+    cdef object _random
     cdef bytes _keys
     cdef Py_ssize_t _keys_at
     cdef Py_ssize_t _keys_forks
@@ -45,13 +45,13 @@ cdef class Connection(State):
     cdef int _short_text
     cdef int _received
     cdef int _sent
+    cdef int _sending_opcode
     cdef bytes _first_out
     cdef list _out
     cdef object _pongs
     cdef Py_ssize_t _pongs_size
     cdef bytes _owed_close
     cdef Py_ssize_t _max_first_piece
-    cdef int _sending_opcode
     cdef object _sending_codecs
     cdef readonly bint _has_unread
     cdef bint _eof

@@ -15,19 +15,19 @@ cdef class FrameCursor:
     cdef public Py_ssize_t max_piece
     cdef readonly Py_ssize_t offset
     cdef readonly int first
+    cdef int _reserved_bits
     cdef readonly Py_ssize_t length
     cdef readonly bytes payload
     cdef public dict leniencies_used
-    cdef int _reserved_bits
     cdef bytes _is_right
     cdef int _mask_expected
+    cdef bint _in_frame
     cdef object _leniencies
     cdef dict _tolerated_at
     cdef bytes _data
     cdef Py_ssize_t _at
     cdef Py_ssize_t _end
     cdef Py_ssize_t _base
-    cdef bint _in_frame
     cdef Py_ssize_t _remaining
     cdef Py_ssize_t _from
     cdef bytes _key
