@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
@@ -27,6 +28,9 @@ L = TypeVar("L", bound=Listener)
 
 # RFC 8305, 5: the time in seconds after which the next address is tried in parallel.
 HAPPY_EYEBALLS = 0.25
+
+# gh-124309: asyncio then raised AssertionError if the loop's tasks were eager.
+NEEDS_LAZY_TASKS = (3, 12) <= sys.version_info < (3, 12, 8) or (3, 13) <= sys.version_info < (3, 13, 1)
 
 
 class _Attempt:
@@ -219,7 +223,9 @@ def _eyeballs(loop: asyncio.AbstractEventLoop, host: str) -> dict[str, Any]:
     # uvloop does not have this argument, and tries one address after the other. For a literal address, there is no
     # need.
     has_one = ":" in host or host.replace(".", "").isdecimal()
-    return {} if has_one or not isinstance(loop, asyncio.BaseEventLoop) else {"happy_eyeballs_delay": HAPPY_EYEBALLS}
+    if has_one or not isinstance(loop, asyncio.BaseEventLoop) or (NEEDS_LAZY_TASKS and loop.get_task_factory()):
+        return {}
+    return {"happy_eyeballs_delay": HAPPY_EYEBALLS}
 
 
 class _TunnelProtocol(asyncio.Protocol):

@@ -325,6 +325,17 @@ def test_a_socket_of_ones_own_and_one_of_unix(tmp_path: Path) -> None:
     run(main())
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks are never eager")
+def test_a_name_is_reached_with_eager_tasks() -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        async with serve(echo, "localhost", 0) as server, connect(uri(server)) as ws:
+            await ws.send("hello")
+            assert await ws.recv() == "hello"
+
+    run(main())
+
+
 def test_what_is_wrong_is_said_at_once() -> None:
     with pytest.raises(rfc6455.LocalProtocolError):
         connect("http://localhost/")
