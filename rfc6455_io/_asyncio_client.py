@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 import rfc6455
@@ -154,7 +155,7 @@ class Connect(Generic[T]):
         while True:
             attempt = _Attempt(route.handshake, self._make_listener, self._timeouts)
             try:
-                with no_such_name():
+                with no_such_name(), _saying_something():
                     await self._dial(route.uri, attempt.make_driver)
                 return await attempt.result
             except HandshakeError as error:
@@ -166,6 +167,17 @@ class Connect(Generic[T]):
 
 
 # ---- TCP, proxies and TLS ----
+
+
+@contextmanager
+def _saying_something() -> Iterator[None]:
+    """Add a message to the error that asyncio raises without one when the peer ends its stream instead of TLS."""
+    try:
+        yield
+    except ConnectionResetError as error:
+        if error.args:
+            raise
+        raise ConnectionResetError("the peer ended the stream before TLS was open") from None
 
 
 class _Way(Way):

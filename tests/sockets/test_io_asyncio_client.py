@@ -293,6 +293,24 @@ def test_a_connect_that_is_cancelled_leaves_nothing(loop: str) -> None:
 
 
 @BOTH_LOOPS
+def test_a_server_that_ends_the_stream_instead_of_tls(loop: str) -> None:
+    async def end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write_eof()
+        await reader.read()
+        writer.close()
+
+    async def main() -> None:
+        async with await asyncio.start_server(end, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(ConnectionResetError, match="the peer ended the stream before TLS was open"):
+                await connect(f"wss://127.0.0.1:{port}/")
+            await asyncio.sleep(0)
+
+    run(main(), loop)
+
+
+@BOTH_LOOPS
 def test_where_nobody_listens(loop: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
