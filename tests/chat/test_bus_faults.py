@@ -71,6 +71,15 @@ def test_a_certificate_that_cannot_be_checked_ends_the_start(redis: Redis, tmp_p
     assert "certificate verify failed" in said.lower().replace("_", " ")
 
 
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
+def test_a_file_of_the_url_that_is_missing_ends_the_start(option: str) -> None:
+    """Also while Redis is not there, as it would not help if it came."""
+    pytest.importorskip("redis")
+    said = refused("--bus", f"rediss://:{SECRET}@127.0.0.1:1?{option}=/missing.pem")
+    assert f"{option} in the URL names a file that cannot be read" in said
+    assert "No such file or directory: '/missing.pem'" in said
+
+
 def test_a_stream_that_is_something_else_ends_the_start(redis: Redis) -> None:
     with redis.client() as console:
         console.set("club", "no stream")

@@ -14,6 +14,7 @@ import ssl
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -66,6 +67,9 @@ _CONNECTION_BROKE = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallErro
 
 # Messages of Redis if the settings are wrong. Its client has classes for the other errors.
 _WRONG_SETTINGS = re.compile(r"DB index|Invalid Database|WRONGTYPE|unknown command|NOAUTH|WRONGPASS|NOPERM")
+
+# The options of a URL that name files.
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 # An entry as redis-py gives it: its id, and its fields.
 Raw = tuple[str, dict[str, str]]
@@ -287,9 +291,21 @@ def _connected(url: str, password: str | None) -> redis.Redis:
         pool.connection_class(**pool.connection_kwargs)  # which complains of options that there are not
     except Exception:
         raise mistake from None
+    for option in _FILES:
+        _check_file(option, pool.connection_kwargs.get(option))
     if password is not None:
         pool.connection_kwargs["password"] = password
     return client
+
+
+def _check_file(option: str, path: str | None) -> None:
+    """Check that a file for TLS is there. Redis's client reads it for each connection, and would go on trying."""
+    if path is None:
+        return
+    try:
+        Path(path).open("rb").close()
+    except OSError as error:
+        raise ValueError(f"{option} in the URL names a file that cannot be read: {error}") from None
 
 
 def _is_url(url: str) -> bool:
