@@ -177,9 +177,15 @@ def test_a_person_has_the_name_that_the_proxy_vouches_for() -> None:
             assert bob.said(4, bool) == ["Ann: it is me", "Ann: it is me", "Ann: without a name", "Ann: as Ann"]
             bob.close()
             assert ann.text() == "* Bob left"
-        with pytest.raises(rfc6455.HandshakeError) as refused:
-            client(server, {}, path="/")
-        assert refused.value.status == 403
+        for headers in ({}, {"X-User": "A" * 41}):
+            with pytest.raises(rfc6455.HandshakeError) as refused:
+                client(server, headers, path="/")
+            assert refused.value.status == 403
+            assert refused.value.response is not None
+            assert b"a name of at most 40 letters" in refused.value.response.body
+        decomposed = ("e\u0301" * 40).encode().decode("latin-1")
+        with client(server, {"X-User": decomposed}, path="/") as eve:
+            assert eve.text() == "* name " + "\xe9" * 40
         server.wait_for("event=refused .*status=403 reason=user")
         assert server.get("/")[0] == 200
 

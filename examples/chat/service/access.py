@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import rfc6455
+from service.letters import MAX_NAME
 
 if TYPE_CHECKING:
     from service.proxies import Caller
@@ -76,9 +77,10 @@ def _refusal_of_page(request: rfc6455.Request, settings: Settings) -> Refusal | 
 
 
 def refusal_of_caller(caller: Caller, settings: Settings) -> Refusal | None:
-    """Refuse a client without a name if a proxy has to vouch for names. Otherwise, it could take the name of a client
-    that has one."""
+    """Refuse a client without a usable name if a proxy has to vouch for names. Otherwise, it could take the name of a
+    client that has one."""
     if settings.user_header is None or caller.user:
         return None
-    body = f"To chat, you need a name, which a proxy of --trust-proxy has to send in {settings.user_header}.\n"
+    name = f"a name of at most {MAX_NAME} letters"
+    body = f"To chat, you need {name}, which a proxy of --trust-proxy has to send in {settings.user_header}.\n"
     return Refusal(403, body, "user", caller.address)

@@ -11,9 +11,10 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+from unicodedata import normalize
 
 import rfc6455
-from service.letters import clean_name
+from service.letters import MAX_NAME, clean_name
 from service.settings import Network, Settings
 
 # RFC 7239, 4: forwarded-pair = token "=" value; the value is a token or a quoted-string.
@@ -51,7 +52,13 @@ def caller_of(request: rfc6455.Request, peer: str, settings: Settings) -> Caller
         if not is_trusted(hop, networks):
             break
     named = request.headers.get_all(settings.user_header) if settings.user_header is not None else ()
-    return Caller(address, clean_name(_as_utf8(named[0])) if len(named) == 1 else "")
+    return Caller(address, _name_in(named[0]) if len(named) == 1 else "")
+
+
+def _name_in(value: str) -> str:
+    """Return the name in a field, or ``""`` if it is too long: two names that are cut could become the same."""
+    name = normalize("NFC", _as_utf8(value))
+    return clean_name(name) if len(name) <= MAX_NAME else ""
 
 
 def _hops(request: rfc6455.Request, header: str) -> Iterable[str]:
