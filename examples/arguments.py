@@ -11,7 +11,7 @@ import rfc6455
 
 def add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8765, help="0 for any free one")
+    parser.add_argument("--port", type=port, default=8765, help="0 for any free one")
 
 
 def add_timeouts(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,14 @@ def websocket_uri(text: str) -> rfc6455.URI:
         return rfc6455.parse_uri(text)
     except rfc6455.LocalProtocolError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def port(text: str) -> int:
+    """Parse an argument that is a port. Some systems and loops cut off the higher bits of a larger number."""
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"a port is 0 to 65535, not {value}")
+    return value
 
 
 def seconds(text: str) -> float:

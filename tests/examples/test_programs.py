@@ -50,6 +50,14 @@ def start(request: pytest.FixtureRequest) -> Iterator[Start]:
         yield lambda *arguments: stack.enter_context(started(request.param, *arguments))
 
 
+@pytest.mark.parametrize("script", ["echo_trio.py", "echo_asyncio.py", "echo_threads.py"])
+def test_a_port_that_is_none_is_not_taken_for_another(script: str) -> None:
+    command = [sys.executable, EXAMPLES / script, "--port", "65536"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert finished.returncode == 2
+    assert "a port is 0 to 65535, not 65536" in finished.stderr
+
+
 @pytest.fixture(scope="module", params=list(SERVERS))
 def server(request: pytest.FixtureRequest) -> Iterator[Program]:
     """One server for everything that it must survive. At the end, it must have printed nothing but its log."""
