@@ -59,6 +59,7 @@ cdef class Connection(State):
     cdef Closed _closed
     cdef readonly Py_ssize_t _milestones
     cdef bint _is_aborted
+    cdef bint _is_bare
 
     @cython.locals(new=bytes)
     cpdef list receive_data(self, data)

@@ -30,7 +30,7 @@ cdef class Endpoint(State):
     cdef _receive(self, data, double now)
     @cython.locals(itself=ConnectionItself)
     cpdef list buffers_to_send(self)
-    @cython.locals(itself=ConnectionItself)
+    @cython.locals(itself=ConnectionItself, waiting=list, at=Py_ssize_t)
     cdef _next_event(self)
     @cython.locals(itself=ConnectionItself)
     cdef bint _has_end(self) except -1

@@ -22,7 +22,7 @@ deadlines are updated.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .arguments import as_bytes, excerpt
 from .codes import CloseCause, CloseCode, Opcode
@@ -472,7 +472,11 @@ class Endpoint(State):
         if self._itself is None or not self._itself._has_unread:
             self._advance()
 
-    def _next_event(self) -> Request | Response | Event | None:
+    def _report_bare(self) -> None:
+        """Have `_next_event` return whole messages as `str` or `bytes` from now on. The connection is open."""
+        self._opened("_report_bare()")._report_bare()
+
+    def _next_event(self) -> Any:
         """Return the next waiting event, or else one made from unread input; ``None`` if there is nothing left."""
         while self._at >= len(self._waiting):
             itself = self._itself
@@ -485,12 +489,14 @@ class Endpoint(State):
                 self._advance()
             else:
                 return None
-        event = self._waiting[self._at]
-        self._at += 1
-        if self._at == len(self._waiting):
+        waiting, at = self._waiting, self._at
+        event = waiting[at]
+        if at + 1 < len(waiting):
+            self._at = at + 1
+        else:
             self._waiting = []
             self._at = 0
-        if isinstance(event, Closed) and self.connection is not None:
+        if type(event) is Closed and self.connection is not None:
             self.connection._tell_end()
         return event
 
@@ -508,6 +514,8 @@ class Endpoint(State):
         """Return the memory that the waiting events take, in bytes."""
         size = 0
         for event in self._waiting[self._at :]:
+            if isinstance(event, (str, bytes)):
+                size += len(event)
             for name in getattr(event, "__match_args__", ()):
                 value = getattr(event, name)
                 size += len(value) if isinstance(value, (str, bytes)) else 0
@@ -612,7 +620,7 @@ class _Events:
         return self
 
     def __next__(self) -> Request | Response | Event:
-        event = self._endpoint._next_event()
+        event: Request | Response | Event | None = self._endpoint._next_event()
         if event is None:
             raise StopIteration
         return event

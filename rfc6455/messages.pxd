@@ -33,6 +33,7 @@ cdef class MessageReader:
     cdef Py_ssize_t _max_wire_size
     cdef Py_ssize_t _empty_fragments
     cdef readonly bint in_codec
+    cdef public bint is_bare
 
     @cython.locals(codec=MessageCodec)
     cdef int begin(self, int opcode, int rsv) except -1
@@ -45,6 +46,7 @@ cdef class MessageReader:
     cdef _decode(self, Py_ssize_t depth, bytes payload, bint final, list events)
     cdef void _deliver(self, bytes data, bint final, list events) except *
     cdef void _go_on(self, bint final, list events) except *
+    cdef _report(self, message, list events)
     cdef _deliver_part(self, bytes data, bint final, list events)
     cdef _deliver_encoded(self, bytes data, bint final, list events)
     cdef _check_encoded(self, bytes data, bint final)

@@ -87,6 +87,8 @@ class MessageReader:
         # Whether an extension is running: an exception raised now is the extension's, and does not mean that the
         # peer's text is invalid.
         self.in_codec: bool = False
+        # Whether whole messages are reported without an event around them.
+        self.is_bare: bool = False
 
     def begin(self, opcode: int, rsv: int) -> bool:
         """Begin a message, and return whether an extension changed it."""
@@ -198,7 +200,7 @@ class MessageReader:
         elif self._parts:
             self._deliver_part(data, final, events)
         elif final and not len(self._buffer):
-            events.append(text_message(data.decode()) if self._is_text else bytes_message(data))
+            self._report(data.decode() if self._is_text else data, events)
         else:
             self._buffer.append(data)
             self._go_on(final, events)
@@ -212,11 +214,14 @@ class MessageReader:
         check.
         """
         if final:
-            events.append(
-                text_message(self._text.take_text()) if self._is_text else bytes_message(self._bytes.take_bytes())
-            )
+            self._report(self._text.take_text() if self._is_text else self._bytes.take_bytes(), events)
         elif self._is_text:
             self._text.check_text()
+
+    def _report(self, message: Any, events: list[Event]) -> None:
+        if not self.is_bare:
+            message = text_message(message) if self._is_text else bytes_message(message)
+        events.append(message)
 
     def _deliver_part(self, data: bytes, final: bool, events: list[Event]) -> None:
         if not self._is_text:

@@ -2,7 +2,6 @@ cimport cython
 
 # Under another name, as the source imports `Endpoint` from the package.
 from rfc6455.endpoint cimport Endpoint as EndpointItself
-from rfc6455.events cimport BytesMessage, TextMessage
 from rfc6455_io._known cimport Known
 
 cdef double inf
@@ -15,6 +14,7 @@ cdef class Listener(Known):
     cdef _message(self, message)
     cdef _after_read(self)
 
+@cython.final
 cdef class Driver:
     cdef public object transport
     cdef readonly EndpointItself endpoint
@@ -47,7 +47,7 @@ cdef class Driver:
     cdef object _write
     cdef object _answer_until
 
-    @cython.locals(left=Py_ssize_t, is_stopped=bint, is_changed=bint, binary=BytesMessage, text=TextMessage, target=Listener)
+    @cython.locals(left=Py_ssize_t, is_stopped=bint, is_changed=bint, target=Listener)
     cpdef data_received(self, data)
     cpdef queue(self, message, bint fin=*, compress=*)
     @cython.locals(buffers=list)

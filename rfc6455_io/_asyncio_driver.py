@@ -21,7 +21,6 @@ from typing import Any, Protocol
 import rfc6455
 from rfc6455 import Closed, Endpoint, Pong, Request, Response
 from rfc6455._signatures import SIGNATURE
-from rfc6455.events import BytesMessage, TextMessage
 
 from ._known import Known, log_failure
 from ._messages import ANSWER, FAREWELL, HEADER, HIGH_WATER, Part, Sendable
@@ -246,14 +245,9 @@ class Driver:
             self.endpoint._receive(data, self._time())
             while not is_stopped and (event := self.endpoint._next_event()) is not None:
                 left -= 1
-                if type(event) is BytesMessage and target is not None:
-                    binary = event
-                    target._message(binary.data)
-                    left -= len(binary.data) >> 10
-                elif type(event) is TextMessage and target is not None:
-                    text = event
-                    target._message(text.text)
-                    left -= len(text.text) >> 10
+                if target is not None and (type(event) is bytes or type(event) is str):
+                    target._message(event)
+                    left -= len(event) >> 10
                 else:
                     self._handle_other(event)
                     target = self._target
@@ -376,6 +370,7 @@ class Driver:
     def opened(self, listener: Listener, head: Request | Response) -> None:
         """Begin to call the listener."""
         self.connection = self.endpoint.connection  # type: ignore[assignment]
+        self.endpoint._report_bare()
         listener._driver = self
         self.listener = self._target = listener
         self._call(partial(listener.opened, head))

@@ -440,9 +440,12 @@ def test_the_data_is_taken_when_it_is_called() -> None:
 
 
 @BOTH_ROLES
-def test_what_is_not_taken_counts_in_the_budget(role: Role) -> None:
+@pytest.mark.parametrize("is_bare", [False, True])
+def test_what_is_not_taken_counts_in_the_budget(role: Role, is_bare: bool) -> None:
     limits = rfc6455.Limits(message=10_000, memory=100_000)
     endpoint = Endpoint(Connection(role, limits=limits), TIMEOUTS, now=0.0)
+    if is_bare:
+        endpoint._report_bare()
     message = to(role, TEXT, bytes(9_000))
     reads = 0
     while endpoint.end is None:
@@ -464,6 +467,25 @@ def test_large_compressed_messages_in_one_read(role: Role) -> None:
         far.send_bytes(bytes(1 << 20))
     sizes = [len(event.data) for event in near.events(far.data_to_send(), now=2.0) if isinstance(event, BytesMessage)]
     assert sizes == [1 << 20] * 8
+
+
+@BOTH_ROLES
+@pytest.mark.parametrize("compress", [False, True])
+def test_bare_messages(role: Role, compress: bool) -> None:
+    """A loop can have messages reported as `str` and `bytes`, in whatever way they come, and nothing else changes."""
+    asked, asking = pair_with(rfc6455.PerMessageDeflate())
+    far, near = (asking, asked) if role is SERVER else (asked, asking)
+    near._report_bare()
+    for final in (True, False):
+        far.send_text("caf\u00e9", fin=final, compress=compress)
+        far.send_text("", compress=compress)
+        far.send_bytes(b"abc", fin=final, compress=compress)
+        far.send_bytes(b"", compress=compress)
+    far.ping(b"x")
+    far.close(4000)
+    data = far.data_to_send()
+    events = [event for part in cut_at(data, [len(data) // 2]) for event in near.events(part, now=2.0)]
+    assert events == ["caf\u00e9", "", b"abc", b"", "caf\u00e9", b"abc", Ping(b"x"), Closed(4000, "", True)]
 
 
 @BOTH_ROLES
