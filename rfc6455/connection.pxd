@@ -61,6 +61,9 @@ cdef class Connection(State):
     cdef bint _is_aborted
     cdef bint _is_bare
 
+    # A method that is `inline` here cannot be overridden in C, so it is called directly, and the C compiler can include
+    # it where it is called. These are the small ones through which each message passes.
+
     @cython.locals(new=bytes)
     cpdef list receive_data(self, data)
     @cython.locals(events=list, had_unread=bint)
@@ -83,27 +86,27 @@ cdef class Connection(State):
     @cython.locals(first=bytes)
     cpdef bytes data_to_send(self)
     cpdef list _take_out(self, bint ends)
-    cdef _finish_queue(self, bint ends)
+    cdef inline _finish_queue(self, bint ends)
     @cython.locals(first=bytes, others=list)
-    cdef list _take_queue(self)
-    cdef _put(self, bytes buffer)
+    cdef inline list _take_queue(self)
+    cdef inline _put(self, bytes buffer)
     cdef _put_all(self, list buffers)
     @cython.locals(first=int, after=int, at=Py_ssize_t)
     cdef _send_str(self, str text, bint fin)
     @cython.locals(first=int)
-    cdef int _first_byte(self, int opcode, bint fin) except -1
+    cdef inline int _first_byte(self, int opcode, bint fin) except -1
     @cython.locals(first=int, after=int)
     cdef _send_data(self, int opcode, bytes payload, bint fin, compress)
     @cython.locals(after=int)
-    cdef int _check_step(self, int first) except -1
+    cdef inline int _check_step(self, int first) except -1
     @cython.locals(codec=MessageCodec)
     cdef _queue_encoded(self, int first, codecs, bytes payload)
     cdef _queue_pongs(self)
     cdef _finish_sending(self)
     @cython.locals(at=Py_ssize_t)
-    cdef _queue(self, int first, bytes payload)
+    cdef inline _queue(self, int first, bytes payload)
     @cython.locals(at=Py_ssize_t)
-    cdef Py_ssize_t _next_masking_key(self) except -1
+    cdef inline Py_ssize_t _next_masking_key(self) except -1
     @cython.locals(keys=bytes)
     cdef _fetch_keys(self)
     @cython.locals(codec=MessageCodec, retained=Py_ssize_t)
