@@ -37,7 +37,7 @@ from rfc6455 import (
 
 from ._known import log_failure
 from ._messages import ANSWER, FAREWELL, HIGH_WATER, MESSAGE, QUEUE, Part, Pings, Sendable, queue_message, size_of
-from ._threads_loop import READ, WRITE, Loop, Watch, clock, within
+from ._threads_loop import READ, WRITE, Loop, Watch, clock, guard, within
 from ._threads_wire import Wire
 
 Item = str | bytes | Part
@@ -134,6 +134,9 @@ class Driver:
 
     def look(self) -> None:
         """Update what the loop has to wait for, after a call in another thread."""
+        guard(self, self._look)
+
+    def _look(self) -> None:
         with self._lock:
             self._is_look_due = False
             self._settle()

@@ -165,7 +165,7 @@ class Loop:
             if key.data is None:
                 self._wakes.recv(4096)
             else:
-                _guard(key.data, key.data.ready, mask)
+                guard(key.data, key.data.ready, mask)
         self._is_woken = False
         while self._calls:
             self._calls.popleft()()
@@ -175,7 +175,7 @@ class Loop:
             if member is None:
                 self._cancelled -= 1
             else:
-                _guard(member, member.tick)
+                guard(member, member.tick)
 
     def _due_timers(self) -> list[Timer]:
         now = clock()
@@ -199,7 +199,7 @@ class Loop:
         self._timers.clear()
 
 
-def _guard(member: Member, call: Callable[..., None], *arguments: int) -> None:
+def guard(member: Member, call: Callable[..., None], *arguments: int) -> None:
     """Call a member, whose exceptions must not affect the others. This includes SystemExit, which ends a thread: a
     rule of the user's may raise it."""
     try:

@@ -41,7 +41,7 @@ from ._openings import (
     server_handshakes,
 )
 from ._threads_driver import Driver
-from ._threads_loop import READ, Loop, Watch, clock, within
+from ._threads_loop import READ, Loop, Watch, clock, guard, within
 from ._threads_websocket import WebSocket
 from ._threads_wire import Wire
 
@@ -295,7 +295,7 @@ class Server:
                 sock.close()
                 return False
             self._drivers.add(driver)
-        driver.start()
+        guard(driver, driver.start)
         return True
 
     def requested(self, driver: Driver, request: Request) -> None:

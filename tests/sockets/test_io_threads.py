@@ -24,6 +24,7 @@ import rfc6455
 import rfc6455_io._threads_driver
 from rfc6455 import CloseCause, ConnectionClosedError, Headers, Request, Response, Timeouts
 from rfc6455_io._threads_driver import Driver
+from rfc6455_io._threads_loop import WRITE
 from rfc6455_io.threads import Server, WebSocket, broadcast, connect, serve
 
 pytestmark = pytest.mark.usefixtures("all_threads_end")
@@ -835,6 +836,32 @@ def test_a_client_whose_request_ends_its_thread_is_answered(caplog: pytest.LogCa
     with serve(echo, "127.0.0.1", 0, process_request=leave, timeouts=Timeouts.NONE) as server:
         assert asks(REQUEST, server).startswith("HTTP/1.1 500 ")
     assert not errors_in(caplog)
+
+
+def test_a_connection_that_cannot_be_waited_for_is_all_that_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The system has a limit for what a selector watches, at the beginning and later."""
+    failures = [OSError(errno.ENOSPC, "no space for another watch")] * 2
+    wait_for = rfc6455_io._threads_driver.Watch.wait_for
+
+    def fail_first(watch: Any, mask: int) -> None:
+        if failures and mask and isinstance(watch._member, Driver) and (len(failures) == 2 or mask & WRITE):
+            raise failures.pop()
+        wait_for(watch, mask)
+
+    with Scene(small_buffers=True) as scene:
+        monkeypatch.setattr(rfc6455_io._threads_driver.Watch, "wait_for", fail_first)
+        with socket.socket() as sock, contextlib.suppress(ConnectionError):
+            sock.settimeout(PATIENCE)
+            sock.connect(("127.0.0.1", scene.server.port))
+            assert sock.recv(1) == b""  # it could not be taken in
+        scene.ws.send(bytes(16 << 20))  # the rest has to wait until the client reads
+        assert scene.ws.wait_closed(PATIENCE).code == 1006
+        with Raw(scene.server.port).open():
+            pass
+    assert not failures
+    assert len(errors_in(caplog)) == 2
 
 
 def test_a_server_is_known_by_its_names_alone() -> None:
