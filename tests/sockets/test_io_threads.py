@@ -822,7 +822,7 @@ def leave(*_: object) -> Any:
 
 def test_an_origins_rule_that_exits_ends_its_client_only(caplog: pytest.LogCaptureFixture) -> None:
     with serve(echo, "127.0.0.1", 0, origins=leave) as server:
-        with pytest.raises(ConnectionError):
+        with pytest.raises(OSError, match=r"reset|not connected|Broken pipe"):  # whichever call comes after the reset
             asks(REQUEST.replace(b"\r\n\r\n", b"\r\nOrigin: http://a.example\r\n\r\n"), server)
         with Raw(server.port).open() as raw:
             raw.say(TEXT, b"hello")
