@@ -31,10 +31,9 @@ cdef class DeflateCodec(MessageCodec):
     cdef bint _has_more(self) except -1
     @cython.locals(data=bytes)
     cpdef decode(self, bytes payload, bint final)
-    @cython.locals(portion=bytes, data=bytes, size=Py_ssize_t)
+    @cython.locals(portion=bytes, data=bytes, ended=bint, size=Py_ssize_t)
     cdef bytes _inflate(self)
-    cdef void _take(self, Py_ssize_t size) noexcept
-    cdef _pay_for_stream(self)
+    cdef _end_of_stream(self)
     @cython.locals(rest=Py_ssize_t)
     cdef bint _adds_nothing(self) except -1
     cdef _end_of_message(self)

@@ -468,35 +468,33 @@ class DeflateCodec(MessageCodec):
             data: bytes = inflater.decompress(portion, MAX_PIECE)
         except self._zlib.error as error:
             raise _bad_data(f"a compressed message that does not inflate ({error})") from None
-        if inflater.eof:
-            # 7.2.3.4: a block with BFINAL set ends a DEFLATE stream, but not the message; another stream follows.
-            self._take(len(portion) - len(inflater.unused_data))
-            self._inflater_is_full = False
-            self._stream_ended = True
-            self._inflater = None
-            self._portion_size = max(self._portion_size >> 1, LEAST_INPUT)
-            if self._at < len(self._input) or not self._tail_added:
-                self._pay_for_stream()
-        else:
-            # Even if all input was consumed, the inflater may still have output that did not fit.
-            self._inflater_is_full = len(data) == _MAX_PIECE
-            size = len(portion)
-            if self._inflater_is_full:
-                size -= len(inflater.unconsumed_tail)
-            self._take(size)
-            self._stream_ended = False
-            if self._portion_size < MAX_INPUT:
-                self._portion_size <<= 1
-        return data
-
-    def _take(self, size: int) -> None:
+        self._stream_ended = ended = inflater.eof
+        # Even if all input was consumed, the inflater may still have output that did not fit.
+        self._inflater_is_full = not ended and len(data) == _MAX_PIECE
+        size = len(portion)
+        if ended:
+            size -= len(inflater.unused_data)
+        elif self._inflater_is_full:
+            size -= len(inflater.unconsumed_tail)
         self._at += size
         self._credit += size
         if self._credit > MAX_CREDIT:
             self._credit = MAX_CREDIT
+        if ended:
+            self._end_of_stream()
+        elif self._portion_size < MAX_INPUT:
+            self._portion_size <<= 1
+        return data
 
-    def _pay_for_stream(self) -> None:
-        """Charge for the end of a stream by the peer. The first one in each message is free."""
+    def _end_of_stream(self) -> None:
+        """Expect another stream. 7.2.3.4: a block with BFINAL set ends a DEFLATE stream, but not the message.
+
+        The peer is charged for each stream that it ends, except for the first one in each message.
+        """
+        self._inflater = None
+        self._portion_size = max(self._portion_size >> 1, LEAST_INPUT)
+        if self._at == len(self._input) and self._tail_added:
+            return
         if self._has_ended_stream:
             self._credit -= STREAM_COST
             if self._credit < 0:
