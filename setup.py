@@ -58,9 +58,10 @@ LEVELS = {
     **dict.fromkeys(("rfc6455_io._asyncio_driver", "rfc6455_io._asyncio_websocket"), "-O2"),
 }
 # No symbols, and no tables for finding callers in C, as people debug the .py files. With these, the extension module
-# would be several times as large.
-UNIX_FLAGS = ["-g0", "-fno-asynchronous-unwind-tables"]
-LINUX_LINKER_FLAGS = ["-Wl,-s"]
+# would be several times as large. Each function has its own section, so that the linker can sort them: the names of
+# those that call each other in C begin with "__pyx_f_", so they lie side by side, and a message touches fewer pages.
+UNIX_FLAGS = ["-g0", "-fno-asynchronous-unwind-tables", "-ffunction-sections"]
+LINUX_LINKER_FLAGS = ["-Wl,-s", "-Wl,--sort-section=name"]
 
 
 def modules() -> list[str]:
