@@ -36,6 +36,7 @@ cdef class Endpoint(State):
     cdef bint _has_end(self) except -1
     @cython.locals(itself=ConnectionItself)
     cdef Py_ssize_t _send_message(self, message, bint fin, compress) except -1
+    cdef bint _has_more(self) except -1
     cdef _advance(self)
     cdef _open(self, connection)
 

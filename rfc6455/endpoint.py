@@ -291,7 +291,7 @@ class Endpoint(State):
         """Return the time, in seconds of the caller's clock, by which `events` should be called again; ``None`` if
         there is no deadline. After `close` or `reject`, and while something is left to process, that is immediately:
         the time that was passed last."""
-        if self._must_advance or self._waiting or (self.connection is not None and self.connection._has_unread):
+        if self._has_more():
             return self._now
         return self.deadlines.next_deadline()
 
@@ -499,6 +499,12 @@ class Endpoint(State):
         if type(event) is Closed and self.connection is not None:
             self.connection._tell_end()
         return event
+
+    def _has_more(self) -> bool:
+        """Return whether anything is left to process."""
+        if self._must_advance or self._waiting:
+            return True
+        return self.connection is not None and self.connection._has_unread
 
     def _advance(self) -> None:
         """Advance the deadlines, unless the awaited data may be in unread input."""

@@ -452,9 +452,10 @@ class Driver:
             self.write()
             room = HIGH_WATER + (self.connection.limits.message or HIGH_WATER)
             self._is_flooded = not self.can_write and self.transport.get_write_buffer_size() > room
-        if left <= 0:
+        has_rest = left <= 0 and self.endpoint._has_more()
+        if has_rest:
             self._go_on_soon()
-        return left <= 0 or self.is_held or self._is_flooded
+        return has_rest or self.is_held or self._is_flooded
 
     def _handle_other(self, event: object) -> None:
         target = self._target

@@ -189,9 +189,18 @@ class Watched(InMemory):
         self.calls.append("resume_reading")
 
 
+# More than fit into the queue of a task that does not receive.
+MANY_MESSAGES = b"".join([frame(TEXT, b"%d" % number, key=KEY) for number in range(500)])
+# So large that nothing else is handled before the loop's other tasks get their turn.
+LARGE_MESSAGE = frame(BINARY, bytes(1_000 << 10), key=KEY)
+
+
 @BOTH_LOOPS
 @pytest.mark.parametrize("handler", [Echo, echo])
-def test_what_one_read_brings_is_answered_by_one_write(loop: str, handler: Any) -> None:
+@pytest.mark.parametrize("read", [MANY_MESSAGES, LARGE_MESSAGE], ids=["many", "large"])
+def test_what_one_read_brings_is_answered_by_one_write(loop: str, handler: Any, read: bytes) -> None:
+    """And if nothing is left, reading is not paused."""
+
     async def main() -> None:
         server = serve(handler)
         driver = Driver(asyncio.get_running_loop(), server)
@@ -201,8 +210,6 @@ def test_what_one_read_brings_is_answered_by_one_write(loop: str, handler: Any) 
         for _ in range(5):
             await asyncio.sleep(0)
         transport.calls.clear()
-        # More than fit into the queue of a task that does not receive.
-        read = b"".join([frame(TEXT, b"%d" % number, key=KEY) for number in range(500)])
         asyncio.get_running_loop().call_soon(driver.data_received, read)
         for _ in range(5):
             await asyncio.sleep(0)
