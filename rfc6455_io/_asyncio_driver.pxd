@@ -45,6 +45,7 @@ cdef class Driver:
     cdef bint _is_hung_up
     cdef Listener _target
     cdef object _write
+    cdef bint _joins
     cdef object _answer_until
 
     @cython.locals(left=Py_ssize_t, is_stopped=bint, is_changed=bint, target=Listener)
