@@ -32,8 +32,8 @@ WORK_AT_ONCE = 1000
 # CVE-2024-12254: asyncio's writelines() did not tell the protocol to pause, however much data was waiting.
 FORGETS_TO_PAUSE = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2)
 
-# Before 3.12, asyncio joins the buffers that writelines() gets. From about this size on, it costs less to pass them one
-# by one: with the message and the joined copy alive, malloc() returns memory to the system after each message.
+# Before 3.12, asyncio joins the buffers that writelines() gets. From about this size on, it costs less to pass them
+# one by one: with the message and the joined copy alive, malloc() returns memory to the system after each message.
 JOINING_WRITELINES = asyncio.WriteTransport.writelines
 LEAST_UNJOINED = 128 << 10
 

@@ -59,7 +59,7 @@ OF_THE_BUILD = {"_build", "_signatures"}
 
 # What the compiled modules call of their endpoint: a public method with keyword arguments cannot be called in C, and
 # what comes out of one for all users is an event.
-IN_C = {"_receive", "_next_event", "_report_bare", "_has_end", "_send_message"}
+IN_C = {"_receive", "_next_event", "_has_more", "_report_bare", "_has_end", "_send_message"}
 
 # A file that grows beyond is a sign that something belongs below, in the endpoint.
 LARGEST = 400
