@@ -194,7 +194,7 @@ class Driver:
         *("transport", "endpoint", "connection", "listener", "loop", "can_write", "has_write_due", "is_closing"),
         *("is_gone", "is_held", "is_cut_off", "is_busy", "lost", "_owner", "_time", "_timer", "_timer_at"),
         *("_is_waiting", "_is_flooded", "_is_deaf", "_is_ending", "_has_ended", "_unsent", "_has_eof"),
-        *("_is_hung_up", "_target", "_write", "is_answer_due", "_answer_until"),
+        *("_is_hung_up", "_target", "_write", "_joins", "is_answer_due", "_answer_until"),
     )
 
     transport: asyncio.Transport
