@@ -33,7 +33,7 @@ class Peer(Protocol):
     [1, 2]
     """
 
-    def receive_data(self, data: bytes) -> Iterable[Any]:
+    def receive_data(self, data: bytes, /) -> Iterable[Any]:
         """Process bytes from the other end, ``b""`` at the end of the stream, and return what they mean."""
         ...
 
