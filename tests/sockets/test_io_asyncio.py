@@ -1115,8 +1115,8 @@ def test_what_comes_with_the_end_of_a_tls_handshake_is_not_lost(
                 assert data, received
                 incoming.write(data)
                 with contextlib.suppress(ssl.SSLWantReadError):
-                    while True:
-                        received += tls.read(1 << 16)
+                    while data := tls.read(1 << 16):
+                        received += data
             await raw.reset()
 
     run(main())
