@@ -59,7 +59,6 @@ cdef class Connection(State):
     cdef Closed _closed
     cdef readonly Py_ssize_t _milestones
     cdef bint _is_aborted
-    cdef bint _is_bare
 
     # A method that is `inline` here cannot be overridden in C, so it is called directly, and the C compiler can include
     # it where it is called. These are the small ones through which each message passes.

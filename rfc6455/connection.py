@@ -157,7 +157,7 @@ class Connection(State):
         *("_parts", "_random", "_masks", "_keys", "_keys_at", "_keys_forks", "_budget", "_parser", "_reader"),
         *("_max_first_piece", "_max_message", "_short_text", "_received", "_sent", "_first_out", "_out", "_pongs"),
         *("_pongs_size", "_owed_close", "_sending_opcode", "_sending_codecs", "_has_unread", "_eof", "_held"),
-        *("_closed", "_milestones", "_is_aborted", "_is_bare", "__weakref__"),
+        *("_closed", "_milestones", "_is_aborted", "__weakref__"),
     )
 
     def __init__(
@@ -222,7 +222,6 @@ class Connection(State):
         self._sending_opcode = 0
         self._sending_codecs: Sequence[MessageCodec] = ()
         self._has_unread = self._eof = self._is_aborted = False
-        self._is_bare = False  # whether whole messages are reported without an event around them
         # Events that were found before an exception was raised, for the next call.
         self._held: list[Event] | None = None
         self._closed: Closed | None = None
@@ -446,7 +445,7 @@ class Connection(State):
                     if len(payload) > self._max_message:
                         raise message_too_big(len(payload), 0, self._max_message)
                     message: Any = payload.decode() if first == _WHOLE_TEXT else payload
-                    if not self._is_bare:
+                    if not reader.is_bare:
                         message = text_message(message) if first == _WHOLE_TEXT else bytes_message(message)
                     events.append(message)
                     continue
@@ -565,7 +564,7 @@ class Connection(State):
     def _report_bare(self) -> None:
         """Report whole messages as `str` or `bytes` from now on, without an event around each. This is for a loop that
         would only unpack them again."""
-        self._is_bare = self._reader.is_bare = True
+        self._reader.is_bare = True
 
     def _abort(self) -> None:
         """Note that the end of the stream, when it is reported, is not the peer's doing."""
