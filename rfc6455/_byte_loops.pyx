@@ -324,9 +324,9 @@ cdef inline void copy_ascii(Character *target, Source data, int length) noexcept
 cdef inline Py_ssize_t decode_into(Character *target, Source data, Py_ssize_t *length) noexcept nogil:
     """Decode characters, and return how many bytes they had; ``length`` grows by their number.
 
-    This ends before a character that is wrong, incomplete or too large for the target, and at the `END_MARK` after the
-    data, so that it need not ask where the data ends. With one branch for all that can be wrong with a character, it
-    is faster than Python's decoder in every script.
+    Decoding stops at a character that is invalid, incomplete or too large for the target, and at the `END_MARK` after
+    the data, so no step has to compare positions. Each kind of character has a single branch for everything that can
+    be wrong with it; with several, this would not be faster than Python's decoder.
     """
     cdef Source at = data
     cdef Character *to = target
@@ -398,15 +398,16 @@ cdef class GrowingText:
         return 0
 
     cdef Py_ssize_t decode(self, Source data, Py_ssize_t size, Py_ssize_t more) except -1:
-        """Decode data behind the text, and return how many bytes could be; `keep` makes them part of it.
+        """Decode data into the space after the text, and return the number of bytes decoded; `keep` then adds the
+        result to the text.
 
-        The end of the data is marked, and ``more`` bytes are announced to follow.
+        An `END_MARK` follows the data, and ``more`` bytes are announced to follow it in the message.
         """
         cdef Py_ssize_t least = self._length + size
         cdef unsigned char *end
         if least > self._room:
             if self._used:
-                # Those will have as many characters as there were in the same number of bytes.
+                # Expect as many characters per byte as there have been so far.
                 more = <Py_ssize_t>(<double>more * self._length / self._used)
             self._resize(least + min(more, least))
         end = <unsigned char *>PyUnicode_DATA(self._object) + self._length * self._character_size
@@ -710,7 +711,7 @@ cdef class TextBuffer(PayloadBuffer):
         self.append(rest)
 
     cdef _decode_block(self):
-        """Decode what has arrived, except for an incomplete last character, unless the text is wide."""
+        """Decode everything but an incomplete last character, unless the text turns out to be wide."""
         cdef Py_ssize_t used
         if self._growing is None:
             self._begin_piece(self._data[first_beyond_ascii(self._data, self._size)])

@@ -232,8 +232,9 @@ class BytesBuffer(PayloadBuffer):
 class TextBuffer(PayloadBuffer):
     """A buffer that joins the payloads of a text message, and can check that they are the beginning of valid UTF-8.
 
-    Python's decoder is the check. A large piece is kept as decoded, so that nothing large is decoded twice; ASCII and
-    small pieces stay bytes until there are enough of them.
+    Decoding is the check: here with Python's decoder, in the compiled version with one that appends to a single str.
+    A large piece is kept as decoded, so that nothing large is decoded twice; ASCII and small pieces stay bytes until
+    there are enough of them.
     """
 
     def __init__(self) -> None:

@@ -77,7 +77,9 @@ _OPCODES = frozenset(Opcode)
 
 
 def fault_in_first_byte(first: int, reserved_bits: int) -> tuple[str, str] | None:
-    """Return the fault in a header's first byte, in words, and the section; ``None`` if there is none.
+    """Describe what is wrong with the first byte of a header, and name the section that forbids it.
+
+    Return ``None`` if nothing is wrong.
 
     :param reserved_bits: the RSV bits that extensions use: RSV1 is 4, RSV2 2, RSV3 1.
     """

@@ -1,10 +1,10 @@
 """The TLS handshake with a client of a server on asyncio, until its driver takes over.
 
-asyncio could do this by itself, before the server knows of the client. But then nothing would end a client in the
-middle of its handshake when the server is closed, and nothing would say why a handshake has failed. On uvloop it is
-like that: there, a connection reads before a task can call ``start_tls``.
+asyncio can do the handshake itself, but it creates the driver only afterwards. Until then, closing the server would
+not end the client, and the reason for a failed handshake would not be logged. Both are still the case on uvloop, where
+a connection starts to read before a task can call ``start_tls``.
 
-The law: nothing that was received outside TLS is ever handed on as if it had come inside.
+The law: data that was received outside TLS is never passed on as if it had been encrypted.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Securing(asyncio.Protocol):
         self._timeout = timeout
         self._start_task = start_task
         self._make_driver = make_driver
-        self._early = b""  # input between the end of the handshake and the moment when the driver takes over
+        self._early = b""  # decrypted input that arrives before the driver takes over
         self._is_lost = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -58,7 +58,7 @@ class Securing(asyncio.Protocol):
         how: dict[str, Any] = {"server_side": True, "ssl_handshake_timeout": self._timeout}
         self._early = b""
         try:
-            # The first step of a task comes before the first read, so TLS gets all that the client sends.
+            # A task takes its first step before the first read, so everything that the client sends goes to TLS.
             secured = await loop.start_tls(transport, self, self._context, **how)
         except OSError as error:
             transport.abort()

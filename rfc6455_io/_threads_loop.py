@@ -213,7 +213,7 @@ class Watch:
     """The events for which a loop waits on behalf of one member. Only the loop's thread may change them.
 
     :ivar mask: the events of the socket, as bits of the selector.
-    :ivar at: the time of the timer; infinite if there is none.
+    :ivar at: the time of the timer, or infinity if no timer is set.
     """
 
     def __init__(self, loop: Loop, member: Member) -> None:

@@ -128,8 +128,8 @@ class Wire:
             return b""
 
     def decode(self, data: bytes) -> bytes | None:
-        """Return the decrypted content of the bytes that were read: ``b""`` at the end of the stream, ``None`` if
-        there is none."""
+        """Decrypt the bytes that were read. Return ``b""`` at the end of the stream, and ``None`` if they do not yet
+        complete any content."""
         if not data or not self.layers:
             return data
         if self._has_ended:
