@@ -326,7 +326,8 @@ cdef inline Py_ssize_t decode_into(Character *target, Source data, Py_ssize_t *l
 
     Decoding stops at a character that is invalid, incomplete or too large for the target, and at the `END_MARK` after
     the data, so no step has to compare positions. Each kind of character has a single branch for everything that can
-    be wrong with it; with several, this would not be faster than Python's decoder.
+    be wrong with it; with several, it depended on how the C compiler arranged them whether this was faster than
+    Python's decoder.
     """
     cdef Source at = data
     cdef Character *to = target
